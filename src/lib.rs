@@ -1,0 +1,5 @@
+//! inventor: a Prometheus HTTP service-discovery server.
+
+pub mod http;
+pub mod registration;
+pub mod store;

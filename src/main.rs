@@ -1,0 +1,3 @@
+//! The command line: turns the outcome into an exit code.
+
+fn main() {}

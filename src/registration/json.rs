@@ -1,0 +1,203 @@
+//! JSON as Go's `encoding/json` spells and reads it, because ids and stored documents must be equal to the byte.
+//! Nothing here knows what a registration is.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::{fmt, io};
+
+use serde::de::{self, DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Encodes a value as Go does: compact, with `<`, `>`, `&`, U+2028 and U+2029 escaped.
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    encode_into(&mut out, value);
+    out
+}
+
+/// Appends the encoded value to `out`.
+pub fn encode_into<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    let mut serializer = serde_json::Serializer::with_formatter(out, GoSpelling);
+    // Strings, lists and maps with string keys cannot fail, nor can writing to memory.
+    let written = value.serialize(&mut serializer);
+    debug_assert!(written.is_ok());
+}
+
+struct GoSpelling;
+
+impl serde_json::ser::Formatter for GoSpelling {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+            let (plain, special) = rest.split_at(at);
+            writer.write_all(plain.as_bytes())?;
+            let mut chars = special.chars();
+            if let Some(c) = chars.next() {
+                write!(writer, "\\u{:04x}", u32::from(c))?;
+            }
+            rest = chars.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+/// Decodes one JSON document; blanks around it are fine, anything else after it is an error.
+/// Each byte that is not part of well-formed UTF-8 is read as U+FFFD, as Go does.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(&well_formed(bytes))
+}
+
+/// Replaces each ill-formed *byte* by U+FFFD (`String::from_utf8_lossy` replaces maximal subparts, which gives other ids).
+fn well_formed(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if std::str::from_utf8(bytes).is_ok() {
+        return Cow::Borrowed(bytes);
+    }
+    let mut out = Vec::with_capacity(bytes.len() + 16);
+    for chunk in bytes.utf8_chunks() {
+        out.extend_from_slice(chunk.valid().as_bytes());
+        for _ in chunk.invalid() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// A JSON string in which each lone surrogate escape became U+FFFD; `null` is the empty string.
+#[derive(Debug, Default, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Text(pub String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
+        // Asked for bytes, serde_json hands lone surrogates on as three bytes instead of refusing them.
+        // It also would read `null` as a unit, so the option comes first.
+        struct OrNull;
+        impl<'de> Visitor<'de> for OrNull {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_none<E: de::Error>(self) -> Result<Text, E> {
+                Ok(Text::default())
+            }
+            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Text, D::Error> {
+                deserializer.deserialize_bytes(self)
+            }
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Text, E> {
+                Ok(Text(without_surrogates(bytes)))
+            }
+        }
+        deserializer.deserialize_option(OrNull)
+    }
+}
+
+/// Input was made well-formed before parsing, so what is ill-formed now are surrogates, three bytes each.
+fn without_surrogates(bytes: &[u8]) -> String {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(bytes.len());
+    let mut invalid = 0;
+    for chunk in bytes.utf8_chunks() {
+        out.push_str(chunk.valid());
+        for _ in chunk.invalid() {
+            if invalid % 3 == 0 {
+                out.push('\u{fffd}');
+            }
+            invalid += 1;
+        }
+    }
+    out
+}
+
+/// A JSON object read member by member. Names match in any case, the last of several wins, unknown ones are ignored.
+pub trait Object: Default {
+    /// What the object is called in errors.
+    const NAME: &'static str;
+
+    /// Reads the value of the member with this lower-case name; `false` when there is no such member.
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error>;
+}
+
+/// Reads an [`Object`] and names the member in errors.
+pub fn object<'de, D: Deserializer<'de>, T: Object>(deserializer: D) -> Result<T, D::Error> {
+    struct Members<T>(PhantomData<T>);
+    impl<'de, T: Object> Visitor<'de> for Members<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(T::NAME)
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+            let mut value = T::default();
+            while let Some(Text(name)) = map.next_key()? {
+                let name = name.to_ascii_lowercase();
+                let known = value.member(&name, &mut map).map_err(|e| at(&name, e))?;
+                if !known {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            Ok(value)
+        }
+    }
+    deserializer.deserialize_map(Members(PhantomData))
+}
+
+/// An object from names to strings; the last of several equal names wins. Errors name the member.
+#[derive(Debug)]
+pub struct TextMap(pub BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for TextMap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TextMap, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = TextMap;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with string values")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextMap, A::Error> {
+                let mut pairs = BTreeMap::new();
+                while let Some(Text(name)) = map.next_key()? {
+                    let Text(value) = map.next_value().map_err(|e| at(&name, e))?;
+                    pairs.insert(name, value);
+                }
+                Ok(TextMap(pairs))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+/// A list of strings; errors name the position, counted from 0.
+#[derive(Debug)]
+pub struct TextList(pub Vec<Option<String>>);
+
+impl<'de> Deserialize<'de> for TextList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TextList, D::Error> {
+        struct Items;
+        impl<'de> Visitor<'de> for Items {
+            type Value = TextList;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of strings")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<TextList, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) =
+                    seq.next_element::<Option<Text>>().map_err(|e| at(&items.len().to_string(), e))?
+                {
+                    items.push(item.map(|text| text.0));
+                }
+                Ok(TextList(items))
+            }
+        }
+        deserializer.deserialize_seq(Items)
+    }
+}
+
+/// Puts the name of a member before its error; serde_json keeps the line and column that the text ends with.
+fn at<E: de::Error>(name: &str, error: E) -> E {
+    E::custom(format_args!("{name}: {error}"))
+}
