@@ -1,3 +1,36 @@
-//! The command line: turns the outcome into an exit code.
+//! The command line in, an exit code out: 0 after a signal, 2 for a bad configuration, 1 otherwise.
 
-fn main() {}
+use std::process::ExitCode;
+
+use inventor::config::{self, Config, Invocation};
+use inventor::logging;
+use inventor::serve::{StartError, serve};
+
+fn main() -> ExitCode {
+    match config::read() {
+        Ok(Invocation::Serve(config)) => run(*config),
+        Ok(Invocation::Print(text)) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Ok(Invocation::Usage(text)) => {
+            eprint!("{text}");
+            ExitCode::from(2)
+        }
+        Err(e) => fail(2, &e),
+    }
+}
+
+fn run(config: Config) -> ExitCode {
+    logging::start(&config.log);
+    match serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(StartError::Config(e)) => fail(2, &e),
+        Err(e) => fail(1, &e),
+    }
+}
+
+fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("inventor: {error}");
+    ExitCode::from(code)
+}

@@ -7,7 +7,7 @@ pub mod json;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZeroU32;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 pub use document::{Content, Document, Undecodable};
@@ -29,17 +29,20 @@ pub const SHOWN_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long a registration lives unless it is renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ttl(Option<NonZeroU32>);
+pub struct Ttl(Option<NonZeroU64>);
 
 impl Ttl {
-    /// A lifetime in seconds; 0 means for ever.
-    pub fn from_seconds(seconds: u32) -> Ttl {
-        Ttl(NonZeroU32::new(seconds))
+    /// The longest lifetime in seconds, some 292 years: what the Go program can represent.
+    pub const SECONDS_MAX: u64 = 9_223_372_036;
+
+    /// A lifetime in seconds, cut at [`Ttl::SECONDS_MAX`]; 0 means for ever.
+    pub fn from_seconds(seconds: u64) -> Ttl {
+        Ttl(NonZeroU64::new(seconds.min(Ttl::SECONDS_MAX)))
     }
 
     /// The lifetime, or `None` for ever.
     pub fn duration(self) -> Option<Duration> {
-        self.0.map(|seconds| Duration::from_secs(seconds.get().into()))
+        self.0.map(|seconds| Duration::from_secs(seconds.get()))
     }
 }
 

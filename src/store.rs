@@ -1,6 +1,8 @@
 //! What a store is: durable documents by id, and the order in which it tells the registry about them.
 //! The backends live below; nothing here knows the registry or HTTP.
 
+pub mod embedded;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::time::{Duration, SystemTime};

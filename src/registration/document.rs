@@ -48,6 +48,12 @@ impl Document {
         Registration::new(self.config, names)
     }
 
+    /// When its owner last wrote it; `None` when the document does not say so in whole seconds.
+    pub fn updated_at(&self) -> Option<SystemTime> {
+        let seconds = self.updated_at.as_deref()?.parse().ok()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+    }
+
     /// The document as the API shows it: every field written, whatever was stored.
     pub fn to_json(&self) -> Vec<u8> {
         let mut content = Vec::with_capacity(512);

@@ -14,6 +14,9 @@ impl TargetId {
     /// The id that the Go program wrote for a document without one.
     pub const NIL: TargetId = TargetId(Uuid::nil());
 
+    /// The last id in order.
+    pub const MAX: TargetId = TargetId(Uuid::max());
+
     /// The id of a target list: UUIDv5 (RFC 9562) in the DNS namespace over its canonical JSON.
     pub fn of(targets: &[String]) -> TargetId {
         TargetId(Uuid::new_v5(&Uuid::NAMESPACE_DNS, &json::encode(&targets)))

@@ -1,0 +1,43 @@
+//! One line per event: `ts=... level=... msg="..." key=value ...`, with values quoted where they need it,
+//! so that no client can forge a line.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use log::kv::{self, Key, Value, VisitSource};
+
+/// Sends the log to standard error through this filter (see `env_logger`).
+pub fn start(filter: &str) {
+    env_logger::Builder::new()
+        .parse_filters(filter)
+        .format(|out, record| {
+            let mut line =
+                format!("ts={} level={} msg=", out.timestamp_millis(), record.level().as_str().to_lowercase());
+            write_value(&mut line, &record.args().to_string());
+            // A value that cannot be printed is left out; the event is not.
+            let _ = record.key_values().visit(&mut Pairs(&mut line));
+            line.push('\n');
+            out.write_all(line.as_bytes()) as io::Result<()>
+        })
+        .init();
+}
+
+struct Pairs<'a>(&'a mut String);
+
+impl<'kvs> VisitSource<'kvs> for Pairs<'_> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        write!(self.0, " {key}=")?;
+        write_value(self.0, &value.to_string());
+        Ok(())
+    }
+}
+
+fn write_value(line: &mut String, value: &str) {
+    let plain = |c: char| c.is_alphanumeric() || "-_.:,/+@[]%*".contains(c);
+    if !value.is_empty() && value.chars().all(plain) {
+        line.push_str(value);
+    } else {
+        // Writing to a string cannot fail.
+        let _ = write!(line, "{value:?}");
+    }
+}

@@ -1,0 +1,119 @@
+//! The counters of this program and their text exposition. Modules that measure more register their own.
+
+use std::time::Instant;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
+};
+
+/// From a tenth of a millisecond, a poll from memory, to the longest wait for the store.
+const DURATION_BUCKETS: [f64; 10] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+/// Registers a metric. Two of one name are a mistake in this program that the first start shows.
+#[allow(clippy::expect_used)]
+pub fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
+    let metric = metric.expect("metric names are constants and valid");
+    registry.register(Box::new(metric.clone())).expect("each metric is registered once");
+    metric
+}
+
+/// A registered counter.
+pub fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    register(registry, IntCounter::new(name, help))
+}
+
+/// A registered counter with labels.
+pub fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+/// A registered gauge of whole numbers.
+pub fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    register(registry, IntGauge::new(name, help))
+}
+
+/// A registered gauge with labels.
+pub fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    register(registry, IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
+/// A registered gauge of seconds.
+pub fn seconds(registry: &Registry, name: &str, help: &str) -> Gauge {
+    register(registry, Gauge::new(name, help))
+}
+
+/// A registered histogram of durations in seconds.
+pub fn durations(registry: &Registry, name: &str, help: &str) -> Histogram {
+    register(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec())))
+}
+
+/// A registered histogram of durations in seconds with labels.
+pub fn durations_by(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    register(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec()), labels))
+}
+
+/// A registry with the metrics of the process and of the build.
+pub fn new_registry() -> Registry {
+    let registry = Registry::new();
+    #[cfg(target_os = "linux")]
+    {
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        // Names cannot clash in an empty registry.
+        let _ = registry.register(Box::new(process));
+    }
+    let labels = ["version", "revision"];
+    let info: GaugeVec = register(
+        &registry,
+        GaugeVec::new(Opts::new("inventor_build_info", "The build that is running; always 1."), &labels),
+    );
+    info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision()]).set(1.0);
+    registry
+}
+
+/// The source revision given at build time by `INVENTOR_REVISION`.
+pub fn revision() -> &'static str {
+    option_env!("INVENTOR_REVISION").unwrap_or("unknown")
+}
+
+/// Operations of the store, whichever it is.
+#[derive(Clone)]
+pub struct StoreMetrics {
+    operations: IntCounterVec,
+    durations: HistogramVec,
+}
+
+impl StoreMetrics {
+    /// Registers the metrics.
+    pub fn new(registry: &Registry) -> StoreMetrics {
+        let operations = counters(
+            registry,
+            "inventor_store_operations_total",
+            "Operations of the store by outcome.",
+            &["operation", "outcome"],
+        );
+        for operation in ["put", "get", "delete"] {
+            for outcome in ["ok", "error"] {
+                operations.with_label_values(&[operation, outcome]);
+            }
+        }
+        let durations = durations_by(
+            registry,
+            "inventor_store_operation_duration_seconds",
+            "How long operations of the store took.",
+            &["operation"],
+        );
+        StoreMetrics { operations, durations }
+    }
+
+    /// Runs an operation, counts it and takes its time.
+    pub fn observe<T, E>(&self, operation: &str, run: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let start = Instant::now();
+        let result = run();
+        self.durations.with_label_values(&[operation]).observe(start.elapsed().as_secs_f64());
+        let outcome = if result.is_ok() { "ok" } else { "error" };
+        self.operations.with_label_values(&[operation, outcome]).inc();
+        result
+    }
+}

@@ -1,0 +1,130 @@
+//! Builds store, registry and server, in the order of the start, and takes them down in the order of the shutdown.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
+
+use log::{error, info};
+use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::{Config, ConfigError, TokenSources};
+use crate::http::server::{BindError, Server, Settings};
+use crate::http::{App, Options, Tokens};
+use crate::metrics::{self, StoreMetrics};
+use crate::registry::{Registry, Rules, View};
+use crate::store::Store;
+use crate::store::embedded::{EmbeddedStore, OpenError};
+
+/// How long requests under way may take once the server was told to end.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Why the server did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A token file is wrong.
+    Config(ConfigError),
+    /// The address cannot be had.
+    Bind(BindError),
+    /// The embedded store cannot be opened.
+    Store(OpenError),
+    /// The system refused a signal handler or a thread.
+    System(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Config(e) => e.fmt(f),
+            StartError::Bind(e) => e.fmt(f),
+            StartError::Store(e) => e.fmt(f),
+            StartError::System(e) => f.write_str(e),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// What the process was told by a signal.
+enum Told {
+    End,
+    Reread,
+}
+
+/// Runs the server until a signal ends it.
+///
+/// # Errors
+/// [`StartError`] when it cannot start; once started it ends well.
+pub fn serve(config: Config) -> Result<(), StartError> {
+    let signals = listen_to_signals().map_err(StartError::System)?;
+    let tokens = Arc::new(Tokens::new(config.tokens.read().map_err(StartError::Config)?));
+    let exposition = metrics::new_registry();
+    let settings = Settings { listen: config.listen, workers: config.workers, connections_max: config.connections_max };
+    let server = Server::bind(settings, &exposition).map_err(StartError::Bind)?;
+
+    let rules = Rules { names: config.label_names, ttl: config.ttl, outage_keep: config.outage_keep };
+    let view = Arc::new(View::new(rules));
+    let store: Arc<dyn Store> =
+        Arc::new(EmbeddedStore::open(&config.data_dir, view.clone(), &exposition).map_err(StartError::Store)?);
+    let registry = Arc::new(Registry::new(view, store, rules, StoreMetrics::new(&exposition)));
+    let expiry = {
+        let registry = registry.clone();
+        std::thread::Builder::new().name("expiry".into()).spawn(move || registry.expire_until_closed())
+    }
+    .map_err(|e| StartError::System(format!("no thread for expiry: {e}")))?;
+
+    let options = Options { names: config.label_names, target_info: config.target_info };
+    let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition));
+    let addresses = server.addresses().join(",");
+    let handler = app.clone();
+    let running = server.serve(Arc::new(move |request| handler.handle(request)));
+    let registrations = registry.registrations();
+    info!(address = addresses, store = "embedded", registrations = registrations, version = env!("CARGO_PKG_VERSION"); "server started");
+
+    wait_for_end(&signals, &config.tokens, &tokens);
+    info!("shutting down");
+    app.end();
+    running.drain(DRAIN);
+    registry.close();
+    if expiry.join().is_err() {
+        error!("the expiry thread had panicked");
+    }
+    info!("ended");
+    Ok(())
+}
+
+/// Returns when the process was told to end; until then, reads tokens again when told so.
+fn wait_for_end(signals: &Receiver<Told>, sources: &TokenSources, tokens: &Tokens) {
+    while let Ok(Told::Reread) = signals.recv() {
+        match sources.read() {
+            Ok(sets) => {
+                info!(write = sets.write.len(), read = sets.read.len(); "tokens read again");
+                tokens.replace(sets);
+            }
+            Err(e) => error!(reason:% = e; "the tokens stay as they are"),
+        }
+    }
+}
+
+/// `ctrlc` takes SIGINT. It could take SIGTERM too, but only together with SIGHUP, which means something else here,
+/// and it does not know SIGQUIT; these come through `signal_hook`.
+fn listen_to_signals() -> Result<Receiver<Told>, String> {
+    let (tell, told) = mpsc::channel();
+    let failed = |e: &dyn fmt::Display| format!("signals cannot be handled: {e}");
+    let interrupt = tell.clone();
+    // Nobody listens any more once the server is ending; a second signal changes nothing.
+    ctrlc::set_handler(move || drop(interrupt.send(Told::End))).map_err(|e| failed(&e))?;
+    let signals = Signals::new([SIGTERM, SIGQUIT, SIGHUP]).map_err(|e| failed(&e))?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || forward(signals, &tell))
+        .map_err(|e| failed(&e))?;
+    Ok(told)
+}
+
+fn forward(mut signals: Signals, tell: &Sender<Told>) {
+    for signal in signals.forever() {
+        let _ = tell.send(if signal == SIGHUP { Told::Reread } else { Told::End });
+    }
+}
