@@ -35,6 +35,9 @@ impl Ttl {
     /// The longest lifetime in seconds, some 292 years: what the Go program can represent.
     pub const SECONDS_MAX: u64 = 9_223_372_036;
 
+    /// Six hours.
+    pub const DEFAULT: Ttl = Ttl(NonZeroU64::new(21_600));
+
     /// A lifetime in seconds, cut at [`Ttl::SECONDS_MAX`]; 0 means for ever.
     pub fn from_seconds(seconds: u64) -> Ttl {
         Ttl(NonZeroU64::new(seconds.min(Ttl::SECONDS_MAX)))

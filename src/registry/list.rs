@@ -155,3 +155,6 @@ impl Segment {
         out.into()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -380,3 +380,6 @@ impl Mirror for View {
         self.missing_from_at(present, Instant::now())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! A list against the plainest list there is.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::registration::{LabelNames, Registration};
+
+fn shown(n: u32, value: u32) -> Arc<Shown> {
+    let body = format!(r#"{{"static_config":{{"targets":["host-{n}:9100"],"labels":{{"v":"{value}"}}}}}}"#);
+    let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy).unwrap();
+    Arc::new(Shown { id: registration.id(), content: Content::new(&registration) })
+}
+
+fn text(snapshot: &Snapshot) -> String {
+    String::from_utf8(snapshot.parts().concat()).unwrap()
+}
+
+fn expected(model: &BTreeMap<TargetId, (u32, u32)>) -> String {
+    let entry = |(n, value): &(u32, u32)| format!(r#"{{"targets":["host-{n}:9100"],"labels":{{"v":"{value}"}}}}"#);
+    format!("[{}]\n", model.values().map(entry).collect::<Vec<_>>().join(","))
+}
+
+#[test]
+fn a_list_equals_a_sorted_map_while_it_grows_changes_and_shrinks() {
+    let (mut list, mut model) = (List::default(), BTreeMap::new());
+    // Multiplying by an odd number visits all residues, in an order that looks random.
+    for step in 0..6000_u32 {
+        let (n, value) = (step.wrapping_mul(2_654_435_761) % 3000, step);
+        let shown = shown(n, value);
+        model.insert(shown.id, (n, value));
+        list.insert(shown);
+        if step % 500 == 0 {
+            assert_eq!(text(&list.snapshot()), expected(&model));
+        }
+    }
+    assert!(list.segments.len() > 1);
+    let ids: Vec<TargetId> = model.keys().copied().collect();
+    for (at, id) in ids.iter().enumerate() {
+        list.remove(*id);
+        list.remove(*id);
+        model.remove(id);
+        assert_eq!(list.len(), model.len());
+        if at % 500 == 0 {
+            assert_eq!(text(&list.snapshot()), expected(&model));
+        }
+    }
+    assert_eq!(text(&list.snapshot()), "[]\n");
+    assert_eq!(list.segments.len(), 1);
+}
+
+#[test]
+fn a_snapshot_stays_what_it_was_and_shares_what_did_not_change() {
+    let mut list = List::default();
+    for n in 0..2000 {
+        list.insert(shown(n, 0));
+    }
+    let before = list.snapshot();
+    let (text_before, parts_before) = (text(&before), before.parts());
+    list.insert(shown(7, 1));
+    let parts_after = list.snapshot().parts();
+    assert_eq!(text(&before), text_before);
+    let changed = parts_before.iter().zip(parts_after.iter()).filter(|(a, b)| !Arc::ptr_eq(a, b) && a.len() > 2);
+    assert_eq!(changed.count(), 1);
+}
