@@ -2,6 +2,7 @@
 //! and the store, which keeps what was acknowledged. It knows no HTTP.
 
 mod discovery;
+mod gzip;
 mod list;
 mod view;
 
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
 
-pub use list::Snapshot;
+pub use list::{Rendering, Snapshot};
 pub use view::{Counts, NotLoaded, Rules, View};
 
 use crate::metrics::StoreMetrics;

@@ -1,7 +1,7 @@
 //! `/discover` and `/group`: the lists that Prometheus polls.
 
 use super::{App, Body, Request, Response};
-use crate::registry::{Discovered, NotLoaded, Selector};
+use crate::registry::{Discovered, NotLoaded, Rendering, Selector};
 
 /// Pollers that the metrics tell apart, by how their `User-Agent` begins; any other counts as `other`.
 const POLLERS: &[(&str, &str)] = &[
@@ -33,12 +33,40 @@ fn answer(app: &App, request: &Request, discovered: Result<Discovered, NotLoaded
         return Response::unavailable("the registrations are not loaded yet");
     };
     app.metrics.polls.with_label_values(&[poller(request)]).inc();
-    let body = Body::new(list.parts());
-    let response = Response { status: 200, content_type: "application/json", headers: Vec::new(), body };
-    match stale {
-        Some(stale) => response.with_header("X-Inventor-Stale", stale.as_secs().to_string()),
-        None => response,
+    let gzip = accepts_gzip(request);
+    let Rendering { parts, hash } = if gzip { list.gzip() } else { list.json() };
+    // The two encodings are different bytes, so that their tags have to differ (RFC 9110, 8.8.3).
+    let tag = if gzip { format!("\"{hash:016x}-gzip\"") } else { format!("\"{hash:016x}\"") };
+    let known = has_tag(request, &tag);
+    let body = if known { Body::default() } else { Body::new(parts) };
+    let status = if known { 304 } else { 200 };
+    let mut headers = vec![("ETag", tag), ("Vary", "Accept-Encoding".to_owned())];
+    if gzip && !known {
+        headers.push(("Content-Encoding", "gzip".to_owned()));
     }
+    if let Some(stale) = stale {
+        headers.push(("X-Inventor-Stale", stale.as_secs().to_string()));
+    }
+    Response { status, content_type: "application/json", headers, body }
+}
+
+/// Whether the client asks for gzip by name. Prometheus does not; vmagent does.
+fn accepts_gzip(request: &Request) -> bool {
+    let accepted = request.header("accept-encoding").unwrap_or_default();
+    accepted.split(|byte| *byte == b',').any(|coding| {
+        let mut words = coding.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let refused = |weight: &[u8]| matches!(weight, b"q=0" | b"q=0.0" | b"q=0.00" | b"q=0.000");
+        words.next().is_some_and(|name| name.eq_ignore_ascii_case(b"gzip")) && !words.any(refused)
+    })
+}
+
+/// Whether `If-None-Match` lists this tag, strong or weak, or any.
+fn has_tag(request: &Request, tag: &str) -> bool {
+    let listed = request.header("if-none-match").unwrap_or_default();
+    listed
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .any(|listed| listed == b"*" || listed.strip_prefix(b"W/").unwrap_or(listed) == tag.as_bytes())
 }
 
 fn poller(request: &Request) -> &'static str {

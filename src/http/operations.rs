@@ -88,7 +88,7 @@ pub(super) fn metrics(app: &App, _: &Request) -> Response {
     gauges.store_up.set(app.registry.health().is_ok().into());
     let discovered = app.registry.discover(Selector::All, now).ok();
     if let Some(Discovered { list, stale }) = &discovered {
-        gauges.list_bytes.set(whole(list.parts().iter().map(|part| part.len()).sum()));
+        gauges.list_bytes.set(whole(list.json().parts.iter().map(|part| part.len()).sum()));
         gauges.stale.set(stale.map_or(0, |stale| i64::try_from(stale.as_secs()).unwrap_or(i64::MAX)));
     }
     let mut text = Vec::with_capacity(16 * 1024);

@@ -1,9 +1,11 @@
 //! A list of registrations in the order of their ids, cut into segments that are rendered at most once per change.
 //! A change re-renders its segment alone, and everybody who is sending a list shares the segments that stayed.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use super::discovery;
+use super::gzip::{Piece, Stream};
 use crate::registration::{Content, TargetId};
 
 /// How many registrations a segment should hold: some 60 KB of JSON.
@@ -29,13 +31,21 @@ pub(super) struct List {
 struct Segment {
     /// Sorted by id.
     entries: Vec<Arc<Shown>>,
-    rendered: OnceLock<Arc<[u8]>>,
+    rendered: OnceLock<Rendered>,
+    compressed: OnceLock<Piece>,
+}
+
+/// The JSON of a segment.
+#[derive(Debug)]
+struct Rendered {
+    json: Arc<[u8]>,
+    hash: u64,
 }
 
 impl Clone for Segment {
     /// A copy to be changed: not yet rendered.
     fn clone(&self) -> Segment {
-        Segment { entries: self.entries.clone(), rendered: OnceLock::new() }
+        Segment { entries: self.entries.clone(), ..Segment::default() }
     }
 }
 
@@ -80,9 +90,7 @@ impl List {
     /// The list as it is now, for ever; the same one until something changes.
     pub(super) fn snapshot(&mut self) -> Arc<Snapshot> {
         let segments = &self.segments;
-        self.snapshot
-            .get_or_insert_with(|| Arc::new(Snapshot { segments: segments.clone(), parts: OnceLock::new() }))
-            .clone()
+        self.snapshot.get_or_insert_with(|| Arc::new(Snapshot::new(segments.clone()))).clone()
     }
 
     /// The entries of the segment for an id, about to be changed.
@@ -91,6 +99,7 @@ impl List {
         let at = segment_of(id, self.segments.len());
         let segment = Arc::make_mut(&mut self.segments[at]);
         segment.rendered.take();
+        segment.compressed.take();
         &mut segment.entries
     }
 
@@ -115,13 +124,32 @@ fn segment_of(id: TargetId, count: usize) -> usize {
 #[derive(Debug)]
 pub struct Snapshot {
     segments: Vec<Arc<Segment>>,
-    parts: OnceLock<Arc<[Arc<[u8]>]>>,
+    json: OnceLock<Rendering>,
+    gzip: OnceLock<Rendering>,
+}
+
+/// A list as bytes, in parts to be sent one after the other.
+#[derive(Debug, Clone)]
+pub struct Rendering {
+    /// The parts, shared with everybody who is sending them.
+    pub parts: Arc<[Arc<[u8]>]>,
+    /// Equal for equal lists, also on other servers of the same build; different for different ones.
+    pub hash: u64,
 }
 
 impl Snapshot {
-    /// The JSON array that Prometheus reads, in parts to be sent one after the other.
-    pub fn parts(&self) -> Arc<[Arc<[u8]>]> {
-        self.parts.get_or_init(|| self.render()).clone()
+    fn new(segments: Vec<Arc<Segment>>) -> Snapshot {
+        Snapshot { segments, json: OnceLock::new(), gzip: OnceLock::new() }
+    }
+
+    /// The JSON array that Prometheus reads.
+    pub fn json(&self) -> Rendering {
+        self.json.get_or_init(|| self.render()).clone()
+    }
+
+    /// The same array as a gzip stream.
+    pub fn gzip(&self) -> Rendering {
+        self.gzip.get_or_init(|| self.compress()).clone()
     }
 
     /// The registrations, sorted by id.
@@ -129,30 +157,51 @@ impl Snapshot {
         self.segments.iter().flat_map(|segment| &segment.entries).map(|shown| (shown.id, &shown.content))
     }
 
-    fn render(&self) -> Arc<[Arc<[u8]>]> {
+    fn filled(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        self.segments.iter().filter(|segment| !segment.entries.is_empty())
+    }
+
+    fn render(&self) -> Rendering {
         let comma: Arc<[u8]> = Arc::from(&b","[..]);
         let mut parts: Vec<Arc<[u8]>> = vec![Arc::from(&b"["[..])];
-        for segment in self.segments.iter().filter(|segment| !segment.entries.is_empty()) {
+        let mut hasher = DefaultHasher::new();
+        for segment in self.filled() {
             if parts.len() > 1 {
                 parts.push(comma.clone());
             }
-            parts.push(segment.rendered.get_or_init(|| segment.render()).clone());
+            let rendered = segment.rendered();
+            parts.push(rendered.json.clone());
+            rendered.hash.hash(&mut hasher);
         }
         parts.push(Arc::from(&b"]\n"[..]));
-        parts.into()
+        Rendering { parts: parts.into(), hash: hasher.finish() }
+    }
+
+    fn compress(&self) -> Rendering {
+        let mut stream = Stream::new();
+        for (at, segment) in self.filled().enumerate() {
+            stream.plain(if at == 0 { b"[" } else { b"," });
+            stream.piece(segment.compressed.get_or_init(|| Piece::new(&segment.rendered().json)));
+        }
+        let end: &[u8] = if self.filled().next().is_some() { b"]\n" } else { b"[]\n" };
+        Rendering { parts: stream.finish(end).into(), hash: self.json().hash }
     }
 }
 
 impl Segment {
-    fn render(&self) -> Arc<[u8]> {
-        let mut out = Vec::with_capacity(self.entries.len() * 256);
-        for (at, shown) in self.entries.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
+    fn rendered(&self) -> &Rendered {
+        self.rendered.get_or_init(|| {
+            let mut json = Vec::with_capacity(self.entries.len() * 256);
+            for (at, shown) in self.entries.iter().enumerate() {
+                if at > 0 {
+                    json.push(b',');
+                }
+                discovery::write_entries(&mut json, &shown.content);
             }
-            discovery::write_entries(&mut out, &shown.content);
-        }
-        out.into()
+            let mut hasher = DefaultHasher::new();
+            json.hash(&mut hasher);
+            Rendered { json: json.into(), hash: hasher.finish() }
+        })
     }
 }
 

@@ -12,7 +12,7 @@ fn shown(n: u32, value: u32) -> Arc<Shown> {
 }
 
 fn text(snapshot: &Snapshot) -> String {
-    String::from_utf8(snapshot.parts().concat()).unwrap()
+    String::from_utf8(snapshot.json().parts.concat()).unwrap()
 }
 
 fn expected(model: &BTreeMap<TargetId, (u32, u32)>) -> String {
@@ -55,9 +55,9 @@ fn a_snapshot_stays_what_it_was_and_shares_what_did_not_change() {
         list.insert(shown(n, 0));
     }
     let before = list.snapshot();
-    let (text_before, parts_before) = (text(&before), before.parts());
+    let (text_before, parts_before) = (text(&before), before.json().parts);
     list.insert(shown(7, 1));
-    let parts_after = list.snapshot().parts();
+    let parts_after = list.snapshot().json().parts;
     assert_eq!(text(&before), text_before);
     let changed = parts_before.iter().zip(parts_after.iter()).filter(|(a, b)| !Arc::ptr_eq(a, b) && a.len() > 2);
     assert_eq!(changed.count(), 1);

@@ -27,8 +27,7 @@ fn put(n: u8, group: &str, expires_in: Option<Duration>) -> Change {
 }
 
 fn text(snapshot: &Snapshot) -> String {
-    let parts = snapshot.parts();
-    String::from_utf8(parts.iter().flat_map(|part| part.iter().copied()).collect()).unwrap()
+    String::from_utf8(snapshot.json().parts.concat()).unwrap()
 }
 
 #[track_caller]
