@@ -1,0 +1,273 @@
+//! The file that holds the documents: how it is created, opened, read and written. Alone in knowing redb.
+
+use std::any::Any;
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use redb::backends::FileBackend;
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
+
+use super::deadline::Deadline;
+use super::open_error::OpenError;
+use crate::registration::TargetId;
+
+/// The name of the file in the data directory.
+const FILE_NAME: &str = "inventor.redb";
+
+/// The version of what the tables below hold. A file with a higher one is left alone.
+pub(super) const FORMAT: u64 = 1;
+
+/// What redb may keep in memory. The documents are in the mirror; the file is read when it is opened and for a GET.
+const CACHE_BYTES: usize = 16 << 20;
+
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+const FORMAT_KEY: &str = "format";
+
+/// Documents by the bytes of their ids, each with its deadline.
+const DOCUMENTS: TableDefinition<Key, Value> = TableDefinition::new("documents");
+type Key = [u8; 16];
+type Value = (u64, &'static [u8]);
+
+/// The open file. Only one process at a time has it.
+pub(super) struct DocumentFile {
+    database: Database,
+    path: PathBuf,
+    /// Device and inode, to notice when another file, or none, stands at the path.
+    identity: (u64, u64),
+}
+
+impl DocumentFile {
+    /// Opens the file in this directory; creates both where they are absent.
+    pub(super) fn open_or_create(directory: &Path) -> Result<DocumentFile, OpenError> {
+        create_directory(directory).map_err(|error| OpenError::from_io(directory, error))?;
+        let path = directory.join(FILE_NAME);
+        if !path.try_exists().map_err(|error| OpenError::from_io(&path, error))? {
+            create(directory, &path).map_err(|fault| OpenError::from_fault(&path, fault))?;
+        }
+        DocumentFile::open(&path)
+    }
+
+    /// Opens an existing file.
+    pub(super) fn open(path: &Path) -> Result<DocumentFile, OpenError> {
+        let database = contain(|| {
+            let mut builder = Builder::new();
+            // Without the check redb trusts what it reads, and damage shows as a panic or as wrong documents.
+            builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+            Ok(builder.open(path).map_err(redb::Error::from)?)
+        })
+        .map_err(|fault| OpenError::from_fault(path, fault))?;
+        let found = contain(|| read_format(&database)).map_err(|fault| OpenError::from_fault(path, fault))?;
+        if found != FORMAT {
+            return Err(OpenError::Format { path: path.to_owned(), found: found.to_string() });
+        }
+        let metadata = fs::metadata(path).map_err(|error| OpenError::from_io(path, error))?;
+        Ok(DocumentFile { database, path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) })
+    }
+
+    /// Where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Passes every record to `each`, in the order of the ids, those that have run out among them.
+    pub(super) fn for_each(&self, mut each: impl FnMut(TargetId, Deadline, &[u8])) -> Result<(), Fault> {
+        let table = self.database.begin_read()?.open_table(DOCUMENTS)?;
+        for record in table.iter()? {
+            let (key, value) = record?;
+            let (deadline, document) = value.value();
+            each(TargetId::from_bytes(key.value()), Deadline::from_stored(deadline), document);
+        }
+        Ok(())
+    }
+
+    /// The record of an id, even if it has run out.
+    pub(super) fn get(&self, id: TargetId) -> Result<Option<(Deadline, Vec<u8>)>, Fault> {
+        let table = self.database.begin_read()?.open_table(DOCUMENTS)?;
+        let record = table.get(id.to_bytes())?;
+        Ok(record.map(|record| {
+            let (deadline, document) = record.value();
+            (Deadline::from_stored(deadline), document.to_vec())
+        }))
+    }
+
+    /// Makes all changes of `change` durable at once, or none if it fails. Without changes nothing is written.
+    pub(super) fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Records<'_>) -> Result<T, Fault>,
+    ) -> Result<(T, Written), Fault> {
+        let mut transaction = self.database.begin_write()?;
+        // A commit of one phase may be rolled back by a repair that finds damage in it, although it was acknowledged.
+        transaction.set_two_phase_commit(true);
+        let mut records = Records { table: transaction.open_table(DOCUMENTS)?, changes: 0 };
+        let outcome = change(&mut records)?;
+        let changes = records.changes;
+        drop(records);
+        if changes == 0 {
+            transaction.abort()?;
+        } else {
+            transaction.commit()?;
+        }
+        Ok((outcome, Written { changes, file_bytes: self.bytes()? }))
+    }
+
+    /// The size of the file, which must still be the one at its path: what is written elsewhere would be lost.
+    pub(super) fn bytes(&self) -> Result<u64, Fault> {
+        let metadata = fs::metadata(&self.path).map_err(|error| Fault::Moved(error.to_string()))?;
+        if (metadata.dev(), metadata.ino()) != self.identity {
+            return Err(Fault::Moved("another file stands there".to_owned()));
+        }
+        Ok(metadata.len())
+    }
+
+    /// Closes the file, so that it need not be repaired when it is opened again.
+    pub(super) fn close(self) -> Result<(), Fault> {
+        Ok(self.database.close()?)
+    }
+}
+
+/// What a transaction did to the file.
+pub(super) struct Written {
+    /// The number of records changed; 0 when nothing was committed.
+    pub(super) changes: usize,
+    /// The size of the file after it.
+    pub(super) file_bytes: u64,
+}
+
+/// The records inside of one transaction.
+pub(super) struct Records<'a> {
+    table: Table<'a, Key, Value>,
+    changes: usize,
+}
+
+impl Records<'_> {
+    /// Writes a record, replacing the one with this id.
+    pub(super) fn put(&mut self, id: TargetId, deadline: Deadline, document: &[u8]) -> Result<(), Fault> {
+        self.table.insert(id.to_bytes(), (deadline.to_stored(), document))?;
+        self.changes += 1;
+        Ok(())
+    }
+
+    /// Removes a record and returns its deadline.
+    pub(super) fn remove(&mut self, id: TargetId) -> Result<Option<Deadline>, Fault> {
+        let removed = self.table.remove(id.to_bytes())?.map(|record| Deadline::from_stored(record.value().0));
+        self.changes += usize::from(removed.is_some());
+        Ok(removed)
+    }
+
+    /// Removes a record if it has run out.
+    pub(super) fn remove_expired(&mut self, id: TargetId, now: SystemTime) -> Result<(), Fault> {
+        let deadline = self.table.get(id.to_bytes())?.map(|record| Deadline::from_stored(record.value().0));
+        if deadline.is_some_and(|deadline| deadline.has_passed(now)) {
+            self.remove(id)?;
+        }
+        Ok(())
+    }
+}
+
+fn create_directory(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    match directory.parent() {
+        Some(parent) if parent != Path::new("") => sync_directory(parent),
+        _ => sync_directory(Path::new(".")),
+    }
+}
+
+/// Creates the file complete, under a name of its own, and only then gives it its name: an unfinished file is never
+/// taken for a damaged one, and a process that was faster is not overwritten.
+fn create(directory: &Path, path: &Path) -> Result<(), Fault> {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
+    let unfinished = directory.join(format!(".{FILE_NAME}.{}.{nanos}.new", std::process::id()));
+    let outcome = contain(|| {
+        write_empty(&unfinished)?;
+        publish(&unfinished, path)?;
+        Ok(())
+    });
+    // After success it is a second name of the file, or what a faster process made superfluous.
+    if let Err(error) = fs::remove_file(&unfinished)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        log::warn!(path:% = unfinished.display(), error:%; "cannot remove an unfinished file");
+    }
+    outcome?;
+    Ok(sync_directory(directory)?)
+}
+
+fn write_empty(path: &Path) -> Result<(), Fault> {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+    let durable = file.try_clone()?;
+    let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(FileBackend::new(file)?)?;
+    let transaction = database.begin_write()?;
+    transaction.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
+    transaction.open_table(DOCUMENTS)?;
+    transaction.commit()?;
+    database.close()?;
+    Ok(durable.sync_all()?)
+}
+
+fn publish(unfinished: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(unfinished, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // Some file systems have no links; on those, two processes must not create the file at the same moment.
+        Err(_) if !path.try_exists()? => fs::rename(unfinished, path),
+        outcome => outcome,
+    }
+}
+
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+fn read_format(database: &Database) -> Result<u64, Fault> {
+    let table = database.begin_read()?.open_table(META)?;
+    let format = table.get(FORMAT_KEY)?.map(|format| format.value());
+    format.ok_or_else(|| Fault::from(redb::Error::Corrupted("it does not say its format".to_owned())))
+}
+
+/// Why the file could not be read or written. The outcome of what was under way is unknown.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// redb says so.
+    Redb(Box<redb::Error>),
+    /// The file is no longer at its path.
+    Moved(String),
+    /// The file cannot be opened again.
+    Open(OpenError),
+    /// Code panicked, as redb does on some damage.
+    Panicked(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Redb(error) => error.fmt(f),
+            Fault::Moved(why) => write!(f, "the file was moved or removed: {why}"),
+            Fault::Open(error) => error.fmt(f),
+            Fault::Panicked(message) => write!(f, "panic: {message}"),
+        }
+    }
+}
+
+impl<E: Into<redb::Error>> From<E> for Fault {
+    fn from(error: E) -> Fault {
+        Fault::Redb(Box::new(error.into()))
+    }
+}
+
+/// Runs `work` and turns a panic into a fault.
+pub(super) fn contain<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    // What a panic may leave half done, the file and what is in the mirror, is read anew after every fault.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Fault::Panicked(panic_message(panic.as_ref()))))
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a message").to_owned()
+}

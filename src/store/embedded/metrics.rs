@@ -1,0 +1,64 @@
+//! What the embedded store measures.
+
+use std::time::Duration;
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
+
+use super::file::Written;
+
+/// Seconds, from a fast SSD to a disk that is in trouble.
+const COMMIT_SECONDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 2.0];
+
+/// Records changed by one commit; the queue has room for 1024.
+const COMMIT_CHANGES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0];
+
+pub(super) struct Metrics {
+    file_bytes: IntGauge,
+    commit_duration: Histogram,
+    commit_changes: Histogram,
+    /// How often the file failed and had to be opened again.
+    pub(super) faults: IntCounter,
+}
+
+impl Metrics {
+    pub(super) fn new(registry: &Registry) -> Result<Metrics, prometheus::Error> {
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))
+        };
+        let metrics = Metrics {
+            file_bytes: IntGauge::new("inventor_store_file_bytes", "Size of the embedded store's file.")?,
+            commit_duration: histogram(
+                "inventor_store_commit_duration_seconds",
+                "Time from the start of a transaction of the embedded store until it is on disk.",
+                &COMMIT_SECONDS,
+            )?,
+            commit_changes: histogram(
+                "inventor_store_commit_changes",
+                "Records changed by one transaction of the embedded store.",
+                &COMMIT_CHANGES,
+            )?,
+            faults: IntCounter::new(
+                "inventor_store_faults_total",
+                "How often the embedded store's file failed and had to be opened again.",
+            )?,
+        };
+        registry.register(Box::new(metrics.file_bytes.clone()))?;
+        registry.register(Box::new(metrics.commit_duration.clone()))?;
+        registry.register(Box::new(metrics.commit_changes.clone()))?;
+        registry.register(Box::new(metrics.faults.clone()))?;
+        Ok(metrics)
+    }
+
+    pub(super) fn observe(&self, written: &Written, time: Duration) {
+        self.set_file_bytes(written.file_bytes);
+        if written.changes > 0 {
+            self.commit_duration.observe(time.as_secs_f64());
+            #[expect(clippy::cast_precision_loss, reason = "a batch is far below 2^52")]
+            self.commit_changes.observe(written.changes as f64);
+        }
+    }
+
+    pub(super) fn set_file_bytes(&self, bytes: u64) {
+        self.file_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+}

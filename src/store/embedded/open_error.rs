@@ -1,0 +1,136 @@
+//! Why the embedded store cannot be opened, in sentences for the person who has to do something about it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::file::{FORMAT, Fault};
+
+/// Why the embedded store cannot be opened. Whatever it is, nothing was overwritten or deleted.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process has the file open.
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is no store, or not all of one.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// The file has a format that this version does not know.
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: String,
+    },
+    /// Something that is no directory stands where the data directory should be.
+    NotADirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file or its directory cannot be written.
+    Unwritable {
+        /// The file or the directory.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// There is no space left.
+    NoSpace {
+        /// The file or the directory.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Any other failure of the system.
+    Io {
+        /// The file or the directory.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The store's metrics are registered already.
+    Metrics(prometheus::Error),
+}
+
+impl OpenError {
+    pub(super) fn from_io(path: &Path, error: io::Error) -> OpenError {
+        use io::ErrorKind as Kind;
+        let path = path.to_owned();
+        match error.kind() {
+            Kind::InvalidData | Kind::UnexpectedEof => OpenError::Damaged { path, detail: error.to_string() },
+            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => OpenError::NoSpace { path, error },
+            Kind::PermissionDenied | Kind::ReadOnlyFilesystem => OpenError::Unwritable { path, error },
+            // Something exists, and is no directory, or it would have been used.
+            Kind::NotADirectory | Kind::AlreadyExists => OpenError::NotADirectory { path },
+            _ => OpenError::Io { path, error },
+        }
+    }
+
+    pub(super) fn from_fault(path: &Path, fault: Fault) -> OpenError {
+        match fault {
+            Fault::Redb(error) => match *error {
+                redb::Error::Io(error) => OpenError::from_io(path, error),
+                redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
+                    OpenError::InUse { path: path.to_owned() }
+                }
+                redb::Error::UpgradeRequired(version) => {
+                    OpenError::Format { path: path.to_owned(), found: format!("of redb, version {version}") }
+                }
+                error => OpenError::Damaged { path: path.to_owned(), detail: error.to_string() },
+            },
+            Fault::Open(error) => error,
+            fault @ (Fault::Moved(_) | Fault::Panicked(_)) => {
+                OpenError::Damaged { path: path.to_owned(), detail: fault.to_string() }
+            }
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::InUse { path } => write!(
+                f,
+                "{} is open in another process; stop that one, or set DATA_DIR to another directory",
+                path.display()
+            ),
+            OpenError::Damaged { path, detail } => write!(
+                f,
+                "{} is damaged or no file of inventor ({detail}); it was left as it is. Put back a copy, or move it \
+                 away to start with no registrations",
+                path.display()
+            ),
+            OpenError::Format { path, found } => write!(
+                f,
+                "{} has format {found}, and this version of inventor knows format {FORMAT}; it was left as it is. \
+                 Start the version that wrote it, or set DATA_DIR to another directory",
+                path.display()
+            ),
+            OpenError::NotADirectory { path } => write!(
+                f,
+                "{} cannot be the data directory, because it or a part of it is no directory; set DATA_DIR to a \
+                 directory",
+                path.display()
+            ),
+            OpenError::Unwritable { path, error } => write!(
+                f,
+                "{} cannot be written ({error}); give the server's user the right to write there, or set DATA_DIR to \
+                 another directory",
+                path.display()
+            ),
+            OpenError::NoSpace { path, error } => {
+                write!(f, "{} cannot be written ({error}); make room on its file system", path.display())
+            }
+            OpenError::Io { path, error } => write!(f, "{} cannot be opened: {error}", path.display()),
+            OpenError::Metrics(error) => write!(f, "the metrics of the store cannot be registered: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
