@@ -1,6 +1,23 @@
-//! Integration tests: the real binary, real files, real servers.
+//! Integration tests: the real binary, spoken to over real sockets, polled by a real Prometheus; and the stores on
+//! real files. Each module holds the facts of one part; `process`, `server`, `client` and `eventually` carry them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod client;
+mod configuration;
+mod discover;
 mod embedded;
+mod eventually;
+mod get_delete;
+mod ids;
+mod lifecycle;
+mod logs;
+mod methods;
+mod metrics;
+mod process;
+mod put;
+mod refusals;
+mod server;
 mod store_contract;
+mod tokens;
+mod wire;
