@@ -1,0 +1,207 @@
+//! The server under test: the built binary in a clean environment, on a port and in a directory of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::{Connection, Request, Response};
+use crate::process::Process;
+
+/// How a server is started. One setup can start several servers one after the other on the same data.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    environment: Vec<(String, String)>,
+    arguments: Vec<String>,
+    directory: Arc<TempDir>,
+}
+
+impl Setup {
+    /// A server with the token `secret`, the embedded store, and nothing of the surrounding environment.
+    pub(crate) fn new() -> Setup {
+        let directory = Arc::new(TempDir::new().expect("there is room for temporary files"));
+        let setup = Setup { environment: Vec::new(), arguments: Vec::new(), directory };
+        let data_dir = setup.path("data");
+        setup
+            .env("APP_ENV", "test")
+            .env("API_TOKEN", "secret")
+            .env("LISTEN_ADDR", "127.0.0.1")
+            .env("LISTEN_PORT", "0")
+            .env("DATA_DIR", data_dir.to_str().expect("temporary directories have plain names"))
+    }
+
+    /// Sets a variable.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Setup {
+        self = self.without(name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Removes a variable.
+    pub(crate) fn without(mut self, name: &str) -> Setup {
+        self.environment.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// Adds a command line argument.
+    pub(crate) fn argument(mut self, argument: &str) -> Setup {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// A path in the directory that the server works in; the directory goes with the setup.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes a file into the directory that the server works in.
+    #[track_caller]
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, content).expect("the directory can be written to");
+        path
+    }
+
+    /// Starts the server and waits until it listens.
+    #[track_caller]
+    pub(crate) fn start(&self) -> Server {
+        let mut process = Process::start(&mut self.command());
+        let line = process.line_with(&["server started", " address="]);
+        let addresses = line.split_once(" address=").and_then(|(_, rest)| rest.split(' ').next()).unwrap_or_default();
+        let addresses = addresses.split(',').map(str::to_owned).collect();
+        Server { process, addresses, setup: self.clone() }
+    }
+
+    /// Starts the binary, which is expected to end by itself, and waits for that.
+    #[track_caller]
+    pub(crate) fn run(&self) -> Outcome {
+        let mut process = Process::start(&mut self.command());
+        let code = process.wait().code();
+        Outcome { code, stdout: process.stdout().join("\n"), stderr: process.stderr().join("\n") }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inventor"));
+        command.env_clear().current_dir(self.directory.path()).args(&self.arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+/// How a run of the binary ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The exit code; `None` when a signal killed it.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A running server; killed when dropped.
+pub(crate) struct Server {
+    process: Process,
+    addresses: Vec<String>,
+    // Keeps the directory while the server works in it.
+    setup: Setup,
+}
+
+impl Server {
+    /// Starts a server with these variables besides the usual ones.
+    #[track_caller]
+    pub(crate) fn start(environment: &[(&str, &str)]) -> Server {
+        environment.iter().fold(Setup::new(), |setup, (name, value)| setup.env(name, value)).start()
+    }
+
+    /// What it said it listens on.
+    pub(crate) fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// The address that it can be reached at.
+    #[track_caller]
+    pub(crate) fn address(&self) -> SocketAddr {
+        let address = &self.addresses[0];
+        address.parse().unwrap_or_else(|e| panic!("the server listens on {address}: {e}"))
+    }
+
+    /// The setup it was started with.
+    pub(crate) fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// The running program.
+    pub(crate) fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.process.stderr()
+    }
+
+    /// Asks it to end, as systemd and Kubernetes do, and returns its exit code.
+    #[track_caller]
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        self.process.signal(Signal::SIGTERM);
+        self.process.wait().code()
+    }
+
+    /// Opens a connection.
+    #[track_caller]
+    pub(crate) fn connect(&self) -> Connection {
+        Connection::open(self.address())
+    }
+
+    /// Sends one request on a connection of its own.
+    #[track_caller]
+    pub(crate) fn send(&self, request: &Request) -> Response {
+        self.connect().send(request)
+    }
+
+    /// GET without a token.
+    #[track_caller]
+    pub(crate) fn get(&self, target: &str) -> Response {
+        self.send(&Request::new("GET", target))
+    }
+
+    /// PUT /target with this body and the right token.
+    #[track_caller]
+    pub(crate) fn put(&self, body: impl AsRef<[u8]>) -> Response {
+        self.send(&Request::new("PUT", "/target").token().body(body))
+    }
+
+    /// Registers and returns the id.
+    ///
+    /// # Panics
+    /// When the server refuses it.
+    #[track_caller]
+    pub(crate) fn register(&self, body: impl AsRef<[u8]>) -> String {
+        let response = self.put(body);
+        response.has_status(200, "PUT /target");
+        response.json()["id"].as_str().expect("the answer has an id").to_owned()
+    }
+
+    /// GET /target with this body and the right token.
+    #[track_caller]
+    pub(crate) fn find(&self, body: impl AsRef<[u8]>) -> Response {
+        self.send(&Request::new("GET", "/target").token().body(body))
+    }
+
+    /// DELETE /target with this body and the right token.
+    #[track_caller]
+    pub(crate) fn delete(&self, body: impl AsRef<[u8]>) -> Response {
+        self.send(&Request::new("DELETE", "/target").token().body(body))
+    }
+
+    /// The entries of /discover.
+    #[track_caller]
+    pub(crate) fn discover(&self) -> Vec<Value> {
+        let response = self.get("/discover");
+        response.has_status(200, "GET /discover");
+        response.json().as_array().expect("the list is an array").clone()
+    }
+}
