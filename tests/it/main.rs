@@ -6,4 +6,7 @@
 mod client;
 mod eventually;
 mod process;
+mod redis;
+mod redis_server;
 mod server;
+mod store_contract;
