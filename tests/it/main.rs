@@ -16,6 +16,8 @@ mod methods;
 mod metrics;
 mod process;
 mod put;
+mod redis;
+mod redis_server;
 mod refusals;
 mod server;
 mod store_contract;

@@ -1,0 +1,149 @@
+//! Registrations in Redis, in the keys and documents of the Go program: one Redis, any number of servers beside it.
+//! Writes go through pooled connections; the mirror follows every change, whoever made it.
+
+mod apply;
+mod connect;
+mod fault;
+mod follow;
+mod link;
+mod metrics;
+mod pool;
+mod restore;
+mod scan;
+mod session;
+mod settings;
+mod track;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use ::redis::{Cmd, Value, cmd};
+
+pub use settings::{Address, InvalidUrl, POOL_SIZE_DEFAULT, Sentinel, Settings, Tls};
+
+use connect::Connector;
+use fault::Fault;
+use follow::Follower;
+use link::Link;
+use metrics::Metrics;
+use pool::Pool;
+
+use super::{Mirror, Store, StoreError, WAIT_MAX};
+use crate::registration::{TargetId, Ttl};
+
+/// A registry in Redis. Expiry is left to Redis and to the mirror.
+pub struct RedisStore {
+    link: Arc<Link>,
+    pool: Pool,
+}
+
+impl RedisStore {
+    /// Starts following Redis. It need not be there yet: until it is, reads and writes fail and
+    /// [`health`](Store::health) says why.
+    ///
+    /// # Errors
+    /// [`StartError`], never for a Redis that cannot be reached or used.
+    pub fn start(
+        settings: Settings,
+        mirror: Arc<dyn Mirror>,
+        metrics: &prometheus::Registry,
+    ) -> Result<RedisStore, StartError> {
+        let metrics = Arc::new(Metrics::register(metrics).map_err(StartError::Metrics)?);
+        let (pool_size, restore) = (settings.pool_size, settings.restore);
+        let connector = Arc::new(Connector::new(settings)?);
+        let link = Arc::new(Link::new());
+        let pool = Pool::new(Arc::clone(&connector), Arc::clone(&link), pool_size, Arc::clone(&metrics));
+        Follower::new(connector, Arc::clone(&link), mirror, metrics, restore).spawn().map_err(StartError::Thread)?;
+        Ok(RedisStore { link, pool })
+    }
+
+    /// Has Redis do a command about this id, and waits until the mirror shows what came of it.
+    ///
+    /// The mirror takes nothing from here: of two writers on two servers, only Redis knows which came last.
+    fn write(&self, id: TargetId, command: &Cmd) -> Result<Value, StoreError> {
+        let deadline = Instant::now() + WAIT_MAX;
+        let session = self.link.session()?;
+        let answer = self.pool.query(&session, command, deadline)?;
+        session.refresh(id, deadline)?;
+        Ok(answer)
+    }
+}
+
+impl Store for RedisStore {
+    fn put(&self, id: TargetId, document: Vec<u8>, ttl: Ttl, _now: SystemTime) -> Result<(), StoreError> {
+        let mut set = cmd("SET");
+        set.arg(id.to_string()).arg(document);
+        if let Some(ttl) = ttl.duration() {
+            set.arg("EX").arg(ttl.as_secs());
+        }
+        self.write(id, &set).map(drop)
+    }
+
+    fn get(&self, id: TargetId, _now: SystemTime) -> Result<Option<Vec<u8>>, StoreError> {
+        let session = self.link.session()?;
+        match self.pool.query(&session, cmd("GET").arg(id.to_string()), Instant::now() + WAIT_MAX) {
+            Ok(Value::BulkString(value)) => Ok(Some(value)),
+            Ok(Value::Nil) | Err(Fault::WrongType) => Ok(None),
+            Ok(_) => Err(Fault::Unexpected("GET").into()),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    fn delete(&self, id: TargetId, _now: SystemTime) -> Result<bool, StoreError> {
+        Ok(self.write(id, cmd("DEL").arg(id.to_string()))? == Value::Int(1))
+    }
+
+    /// Redis expires by itself.
+    fn expired(&self, _ids: Vec<TargetId>) {}
+
+    fn health(&self) -> Result<(), StoreError> {
+        Ok(self.link.health()?)
+    }
+
+    fn close(&self) {
+        self.link.close();
+    }
+}
+
+impl Drop for RedisStore {
+    fn drop(&mut self) {
+        self.link.close();
+    }
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> StoreError {
+        StoreError::Unavailable(format!("Redis: {fault}"))
+    }
+}
+
+/// Why the store cannot start: never because of Redis itself.
+#[derive(Debug)]
+pub enum StartError {
+    /// A certificate or key cannot be read.
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// A metric of one of the names exists already.
+    Metrics(prometheus::Error),
+    /// There is no thread to be had.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::File { path, error } => write!(f, "{}: {error}", path.display()),
+            StartError::Metrics(error) => write!(f, "metrics of the Redis store: {error}"),
+            StartError::Thread(error) => write!(f, "a thread of the Redis store: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

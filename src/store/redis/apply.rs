@@ -1,0 +1,256 @@
+//! The applier: the only writer of the mirror. Each turn is one pipeline on one connection, and its answers are
+//! applied in their order, so that an id never goes back to an older value.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::mem;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ::redis::{Connection, Pipeline, Value};
+use log::{debug, info, warn};
+
+use super::connect::{exchange, inspect};
+use super::fault::Fault;
+use super::link::Link;
+use super::metrics::Metrics;
+use super::restore::{Restart, Restore};
+use super::scan::Scan;
+use super::session::{Cause, Session, TURN_IDS_MAX};
+use crate::registration::TargetId;
+use crate::store::{Change, Mirror};
+
+/// How often an idle connection is proved to live, and kept from being closed for idleness.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How often everything is read anew, for the changes that no server reports.
+const RESYNC_EVERY: Duration = Duration::from_secs(600);
+
+pub(super) struct Applier<'a> {
+    pub(super) connection: Connection,
+    pub(super) session: &'a Session,
+    pub(super) link: &'a Link,
+    pub(super) mirror: &'a dyn Mirror,
+    pub(super) metrics: &'a Metrics,
+    /// Set until the first full load, when the server process is another than the one before.
+    pub(super) restart: Option<Restart>,
+    stage: Stage,
+}
+
+/// What the applier does beside following changes.
+enum Stage {
+    /// Nothing, until everything is read anew.
+    Following { rescan_at: Instant },
+    /// Reads everything.
+    Scanning(Scan),
+    /// Puts back what the scan did not find.
+    Restoring(Scan, Restore),
+}
+
+/// The questions of one turn, in the order of their answers.
+#[derive(Default)]
+struct Turn {
+    pipeline: Pipeline,
+    restored: Vec<TargetId>,
+    fetched: Vec<TargetId>,
+    turns_page: bool,
+}
+
+impl<'a> Applier<'a> {
+    pub(super) fn new(
+        connection: Connection,
+        session: &'a Session,
+        link: &'a Link,
+        mirror: &'a dyn Mirror,
+        metrics: &'a Metrics,
+        restart: Option<Restart>,
+    ) -> Applier<'a> {
+        // The session asks for its first scan by itself.
+        let stage = Stage::following();
+        Applier { connection, session, link, mirror, metrics, restart, stage }
+    }
+
+    /// Follows the server until the session ends.
+    ///
+    /// # Errors
+    /// Always: why it ended.
+    pub(super) fn run(mut self) -> Result<Infallible, Fault> {
+        loop {
+            let patience = if let Stage::Following { .. } = self.stage { HEARTBEAT } else { Duration::ZERO };
+            let work = self.session.take(patience)?;
+            if let Some(cause) = work.rescan.or_else(|| self.overdue()) {
+                self.begin_scan(cause)?;
+            }
+            let turn = self.prepare(work.ids);
+            self.take_turn(turn)?;
+            self.session.turn_applied();
+            self.advance();
+        }
+    }
+
+    fn overdue(&self) -> Option<Cause> {
+        match &self.stage {
+            Stage::Following { rescan_at } if Instant::now() >= *rescan_at => Some(Cause::Periodic),
+            _ => None,
+        }
+    }
+
+    fn begin_scan(&mut self, cause: Cause) -> Result<(), Fault> {
+        // A master may have been made a replica meanwhile, which nothing reports.
+        if cause != Cause::Connected && inspect(&mut self.connection)?.run_id != self.session.run_id {
+            return Err(Fault::ChangedServer);
+        }
+        self.metrics.resyncs.with_label_values(&[cause.as_str()]).inc();
+        self.stage = Stage::Scanning(Scan::new(cause));
+        Ok(())
+    }
+
+    fn prepare(&mut self, mut ids: BTreeSet<TargetId>) -> Turn {
+        let mut turn = Turn::default();
+        self.metrics.refetched.inc_by(ids.len() as u64);
+        match &mut self.stage {
+            Stage::Following { .. } => turn.fetch(ids),
+            Stage::Restoring(_, restore) => {
+                turn.restore(restore);
+                turn.fetch(ids);
+            }
+            Stage::Scanning(scan) => {
+                ids.extend(scan.take(TURN_IDS_MAX.saturating_sub(ids.len())));
+                turn.fetch(ids);
+                turn.scan(scan);
+            }
+        }
+        if turn.pipeline.is_empty() {
+            turn.pipeline.cmd("PING");
+        }
+        turn
+    }
+
+    fn take_turn(&mut self, turn: Turn) -> Result<(), Fault> {
+        let packed = turn.pipeline.get_packed_pipeline();
+        let mut answers = exchange(&mut self.connection, &packed, turn.pipeline.len())?;
+        if let Some(at) =
+            answers.iter().position(|answer| matches!(answer, Value::ServerError(e) if e.code() != "WRONGTYPE"))
+            && let Value::ServerError(error) = answers.swap_remove(at)
+        {
+            return Err(error.into());
+        }
+        let mut answers = answers.into_iter();
+        let mut next = || answers.next().unwrap_or_default();
+        for id in turn.restored {
+            match next() {
+                Value::Okay => self.metrics.restored.inc(),
+                // Someone else was faster.
+                _ => self.session.changed(std::iter::once(id)),
+            }
+        }
+        let mut changes = Vec::with_capacity(turn.fetched.len());
+        for id in turn.fetched {
+            changes.push(change(id, next(), next())?);
+        }
+        if let (true, Stage::Scanning(scan)) = (turn.turns_page, &mut self.stage) {
+            scan.turn_page(next())?;
+        }
+        self.apply(changes);
+        Ok(())
+    }
+
+    fn apply(&mut self, changes: Vec<Change>) {
+        for change in &changes {
+            match (change, &mut self.stage) {
+                (Change::Put { id, .. }, Stage::Scanning(scan)) => drop(scan.present.insert(*id)),
+                (Change::Put { id, .. } | Change::Remove(id), Stage::Restoring(_, restore)) => restore.forget(*id),
+                _ => {}
+            }
+        }
+        if !changes.is_empty() {
+            self.mirror.apply(changes);
+        }
+    }
+
+    /// Goes on to the next stage when this one is done.
+    fn advance(&mut self) {
+        match mem::replace(&mut self.stage, Stage::following()) {
+            Stage::Scanning(scan) if scan.is_done() => self.sweep(scan),
+            Stage::Restoring(scan, restore) if restore.is_done() => self.finish(&scan),
+            stage => self.stage = stage,
+        }
+    }
+
+    /// Removes what the scan did not find, or goes on to put it back.
+    fn sweep(&mut self, scan: Scan) {
+        let mut missing = self.mirror.missing_from(&scan.present);
+        // What changed since the scan passed by is fetched in the next turn.
+        missing.retain(|missing| !self.session.is_changed(missing.id));
+        let (found, lost) = (scan.present.len(), missing.len());
+        if self.restart.is_some_and(|restart| restart.lost(found, lost)) {
+            warn!(found = found, missing = lost; "Redis restarted and lost registrations: putting them back");
+            self.stage = Stage::Restoring(scan, Restore::new(missing, Instant::now()));
+            return;
+        }
+        self.apply(missing.into_iter().map(|missing| Change::Remove(missing.id)).collect());
+        self.finish(&scan);
+    }
+
+    /// The mirror shows everything.
+    fn finish(&mut self, scan: &Scan) {
+        self.restart = None;
+        self.mirror.loaded();
+        self.link.loaded();
+        let seconds = scan.began.elapsed().as_secs_f64();
+        self.metrics.sync_seconds.set(seconds);
+        self.metrics.synced_at.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
+        self.metrics.foreign_keys.set(scan.foreign as i64);
+        let (cause, found, foreign) = (scan.cause.as_str(), scan.present.len(), scan.foreign);
+        match scan.cause {
+            Cause::Connected => info!(cause, found, foreign, seconds; "synchronised with Redis"),
+            _ => debug!(cause, found, foreign, seconds; "synchronised with Redis"),
+        }
+    }
+}
+
+impl Stage {
+    fn following() -> Stage {
+        Stage::Following { rescan_at: Instant::now() + RESYNC_EVERY }
+    }
+}
+
+impl Turn {
+    fn restore(&mut self, restore: &mut Restore) {
+        for missing in restore.take(TURN_IDS_MAX, Instant::now()) {
+            let set = self.pipeline.cmd("SET").arg(missing.id.to_string()).arg(missing.document).arg("NX");
+            if let Some(left) = missing.expires_in {
+                set.arg("PX").arg(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+            }
+            self.restored.push(missing.id);
+        }
+    }
+
+    fn fetch(&mut self, ids: BTreeSet<TargetId>) {
+        self.fetched.extend(ids);
+        for id in &self.fetched {
+            let key = id.to_string();
+            self.pipeline.cmd("GET").arg(&key).cmd("PTTL").arg(&key);
+        }
+    }
+
+    fn scan(&mut self, scan: &Scan) {
+        if let Some(cursor) = scan.next_page() {
+            self.pipeline.cmd("SCAN").arg(cursor).arg("COUNT").arg(TURN_IDS_MAX);
+            self.turns_page = true;
+        }
+    }
+}
+
+/// What the answers to GET and PTTL say about an id. A value of another type is no registration.
+fn change(id: TargetId, value: Value, ttl: Value) -> Result<Change, Fault> {
+    match (value, ttl) {
+        (Value::BulkString(value), Value::Int(-1)) => Ok(Change::Put { id, value, expires_in: None }),
+        (Value::BulkString(value), Value::Int(left @ 1..)) => {
+            Ok(Change::Put { id, value, expires_in: Some(Duration::from_millis(left.unsigned_abs())) })
+        }
+        // Gone between the two questions, or this very millisecond.
+        (Value::BulkString(_), Value::Int(_)) => Ok(Change::Remove(id)),
+        (Value::Nil | Value::ServerError(_), Value::Int(_)) => Ok(Change::Remove(id)),
+        _ => Err(Fault::Unexpected("GET and PTTL")),
+    }
+}

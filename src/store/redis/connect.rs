@@ -1,0 +1,167 @@
+//! The only place that opens connections to Redis: address, Sentinel, TLS, ACL, time limits, and what kind of
+//! server answers.
+
+use std::path::Path;
+use std::time::Duration;
+use std::{fs, io};
+
+use ::redis::{
+    Client, ClientTlsConfig, Connection, ConnectionAddr, ConnectionInfo, ConnectionLike, IntoConnectionInfo,
+    ProtocolVersion, RedisConnectionInfo, RedisError, TlsCertificates, Value, cmd, io::tcp::TcpSettings,
+};
+
+use super::StartError;
+use super::fault::Fault;
+use super::settings::{Address, Sentinel, Settings, Tls};
+
+/// How long a connection may take, each address of a host name anew.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// How long each step of asking a Sentinel may take, so that a dead one delays little.
+const SENTINEL_MAX: Duration = Duration::from_millis(500);
+
+/// Opens connections with everything that the settings say.
+pub(super) struct Connector {
+    settings: Settings,
+    certificates: Option<TlsCertificates>,
+}
+
+/// The server process at the other end of a connection.
+pub(super) struct Server {
+    /// Changes with every start of the process, and when a replica becomes master.
+    pub(super) run_id: String,
+    /// Whether it keeps an append-only file, and so loses next to nothing by a restart.
+    pub(super) append_only: bool,
+}
+
+impl Connector {
+    /// # Errors
+    /// [`StartError::File`] when a certificate cannot be read.
+    pub(super) fn new(settings: Settings) -> Result<Connector, StartError> {
+        let certificates = settings.tls.as_ref().map(read_certificates).transpose()?;
+        if certificates.is_some() {
+            // Fails only when a provider is installed already, which does as well.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        Ok(Connector { settings, certificates })
+    }
+
+    /// Where Redis is said to be, for the log.
+    pub(super) fn address(&self) -> &Address {
+        &self.settings.address
+    }
+
+    /// Where the master is now. Asks the Sentinels when there are some.
+    pub(super) fn locate(&self) -> Result<Client, Fault> {
+        let address = match &self.settings.address {
+            Address::Tcp(host, port) => self.tcp(host, *port),
+            Address::Unix(path) => ConnectionAddr::Unix(path.clone()),
+            Address::Sentinel(sentinel) => self.ask_sentinels(sentinel)?,
+        };
+        let settings = &self.settings;
+        let mut identity =
+            RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3).set_db(settings.database.into());
+        if let Some(username) = &settings.username {
+            identity = identity.set_username(username);
+        }
+        if let Some(password) = &settings.password {
+            identity = identity.set_password(password);
+        }
+        self.client(address, identity)
+    }
+
+    /// Connects, and waits at most `wait` for each later answer. The server is a master that speaks RESP3.
+    pub(super) fn open(&self, client: &Client, wait: Duration) -> Result<(Connection, Server), Fault> {
+        let mut connection = client.get_connection_with_timeout(CONNECT_MAX)?;
+        connection.set_read_timeout(Some(wait))?;
+        connection.set_write_timeout(Some(wait))?;
+        let server = inspect(&mut connection)?;
+        Ok((connection, server))
+    }
+
+    fn tcp(&self, host: &str, port: u16) -> ConnectionAddr {
+        let host = host.to_owned();
+        match self.certificates {
+            Some(_) => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
+            None => ConnectionAddr::Tcp(host, port),
+        }
+    }
+
+    fn client(&self, address: ConnectionAddr, identity: RedisConnectionInfo) -> Result<Client, Fault> {
+        // Naming the library needs a right that the minimal ACL user has not.
+        let info: ConnectionInfo = address
+            .into_connection_info()?
+            .set_redis_settings(identity.set_skip_set_lib_name())
+            .set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        Ok(match &self.certificates {
+            Some(certificates) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) => {
+                Client::build_with_tls(info, certificates.clone())?
+            }
+            _ => Client::open(info)?,
+        })
+    }
+
+    fn ask_sentinels(&self, sentinel: &Sentinel) -> Result<ConnectionAddr, Fault> {
+        let mut last = Fault::NoSentinel("none is named".to_owned());
+        for (host, port) in &sentinel.hosts {
+            match self.ask(host, *port, sentinel) {
+                Ok(Some((host, port))) => return Ok(self.tcp(&host, port)),
+                Ok(None) => last = Fault::UnknownMaster(sentinel.master.clone()),
+                Err(fault) => last = Fault::NoSentinel(format!("{host}:{port}: {fault}")),
+            }
+        }
+        Err(last)
+    }
+
+    fn ask(&self, host: &str, port: u16, sentinel: &Sentinel) -> Result<Option<(String, u16)>, Fault> {
+        let mut identity = RedisConnectionInfo::default();
+        if let Some(username) = &sentinel.username {
+            identity = identity.set_username(username);
+        }
+        if let Some(password) = &sentinel.password {
+            identity = identity.set_password(password);
+        }
+        let mut connection = self.client(self.tcp(host, port), identity)?.get_connection_with_timeout(SENTINEL_MAX)?;
+        connection.set_read_timeout(Some(SENTINEL_MAX))?;
+        connection.set_write_timeout(Some(SENTINEL_MAX))?;
+        Ok(cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(&sentinel.master).query(&mut connection)?)
+    }
+}
+
+/// Sends packed commands and receives their `count` answers, errors of the server among them.
+///
+/// # Errors
+/// After any error the connection is out of step and of no more use.
+pub(super) fn exchange(connection: &mut Connection, packed: &[u8], count: usize) -> Result<Vec<Value>, RedisError> {
+    connection.send_packed_command(packed)?;
+    (0..count).map(|_| connection.recv_response()).collect()
+}
+
+/// Asks a server what it is, and refuses what cannot serve.
+pub(super) fn inspect(connection: &mut dyn ConnectionLike) -> Result<Server, Fault> {
+    let info: String = cmd("INFO").query(connection)?;
+    let field = |name: &str| {
+        info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim).unwrap_or_default()
+    };
+    if field("redis_mode") == "cluster" {
+        return Err(Fault::Cluster);
+    }
+    if field("role") != "master" {
+        return Err(Fault::Replica);
+    }
+    if field("loading") == "1" {
+        return Err(Fault::Loading);
+    }
+    Ok(Server { run_id: field("run_id").to_owned(), append_only: field("aof_enabled") == "1" })
+}
+
+fn read_certificates(tls: &Tls) -> Result<TlsCertificates, StartError> {
+    let read =
+        |path: &Path| fs::read(path).map_err(|error: io::Error| StartError::File { path: path.to_owned(), error });
+    let root_cert = tls.ca.as_deref().map(read).transpose()?;
+    let client_tls = match &tls.identity {
+        None => None,
+        Some((certificate, key)) => Some(ClientTlsConfig { client_cert: read(certificate)?, client_key: read(key)? }),
+    };
+    Ok(TlsCertificates { client_tls, root_cert })
+}

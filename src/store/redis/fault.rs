@@ -1,0 +1,141 @@
+//! What can be wrong between here and Redis, said so that an operator knows what to do about it.
+
+use std::fmt;
+
+use ::redis::{ErrorKind, RedisError, ServerError};
+
+/// Why Redis cannot be used now.
+#[derive(Debug, Clone)]
+pub(super) enum Fault {
+    /// No connection, or it broke.
+    Connection(RedisError),
+    /// Connected, and no answer in time.
+    Silent,
+    /// Before version 6, or a proxy in between that does not speak RESP3.
+    NoResp3,
+    /// A server or proxy without client tracking.
+    NoTracking(RedisError),
+    /// The user or the password is wrong.
+    WrongPassword,
+    /// A password is needed, and none was given.
+    PasswordNeeded,
+    /// The ACL user lacks a right; the text is the server's, which names it.
+    NoPermission(String),
+    /// The server is a replica of another one.
+    Replica,
+    /// The server belongs to a Redis Cluster.
+    Cluster,
+    /// The server is still reading its own file.
+    Loading,
+    /// The server refuses writes for want of memory.
+    Full,
+    /// The server refuses writes, since it cannot save them; the text is its own.
+    CannotSave(String),
+    /// Two connections ended at two different server processes.
+    ChangedServer,
+    /// No Sentinel answered; the text is about the last one asked.
+    NoSentinel(String),
+    /// The Sentinels do not know a master of this name.
+    UnknownMaster(String),
+    /// The key holds something else than a string.
+    WrongType,
+    /// Any other error of the server.
+    Server(RedisError),
+    /// An answer that does not fit the question.
+    Unexpected(&'static str),
+    /// Every pooled connection stayed in use, or none could be opened; the text says why, when that is known.
+    PoolEmpty(String),
+    /// A thread could not be started.
+    Thread(std::io::ErrorKind),
+    /// Not connected yet for the first time.
+    Starting,
+    /// Connected, and the first full load is still under way.
+    Unloaded,
+    /// The store was closed.
+    Closed,
+}
+
+impl From<RedisError> for Fault {
+    fn from(error: RedisError) -> Fault {
+        let detail = || error.detail().unwrap_or_default().to_owned();
+        match (error.kind(), error.code()) {
+            (ErrorKind::RESP3NotSupported, _) | (_, Some("NOPROTO")) => Fault::NoResp3,
+            (_, Some("ERR")) if names_hello(&detail()) => Fault::NoResp3,
+            (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS")) => Fault::WrongPassword,
+            (_, Some("NOAUTH")) => Fault::PasswordNeeded,
+            (_, Some("NOPERM")) => Fault::NoPermission(detail()),
+            (_, Some("READONLY")) => Fault::Replica,
+            (_, Some("MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT")) => Fault::Cluster,
+            (_, Some("WRONGTYPE")) => Fault::WrongType,
+            (_, Some("LOADING")) => Fault::Loading,
+            (_, Some("OOM")) => Fault::Full,
+            (_, Some("MISCONF")) => Fault::CannotSave(detail()),
+            (ErrorKind::Io, _) if error.is_timeout() => Fault::Silent,
+            (ErrorKind::Io | ErrorKind::InvalidClientConfig, _) => Fault::Connection(error),
+            _ => Fault::Server(error),
+        }
+    }
+}
+
+impl From<ServerError> for Fault {
+    fn from(error: ServerError) -> Fault {
+        RedisError::from(error).into()
+    }
+}
+
+/// Servers before 5 and after 6 quote the name of an unknown command differently.
+fn names_hello(detail: &str) -> bool {
+    detail.starts_with("unknown command") && detail.contains("HELLO")
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Connection(e) => write!(f, "no connection: {e}"),
+            Fault::Silent => write!(f, "connected, but it does not answer in time"),
+            Fault::NoResp3 => write!(
+                f,
+                "it does not speak RESP3: Redis 6 or newer is needed, or Valkey, and no proxy in between that knows only RESP2"
+            ),
+            Fault::NoTracking(e) => write!(
+                f,
+                "it refuses CLIENT TRACKING ({e}): Redis 6 or newer is needed, or Valkey, and no proxy in between"
+            ),
+            Fault::WrongPassword => {
+                write!(f, "it refuses the user or the password: check REDIS_USERNAME and REDIS_PASSWORD")
+            }
+            Fault::PasswordNeeded => write!(f, "it asks for a password: set REDIS_PASSWORD"),
+            Fault::NoPermission(detail) => write!(
+                f,
+                "a right is missing ({detail}): the ACL user needs \
+                 ~* +client|tracking +get +pttl +scan +set +del +info +ping, and +select for a database other than 0"
+            ),
+            Fault::Replica => write!(f, "it is a replica: name its master, or the Sentinels that know the master"),
+            Fault::Cluster => {
+                write!(f, "it belongs to a Redis Cluster, which is not supported: a single Redis is needed")
+            }
+            Fault::Loading => write!(f, "it is still loading its data"),
+            Fault::Full => write!(f, "it is out of memory: raise its maxmemory"),
+            Fault::CannotSave(detail) => write!(f, "it cannot save its data and refuses writes: {detail}"),
+            Fault::ChangedServer => write!(
+                f,
+                "two connections to the same address reached two different servers: a restart, a failover, or a \
+                 balancer in front of several servers, which is not supported"
+            ),
+            Fault::NoSentinel(last) => {
+                write!(f, "no Sentinel gives an answer: check REDIS_SENTINELS; the last one asked: {last}")
+            }
+            Fault::UnknownMaster(name) => {
+                write!(f, "the Sentinels know no master named {name:?}: check REDIS_SENTINEL_MASTER")
+            }
+            Fault::WrongType => write!(f, "the key holds something else than a string"),
+            Fault::Server(e) => write!(f, "it answers with an error: {e}"),
+            Fault::Unexpected(what) => write!(f, "an unexpected answer to {what}"),
+            Fault::PoolEmpty(why) => write!(f, "no pooled connection in time: {why}"),
+            Fault::Thread(kind) => write!(f, "a thread could not be started: {kind}"),
+            Fault::Starting => write!(f, "not connected yet"),
+            Fault::Unloaded => write!(f, "the first full load is still under way"),
+            Fault::Closed => write!(f, "closed"),
+        }
+    }
+}

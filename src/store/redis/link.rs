@@ -1,0 +1,112 @@
+//! The link to Redis as the store's callers see it: a session that can be used, or the reason why there is none.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::fault::Fault;
+use super::session::Session;
+
+/// Whether Redis can be used now. Callers learn at once that it cannot, instead of each waiting for it.
+pub(super) struct Link {
+    state: Mutex<State>,
+    closing: Condvar,
+}
+
+struct State {
+    session: Option<Arc<Session>>,
+    /// Why there is no session.
+    fault: Fault,
+    /// This session's first full load is done.
+    loaded: bool,
+    /// Any session's first full load is done.
+    loaded_once: bool,
+    closed: bool,
+}
+
+impl Link {
+    pub(super) fn new() -> Link {
+        let state = State { session: None, fault: Fault::Starting, loaded: false, loaded_once: false, closed: false };
+        Link { state: Mutex::new(state), closing: Condvar::new() }
+    }
+
+    /// The session, once everything has been loaded for the first time. After an outage it can be used before
+    /// everything is loaded anew, since what is written is shown in any case.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) fn session(&self) -> Result<Arc<Session>, Fault> {
+        let state = self.state.lock();
+        match &state.session {
+            Some(_) if !state.loaded_once => Err(Fault::Unloaded),
+            Some(session) => Ok(Arc::clone(session)),
+            None => Err(state.fault.clone()),
+        }
+    }
+
+    /// The session, whether or not everything is loaded.
+    pub(super) fn current(&self) -> Result<Arc<Session>, Fault> {
+        let state = self.state.lock();
+        state.session.clone().ok_or_else(|| state.fault.clone())
+    }
+
+    /// Whether writes succeed and the mirror follows.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn health(&self) -> Result<(), Fault> {
+        let state = self.state.lock();
+        match &state.session {
+            Some(_) if state.loaded => Ok(()),
+            Some(_) => Err(Fault::Unloaded),
+            None => Err(state.fault.clone()),
+        }
+    }
+
+    /// Starts a session.
+    ///
+    /// # Errors
+    /// The link was closed meanwhile.
+    pub(super) fn up(&self, session: Arc<Session>) -> Result<(), Fault> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(Fault::Closed);
+        }
+        state.session = Some(session);
+        Ok(())
+    }
+
+    /// The session's first full load is done.
+    pub(super) fn loaded(&self) {
+        let mut state = self.state.lock();
+        (state.loaded, state.loaded_once) = (true, true);
+    }
+
+    /// There is no session, for this reason. Waits `pause` before another try; `false` when there shall be none.
+    pub(super) fn down(&self, fault: Fault) {
+        let mut state = self.state.lock();
+        (state.session, state.loaded) = (None, false);
+        if !state.closed {
+            state.fault = fault;
+        }
+    }
+
+    /// Waits before another try. `false` when the link was closed, and there shall be none.
+    pub(super) fn pause(&self, pause: Duration) -> bool {
+        let deadline = Instant::now() + pause;
+        let mut state = self.state.lock();
+        while !state.closed && !self.closing.wait_until(&mut state, deadline).timed_out() {}
+        !state.closed
+    }
+
+    /// Ends the session, and lets no other begin.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        (state.closed, state.fault) = (true, Fault::Closed);
+        if let Some(session) = state.session.take() {
+            session.end(Fault::Closed);
+        }
+        self.closing.notify_all();
+    }
+}

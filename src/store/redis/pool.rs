@@ -1,0 +1,129 @@
+//! Pooled synchronous connections for single commands: as many as there are handlers, each used by one at a time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::redis::{Cmd, Connection, RedisError, Value};
+
+use super::connect::{Connector, exchange};
+use super::fault::Fault;
+use super::link::Link;
+use super::metrics::Metrics;
+use super::session::Session;
+
+/// How long a command waits for a free connection.
+const CHECKOUT_MAX: Duration = Duration::from_millis(500);
+
+/// The least time given to an answer, since a timeout of zero means for ever.
+const ANSWER_MIN: Duration = Duration::from_millis(1);
+
+pub(super) struct Pool {
+    connections: r2d2::Pool<Manager>,
+    metrics: Arc<Metrics>,
+}
+
+/// Opens connections to the server of the current session, so that a write and the fetch after it cannot reach
+/// different servers.
+struct Manager {
+    connector: Arc<Connector>,
+    link: Arc<Link>,
+}
+
+struct Pooled {
+    connection: Connection,
+    session: u64,
+    broken: bool,
+}
+
+impl Pool {
+    pub(super) fn new(connector: Arc<Connector>, link: Arc<Link>, size: u32, metrics: Arc<Metrics>) -> Pool {
+        let connections = r2d2::Pool::builder()
+            .max_size(size.max(1))
+            .min_idle(Some(0))
+            .connection_timeout(CHECKOUT_MAX)
+            // Costs no round trip: see `is_valid`.
+            .test_on_check_out(true)
+            .error_handler(Box::new(r2d2::NopErrorHandler))
+            .build_unchecked(Manager { connector, link });
+        Pool { connections, metrics }
+    }
+
+    /// Has the session's server do one command, by the deadline.
+    ///
+    /// A connection that turns out to be dropped is replaced and the command sent anew, so the command must be one
+    /// that can be done twice. One that is silent is not: its server has had its time.
+    ///
+    /// # Errors
+    /// A fault of the link or an error of the server. The command may have been done nevertheless.
+    pub(super) fn query(&self, session: &Session, command: &Cmd, deadline: Instant) -> Result<Value, Fault> {
+        let packed = command.get_packed_command();
+        for _ in 0..=self.connections.max_size() {
+            let mut pooled = self.checkout(session, deadline)?;
+            match pooled.exchange(&packed, deadline) {
+                Ok(Value::ServerError(error)) => return Err(error.into()),
+                Ok(value) => return Ok(value),
+                Err(error) if error.is_connection_dropped() && Instant::now() < deadline => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(session.ended().unwrap_or(Fault::Silent))
+    }
+
+    fn checkout(&self, session: &Session, deadline: Instant) -> Result<r2d2::PooledConnection<Manager>, Fault> {
+        let asked = Instant::now();
+        let patience = CHECKOUT_MAX.min(deadline.saturating_duration_since(asked));
+        let pooled = self.connections.get_timeout(patience);
+        self.metrics.pool_wait.observe(asked.elapsed().as_secs_f64());
+        match pooled {
+            Ok(pooled) if pooled.session == session.number => Ok(pooled),
+            Ok(_) => Err(session.ended().unwrap_or(Fault::ChangedServer)),
+            Err(error) => Err(session.ended().unwrap_or_else(|| Fault::PoolEmpty(error.to_string()))),
+        }
+    }
+}
+
+impl Pooled {
+    fn exchange(&mut self, packed: &[u8], deadline: Instant) -> Result<Value, RedisError> {
+        let left = deadline.saturating_duration_since(Instant::now()).max(ANSWER_MIN);
+        let answer =
+            self.connection.set_read_timeout(Some(left)).and_then(|()| exchange(&mut self.connection, packed, 1));
+        self.broken = answer.is_err();
+        answer.map(|mut values| values.pop().unwrap_or_default())
+    }
+}
+
+impl r2d2::ManageConnection for Manager {
+    type Connection = Pooled;
+    type Error = ManagerError;
+
+    fn connect(&self) -> Result<Pooled, ManagerError> {
+        let session = self.link.current().map_err(ManagerError)?;
+        let (connection, server) = self.connector.open(&session.client, CHECKOUT_MAX).map_err(ManagerError)?;
+        if server.run_id != session.run_id {
+            return Err(ManagerError(Fault::ChangedServer));
+        }
+        Ok(Pooled { connection, session: session.number, broken: false })
+    }
+
+    /// A connection is as good as its session: what is older is likely to be dead or to lead to another server.
+    fn is_valid(&self, pooled: &mut Pooled) -> Result<(), ManagerError> {
+        let session = self.link.current().map_err(ManagerError)?;
+        if pooled.session == session.number { Ok(()) } else { Err(ManagerError(Fault::ChangedServer)) }
+    }
+
+    fn has_broken(&self, pooled: &mut Pooled) -> bool {
+        pooled.broken
+    }
+}
+
+/// A fault in the form that the pool asks for.
+#[derive(Debug)]
+struct ManagerError(Fault);
+
+impl std::fmt::Display for ManagerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for ManagerError {}

@@ -1,0 +1,132 @@
+//! How Redis is reached: plain values, and their reading from a URL.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+
+/// Connections for commands, unless it is set otherwise.
+pub const POOL_SIZE_DEFAULT: u32 = 16;
+
+/// Everything that has to be known to keep registrations in Redis. Holds secrets, and so cannot be printed.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where Redis is.
+    pub address: Address,
+    /// The number of the database.
+    pub database: u32,
+    /// The ACL user; `None` is the user `default`.
+    pub username: Option<String>,
+    /// The password; `None` sends none.
+    pub password: Option<String>,
+    /// TLS, to Redis and to the Sentinels alike; `None` speaks plainly.
+    pub tls: Option<Tls>,
+    /// Connections for commands, at most; as many requests can write at the same time.
+    pub pool_size: u32,
+    /// Whether registrations that Redis lost by a restart are put back.
+    pub restore: bool,
+}
+
+/// Where Redis is.
+#[derive(Clone)]
+pub enum Address {
+    /// A host name or an IP address, and a port.
+    Tcp(String, u16),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+    /// Wherever the Sentinels say that the master is.
+    Sentinel(Sentinel),
+}
+
+/// The Sentinels that know the master.
+#[derive(Clone)]
+pub struct Sentinel {
+    /// Their hosts and ports, asked in this order.
+    pub hosts: Vec<(String, u16)>,
+    /// The name under which they watch the master.
+    pub master: String,
+    /// The ACL user of the Sentinels themselves.
+    pub username: Option<String>,
+    /// The password of the Sentinels themselves.
+    pub password: Option<String>,
+}
+
+/// What TLS trusts, and what it shows of itself.
+#[derive(Clone, Default)]
+pub struct Tls {
+    /// A file of certificates in PEM form that are trusted instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Certificate chain and private key of this client, two files in PEM form.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+impl Settings {
+    /// Redis at `address`: database 0, no password, no TLS, restoring.
+    pub fn new(address: Address) -> Settings {
+        Settings {
+            address,
+            database: 0,
+            username: None,
+            password: None,
+            tls: None,
+            pool_size: POOL_SIZE_DEFAULT,
+            restore: true,
+        }
+    }
+
+    /// Reads `redis://user:password@host:port/database`, the same with `rediss://` for TLS, or
+    /// `redis+unix:///path?db=database&user=user&pass=password`. What is not a plain character in a name or
+    /// password is percent-encoded.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`] says what is wrong, and never shows the URL, which may hold a password.
+    pub fn from_url(url: &str) -> Result<Settings, InvalidUrl> {
+        let info: ConnectionInfo = url.into_connection_info().map_err(|e| match e.detail() {
+            Some(detail) => InvalidUrl(format!("{}: {detail}", e.category())),
+            None => InvalidUrl(
+                "not of the form redis://user:password@host:port/database, rediss://... or redis+unix:///path?db=0 \
+                 (a /, #, ?, @ or : in a password is percent-encoded)"
+                    .to_owned(),
+            ),
+        })?;
+        let (address, tls) = match info.addr() {
+            ConnectionAddr::Tcp(host, port) => (Address::Tcp(host.clone(), *port), None),
+            ConnectionAddr::TcpTls { host, port, insecure: false, .. } => {
+                (Address::Tcp(host.clone(), *port), Some(Tls::default()))
+            }
+            ConnectionAddr::Unix(path) => (Address::Unix(path.clone()), None),
+            _ => return Err(InvalidUrl("#insecure is not supported: name the CA that signed the certificate".into())),
+        };
+        let redis = info.redis_settings();
+        Ok(Settings {
+            database: u32::try_from(redis.db()).map_err(|_| InvalidUrl("the database number is negative".into()))?,
+            username: redis.username().map(str::to_owned),
+            password: redis.password().map(str::to_owned),
+            tls,
+            ..Settings::new(address)
+        })
+    }
+}
+
+/// Why a URL is no address of a Redis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidUrl(String);
+
+impl fmt::Display for InvalidUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InvalidUrl {}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Address::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Sentinel(sentinel) => write!(f, "sentinel:{}", sentinel.master),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The tracked connection: reads which keys changed, and does nothing else, so that Redis never has to buffer for it.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use ::redis::{Connection, PushKind, RedisError, Value, cmd};
+
+use super::fault::Fault;
+use super::metrics::Metrics;
+use super::session::{Cause, Session};
+use crate::registration::TargetId;
+
+/// How long the connection may be idle before it is proved to live, and how long the proof may take.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(1);
+
+/// Has Redis report every key that changes, of any name, by anyone.
+pub(super) fn turn_on(connection: &mut Connection) -> Result<(), Fault> {
+    cmd("CLIENT").arg("TRACKING").arg("ON").arg("BCAST").exec(connection).map_err(|error| match error.code() {
+        Some("ERR") => Fault::NoTracking(error),
+        _ => error.into(),
+    })
+}
+
+/// Starts the thread that reads the reports into the session, until the connection or the session ends.
+///
+/// # Errors
+/// [`Fault::Thread`] when there is no thread to be had.
+pub(super) fn spawn(connection: Connection, session: Arc<Session>, metrics: Arc<Metrics>) -> Result<(), Fault> {
+    thread::Builder::new()
+        .name("redis-track".to_owned())
+        .spawn(move || {
+            let error = read(connection, &session, &metrics);
+            session.end(error.map_or(Fault::Closed, Fault::from));
+        })
+        .map(drop)
+        .map_err(|e: io::Error| Fault::Thread(e.kind()))
+}
+
+/// Reads until the connection fails, or the session has ended (`None`).
+fn read(mut connection: Connection, session: &Session, metrics: &Metrics) -> Option<RedisError> {
+    let mut asked = false;
+    loop {
+        match connection.recv_response() {
+            Ok(Value::Push { kind: PushKind::Invalidate, data }) => {
+                metrics.pushes.inc();
+                note(data, session);
+                asked = false;
+            }
+            Ok(_) => asked = false,
+            Err(error) if error.is_timeout() && !asked => {
+                // The crate counts the answer that did not come as owed, and will drop the next one for it.
+                let mut pings = cmd("PING").get_packed_command();
+                pings.extend_from_within(..);
+                if let Err(error) = connection.send_packed_command(&pings) {
+                    return Some(error);
+                }
+                asked = true;
+            }
+            Err(error) => return Some(error),
+        }
+        if session.ended().is_some() {
+            return None;
+        }
+    }
+}
+
+/// Takes one report: the names of changed keys, of all databases, or none at all when one was emptied.
+fn note(mut data: Vec<Value>, session: &Session) {
+    match data.pop() {
+        Some(Value::Array(names)) => {
+            let ids = names.iter().filter_map(|name| match name {
+                Value::BulkString(name) => TargetId::from_key(name),
+                _ => None,
+            });
+            session.changed(ids);
+        }
+        _ => session.rescan(Cause::Flushed),
+    }
+}

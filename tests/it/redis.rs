@@ -1,0 +1,73 @@
+//! The Redis store on real Redis servers.
+
+mod follow;
+mod outage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use inventor::store::Store;
+use inventor::store::redis::{RedisStore, Settings};
+
+use crate::eventually::{SOON, eventually};
+use crate::redis_server::RedisServer;
+use crate::store_contract::{Recorder, store_contract};
+
+/// What is not worth waiting for any longer when nothing shall happen.
+const A_MOMENT: Duration = Duration::from_millis(300);
+
+store_contract!(with_new_store);
+
+fn with_new_store(fact: fn(&dyn Store, &Recorder)) {
+    let redis = RedisServer::start();
+    let replica = Replica::start(&redis);
+    fact(&replica.store, &replica.mirror);
+}
+
+/// One of several servers on the same Redis: a store, what it shows, and what it measures.
+struct Replica {
+    store: RedisStore,
+    mirror: Arc<Recorder>,
+    metrics: prometheus::Registry,
+}
+
+impl Replica {
+    /// Starts a replica and waits until it shows everything.
+    #[track_caller]
+    fn start(redis: &RedisServer) -> Replica {
+        let replica = Replica::launch(Settings::from_url(&redis.url()).unwrap());
+        replica.is_up();
+        replica
+    }
+
+    /// Starts a replica that may never get anywhere.
+    #[track_caller]
+    fn launch(settings: Settings) -> Replica {
+        let mirror = Arc::new(Recorder::default());
+        let metrics = prometheus::Registry::new();
+        let store = RedisStore::start(settings, mirror.clone(), &metrics).unwrap_or_else(|e| panic!("{e}"));
+        Replica { store, mirror, metrics }
+    }
+
+    /// Waits until reads and writes are expected to succeed.
+    #[track_caller]
+    fn is_up(&self) {
+        eventually(SOON, || self.store.health().is_ok());
+    }
+
+    /// Waits until reads and writes are expected to fail, and returns why.
+    #[track_caller]
+    fn is_down(&self) -> String {
+        eventually(SOON, || self.store.health().is_err());
+        self.store.health().unwrap_err().to_string()
+    }
+
+    /// The value of a metric; of all its labels together.
+    #[track_caller]
+    fn metric(&self, name: &str) -> f64 {
+        let families = self.metrics.gather();
+        let family = families.iter().find(|family| family.name() == name).unwrap_or_else(|| panic!("no {name}"));
+        let value = |metric: &prometheus::proto::Metric| metric.get_gauge().get_value() + metric.get_counter().get_value();
+        family.get_metric().iter().map(value).sum()
+    }
+}
