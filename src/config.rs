@@ -1,21 +1,22 @@
 //! Every variable: name, default, meaning, check. The only place that reads the environment and the command line.
 
+mod store;
+mod tokens;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
-use crate::http::server::Listen;
-use crate::http::{Token, TokenSets};
-use crate::registration::{LabelNames, Ttl};
+pub use store::StoreConfig;
+pub use tokens::{TOKENS_MAX, TokenSources};
 
-/// The most tokens that a file may hold.
-pub const TOKENS_MAX: usize = 100;
+use crate::http::server::Listen;
+use crate::registration::{LabelNames, Ttl};
 
 /// The largest number of worker threads.
 pub const WORKERS_MAX: usize = 1024;
@@ -51,6 +52,24 @@ pub const VARIABLES: &[Variable] = &[
     variable("LISTEN_PORT", Some("9101"), "Port to listen on; 0 lets the system choose one"),
     variable("TTL_SECONDS", Some("21600"), "Seconds that a registration lives unless it is renewed; 0 is for ever"),
     variable("DATA_DIR", Some("./data"), "Directory of the embedded store; made if it does not exist"),
+    variable("REDIS_ADDR", None, "Host name or address of Redis; with it, or one of the next two, no embedded store"),
+    variable("REDIS_URL", None, "Redis as redis://, rediss:// or redis+unix:// URL instead of REDIS_ADDR"),
+    variable("REDIS_SENTINELS", None, "Sentinels as host:port,host:port instead of REDIS_ADDR"),
+    variable("REDIS_SENTINEL_MASTER", Some("mymaster"), "Name under which the Sentinels watch the master"),
+    variable("REDIS_SENTINEL_USERNAME", None, "ACL user of the Sentinels themselves"),
+    variable("REDIS_SENTINEL_PASSWORD", None, "Password of the Sentinels themselves"),
+    variable("REDIS_SENTINEL_PASSWORD_FILE", None, "File with the password of the Sentinels"),
+    variable("REDIS_PORT", Some("6379"), "Port of Redis at REDIS_ADDR"),
+    variable("REDIS_DBNO", Some("0"), "Number of the Redis database"),
+    variable("REDIS_USERNAME", None, "ACL user of Redis"),
+    variable("REDIS_PASSWORD", None, "Password of Redis"),
+    variable("REDIS_PASSWORD_FILE", None, "File with the password of Redis"),
+    variable("REDIS_TLS", Some("off"), "Whether to speak TLS to Redis at REDIS_ADDR and to the Sentinels: on or off"),
+    variable("REDIS_TLS_CA", None, "File of PEM certificates to trust instead of the system's"),
+    variable("REDIS_TLS_CERT", None, "File with this client's PEM certificate"),
+    variable("REDIS_TLS_KEY", None, "File with this client's PEM key"),
+    variable("REDIS_POOL_SIZE", Some("16"), "Connections to Redis for reads and writes"),
+    variable("RESTORE", Some("on"), "Whether registrations that Redis lost by a restart are put back: on or off"),
     variable(
         "LABEL_NAMES",
         Some("legacy"),
@@ -67,8 +86,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("RUST_LOG", Some("info"), "What is logged: error, warn, info, debug, or env_logger's filter syntax"),
 ];
 
-/// What the server is to do.
-#[derive(Debug)]
+/// What the server is to do. Holds secrets, and so cannot be printed.
 pub struct Config {
     /// Where to listen.
     pub listen: Listen,
@@ -76,8 +94,8 @@ pub struct Config {
     pub tokens: TokenSources,
     /// The lifetime of registrations.
     pub ttl: Ttl,
-    /// The directory of the embedded store.
-    pub data_dir: PathBuf,
+    /// Where registrations are kept.
+    pub store: StoreConfig,
     /// Which label names are accepted.
     pub label_names: LabelNames,
     /// Whether `/metrics` has a series for each target.
@@ -101,6 +119,17 @@ pub struct ConfigError {
     reason: String,
 }
 
+impl ConfigError {
+    fn new(variable: &'static str, value: &str, reason: String) -> ConfigError {
+        ConfigError { variable, value: Some(value.to_owned()), reason }
+    }
+
+    /// An error whose value is a secret, or is not there.
+    fn secret(variable: &'static str, reason: String) -> ConfigError {
+        ConfigError { variable, value: None, reason }
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
@@ -113,7 +142,6 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// What the command line asks for.
-#[derive(Debug)]
 pub enum Invocation {
     /// Run the server.
     Serve(Box<Config>),
@@ -145,14 +173,13 @@ fn read_from(
 
 /// Reads `.env`, if there is one.
 fn read_env_file(path: &Path) -> Result<HashMap<String, String>, ConfigError> {
-    let wrong = |e: dotenvy::Error| ConfigError {
-        variable: ".env",
-        value: None,
+    let wrong = |e: dotenvy::Error| {
         // The text of a syntax error repeats the line, which may hold a token.
-        reason: match e {
+        let reason = match e {
             dotenvy::Error::LineParse(_, at) => format!("a line cannot be read (near character {at} of it)"),
             e => e.to_string(),
-        },
+        };
+        ConfigError::secret(".env", reason)
     };
     match dotenvy::from_path_iter(path) {
         Ok(lines) => lines.collect::<Result<_, _>>().map_err(wrong),
@@ -211,11 +238,7 @@ impl Values<'_> {
         let Some(value) = self.raw(name).or(default.map(OsString::from)) else { return Ok(None) };
         match value.to_str().and_then(parse) {
             Some(parsed) => Ok(Some(parsed)),
-            None => Err(ConfigError {
-                variable: name,
-                value: Some(value.to_string_lossy().into_owned()),
-                reason: format!("expected {expected}"),
-            }),
+            None => Err(ConfigError::new(name, &value.to_string_lossy(), format!("expected {expected}"))),
         }
     }
 
@@ -224,6 +247,18 @@ impl Values<'_> {
         self.parsed(name, &format!("a whole number from {min} to {max}"), |text| {
             text.parse().ok().filter(|number| (min..=max).contains(number))
         })
+    }
+
+    fn path(&self, name: &'static str) -> Option<PathBuf> {
+        self.raw(name).map(PathBuf::from)
+    }
+
+    fn text(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
+        self.parsed(name, "UTF-8", |text| Some(text.to_owned()))
+    }
+
+    fn switch(&self, name: &'static str) -> Result<bool, ConfigError> {
+        Ok(self.parsed(name, "on or off", on_or_off)?.unwrap_or_default())
     }
 
     fn count(&self, name: &'static str, max: usize) -> Result<Option<usize>, ConfigError> {
@@ -242,9 +277,9 @@ impl Config {
             listen: listen(values)?,
             tokens,
             ttl: Ttl::from_seconds(values.number("TTL_SECONDS", 0, Ttl::SECONDS_MAX)?.unwrap_or_default()),
-            data_dir: values.parsed("DATA_DIR", "a path", |text| Some(PathBuf::from(text)))?.unwrap_or_default(),
+            store: StoreConfig::new(values)?,
             label_names: values.parsed("LABEL_NAMES", "legacy or utf8", label_names)?.unwrap_or(LabelNames::Legacy),
-            target_info: values.parsed("TARGET_INFO", "on or off", on_or_off)?.unwrap_or(true),
+            target_info: values.switch("TARGET_INFO")?,
             outage_keep: Duration::from_secs(
                 values.number("OUTAGE_KEEP_SECONDS", 0, OUTAGE_KEEP_SECONDS_MAX)?.unwrap_or_default(),
             ),
@@ -279,72 +314,4 @@ fn on_or_off(text: &str) -> Option<bool> {
 
 fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(8, |cores| (2 * cores.get()).max(8))
-}
-
-/// Where tokens come from; files are read again while the server runs.
-#[derive(Debug)]
-pub struct TokenSources {
-    write: Source,
-    read: Option<Source>,
-}
-
-#[derive(Debug)]
-enum Source {
-    Value(Token),
-    File(&'static str, PathBuf),
-}
-
-impl TokenSources {
-    fn new(values: &Values<'_>) -> Result<TokenSources, ConfigError> {
-        let Some(write) = source(values, "API_TOKEN", "API_TOKEN_FILE")? else {
-            let reason = "not set; the token for registrations is needed, here or in API_TOKEN_FILE".to_owned();
-            return Err(ConfigError { variable: "API_TOKEN", value: None, reason });
-        };
-        Ok(TokenSources { write, read: source(values, "SD_TOKEN", "SD_TOKEN_FILE")? })
-    }
-
-    /// Reads the tokens.
-    ///
-    /// # Errors
-    /// [`ConfigError`] when a file cannot be read or holds no token.
-    pub fn read(&self) -> Result<TokenSets, ConfigError> {
-        let read = self.read.as_ref().map(Source::read).transpose()?;
-        Ok(TokenSets { write: self.write.read()?, read: read.unwrap_or_default() })
-    }
-}
-
-fn source(values: &Values<'_>, name: &'static str, file_name: &'static str) -> Result<Option<Source>, ConfigError> {
-    match (values.raw(name), values.raw(file_name)) {
-        (Some(_), Some(_)) => {
-            let reason = format!("set together with {file_name}; set one of them");
-            Err(ConfigError { variable: name, value: None, reason })
-        }
-        (Some(value), None) => Ok(Token::new(value.into_vec()).map(Source::Value)),
-        (None, Some(path)) => Ok(Some(Source::File(file_name, path.into()))),
-        (None, None) => Ok(None),
-    }
-}
-
-impl Source {
-    fn read(&self) -> Result<Vec<Token>, ConfigError> {
-        match self {
-            Source::Value(token) => Ok(vec![token.clone()]),
-            Source::File(variable, path) => read_tokens(path).map_err(|reason| ConfigError {
-                variable,
-                value: Some(path.as_os_str().to_string_lossy().into_owned()),
-                reason,
-            }),
-        }
-    }
-}
-
-fn read_tokens(path: &Path) -> Result<Vec<Token>, String> {
-    let bytes = std::fs::read(path).map_err(|e| format!("cannot be read: {e}"))?;
-    let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let tokens: Vec<Token> = lines.filter_map(|line| Token::new(line.to_vec())).collect();
-    match tokens.len() {
-        0 => Err("holds no token; expected one or more, one per line".to_owned()),
-        n if n > TOKENS_MAX => Err(format!("holds {n} tokens; at most {TOKENS_MAX} are allowed")),
-        _ => Ok(tokens),
-    }
 }

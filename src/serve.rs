@@ -9,13 +9,14 @@ use log::{error, info};
 use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::config::{Config, ConfigError, TokenSources};
+use crate::config::{Config, ConfigError, StoreConfig, TokenSources};
 use crate::http::server::{BindError, Server, Settings};
 use crate::http::{App, Options, Tokens};
 use crate::metrics::{self, StoreMetrics};
 use crate::registry::{Registry, Rules, View};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
+use crate::store::redis::{self, RedisStore};
 
 /// How long requests under way may take once the server was told to end.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -28,7 +29,9 @@ pub enum StartError {
     /// The address cannot be had.
     Bind(BindError),
     /// The embedded store cannot be opened.
-    Store(OpenError),
+    Embedded(OpenError),
+    /// The Redis store cannot be set up; never because Redis is not there.
+    Redis(redis::StartError),
     /// The system refused a signal handler or a thread.
     System(String),
 }
@@ -38,7 +41,8 @@ impl fmt::Display for StartError {
         match self {
             StartError::Config(e) => e.fmt(f),
             StartError::Bind(e) => e.fmt(f),
-            StartError::Store(e) => e.fmt(f),
+            StartError::Embedded(e) => e.fmt(f),
+            StartError::Redis(e) => e.fmt(f),
             StartError::System(e) => f.write_str(e),
         }
     }
@@ -65,8 +69,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
 
     let rules = Rules { names: config.label_names, ttl: config.ttl, outage_keep: config.outage_keep };
     let view = Arc::new(View::new(rules));
-    let store: Arc<dyn Store> =
-        Arc::new(EmbeddedStore::open(&config.data_dir, view.clone(), &exposition).map_err(StartError::Store)?);
+    let (store, store_name) = open_store(config.store, view.clone(), &exposition)?;
     let registry = Arc::new(Registry::new(view, store, rules, StoreMetrics::new(&exposition)));
     let expiry = {
         let registry = registry.clone();
@@ -80,7 +83,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let handler = app.clone();
     let running = server.serve(Arc::new(move |request| handler.handle(request)));
     let registrations = registry.registrations();
-    info!(address = addresses, store = "embedded", registrations = registrations, version = env!("CARGO_PKG_VERSION"); "server started");
+    info!(address = addresses, store = store_name, registrations = registrations, version = env!("CARGO_PKG_VERSION"); "server started");
 
     wait_for_end(&signals, &config.tokens, &tokens);
     info!("shutting down");
@@ -92,6 +95,23 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     }
     info!("ended");
     Ok(())
+}
+
+fn open_store(
+    config: StoreConfig,
+    view: Arc<View>,
+    exposition: &prometheus::Registry,
+) -> Result<(Arc<dyn Store>, &'static str), StartError> {
+    match config {
+        StoreConfig::Embedded(directory) => {
+            let store = EmbeddedStore::open(&directory, view, exposition).map_err(StartError::Embedded)?;
+            Ok((Arc::new(store), "embedded"))
+        }
+        StoreConfig::Redis(settings) => {
+            let store = RedisStore::start(*settings, view, exposition).map_err(StartError::Redis)?;
+            Ok((Arc::new(store), "redis"))
+        }
+    }
 }
 
 /// Returns when the process was told to end; until then, reads tokens again when told so.

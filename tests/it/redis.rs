@@ -67,7 +67,8 @@ impl Replica {
     fn metric(&self, name: &str) -> f64 {
         let families = self.metrics.gather();
         let family = families.iter().find(|family| family.name() == name).unwrap_or_else(|| panic!("no {name}"));
-        let value = |metric: &prometheus::proto::Metric| metric.get_gauge().get_value() + metric.get_counter().get_value();
+        let value =
+            |metric: &prometheus::proto::Metric| metric.get_gauge().get_value() + metric.get_counter().get_value();
         family.get_metric().iter().map(value).sum()
     }
 }

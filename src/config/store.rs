@@ -1,0 +1,119 @@
+//! Where registrations are kept: in a file, or in Redis.
+
+use std::path::PathBuf;
+
+use super::{ConfigError, Values};
+use crate::store::redis::{Address, Sentinel, Settings, Tls};
+
+/// The largest number of connections to Redis.
+const POOL_SIZE_MAX: u64 = 256;
+
+/// The largest number of a Redis database; how many there are is known to Redis.
+const DBNO_MAX: u64 = 65_535;
+
+/// The store to use.
+pub enum StoreConfig {
+    /// A file in this directory.
+    Embedded(PathBuf),
+    /// Redis.
+    Redis(Box<Settings>),
+}
+
+impl StoreConfig {
+    pub(super) fn new(values: &Values<'_>) -> Result<StoreConfig, ConfigError> {
+        let named: Vec<&'static str> = ["REDIS_ADDR", "REDIS_URL", "REDIS_SENTINELS"]
+            .into_iter()
+            .filter(|name| values.raw(name).is_some())
+            .collect();
+        match named[..] {
+            [] => Ok(StoreConfig::Embedded(values.text("DATA_DIR")?.unwrap_or_default().into())),
+            [_] => Ok(StoreConfig::Redis(Box::new(redis(values)?))),
+            [one, other, ..] => Err(ConfigError::secret(one, format!("set together with {other}; set one of them"))),
+        }
+    }
+}
+
+fn redis(values: &Values<'_>) -> Result<Settings, ConfigError> {
+    let mut settings = match values.text("REDIS_URL")? {
+        Some(url) => Settings::from_url(&url).map_err(|e| ConfigError::secret("REDIS_URL", e.to_string()))?,
+        None => Settings { database: database(values)?, ..Settings::new(address(values)?) },
+    };
+    // What stands in the URL is not overruled by a default.
+    settings.username = values.text("REDIS_USERNAME")?.or(settings.username);
+    settings.password = secret(values, "REDIS_PASSWORD", "REDIS_PASSWORD_FILE")?.or(settings.password);
+    settings.tls = tls(values, settings.tls)?;
+    settings.restore = values.switch("RESTORE")?;
+    let pool = values.number("REDIS_POOL_SIZE", 1, POOL_SIZE_MAX)?.unwrap_or(1);
+    settings.pool_size = u32::try_from(pool).unwrap_or(1);
+    Ok(settings)
+}
+
+fn database(values: &Values<'_>) -> Result<u32, ConfigError> {
+    let number = values.number("REDIS_DBNO", 0, DBNO_MAX)?.unwrap_or_default();
+    Ok(u32::try_from(number).unwrap_or_default())
+}
+
+fn address(values: &Values<'_>) -> Result<Address, ConfigError> {
+    let hosts = values.parsed("REDIS_SENTINELS", "host:port,host:port,...", |text| {
+        text.split(',').map(|host| host_and_port(host.trim())).collect::<Option<Vec<_>>>()
+    })?;
+    match hosts {
+        Some(hosts) => Ok(Address::Sentinel(Sentinel {
+            hosts,
+            master: values.text("REDIS_SENTINEL_MASTER")?.unwrap_or_default(),
+            username: values.text("REDIS_SENTINEL_USERNAME")?,
+            password: secret(values, "REDIS_SENTINEL_PASSWORD", "REDIS_SENTINEL_PASSWORD_FILE")?,
+        })),
+        None => {
+            let host = values.text("REDIS_ADDR")?.unwrap_or_default();
+            let port =
+                values.parsed("REDIS_PORT", "a port, 1 to 65535", |text| text.parse().ok().filter(|p| *p > 0))?;
+            Ok(Address::Tcp(host.trim_matches(['[', ']']).to_owned(), port.unwrap_or_default()))
+        }
+    }
+}
+
+fn host_and_port(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let host = host.trim_matches(['[', ']']);
+    (!host.is_empty()).then_some((host.to_owned(), port.parse().ok()?))
+}
+
+fn tls(values: &Values<'_>, from_url: Option<Tls>) -> Result<Option<Tls>, ConfigError> {
+    let ca = values.path("REDIS_TLS_CA");
+    let identity = match (values.path("REDIS_TLS_CERT"), values.path("REDIS_TLS_KEY")) {
+        (Some(cert), Some(key)) => Some((cert, key)),
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err(ConfigError::secret("REDIS_TLS_KEY", "not set, but REDIS_TLS_CERT is".to_owned()));
+        }
+        (None, Some(_)) => {
+            return Err(ConfigError::secret("REDIS_TLS_CERT", "not set, but REDIS_TLS_KEY is".to_owned()));
+        }
+    };
+    let on = from_url.is_some() || values.switch("REDIS_TLS")?;
+    if !on && (ca.is_some() || identity.is_some()) {
+        let reason = "is off, but a certificate is named; set it to on, or use a rediss:// URL".to_owned();
+        return Err(ConfigError::secret("REDIS_TLS", reason));
+    }
+    Ok(on.then_some(Tls { ca, identity }))
+}
+
+/// A secret from its variable, or from the first line of a file.
+fn secret(values: &Values<'_>, name: &'static str, file_name: &'static str) -> Result<Option<String>, ConfigError> {
+    let Some(path) = values.path(file_name) else {
+        return match values.raw(name).map(|value| value.into_string()).transpose() {
+            Ok(value) => Ok(value),
+            Err(_) => Err(ConfigError::secret(name, "expected UTF-8".to_owned())),
+        };
+    };
+    if values.raw(name).is_some() {
+        return Err(ConfigError::secret(name, format!("set together with {file_name}; set one of them")));
+    }
+    let text = std::fs::read_to_string(&path)
+        .map_err(|e| ConfigError::new(file_name, &path.to_string_lossy(), format!("cannot be read: {e}")))?;
+    match text.lines().next().map(str::trim) {
+        Some(secret) if !secret.is_empty() => Ok(Some(secret.to_owned())),
+        _ => Err(ConfigError::new(file_name, &path.to_string_lossy(), "its first line is empty".to_owned())),
+    }
+}

@@ -1,0 +1,73 @@
+//! Where the tokens come from: variables, or files that are read again while the server runs.
+
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use super::{ConfigError, Values};
+use crate::http::{Token, TokenSets};
+
+/// The most tokens that a file may hold.
+pub const TOKENS_MAX: usize = 100;
+
+/// Where tokens come from; files are read again while the server runs.
+#[derive(Debug)]
+pub struct TokenSources {
+    write: Source,
+    read: Option<Source>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Value(Token),
+    File(&'static str, PathBuf),
+}
+
+impl TokenSources {
+    pub(super) fn new(values: &Values<'_>) -> Result<TokenSources, ConfigError> {
+        let Some(write) = source(values, "API_TOKEN", "API_TOKEN_FILE")? else {
+            let reason = "not set; the token for registrations is needed, here or in API_TOKEN_FILE".to_owned();
+            return Err(ConfigError::secret("API_TOKEN", reason));
+        };
+        Ok(TokenSources { write, read: source(values, "SD_TOKEN", "SD_TOKEN_FILE")? })
+    }
+
+    /// Reads the tokens.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a file cannot be read or holds no token.
+    pub fn read(&self) -> Result<TokenSets, ConfigError> {
+        let read = self.read.as_ref().map(Source::read).transpose()?;
+        Ok(TokenSets { write: self.write.read()?, read: read.unwrap_or_default() })
+    }
+}
+
+fn source(values: &Values<'_>, name: &'static str, file_name: &'static str) -> Result<Option<Source>, ConfigError> {
+    match (values.raw(name), values.raw(file_name)) {
+        (Some(_), Some(_)) => Err(ConfigError::secret(name, format!("set together with {file_name}; set one of them"))),
+        (Some(value), None) => Ok(Token::new(value.into_vec()).map(Source::Value)),
+        (None, Some(path)) => Ok(Some(Source::File(file_name, path.into()))),
+        (None, None) => Ok(None),
+    }
+}
+
+impl Source {
+    fn read(&self) -> Result<Vec<Token>, ConfigError> {
+        match self {
+            Source::Value(token) => Ok(vec![token.clone()]),
+            Source::File(variable, path) => {
+                read_tokens(path).map_err(|reason| ConfigError::new(variable, &path.to_string_lossy(), reason))
+            }
+        }
+    }
+}
+
+fn read_tokens(path: &Path) -> Result<Vec<Token>, String> {
+    let bytes = std::fs::read(path).map_err(|e| format!("cannot be read: {e}"))?;
+    let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let tokens: Vec<Token> = lines.filter_map(|line| Token::new(line.to_vec())).collect();
+    match tokens.len() {
+        0 => Err("holds no token; expected one or more, one per line".to_owned()),
+        n if n > TOKENS_MAX => Err(format!("holds {n} tokens; at most {TOKENS_MAX} are allowed")),
+        _ => Ok(tokens),
+    }
+}
