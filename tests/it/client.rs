@@ -122,6 +122,11 @@ impl Connection {
         self.stream.get_mut().write_all(bytes.as_ref()).expect("the server takes what it is sent");
     }
 
+    /// Sends these bytes unless the server has closed the connection.
+    pub(crate) fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.get_mut().write_all(bytes.as_ref()).is_ok()
+    }
+
     /// Sends the request and reads its response.
     #[track_caller]
     pub(crate) fn send(&mut self, request: &Request) -> Response {

@@ -4,8 +4,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod client;
+mod configuration;
+mod discover;
 mod embedded;
 mod eventually;
+mod get_delete;
+mod ids;
+mod lifecycle;
+mod logs;
+mod methods;
+mod metrics;
 mod process;
+mod put;
+mod refusals;
 mod server;
 mod store_contract;
+mod tokens;
+mod wire;

@@ -73,7 +73,7 @@ impl Setup {
         let line = process.line_with(&["server started", " address="]);
         let addresses = line.split_once(" address=").and_then(|(_, rest)| rest.split(' ').next()).unwrap_or_default();
         let addresses = addresses.split(',').map(str::to_owned).collect();
-        Server { process, addresses, setup: self.clone() }
+        Server { process, addresses, _directory: Arc::clone(&self.directory) }
     }
 
     /// Starts the binary, which is expected to end by itself, and waits for that.
@@ -106,7 +106,7 @@ pub(crate) struct Server {
     process: Process,
     addresses: Vec<String>,
     // Keeps the directory while the server works in it.
-    setup: Setup,
+    _directory: Arc<TempDir>,
 }
 
 impl Server {
@@ -126,11 +126,6 @@ impl Server {
     pub(crate) fn address(&self) -> SocketAddr {
         let address = &self.addresses[0];
         address.parse().unwrap_or_else(|e| panic!("the server listens on {address}: {e}"))
-    }
-
-    /// The setup it was started with.
-    pub(crate) fn setup(&self) -> &Setup {
-        &self.setup
     }
 
     /// The running program.

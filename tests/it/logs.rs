@@ -1,0 +1,94 @@
+//! What the server says to its operator: one line per event, an audit line per write, and never a token.
+
+use crate::client::Request;
+use crate::eventually::{SOON, eventually};
+use crate::server::{Server, Setup};
+
+const BODY: &str = r#"{"static_config":{"targets":["a:1","b:1"],"target_group":"g"}}"#;
+const ID: &str = "ea9cdeed-4a13-5f04-99db-4487b775ede0";
+
+#[track_caller]
+fn check(server: &mut Server, words: &[&str]) {
+    server.process().line_with(words);
+}
+
+#[test]
+fn each_write_leaves_an_audit_line() {
+    let mut server = Server::start(&[]);
+    server.register(BODY);
+    check(&mut server, &["127.0.0.1", ID, "group=g", "targets=2"]);
+    let lines = server.log().len();
+    server.delete(format!("{{\"id\":\"{ID}\"}}")).is(200, "true\n");
+    eventually(SOON, || server.log()[lines..].iter().any(|line| line.contains(ID) && line.contains("127.0.0.1")));
+    let lines = server.log().len();
+    server.put(r#"{"static_config":{"targets":["a:1"],"labels":{"bad-label":"x"}}}"#).has_status(400, "bad-label");
+    eventually(SOON, || {
+        server.log()[lines..].iter().any(|line| line.contains("bad-label") && line.contains("127.0.0.1"))
+    });
+}
+
+#[test]
+fn start_and_end_are_logged() {
+    let setup = Setup::new();
+    let server = setup.start();
+    server.register(BODY);
+    server.terminate();
+    let mut server = setup.start();
+    check(&mut server, &["server started", "registrations=1"]);
+    server.process().signal(nix::sys::signal::Signal::SIGTERM);
+    server.process().wait();
+    let log = server.log();
+    assert!(log.last().is_some_and(|line| line.contains("ended")), "{log:?}");
+}
+
+#[test]
+fn polls_are_not_logged_unless_asked_for() {
+    let server = Server::start(&[]);
+    let lines = server.log().len();
+    for _ in 0..10 {
+        server.get("/discover").is(200, "[]\n");
+        server.get("/metrics").has_status(200, "/metrics");
+        server.get("/healthcheck").is(200, "OK");
+    }
+    // The audit line of a later write shows that the polls before it have left nothing.
+    server.register(BODY);
+    eventually(SOON, || server.log().len() > lines);
+    assert_eq!(server.log().len(), lines + 1, "{:?}", server.log());
+    let server = Server::start(&[("RUST_LOG", "debug")]);
+    server.get("/discover").is(200, "[]\n");
+    eventually(SOON, || server.log().iter().any(|line| line.contains("/discover")));
+}
+
+#[test]
+fn no_token_is_ever_logged() {
+    let server = Server::start(&[("RUST_LOG", "trace"), ("API_TOKEN", "geheim-write"), ("SD_TOKEN", "geheim-read")]);
+    for (name, value) in [
+        ("x-api-token", "geheim-write"),
+        ("x-api-token", "geheim-wrong"),
+        ("Authorization", "Bearer geheim-write"),
+        ("Authorization", "Bearer geheim-wrong"),
+        ("x-sd-token", "geheim-read"),
+        ("Authorization", "geheim-read"),
+        ("Authorization", "Basic YTpnZWhlaW0tcmVhZA=="),
+    ] {
+        server.send(&Request::new("PUT", "/target").header(name, value).body(BODY));
+        server.send(&Request::new("GET", "/discover").header(name, value));
+    }
+    server.send(&Request::new("PUT", "/target").header("x-api-token", "geheim-write").body("nonsense"));
+    eventually(SOON, || server.log().iter().any(|line| line.contains(ID)));
+    let log = server.log();
+    assert!(log.iter().any(|line| line.contains("/discover")), "polls are logged at this level");
+    let shown = log.iter().find(|line| line.contains("geheim") || line.contains("YTpnZWhlaW0tcmVhZA"));
+    assert_eq!(shown, None);
+}
+
+#[test]
+fn what_a_client_sends_cannot_forge_a_line() {
+    let server = Server::start(&[]);
+    server.register(r#"{"static_config":{"targets":["a:1"],"target_group":"g\nserver started id=forged"}}"#);
+    server
+        .put("{\"static_config\":{\"targets\":[\"a:1\"],\"labels\":{\"bad\\nserver forged\":\"x\"}}}")
+        .has_status(400, "");
+    eventually(SOON, || server.log().len() >= 3);
+    assert!(!server.log().iter().any(|line| line.starts_with("server")), "{:?}", server.log());
+}

@@ -1,0 +1,250 @@
+//! GET /metrics: what the server says of its registrations, of its work and of itself.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::client::Request;
+use crate::eventually::{SOON, eventually};
+use crate::server::Server;
+
+/// The value of the series spelt exactly like this, or `None`.
+#[track_caller]
+pub(crate) fn value(server: &Server, series: &str) -> Option<f64> {
+    let text = server.get("/metrics");
+    text.has_status(200, "/metrics");
+    let mut lines = text.text().lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    let value = lines.next().map(|value| value.parse().expect("a value is a number"));
+    assert!(lines.next().is_none(), "{series} comes twice");
+    value
+}
+
+#[track_caller]
+fn check(server: &Server, series: &str, expected: f64) {
+    assert_eq!(value(server, series), Some(expected), "{series}");
+}
+
+/// The series of a metric, sorted, with their values.
+#[track_caller]
+fn series(server: &Server, metric: &str) -> Vec<String> {
+    let response = server.get("/metrics");
+    response.has_status(200, "/metrics");
+    let mut lines: Vec<String> =
+        response.text().lines().filter(|line| line.starts_with(&format!("{metric}{{"))).map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn each_address_of_a_registration_is_a_series() {
+    let server = Server::start(&[]);
+    assert!(!server.get("/metrics").text().contains("inventor_sd_target_info"));
+    server.register(r#"{"static_config":{"targets":["10.0.10.2:9100"],"modules":["a","b"],"labels":{"x":"1"}}}"#);
+    server.register(r#"{"static_config":{"targets":["a:1","b:1"]}}"#);
+    assert_eq!(
+        series(&server, "inventor_sd_target_info"),
+        [
+            r#"inventor_sd_target_info{address="10.0.10.2:9100",id="3ebd7d3f-feb7-5a81-aa0d-89c9d0a516ed"} 1"#,
+            r#"inventor_sd_target_info{address="a:1",id="ea9cdeed-4a13-5f04-99db-4487b775ede0"} 1"#,
+            r#"inventor_sd_target_info{address="b:1",id="ea9cdeed-4a13-5f04-99db-4487b775ede0"} 1"#,
+        ]
+    );
+    let text = server.get("/metrics");
+    let lines: Vec<&str> = text.text().lines().collect();
+    assert!(lines.contains(&"# HELP inventor_sd_target_info count of registered sd targets"));
+    assert!(lines.contains(&"# TYPE inventor_sd_target_info gauge"));
+    assert!(text.header("Content-Type").is_some_and(|value| value.starts_with("text/plain; version=0.0.4")));
+}
+
+#[test]
+fn an_address_twice_in_a_registration_is_one_series() {
+    let server = Server::start(&[]);
+    server.register(r#"{"static_config":{"targets":["a:1","a:1"]}}"#);
+    server.register(r#"{"static_config":{"targets":["a:1"]}}"#);
+    assert_eq!(
+        series(&server, "inventor_sd_target_info"),
+        [
+            r#"inventor_sd_target_info{address="a:1",id="7214ebb0-ab3e-513a-bafe-fb6b460c2cfa"} 1"#,
+            r#"inventor_sd_target_info{address="a:1",id="d9e1c7dc-f19a-5f69-a5a1-f8038ad7c8fa"} 1"#,
+        ]
+    );
+}
+
+#[test]
+fn addresses_are_escaped() {
+    let server = Server::start(&[]);
+    let id = server.register(r#"{"static_config":{"targets":["q\"b\\n\nü"]}}"#);
+    let expected = format!(r#"inventor_sd_target_info{{address="q\"b\\n\nü",id="{id}"}} 1"#);
+    assert_eq!(series(&server, "inventor_sd_target_info"), [expected]);
+    promtool_accepts(&server);
+}
+
+#[test]
+fn target_info_can_be_switched_off() {
+    let server = Server::start(&[("TARGET_INFO", "off")]);
+    server.register(r#"{"static_config":{"targets":["a:1"]}}"#);
+    assert!(!server.get("/metrics").text().contains("inventor_sd_target_info"));
+    check(&server, "inventor_registrations", 1.0);
+}
+
+#[test]
+fn promtool_finds_nothing_to_complain_of() {
+    let server = Server::start(&[]);
+    promtool_accepts(&server);
+    server.register(r#"{"static_config":{"targets":["a:1"],"target_group":"g"}}"#);
+    server.get("/discover").has_status(200, "/discover");
+    server.put("{}").has_status(400, "{}");
+    promtool_accepts(&server);
+}
+
+/// Has `promtool check metrics` read the exposition; it complains of names, help texts and types as well.
+#[track_caller]
+fn promtool_accepts(server: &Server) {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is installed");
+    let exposition = server.get("/metrics").body;
+    promtool.stdin.take().expect("standard input is piped").write_all(&exposition).expect("promtool reads it all");
+    let output = promtool.wait_with_output().expect("promtool ends");
+    let complaints = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && complaints.is_empty(), "{}", String::from_utf8_lossy(&complaints));
+}
+
+#[test]
+fn requests_are_counted_by_route_method_and_status() {
+    let server = Server::start(&[]);
+    server.register(r#"{"static_config":{"targets":["a:1"]}}"#);
+    server.put("{}").has_status(400, "{}");
+    server.get("/discover").has_status(200, "/discover");
+    server.get("/discover?x=1").has_status(200, "/discover");
+    server.get("/group?name=g").has_status(200, "/group");
+    server.send(&Request::new("PUT", "/target")).has_status(403, "/target");
+    server.send(&Request::new("POST", "/discover")).has_status(405, "/discover");
+    for (labels, count) in [
+        (r#"method="PUT",route="target",status="200""#, 1.0),
+        (r#"method="PUT",route="target",status="400""#, 1.0),
+        (r#"method="PUT",route="target",status="403""#, 1.0),
+        (r#"method="GET",route="discover",status="200""#, 2.0),
+        (r#"method="GET",route="group",status="200""#, 1.0),
+        (r#"method="POST",route="discover",status="405""#, 1.0),
+    ] {
+        let series = format!("inventor_http_requests_total{{{labels}}}");
+        // A response can be read before it has been counted.
+        eventually(SOON, || value(&server, &series) == Some(count));
+    }
+    eventually(SOON, || {
+        value(&server, r#"inventor_http_request_duration_seconds_count{route="discover"}"#) == Some(3.0)
+    });
+    let sum = value(&server, r#"inventor_http_request_duration_seconds_sum{route="discover"}"#);
+    assert!(sum.is_some_and(|seconds| seconds > 0.0 && seconds < 60.0), "three requests took {sum:?} seconds");
+}
+
+#[test]
+fn made_up_paths_and_methods_make_no_series() {
+    let server = Server::start(&[]);
+    let before = series(&server, "inventor_http_requests_total").len();
+    for n in 0..100 {
+        server.get(&format!("/made-up-{n}")).has_status(404, n);
+        server.send(&Request::new(&format!("METHOD{n}"), "/discover")).has_status(405, n);
+    }
+    let after = series(&server, "inventor_http_requests_total");
+    assert!(after.len() <= before + 4, "{after:#?}");
+}
+
+#[test]
+fn registrations_groups_and_the_list_are_counted() {
+    let server = Server::start(&[]);
+    for (series, count) in [("inventor_registrations", 0.0), ("inventor_groups", 0.0), ("inventor_list_bytes", 3.0)] {
+        let expected = value(&server, series).expect(series);
+        assert!(expected <= count, "{series} is {expected} at first");
+    }
+    server.register(r#"{"static_config":{"targets":["a:1"],"target_group":"g"}}"#);
+    server.register(r#"{"static_config":{"targets":["b:1"],"target_group":"g"}}"#);
+    server.register(r#"{"static_config":{"targets":["c:1"]}}"#);
+    check(&server, "inventor_registrations", 3.0);
+    check(&server, "inventor_groups", 2.0);
+    check(&server, "inventor_registrations_quarantined", 0.0);
+    check(&server, "inventor_store_up", 1.0);
+    let list_bytes = server.get("/discover").body.len();
+    let counted = value(&server, "inventor_list_bytes").expect("the size of the list is a metric");
+    assert!((counted - list_bytes as f64).abs() <= 3.0, "{counted} is not {list_bytes}");
+    server.delete(r#"{"id":"7214ebb0-ab3e-513a-bafe-fb6b460c2cfa"}"#).is(200, "true\n");
+    check(&server, "inventor_registrations", 2.0);
+}
+
+#[test]
+fn refused_registrations_are_counted_by_reason() {
+    let server = Server::start(&[]);
+    let refused =
+        |reason: &str| value(&server, &format!("inventor_registrations_refused_total{{reason=\"{reason}\"}}"));
+    for reason in ["json", "targets", "label_name", "size"] {
+        assert_eq!(refused(reason), Some(0.0), "{reason} starts at zero");
+    }
+    server.put("nonsense").has_status(400, "json");
+    server.put(r#"{"static_config":{"targets":[5]}}"#).has_status(400, "json");
+    server.put(r#"{"static_config":{"targets":[]}}"#).has_status(400, "targets");
+    server.put(r#"{"static_config":{"targets":["a:1"],"labels":{"bad-label":"x"}}}"#).has_status(400, "label_name");
+    assert_eq!(["json", "targets", "label_name"].map(refused), [Some(2.0), Some(1.0), Some(1.0)]);
+}
+
+#[test]
+fn store_operations_are_counted_and_timed() {
+    let server = Server::start(&[]);
+    let id = server.register(r#"{"static_config":{"targets":["a:1"]}}"#);
+    server.find(format!("{{\"id\":\"{id}\"}}")).has_status(200, "a known id");
+    server.delete(format!("{{\"id\":\"{id}\"}}")).has_status(200, "a known id");
+    for operation in ["put", "get", "delete"] {
+        let counts: Vec<String> = series(&server, "inventor_store_operations_total")
+            .into_iter()
+            .filter(|line| line.contains(&format!("operation=\"{operation}\"")) && line.ends_with(" 1"))
+            .collect();
+        assert_eq!(counts.len(), 1, "{operation}: {counts:?}");
+        let timed = format!("inventor_store_operation_duration_seconds_count{{operation=\"{operation}\"}}");
+        check(&server, &timed, 1.0);
+    }
+}
+
+#[test]
+fn expiries_are_counted() {
+    let server = Server::start(&[("TTL_SECONDS", "1")]);
+    check(&server, "inventor_registrations_expired_total", 0.0);
+    server.register(r#"{"static_config":{"targets":["a:1"]}}"#);
+    eventually(SOON, || value(&server, "inventor_registrations_expired_total") == Some(1.0));
+    check(&server, "inventor_registrations", 0.0);
+}
+
+#[test]
+fn polls_are_counted_by_client() {
+    let server = Server::start(&[]);
+    let polls = || series(&server, "inventor_polls_total");
+    server.send(&Request::new("GET", "/discover").header("User-Agent", "Prometheus/2.42.0")).has_status(200, "a poll");
+    let of_prometheus = |line: &String| line.to_lowercase().contains("client=\"prometheus") && line.ends_with(" 1");
+    eventually(SOON, || polls().iter().any(of_prometheus));
+    for n in 0..100 {
+        server
+            .send(&Request::new("GET", "/discover").header("User-Agent", format!("made-up-{n}/1.0")))
+            .has_status(200, n);
+    }
+    assert!(polls().len() < 30, "{:#?}", polls());
+}
+
+#[test]
+fn build_and_process_are_described() {
+    let server = Server::start(&[]);
+    let build = series(&server, "inventor_build_info");
+    let version = concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"");
+    assert!(build.len() == 1 && build[0].contains(version) && build[0].contains("revision=\""), "{build:?}");
+    let text = server.get("/metrics");
+    for (metric, kind) in [
+        ("process_cpu_seconds_total", "counter"),
+        ("process_resident_memory_bytes", "gauge"),
+        ("process_start_time_seconds", "gauge"),
+        ("process_open_fds", "gauge"),
+    ] {
+        assert!(text.text().contains(&format!("# TYPE {metric} {kind}\n")), "{metric} is missing");
+        assert!(value(&server, metric).is_some_and(|value| value >= 0.0), "{metric} has a value");
+    }
+}

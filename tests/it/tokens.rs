@@ -1,0 +1,180 @@
+//! Who may write, and who may read.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+
+use crate::client::Request;
+use crate::eventually::{SOON, eventually};
+use crate::server::{Server, Setup};
+
+const BODY: &str = r#"{"static_config":{"targets":["a:1"]}}"#;
+
+/// The status of a PUT with this header field.
+#[track_caller]
+fn write_status(server: &Server, name: &str, value: impl AsRef<[u8]>) -> u16 {
+    server.send(&Request::new("PUT", "/target").header(name, value).body(BODY)).status
+}
+
+/// The status of a GET /discover with this header field.
+#[track_caller]
+fn read_status(server: &Server, name: &str, value: impl AsRef<[u8]>) -> u16 {
+    let request = Request::new("GET", "/discover").header(name, value.as_ref());
+    let status = server.send(&request).status;
+    let group = Request::new("GET", "/group?name=g").header(name, value);
+    assert_eq!(server.send(&group).status, status, "/group and /discover are guarded alike");
+    status
+}
+
+#[test]
+fn writes_need_the_token() {
+    let server = Server::start(&[]);
+    for value in ["", "wrong", "secre", "secrett", "Secret", "SECRET", "secret, secret", "secret secret", "\"secret\""]
+    {
+        assert_eq!(write_status(&server, "x-api-token", value), 403, "{value}");
+    }
+    for name in ["x-sd-token", "x_api_token", "api-token", "Cookie"] {
+        assert_eq!(write_status(&server, name, "secret"), 403, "{name}");
+    }
+    server.send(&Request::new("PUT", "/target?x-api-token=secret").body(BODY)).is(403, "FORBIDDEN");
+    server.send(&Request::new("PUT", "/target").body(BODY)).is(403, "FORBIDDEN");
+    assert_eq!(server.get("/discover").text(), "[]\n");
+}
+
+#[test]
+fn the_token_is_asked_for_before_anything_else() {
+    let server = Server::start(&[]);
+    for method in ["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS"] {
+        let response = server.send(&Request::new(method, "/target").body("not JSON"));
+        response.has_status(403, method);
+        assert_eq!(response.text(), if method == "HEAD" { "" } else { "FORBIDDEN" });
+        assert!(response.header("Content-Type").is_some_and(|value| value.starts_with("text/plain")));
+    }
+}
+
+#[test]
+fn the_token_is_accepted_however_the_field_is_written() {
+    let server = Server::start(&[]);
+    for name in ["x-api-token", "X-Api-Token", "X-API-TOKEN"] {
+        for value in ["secret", "  secret", "secret \t", "\tsecret"] {
+            assert_eq!(write_status(&server, name, value), 200, "{name}: {value:?}");
+        }
+    }
+    let twice = Request::new("PUT", "/target").token().token().body(BODY);
+    server.send(&twice).has_status(200, "the same token twice");
+}
+
+#[test]
+fn a_bearer_token_is_accepted_for_writes() {
+    let server = Server::start(&[]);
+    for value in ["Bearer secret", "bearer secret", "Bearer  secret"] {
+        assert_eq!(write_status(&server, "Authorization", value), 200, "{value}");
+    }
+    for value in ["Bearer wrong", "Bearer", "Bearer ", "Bearersecret", ""] {
+        assert_eq!(write_status(&server, "Authorization", value), 403, "{value}");
+    }
+}
+
+#[test]
+fn a_token_may_hold_any_printable_ascii() {
+    for token in ["with blanks inside", r#"quo"te's\"#, "a,b;c=d", "x y\tz"] {
+        let server = Server::start(&[("API_TOKEN", token), ("SD_TOKEN", token)]);
+        assert_eq!(write_status(&server, "x-api-token", token), 200, "{token}");
+        assert_eq!(read_status(&server, "x-sd-token", token), 200, "{token}");
+        assert_eq!(
+            write_status(&server, "x-api-token", token.replace(' ', "")),
+            if token.contains(' ') { 403 } else { 200 }
+        );
+    }
+}
+
+#[test]
+fn reads_are_open_without_a_read_token() {
+    for environment in [&[][..], &[("SD_TOKEN", "")]] {
+        let server = Server::start(environment);
+        assert_eq!(server.get("/discover").status, 200);
+        for value in ["", "anything"] {
+            assert_eq!(read_status(&server, "x-sd-token", value), 200);
+            assert_eq!(read_status(&server, "Authorization", value), 200);
+        }
+    }
+}
+
+#[test]
+fn reads_need_the_read_token_when_there_is_one() {
+    let server = Server::start(&[("SD_TOKEN", "reader")]);
+    for value in ["", "wrong", "reade", "readerr", "Reader", "secret"] {
+        assert_eq!(read_status(&server, "x-sd-token", value), 403, "{value}");
+        assert_eq!(read_status(&server, "Authorization", format!("Bearer {value}")), 403, "{value}");
+        assert_eq!(read_status(&server, "Authorization", value), 403, "{value}");
+    }
+    assert_eq!(read_status(&server, "x-api-token", "reader"), 403);
+    for target in ["/discover", "/discover?x-sd-token=reader", "/group?name=g", "/group"] {
+        server.get(target).is(403, "FORBIDDEN");
+        server.send(&Request::new("POST", target)).is(403, "FORBIDDEN");
+    }
+    assert_eq!(write_status(&server, "x-sd-token", "reader"), 403);
+    assert_eq!(write_status(&server, "x-api-token", "reader"), 403);
+}
+
+#[test]
+fn the_read_token_is_accepted_in_every_form_that_a_scraper_can_send() {
+    let server = Server::start(&[("SD_TOKEN", "reader")]);
+    assert_eq!(read_status(&server, "x-sd-token", "reader"), 200);
+    assert_eq!(read_status(&server, "X-SD-Token", " reader "), 200);
+    assert_eq!(read_status(&server, "Authorization", "Bearer reader"), 200);
+    assert_eq!(read_status(&server, "Authorization", "reader"), 200);
+    // `prometheus:reader`, `:reader`, and `any:wrong`.
+    assert_eq!(read_status(&server, "Authorization", "Basic cHJvbWV0aGV1czpyZWFkZXI="), 200);
+    assert_eq!(read_status(&server, "Authorization", "Basic OnJlYWRlcg=="), 200);
+    assert_eq!(read_status(&server, "Authorization", "Basic YW55Ondyb25n"), 403);
+    assert_eq!(read_status(&server, "Authorization", "Basic cmVhZGVy"), 403);
+    assert_eq!(read_status(&server, "Authorization", "Basic !"), 403);
+}
+
+#[test]
+fn metrics_and_health_are_never_guarded() {
+    let server = Server::start(&[("SD_TOKEN", "reader")]);
+    for target in ["/metrics", "/healthcheck", "/-/healthy", "/-/ready"] {
+        server.get(target).has_status(200, target);
+    }
+}
+
+#[test]
+fn a_token_file_holds_one_token_a_line_and_sighup_reads_it_again() {
+    let setup = Setup::new().without("API_TOKEN");
+    let (api, sd) = (setup.write("api", "old\nnew\n"), setup.write("sd", "reader\r\n\n"));
+    let setup = setup.env("API_TOKEN_FILE", api.to_str().unwrap()).env("SD_TOKEN_FILE", sd.to_str().unwrap());
+    let mut server = setup.start();
+    for (token, status) in [("old", 200), ("new", 200), ("next", 403), ("old\nnew", 403), ("", 403)] {
+        let token = token.replace('\n', " ");
+        assert_eq!(write_status(&server, "x-api-token", &token), status, "{token:?}");
+    }
+    assert_eq!(read_status(&server, "x-sd-token", "reader"), 200);
+
+    fs::write(&api, "new\nnext").unwrap();
+    fs::write(&sd, "other\n").unwrap();
+    assert_eq!(write_status(&server, "x-api-token", "next"), 403, "the file is read when asked for");
+    server.process().signal(Signal::SIGHUP);
+    eventually(SOON, || write_status(&server, "x-api-token", "next") == 200);
+    eventually(SOON, || read_status(&server, "x-sd-token", "other") == 200);
+    assert_eq!(write_status(&server, "x-api-token", "new"), 200);
+    assert_eq!(write_status(&server, "x-api-token", "old"), 403);
+    assert_eq!(read_status(&server, "x-sd-token", "reader"), 403);
+}
+
+#[test]
+fn a_token_file_that_went_bad_leaves_the_tokens_as_they_were() {
+    let setup = Setup::new().without("API_TOKEN");
+    let file = setup.write("api", "first");
+    let mut server = setup.env("API_TOKEN_FILE", file.to_str().unwrap()).start();
+    fs::write(&file, "\n\n").unwrap();
+    server.process().signal(Signal::SIGHUP);
+    server.process().line_with(&["API_TOKEN_FILE"]);
+    assert_eq!(write_status(&server, "x-api-token", ""), 403);
+    assert_eq!(write_status(&server, "x-api-token", "first"), 200);
+    fs::remove_file(&file).unwrap();
+    server.process().signal(Signal::SIGHUP);
+    eventually(SOON, || server.log().iter().filter(|line| line.contains("API_TOKEN_FILE")).count() >= 2);
+    assert_eq!(write_status(&server, "x-api-token", "first"), 200);
+}
