@@ -45,7 +45,25 @@ impl serde_json::ser::Formatter for GoSpelling {
 /// Decodes one JSON document; blanks around it are fine, anything else after it is an error.
 /// Each byte that is not part of well-formed UTF-8 is read as U+FFFD, as Go does.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    refuse_raw_control_characters(bytes)?;
     serde_json::from_slice(&well_formed(bytes))
+}
+
+/// Control characters in strings have to be escaped. [`Text`] asks serde_json for bytes, and then it does not look.
+fn refuse_raw_control_characters(bytes: &[u8]) -> Result<(), serde_json::Error> {
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            0x00..0x20 if in_string => {
+                return Err(de::Error::custom(format_args!("control character {byte:#04x} in a string, not escaped")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Replaces each ill-formed *byte* by U+FFFD (`String::from_utf8_lossy` replaces maximal subparts, which gives other ids).

@@ -64,7 +64,7 @@ fn a_refused_start_shows_no_token() {
     for setup in [
         Setup::new().env("LISTEN_PORT", "none"),
         Setup::new().env("SD_TOKEN", "reader").argument("--no-such-flag"),
-        Setup::new().env("API_TOKEN", "geheim\nsecret"),
+        Setup::new().env("API_TOKEN", "geheim").env("API_TOKEN_FILE", "missing"),
     ] {
         let outcome = setup.run();
         for token in ["secret", "reader", "geheim"] {

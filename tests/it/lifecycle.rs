@@ -134,7 +134,9 @@ fn requests_under_way_at_the_end_are_answered() {
 /// Registers one thing after the other until the server closes the connection between two requests, and returns
 /// how many it acknowledged.
 fn register_to_the_end(mut connection: Connection, writer: usize) -> usize {
+    let end = Instant::now() + SOON;
     for acknowledged in 0.. {
+        assert!(Instant::now() < end, "the server still serves after {SOON:?}");
         let body = format!(r#"{{"static_config":{{"targets":["writer-{writer}:{acknowledged}"]}}}}"#);
         let request = Request::new("PUT", "/target").token().body(body);
         if !connection.try_write(request.to_bytes()) || connection.is_at_end() {

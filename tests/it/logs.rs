@@ -25,9 +25,6 @@ fn each_write_leaves_an_audit_line() {
     eventually(SOON, || {
         server.log()[lines..].iter().any(|line| line.contains("bad-label") && line.contains("127.0.0.1"))
     });
-    let lines = server.log().len();
-    server.send(&Request::new("PUT", "/target").header("x-api-token", "wrong")).is(403, "FORBIDDEN");
-    eventually(SOON, || server.log()[lines..].iter().any(|line| line.contains("127.0.0.1")));
 }
 
 #[test]
@@ -41,7 +38,7 @@ fn start_and_end_are_logged() {
     server.process().signal(nix::sys::signal::Signal::SIGTERM);
     server.process().wait();
     let log = server.log();
-    assert!(log.last().is_some_and(|line| line.contains("stopped")), "{log:?}");
+    assert!(log.last().is_some_and(|line| line.contains("ended")), "{log:?}");
 }
 
 #[test]

@@ -124,21 +124,21 @@ fn requests_are_counted_by_route_method_and_status() {
     server.send(&Request::new("PUT", "/target")).has_status(403, "/target");
     server.send(&Request::new("POST", "/discover")).has_status(405, "/discover");
     for (labels, count) in [
-        (r#"method="PUT",route="/target",status="200""#, 1.0),
-        (r#"method="PUT",route="/target",status="400""#, 1.0),
-        (r#"method="PUT",route="/target",status="403""#, 1.0),
-        (r#"method="GET",route="/discover",status="200""#, 2.0),
-        (r#"method="GET",route="/group",status="200""#, 1.0),
-        (r#"method="POST",route="/discover",status="405""#, 1.0),
+        (r#"method="PUT",route="target",status="200""#, 1.0),
+        (r#"method="PUT",route="target",status="400""#, 1.0),
+        (r#"method="PUT",route="target",status="403""#, 1.0),
+        (r#"method="GET",route="discover",status="200""#, 2.0),
+        (r#"method="GET",route="group",status="200""#, 1.0),
+        (r#"method="POST",route="discover",status="405""#, 1.0),
     ] {
         let series = format!("inventor_http_requests_total{{{labels}}}");
         // A response can be read before it has been counted.
         eventually(SOON, || value(&server, &series) == Some(count));
     }
     eventually(SOON, || {
-        value(&server, r#"inventor_http_request_duration_seconds_count{route="/discover"}"#) == Some(3.0)
+        value(&server, r#"inventor_http_request_duration_seconds_count{route="discover"}"#) == Some(3.0)
     });
-    let sum = value(&server, r#"inventor_http_request_duration_seconds_sum{route="/discover"}"#);
+    let sum = value(&server, r#"inventor_http_request_duration_seconds_sum{route="discover"}"#);
     assert!(sum.is_some_and(|seconds| seconds > 0.0 && seconds < 60.0), "three requests took {sum:?} seconds");
 }
 
