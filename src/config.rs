@@ -292,8 +292,12 @@ impl Config {
 
 fn listen(values: &Values<'_>) -> Result<Listen, ConfigError> {
     let port = values.parsed("LISTEN_PORT", "a port, 0 to 65535", |text| text.parse::<u16>().ok())?.unwrap_or_default();
-    let addr = values.parsed("LISTEN_ADDR", "an IPv4 or IPv6 address", |text| text.parse::<IpAddr>().ok())?;
-    Ok(Listen::Tcp { addr, port })
+    let listen = values.parsed("LISTEN_ADDR", "an IPv4 or IPv6 address, or unix:/path", |text| {
+        let path = text.strip_prefix("unix:").filter(|path| path.starts_with('/'));
+        let tcp = || text.parse::<IpAddr>().ok().map(|addr| Listen::Tcp { addr: Some(addr), port });
+        path.map(|path| Listen::Unix(path.into())).or_else(tcp)
+    })?;
+    Ok(listen.unwrap_or(Listen::Tcp { addr: None, port }))
 }
 
 fn label_names(text: &str) -> Option<LabelNames> {

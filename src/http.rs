@@ -3,6 +3,7 @@
 
 mod auth;
 mod discovery;
+pub mod gate;
 mod operations;
 pub mod server;
 mod targets;

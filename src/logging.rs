@@ -4,11 +4,15 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
+use log::LevelFilter;
 use log::kv::{self, Key, Value, VisitSource};
+
+use crate::http::server;
 
 /// Sends the log to standard error through this filter (see `env_logger`).
 pub fn start(filter: &str) {
     env_logger::Builder::new()
+        .filter_module(server::ENGINE_LOG, LevelFilter::Off)
         .parse_filters(filter)
         .format(|out, record| {
             let mut line =

@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, ConfigError, StoreConfig, TokenSources};
-use crate::http::server::{BindError, Server, Settings};
+use crate::http::server::{BindError, Limits, Server, Settings};
 use crate::http::{App, Options, Tokens};
 use crate::metrics::{self, StoreMetrics};
 use crate::registry::{Registry, Rules, View};
@@ -64,7 +64,12 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let signals = listen_to_signals().map_err(StartError::System)?;
     let tokens = Arc::new(Tokens::new(config.tokens.read().map_err(StartError::Config)?));
     let exposition = metrics::new_registry();
-    let settings = Settings { listen: config.listen, workers: config.workers, connections_max: config.connections_max };
+    let settings = Settings {
+        listen: vec![config.listen],
+        workers: config.workers,
+        connections_max: config.connections_max,
+        limits: Limits::default(),
+    };
     let server = Server::bind(settings, &exposition).map_err(StartError::Bind)?;
 
     let rules = Rules { names: config.label_names, ttl: config.ttl, outage_keep: config.outage_keep };
@@ -81,7 +86,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition));
     let addresses = server.addresses().join(",");
     let handler = app.clone();
-    let running = server.serve(Arc::new(move |request| handler.handle(request)));
+    let running = server.serve(Arc::new(move |request| handler.handle(request))).map_err(StartError::Bind)?;
     let registrations = registry.registrations();
     info!(address = addresses, store = store_name, registrations = registrations, version = env!("CARGO_PKG_VERSION"); "server started");
 

@@ -1,154 +1,119 @@
-//! The only user of `tiny_http`: its accept loop, the worker pool, and the way of a response back to the client.
+//! The HTTP server: a gate on the public side, an unmodified tiny_http behind it, and a fixed pool of workers.
+//! Nothing else in the program knows how HTTP travels.
 
-use std::fmt;
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod engine;
+mod workers;
+
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{BODY_BYTES_MAX, Body, Request, Response};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use prometheus::Registry;
 
-/// Answers requests.
+use super::gate::{EdgeMetrics, Listener, OpenGate};
+use super::{Request, Response};
+use workers::Workers;
+
+pub use super::gate::limits::Limits;
+pub use super::gate::{BindError, Listen};
+
+/// What answers a request. Called from the workers, several at a time; a panic in it costs one request.
 pub type Handler = dyn Fn(&Request) -> Response + Send + Sync;
 
-/// How the server listens and what it may use.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Where to listen.
-    pub listen: Listen,
-    /// The number of worker threads.
-    pub workers: usize,
-    /// The largest number of connections.
-    pub connections_max: usize,
-}
+/// Where the engine logs. Its only line at the level of errors says that it accepts no more connections, which is
+/// as it should be, so it is better not shown.
+pub const ENGINE_LOG: &str = "tiny_http";
 
-/// A place to listen.
-#[derive(Debug, Clone)]
-pub enum Listen {
-    /// A port of one address, or of all, IPv6 and IPv4.
-    Tcp {
-        /// `None` is all addresses.
-        addr: Option<IpAddr>,
-        /// 0 lets the system choose.
-        port: u16,
-    },
-}
+/// The descriptors that are left to everything but the clients: store, log, private connections.
+const RESERVED_DESCRIPTORS: u64 = 64;
 
-/// The server cannot listen.
+/// The connections that are allowed however few descriptors there are.
+const CONNECTIONS_MIN: usize = 16;
+
+/// How the server is set up.
 #[derive(Debug)]
-pub struct BindError(String);
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+pub struct Settings {
+    /// Where it listens.
+    pub listen: Vec<Listen>,
+    /// How many requests are handled at the same time; at least one.
+    pub workers: usize,
+    /// How many clients may be connected; fewer when the system allows too few descriptors.
+    pub connections_max: usize,
+    /// What one client may take.
+    pub limits: Limits,
 }
 
-impl std::error::Error for BindError {}
-
-/// A server that listens and does not answer yet.
+/// A server that is bound to its addresses and does not accept yet.
+#[derive(Debug)]
 pub struct Server {
-    inner: Arc<tiny_http::Server>,
+    listeners: Vec<Listener>,
     workers: usize,
+    connections_max: usize,
+    limits: Limits,
+    metrics: EdgeMetrics,
 }
 
 /// A server at work.
 pub struct Running {
-    inner: Arc<tiny_http::Server>,
-    workers: Vec<JoinHandle<()>>,
+    gate: OpenGate,
+    workers: Arc<Workers>,
 }
 
 impl Server {
-    /// Opens the listening socket.
+    /// Opens the public sockets and raises the limit of descriptors as far as it goes.
     ///
     /// # Errors
-    /// [`BindError`] when the address cannot be had.
-    pub fn bind(settings: Settings, _metrics: &prometheus::Registry) -> Result<Server, BindError> {
-        let Listen::Tcp { addr, port } = settings.listen;
-        let addr = SocketAddr::new(addr.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)), port);
-        let inner = tiny_http::Server::http(addr).map_err(|e| BindError(format!("cannot listen on {addr}: {e}")))?;
-        Ok(Server { inner: Arc::new(inner), workers: settings.workers })
+    /// [`BindError`] says which address cannot be had, and why.
+    pub fn bind(settings: Settings, metrics: &Registry) -> Result<Server, BindError> {
+        let descriptors = raise_descriptor_limit();
+        let for_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS + 2 * settings.workers as u64);
+        let connections_max = settings.connections_max.min(usize::try_from(for_clients).unwrap_or(usize::MAX));
+        Ok(Server {
+            listeners: settings.listen.into_iter().map(Listener::bind).collect::<Result<_, _>>()?,
+            workers: settings.workers.max(1),
+            connections_max: connections_max.max(CONNECTIONS_MIN),
+            limits: settings.limits,
+            metrics: EdgeMetrics::new(metrics).map_err(BindError::Metrics)?,
+        })
     }
 
-    /// The addresses it listens on.
+    /// The addresses in use, in the order of the settings, with the port that the system chose.
     pub fn addresses(&self) -> Vec<String> {
-        vec![self.inner.server_addr().to_string()]
+        self.listeners.iter().map(|listener| listener.address().to_owned()).collect()
     }
 
-    /// Starts to answer.
-    pub fn serve(self, handler: Arc<Handler>) -> Running {
-        let workers = (0..self.workers)
-            .map(|_| {
-                let (inner, handler) = (self.inner.clone(), handler.clone());
-                std::thread::spawn(move || {
-                    while let Ok(request) = inner.recv() {
-                        let _ = answer(request, &*handler);
-                    }
-                })
-            })
-            .collect();
-        Running { inner: self.inner, workers }
+    /// Starts the workers and opens the gate.
+    ///
+    /// # Errors
+    /// [`BindError::Start`] when the system has no threads or descriptors for it.
+    pub fn serve(self, handler: Arc<Handler>) -> Result<Running, BindError> {
+        let Server { listeners, workers, connections_max, limits, metrics } = self;
+        let workers = Workers::start(workers, handler, limits.clone(), metrics.clone()).map_err(BindError::Start)?;
+        let workers = Arc::new(workers);
+        let gate = OpenGate::open(listeners, connections_max, limits, metrics, Arc::clone(&workers) as _)
+            .map_err(BindError::Start)?;
+        Ok(Running { gate, workers })
     }
 }
 
 impl Running {
-    /// Ends the server within about `limit`.
-    pub fn drain(self, _limit: Duration) {
-        for _ in &self.workers {
-            self.inner.unblock();
-        }
-        for worker in self.workers {
-            let _ = worker.join();
-        }
+    /// Shuts down: accepts no new connection, has every request under way answered, closes the idle connections
+    /// and ends all threads. What is not done after `limit` is cut off.
+    pub fn drain(self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        self.gate.close(deadline);
+        self.workers.stop(deadline);
     }
 }
 
-fn answer(mut raw: tiny_http::Request, handler: &Handler) -> io::Result<()> {
-    let mut body = Vec::new();
-    raw.as_reader().take(BODY_BYTES_MAX as u64 + 1).read_to_end(&mut body)?;
-    let (path, query) = raw.url().split_once('?').unwrap_or((raw.url(), ""));
-    let request = Request {
-        method: raw.method().as_str().to_ascii_uppercase(),
-        path: path.to_owned(),
-        query: query.to_owned(),
-        headers: raw
-            .headers()
-            .iter()
-            .map(|h| (h.field.as_str().as_str().to_ascii_lowercase(), h.value.as_str().trim().as_bytes().to_vec()))
-            .collect(),
-        body,
-        client: raw.remote_addr().map_or("unix".into(), |a| a.to_string()),
-    };
-    let head = request.method == "HEAD";
-    let response = if request.body.len() > BODY_BYTES_MAX {
-        Response { status: 413, content_type: "text/plain", headers: vec![], body: Body::default() }
-    } else {
-        catch_unwind(AssertUnwindSafe(|| handler(&request))).unwrap_or(Response {
-            status: 500,
-            content_type: "text/plain",
-            headers: vec![],
-            body: Body::default(),
-        })
-    };
-    let mut out = format!(
-        "HTTP/1.1 {} X\r\nContent-Type: {}\r\nContent-Length: {}\r\n",
-        response.status,
-        response.content_type,
-        response.body.len()
-    );
-    for (name, value) in &response.headers {
-        out.push_str(&format!("{name}: {value}\r\n"));
+/// The number of descriptors this process may have, after its soft limit has been raised to the hard one.
+fn raise_descriptor_limit() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return u64::MAX };
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(_) => soft,
     }
-    out.push_str("\r\n");
-    let mut bytes = out.into_bytes();
-    if !head {
-        for part in response.body.parts() {
-            bytes.extend_from_slice(part);
-        }
-    }
-    let mut writer = raw.into_writer();
-    writer.write_all(&bytes)?;
-    writer.flush()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! The gate: owns the public sockets and all connections, and lets nothing through but complete, bounded,
+//! normalised requests. It knows nothing of what answers them.
+
+mod chunks;
+mod connections;
+mod escape;
+mod head;
+pub mod limits;
+mod listener;
+mod metrics;
+pub mod request;
+mod response;
+mod session;
+mod timed;
+
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use log::warn;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::Socket;
+
+use super::Response;
+use connections::{Admitted, Connections};
+use limits::{Limits, STACK_BYTES};
+use metrics::{Evicted, Unserved};
+use request::{Incoming, Refusal};
+
+pub use escape::unescape;
+pub(super) use listener::Listener;
+pub use listener::{BindError, Listen};
+pub use metrics::{EdgeMetrics, Throttle};
+
+/// What answers complete requests. Called from the thread of each connection.
+pub trait Backend: Send + Sync {
+    /// Answers a request of the named client.
+    ///
+    /// # Errors
+    /// A refusal when there is no answer to be had in time.
+    fn answer(&self, request: &Incoming, client: &str) -> Result<Answered, Refusal>;
+}
+
+/// An answer, and how long the handler took for it.
+#[derive(Debug)]
+pub struct Answered {
+    /// What goes to the client.
+    pub response: Response,
+    /// The time that was not the edge's.
+    pub handled_in: Duration,
+}
+
+/// How long the accept loop waits for a connection to end after it has evicted one for lack of room.
+const EVICTION_WAIT: Duration = Duration::from_millis(20);
+
+/// How often the accept loop makes room for one new connection before it gives that one up.
+const EVICTIONS_PER_CONNECTION: usize = 10;
+
+/// The part of the gate that all its threads share.
+struct Gate {
+    limits: Limits,
+    metrics: EdgeMetrics,
+    backend: Arc<dyn Backend>,
+    connections: Arc<Connections>,
+    draining: AtomicBool,
+    refusals: Throttle,
+    shortages: Throttle,
+}
+
+/// The gate at work.
+pub(super) struct OpenGate {
+    gate: Arc<Gate>,
+    /// Written to when the accept loop is to end.
+    wake: UnixStream,
+    accepting: JoinHandle<()>,
+}
+
+impl OpenGate {
+    /// Opens the gate: connections are accepted from now on.
+    ///
+    /// # Errors
+    /// When there is no thread, or no descriptor, to begin with.
+    pub(super) fn open(
+        listeners: Vec<Listener>,
+        connections_max: usize,
+        limits: Limits,
+        metrics: EdgeMetrics,
+        backend: Arc<dyn Backend>,
+    ) -> io::Result<OpenGate> {
+        let (wake, woken) = UnixStream::pair()?;
+        let gate = Arc::new(Gate {
+            connections: Arc::new(Connections::new(connections_max, metrics.connections.clone())),
+            limits,
+            metrics,
+            backend,
+            draining: AtomicBool::new(false),
+            refusals: Throttle::default(),
+            shortages: Throttle::default(),
+        });
+        let shared = Arc::clone(&gate);
+        let accepting = thread::Builder::new()
+            .name("accept".to_owned())
+            .spawn(move || shared.accept_until_woken(&listeners, &woken))?;
+        Ok(OpenGate { gate, wake, accepting })
+    }
+
+    /// Accepts no more, has the requests under way answered, and returns when the last connection has ended,
+    /// at the deadline at the latest.
+    pub(super) fn close(self, deadline: Instant) {
+        let OpenGate { gate, wake, accepting } = self;
+        gate.draining.store(true, Ordering::SeqCst);
+        gate.connections.end_idle();
+        drop(wake);
+        // It only ends by returning; there is nothing to be learned from a panic.
+        let _ = accepting.join();
+        gate.connections.wait_until_none(deadline);
+    }
+}
+
+impl Gate {
+    fn drains(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// The accept loop. No error ends it: a shortage is a condition, and it passes.
+    fn accept_until_woken(self: &Arc<Gate>, listeners: &[Listener], woken: &UnixStream) {
+        while !self.drains() {
+            let mut ready: Vec<PollFd<'_>> =
+                listeners.iter().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)).collect();
+            ready.push(PollFd::new(woken.as_fd(), PollFlags::POLLIN));
+            if let Err(error) = poll(&mut ready, PollTimeout::NONE) {
+                self.shortage("poll", &error.into());
+                continue;
+            }
+            let is_ready = |fd: &PollFd<'_>| fd.any().unwrap_or(true);
+            for (listener, _) in listeners.iter().zip(&ready).filter(|(_, fd)| is_ready(fd)) {
+                self.accept_waiting(listener);
+            }
+        }
+        // Who has connected before the end is not sent away.
+        for listener in listeners {
+            self.accept_waiting(listener);
+        }
+    }
+
+    /// Accepts what waits at a listener.
+    fn accept_waiting(self: &Arc<Gate>, listener: &Listener) {
+        for _ in 0..limits::BACKLOG {
+            match listener.accept() {
+                Ok((socket, client)) => self.admit(socket, client),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => return,
+                    // The client has gone meanwhile.
+                    ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {}
+                    _ => {
+                        self.shortage("accept", &error);
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Gives a new connection its thread, at the cost of others if need be.
+    fn admit(self: &Arc<Gate>, socket: Socket, client: String) {
+        self.metrics.accepted.inc();
+        let mut tries = 0;
+        while self.connections.is_full() && tries < EVICTIONS_PER_CONNECTION {
+            self.make_room(Evicted::Full);
+            tries += 1;
+        }
+        let Some(admitted) = self.connections.admit(socket, client) else {
+            return self.metrics.refused(Unserved::Full);
+        };
+        let admitted = Arc::new(admitted);
+        for _ in 0..EVICTIONS_PER_CONNECTION {
+            match self.start(&admitted) {
+                Ok(()) => return,
+                Err(error) => self.shortage("thread", &error),
+            }
+        }
+        self.metrics.refused(Unserved::NoThread);
+    }
+
+    fn start(self: &Arc<Gate>, admitted: &Arc<Admitted>) -> io::Result<()> {
+        let (gate, admitted) = (Arc::clone(self), Arc::clone(admitted));
+        thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES).spawn(move || {
+            session::run(&gate, &admitted);
+        })?;
+        Ok(())
+    }
+
+    /// The system has no more of something: whoever has waited longest gives some back.
+    fn shortage(&self, what: &str, error: &io::Error) {
+        if let Some(events) = self.shortages.events() {
+            let open = self.connections.len();
+            warn!(what, error:%, connections = open, events; "shortage, making room");
+        }
+        self.make_room(Evicted::Shortage);
+    }
+
+    fn make_room(&self, why: Evicted) {
+        if self.connections.evict_one(EVICTION_WAIT) {
+            self.metrics.evicted(why);
+        } else {
+            self.connections.wait_for_an_end(EVICTION_WAIT);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The head of a request: what it means for the connection, and its normal form for tiny_http. Pure.
+
+use super::escape::{push_ascii, push_value};
+use super::limits::{BODY_BYTES_MAX, FIELDS_MAX};
+use super::request::Refusal;
+
+/// A head that is complete and unambiguous.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// The request line and the fields that concern the handlers, in ASCII, each ended by CRLF. The method is
+    /// in upper case, the target is a path, the version is 1.1.
+    pub(super) forward: Vec<u8>,
+    /// How the body is delimited.
+    pub(super) body: BodyLength,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub(super) expects_continue: bool,
+    /// The client wants to go on with this connection.
+    pub(super) keep_alive: bool,
+    /// The client speaks HTTP/1.0, where keeping a connection has to be said.
+    pub(super) http_1_0: bool,
+    /// The response goes without its body.
+    pub(super) is_head: bool,
+}
+
+/// How the end of a body is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyLength {
+    /// After this many bytes.
+    Known(usize),
+    /// After the last chunk.
+    Chunked,
+}
+
+/// Reads a head that ends with its empty line.
+pub(super) fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut request = httparse::Request::new(&mut fields);
+    match request.parse(bytes) {
+        Ok(httparse::Status::Complete(end)) if end == bytes.len() => {}
+        Ok(_) => return Err(Refusal::bad("the head does not end where its lines end")),
+        Err(error) => return Err(refusal(error)),
+    }
+    let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
+        return Err(Refusal::bad("the request line is incomplete"));
+    };
+
+    let mut framing = Framing::default();
+    let mut forward = Vec::with_capacity(bytes.len() + 32);
+    forward.extend(method.bytes().map(|b| b.to_ascii_uppercase()));
+    forward.push(b' ');
+    push_target(&mut forward, target)?;
+    forward.extend_from_slice(b" HTTP/1.1\r\n");
+    for field in request.headers.iter() {
+        let value = field.value.trim_ascii();
+        if framing.note(field.name, value)? == Destination::Handlers {
+            forward.extend_from_slice(field.name.as_bytes());
+            forward.extend_from_slice(b": ");
+            push_value(&mut forward, value);
+            forward.extend_from_slice(b"\r\n");
+        }
+    }
+    let http_1_0 = version == 0;
+    let body = framing.body(http_1_0)?;
+    Ok(Head {
+        forward,
+        body,
+        expects_continue: framing.expects_continue && !http_1_0 && body != BodyLength::Known(0),
+        keep_alive: !framing.close && (!http_1_0 || framing.keep_alive),
+        http_1_0,
+        is_head: method.eq_ignore_ascii_case("HEAD"),
+    })
+}
+
+fn refusal(error: httparse::Error) -> Refusal {
+    match error {
+        httparse::Error::TooManyHeaders => Refusal::new(431, "too many header fields"),
+        httparse::Error::HeaderName => Refusal::bad("a header name is malformed"),
+        httparse::Error::HeaderValue => Refusal::bad("a header value holds a control character"),
+        // The version itself has been looked at before.
+        httparse::Error::Token | httparse::Error::Version => Refusal::bad("the request line is malformed"),
+        httparse::Error::NewLine | httparse::Error::Status => Refusal::bad("a line of the head is malformed"),
+    }
+}
+
+/// Appends the path and query of a target, also of one that is a whole URL.
+fn push_target(out: &mut Vec<u8>, target: &str) -> Result<(), Refusal> {
+    let url = ["http://", "https://"].iter().find_map(|scheme| {
+        target.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme)).map(|_| &target[scheme.len()..])
+    });
+    let path = match url {
+        Some(rest) => rest.find(['/', '?']).map_or("", |start| &rest[start..]),
+        None if target.starts_with('/') || target == "*" => target,
+        None => return Err(Refusal::bad("the target is neither a path nor a URL")),
+    };
+    if !path.starts_with(['/', '*']) {
+        out.push(b'/');
+    }
+    push_ascii(out, path.as_bytes());
+    Ok(())
+}
+
+#[derive(PartialEq, Eq)]
+enum Destination {
+    Handlers,
+    /// The field is about this connection and means nothing beyond the gate.
+    Gate,
+}
+
+/// What the fields say about the connection and the extent of the request.
+#[derive(Default)]
+struct Framing {
+    length: Option<u64>,
+    chunked: bool,
+    hosts: usize,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+}
+
+impl Framing {
+    fn note(&mut self, name: &str, value: &[u8]) -> Result<Destination, Refusal> {
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        if is("host") {
+            self.hosts += 1;
+            return Ok(Destination::Handlers);
+        } else if is("content-length") {
+            if self.length.replace(length(value)?).is_some() {
+                return Err(Refusal::bad("Content-Length is repeated"));
+            }
+        } else if is("transfer-encoding") {
+            if self.chunked {
+                return Err(Refusal::bad("Transfer-Encoding is repeated"));
+            }
+            if !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(Refusal::new(501, "no transfer coding but chunked is known here"));
+            }
+            self.chunked = true;
+        } else if is("connection") {
+            for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
+                self.close |= option.eq_ignore_ascii_case(b"close");
+                self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            }
+        } else if is("expect") {
+            if !value.eq_ignore_ascii_case(b"100-continue") {
+                return Err(Refusal::new(417, "nothing but 100-continue can be expected"));
+            }
+            self.expects_continue = true;
+        } else if !["te", "upgrade", "keep-alive", "proxy-connection", "trailer"].into_iter().any(is) {
+            return Ok(Destination::Handlers);
+        }
+        Ok(Destination::Gate)
+    }
+
+    fn body(&self, http_1_0: bool) -> Result<BodyLength, Refusal> {
+        if self.hosts > 1 || (self.hosts == 0 && !http_1_0) {
+            return Err(Refusal::bad("there has to be one Host"));
+        }
+        match (self.length, self.chunked) {
+            (Some(_), true) => Err(Refusal::bad("Content-Length and Transfer-Encoding exclude each other")),
+            (None, true) if http_1_0 => Err(Refusal::bad("HTTP/1.0 has no Transfer-Encoding")),
+            (None, true) => Ok(BodyLength::Chunked),
+            (None, false) => Ok(BodyLength::Known(0)),
+            (Some(length), false) if length > BODY_BYTES_MAX as u64 => Err(Refusal::too_large()),
+            (Some(length), false) => Ok(BodyLength::Known(length as usize)),
+        }
+    }
+}
+
+/// Digits only; what does not fit into 64 bits is as good as infinite.
+fn length(value: &[u8]) -> Result<u64, Refusal> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(Refusal::bad("Content-Length is not a number"));
+    }
+    let digits = value.iter().map(|b| u64::from(b - b'0'));
+    Ok(digits.fold(0u64, |length, digit| length.saturating_mul(10).saturating_add(digit)))
+}

@@ -1,0 +1,62 @@
+//! What one client, and all of them together, may take of the server: sizes, counts and times.
+
+use std::time::Duration;
+
+pub use crate::http::BODY_BYTES_MAX;
+
+/// The largest request line and header together, in bytes: 414 or 431 beyond.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// The most header fields of one request: 431 beyond.
+pub const FIELDS_MAX: usize = 64;
+
+/// The most connections that wait in the kernel to be accepted, per listener.
+pub const BACKLOG: i32 = 1024;
+
+/// The stack of a connection's thread, in bytes. Its deepest path takes about a quarter of it.
+pub const STACK_BYTES: usize = 128 * 1024;
+
+/// How long a client may take, as totals and not per byte, and how many requests may wait.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Between two requests of a connection. Prometheus polls every 60 s and must not race with the close.
+    pub idle: Duration,
+    /// From the first byte of a request to the end of its head.
+    pub head: Duration,
+    /// From the end of the head to the end of the body.
+    pub body: Duration,
+    /// From the forwarding of a request to its answer, the wait for a worker included.
+    pub answer: Duration,
+    /// For writing a response, whatever its size; [`Limits::response_bytes_per_second`] adds to it.
+    pub response: Duration,
+    /// A response may take one more second for each of these.
+    pub response_bytes_per_second: usize,
+    /// For reading what a client still sends while it is told that the connection ends.
+    pub farewell: Duration,
+    /// The most requests that wait for a worker: 503 beyond. No fewer than connections by default, so that
+    /// a crowd that polls in the same second waits for some milliseconds instead of being sent away.
+    pub queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            idle: Duration::from_secs(120),
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(10),
+            answer: Duration::from_secs(10),
+            response: Duration::from_secs(30),
+            response_bytes_per_second: 64 * 1024,
+            farewell: Duration::from_millis(500),
+            queue: 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// The time for writing a response of this many bytes. Whole seconds, so that it is the same for all
+    /// small ones and the socket keeps its setting.
+    pub fn response_time(&self, bytes: usize) -> Duration {
+        self.response + Duration::from_secs((bytes / self.response_bytes_per_second.max(1)) as u64)
+    }
+}

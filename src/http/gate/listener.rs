@@ -1,0 +1,179 @@
+//! The public sockets: opened here or passed in, TCP and Unix, and what their clients are called.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::limits::BACKLOG;
+
+/// Where to listen.
+#[derive(Debug)]
+pub enum Listen {
+    /// On a TCP port.
+    Tcp {
+        /// One address, or all of them, IPv6 and IPv4.
+        addr: Option<IpAddr>,
+        /// The port; 0 lets the system choose.
+        port: u16,
+    },
+    /// On a Unix socket at this path.
+    Unix(PathBuf),
+    /// On a socket that listens already, such as systemd passes.
+    Inherited(OwnedFd),
+}
+
+/// Why the server cannot listen.
+#[derive(Debug)]
+pub enum BindError {
+    /// An address cannot be had.
+    Listen {
+        /// The address as it was asked for.
+        address: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A passed socket does not listen for streams.
+    NotAListener,
+    /// The private connections to tiny_http, or the threads, could not be had.
+    Start(io::Error),
+    /// A metric of this name is registered already.
+    Metrics(prometheus::Error),
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BindError::Listen { address, error } if error.kind() == ErrorKind::AddrInUse => {
+                write!(f, "cannot listen on {address}: another program is listening there")
+            }
+            BindError::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            BindError::NotAListener => write!(f, "a socket passed to the server is not a listening stream socket"),
+            BindError::Start(error) => write!(f, "cannot start the HTTP server: {error}"),
+            BindError::Metrics(error) => write!(f, "cannot register the metrics of the HTTP server: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// A socket that clients connect to.
+#[derive(Debug)]
+pub(in crate::http) struct Listener {
+    socket: Socket,
+    address: String,
+    /// The file of a Unix socket that was made here, to be removed at the end.
+    file: Option<PathBuf>,
+}
+
+impl Listener {
+    pub(in crate::http) fn bind(listen: Listen) -> Result<Listener, BindError> {
+        let (socket, file) = match listen {
+            Listen::Tcp { addr, port } => {
+                let opened = match addr {
+                    Some(addr) => tcp(SocketAddr::new(addr, port)),
+                    // One socket for both families; a machine without IPv6 has only the other.
+                    None => {
+                        tcp(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)).or_else(|error| match error.kind() {
+                            ErrorKind::AddrInUse | ErrorKind::PermissionDenied => Err(error),
+                            _ => tcp(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)),
+                        })
+                    }
+                };
+                let asked =
+                    || addr.map_or_else(|| format!("port {port}"), |addr| SocketAddr::new(addr, port).to_string());
+                (opened.map_err(|error| BindError::Listen { address: asked(), error })?, None)
+            }
+            Listen::Unix(path) => match unix(&path) {
+                Ok(socket) => (socket, Some(path)),
+                Err(error) => return Err(BindError::Listen { address: format!("unix:{}", path.display()), error }),
+            },
+            Listen::Inherited(fd) => {
+                let socket = Socket::from(fd);
+                let listens = socket.is_listener().unwrap_or(false) && socket.r#type().ok() == Some(Type::STREAM);
+                (if listens { socket } else { return Err(BindError::NotAListener) }, None)
+            }
+        };
+        let address = socket.local_addr().map(|address| address_text(&address)).unwrap_or_default();
+        // The accept loop asks all listeners in turn, and must not hang on one whose client has gone meanwhile.
+        socket.set_nonblocking(true).map_err(|error| BindError::Listen { address: address.clone(), error })?;
+        Ok(Listener { socket, address, file })
+    }
+
+    /// The address in use, with the port that the system chose.
+    pub(in crate::http) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The next connection and what its client is called, without waiting.
+    pub(super) fn accept(&self) -> io::Result<(Socket, String)> {
+        let (socket, client) = self.socket.accept()?;
+        let client = client.as_socket().map(|addr| SocketAddr::new(addr.ip().to_canonical(), addr.port()).to_string());
+        Ok((socket, client.unwrap_or_else(|| "unix".to_owned())))
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(file) = &self.file {
+            // Left behind it does no harm: the next start replaces it.
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+fn tcp(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    // Accepted sockets inherit it. A response is written at once, so there is nothing to collect.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+fn unix(path: &Path) -> io::Result<Socket> {
+    let address = SockAddr::unix(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    match socket.bind(&address) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse && is_abandoned(path, &address) => {
+            fs::remove_file(path)?;
+            socket.bind(&address)?;
+        }
+        bound => bound?,
+    }
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// Whether a server that was killed has left this socket behind.
+fn is_abandoned(path: &Path, address: &SockAddr) -> bool {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let refuses = || {
+        let probe = Socket::new(Domain::UNIX, Type::STREAM, None).and_then(|probe| probe.connect(address));
+        probe.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    };
+    is_socket && refuses()
+}
+
+fn address_text(address: &SockAddr) -> String {
+    match (address.as_socket(), address.as_pathname()) {
+        (Some(address), _) => address.to_string(),
+        (None, Some(path)) => format!("unix:{}", path.display()),
+        (None, None) => "unix:".to_owned(),
+    }
+}

@@ -1,0 +1,169 @@
+//! What the edge counts, and the log lines that a flood must not multiply.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use prometheus::{
+    Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+};
+
+/// The statuses that the gate answers by itself.
+const REFUSALS: [&str; 9] = ["400", "408", "413", "414", "417", "431", "501", "503", "505"];
+
+/// The metrics of the HTTP edge.
+#[derive(Debug, Clone)]
+pub struct EdgeMetrics {
+    pub(super) connections: IntGauge,
+    pub(super) accepted: IntCounter,
+    refused: IntCounterVec,
+    evicted: IntCounterVec,
+    pub(super) received_bytes: IntCounter,
+    pub(super) sent_bytes: IntCounter,
+    bad_requests: IntCounterVec,
+    pub(super) edge_seconds: Histogram,
+    /// Requests that have been handed to the workers and are not answered.
+    pub in_flight: IntGauge,
+    /// Those of them that wait for a worker.
+    pub queue: IntGauge,
+    /// Handlers that panicked.
+    pub panics: IntCounter,
+}
+
+/// Why a connection was not served.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Unserved {
+    /// There are as many as there may be, and the server owes each of them an answer.
+    Full,
+    /// There is no thread to be had.
+    NoThread,
+}
+
+/// Why a connection had to make room.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Evicted {
+    /// There are as many as there may be.
+    Full,
+    /// The system has no descriptor, thread or memory for a new one.
+    Shortage,
+}
+
+impl EdgeMetrics {
+    /// Creates and registers them.
+    ///
+    /// # Errors
+    /// When metrics of these names are registered already.
+    pub fn new(registry: &Registry) -> Result<EdgeMetrics, Error> {
+        let metrics = EdgeMetrics {
+            connections: gauge(registry, "inventor_http_connections", "Open connections.")?,
+            accepted: counter(registry, "inventor_http_connections_accepted_total", "Connections accepted.")?,
+            refused: counters(
+                registry,
+                "inventor_http_connections_refused_total",
+                "Connections closed unserved because of a shortage.",
+                "reason",
+            )?,
+            evicted: counters(
+                registry,
+                "inventor_http_connections_evicted_total",
+                "Connections closed to make room for new ones.",
+                "reason",
+            )?,
+            received_bytes: counter(registry, "inventor_http_received_bytes_total", "Bytes received from clients.")?,
+            sent_bytes: counter(registry, "inventor_http_sent_bytes_total", "Bytes of responses sent completely.")?,
+            bad_requests: counters(
+                registry,
+                "inventor_http_bad_requests_total",
+                "Requests that were refused before they reached a handler.",
+                "status",
+            )?,
+            edge_seconds: registered(
+                registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "inventor_http_edge_duration_seconds",
+                        "Time from the end of a request to the end of its response, the handler's time left out.",
+                    )
+                    .buckets(vec![0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0]),
+                )?,
+            )?,
+            in_flight: gauge(registry, "inventor_http_requests_in_flight", "Complete requests not yet answered.")?,
+            queue: gauge(registry, "inventor_http_queue_length", "Complete requests that wait for a worker.")?,
+            panics: counter(registry, "inventor_http_handler_panics_total", "Requests whose handler panicked.")?,
+        };
+        // Series exist from the start, so that their first increase is seen.
+        for reason in ["full", "no_thread"] {
+            metrics.refused.with_label_values(&[reason]);
+        }
+        for reason in ["full", "shortage"] {
+            metrics.evicted.with_label_values(&[reason]);
+        }
+        for status in REFUSALS {
+            metrics.bad_requests.with_label_values(&[status]);
+        }
+        Ok(metrics)
+    }
+
+    pub(super) fn refused(&self, why: Unserved) {
+        let reason = match why {
+            Unserved::Full => "full",
+            Unserved::NoThread => "no_thread",
+        };
+        self.refused.with_label_values(&[reason]).inc();
+    }
+
+    pub(super) fn evicted(&self, why: Evicted) {
+        let reason = match why {
+            Evicted::Full => "full",
+            Evicted::Shortage => "shortage",
+        };
+        self.evicted.with_label_values(&[reason]).inc();
+    }
+
+    pub(super) fn bad_request(&self, status: u16) {
+        self.bad_requests.with_label_values(&[&status.to_string()]).inc();
+    }
+}
+
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> Result<C, Error> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, Error> {
+    registered(registry, IntGauge::new(name, help)?)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, Error> {
+    registered(registry, IntCounter::new(name, help)?)
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, label: &str) -> Result<IntCounterVec, Error> {
+    registered(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)
+}
+
+/// How often an event that a flood multiplies may be logged.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Lets one log line per second through and counts the others.
+#[derive(Debug, Default)]
+pub struct Throttle(Mutex<Throttled>);
+
+#[derive(Debug, Default)]
+struct Throttled {
+    last: Option<Instant>,
+    untold: u64,
+}
+
+impl Throttle {
+    /// How many events the next line stands for, if it may be written now.
+    pub fn events(&self) -> Option<u64> {
+        let mut state = self.0.lock();
+        state.untold += 1;
+        let now = Instant::now();
+        if state.last.is_some_and(|last| now.duration_since(last) < LOG_INTERVAL) {
+            return None;
+        }
+        state.last = Some(now);
+        Some(std::mem::take(&mut state.untold))
+    }
+}

@@ -1,0 +1,137 @@
+//! The response writer: head and shared parts of a body go to the client as they are, under one deadline.
+
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::Shutdown;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::request::Refusal;
+use super::timed::TimedSocket;
+use crate::http::{Body, Response};
+
+/// The most parts that one call to the system takes (`IOV_MAX`).
+const PARTS_PER_WRITE_MAX: usize = 1024;
+
+/// How the head of a response speaks of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ConnectionField {
+    /// It is kept, as HTTP/1.1 does unless told otherwise.
+    Unsaid,
+    /// It is kept, which HTTP/1.0 has to be told.
+    KeepAlive,
+    /// It ends.
+    Close,
+}
+
+/// The status line and the header.
+pub(super) fn head(response: &Response, connection: ConnectionField, now: SystemTime) -> String {
+    let mut head = String::with_capacity(256);
+    let status = response.status;
+    // Writing to a String cannot fail.
+    let _ = write!(head, "HTTP/1.1 {status} {}\r\nDate: {}\r\n", reason(status), httpdate::HttpDate::from(now));
+    if !has_no_content(status) {
+        let _ = write!(head, "Content-Type: {}\r\nContent-Length: {}\r\n", response.content_type, response.body.len());
+    }
+    for (name, value) in &response.headers {
+        let _ = write!(head, "{name}: ");
+        // A line end in a value would begin a field of somebody else's making.
+        head.extend(value.chars().filter(|c| !c.is_control()));
+        head.push_str("\r\n");
+    }
+    head.push_str(match connection {
+        ConnectionField::Unsaid => "\r\n",
+        ConnectionField::KeepAlive => "Connection: keep-alive\r\n\r\n",
+        ConnectionField::Close => "Connection: close\r\n\r\n",
+    });
+    head
+}
+
+/// Whether responses of this status have no body and say nothing about one.
+pub(super) fn has_no_content(status: u16) -> bool {
+    status == 204 || status == 304
+}
+
+/// A response to a request that is not let through.
+pub(super) fn refusal(refusal: Refusal) -> Response {
+    let text = format!("{} {}: {}\n", refusal.status, reason(refusal.status), refusal.reason);
+    let retry = (refusal.status == 503).then(|| ("Retry-After", "1".to_owned()));
+    Response {
+        status: refusal.status,
+        content_type: "text/plain; charset=utf-8",
+        headers: retry.into_iter().collect(),
+        body: text.into_bytes().into(),
+    }
+}
+
+/// Writes all of it within `limit`, however slowly the client reads.
+///
+/// # Errors
+/// What the socket says; `TimedOut` when the client has not taken it all in time.
+pub(super) fn write(socket: &mut TimedSocket<'_>, head: &str, body: &Body, limit: Duration) -> io::Result<()> {
+    let begun = Instant::now();
+    let mut slices = Vec::with_capacity(1 + body.parts().len());
+    slices.push(IoSlice::new(head.as_bytes()));
+    slices.extend(body.parts().iter().filter(|part| !part.is_empty()).map(|part| IoSlice::new(part)));
+    let mut left = slices.as_mut_slice();
+    let mut time_left = limit;
+    while !left.is_empty() {
+        match socket.write_vectored(&left[..left.len().min(PARTS_PER_WRITE_MAX)], time_left)? {
+            0 => return Err(ErrorKind::WriteZero.into()),
+            written => IoSlice::advance_slices(&mut left, written),
+        }
+        time_left = limit.saturating_sub(begun.elapsed());
+    }
+    Ok(())
+}
+
+/// Ends a connection so that the last response arrives: bytes that nobody has read would make the system
+/// reset the connection, and the reset overtakes the response.
+pub(super) fn farewell(socket: &mut TimedSocket<'_>, limit: Duration) {
+    let begun = Instant::now();
+    if socket.socket().shutdown(Shutdown::Write).is_err() {
+        return;
+    }
+    let mut unread = [0; 4096];
+    while matches!(socket.read(&mut unread, limit.saturating_sub(begun.elapsed())), Ok(bytes) if bytes > 0) {}
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        422 => "Unprocessable Content",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
+        // The phrase may be empty, and nobody reads it.
+        _ => "",
+    }
+}

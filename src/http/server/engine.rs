@@ -1,0 +1,131 @@
+//! One tiny_http server and the private connections over which it is given requests.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, ErrorKind, IoSlice, Write};
+use std::net::Shutdown;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+
+/// The private connections, called links. Requests follow each other on a link without waiting for answers,
+/// which go another way, so a few serve all clients. More than one, so that the threads of two clients seldom
+/// want the same.
+const LINKS: usize = 4;
+
+/// How long the writing of a request may wait until tiny_http reads. It does so unless every worker is held
+/// up, and no handler takes that long.
+const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How long tiny_http may take to pass on the first request of a link, and how often a link is tried: its
+/// thread pool may forget a connection that arrives at the wrong moment.
+const PROOF_WAIT_MAX: Duration = Duration::from_secs(1);
+const PROOFS_MAX: usize = 10;
+
+/// A tiny_http server that is reached by this process alone.
+pub(super) struct Engine {
+    server: &'static tiny_http::Server,
+    pub(super) links: Vec<Mutex<UnixStream>>,
+    stopping: AtomicBool,
+}
+
+/// Why a request did not get to tiny_http.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NotSent {
+    /// No link took it in time.
+    Busy,
+    /// A link has failed, and with it the engine.
+    Broken,
+}
+
+impl Engine {
+    /// Starts a server and connects to it. Its listening socket has an abstract name, which needs no file
+    /// system, and is closed when this returns: one malformed request kills tiny_http, so no other program of
+    /// this machine may reach it, not even for a moment longer than it takes to connect.
+    pub(super) fn start() -> io::Result<Engine> {
+        let address = SocketAddr::from_abstract_name(format!("inventor-{}", secret()))?;
+        let listener = UnixListener::bind_addr(&address)?;
+        let closer = socket2::Socket::from(listener.try_clone()?);
+        let server = tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)?;
+        // It cannot be dropped: it would look for the file of its socket, find none, and panic.
+        let server = Box::leak(Box::new(server));
+        let links = (0..LINKS).map(|_| open_link(server, &address).map(Mutex::new)).collect::<io::Result<_>>();
+        // The accept loop ends with an error, which is the first thing that a worker receives.
+        closer.shutdown(Shutdown::Both)?;
+        Ok(Engine { server, links: links?, stopping: AtomicBool::new(false) })
+    }
+
+    /// Writes a request to one of the links.
+    pub(super) fn send(&self, parts: &[&[u8]]) -> Result<(), NotSent> {
+        let mut link = self.free_link().ok_or(NotSent::Busy)?;
+        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut left = slices.as_mut_slice();
+        let mut untouched = true;
+        while !left.is_empty() {
+            match link.write_vectored(left) {
+                Ok(written) if written > 0 => {
+                    IoSlice::advance_slices(&mut left, written);
+                    untouched = false;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // A shortage that has not left half a request behind does no harm to the next one.
+                Err(error) if untouched && !is_closed(&error) => return Err(NotSent::Busy),
+                _ => return Err(NotSent::Broken),
+            }
+        }
+        Ok(())
+    }
+
+    fn free_link(&self) -> Option<MutexGuard<'_, UnixStream>> {
+        let free = self.links.iter().find_map(Mutex::try_lock);
+        free.or_else(|| self.links.first()?.try_lock_for(WRITE_WAIT_MAX))
+    }
+
+    /// The next request for a worker; `None` when it is to end.
+    pub(super) fn receive(&self) -> Option<tiny_http::Request> {
+        loop {
+            match self.server.recv() {
+                Ok(request) => return Some(request),
+                Err(_) if self.stopping.load(Ordering::SeqCst) => return None,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Has this many workers receive `None`, as soon as no more requests wait.
+    pub(super) fn stop(&self, workers: usize) {
+        self.stopping.store(true, Ordering::SeqCst);
+        (0..workers).for_each(|_| self.server.unblock());
+    }
+}
+
+/// Connects, and sees a request through.
+fn open_link(server: &tiny_http::Server, address: &SocketAddr) -> io::Result<UnixStream> {
+    let proof = format!("/{}", secret());
+    for _ in 0..PROOFS_MAX {
+        let mut link = UnixStream::connect_addr(address)?;
+        link.write_all(format!("GET {proof} HTTP/1.1\r\n\r\n").as_bytes())?;
+        if let Some(request) = server.recv_timeout(PROOF_WAIT_MAX)?
+            && request.url() == proof
+        {
+            drop(request.into_writer());
+            link.set_write_timeout(Some(WRITE_WAIT_MAX))?;
+            return Ok(link);
+        }
+    }
+    Err(ErrorKind::TimedOut.into())
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::NotConnected)
+}
+
+/// 128 bits that nobody can guess, as text.
+pub(super) fn secret() -> String {
+    // The keys of these hashers come from the system's source of random numbers.
+    let random = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", random(), random())
+}
