@@ -1,0 +1,279 @@
+//! A real Prometheus polls the server: what is registered is discovered, changes and goes away, and nobody spoils it
+//! for the others.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::client::{Connection, Request};
+use crate::eventually::{SOON, eventually};
+use crate::process::Process;
+use crate::server::Server;
+
+/// A running Prometheus that discovers by one job named `job`.
+struct Prometheus {
+    process: Process,
+    address: SocketAddr,
+    _directory: TempDir,
+}
+
+impl Prometheus {
+    /// Starts one that polls this path of the server every second; `sd` are further lines of its `http_sd_configs`
+    /// entry, and `job` of its job.
+    #[track_caller]
+    fn start(server: &Server, path: &str, sd: &str, job: &str) -> Prometheus {
+        let directory = TempDir::new().expect("there is room for temporary files");
+        let url = format!("http://{}{path}", server.address());
+        let configuration = format!(
+            "global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: job\n{}    http_sd_configs:\n      \
+             - url: {url}\n        refresh_interval: 1s\n{}",
+            indented(job, 4),
+            indented(sd, 8)
+        );
+        let file = directory.path().join("prometheus.yml");
+        std::fs::write(&file, configuration).unwrap();
+        let mut process = Process::start(
+            Command::new("prometheus")
+                .arg(format!("--config.file={}", file.display()))
+                .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
+                .arg("--web.listen-address=127.0.0.1:0"),
+        );
+        let line = process.line_with(&["msg=\"Listening on\"", " address="]);
+        let address = line.rsplit_once("address=").and_then(|(_, address)| address.parse().ok());
+        Prometheus { process, address: address.expect("Prometheus says where it listens"), _directory: directory }
+    }
+
+    /// The active targets of the job: from the URL that is scraped to its labels, those from before relabelling last.
+    fn targets(&self) -> BTreeMap<String, (Value, Value)> {
+        let response = Connection::open(self.address).send(&Request::new("GET", "/api/v1/targets?state=active"));
+        // Until it is ready, it answers 503.
+        if response.status != 200 {
+            return BTreeMap::new();
+        }
+        let mut answer = response.json();
+        let targets = answer["data"]["activeTargets"].as_array_mut().expect("targets are a list");
+        let entry = |target: &mut Value| {
+            let url = target["scrapeUrl"].as_str().expect("a target has a URL").to_owned();
+            (url, (target["labels"].take(), target["discoveredLabels"].take()))
+        };
+        targets.iter_mut().map(entry).collect()
+    }
+
+    /// Waits until exactly these URLs are scraped.
+    #[track_caller]
+    fn scrapes(&self, urls: &[&str]) {
+        let urls: Vec<&str> = {
+            let mut urls = urls.to_vec();
+            urls.sort_unstable();
+            urls
+        };
+        eventually(SOON, || self.targets().keys().eq(&urls));
+    }
+
+    /// The labels of the target with this URL.
+    #[track_caller]
+    fn labels(&self, url: &str) -> Value {
+        self.targets().remove(url).unwrap_or_else(|| panic!("{url} is not scraped")).0
+    }
+
+    /// The value of one of its own metrics.
+    #[track_caller]
+    fn metric(&self, name: &str) -> f64 {
+        let response = Connection::open(self.address).send(&Request::new("GET", "/metrics"));
+        let value = response.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("Prometheus has no metric {name}"))
+    }
+}
+
+fn indented(lines: &str, columns: usize) -> String {
+    lines.lines().map(|line| format!("{:columns$}{line}\n", "")).collect()
+}
+
+#[track_caller]
+fn register(server: &Server, target: &str, rest: Value) -> String {
+    let mut config = rest;
+    config["targets"] = json!([target]);
+    server.register(json!({ "static_config": config }).to_string())
+}
+
+#[track_caller]
+fn delete(server: &Server, id: &str) {
+    server.delete(json!({ "id": id }).to_string()).is(200, "true\n");
+}
+
+#[test]
+fn targets_appear_change_and_disappear() {
+    let server = Server::start(&[]);
+    let id = register(&server, "a:1", json!({"labels": {"x": "1"}}));
+    let prometheus = Prometheus::start(&server, "/discover", "", "");
+    prometheus.scrapes(&["http://a:1/metrics"]);
+    assert_eq!(prometheus.labels("http://a:1/metrics"), json!({"job": "job", "instance": "a:1", "x": "1"}));
+
+    register(&server, "b:1", json!({"labels": null}));
+    prometheus.scrapes(&["http://a:1/metrics", "http://b:1/metrics"]);
+
+    register(&server, "a:1", json!({"labels": {"x": "<2>\u{2028}\"ü"}}));
+    eventually(SOON, || prometheus.labels("http://a:1/metrics")["x"] == "<2>\u{2028}\"ü");
+
+    delete(&server, &id);
+    prometheus.scrapes(&["http://b:1/metrics"]);
+    assert_eq!(prometheus.metric("prometheus_sd_http_failures_total"), 0.0);
+}
+
+#[test]
+fn the_last_target_disappears_as_well() {
+    let server = Server::start(&[]);
+    let id = register(&server, "a:1", json!({}));
+    let prometheus = Prometheus::start(&server, "/discover", "", "");
+    prometheus.scrapes(&["http://a:1/metrics"]);
+    delete(&server, &id);
+    prometheus.scrapes(&[]);
+}
+
+#[test]
+fn an_expired_target_disappears() {
+    let server = Server::start(&[("TTL_SECONDS", "3")]);
+    let prometheus = Prometheus::start(&server, "/discover", "", "");
+    register(&server, "a:1", json!({}));
+    prometheus.scrapes(&["http://a:1/metrics"]);
+    prometheus.scrapes(&[]);
+}
+
+#[test]
+fn a_group_has_its_own_targets() {
+    let server = Server::start(&[]);
+    register(&server, "other:1", json!({}));
+    let id = register(&server, "a:1", json!({"target_group": "my group"}));
+    let prometheus = Prometheus::start(&server, "/group?name=my%20group", "", "");
+    prometheus.scrapes(&["http://a:1/metrics"]);
+    register(&server, "b:1", json!({"target_group": "my group"}));
+    register(&server, "a:1", json!({"target_group": "another group"}));
+    prometheus.scrapes(&["http://b:1/metrics"]);
+    register(&server, "a:1", json!({"target_group": "my group"}));
+    prometheus.scrapes(&["http://a:1/metrics", "http://b:1/metrics"]);
+    delete(&server, &id);
+    prometheus.scrapes(&["http://b:1/metrics"]);
+}
+
+#[test]
+fn a_guarded_server_is_polled_with_each_kind_of_credentials() {
+    let server = Server::start(&[("SD_TOKEN", "reader")]);
+    register(&server, "a:1", json!({"target_group": "g"}));
+    for (path, sd) in [
+        ("/discover", "authorization:\n  credentials: reader"),
+        ("/group?name=g", "authorization:\n  type: Bearer\n  credentials: reader"),
+        ("/discover", "bearer_token: reader"),
+        ("/discover", "basic_auth:\n  username: prometheus\n  password: reader"),
+        ("/group?name=g", "basic_auth:\n  username: ''\n  password: reader"),
+    ] {
+        let prometheus = Prometheus::start(&server, path, sd, "");
+        prometheus.scrapes(&["http://a:1/metrics"]);
+    }
+}
+
+#[test]
+fn a_prometheus_without_the_token_discovers_nothing() {
+    let server = Server::start(&[("SD_TOKEN", "reader")]);
+    register(&server, "a:1", json!({}));
+    let mut prometheus = Prometheus::start(&server, "/discover", "", "");
+    prometheus.process.line_with(&["level=error", "403"]);
+    assert_eq!(prometheus.targets(), BTreeMap::new());
+}
+
+#[test]
+fn ipv6_targets_and_a_server_on_ipv6_work() {
+    let server = Server::start(&[("LISTEN_ADDR", "::1")]);
+    register(&server, "[2001:db8::1]:9100", json!({}));
+    let prometheus = Prometheus::start(&server, "/discover", "", "");
+    prometheus.scrapes(&["http://[2001:db8::1]:9100/metrics"]);
+}
+
+#[test]
+fn modules_become_targets_by_relabelling() {
+    let server = Server::start(&[]);
+    let labels = json!({"__meta_metrics_path": "/proxy", "__meta_prometheus_job": "exporter-proxy"});
+    let modules = json!(["node_exporter", "ipmi_exporter"]);
+    let id = register(&server, "host.local:9999", json!({"labels": labels, "modules": modules}));
+    let prometheus = Prometheus::start(&server, "/discover", "", &crate::readme::relabelling());
+    let (ipmi, node) =
+        ("http://host.local:9999/proxy?module=ipmi_exporter", "http://host.local:9999/proxy?module=node_exporter");
+    prometheus.scrapes(&[ipmi, node]);
+    let expected = json!({"job": "exporter-proxy", "instance": "host.local:9999", "module": "node_exporter"});
+    assert_eq!(prometheus.labels(node), expected);
+
+    register(&server, "host.local:9999", json!({"labels": labels, "modules": ["node_exporter"]}));
+    prometheus.scrapes(&[node]);
+    delete(&server, &id);
+    prometheus.scrapes(&[]);
+}
+
+#[test]
+fn a_refused_registration_harms_nobody() {
+    let server = Server::start(&[]);
+    register(&server, "a:1", json!({}));
+    let prometheus = Prometheus::start(&server, "/discover", "", "");
+    prometheus.scrapes(&["http://a:1/metrics"]);
+    for labels in [json!({"bad-label": "x"}), json!({"": "x"}), json!({"port": 9100}), json!(["x"])] {
+        let body = json!({"static_config": {"targets": ["bad:1"], "labels": labels}}).to_string();
+        server.put(&body).has_status(400, body);
+    }
+    register(&server, "good:1", json!({}));
+    prometheus.scrapes(&["http://a:1/metrics", "http://good:1/metrics"]);
+    assert_eq!(prometheus.metric("prometheus_sd_http_failures_total"), 0.0);
+}
+
+#[test]
+fn an_address_that_cannot_be_scraped_harms_itself_alone() {
+    let server = Server::start(&[]);
+    for target in ["https://example.com/x", "with blank:1", "a:1/", "a:1", "[::1]:99999999"] {
+        register(&server, target, json!({}));
+    }
+    let prometheus = Prometheus::start(&server, "/discover", "", "");
+    eventually(SOON, || prometheus.targets().contains_key("http://a:1/metrics"));
+    register(&server, "b:1", json!({}));
+    eventually(SOON, || prometheus.targets().contains_key("http://b:1/metrics"));
+    assert_eq!(prometheus.metric("prometheus_sd_http_failures_total"), 0.0);
+}
+
+#[test]
+fn urls_are_probed_by_way_of_relabelling() {
+    let server = Server::start(&[]);
+    register(&server, "https://example.com/x?y=1&z=<2>", json!({"target_group": "blackbox"}));
+    let relabelling = "\
+metrics_path: /probe
+relabel_configs:
+  - source_labels: [__address__]
+    target_label: __param_target
+  - source_labels: [__param_target]
+    target_label: instance
+  - target_label: __address__
+    replacement: 127.0.0.1:9115";
+    let prometheus = Prometheus::start(&server, "/group?name=blackbox", "", relabelling);
+    prometheus.scrapes(&["http://127.0.0.1:9115/probe?target=https%3A%2F%2Fexample.com%2Fx%3Fy%3D1%26z%3D%3C2%3E"]);
+}
+
+#[test]
+fn the_server_itself_is_scraped() {
+    let server = Server::start(&[]);
+    register(&server, &server.address().to_string(), json!({}));
+    let prometheus = Prometheus::start(&server, "/discover", "", "");
+    let query = "/api/v1/query?query=sum(inventor_registrations)%2Bsum(inventor_sd_target_info)";
+    eventually(SOON, || {
+        let answer = Connection::open(prometheus.address).send(&Request::new("GET", query)).json();
+        answer["data"]["result"][0]["value"][1] == "2"
+    });
+}
+
+#[test]
+fn a_list_that_cannot_be_had_leaves_the_targets_alone() {
+    let server = Server::start(&[]);
+    register(&server, "a:1", json!({}));
+    let mut prometheus = Prometheus::start(&server, "/discover", "", "");
+    prometheus.scrapes(&["http://a:1/metrics"]);
+    assert_eq!(server.terminate(), Some(0));
+    prometheus.process.line_with(&["level=error", "discover"]);
+    assert_eq!(prometheus.targets().keys().collect::<Vec<_>>(), ["http://a:1/metrics"]);
+}
