@@ -12,7 +12,7 @@ use inventor::store::Store;
 use inventor::store::embedded::{EmbeddedStore, OpenError};
 use tempfile::TempDir;
 
-use crate::store_contract::{Recorder, eventually, get, id, put, store_contract};
+use crate::store_contract::{Recorder, eventually, get, hour, id, put, store_contract};
 
 store_contract!(with_new_store);
 
@@ -231,13 +231,27 @@ fn a_file_with_zeros_in_its_middle_is_damage() {
 }
 
 #[test]
-fn a_flipped_bit_is_refused_or_harmless() {
-    let whole = file_with(300);
-    let header = 0..320;
-    let body = (320..whole.len()).step_by(2999);
+fn a_flipped_bit_in_a_closed_file_is_refused_or_harmless() {
+    flip_bits_of(&file_with(300), 300);
+}
+
+#[test]
+fn a_flipped_bit_in_a_file_after_a_crash_is_refused_or_harmless() {
+    let directory = TempDir::new().unwrap();
+    let (store, _) = open(directory.path());
+    for n in 0..40 {
+        put(&store, id(&n.to_string()), &"x".repeat(300));
+    }
+    // What is in the file of a running store is what a crash leaves.
+    flip_bits_of(&fs::read(file(directory.path())).unwrap(), 40);
+}
+
+/// Flips bits all over a file with this many documents: none may ever be missing or wrong.
+fn flip_bits_of(whole: &[u8], documents: usize) {
+    let positions: Vec<_> = (0..320).step_by(3).chain((320..whole.len()).step_by(3001)).collect();
     let mut refused = 0;
-    for position in header.chain(body) {
-        let mut bytes = whole.clone();
+    for position in positions {
+        let mut bytes = whole.to_vec();
         bytes[position] ^= 1 << (position % 8);
         let directory = TempDir::new().unwrap();
         fs::write(file(directory.path()), &bytes).unwrap();
@@ -245,21 +259,137 @@ fn a_flipped_bit_is_refused_or_harmless() {
         match try_open(directory.path(), mirror.clone()) {
             Ok(_store) => {
                 let all = mirror.all();
-                assert_eq!(all.len(), 300, "documents are missing with a flip at {position}");
-                assert!(
-                    all.values().all(|value| value == &[b'x'; 300]),
-                    "a document changed with a flip at {position}"
-                );
+                assert_eq!(all.len(), documents, "documents are missing with a flip at {position}");
+                assert!(all.values().all(|value| value == &[b'x'; 300]), "the flip at {position} shows");
             }
             Err(error) => {
                 refused += 1;
                 assert!(matches!(error, OpenError::Damaged { .. } | OpenError::Format { .. }), "{position}: {error:?}");
-                assert!(
-                    fs::read(file(directory.path())).unwrap() == bytes,
-                    "the file changed with a flip at {position}"
-                );
+                assert!(fs::read(file(directory.path())).unwrap() == bytes, "opening wrote, with a flip at {position}");
             }
         }
     }
-    assert!(refused > 100, "only {refused} flips were noticed");
+    assert!(refused > 20, "only {refused} flips were noticed");
+}
+
+#[test]
+fn a_newer_format_is_refused_and_kept() {
+    let directory = TempDir::new().unwrap();
+    let (store, _) = open(directory.path());
+    put(&store, id("a"), "of the future");
+    drop(store);
+    set_format(directory.path(), 2);
+    let error = refused(directory.path());
+    assert!(matches!(error, OpenError::Format { .. }), "{error:?}");
+    assert!(error.to_string().contains("has format 2, and this version of inventor knows format 1"), "{error}");
+    set_format(directory.path(), 1);
+    let (_store, mirror) = open(directory.path());
+    assert_eq!(mirror.shown(id("a")), Some(b"of the future".into()));
+}
+
+fn set_format(directory: &Path, format: u64) {
+    let database = redb::Database::open(file(directory)).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let meta = redb::TableDefinition::<&str, u64>::new("meta");
+    transaction.open_table(meta).unwrap().insert("format", format).unwrap();
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn a_database_of_another_program_is_refused() {
+    let directory = TempDir::new().unwrap();
+    drop(redb::Database::create(file(directory.path())).unwrap());
+    let error = refused(directory.path());
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+}
+
+#[test]
+fn an_older_format_of_the_database_is_refused() {
+    let mut bytes = file_with(3);
+    // Each of the two commit slots begins with its version.
+    (bytes[64], bytes[192]) = (2, 2);
+    let directory = TempDir::new().unwrap();
+    fs::write(file(directory.path()), &bytes).unwrap();
+    let error = refused(directory.path());
+    assert!(matches!(error, OpenError::Format { .. }), "{error:?}");
+    assert_eq!(fs::read(file(directory.path())).unwrap(), bytes);
+}
+
+#[test]
+fn what_is_no_directory_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let plain = directory.path().join("plain");
+    fs::write(&plain, "precious").unwrap();
+    for path in [plain.clone(), plain.join("data")] {
+        let error = refused(&path);
+        assert!(matches!(error, OpenError::NotADirectory { .. }), "{error:?}");
+        assert!(error.to_string().contains("set DATA_DIR to a directory"), "{error}");
+    }
+    assert_eq!(fs::read(&plain).unwrap(), b"precious");
+}
+
+#[test]
+fn where_nothing_can_be_written_it_is_refused() {
+    // Nobody can create files below /sys, whatever his rights.
+    for path in ["/sys/inventor", "/sys"] {
+        let error = refused(Path::new(path));
+        assert!(matches!(error, OpenError::Unwritable { .. }), "{error:?}");
+        assert!(error.to_string().contains("cannot be written"), "{error}");
+    }
+}
+
+#[test]
+fn an_unfinished_creation_is_no_damage() {
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join(".inventor.redb.1.1.new"), "half").unwrap();
+    let (store, _) = open(directory.path());
+    put(&store, id("a"), "works");
+}
+
+#[test]
+fn a_store_whose_file_is_gone_refuses_until_it_is_back() {
+    let directory = TempDir::new().unwrap();
+    let (store, mirror) = open(directory.path());
+    put(&store, id("kept"), "before");
+    fs::rename(file(directory.path()), directory.path().join("elsewhere")).unwrap();
+    assert!(store.put(id("unknown"), b"during".into(), hour(), SystemTime::now()).is_err());
+    eventually("the mirror was told", || mirror.lost_count() == 1);
+    assert!(store.health().unwrap_err().to_string().contains("inventor.redb"), "{:?}", store.health());
+    assert!(store.get(id("kept"), SystemTime::now()).is_err());
+    assert!(store.delete(id("kept"), SystemTime::now()).is_err());
+    assert_eq!(mirror.shown(id("kept")), Some(b"before".into()), "what was shown stays");
+    assert!(!file(directory.path()).exists(), "no new file takes its place");
+
+    fs::rename(directory.path().join("elsewhere"), file(directory.path())).unwrap();
+    eventually("it works again", || store.health().is_ok());
+    assert_eq!((mirror.lost_count(), mirror.loaded_count()), (1, 2));
+    assert_eq!(get(&store, id("kept")).as_deref(), Some("before"));
+    assert_eq!(mirror.shown(id("unknown")), store.get(id("unknown"), SystemTime::now()).unwrap());
+    put(&store, id("new"), "after");
+    drop(store);
+    let (_store, reopened) = open(directory.path());
+    assert_eq!(reopened.all(), mirror.all());
+}
+
+#[test]
+fn after_another_file_took_its_place_the_mirror_shows_that_one() {
+    let directory = TempDir::new().unwrap();
+    let (store, _) = open(directory.path());
+    put(&store, id("old"), "value");
+    put(&store, id("changed"), "before");
+    store.put(id("short"), b"x".into(), Ttl::from_seconds(1), SystemTime::now()).unwrap();
+    drop(store);
+    let copy = directory.path().join("copy");
+    fs::copy(file(directory.path()), &copy).unwrap();
+
+    let (store, mirror) = open(directory.path());
+    put(&store, id("changed"), "after");
+    put(&store, id("new"), "value");
+    fs::rename(&copy, file(directory.path())).unwrap();
+    assert!(store.put(id("lost"), b"x".into(), hour(), SystemTime::now()).is_err());
+    eventually("it works again", || store.health().is_ok());
+    assert_eq!(mirror.shown(id("new")), None);
+    assert_eq!(mirror.shown(id("changed")), Some(b"before".into()));
+    eventually("the short one ran out", || mirror.shown(id("short")).is_none());
+    assert_eq!(mirror.all().len(), 2);
 }

@@ -6,6 +6,7 @@
 mod client;
 mod configuration;
 mod discover;
+mod durability;
 mod embedded;
 mod eventually;
 mod get_delete;

@@ -17,6 +17,8 @@ use crate::process::Process;
 pub(crate) struct Setup {
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    /// Shell commands that come before the server in its process.
+    prelude: Option<String>,
     directory: Arc<TempDir>,
 }
 
@@ -24,7 +26,7 @@ impl Setup {
     /// A server with the token `secret`, the embedded store, and nothing of the surrounding environment.
     pub(crate) fn new() -> Setup {
         let directory = Arc::new(TempDir::new().expect("there is room for temporary files"));
-        let setup = Setup { environment: Vec::new(), arguments: Vec::new(), directory };
+        let setup = Setup { environment: Vec::new(), arguments: Vec::new(), prelude: None, directory };
         let data_dir = setup.path("data");
         setup
             .env("APP_ENV", "test")
@@ -50,6 +52,12 @@ impl Setup {
     /// Adds a command line argument.
     pub(crate) fn argument(mut self, argument: &str) -> Setup {
         self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Has a shell run these commands, such as `ulimit`, in the process that then becomes the server.
+    pub(crate) fn after(mut self, prelude: &str) -> Setup {
+        self.prelude = Some(prelude.to_owned());
         self
     }
 
@@ -85,7 +93,11 @@ impl Setup {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_inventor"));
+        let binary = env!("CARGO_BIN_EXE_inventor");
+        let mut command = Command::new(if self.prelude.is_some() { "/bin/sh" } else { binary });
+        if let Some(prelude) = &self.prelude {
+            command.args(["-c", &format!(r#"{prelude}; exec "$0" "$@""#), binary]);
+        }
         command.env_clear().current_dir(self.directory.path()).args(&self.arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command

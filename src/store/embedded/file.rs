@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use log::warn;
 use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
@@ -117,9 +118,10 @@ impl DocumentFile {
 
     /// The size of the file, which must still be the one at its path: what is written elsewhere would be lost.
     pub(super) fn bytes(&self) -> Result<u64, Fault> {
-        let metadata = fs::metadata(&self.path).map_err(|error| Fault::Moved(error.to_string()))?;
+        let moved = |why: &dyn fmt::Display| Fault::Moved(format!("{}: {why}", self.path.display()));
+        let metadata = fs::metadata(&self.path).map_err(|error| moved(&error))?;
         if (metadata.dev(), metadata.ino()) != self.identity {
-            return Err(Fault::Moved("another file stands there".to_owned()));
+            return Err(moved(&"another file stands there"));
         }
         Ok(metadata.len())
     }
@@ -173,11 +175,17 @@ fn create_directory(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
     }
+    let absent = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let created: Vec<_> = directory.ancestors().take_while(absent).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    match directory.parent() {
-        Some(parent) if parent != Path::new("") => sync_directory(parent),
-        _ => sync_directory(Path::new(".")),
+    for parent in created.into_iter().filter_map(Path::parent) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        // One may have the right to create a directory without the right to open its parent.
+        if let Err(error) = sync_directory(parent) {
+            warn!(path:% = parent.display(), error:%; "a new directory may not survive a loss of power");
+        }
     }
+    Ok(())
 }
 
 /// Creates the file complete, under a name of its own, and only then gives it its name: an unfinished file is never
@@ -194,7 +202,7 @@ fn create(directory: &Path, path: &Path) -> Result<(), Fault> {
     if let Err(error) = fs::remove_file(&unfinished)
         && error.kind() != io::ErrorKind::NotFound
     {
-        log::warn!(path:% = unfinished.display(), error:%; "cannot remove an unfinished file");
+        warn!(path:% = unfinished.display(), error:%; "cannot remove an unfinished file");
     }
     outcome?;
     Ok(sync_directory(directory)?)

@@ -135,10 +135,15 @@ impl Inbox {
         let idle = |w: &mut Waiting| w.writes.is_empty() && w.reads.is_empty() && w.expired.is_empty() && !w.closing;
         let _ = self.arrived.wait_while_until(&mut waiting, idle, deadline);
         let left = waiting.expired.len().saturating_sub(EXPIRED_PER_TURN);
+        let expired = waiting.expired.split_off(left);
+        if left == 0 {
+            // After a mass expiry this gives megabytes back.
+            waiting.expired = Vec::new();
+        }
         Work {
             writes: mem::take(&mut waiting.writes),
             reads: mem::take(&mut waiting.reads),
-            expired: waiting.expired.split_off(left),
+            expired,
             closing: waiting.closing,
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use log::{error, info, warn};
+use log::{error, info};
 
 use super::file::{DocumentFile, Fault, contain};
 use super::inbox::{EXPIRED_MAX, Inbox, Reply, Work, Write};
@@ -61,12 +61,12 @@ impl Writer {
         let _end = EndOnDrop(self.inbox.clone());
         let mut search_at = Instant::now() + SEARCH_EVERY;
         loop {
-            let work = self.inbox.take(search_at);
+            let mut work = self.inbox.take(search_at);
             if work.closing && work.writes.is_empty() && work.reads.is_empty() {
                 break;
             }
             let outcome = contain(|| {
-                self.serve(&file, work)?;
+                self.serve(&file, &mut work)?;
                 if search_at <= Instant::now() {
                     search_at = Instant::now() + SEARCH_EVERY;
                     self.search_expired(&file)?;
@@ -74,7 +74,12 @@ impl Writer {
                 Ok(())
             });
             if let Err(fault) = outcome {
-                match self.recover(file, &fault) {
+                error!(path:% = file.path().display(), error:% = fault; "store failed");
+                self.metrics.faults.inc();
+                self.inbox.begin_fault(fault.to_string());
+                // The callers hear of it only now, so that a store that failed them never says that it is well.
+                drop(work);
+                match self.recover(file) {
                     Some(reopened) => file = reopened,
                     None => return,
                 }
@@ -85,11 +90,11 @@ impl Writer {
         }
     }
 
-    fn serve(&self, file: &DocumentFile, work: Work) -> Result<(), Fault> {
+    fn serve(&self, file: &DocumentFile, work: &mut Work) -> Result<(), Fault> {
         if !work.writes.is_empty() || !work.expired.is_empty() {
-            self.write(file, work.writes, &work.expired)?;
+            self.write(file, &mut work.writes, &work.expired)?;
         }
-        for read in work.reads {
+        for read in work.reads.drain(..) {
             let live = file.get(read.id)?.filter(|(deadline, _)| !deadline.has_passed(read.now));
             answer(&read.reply, live.map(|(_, document)| document));
         }
@@ -97,7 +102,7 @@ impl Writer {
     }
 
     /// Commits all in one transaction, then tells the mirror, then the callers.
-    fn write(&self, file: &DocumentFile, writes: Vec<Write>, expired: &[TargetId]) -> Result<(), Fault> {
+    fn write(&self, file: &DocumentFile, writes: &mut Vec<Write>, expired: &[TargetId]) -> Result<(), Fault> {
         let started = Instant::now();
         let (removed, written) = file.change(|records| {
             let now = SystemTime::now();
@@ -114,14 +119,14 @@ impl Writer {
         let now = SystemTime::now();
         let mut changes = Vec::with_capacity(writes.len());
         let mut done = Vec::with_capacity(writes.len());
-        for (write, removed) in writes.into_iter().zip(removed) {
+        for (write, removed) in writes.drain(..).zip(removed) {
             match write {
                 Write::Put { id, document, deadline, reply } => {
                     changes.push(Change::Put { id, value: document, expires_in: deadline.rest(now) });
                     done.push(Done::Stored(reply));
                 }
                 Write::Delete { id, now, reply } => {
-                    changes.extend(removed.map(|_| Change::Remove(id)));
+                    changes.push(Change::Remove(id));
                     done.push(Done::Deleted(reply, removed.is_some_and(|deadline| !deadline.has_passed(now))));
                 }
             }
@@ -145,20 +150,19 @@ impl Writer {
     }
 
     /// Opens the file again and again until it works, and shows what it holds. `None` when the store is closed.
-    fn recover(&self, broken: DocumentFile, fault: &Fault) -> Option<DocumentFile> {
+    fn recover(&self, broken: DocumentFile) -> Option<DocumentFile> {
         let path = broken.path().to_owned();
-        let mut why = fault.to_string();
-        error!(path:% = path.display(), error:% = why; "store failed");
-        self.metrics.faults.inc();
-        self.inbox.begin_fault(why.clone());
-        let dropped = contain(move || {
-            // What is wrong with the file is known already.
-            drop(broken);
+        let mut why = String::new();
+        let told = contain(|| {
             self.mirror.lost();
             Ok(())
         });
-        if let Err(fault) = dropped {
-            warn!(path:% = path.display(), error:% = fault; "store not closed cleanly");
+        let dropped = contain(move || {
+            drop(broken);
+            Ok(())
+        });
+        for fault in [told, dropped].into_iter().filter_map(Result::err) {
+            error!(path:% = path.display(), error:% = fault; "store failed further");
         }
         let mut backoff = BACKOFF_MIN;
         while !self.inbox.pause(backoff) {
@@ -172,8 +176,8 @@ impl Writer {
                     let now = fault.to_string();
                     if now != why {
                         error!(path:% = path.display(), error:% = now; "store cannot be opened again");
+                        self.inbox.begin_fault(now.clone());
                         why = now;
-                        self.inbox.begin_fault(why.clone());
                     }
                 }
             }
