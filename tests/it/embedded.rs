@@ -1,15 +1,20 @@
-//! The embedded store on real files: the contract, restarts, and what goes wrong with files and directories.
+//! The embedded store on real files: the contract, restarts, and faults while it runs.
 
+mod refusals;
+
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use inventor::registration::Ttl;
-use inventor::store::Store;
+use inventor::registration::{TargetId, Ttl};
 use inventor::store::embedded::{EmbeddedStore, OpenError};
+use inventor::store::{Change, Mirror, Missing, Store, WAIT_MAX};
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::store_contract::{Recorder, eventually, get, hour, id, put, store_contract};
@@ -31,19 +36,6 @@ fn open(directory: &Path) -> (EmbeddedStore, Arc<Recorder>) {
 
 fn try_open(directory: &Path, mirror: Arc<Recorder>) -> Result<EmbeddedStore, OpenError> {
     EmbeddedStore::open(directory, mirror, &prometheus::Registry::new())
-}
-
-/// Opens the store and expects that to fail.
-#[track_caller]
-fn refused(directory: &Path) -> OpenError {
-    let mirror = Arc::new(Recorder::default());
-    match try_open(directory, mirror.clone()) {
-        Ok(_) => panic!("the store opened"),
-        Err(error) => {
-            assert_eq!(mirror.loaded_count(), 0);
-            error
-        }
-    }
 }
 
 fn file(directory: &Path) -> PathBuf {
@@ -124,36 +116,6 @@ fn directory_and_file_are_for_their_user_alone() {
 }
 
 #[test]
-fn a_file_that_is_open_is_refused_and_stays_open() {
-    let directory = TempDir::new().unwrap();
-    let (store, _) = open(directory.path());
-    let error = refused(directory.path());
-    assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
-    assert!(error.to_string().contains("inventor.redb is open in another process"), "{error}");
-    put(&store, id("a"), "still works");
-    drop(store);
-    let (_store, mirror) = open(directory.path());
-    assert_eq!(mirror.shown(id("a")), Some(b"still works".into()));
-}
-
-#[test]
-fn of_many_that_create_the_file_at_once_one_gets_it() {
-    for _ in 0..10 {
-        let directory = TempDir::new().unwrap();
-        let path = directory.path().join("data");
-        let stores: Vec<_> = thread::scope(|scope| {
-            let opening: Vec<_> = (0..8).map(|_| scope.spawn(|| try_open(&path, Arc::default()))).collect();
-            opening.into_iter().map(|opening| opening.join().unwrap()).collect()
-        });
-        assert_eq!(stores.iter().filter(|store| store.is_ok()).count(), 1);
-        for error in stores.into_iter().filter_map(Result::err) {
-            assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
-        }
-        assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
-    }
-}
-
-#[test]
 fn what_expired_leaves_the_file() {
     let directory = TempDir::new().unwrap();
     let (store, mirror) = open(directory.path());
@@ -170,180 +132,6 @@ fn what_expired_leaves_the_file() {
     let (store, _) = open(directory.path());
     eventually("what expired while it was stopped left the file", || store.get(id("stopped"), before) == Ok(None));
     assert_eq!(get(&store, id("live")).as_deref(), Some("b"));
-}
-
-/// Expects that opening is refused as damage and leaves the bytes as they are.
-#[track_caller]
-fn refused_as_damaged(bytes: &[u8]) {
-    let directory = TempDir::new().unwrap();
-    fs::write(file(directory.path()), bytes).unwrap();
-    let error = refused(directory.path());
-    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
-    assert_eq!(fs::read(file(directory.path())).unwrap(), bytes, "the file was changed");
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-}
-
-/// The bytes of a closed file with these many documents.
-fn file_with(documents: usize) -> Vec<u8> {
-    let directory = TempDir::new().unwrap();
-    let (store, _) = open(directory.path());
-    thread::scope(|scope| {
-        for writer in 0..8 {
-            let store = &store;
-            scope.spawn(move || {
-                for n in (writer..documents).step_by(8) {
-                    put(store, id(&n.to_string()), &"x".repeat(300));
-                }
-            });
-        }
-    });
-    drop(store);
-    fs::read(file(directory.path())).unwrap()
-}
-
-#[test]
-fn an_empty_file_is_damage() {
-    refused_as_damaged(b"");
-}
-
-#[test]
-fn what_is_no_database_is_damage() {
-    refused_as_damaged(b"this is not a database");
-    refused_as_damaged(&[0; 100_000]);
-    let noise: Vec<u8> = (0..100_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 16) as u8).collect();
-    refused_as_damaged(&noise);
-}
-
-#[test]
-fn a_truncated_file_is_damage() {
-    let whole = file_with(300);
-    for length in [1, 10, 100, 4095, 4096, 8192, whole.len() / 2, whole.len() - 4096, whole.len() - 1] {
-        refused_as_damaged(&whole[..length]);
-    }
-}
-
-#[test]
-fn a_file_with_zeros_in_its_middle_is_damage() {
-    let mut bytes = file_with(300);
-    let middle = bytes.len() / 2;
-    bytes[middle - 20_000..middle + 20_000].fill(0);
-    refused_as_damaged(&bytes);
-}
-
-#[test]
-fn a_flipped_bit_in_a_closed_file_is_refused_or_harmless() {
-    flip_bits_of(&file_with(300), 300);
-}
-
-#[test]
-fn a_flipped_bit_in_a_file_after_a_crash_is_refused_or_harmless() {
-    let directory = TempDir::new().unwrap();
-    let (store, _) = open(directory.path());
-    for n in 0..40 {
-        put(&store, id(&n.to_string()), &"x".repeat(300));
-    }
-    // What is in the file of a running store is what a crash leaves.
-    flip_bits_of(&fs::read(file(directory.path())).unwrap(), 40);
-}
-
-/// Flips bits all over a file with this many documents: none may ever be missing or wrong.
-fn flip_bits_of(whole: &[u8], documents: usize) {
-    let positions: Vec<_> = (0..320).step_by(3).chain((320..whole.len()).step_by(3001)).collect();
-    let mut refused = 0;
-    for position in positions {
-        let mut bytes = whole.to_vec();
-        bytes[position] ^= 1 << (position % 8);
-        let directory = TempDir::new().unwrap();
-        fs::write(file(directory.path()), &bytes).unwrap();
-        let mirror = Arc::new(Recorder::default());
-        match try_open(directory.path(), mirror.clone()) {
-            Ok(_store) => {
-                let all = mirror.all();
-                assert_eq!(all.len(), documents, "documents are missing with a flip at {position}");
-                assert!(all.values().all(|value| value == &[b'x'; 300]), "the flip at {position} shows");
-            }
-            Err(error) => {
-                refused += 1;
-                assert!(matches!(error, OpenError::Damaged { .. } | OpenError::Format { .. }), "{position}: {error:?}");
-                assert!(fs::read(file(directory.path())).unwrap() == bytes, "opening wrote, with a flip at {position}");
-            }
-        }
-    }
-    assert!(refused > 20, "only {refused} flips were noticed");
-}
-
-#[test]
-fn a_newer_format_is_refused_and_kept() {
-    let directory = TempDir::new().unwrap();
-    let (store, _) = open(directory.path());
-    put(&store, id("a"), "of the future");
-    drop(store);
-    set_format(directory.path(), 2);
-    let error = refused(directory.path());
-    assert!(matches!(error, OpenError::Format { .. }), "{error:?}");
-    assert!(error.to_string().contains("has format 2, and this version of inventor knows format 1"), "{error}");
-    set_format(directory.path(), 1);
-    let (_store, mirror) = open(directory.path());
-    assert_eq!(mirror.shown(id("a")), Some(b"of the future".into()));
-}
-
-fn set_format(directory: &Path, format: u64) {
-    let database = redb::Database::open(file(directory)).unwrap();
-    let transaction = database.begin_write().unwrap();
-    let meta = redb::TableDefinition::<&str, u64>::new("meta");
-    transaction.open_table(meta).unwrap().insert("format", format).unwrap();
-    transaction.commit().unwrap();
-}
-
-#[test]
-fn a_database_of_another_program_is_refused() {
-    let directory = TempDir::new().unwrap();
-    drop(redb::Database::create(file(directory.path())).unwrap());
-    let error = refused(directory.path());
-    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
-}
-
-#[test]
-fn an_older_format_of_the_database_is_refused() {
-    let mut bytes = file_with(3);
-    // Each of the two commit slots begins with its version.
-    (bytes[64], bytes[192]) = (2, 2);
-    let directory = TempDir::new().unwrap();
-    fs::write(file(directory.path()), &bytes).unwrap();
-    let error = refused(directory.path());
-    assert!(matches!(error, OpenError::Format { .. }), "{error:?}");
-    assert_eq!(fs::read(file(directory.path())).unwrap(), bytes);
-}
-
-#[test]
-fn what_is_no_directory_is_refused() {
-    let directory = TempDir::new().unwrap();
-    let plain = directory.path().join("plain");
-    fs::write(&plain, "precious").unwrap();
-    for path in [plain.clone(), plain.join("data")] {
-        let error = refused(&path);
-        assert!(matches!(error, OpenError::NotADirectory { .. }), "{error:?}");
-        assert!(error.to_string().contains("set DATA_DIR to a directory"), "{error}");
-    }
-    assert_eq!(fs::read(&plain).unwrap(), b"precious");
-}
-
-#[test]
-fn where_nothing_can_be_written_it_is_refused() {
-    // Nobody can create files below /sys, whatever his rights.
-    for path in ["/sys/inventor", "/sys"] {
-        let error = refused(Path::new(path));
-        assert!(matches!(error, OpenError::Unwritable { .. }), "{error:?}");
-        assert!(error.to_string().contains("cannot be written"), "{error}");
-    }
-}
-
-#[test]
-fn an_unfinished_creation_is_no_damage() {
-    let directory = TempDir::new().unwrap();
-    fs::write(directory.path().join(".inventor.redb.1.1.new"), "half").unwrap();
-    let (store, _) = open(directory.path());
-    put(&store, id("a"), "works");
 }
 
 #[test]
@@ -392,4 +180,95 @@ fn after_another_file_took_its_place_the_mirror_shows_that_one() {
     assert_eq!(mirror.shown(id("changed")), Some(b"before".into()));
     eventually("the short one ran out", || mirror.shown(id("short")).is_none());
     assert_eq!(mirror.all().len(), 2);
+}
+
+#[test]
+fn after_faults_among_writers_the_mirror_equals_the_file() {
+    let directory = TempDir::new().unwrap();
+    let (store, mirror) = open(directory.path());
+    let elsewhere = directory.path().join("elsewhere");
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for writer in 0..8 {
+            let (store, done) = (&store, &done);
+            scope.spawn(move || write_until(done, store, writer));
+        }
+        for round in 1..=10 {
+            fs::rename(file(directory.path()), &elsewhere).unwrap();
+            eventually("the file is missed", || mirror.lost_count() == round);
+            fs::rename(&elsewhere, file(directory.path())).unwrap();
+            eventually("it works again", || store.health().is_ok());
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    let shown = mirror.all();
+    drop(store);
+    let (_store, reopened) = open(directory.path());
+    assert_eq!(reopened.all(), shown);
+}
+
+/// Writes and deletes on a few ids; whether it succeeds depends on the faults.
+fn write_until(done: &AtomicBool, store: &dyn Store, writer: usize) {
+    for n in 0.. {
+        if done.load(Ordering::Relaxed) {
+            return;
+        }
+        let id = id(&(n % 5).to_string());
+        let text = format!("{writer} {n}");
+        let outcome = if n % 3 == 0 {
+            store.delete(id, SystemTime::now()).map(drop)
+        } else {
+            store.put(id, text.into(), hour(), SystemTime::now())
+        };
+        if outcome.is_err() {
+            thread::yield_now();
+        }
+    }
+}
+
+/// A mirror that waits while a test holds its gate, as the disk does when it hangs: the writer waits for it.
+#[derive(Default)]
+struct Held {
+    gate: Mutex<()>,
+    recorder: Recorder,
+}
+
+impl Mirror for Held {
+    fn apply(&self, changes: Vec<Change>) {
+        let _open = self.gate.lock();
+        self.recorder.apply(changes);
+    }
+
+    fn loaded(&self) {
+        self.recorder.loaded();
+    }
+
+    fn lost(&self) {
+        self.recorder.lost();
+    }
+
+    fn missing_from(&self, present: &HashSet<TargetId>) -> Vec<Missing> {
+        self.recorder.missing_from(present)
+    }
+}
+
+#[test]
+fn nobody_waits_long_for_a_store_that_hangs() {
+    let directory = TempDir::new().unwrap();
+    let mirror = Arc::new(Held::default());
+    let store = EmbeddedStore::open(directory.path(), mirror.clone(), &prometheus::Registry::new()).unwrap();
+    let held = mirror.gate.lock();
+    let start = Instant::now();
+    assert!(store.put(id("slow"), b"late".into(), hour(), SystemTime::now()).is_err());
+    assert!((WAIT_MAX..WAIT_MAX * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+    eventually("its health tells", || store.health().is_err());
+    let start = Instant::now();
+    assert!(store.put(id("slow"), b"refused".into(), hour(), SystemTime::now()).is_err());
+    assert!(store.get(id("slow"), SystemTime::now()).is_err());
+    assert!(start.elapsed() < WAIT_MAX / 2, "refused only after {:?}", start.elapsed());
+    drop(held);
+    eventually("it works again", || store.health().is_ok());
+    assert_eq!(get(&store, id("slow")).as_deref(), Some("late"));
+    assert_eq!(mirror.recorder.shown(id("slow")), Some(b"late".into()));
+    put(&store, id("slow"), "on time");
 }

@@ -292,10 +292,7 @@ macro_rules! store_contract {
         }
     };
     ($with:path; $($fact:ident)+) => {
-        $(#[test]
-        fn $fact() {
-            $with($crate::store_contract::$fact);
-        })+
+        $(#[test] fn $fact() { $with($crate::store_contract::$fact); })+
     };
 }
 pub(crate) use store_contract;

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::deadline::Deadline;
 use crate::registration::TargetId;
-use crate::store::StoreError;
+use crate::store::{StoreError, WAIT_MAX};
 
 /// The most operations that wait; further callers are refused at once.
 const OPERATIONS_MAX: usize = 1024;
@@ -60,16 +60,23 @@ struct Waiting {
     expired: Vec<TargetId>,
     /// What is wrong with the file, while something is.
     fault: Option<String>,
+    /// Since when the writer thread is at work; `None` while it waits.
+    working_since: Option<Instant>,
     closing: bool,
     ended: bool,
 }
 
 impl Waiting {
     fn check(&self) -> Result<(), StoreError> {
-        match &self.fault {
-            _ if self.closing => Err(StoreError::Unavailable("it is closed".to_owned())),
-            Some(fault) => Err(StoreError::Unavailable(fault.clone())),
-            None => Ok(()),
+        let unavailable = |why: String| Err(StoreError::Unavailable(why));
+        match (&self.fault, self.working_since) {
+            _ if self.closing => unavailable("it is closed".to_owned()),
+            (Some(fault), _) => unavailable(fault.clone()),
+            // A disk that hangs must not hold up one caller after the other.
+            (None, Some(since)) if since.elapsed() > WAIT_MAX => {
+                unavailable(format!("its file has not answered for {} s", since.elapsed().as_secs()))
+            }
+            (None, _) => Ok(()),
         }
     }
 
@@ -132,8 +139,10 @@ impl Inbox {
     /// Waits for work, at most until `deadline`, and takes all operations and some of the expired ids.
     pub(super) fn take(&self, deadline: Instant) -> Work {
         let mut waiting = self.waiting.lock();
+        waiting.working_since = None;
         let idle = |w: &mut Waiting| w.writes.is_empty() && w.reads.is_empty() && w.expired.is_empty() && !w.closing;
         let _ = self.arrived.wait_while_until(&mut waiting, idle, deadline);
+        waiting.working_since = Some(Instant::now());
         let left = waiting.expired.len().saturating_sub(EXPIRED_PER_TURN);
         let expired = waiting.expired.split_off(left);
         if left == 0 {
@@ -164,7 +173,9 @@ impl Inbox {
 
     /// Operations are accepted again.
     pub(super) fn end_fault(&self) {
-        self.waiting.lock().fault = None;
+        let mut waiting = self.waiting.lock();
+        waiting.fault = None;
+        waiting.working_since = None;
     }
 
     /// The writer thread ends: nothing is accepted any more, and whatever still waits has failed.

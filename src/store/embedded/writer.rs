@@ -60,13 +60,19 @@ impl Writer {
     pub(super) fn run(self, mut file: DocumentFile) {
         let _end = EndOnDrop(self.inbox.clone());
         let mut search_at = Instant::now() + SEARCH_EVERY;
+        let mut backoff = BACKOFF_MIN;
         loop {
             let mut work = self.inbox.take(search_at);
             if work.closing && work.writes.is_empty() && work.reads.is_empty() {
                 break;
             }
             let outcome = contain(|| {
+                let writes = !work.writes.is_empty();
                 self.serve(&file, &mut work)?;
+                if writes {
+                    // Only a write proves that the fault is over: a full disk can be read and opened.
+                    backoff = BACKOFF_MIN;
+                }
                 if search_at <= Instant::now() {
                     search_at = Instant::now() + SEARCH_EVERY;
                     self.search_expired(&file)?;
@@ -79,7 +85,7 @@ impl Writer {
                 self.inbox.begin_fault(fault.to_string());
                 // The callers hear of it only now, so that a store that failed them never says that it is well.
                 drop(work);
-                match self.recover(file) {
+                match self.recover(file, &mut backoff) {
                     Some(reopened) => file = reopened,
                     None => return,
                 }
@@ -150,7 +156,7 @@ impl Writer {
     }
 
     /// Opens the file again and again until it works, and shows what it holds. `None` when the store is closed.
-    fn recover(&self, broken: DocumentFile) -> Option<DocumentFile> {
+    fn recover(&self, broken: DocumentFile, backoff: &mut Duration) -> Option<DocumentFile> {
         let path = broken.path().to_owned();
         let mut why = String::new();
         let told = contain(|| {
@@ -164,8 +170,8 @@ impl Writer {
         for fault in [told, dropped].into_iter().filter_map(Result::err) {
             error!(path:% = path.display(), error:% = fault; "store failed further");
         }
-        let mut backoff = BACKOFF_MIN;
-        while !self.inbox.pause(backoff) {
+        while !self.inbox.pause(*backoff) {
+            *backoff = (*backoff * 2).min(BACKOFF_MAX);
             match contain(|| self.reopen(&path)) {
                 Ok(file) => {
                     self.inbox.end_fault();
@@ -181,7 +187,6 @@ impl Writer {
                     }
                 }
             }
-            backoff = (backoff * 2).min(BACKOFF_MAX);
         }
         None
     }
