@@ -12,7 +12,8 @@ use inventor::store::Store;
 use inventor::store::embedded::{EmbeddedStore, OpenError};
 use tempfile::TempDir;
 
-use crate::store_contract::{Recorder, eventually, get, hour, id, put, store_contract};
+use crate::eventually::{SOON, eventually};
+use crate::store_contract::{Recorder, get, hour, id, put, store_contract};
 
 store_contract!(with_new_store);
 
@@ -159,16 +160,16 @@ fn what_expired_leaves_the_file() {
     let (store, mirror) = open(directory.path());
     store.put(id("reported"), b"a".into(), Ttl::from_seconds(1), SystemTime::now()).unwrap();
     put(&store, id("live"), "b");
-    eventually("it ran out", || mirror.shown(id("reported")).is_none());
+    eventually(SOON, || mirror.shown(id("reported")).is_none());
     store.expired(vec![id("reported"), id("live"), id("never there")]);
     // A get in the past of a document that is still in the file would find it.
     let before = SystemTime::now() - Duration::from_secs(60);
-    eventually("the expired document left the file", || store.get(id("reported"), before) == Ok(None));
+    eventually(SOON, || store.get(id("reported"), before) == Ok(None));
     assert_eq!(get(&store, id("live")).as_deref(), Some("b"));
     store.put(id("stopped"), b"c".into(), Ttl::from_seconds(1), before).unwrap();
     drop(store);
     let (store, _) = open(directory.path());
-    eventually("what expired while it was stopped left the file", || store.get(id("stopped"), before) == Ok(None));
+    eventually(SOON, || store.get(id("stopped"), before) == Ok(None));
     assert_eq!(get(&store, id("live")).as_deref(), Some("b"));
 }
 
