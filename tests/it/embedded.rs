@@ -354,7 +354,7 @@ fn a_store_whose_file_is_gone_refuses_until_it_is_back() {
     put(&store, id("kept"), "before");
     fs::rename(file(directory.path()), directory.path().join("elsewhere")).unwrap();
     assert!(store.put(id("unknown"), b"during".into(), hour(), SystemTime::now()).is_err());
-    eventually("the mirror was told", || mirror.lost_count() == 1);
+    eventually(SOON, || mirror.lost_count() == 1);
     assert!(store.health().unwrap_err().to_string().contains("inventor.redb"), "{:?}", store.health());
     assert!(store.get(id("kept"), SystemTime::now()).is_err());
     assert!(store.delete(id("kept"), SystemTime::now()).is_err());
@@ -362,7 +362,7 @@ fn a_store_whose_file_is_gone_refuses_until_it_is_back() {
     assert!(!file(directory.path()).exists(), "no new file takes its place");
 
     fs::rename(directory.path().join("elsewhere"), file(directory.path())).unwrap();
-    eventually("it works again", || store.health().is_ok());
+    eventually(SOON, || store.health().is_ok());
     assert_eq!((mirror.lost_count(), mirror.loaded_count()), (1, 2));
     assert_eq!(get(&store, id("kept")).as_deref(), Some("before"));
     assert_eq!(mirror.shown(id("unknown")), store.get(id("unknown"), SystemTime::now()).unwrap());
@@ -388,9 +388,9 @@ fn after_another_file_took_its_place_the_mirror_shows_that_one() {
     put(&store, id("new"), "value");
     fs::rename(&copy, file(directory.path())).unwrap();
     assert!(store.put(id("lost"), b"x".into(), hour(), SystemTime::now()).is_err());
-    eventually("it works again", || store.health().is_ok());
+    eventually(SOON, || store.health().is_ok());
     assert_eq!(mirror.shown(id("new")), None);
     assert_eq!(mirror.shown(id("changed")), Some(b"before".into()));
-    eventually("the short one ran out", || mirror.shown(id("short")).is_none());
+    eventually(SOON, || mirror.shown(id("short")).is_none());
     assert_eq!(mirror.all().len(), 2);
 }
