@@ -17,7 +17,8 @@ use inventor::store::{Change, Mirror, Missing, Store, WAIT_MAX};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use crate::store_contract::{Recorder, eventually, get, hour, id, put, store_contract};
+use crate::eventually::{SOON, eventually};
+use crate::store_contract::{Recorder, get, hour, id, put, store_contract};
 
 store_contract!(with_new_store);
 
@@ -121,16 +122,16 @@ fn what_expired_leaves_the_file() {
     let (store, mirror) = open(directory.path());
     store.put(id("reported"), b"a".into(), Ttl::from_seconds(1), SystemTime::now()).unwrap();
     put(&store, id("live"), "b");
-    eventually("it ran out", || mirror.shown(id("reported")).is_none());
+    eventually(SOON, || mirror.shown(id("reported")).is_none());
     store.expired(vec![id("reported"), id("live"), id("never there")]);
     // A get in the past of a document that is still in the file would find it.
     let before = SystemTime::now() - Duration::from_secs(60);
-    eventually("the expired document left the file", || store.get(id("reported"), before) == Ok(None));
+    eventually(SOON, || store.get(id("reported"), before) == Ok(None));
     assert_eq!(get(&store, id("live")).as_deref(), Some("b"));
     store.put(id("stopped"), b"c".into(), Ttl::from_seconds(1), before).unwrap();
     drop(store);
     let (store, _) = open(directory.path());
-    eventually("what expired while it was stopped left the file", || store.get(id("stopped"), before) == Ok(None));
+    eventually(SOON, || store.get(id("stopped"), before) == Ok(None));
     assert_eq!(get(&store, id("live")).as_deref(), Some("b"));
 }
 
@@ -141,7 +142,7 @@ fn a_store_whose_file_is_gone_refuses_until_it_is_back() {
     put(&store, id("kept"), "before");
     fs::rename(file(directory.path()), directory.path().join("elsewhere")).unwrap();
     assert!(store.put(id("unknown"), b"during".into(), hour(), SystemTime::now()).is_err());
-    eventually("the mirror was told", || mirror.lost_count() == 1);
+    eventually(SOON, || mirror.lost_count() == 1);
     assert!(store.health().unwrap_err().to_string().contains("inventor.redb"), "{:?}", store.health());
     assert!(store.get(id("kept"), SystemTime::now()).is_err());
     assert!(store.delete(id("kept"), SystemTime::now()).is_err());
@@ -149,7 +150,7 @@ fn a_store_whose_file_is_gone_refuses_until_it_is_back() {
     assert!(!file(directory.path()).exists(), "no new file takes its place");
 
     fs::rename(directory.path().join("elsewhere"), file(directory.path())).unwrap();
-    eventually("it works again", || store.health().is_ok());
+    eventually(SOON, || store.health().is_ok());
     assert_eq!((mirror.lost_count(), mirror.loaded_count()), (1, 2));
     assert_eq!(get(&store, id("kept")).as_deref(), Some("before"));
     assert_eq!(mirror.shown(id("unknown")), store.get(id("unknown"), SystemTime::now()).unwrap());
@@ -175,10 +176,10 @@ fn after_another_file_took_its_place_the_mirror_shows_that_one() {
     put(&store, id("new"), "value");
     fs::rename(&copy, file(directory.path())).unwrap();
     assert!(store.put(id("lost"), b"x".into(), hour(), SystemTime::now()).is_err());
-    eventually("it works again", || store.health().is_ok());
+    eventually(SOON, || store.health().is_ok());
     assert_eq!(mirror.shown(id("new")), None);
     assert_eq!(mirror.shown(id("changed")), Some(b"before".into()));
-    eventually("the short one ran out", || mirror.shown(id("short")).is_none());
+    eventually(SOON, || mirror.shown(id("short")).is_none());
     assert_eq!(mirror.all().len(), 2);
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Setup {
 impl Setup {
     /// A server with the token `secret`, the embedded store, and nothing of the surrounding environment.
     pub(crate) fn new() -> Setup {
-        let directory = Arc::new(TempDir::new().expect("there is room for temporary files"));
+        let directory = Arc::new(temporary_directory());
         let setup = Setup { environment: Vec::new(), arguments: Vec::new(), prelude: None, directory };
         let data_dir = setup.path("data");
         setup
@@ -102,6 +102,13 @@ impl Setup {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
+}
+
+/// In memory where there is such a place: how long a disk takes to sync while all other tests use it as well is not what
+/// these tests are about, and a write that waits too long for it is a 503.
+fn temporary_directory() -> TempDir {
+    let in_memory = TempDir::new_in("/dev/shm");
+    in_memory.or_else(|_| TempDir::new()).expect("there is room for temporary files")
 }
 
 /// How a run of the binary ended.

@@ -9,6 +9,8 @@ use inventor::registration::{TargetId, Ttl};
 use inventor::store::{Change, Mirror, Missing, Store};
 use parking_lot::Mutex;
 
+use crate::eventually::{SOON, eventually};
+
 /// The other side of a store: remembers what is shown, and when it runs out.
 #[derive(Default)]
 pub(crate) struct Recorder {
@@ -127,16 +129,6 @@ pub(crate) fn get(store: &dyn Store, id: TargetId) -> Option<String> {
     value.map(|value| String::from_utf8(value).expect("a text"))
 }
 
-/// Waits until `fact` is true.
-#[track_caller]
-pub(crate) fn eventually(what: &str, fact: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !fact() {
-        assert!(Instant::now() < deadline, "not within 20 s: {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
 pub(crate) fn a_new_store_has_told_that_it_is_loaded(store: &dyn Store, mirror: &Recorder) {
     assert_eq!(mirror.loaded_count(), 1);
     assert_eq!(mirror.lost_count(), 0);
@@ -188,8 +180,8 @@ pub(crate) fn a_lifetime_ends(store: &dyn Store, mirror: &Recorder) {
     let id = id("expiry");
     store.put(id, b"short".into(), Ttl::from_seconds(1), SystemTime::now()).expect("the put succeeds");
     assert!(mirror.rest(id).expect("it has a lifetime") <= Duration::from_secs(1));
-    eventually("it ran out in the mirror", || mirror.shown(id).is_none());
-    eventually("it ran out in the store", || get(store, id).is_none());
+    eventually(SOON, || mirror.shown(id).is_none());
+    eventually(SOON, || get(store, id).is_none());
     store.expired(vec![id]);
     assert_eq!(store.delete(id, SystemTime::now()), Ok(false), "it had run out");
     put(store, id, "renewed");

@@ -157,9 +157,9 @@ fn functions_are_short() {
 }
 
 fn is_function(code: &str) -> bool {
-    let before = code.split_once("fn ").map(|(before, _)| before);
-    before.is_some_and(|before| {
-        before.split_whitespace().all(|word| word.starts_with("pub") || ["const", "unsafe", "in"].contains(&word))
+    // The formatter does not touch what a macro makes, such as `fn $name`.
+    code.split_once("fn ").is_some_and(|(before, name)| {
+        before.split_whitespace().all(|word| word.starts_with("pub") || word == "const") && !name.starts_with('$')
     })
 }
 
