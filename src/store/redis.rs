@@ -22,11 +22,11 @@ use std::time::{Instant, SystemTime};
 
 use ::redis::{Cmd, Value, cmd};
 
-pub use settings::{Address, InvalidUrl, POOL_SIZE_DEFAULT, Sentinel, Settings, Tls};
+pub use settings::{Address, InvalidUrl, POOL_SIZE_DEFAULT, RESYNC_EVERY_DEFAULT, Sentinel, Settings, Tls};
 
 use connect::Connector;
 use fault::Fault;
-use follow::Follower;
+use follow::{Ends, Follower};
 use link::Link;
 use metrics::Metrics;
 use pool::Pool;
@@ -51,12 +51,12 @@ impl RedisStore {
         mirror: Arc<dyn Mirror>,
         metrics: &prometheus::Registry,
     ) -> Result<RedisStore, StartError> {
-        let metrics = Arc::new(Metrics::register(metrics).map_err(StartError::Metrics)?);
-        let (pool_size, restore) = (settings.pool_size, settings.restore);
+        let metrics = Arc::new(Metrics::new(metrics));
         let connector = Arc::new(Connector::new(settings)?);
         let link = Arc::new(Link::new());
-        let pool = Pool::new(Arc::clone(&connector), Arc::clone(&link), pool_size, Arc::clone(&metrics));
-        Follower::new(connector, Arc::clone(&link), mirror, metrics, restore).spawn().map_err(StartError::Thread)?;
+        let pool = Pool::new(Arc::clone(&connector), Arc::clone(&link), Arc::clone(&metrics));
+        let ends = Ends { connector, link: Arc::clone(&link), mirror, metrics };
+        Follower::new(ends).spawn().map_err(StartError::Thread)?;
         Ok(RedisStore { link, pool })
     }
 
@@ -130,8 +130,6 @@ pub enum StartError {
         /// Why not.
         error: io::Error,
     },
-    /// A metric of one of the names exists already.
-    Metrics(prometheus::Error),
     /// There is no thread to be had.
     Thread(io::Error),
 }
@@ -140,7 +138,6 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::File { path, error } => write!(f, "{}: {error}", path.display()),
-            StartError::Metrics(error) => write!(f, "metrics of the Redis store: {error}"),
             StartError::Thread(error) => write!(f, "a thread of the Redis store: {error}"),
         }
     }

@@ -2,6 +2,8 @@
 
 mod follow;
 mod outage;
+mod proxy;
+mod refusals;
 
 use std::sync::Arc;
 use std::time::Duration;

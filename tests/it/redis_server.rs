@@ -56,6 +56,11 @@ impl RedisServer {
         self.process = Some(Process::start(command.args(&self.arguments)));
     }
 
+    /// Adds arguments for the next start.
+    pub(crate) fn arguments(&mut self, arguments: &[&str]) {
+        self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+    }
+
     /// Where its socket is.
     pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("redis.sock")

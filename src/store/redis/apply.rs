@@ -7,39 +7,42 @@ use std::mem;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ::redis::{Connection, Pipeline, Value};
-use log::{debug, info, warn};
+use log::{Level, log, warn};
 
 use super::connect::{exchange, inspect};
 use super::fault::Fault;
-use super::link::Link;
-use super::metrics::Metrics;
+use super::follow::Ends;
 use super::restore::{Restart, Restore};
 use super::scan::Scan;
-use super::session::{Cause, Session, TURN_IDS_MAX};
+use super::session::{Cause, Session};
 use crate::registration::TargetId;
-use crate::store::{Change, Mirror};
+use crate::store::Change;
 
 /// How often an idle connection is proved to live, and kept from being closed for idleness.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// How often everything is read anew, for the changes that no server reports.
-const RESYNC_EVERY: Duration = Duration::from_secs(600);
+/// Ids in one turn, at most and at the beginning: few, until it is known that the values are small.
+const TURN_IDS_MAX: usize = 1000;
+const TURN_IDS_MIN: usize = 64;
+
+/// Bytes of the values in one turn, about; much less than what makes a server cut off a client for reading slowly.
+const TURN_BYTES: usize = 4 << 20;
 
 pub(super) struct Applier<'a> {
-    pub(super) connection: Connection,
-    pub(super) session: &'a Session,
-    pub(super) link: &'a Link,
-    pub(super) mirror: &'a dyn Mirror,
-    pub(super) metrics: &'a Metrics,
+    connection: Connection,
+    session: &'a Session,
+    ends: &'a Ends,
     /// Set until the first full load, when the server process is another than the one before.
-    pub(super) restart: Option<Restart>,
+    restart: Option<Restart>,
     stage: Stage,
+    /// Ids in the next turn.
+    turn_ids: usize,
 }
 
 /// What the applier does beside following changes.
 enum Stage {
-    /// Nothing, until everything is read anew.
-    Following { rescan_at: Instant },
+    /// Nothing, until everything is due to be read anew.
+    Following { since: Instant },
     /// Reads everything.
     Scanning(Scan),
     /// Puts back what the scan did not find.
@@ -59,14 +62,12 @@ impl<'a> Applier<'a> {
     pub(super) fn new(
         connection: Connection,
         session: &'a Session,
-        link: &'a Link,
-        mirror: &'a dyn Mirror,
-        metrics: &'a Metrics,
+        ends: &'a Ends,
         restart: Option<Restart>,
     ) -> Applier<'a> {
         // The session asks for its first scan by itself.
-        let stage = Stage::following();
-        Applier { connection, session, link, mirror, metrics, restart, stage }
+        let stage = Stage::Following { since: Instant::now() };
+        Applier { connection, session, ends, restart, stage, turn_ids: TURN_IDS_MIN }
     }
 
     /// Follows the server until the session ends.
@@ -76,7 +77,7 @@ impl<'a> Applier<'a> {
     pub(super) fn run(mut self) -> Result<Infallible, Fault> {
         loop {
             let patience = if let Stage::Following { .. } = self.stage { HEARTBEAT } else { Duration::ZERO };
-            let work = self.session.take(patience)?;
+            let work = self.session.take(self.turn_ids, patience)?;
             if let Some(cause) = work.rescan.or_else(|| self.overdue()) {
                 self.begin_scan(cause)?;
             }
@@ -89,7 +90,9 @@ impl<'a> Applier<'a> {
 
     fn overdue(&self) -> Option<Cause> {
         match &self.stage {
-            Stage::Following { rescan_at } if Instant::now() >= *rescan_at => Some(Cause::Periodic),
+            Stage::Following { since } if since.elapsed() >= self.ends.connector.settings().resync_every => {
+                Some(Cause::Periodic)
+            }
             _ => None,
         }
     }
@@ -99,22 +102,22 @@ impl<'a> Applier<'a> {
         if cause != Cause::Connected && inspect(&mut self.connection)?.run_id != self.session.run_id {
             return Err(Fault::ChangedServer);
         }
-        self.metrics.resyncs.with_label_values(&[cause.as_str()]).inc();
+        self.ends.metrics.resyncs.with_label_values(&[cause.as_str()]).inc();
         self.stage = Stage::Scanning(Scan::new(cause));
         Ok(())
     }
 
     fn prepare(&mut self, mut ids: BTreeSet<TargetId>) -> Turn {
         let mut turn = Turn::default();
-        self.metrics.refetched.inc_by(ids.len() as u64);
+        self.ends.metrics.refetched.inc_by(ids.len() as u64);
         match &mut self.stage {
             Stage::Following { .. } => turn.fetch(ids),
             Stage::Restoring(_, restore) => {
-                turn.restore(restore);
+                turn.restore(restore, self.turn_ids);
                 turn.fetch(ids);
             }
             Stage::Scanning(scan) => {
-                ids.extend(scan.take(TURN_IDS_MAX.saturating_sub(ids.len())));
+                ids.extend(scan.take(self.turn_ids.saturating_sub(ids.len())));
                 turn.fetch(ids);
                 turn.scan(scan);
             }
@@ -138,7 +141,7 @@ impl<'a> Applier<'a> {
         let mut next = || answers.next().unwrap_or_default();
         for id in turn.restored {
             match next() {
-                Value::Okay => self.metrics.restored.inc(),
+                Value::Okay => self.ends.metrics.restored.inc(),
                 // Someone else was faster.
                 _ => self.session.changed(std::iter::once(id)),
             }
@@ -147,11 +150,23 @@ impl<'a> Applier<'a> {
         for id in turn.fetched {
             changes.push(change(id, next(), next())?);
         }
+        self.adapt(&changes);
         if let (true, Stage::Scanning(scan)) = (turn.turns_page, &mut self.stage) {
             scan.turn_page(next())?;
         }
         self.apply(changes);
         Ok(())
+    }
+
+    /// Makes turns shorter when values are large, and longer when they are small.
+    fn adapt(&mut self, changes: &[Change]) {
+        let bytes: usize =
+            changes.iter().map(|change| if let Change::Put { value, .. } = change { value.len() } else { 0 }).sum();
+        if bytes > TURN_BYTES {
+            self.turn_ids = (self.turn_ids / 2).max(1);
+        } else if bytes < TURN_BYTES / 2 && changes.len() >= self.turn_ids {
+            self.turn_ids = (self.turn_ids * 2).min(TURN_IDS_MAX);
+        }
     }
 
     fn apply(&mut self, changes: Vec<Change>) {
@@ -163,13 +178,13 @@ impl<'a> Applier<'a> {
             }
         }
         if !changes.is_empty() {
-            self.mirror.apply(changes);
+            self.ends.mirror.apply(changes);
         }
     }
 
     /// Goes on to the next stage when this one is done.
     fn advance(&mut self) {
-        match mem::replace(&mut self.stage, Stage::following()) {
+        match mem::replace(&mut self.stage, Stage::Following { since: Instant::now() }) {
             Stage::Scanning(scan) if scan.is_done() => self.sweep(scan),
             Stage::Restoring(scan, restore) if restore.is_done() => self.finish(&scan),
             stage => self.stage = stage,
@@ -178,7 +193,7 @@ impl<'a> Applier<'a> {
 
     /// Removes what the scan did not find, or goes on to put it back.
     fn sweep(&mut self, scan: Scan) {
-        let mut missing = self.mirror.missing_from(&scan.present);
+        let mut missing = self.ends.mirror.missing_from(&scan.present);
         // What changed since the scan passed by is fetched in the next turn.
         missing.retain(|missing| !self.session.is_changed(missing.id));
         let (found, lost) = (scan.present.len(), missing.len());
@@ -194,29 +209,25 @@ impl<'a> Applier<'a> {
     /// The mirror shows everything.
     fn finish(&mut self, scan: &Scan) {
         self.restart = None;
-        self.mirror.loaded();
-        self.link.loaded();
+        self.ends.mirror.loaded();
+        self.ends.link.loaded();
         let seconds = scan.began.elapsed().as_secs_f64();
-        self.metrics.sync_seconds.set(seconds);
-        self.metrics.synced_at.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
-        self.metrics.foreign_keys.set(scan.foreign as i64);
-        let (cause, found, foreign) = (scan.cause.as_str(), scan.present.len(), scan.foreign);
-        match scan.cause {
-            Cause::Connected => info!(cause, found, foreign, seconds; "synchronised with Redis"),
-            _ => debug!(cause, found, foreign, seconds; "synchronised with Redis"),
-        }
-    }
-}
-
-impl Stage {
-    fn following() -> Stage {
-        Stage::Following { rescan_at: Instant::now() + RESYNC_EVERY }
+        let metrics = &self.ends.metrics;
+        metrics.connected.set(1);
+        metrics.sync_seconds.set(seconds);
+        metrics.synced_at.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
+        metrics.foreign_keys.set(scan.foreign as i64);
+        let level = if scan.cause == Cause::Connected { Level::Info } else { Level::Debug };
+        log!(
+            level, server:% = self.session.server(), cause = scan.cause.as_str(), found = scan.present.len(),
+            foreign = scan.foreign, seconds; "synchronised with Redis"
+        );
     }
 }
 
 impl Turn {
-    fn restore(&mut self, restore: &mut Restore) {
-        for missing in restore.take(TURN_IDS_MAX, Instant::now()) {
+    fn restore(&mut self, restore: &mut Restore, count: usize) {
+        for missing in restore.take(count, Instant::now()) {
             let set = self.pipeline.cmd("SET").arg(missing.id.to_string()).arg(missing.document).arg("NX");
             if let Some(left) = missing.expires_in {
                 set.arg("PX").arg(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));

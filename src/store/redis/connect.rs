@@ -46,9 +46,8 @@ impl Connector {
         Ok(Connector { settings, certificates })
     }
 
-    /// Where Redis is said to be, for the log.
-    pub(super) fn address(&self) -> &Address {
-        &self.settings.address
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Where the master is now. Asks the Sentinels when there are some.

@@ -9,6 +9,8 @@ use ::redis::{ErrorKind, RedisError, ServerError};
 pub(super) enum Fault {
     /// No connection, or it broke.
     Connection(RedisError),
+    /// TLS does not come about.
+    Tls(TlsFault, RedisError),
     /// Connected, and no answer in time.
     Silent,
     /// Before version 6, or a proxy in between that does not speak RESP3.
@@ -55,6 +57,30 @@ pub(super) enum Fault {
     Closed,
 }
 
+/// What TLS stumbles over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TlsFault {
+    /// The server's certificate is not trusted.
+    Server,
+    /// The server does not accept this client.
+    Client,
+    /// The server does not speak TLS.
+    None,
+}
+
+impl TlsFault {
+    /// The library hands its error on as a text only.
+    fn of(error: &RedisError) -> Option<TlsFault> {
+        let text = error.to_string();
+        let beginnings = [
+            ("invalid peer certificate", TlsFault::Server),
+            ("received fatal alert", TlsFault::Client),
+            ("received corrupt message", TlsFault::None),
+        ];
+        beginnings.into_iter().find(|(beginning, _)| text.starts_with(beginning)).map(|(_, fault)| fault)
+    }
+}
+
 impl From<RedisError> for Fault {
     fn from(error: RedisError) -> Fault {
         let detail = || error.detail().unwrap_or_default().to_owned();
@@ -71,9 +97,19 @@ impl From<RedisError> for Fault {
             (_, Some("OOM")) => Fault::Full,
             (_, Some("MISCONF")) => Fault::CannotSave(detail()),
             (ErrorKind::Io, _) if error.is_timeout() => Fault::Silent,
-            (ErrorKind::Io | ErrorKind::InvalidClientConfig, _) => Fault::Connection(error),
+            (ErrorKind::Io | ErrorKind::InvalidClientConfig, _) => match TlsFault::of(&error) {
+                Some(fault) => Fault::Tls(fault, error),
+                None => Fault::Connection(error),
+            },
             _ => Fault::Server(error),
         }
+    }
+}
+
+impl Fault {
+    /// Whether an error of one command shows that the server is of no use at all: only that is worth a new session.
+    pub(super) fn is_of_server(&self) -> bool {
+        matches!(self, Fault::Replica | Fault::Cluster | Fault::Loading)
     }
 }
 
@@ -92,6 +128,15 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Connection(e) => write!(f, "no connection: {e}"),
+            Fault::Tls(TlsFault::Server, e) => write!(
+                f,
+                "its certificate is not trusted ({e}): set REDIS_TLS_CA to the certificate of the CA that signed it, \
+                 and use the name that it was made out to"
+            ),
+            Fault::Tls(TlsFault::Client, e) => {
+                write!(f, "it does not accept this client ({e}): check REDIS_TLS_CERT and REDIS_TLS_KEY")
+            }
+            Fault::Tls(TlsFault::None, e) => write!(f, "it does not speak TLS on this port ({e})"),
             Fault::Silent => write!(f, "connected, but it does not answer in time"),
             Fault::NoResp3 => write!(
                 f,

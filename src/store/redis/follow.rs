@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use log::{info, warn};
+use log::{debug, warn};
 
 use super::apply::Applier;
-use super::connect::Connector;
+use super::connect::{Connector, Server};
 use super::fault::Fault;
 use super::link::Link;
 use super::metrics::Metrics;
@@ -21,12 +21,16 @@ use crate::store::{Mirror, WAIT_MAX};
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// What the follower stands between.
+pub(super) struct Ends {
+    pub(super) connector: Arc<Connector>,
+    pub(super) link: Arc<Link>,
+    pub(super) mirror: Arc<dyn Mirror>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
 pub(super) struct Follower {
-    connector: Arc<Connector>,
-    link: Arc<Link>,
-    mirror: Arc<dyn Mirror>,
-    metrics: Arc<Metrics>,
-    restore: bool,
+    ends: Ends,
     sessions: u64,
     /// The server process that everything was last loaded from, and when it was lost.
     known: Option<(String, Instant)>,
@@ -35,14 +39,8 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(
-        connector: Arc<Connector>,
-        link: Arc<Link>,
-        mirror: Arc<dyn Mirror>,
-        metrics: Arc<Metrics>,
-        restore: bool,
-    ) -> Follower {
-        Follower { connector, link, mirror, metrics, restore, sessions: 0, known: None, logged: None }
+    pub(super) fn new(ends: Ends) -> Follower {
+        Follower { ends, sessions: 0, known: None, logged: None }
     }
 
     /// Starts the thread that follows until the link is closed.
@@ -62,9 +60,9 @@ impl Follower {
                 return;
             }
             self.log(&fault);
-            self.link.down(fault);
+            self.ends.link.down(fault);
             pause = if began.elapsed() > PAUSE_MAX { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
-            if !self.link.pause(pause) {
+            if !self.ends.link.pause(pause) {
                 return;
             }
         }
@@ -72,50 +70,48 @@ impl Follower {
 
     /// One session, from connecting until it is lost.
     fn follow(&mut self) -> Result<Infallible, Fault> {
-        let client = self.connector.locate()?;
-        let (mut tracked, server) = self.connector.open(&client, SILENCE_MAX)?;
-        // Before anything is read: a change is then either in what is read or reported.
+        let Ends { connector, link, metrics, .. } = &self.ends;
+        let client = connector.locate()?;
+        let (mut tracked, server) = connector.open(&client, SILENCE_MAX)?;
+        // Before anything is read, so that a change is either in what is read or reported.
         track::turn_on(&mut tracked)?;
-        let (connection, twin) = self.connector.open(&client, WAIT_MAX)?;
+        let (connection, twin) = connector.open(&client, WAIT_MAX)?;
         if twin.run_id != server.run_id {
             return Err(Fault::ChangedServer);
         }
-        let restart = match &self.known {
-            Some((run_id, lost)) if self.restore && *run_id != server.run_id => {
-                Some(Restart { gap: lost.elapsed(), append_only: server.append_only })
-            }
-            _ => None,
-        };
+        let restart = self.restart(&server);
         self.sessions += 1;
         let session = Arc::new(Session::new(self.sessions, client, server.run_id));
-        self.link.up(Arc::clone(&session))?;
-        self.connected();
-        let Err(fault) = track::spawn(tracked, Arc::clone(&session), Arc::clone(&self.metrics))
-            .and_then(|()| Applier::new(connection, &session, &self.link, &*self.mirror, &self.metrics, restart).run());
+        link.up(Arc::clone(&session))?;
+        metrics.sessions.inc();
+        debug!(server:% = session.server(); "connected to Redis");
+        let Err(fault) = track::spawn(tracked, Arc::clone(&session), Arc::clone(metrics))
+            .and_then(|()| Applier::new(connection, &session, &self.ends, restart).run());
         session.end(fault.clone());
-        self.disconnected(&session);
+        self.lost(&session);
         Err(fault)
     }
 
-    fn connected(&mut self) {
-        self.metrics.sessions.inc();
-        self.metrics.connected.set(1);
-        self.logged = None;
-        info!(address:% = self.connector.address(); "connected to Redis");
+    /// What there is to restore from, when this is another process than the one before.
+    fn restart(&self, server: &Server) -> Option<Restart> {
+        let (run_id, lost) = self.known.as_ref()?;
+        let restores = self.ends.connector.settings().restore && *run_id != server.run_id;
+        restores.then(|| Restart { gap: lost.elapsed(), append_only: server.append_only })
     }
 
-    fn disconnected(&mut self, session: &Session) {
-        self.metrics.connected.set(0);
-        if self.link.health().is_ok() {
+    fn lost(&mut self, session: &Session) {
+        self.ends.metrics.connected.set(0);
+        if self.ends.link.health().is_ok() {
             self.known = Some((session.run_id.clone(), Instant::now()));
-            self.mirror.lost();
+            self.logged = None;
+            self.ends.mirror.lost();
         }
     }
 
     fn log(&mut self, fault: &Fault) {
         let text = fault.to_string();
         if self.logged.as_ref() != Some(&text) {
-            warn!(address:% = self.connector.address(), fault = text; "Redis is not available");
+            warn!(address:% = self.ends.connector.settings().address, fault = text; "Redis is not available");
             self.logged = Some(text);
         }
     }

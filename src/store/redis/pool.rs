@@ -36,9 +36,9 @@ struct Pooled {
 }
 
 impl Pool {
-    pub(super) fn new(connector: Arc<Connector>, link: Arc<Link>, size: u32, metrics: Arc<Metrics>) -> Pool {
+    pub(super) fn new(connector: Arc<Connector>, link: Arc<Link>, metrics: Arc<Metrics>) -> Pool {
         let connections = r2d2::Pool::builder()
-            .max_size(size.max(1))
+            .max_size(connector.settings().pool_size.max(1))
             .min_idle(Some(0))
             .connection_timeout(CHECKOUT_MAX)
             // Costs no round trip: see `is_valid`.
@@ -60,7 +60,13 @@ impl Pool {
         for _ in 0..=self.connections.max_size() {
             let mut pooled = self.checkout(session, deadline)?;
             match pooled.exchange(&packed, deadline) {
-                Ok(Value::ServerError(error)) => return Err(error.into()),
+                Ok(Value::ServerError(error)) => {
+                    let fault = Fault::from(error);
+                    if fault.is_of_server() {
+                        session.end(fault.clone());
+                    }
+                    return Err(fault);
+                }
                 Ok(value) => return Ok(value),
                 Err(error) if error.is_connection_dropped() && Instant::now() < deadline => {}
                 Err(error) => return Err(error.into()),

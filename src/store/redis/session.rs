@@ -6,14 +6,11 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use ::redis::Client;
+use ::redis::{Client, ConnectionAddr};
 use parking_lot::{Condvar, Mutex};
 
 use super::fault::Fault;
 use crate::registration::TargetId;
-
-/// Ids fetched in one turn, but for those that handlers wait for, which are no more than there are handlers.
-pub(super) const TURN_IDS_MAX: usize = 1000;
 
 /// Changed ids that wait to be fetched; with more than these a full scan is cheaper.
 const CHANGED_MAX: usize = 200_000;
@@ -81,6 +78,11 @@ impl Session {
         Session { number, client, run_id, queue: Mutex::new(queue), arrived, applied }
     }
 
+    /// Where its server is, for the log.
+    pub(super) fn server(&self) -> &ConnectionAddr {
+        self.client.get_connection_info().addr()
+    }
+
     /// The tracker's report: these ids changed in some way.
     pub(super) fn changed(&self, ids: impl Iterator<Item = TargetId>) {
         let mut queue = self.queue.lock();
@@ -137,11 +139,12 @@ impl Session {
         Ok(())
     }
 
-    /// The work of the next turn. Waits for some at most `patience`; then there may be none.
+    /// The work of the next turn: every id that a handler waits for, and changed ones up to `ids_max` in all.
+    /// Waits for some at most `patience`; then there may be none.
     ///
     /// # Errors
     /// The session ended.
-    pub(super) fn take(&self, patience: Duration) -> Result<Work, Fault> {
+    pub(super) fn take(&self, ids_max: usize, patience: Duration) -> Result<Work, Fault> {
         let deadline = Instant::now() + patience;
         let mut queue = self.queue.lock();
         while queue.is_idle() && !self.arrived.wait_until(&mut queue, deadline).timed_out() {}
@@ -150,7 +153,7 @@ impl Session {
         }
         queue.turns_taken += 1;
         let mut ids = mem::take(&mut queue.awaited);
-        while ids.len() < TURN_IDS_MAX
+        while ids.len() < ids_max
             && let Some(id) = queue.changed.pop_first()
         {
             ids.insert(id);

@@ -2,11 +2,15 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
 /// Connections for commands, unless it is set otherwise.
 pub const POOL_SIZE_DEFAULT: u32 = 16;
+
+/// How often everything is read anew, unless it is set otherwise.
+pub const RESYNC_EVERY_DEFAULT: Duration = Duration::from_secs(600);
 
 /// Everything that has to be known to keep registrations in Redis. Holds secrets, and so cannot be printed.
 #[derive(Clone)]
@@ -25,6 +29,8 @@ pub struct Settings {
     pub pool_size: u32,
     /// Whether registrations that Redis lost by a restart are put back.
     pub restore: bool,
+    /// How often everything is read anew, for the changes that no server reports (SWAPDB).
+    pub resync_every: Duration,
 }
 
 /// Where Redis is.
@@ -71,6 +77,7 @@ impl Settings {
             tls: None,
             pool_size: POOL_SIZE_DEFAULT,
             restore: true,
+            resync_every: RESYNC_EVERY_DEFAULT,
         }
     }
 
