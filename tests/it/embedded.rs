@@ -196,9 +196,9 @@ fn after_faults_among_writers_the_mirror_equals_the_file() {
         }
         for round in 1..=10 {
             fs::rename(file(directory.path()), &elsewhere).unwrap();
-            eventually("the file is missed", || mirror.lost_count() == round);
+            eventually(SOON, || mirror.lost_count() == round);
             fs::rename(&elsewhere, file(directory.path())).unwrap();
-            eventually("it works again", || store.health().is_ok());
+            eventually(SOON, || store.health().is_ok());
         }
         done.store(true, Ordering::Relaxed);
     });
@@ -262,13 +262,13 @@ fn nobody_waits_long_for_a_store_that_hangs() {
     let start = Instant::now();
     assert!(store.put(id("slow"), b"late".into(), hour(), SystemTime::now()).is_err());
     assert!((WAIT_MAX..WAIT_MAX * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
-    eventually("its health tells", || store.health().is_err());
+    eventually(SOON, || store.health().is_err());
     let start = Instant::now();
     assert!(store.put(id("slow"), b"refused".into(), hour(), SystemTime::now()).is_err());
     assert!(store.get(id("slow"), SystemTime::now()).is_err());
     assert!(start.elapsed() < WAIT_MAX / 2, "refused only after {:?}", start.elapsed());
     drop(held);
-    eventually("it works again", || store.health().is_ok());
+    eventually(SOON, || store.health().is_ok());
     assert_eq!(get(&store, id("slow")).as_deref(), Some("late"));
     assert_eq!(mirror.recorder.shown(id("slow")), Some(b"late".into()));
     put(&store, id("slow"), "on time");
