@@ -8,8 +8,8 @@ use prometheus::{
     Registry,
 };
 
-/// From a tenth of a millisecond, a poll from memory, to the longest wait for the store.
-const DURATION_BUCKETS: [f64; 10] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+/// From a tenth of a millisecond, a poll from memory, to the slowest reader of a long list.
+const DURATION_BUCKETS: [f64; 11] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
 /// Registers a metric. Two of one name are a mistake in this program that the first start shows.
 #[allow(clippy::expect_used)]
@@ -46,7 +46,12 @@ pub fn seconds(registry: &Registry, name: &str, help: &str) -> Gauge {
 
 /// A registered histogram of durations in seconds.
 pub fn durations(registry: &Registry, name: &str, help: &str) -> Histogram {
-    register(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec())))
+    histogram(registry, name, help, &DURATION_BUCKETS)
+}
+
+/// A registered histogram.
+pub fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+    register(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
 }
 
 /// A registered histogram of durations in seconds with labels.

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use log::{error, info};
-use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, ConfigError, StoreConfig, TokenSources};
@@ -140,7 +140,7 @@ fn listen_to_signals() -> Result<Receiver<Told>, String> {
     let interrupt = tell.clone();
     // Nobody listens any more once the server is ending; a second signal changes nothing.
     ctrlc::set_handler(move || drop(interrupt.send(Told::End))).map_err(|e| failed(&e))?;
-    let signals = Signals::new([SIGTERM, SIGQUIT, SIGHUP]).map_err(|e| failed(&e))?;
+    let signals = Signals::new([SIGTERM, SIGQUIT, SIGHUP, SIGXFSZ]).map_err(|e| failed(&e))?;
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || forward(signals, &tell))
@@ -150,6 +150,12 @@ fn listen_to_signals() -> Result<Receiver<Told>, String> {
 
 fn forward(mut signals: Signals, tell: &Sender<Told>) {
     for signal in signals.forever() {
-        let _ = tell.send(if signal == SIGHUP { Told::Reread } else { Told::End });
+        let told = match signal {
+            SIGHUP => Told::Reread,
+            // A file has reached its size limit: an error of that write, and no end of the process.
+            SIGXFSZ => continue,
+            _ => Told::End,
+        };
+        let _ = tell.send(told);
     }
 }

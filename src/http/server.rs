@@ -73,7 +73,7 @@ impl Server {
             workers: settings.workers.max(1),
             connections_max: connections_max.max(CONNECTIONS_MIN),
             limits: settings.limits,
-            metrics: EdgeMetrics::new(metrics).map_err(BindError::Metrics)?,
+            metrics: EdgeMetrics::new(metrics),
         })
     }
 

@@ -42,7 +42,7 @@ impl EmbeddedStore {
     /// # Errors
     /// [`OpenError`], whose text says what to do about it. Nothing is overwritten or deleted.
     pub fn open(directory: &Path, mirror: Arc<dyn Mirror>, metrics: &Registry) -> Result<EmbeddedStore, OpenError> {
-        let metrics = Metrics::new(metrics).map_err(OpenError::Metrics)?;
+        let metrics = Metrics::new(metrics);
         let inbox = Arc::<Inbox>::default();
         let writer = Writer { inbox: inbox.clone(), mirror, metrics };
         let file = DocumentFile::open_or_create(directory)?;

@@ -42,8 +42,6 @@ pub enum BindError {
     NotAListener,
     /// The private connections to tiny_http, or the threads, could not be had.
     Start(io::Error),
-    /// A metric of this name is registered already.
-    Metrics(prometheus::Error),
 }
 
 impl fmt::Display for BindError {
@@ -55,7 +53,6 @@ impl fmt::Display for BindError {
             BindError::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
             BindError::NotAListener => write!(f, "a socket passed to the server is not a listening stream socket"),
             BindError::Start(error) => write!(f, "cannot start the HTTP server: {error}"),
-            BindError::Metrics(error) => write!(f, "cannot register the metrics of the HTTP server: {error}"),
         }
     }
 }

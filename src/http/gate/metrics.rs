@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use prometheus::{
-    Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
-};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry};
+
+use crate::metrics::{counter, counters, durations, gauge};
 
 /// The statuses that the gate answers by itself.
 const REFUSALS: [&str; 9] = ["400", "408", "413", "414", "417", "431", "501", "503", "505"];
@@ -49,46 +49,38 @@ pub(super) enum Evicted {
 
 impl EdgeMetrics {
     /// Creates and registers them.
-    ///
-    /// # Errors
-    /// When metrics of these names are registered already.
-    pub fn new(registry: &Registry) -> Result<EdgeMetrics, Error> {
+    pub fn new(registry: &Registry) -> EdgeMetrics {
         let metrics = EdgeMetrics {
-            connections: gauge(registry, "inventor_http_connections", "Open connections.")?,
-            accepted: counter(registry, "inventor_http_connections_accepted_total", "Connections accepted.")?,
+            connections: gauge(registry, "inventor_http_connections", "Open connections."),
+            accepted: counter(registry, "inventor_http_connections_accepted_total", "Connections accepted."),
             refused: counters(
                 registry,
                 "inventor_http_connections_refused_total",
                 "Connections closed unserved because of a shortage.",
-                "reason",
-            )?,
+                &["reason"],
+            ),
             evicted: counters(
                 registry,
                 "inventor_http_connections_evicted_total",
                 "Connections closed to make room for new ones.",
-                "reason",
-            )?,
-            received_bytes: counter(registry, "inventor_http_received_bytes_total", "Bytes received from clients.")?,
-            sent_bytes: counter(registry, "inventor_http_sent_bytes_total", "Bytes of responses sent completely.")?,
+                &["reason"],
+            ),
+            received_bytes: counter(registry, "inventor_http_received_bytes_total", "Bytes received from clients."),
+            sent_bytes: counter(registry, "inventor_http_sent_bytes_total", "Bytes of responses sent completely."),
             bad_requests: counters(
                 registry,
                 "inventor_http_bad_requests_total",
                 "Requests that were refused before they reached a handler.",
-                "status",
-            )?,
-            edge_seconds: registered(
+                &["status"],
+            ),
+            edge_seconds: durations(
                 registry,
-                Histogram::with_opts(
-                    HistogramOpts::new(
-                        "inventor_http_edge_duration_seconds",
-                        "Time from the end of a request to the end of its response, the handler's time left out.",
-                    )
-                    .buckets(vec![0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0]),
-                )?,
-            )?,
-            in_flight: gauge(registry, "inventor_http_requests_in_flight", "Complete requests not yet answered.")?,
-            queue: gauge(registry, "inventor_http_queue_length", "Complete requests that wait for a worker.")?,
-            panics: counter(registry, "inventor_http_handler_panics_total", "Requests whose handler panicked.")?,
+                "inventor_http_edge_duration_seconds",
+                "Time from the end of a request to the end of its response, the handler's time left out.",
+            ),
+            in_flight: gauge(registry, "inventor_http_requests_in_flight", "Complete requests not yet answered."),
+            queue: gauge(registry, "inventor_http_queue_length", "Complete requests that wait for a worker."),
+            panics: counter(registry, "inventor_http_handler_panics_total", "Requests whose handler panicked."),
         };
         // Series exist from the start, so that their first increase is seen.
         for reason in ["full", "no_thread"] {
@@ -100,7 +92,7 @@ impl EdgeMetrics {
         for status in REFUSALS {
             metrics.bad_requests.with_label_values(&[status]);
         }
-        Ok(metrics)
+        metrics
     }
 
     pub(super) fn refused(&self, why: Unserved) {
@@ -122,23 +114,6 @@ impl EdgeMetrics {
     pub(super) fn bad_request(&self, status: u16) {
         self.bad_requests.with_label_values(&[&status.to_string()]).inc();
     }
-}
-
-fn registered<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> Result<C, Error> {
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, Error> {
-    registered(registry, IntGauge::new(name, help)?)
-}
-
-fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, Error> {
-    registered(registry, IntCounter::new(name, help)?)
-}
-
-fn counters(registry: &Registry, name: &str, help: &str, label: &str) -> Result<IntCounterVec, Error> {
-    registered(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)
 }
 
 /// How often an event that a flood multiplies may be logged.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
+use prometheus::{Histogram, IntCounter, IntGauge, Registry};
 
 use super::file::Written;
+use crate::metrics::{counter, gauge, histogram};
 
 /// Seconds, from a fast SSD to a disk that is in trouble.
 const COMMIT_SECONDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 2.0];
@@ -21,32 +22,27 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn new(registry: &Registry) -> Result<Metrics, prometheus::Error> {
-        let histogram = |name: &str, help: &str, buckets: &[f64]| {
-            Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))
-        };
-        let metrics = Metrics {
-            file_bytes: IntGauge::new("inventor_store_file_bytes", "Size of the embedded store's file.")?,
+    pub(super) fn new(registry: &Registry) -> Metrics {
+        Metrics {
+            file_bytes: gauge(registry, "inventor_store_file_bytes", "Size of the embedded store's file."),
             commit_duration: histogram(
+                registry,
                 "inventor_store_commit_duration_seconds",
                 "Time from the start of a transaction of the embedded store until it is on disk.",
                 &COMMIT_SECONDS,
-            )?,
+            ),
             commit_changes: histogram(
+                registry,
                 "inventor_store_commit_changes",
                 "Records changed by one transaction of the embedded store.",
                 &COMMIT_CHANGES,
-            )?,
-            faults: IntCounter::new(
+            ),
+            faults: counter(
+                registry,
                 "inventor_store_faults_total",
                 "How often the embedded store's file failed and had to be opened again.",
-            )?,
-        };
-        registry.register(Box::new(metrics.file_bytes.clone()))?;
-        registry.register(Box::new(metrics.commit_duration.clone()))?;
-        registry.register(Box::new(metrics.commit_changes.clone()))?;
-        registry.register(Box::new(metrics.faults.clone()))?;
-        Ok(metrics)
+            ),
+        }
     }
 
     pub(super) fn observe(&self, written: &Written, time: Duration) {

@@ -54,8 +54,6 @@ pub enum OpenError {
         /// What the system says.
         error: io::Error,
     },
-    /// The store's metrics are registered already.
-    Metrics(prometheus::Error),
 }
 
 impl OpenError {
@@ -128,7 +126,6 @@ impl fmt::Display for OpenError {
                 write!(f, "{} cannot be written ({error}); make room on its file system", path.display())
             }
             OpenError::Io { path, error } => write!(f, "{} cannot be opened: {error}", path.display()),
-            OpenError::Metrics(error) => write!(f, "the metrics of the store cannot be registered: {error}"),
         }
     }
 }
