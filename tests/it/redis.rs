@@ -4,6 +4,8 @@ mod follow;
 mod outage;
 mod proxy;
 mod refusals;
+mod restore;
+mod rules;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A proxy before a Redis, that a test tells to fall silent, to cut connections, or to hold back an answer.
+//! A proxy before a Redis, that a test tells to fall silent, to cut connections, or to hold back answers.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -6,7 +6,6 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
@@ -27,13 +26,22 @@ struct Control {
 
 #[derive(Default)]
 struct State {
-    silent: bool,
-    /// Answers to connections that ask something that holds this text are held back.
-    held: Option<Vec<u8>>,
-    /// How many connections are held.
-    holding: usize,
     ended: bool,
-    open: Vec<UnixStream>,
+    silent: bool,
+    /// What a connection asks that is held from then on.
+    hold: Option<Vec<u8>>,
+    connections: Vec<Passed>,
+}
+
+/// One connection.
+struct Passed {
+    client: UnixStream,
+    server: UnixStream,
+    asked: Vec<u8>,
+    /// Its answers are held back.
+    held: bool,
+    /// An answer is there and is held back.
+    holding: bool,
 }
 
 impl Proxy {
@@ -71,27 +79,41 @@ impl Proxy {
         self.control.set(|state| state.silent = true);
     }
 
-    /// Passes on what has been held up, and everything after it.
+    /// Passes on what was held back, and everything after it.
     pub(super) fn speak(&self) {
-        self.control.set(|state| (state.silent, state.held) = (false, None));
+        self.control.set(|state| {
+            (state.silent, state.hold) = (false, None);
+            state.connections.iter_mut().for_each(|passed| passed.held = false);
+        });
     }
 
-    /// Holds back every answer to the next connection that asks something with this text in it.
+    /// Holds back the answers to whichever connection asks something with this text in it from now on.
+    pub(super) fn hold_next(&self, text: &str) {
+        self.control.set(|state| state.hold = Some(text.into()));
+    }
+
+    /// Holds back the answers to the connections that have asked something with this text in it.
     pub(super) fn hold(&self, text: &str) {
-        self.control.set(|state| state.held = Some(text.into()));
+        self.control.set(|state| {
+            for passed in state.connections.iter_mut().filter(|passed| contains(&passed.asked, text.as_bytes())) {
+                passed.held = true;
+            }
+        });
     }
 
-    /// Waits until the answer is held back.
+    /// Waits until an answer has come that is held back: the server has done what it was asked.
     #[track_caller]
     pub(super) fn is_holding(&self) {
-        eventually(SOON, || self.control.state.lock().holding > 0);
+        eventually(SOON, || self.control.state.lock().connections.iter().any(|passed| passed.holding));
     }
 
     /// Closes every connection.
     pub(super) fn cut(&self) {
         self.control.set(|state| {
-            for stream in state.open.drain(..) {
-                let _ = stream.shutdown(Shutdown::Both);
+            for passed in &mut state.connections {
+                passed.held = false;
+                let _ = passed.client.shutdown(Shutdown::Both);
+                let _ = passed.server.shutdown(Shutdown::Both);
             }
         });
     }
@@ -99,9 +121,9 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
+        self.control.set(|state| state.ended = true);
         self.speak();
         self.cut();
-        self.control.set(|state| state.ended = true);
         // Wakes the thread that accepts.
         let _ = UnixStream::connect(self.socket());
     }
@@ -115,33 +137,51 @@ impl Control {
 
     fn connect(self: &Arc<Control>, client: UnixStream, server: UnixStream) {
         let clone = |stream: &UnixStream| stream.try_clone().unwrap();
-        self.state.lock().open.extend([clone(&client), clone(&server)]);
-        let held = Arc::new(Mutex::new(false));
-        for (from, to, asks) in [(clone(&client), clone(&server), true), (server, client, false)] {
-            let (control, held) = (Arc::clone(self), Arc::clone(&held));
-            thread::spawn(move || control.pass(from, to, asks, &held));
-        }
+        let (from_client, to_server) = (clone(&client), clone(&server));
+        let (from_server, to_client) = (clone(&server), clone(&client));
+        let mut state = self.state.lock();
+        let number = state.connections.len();
+        state.connections.push(Passed { client, server, asked: Vec::new(), held: false, holding: false });
+        let (asks, answers) = (Arc::clone(self), Arc::clone(self));
+        thread::spawn(move || pass(from_client, to_server, |bytes| asks.ask(number, bytes)));
+        thread::spawn(move || pass(from_server, to_client, |_| answers.answer(number)));
     }
 
-    /// Passes on what is asked (`asks`) or answered on one connection.
-    fn pass(&self, mut from: UnixStream, mut to: UnixStream, asks: bool, held: &Mutex<bool>) {
-        let mut bytes = vec![0; 64 * 1024];
-        while let Ok(count @ 1..) = from.read(&mut bytes) {
-            let bytes = &bytes[..count];
-            let mut state = self.state.lock();
-            if asks && state.held.as_ref().is_some_and(|text| bytes.windows(text.len()).any(|part| part == text)) {
-                *held.lock() = true;
-                state.holding += 1;
-            }
-            while state.silent || (!asks && *held.lock() && state.held.is_some()) {
-                self.changed.wait_for(&mut state, Duration::from_secs(1));
-            }
-            drop(state);
-            if to.write_all(bytes).is_err() {
-                break;
-            }
+    /// Returns when these bytes may go to the server.
+    fn ask(&self, number: usize, bytes: &[u8]) {
+        let mut state = self.state.lock();
+        while state.silent {
+            self.changed.wait(&mut state);
         }
-        let _ = to.shutdown(Shutdown::Both);
-        let _ = from.shutdown(Shutdown::Both);
+        let hold = state.hold.as_ref().is_some_and(|text| contains(bytes, text));
+        let passed = &mut state.connections[number];
+        passed.asked.extend(bytes);
+        passed.held |= hold;
     }
+
+    /// Returns when an answer may go to the client.
+    fn answer(&self, number: usize) {
+        let mut state = self.state.lock();
+        while state.silent || state.connections[number].held {
+            state.connections[number].holding = true;
+            self.changed.wait(&mut state);
+        }
+        state.connections[number].holding = false;
+    }
+}
+
+fn pass(mut from: UnixStream, mut to: UnixStream, gate: impl Fn(&[u8])) {
+    let mut bytes = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        gate(&bytes[..count]);
+        if to.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}
+
+fn contains(bytes: &[u8], text: &[u8]) -> bool {
+    bytes.windows(text.len()).any(|part| part == text)
 }
