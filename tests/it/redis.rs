@@ -6,12 +6,14 @@ mod proxy;
 mod refusals;
 mod restore;
 mod rules;
+mod sentinel;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use inventor::store::Store;
-use inventor::store::redis::{RedisStore, Settings};
+use inventor::store::redis::{RedisStore, Settings, StartError};
 
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::RedisServer;
@@ -47,10 +49,7 @@ impl Replica {
     /// Starts a replica that may never get anywhere.
     #[track_caller]
     fn launch(settings: Settings) -> Replica {
-        let mirror = Arc::new(Recorder::default());
-        let metrics = prometheus::Registry::new();
-        let store = RedisStore::start(settings, mirror.clone(), &metrics).unwrap_or_else(|e| panic!("{e}"));
-        Replica { store, mirror, metrics }
+        try_launch(settings).unwrap_or_else(|e| panic!("{e}"))
     }
 
     /// Waits until reads and writes are expected to succeed.
@@ -75,4 +74,12 @@ impl Replica {
             |metric: &prometheus::proto::Metric| metric.get_gauge().get_value() + metric.get_counter().get_value();
         family.get_metric().iter().map(value).sum()
     }
+}
+
+/// Starts a replica unless its settings are wrong in themselves.
+fn try_launch(settings: Settings) -> Result<Replica, StartError> {
+    let mirror = Arc::new(Recorder::default());
+    let metrics = prometheus::Registry::new();
+    let store = RedisStore::start(settings, mirror.clone(), &metrics)?;
+    Ok(Replica { store, mirror, metrics })
 }

@@ -1,6 +1,7 @@
-//! Real Redis servers for tests: on a Unix socket in a directory of their own, stopped, killed and started again at
+//! Real Redis servers for tests: each in a directory of its own with a Unix socket, frozen, killed and started again at
 //! will, and gone with the test.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -10,6 +11,9 @@ use tempfile::TempDir;
 
 use crate::eventually::{SOON, eventually_some};
 use crate::process::Process;
+
+/// How often a port is chosen anew because someone else was faster.
+const PORT_TRIES: usize = 20;
 
 /// A Redis that can be started more than once on the same data.
 pub(crate) struct RedisServer {
@@ -33,9 +37,37 @@ impl RedisServer {
         server
     }
 
+    /// Starts a Redis that listens on a port as well, which is passed to it by this option.
+    #[track_caller]
+    pub(crate) fn start_on_port(option: &str, arguments: &[&str]) -> (RedisServer, u16) {
+        for _ in 0..PORT_TRIES {
+            let port = free_port();
+            let server = RedisServer::prepare(&[&[option, &port.to_string()], arguments].concat());
+            if let Some(server) = server.try_run() {
+                return (server, port);
+            }
+        }
+        panic!("no port is free");
+    }
+
+    /// Starts a Sentinel with this configuration.
+    #[track_caller]
+    pub(crate) fn start_sentinel(configuration: &str) -> (RedisServer, u16) {
+        for _ in 0..PORT_TRIES {
+            let port = free_port();
+            let server = RedisServer::prepare(&["--sentinel", "--port", &port.to_string()]);
+            std::fs::write(server.path("redis.conf"), configuration).expect("the directory can be written to");
+            if let Some(server) = server.try_run() {
+                return (server, port);
+            }
+        }
+        panic!("no port is free");
+    }
+
     /// A Redis that is not started yet.
     pub(crate) fn prepare(arguments: &[&str]) -> RedisServer {
         let directory = TempDir::new().expect("there is room for temporary files");
+        std::fs::write(directory.path().join("redis.conf"), "").expect("the directory can be written to");
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         RedisServer { arguments, directory, process: None }
     }
@@ -44,16 +76,36 @@ impl RedisServer {
     #[track_caller]
     pub(crate) fn run(&mut self) {
         self.launch();
-        // An error is an answer, too: this user may not be let in.
-        eventually_some(SOON, || self.try_connect().map_or_else(|e| (!e.is_io_error()).then_some(()), |_| Some(())));
+        eventually_some(SOON, || self.answers().then_some(()));
+    }
+
+    /// Starts it and waits until it answers; `None` when it ends instead, because its port is taken.
+    fn try_run(mut self) -> Option<RedisServer> {
+        self.launch();
+        let answers = eventually_some(SOON, || {
+            let ended = !self.process.as_mut().is_some_and(Process::is_running);
+            if ended { Some(false) } else { self.answers().then_some(true) }
+        });
+        answers.then_some(self)
     }
 
     /// Starts it (again) without waiting for it.
     #[track_caller]
     pub(crate) fn launch(&mut self) {
         let mut command = Command::new("redis-server");
-        command.current_dir(self.directory.path()).args(["--port", "0", "--unixsocket", "redis.sock", "--save", ""]);
+        command.current_dir(self.directory.path()).args(["redis.conf", "--unixsocket", "redis.sock"]);
+        if !self.arguments.iter().any(|argument| argument == "--port") {
+            command.args(["--port", "0"]);
+        }
+        if !self.arguments.iter().any(|argument| argument == "--sentinel") {
+            command.args(["--save", ""]);
+        }
         self.process = Some(Process::start(command.args(&self.arguments)));
+    }
+
+    /// Whether it answers; an error is an answer, too, since not everyone may be let in.
+    fn answers(&self) -> bool {
+        self.try_connect(None).map_or_else(|error| !error.is_io_error(), |_| true)
     }
 
     /// Adds arguments for the next start.
@@ -63,7 +115,7 @@ impl RedisServer {
 
     /// Where its socket is.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.directory.path().join("redis.sock")
+        self.path("redis.sock")
     }
 
     /// Its address as a URL.
@@ -71,8 +123,7 @@ impl RedisServer {
         format!("redis+unix://{}", self.socket().display())
     }
 
-    /// A path in the directory that it works in.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
@@ -80,14 +131,6 @@ impl RedisServer {
     #[track_caller]
     pub(crate) fn kill(&mut self) {
         self.process = None;
-    }
-
-    /// Asks it to end in an orderly way, and waits until it is gone.
-    #[track_caller]
-    pub(crate) fn shut_down(&mut self) {
-        let mut process = self.process.take().expect("it runs");
-        process.signal(Signal::SIGTERM);
-        process.wait();
     }
 
     /// Stops it in its tracks: its sockets stay open and nothing is answered.
@@ -105,11 +148,22 @@ impl RedisServer {
     /// A connection for the test itself, as another program would have it.
     #[track_caller]
     pub(crate) fn connect(&self) -> Connection {
-        self.try_connect().expect("Redis accepts connections")
+        self.connect_with(None)
     }
 
-    fn try_connect(&self) -> redis::RedisResult<Connection> {
-        let connection = redis::Client::open(self.url().into_connection_info()?)?.get_connection_with_timeout(SOON)?;
+    /// A connection with a password.
+    #[track_caller]
+    pub(crate) fn connect_with(&self, password: Option<&str>) -> Connection {
+        self.try_connect(password).expect("Redis accepts connections")
+    }
+
+    fn try_connect(&self, password: Option<&str>) -> redis::RedisResult<Connection> {
+        let mut info = self.url().into_connection_info()?;
+        if let Some(password) = password {
+            let settings = info.redis_settings().clone().set_password(password);
+            info = info.set_redis_settings(settings);
+        }
+        let connection = redis::Client::open(info)?.get_connection_with_timeout(SOON)?;
         connection.set_read_timeout(Some(SOON))?;
         Ok(connection)
     }
@@ -119,6 +173,12 @@ impl RedisServer {
     pub(crate) fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
         command(&mut self.connect(), words)
     }
+}
+
+/// A port that was free a moment ago.
+#[track_caller]
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("ports are free").port()
 }
 
 /// Does one command given as words.

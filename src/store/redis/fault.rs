@@ -13,6 +13,8 @@ pub(super) enum Fault {
     Tls(TlsFault, RedisError),
     /// Connected, and no answer in time.
     Silent,
+    /// Connected for TLS, and no answer in time: it may wait for something that is not TLS.
+    SilentTls,
     /// Before version 6, or a proxy in between that does not speak RESP3.
     NoResp3,
     /// A server or proxy without client tracking.
@@ -138,6 +140,9 @@ impl fmt::Display for Fault {
             }
             Fault::Tls(TlsFault::None, e) => write!(f, "it does not speak TLS on this port ({e})"),
             Fault::Silent => write!(f, "connected, but it does not answer in time"),
+            Fault::SilentTls => {
+                write!(f, "connected, but it does not answer in time, or does not speak TLS on this port")
+            }
             Fault::NoResp3 => write!(
                 f,
                 "it does not speak RESP3: Redis 6 or newer is needed, or Valkey, and no proxy in between that knows only RESP2"

@@ -1,0 +1,118 @@
+//! The master is wherever the Sentinels say, and may move while writes are under way.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant, SystemTime};
+
+use inventor::store::Store;
+use inventor::store::redis::{Address, Sentinel, Settings};
+
+use super::Replica;
+use crate::eventually::{SOON, eventually};
+use crate::redis_server::RedisServer;
+use crate::store_contract::{get, hour, id};
+
+/// A master, its replica, and a Sentinel that watches them.
+struct Watched {
+    master: RedisServer,
+    replica: RedisServer,
+    sentinel: RedisServer,
+    sentinel_port: u16,
+}
+
+impl Watched {
+    #[track_caller]
+    fn start(sentinel_password: Option<&str>) -> Watched {
+        let (master, port) = RedisServer::start_on_port("--port", &[]);
+        let (replica, _) = RedisServer::start_on_port("--port", &["--replicaof", "127.0.0.1", &port.to_string()]);
+        let password = sentinel_password.map(|password| format!("requirepass {password:?}\n")).unwrap_or_default();
+        let configuration = format!(
+            "{password}sentinel monitor themaster 127.0.0.1 {port} 1\n\
+             sentinel down-after-milliseconds themaster 500\n\
+             sentinel failover-timeout themaster 5000\n"
+        );
+        let (sentinel, sentinel_port) = RedisServer::start_sentinel(&configuration);
+        let watched = Watched { master, replica, sentinel, sentinel_port };
+        eventually(SOON, || {
+            let information: String = watched.replica.command(&["INFO", "replication"]);
+            information.contains("master_link_status:up")
+        });
+        let knows_the_replica = || {
+            let mut sentinel = watched.sentinel.connect_with(sentinel_password);
+            let information: String = crate::redis_server::command(&mut sentinel, &["INFO", "sentinel"]);
+            information.contains("slaves=1")
+        };
+        eventually(SOON, knows_the_replica);
+        watched
+    }
+
+    fn settings(&self, before: &[u16], master: &str, password: Option<&str>) -> Settings {
+        let hosts = before.iter().copied().chain([self.sentinel_port]).map(|port| ("127.0.0.1".to_owned(), port));
+        let password = password.map(str::to_owned);
+        let sentinel = Sentinel { hosts: hosts.collect(), master: master.into(), username: None, password };
+        Settings::new(Address::Sentinel(sentinel))
+    }
+}
+
+#[test]
+fn writes_move_to_the_new_master_and_none_that_was_confirmed_is_lost() {
+    let mut watched = Watched::start(None);
+    let replica = Replica::launch(watched.settings(&[], "themaster", None));
+    replica.is_up();
+    let mut confirmed = Vec::new();
+    let put = |n: usize| replica.store.put(id(&n.to_string()), b"document".into(), hour(), SystemTime::now()).is_ok();
+    confirmed.extend((0..200).filter(|n| put(*n)));
+    assert_eq!(confirmed.len(), 200);
+    // The copying is not synchronous; what had no time to be copied is no matter of this test.
+    let _: i64 = watched.master.command(&["WAIT", "1", "5000"]);
+    eventually(SOON, || watched.replica.command::<usize>(&["DBSIZE"]) == 200);
+    watched.master.kill();
+    let killed = Instant::now();
+    let mut n = 200;
+    while confirmed.len() < 400 {
+        assert!(killed.elapsed() < SOON, "no write has succeeded on the new master");
+        let began = Instant::now();
+        if put(n) {
+            confirmed.push(n);
+        } else {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(began.elapsed() < Duration::from_secs(3));
+        n += 1;
+    }
+    replica.is_up();
+    for n in confirmed {
+        let id = id(&n.to_string());
+        assert_eq!(get(&replica.store, id).as_deref(), Some("document"));
+        assert_eq!(watched.replica.command::<String>(&["GET", &id.to_string()]), "document");
+    }
+    assert_eq!(replica.mirror.all().len(), watched.replica.command::<usize>(&["DBSIZE"]));
+}
+
+#[test]
+fn a_sentinel_that_hangs_and_one_that_is_gone_are_passed_over() {
+    let watched = Watched::start(None);
+    // Accepts by its backlog, and never says a word.
+    let hung = TcpListener::bind("127.0.0.1:0").unwrap();
+    let began = Instant::now();
+    let settings = watched.settings(&[hung.local_addr().unwrap().port(), 1], "themaster", None);
+    let replica = Replica::launch(settings);
+    replica.is_up();
+    assert!(began.elapsed() < Duration::from_secs(3), "it took {:?}", began.elapsed());
+}
+
+#[test]
+fn sentinels_have_a_password_of_their_own() {
+    let watched = Watched::start(Some("sentinels only"));
+    Replica::launch(watched.settings(&[], "themaster", Some("sentinels only"))).is_up();
+    let refused = Replica::launch(watched.settings(&[], "themaster", None));
+    eventually(SOON, || refused.is_down().contains("no Sentinel gives an answer"));
+    assert!(refused.is_down().contains("password"), "{}", refused.is_down());
+}
+
+#[test]
+fn a_master_that_no_sentinel_knows_is_named() {
+    let watched = Watched::start(None);
+    let replica = Replica::launch(watched.settings(&[], "another", None));
+    eventually(SOON, || replica.is_down().contains("no master named \"another\""));
+    assert!(replica.is_down().contains("REDIS_SENTINEL_MASTER"));
+}

@@ -1,0 +1,119 @@
+//! TLS: a private CA, a certificate for the client, and what is said when either is wrong.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use inventor::store::redis::{Address, Settings, StartError, Tls};
+use tempfile::TempDir;
+
+use super::Replica;
+use crate::eventually::{SOON, eventually};
+use crate::redis_server::RedisServer;
+use crate::store_contract::{id, put};
+
+/// Certificates made for one test.
+struct Certificates(TempDir);
+
+impl Certificates {
+    /// A CA with a certificate for a server on this machine and one for a client, and a CA that signed nothing.
+    #[track_caller]
+    fn new() -> Certificates {
+        let certificates = Certificates(TempDir::new().unwrap());
+        std::fs::write(certificates.path("openssl.cnf"), "[req]\ndistinguished_name = dn\n[dn]\n").unwrap();
+        certificates.make("ca", "basicConstraints=critical,CA:TRUE", None);
+        certificates.make("other", "basicConstraints=critical,CA:TRUE", None);
+        certificates.make("server", "subjectAltName=DNS:localhost,IP:127.0.0.1", Some("ca"));
+        certificates.make("client", "extendedKeyUsage=clientAuth", Some("ca"));
+        certificates
+    }
+
+    #[track_caller]
+    fn make(&self, name: &str, extension: &str, signer: Option<&str>) {
+        let mut command = Command::new("openssl");
+        command.current_dir(self.0.path()).args(["req", "-x509", "-config", "openssl.cnf", "-nodes", "-days", "2"]);
+        command.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-addext", extension]);
+        command.args(["-subj", &format!("/CN={name}"), "-keyout", &format!("{name}.key")]);
+        command.args(["-out", &format!("{name}.crt")]);
+        if let Some(signer) = signer {
+            command.args(["-CA", &format!("{signer}.crt"), "-CAkey", &format!("{signer}.key")]);
+        }
+        let output = command.output().expect("openssl starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A Redis that speaks TLS, and the port where it does.
+    #[track_caller]
+    fn serve(&self, clients: &str) -> (RedisServer, u16) {
+        let [certificate, key, ca] = ["server.crt", "server.key", "ca.crt"].map(|name| self.path(name));
+        let [certificate, key, ca] = [&certificate, &key, &ca].map(|path| path.to_str().unwrap());
+        let mut arguments = vec!["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", ca];
+        arguments.extend(["--tls-auth-clients", clients]);
+        RedisServer::start_on_port("--tls-port", &arguments)
+    }
+
+    fn identity(&self, name: &str) -> (PathBuf, PathBuf) {
+        (self.path(&format!("{name}.crt")), self.path(&format!("{name}.key")))
+    }
+
+    fn settings(&self, host: &str, port: u16, ca: &str, identity: Option<&str>) -> Settings {
+        let identity = identity.map(|name| self.identity(name));
+        let tls = Some(Tls { ca: Some(self.path(ca)), identity });
+        Settings { tls, ..Settings::new(Address::Tcp(host.into(), port)) }
+    }
+}
+
+#[track_caller]
+fn works(settings: Settings) {
+    let replica = Replica::launch(settings);
+    replica.is_up();
+    put(&replica.store, id("a"), "document");
+    assert_eq!(replica.mirror.shown(id("a")), Some(b"document".to_vec()));
+}
+
+#[track_caller]
+fn fails_with(settings: Settings, reason: &str) {
+    let replica = Replica::launch(settings);
+    eventually(SOON, || replica.is_down().contains(reason));
+}
+
+#[test]
+fn a_certificate_of_a_private_ca_is_trusted_by_name_and_by_address() {
+    let certificates = Certificates::new();
+    let (_redis, port) = certificates.serve("no");
+    works(certificates.settings("localhost", port, "ca.crt", None));
+    works(certificates.settings("127.0.0.1", port, "ca.crt", None));
+}
+
+#[test]
+fn a_client_shows_its_certificate() {
+    let certificates = Certificates::new();
+    let (_redis, port) = certificates.serve("yes");
+    works(certificates.settings("localhost", port, "ca.crt", Some("client")));
+    fails_with(certificates.settings("localhost", port, "ca.crt", None), "REDIS_TLS_CERT");
+}
+
+#[test]
+fn a_certificate_of_another_ca_is_not_trusted() {
+    let certificates = Certificates::new();
+    let (_redis, port) = certificates.serve("no");
+    fails_with(certificates.settings("localhost", port, "other.crt", None), "REDIS_TLS_CA");
+}
+
+#[test]
+fn a_server_without_tls_is_named_as_such() {
+    let certificates = Certificates::new();
+    let (_redis, port) = RedisServer::start_on_port("--port", &[]);
+    fails_with(certificates.settings("127.0.0.1", port, "ca.crt", None), "does not speak TLS");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_ends_the_start() {
+    let tls = Some(Tls { ca: Some(Path::new("/nowhere/ca.crt").to_owned()), identity: None });
+    let settings = Settings { tls, ..Settings::new(Address::Tcp("localhost".into(), 6379)) };
+    let error = super::try_launch(settings).err().expect("there is no such file");
+    assert!(matches!(&error, StartError::File { path, .. } if path.ends_with("ca.crt")), "{error}");
+}
