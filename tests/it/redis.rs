@@ -7,6 +7,7 @@ mod refusals;
 mod restore;
 mod rules;
 mod sentinel;
+mod serving;
 mod tls;
 
 use std::sync::Arc;
