@@ -118,6 +118,7 @@ fn a_group_is_named_exactly() {
         ("name=a%26b%3Bc", "a&b;c"),
         ("name=a%26b%3bc", "a&b;c"),
         ("name=%C3%BC/%F0%9F%98%80", "ü/\u{1f600}"),
+        ("name=ü/\u{1f600}", "ü/\u{1f600}"),
         ("name=%2541", "%41"),
         ("name=a=b", "a=b"),
         ("%6eame=g", "g"),

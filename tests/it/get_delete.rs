@@ -151,3 +151,20 @@ fn the_body_of_a_get_may_be_chunked() {
     connection.write(format!("7\r\n{{\"id\":\"\r\n26\r\n{ID}\"}}\r\n0\r\n\r\n"));
     assert_eq!(connection.read("GET").json()["static_config"]["id"], ID);
 }
+
+#[test]
+fn the_id_may_stand_in_the_query() {
+    let server = Server::start(&[]);
+    let send = |method: &str, id: &str| server.send(&Request::new(method, &format!("/target?id={id}")).token());
+    for id in [ID.to_owned(), ID.to_uppercase(), format!("urn:uuid:{ID}"), format!("%7B{ID}%7D")] {
+        server.register(BODY);
+        send("GET", &id).has_status(200, &id);
+        send("DELETE", &id).is(200, "true\n");
+        send("GET", &id).is(404, "Id not found\n");
+        send("DELETE", &id).is(404, "Id not found\n");
+    }
+    for id in ["nope", "7214ebb0"] {
+        send("GET", id).has_status(400, id);
+        send("DELETE", id).has_status(400, id);
+    }
+}

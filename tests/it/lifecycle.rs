@@ -152,6 +152,25 @@ fn register_to_the_end(mut connection: Connection, writer: usize) -> usize {
 }
 
 #[test]
+fn a_request_that_is_half_sent_at_the_end_is_answered_when_it_is_complete() {
+    let setup = Setup::new();
+    let mut server = setup.start();
+    let mut connection = server.connect();
+    let request = Request::new("PUT", "/target").token().body(BODY).to_bytes();
+    let (one_half, other_half) = request.split_at(request.len() - 10);
+    connection.write(one_half);
+    // Nothing shows that the server has read half a request; that it answers others meanwhile is as near as one comes.
+    server.get("/discover").is(200, "[]\n");
+    server.process().signal(Signal::SIGTERM);
+    server.process().line_with(&["shutting down"]);
+    connection.write(other_half);
+    connection.read("PUT").has_status(200, "the whole request");
+    assert!(connection.is_at_end());
+    assert_eq!(server.process().wait().code(), Some(0));
+    assert_eq!(setup.start().discover().len(), 1);
+}
+
+#[test]
 fn a_second_server_on_the_same_data_is_refused() {
     let setup = Setup::new();
     let server = setup.start();

@@ -15,6 +15,7 @@ mod lifecycle;
 mod logs;
 mod methods;
 mod metrics;
+mod negotiation;
 mod process;
 mod prometheus;
 mod put;

@@ -1,0 +1,81 @@
+//! What a client may ask of a list: only if it has changed, and compressed.
+
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+
+use crate::client::{Request, Response};
+use crate::server::Server;
+
+const PATHS: [&str; 2] = ["/discover", "/group?name=g"];
+
+/// Registers a target and returns its id.
+#[track_caller]
+fn register(server: &Server, target: &str) -> String {
+    server.register(format!(r#"{{"static_config":{{"targets":["{target}"],"target_group":"g"}}}}"#))
+}
+
+#[track_caller]
+fn get_with(server: &Server, path: &str, name: &str, value: &str) -> Response {
+    server.send(&Request::new("GET", path).header(name, value))
+}
+
+#[test]
+fn a_list_that_has_not_changed_is_not_sent_again() {
+    let server = Server::start(&[]);
+    register(&server, "a:1");
+    for path in PATHS {
+        let first = server.get(path);
+        let tag = first.header("ETag").expect("a list has a tag");
+        for tags in [tag.to_owned(), format!("\"other\", {tag}"), format!("W/{tag}"), "*".to_owned()] {
+            let response = get_with(&server, path, "If-None-Match", &tags);
+            response.is(304, "");
+            assert_eq!(response.header("ETag"), Some(tag));
+        }
+        get_with(&server, path, "If-None-Match", "\"other\"").is(200, first.text());
+    }
+}
+
+#[test]
+fn a_changed_list_is_sent_and_an_equal_one_has_the_same_tag() {
+    let server = Server::start(&[]);
+    register(&server, "a:1");
+    for path in PATHS {
+        let old = server.get(path);
+        let tag = old.header("ETag").expect("a list has a tag");
+        let added = register(&server, "b:1");
+        let new = get_with(&server, path, "If-None-Match", tag);
+        new.has_status(200, path);
+        assert_ne!(new.body, old.body);
+        assert_ne!(new.header("ETag"), Some(tag));
+        server.delete(format!(r#"{{"id":"{added}"}}"#)).is(200, "true\n");
+        get_with(&server, path, "If-None-Match", tag).is(304, "");
+    }
+}
+
+#[test]
+fn a_list_is_compressed_for_who_asks() {
+    let server = Server::start(&[]);
+    for n in 0..300 {
+        register(&server, &format!("host-{n}.example.com:9100"));
+    }
+    for path in PATHS {
+        let plain = server.get(path);
+        assert_eq!(plain.header("Content-Encoding"), None);
+        for accepted in ["gzip", "deflate, gzip", "gzip;q=0.5", "GZIP"] {
+            let response = get_with(&server, path, "Accept-Encoding", accepted);
+            response.has_status(200, accepted);
+            assert_eq!(response.header("Content-Encoding"), Some("gzip"), "{accepted}");
+            assert_eq!(response.header("Content-Type"), Some("application/json"));
+            assert!(response.body.len() < plain.body.len() / 3, "{} of {}", response.body.len(), plain.body.len());
+            let mut unpacked = Vec::new();
+            GzDecoder::new(response.body.as_slice()).read_to_end(&mut unpacked).expect("it is gzip");
+            assert_eq!(unpacked, plain.body, "{accepted}");
+        }
+        for accepted in ["identity", "deflate", "gzip;q=0", ""] {
+            let response = get_with(&server, path, "Accept-Encoding", accepted);
+            assert_eq!(response.header("Content-Encoding"), None, "{accepted}");
+            assert_eq!(response.body, plain.body);
+        }
+    }
+}
