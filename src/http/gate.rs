@@ -16,6 +16,7 @@ mod timed;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -26,9 +27,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::Socket;
 
 use super::Response;
-use connections::{Admitted, Connections};
+use connections::Connections;
 use limits::{Limits, STACK_BYTES};
-use metrics::{Evicted, Unserved};
 use request::{Incoming, Refusal};
 
 pub use escape::unescape;
@@ -54,11 +54,8 @@ pub struct Answered {
     pub handled_in: Duration,
 }
 
-/// How long the accept loop waits for a connection to end after it has evicted one for lack of room.
-const EVICTION_WAIT: Duration = Duration::from_millis(20);
-
-/// How often the accept loop makes room for one new connection before it gives that one up.
-const EVICTIONS_PER_CONNECTION: usize = 10;
+/// How long the accept loop waits for a connection to end when the system has no descriptor left.
+const SHORTAGE_WAIT: Duration = Duration::from_millis(20);
 
 /// The part of the gate that all its threads share.
 struct Gate {
@@ -93,7 +90,7 @@ impl OpenGate {
     ) -> io::Result<OpenGate> {
         let (wake, woken) = UnixStream::pair()?;
         let gate = Arc::new(Gate {
-            connections: Arc::new(Connections::new(connections_max, metrics.connections.clone())),
+            connections: Arc::new(Connections::new(connections_max, metrics.clone())),
             limits,
             metrics,
             backend,
@@ -108,7 +105,7 @@ impl OpenGate {
         Ok(OpenGate { gate, wake, accepting })
     }
 
-    /// Accepts no more, has the requests under way answered, and returns when the last connection has ended,
+    /// Accepts no more, has the requests under way answered, and returns when the last thread has ended,
     /// at the deadline at the latest.
     pub(super) fn close(self, deadline: Instant) {
         let OpenGate { gate, wake, accepting } = self;
@@ -117,7 +114,7 @@ impl OpenGate {
         drop(wake);
         // It only ends by returning; there is nothing to be learned from a panic.
         let _ = accepting.join();
-        gate.connections.wait_until_none(deadline);
+        gate.connections.close(deadline);
     }
 }
 
@@ -165,49 +162,38 @@ impl Gate {
         }
     }
 
-    /// Gives a new connection its thread, at the cost of others if need be.
+    /// Finds a thread for a new connection, at the cost of another one if need be.
     fn admit(self: &Arc<Gate>, socket: Socket, client: String) {
-        self.metrics.accepted.inc();
-        let mut tries = 0;
-        while self.connections.is_full() && tries < EVICTIONS_PER_CONNECTION {
-            self.make_room(Evicted::Full);
-            tries += 1;
+        if self.connections.arrive(socket, client)
+            && let Err(error) = self.start_thread()
+        {
+            self.connections.thread_failed();
+            self.tell_of_shortage("thread", &error);
         }
-        let Some(admitted) = self.connections.admit(socket, client) else {
-            return self.metrics.refused(Unserved::Full);
-        };
-        let admitted = Arc::new(admitted);
-        for _ in 0..EVICTIONS_PER_CONNECTION {
-            match self.start(&admitted) {
-                Ok(()) => return,
-                Err(error) => self.shortage("thread", &error),
-            }
-        }
-        self.metrics.refused(Unserved::NoThread);
     }
 
-    fn start(self: &Arc<Gate>, admitted: &Arc<Admitted>) -> io::Result<()> {
-        let (gate, admitted) = (Arc::clone(self), Arc::clone(admitted));
+    fn start_thread(self: &Arc<Gate>) -> io::Result<()> {
+        let gate = Arc::clone(self);
         thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES).spawn(move || {
-            session::run(&gate, &admitted);
+            while let Some(admitted) = gate.connections.next() {
+                // A mistake in there costs one connection; the panic has said where it is.
+                let _ = catch_unwind(AssertUnwindSafe(|| session::run(&gate, &admitted)));
+            }
         })?;
         Ok(())
     }
 
     /// The system has no more of something: whoever has waited longest gives some back.
     fn shortage(&self, what: &str, error: &io::Error) {
+        self.tell_of_shortage(what, error);
+        self.connections.evict_one();
+        self.connections.wait_for_an_end(SHORTAGE_WAIT);
+    }
+
+    fn tell_of_shortage(&self, what: &str, error: &io::Error) {
         if let Some(events) = self.shortages.events() {
             let open = self.connections.len();
             warn!(what, error:%, connections = open, events; "shortage, making room");
-        }
-        self.make_room(Evicted::Shortage);
-    }
-
-    fn make_room(&self, why: Evicted) {
-        if self.connections.evict_one(EVICTION_WAIT) {
-            self.metrics.evicted(why);
-        } else {
-            self.connections.wait_for_an_end(EVICTION_WAIT);
         }
     }
 }

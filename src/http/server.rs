@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use prometheus::Registry;
 
+use super::gate::limits::ARRIVALS_MAX;
 use super::gate::{EdgeMetrics, Listener, OpenGate};
 use super::{Request, Response};
 use workers::Workers;
@@ -24,8 +25,9 @@ pub type Handler = dyn Fn(&Request) -> Response + Send + Sync;
 /// as it should be, so it is better not shown.
 pub const ENGINE_LOG: &str = "tiny_http";
 
-/// The descriptors that are left to everything but the clients: store, log, private connections.
-const RESERVED_DESCRIPTORS: u64 = 64;
+/// The descriptors that are left to everything but the clients that are served: to those that arrive, the store,
+/// the log and the private connections.
+const RESERVED_DESCRIPTORS: u64 = 64 + ARRIVALS_MAX as u64;
 
 /// The connections that are allowed however few descriptors there are.
 const CONNECTIONS_MIN: usize = 16;
@@ -66,7 +68,7 @@ impl Server {
     /// [`BindError`] says which address cannot be had, and why.
     pub fn bind(settings: Settings, metrics: &Registry) -> Result<Server, BindError> {
         let descriptors = raise_descriptor_limit();
-        let for_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS + 2 * settings.workers as u64);
+        let for_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS);
         let connections_max = settings.connections_max.min(usize::try_from(for_clients).unwrap_or(usize::MAX));
         Ok(Server {
             listeners: settings.listen.into_iter().map(Listener::bind).collect::<Result<_, _>>()?,

@@ -1,14 +1,36 @@
-//! The open connections: how many there may be, and which of them makes room when there are too many.
+//! The open connections and the threads that serve them, one each: how many there may be, and who makes room
+//! when there are too many.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use prometheus::IntGauge;
 use socket2::Socket;
+
+use super::limits::ARRIVALS_MAX;
+use super::metrics::{EdgeMetrics, Evicted, Unserved};
+
+/// How long a thread waits for another connection before it ends.
+const THREAD_KEPT: Duration = Duration::from_secs(1);
+
+/// How long a connection waits until fewer wait for a thread; then it is closed. Longer than it takes any thread to
+/// leave an evicted connection, and no client would wait for very much more.
+const ARRIVAL_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// How long the threads may take to leave once their connections have been cut off.
+const LEAVE_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// The rank of a connection whose client the server owes an answer. It is not taken from it.
+const OWED: u64 = u64::MAX;
+
+/// The rank of a connection that has been evicted, for good.
+const EVICTED: u64 = u64::MAX - 1;
+
+/// Added to the rank of those that read a response: they go only when nobody waits for a request.
+const AFTER_ALL_THAT_WAIT: u64 = 1 << 62;
 
 /// One client's connection.
 #[derive(Debug)]
@@ -19,30 +41,45 @@ pub(super) struct Connection {
     id: u64,
     /// Nothing of a next request has been read.
     idle: AtomicBool,
-    /// When others are to be preferred to it: the smallest goes first.
-    eviction_rank: AtomicU64,
+    /// Who makes room first: the connection with the smallest rank.
+    rank: AtomicU64,
 }
 
-/// The server owes this client an answer, so the connection is not taken from it.
-const NEVER: u64 = u64::MAX;
-
-/// Added to the rank of those that read a response: they go only when nobody waits for a request.
-const AFTER_ALL_THAT_WAIT: u64 = 1 << 62;
-
-/// All open connections.
-#[derive(Debug)]
+/// All connections and threads.
 pub(super) struct Connections {
-    open: Mutex<Open>,
-    closed: Condvar,
-    connections_max: usize,
+    state: Mutex<State>,
+    /// There is a connection to be served.
+    arrived: Condvar,
+    /// A thread has taken a connection.
+    taken: Condvar,
+    /// A connection or a thread has ended.
+    ended: Condvar,
+    threads_max: usize,
     last_rank: AtomicU64,
-    gauge: IntGauge,
+    /// [`State::lacking`] was not 0 when somebody looked last.
+    is_lacking: AtomicBool,
+    metrics: EdgeMetrics,
 }
 
-#[derive(Debug, Default)]
-struct Open {
-    by_id: HashMap<u64, Arc<Connection>>,
+#[derive(Default)]
+struct State {
+    open: HashMap<u64, Arc<Connection>>,
     last_id: u64,
+    /// Connections that no thread has taken yet.
+    arrivals: VecDeque<Admitted>,
+    threads: usize,
+    /// Threads that serve no connection, those that are just starting included.
+    free_threads: usize,
+    /// Evicted connections that have not ended yet; each will set its thread free.
+    leaving: usize,
+    closing: bool,
+}
+
+impl State {
+    /// How many arrivals nobody is going to take soon.
+    fn lacking(&self) -> usize {
+        self.arrivals.len().saturating_sub(self.free_threads + self.leaving)
+    }
 }
 
 /// An open connection, counted until this is dropped.
@@ -55,78 +92,134 @@ pub(super) struct Admitted {
 struct TellsOfEnd(Arc<Connections>);
 
 impl Connections {
-    pub(super) fn new(connections_max: usize, gauge: IntGauge) -> Connections {
+    pub(super) fn new(connections_max: usize, metrics: EdgeMetrics) -> Connections {
         Connections {
-            open: Mutex::default(),
-            closed: Condvar::new(),
-            connections_max,
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            taken: Condvar::new(),
+            ended: Condvar::new(),
+            threads_max: connections_max,
             last_rank: AtomicU64::new(0),
-            gauge,
+            is_lacking: AtomicBool::new(false),
+            metrics,
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.open.lock().by_id.len()
+        self.state.lock().open.len()
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.len() >= self.connections_max
-    }
-
-    /// Counts a new connection; `None`, and the socket closed, when there are as many as there may be.
-    pub(super) fn admit(self: &Arc<Connections>, socket: Socket, client: String) -> Option<Admitted> {
-        let mut open = self.open.lock();
-        if open.by_id.len() >= self.connections_max {
-            return None;
+    /// Lets a new connection in, to be served by the first free thread; another connection makes room if there can be
+    /// no more threads. Waits when too many wait already, so that the others stay in the kernel.
+    ///
+    /// `true` when a new thread is to be started for it, which counts from now on.
+    #[must_use]
+    pub(super) fn arrive(self: &Arc<Connections>, socket: Socket, client: String) -> bool {
+        self.metrics.accepted.inc();
+        let mut state = self.state.lock();
+        let is_crowded = |state: &mut State| state.arrivals.len() >= ARRIVALS_MAX;
+        if self.taken.wait_while_for(&mut state, is_crowded, ARRIVAL_WAIT_MAX).timed_out() {
+            let is_full = state.threads >= self.threads_max;
+            self.metrics.refused(if is_full { Unserved::Full } else { Unserved::NoThread });
+            return false;
         }
-        open.last_id += 1;
-        let id = open.last_id;
-        let idle = AtomicBool::new(true);
-        let eviction_rank = AtomicU64::new(self.next_rank());
-        let connection = Arc::new(Connection { socket, client, id, idle, eviction_rank });
-        open.by_id.insert(id, Arc::clone(&connection));
-        self.gauge.inc();
-        Some(Admitted { connection, ended: TellsOfEnd(Arc::clone(self)) })
+        state.last_id += 1;
+        let id = state.last_id;
+        let (idle, rank) = (AtomicBool::new(true), AtomicU64::new(self.next_rank()));
+        let connection = Arc::new(Connection { socket, client, id, idle, rank });
+        state.open.insert(id, Arc::clone(&connection));
+        self.metrics.connections.inc();
+        state.arrivals.push_back(Admitted { connection, ended: TellsOfEnd(Arc::clone(self)) });
+        self.arrived.notify_one();
+        let needs_thread = state.lacking() > 0 && state.threads < self.threads_max;
+        if needs_thread {
+            state.threads += 1;
+            state.free_threads += 1;
+        }
+        self.make_room(&mut state, Evicted::Full);
+        needs_thread
+    }
+
+    /// A thread could not be had, so that there have to do fewer.
+    pub(super) fn thread_failed(&self) {
+        let mut state = self.state.lock();
+        state.threads -= 1;
+        state.free_threads -= 1;
+        self.make_room(&mut state, Evicted::Shortage);
+        self.ended.notify_all();
+    }
+
+    /// The next connection for a thread; `None` when the thread is no longer needed, and does not count any more.
+    pub(super) fn next(&self) -> Option<Admitted> {
+        let deadline = Instant::now() + THREAD_KEPT;
+        let mut state = self.state.lock();
+        let has_nothing = |state: &mut State| state.arrivals.is_empty() && !state.closing;
+        self.arrived.wait_while_until(&mut state, has_nothing, deadline);
+        state.free_threads -= 1;
+        let next = state.arrivals.pop_front();
+        if next.is_some() {
+            self.taken.notify_one();
+        } else {
+            state.threads -= 1;
+            self.ended.notify_all();
+        }
+        next
+    }
+
+    /// Closes the connection that has waited longest, because the system has no more of something.
+    pub(super) fn evict_one(&self) {
+        self.evict(&mut self.state.lock(), Evicted::Shortage);
+    }
+
+    /// Closes as many connections as there are arrivals that nobody is going to take soon.
+    fn make_room(&self, state: &mut State, why: Evicted) {
+        while state.lacking() > 0 && self.evict(state, why) {}
+        self.is_lacking.store(state.lacking() > 0, Ordering::SeqCst);
     }
 
     /// Closes the connection that has waited longest for a request, or else has been reading its response for
-    /// longest, and waits a little for its end. `false` when the server owes every client an answer.
-    pub(super) fn evict_one(&self, wait: Duration) -> bool {
-        let mut open = self.open.lock();
-        let rank = |connection: &Connection| connection.eviction_rank.load(Ordering::Relaxed);
-        let Some(longest) = open.by_id.values().min_by_key(|connection| rank(connection)) else { return false };
-        if rank(longest) == NEVER {
-            return false;
+    /// longest. `false` when the server owes every client an answer.
+    fn evict(&self, state: &mut State, why: Evicted) -> bool {
+        loop {
+            let ranked = state.open.values().map(|connection| (connection.rank.load(Ordering::SeqCst), connection));
+            let Some((rank, first)) = ranked.min_by_key(|(rank, _)| *rank) else { return false };
+            if rank >= EVICTED {
+                return false;
+            }
+            // It may have got its request in this very moment.
+            if first.rank.compare_exchange(rank, EVICTED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                // Its thread wakes up, finds the connection at its end and takes the next one.
+                let _ = first.socket.shutdown(Shutdown::Both);
+                state.leaving += 1;
+                self.metrics.evicted(why);
+                return true;
+            }
         }
-        longest.eviction_rank.store(NEVER, Ordering::Relaxed);
-        // Its thread wakes up, finds the connection at its end and leaves.
-        let _ = longest.socket.shutdown(Shutdown::Both);
-        let before = open.by_id.len();
-        self.closed.wait_while_for(&mut open, |open| open.by_id.len() >= before, wait);
-        true
     }
 
     /// Waits until a connection ends, or for this long.
     pub(super) fn wait_for_an_end(&self, wait: Duration) {
-        self.closed.wait_for(&mut self.open.lock(), wait);
+        self.ended.wait_for(&mut self.state.lock(), wait);
     }
 
     /// Ends the connections on which no request has begun. What their clients have sent already is still read.
     pub(super) fn end_idle(&self) {
-        for connection in self.open.lock().by_id.values().filter(|connection| connection.idle.load(Ordering::SeqCst)) {
+        for connection in self.state.lock().open.values().filter(|connection| connection.idle.load(Ordering::SeqCst)) {
             let _ = connection.socket.shutdown(Shutdown::Read);
         }
     }
 
-    /// Waits until there are no more connections; at the deadline those that are left are cut off.
-    pub(super) fn wait_until_none(&self, deadline: Instant) {
-        let mut open = self.open.lock();
-        let timed_out = |result: parking_lot::WaitTimeoutResult| result.timed_out();
-        if timed_out(self.closed.wait_while_until(&mut open, |open| !open.by_id.is_empty(), deadline)) {
-            for connection in open.by_id.values() {
+    /// Waits until there are no more connections and threads; at the deadline those that are left are cut off.
+    pub(super) fn close(&self, deadline: Instant) {
+        let mut state = self.state.lock();
+        state.closing = true;
+        self.arrived.notify_all();
+        let has_threads = |state: &mut State| state.threads > 0;
+        if self.ended.wait_while_until(&mut state, has_threads, deadline).timed_out() {
+            for connection in state.open.values() {
                 let _ = connection.socket.shutdown(Shutdown::Both);
             }
-            self.closed.wait_while_for(&mut open, |open| !open.by_id.is_empty(), CUT_OFF_WAIT);
+            self.ended.wait_while_for(&mut state, has_threads, LEAVE_WAIT_MAX);
         }
     }
 
@@ -136,14 +229,16 @@ impl Connections {
     }
 }
 
-/// How long the threads of connections that were cut off may take to leave.
-const CUT_OFF_WAIT: Duration = Duration::from_secs(1);
-
 impl Admitted {
     /// The connection waits for a request, of which nothing has come yet.
     pub(super) fn waits_for_request(&self) {
-        self.connection.eviction_rank.store(self.ended.0.next_rank(), Ordering::Relaxed);
+        let connections = &self.ended.0;
+        self.set_rank(connections.next_rank());
         self.connection.idle.store(true, Ordering::SeqCst);
+        // Somebody may have arrived while the server owed answers to all.
+        if connections.is_lacking.load(Ordering::SeqCst) {
+            connections.make_room(&mut connections.state.lock(), Evicted::Full);
+        }
     }
 
     /// The first bytes of a request are here. For how long the client has been waited for goes on counting.
@@ -151,28 +246,35 @@ impl Admitted {
         self.connection.idle.store(false, Ordering::SeqCst);
     }
 
-    /// A request is complete: from now on the server owes an answer.
-    pub(super) fn owes_answer(&self) {
+    /// A request is complete: from now on the server owes an answer. `false` when the connection has been evicted.
+    pub(super) fn owes_answer(&self) -> bool {
         self.connection.idle.store(false, Ordering::SeqCst);
-        self.connection.eviction_rank.store(NEVER, Ordering::Relaxed);
+        self.set_rank(OWED)
     }
 
     /// The answer is there; it is up to the client to read it.
     pub(super) fn sends_answer(&self) {
-        let rank = AFTER_ALL_THAT_WAIT + self.ended.0.next_rank();
-        self.connection.eviction_rank.store(rank, Ordering::Relaxed);
+        self.set_rank(AFTER_ALL_THAT_WAIT + self.ended.0.next_rank());
+    }
+
+    fn set_rank(&self, rank: u64) -> bool {
+        let unless_evicted = |old| (old != EVICTED).then_some(rank);
+        self.connection.rank.fetch_update(Ordering::SeqCst, Ordering::SeqCst, unless_evicted).is_ok()
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.ended.0.open.lock().by_id.remove(&self.connection.id);
-        self.ended.0.gauge.dec();
+        let mut state = self.ended.0.state.lock();
+        state.open.remove(&self.connection.id);
+        state.free_threads += 1;
+        state.leaving -= usize::from(self.connection.rank.load(Ordering::SeqCst) == EVICTED);
+        self.ended.0.metrics.connections.dec();
     }
 }
 
 impl Drop for TellsOfEnd {
     fn drop(&mut self) {
-        self.0.closed.notify_all();
+        self.0.ended.notify_all();
     }
 }

@@ -10,8 +10,12 @@ pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// The most header fields of one request: 431 beyond.
 pub const FIELDS_MAX: usize = 64;
 
-/// The most connections that wait in the kernel to be accepted, per listener.
-pub const BACKLOG: i32 = 1024;
+/// The most connections that wait in the kernel to be accepted, per listener, as far as the system allows. A client
+/// that finds no room there tries again only after a second.
+pub const BACKLOG: i32 = 4096;
+
+/// The most accepted connections that wait for a thread. They do so while others make room for them.
+pub const ARRIVALS_MAX: usize = 64;
 
 /// The stack of a connection's thread, in bytes. Its deepest path takes about a quarter of it.
 pub const STACK_BYTES: usize = 128 * 1024;

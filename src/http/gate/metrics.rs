@@ -32,9 +32,9 @@ pub struct EdgeMetrics {
 /// Why a connection was not served.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Unserved {
-    /// There are as many as there may be, and the server owes each of them an answer.
+    /// As many as may be served are served, and too many wait for their turn.
     Full,
-    /// There is no thread to be had.
+    /// The system has no threads for more, and too many wait for their turn.
     NoThread,
 }
 

@@ -55,7 +55,6 @@ struct Session<'a> {
 impl Session<'_> {
     /// The next complete request; `None` when the client has gone, or has none in time.
     fn next_request(&mut self) -> Result<Option<Incoming>, Refusal> {
-        self.admitted.waits_for_request();
         let mut phase = Phase::Idle;
         let mut since = Instant::now();
         let mut read = [0; READ_BYTES];
@@ -106,7 +105,9 @@ impl Session<'_> {
 
     /// Has a request answered and sends the answer. Whether the connection goes on.
     fn serve(&mut self, request: &Incoming) -> io::Result<bool> {
-        self.admitted.owes_answer();
+        if !self.admitted.owes_answer() {
+            return Ok(false);
+        }
         self.requests += 1;
         let begun = Instant::now();
         let answer = self.gate.backend.answer(request, &self.admitted.connection.client);
@@ -126,6 +127,7 @@ impl Session<'_> {
         self.send(&response, connection, request.is_head)?;
         let in_edge = begun.elapsed().saturating_sub(handled_in);
         self.gate.metrics.edge_seconds.observe(in_edge.as_secs_f64());
+        self.admitted.waits_for_request();
         Ok(keep)
     }
 
