@@ -81,7 +81,7 @@ pub const VARIABLES: &[Variable] = &[
         Some("86400"),
         "Seconds that a registration is kept beyond its lifetime because the store was lost; 0 is not at all",
     ),
-    variable("WORKERS", None, "Threads that answer requests; twice the processors, at least 8, if not set"),
+    variable("WORKERS", Some("24"), "Threads that answer requests; two of three may wait for the store"),
     variable("MAX_CONNECTIONS", Some("1024"), "Connections at once; when full, the longest idle one makes room"),
     variable("RUST_LOG", Some("info"), "What is logged: error, warn, info, debug, or env_logger's filter syntax"),
 ];
@@ -283,7 +283,7 @@ impl Config {
             outage_keep: Duration::from_secs(
                 values.number("OUTAGE_KEEP_SECONDS", 0, OUTAGE_KEEP_SECONDS_MAX)?.unwrap_or_default(),
             ),
-            workers: values.count("WORKERS", WORKERS_MAX)?.unwrap_or_else(default_workers),
+            workers: values.count("WORKERS", WORKERS_MAX)?.unwrap_or(1),
             connections_max: values.count("MAX_CONNECTIONS", CONNECTIONS_MAX)?.unwrap_or(1),
             log: log.unwrap_or_default(),
         })
@@ -314,8 +314,4 @@ fn on_or_off(text: &str) -> Option<bool> {
         "off" => Some(false),
         _ => None,
     }
-}
-
-fn default_workers() -> usize {
-    std::thread::available_parallelism().map_or(8, |cores| (2 * cores.get()).max(8))
 }

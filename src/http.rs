@@ -190,13 +190,15 @@ struct Route {
     handle: fn(&App, &Request) -> Response,
 }
 
+const TARGET: &str = "/target";
+
 const READ: &[&str] = &["GET", "HEAD"];
 
 const ROUTES: &[Route] = &[
     Route { path: "/discover", name: "discover", guard: Guard::Read, methods: READ, handle: discovery::discover },
     Route { path: "/group", name: "group", guard: Guard::Read, methods: READ, handle: discovery::group },
     Route {
-        path: "/target",
+        path: TARGET,
         name: "target",
         guard: Guard::Write,
         methods: &["GET", "PUT", "DELETE"],
@@ -226,6 +228,11 @@ impl App {
     /// From now on the server says that it is not ready.
     pub fn end(&self) {
         self.ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether answering this request may take a call to the store.
+    pub fn may_wait(request: &Request) -> bool {
+        request.path == TARGET
     }
 
     /// Answers a request.

@@ -67,6 +67,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let settings = Settings {
         listen: vec![config.listen],
         workers: config.workers,
+        may_wait: App::may_wait,
         connections_max: config.connections_max,
         limits: Limits::default(),
     };

@@ -39,6 +39,8 @@ pub struct Settings {
     pub listen: Vec<Listen>,
     /// How many requests are handled at the same time; at least one.
     pub workers: usize,
+    /// Which requests may wait in their handler. These never take all workers, if there are two or more.
+    pub may_wait: fn(&Request) -> bool,
     /// How many clients may be connected; fewer when the system allows too few descriptors.
     pub connections_max: usize,
     /// What one client may take.
@@ -50,6 +52,7 @@ pub struct Settings {
 pub struct Server {
     listeners: Vec<Listener>,
     workers: usize,
+    may_wait: fn(&Request) -> bool,
     connections_max: usize,
     limits: Limits,
     metrics: EdgeMetrics,
@@ -73,6 +76,7 @@ impl Server {
         Ok(Server {
             listeners: settings.listen.into_iter().map(Listener::bind).collect::<Result<_, _>>()?,
             workers: settings.workers.max(1),
+            may_wait: settings.may_wait,
             connections_max: connections_max.max(CONNECTIONS_MIN),
             limits: settings.limits,
             metrics: EdgeMetrics::new(metrics),
@@ -89,8 +93,9 @@ impl Server {
     /// # Errors
     /// [`BindError::Start`] when the system has no threads or descriptors for it.
     pub fn serve(self, handler: Arc<Handler>) -> Result<Running, BindError> {
-        let Server { listeners, workers, connections_max, limits, metrics } = self;
-        let workers = Workers::start(workers, handler, limits.clone(), metrics.clone()).map_err(BindError::Start)?;
+        let Server { listeners, workers, may_wait, connections_max, limits, metrics } = self;
+        let workers =
+            Workers::start(workers, handler, may_wait, limits.clone(), metrics.clone()).map_err(BindError::Start)?;
         let workers = Arc::new(workers);
         let gate = OpenGate::open(listeners, connections_max, limits, metrics, Arc::clone(&workers) as _)
             .map_err(BindError::Start)?;

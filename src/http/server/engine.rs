@@ -6,8 +6,8 @@ use std::io::{self, ErrorKind, IoSlice, Write};
 use std::net::Shutdown;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -29,6 +29,8 @@ const PROOFS_MAX: usize = 10;
 pub(super) struct Engine {
     server: &'static tiny_http::Server,
     pub(super) links: Vec<Mutex<UnixStream>>,
+    /// The link that the next one waits for when none is free.
+    next_link: AtomicUsize,
     stopping: AtomicBool,
 }
 
@@ -55,12 +57,12 @@ impl Engine {
         let links = (0..LINKS).map(|_| open_link(server, &address).map(Mutex::new)).collect::<io::Result<_>>();
         // The accept loop ends with an error, which is the first thing that a worker receives.
         closer.shutdown(Shutdown::Both)?;
-        Ok(Engine { server, links: links?, stopping: AtomicBool::new(false) })
+        Ok(Engine { server, links: links?, next_link: AtomicUsize::new(0), stopping: AtomicBool::new(false) })
     }
 
-    /// Writes a request to one of the links.
-    pub(super) fn send(&self, parts: &[&[u8]]) -> Result<(), NotSent> {
-        let mut link = self.free_link().ok_or(NotSent::Busy)?;
+    /// Writes a request to one of the links; waits for a free one until the deadline.
+    pub(super) fn send(&self, parts: &[&[u8]], deadline: Instant) -> Result<(), NotSent> {
+        let mut link = self.free_link(deadline).ok_or(NotSent::Busy)?;
         let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
         let mut left = slices.as_mut_slice();
         let mut untouched = true;
@@ -79,9 +81,13 @@ impl Engine {
         Ok(())
     }
 
-    fn free_link(&self) -> Option<MutexGuard<'_, UnixStream>> {
+    fn free_link(&self, deadline: Instant) -> Option<MutexGuard<'_, UnixStream>> {
         let free = self.links.iter().find_map(Mutex::try_lock);
-        free.or_else(|| self.links.first()?.try_lock_for(WRITE_WAIT_MAX))
+        free.or_else(|| {
+            // Those who wait are spread over the links, and each link is fair.
+            let next = self.next_link.fetch_add(1, Ordering::Relaxed) % self.links.len();
+            self.links.get(next)?.try_lock_until(deadline)
+        })
     }
 
     /// The next request for a worker; `None` when it is to end.

@@ -7,6 +7,8 @@ use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
+use parking_lot::Mutex;
+
 use super::*;
 use crate::http::Body;
 
@@ -28,7 +30,13 @@ impl Fixture {
         handler: impl Fn(&Request) -> Response + Send + Sync + 'static,
     ) -> Fixture {
         let listen = vec![Listen::Tcp { addr: Some(Ipv4Addr::LOCALHOST.into()), port: 0 }];
-        let mut settings = Settings { listen, workers: 4, connections_max: 100, limits: Limits::default() };
+        let mut settings = Settings {
+            listen,
+            workers: 4,
+            may_wait: |request| request.path == "/patient",
+            connections_max: 100,
+            limits: Limits::default(),
+        };
         change(&mut settings);
         let metrics = Registry::new();
         let server = Server::bind(settings, &metrics).unwrap();
@@ -309,6 +317,36 @@ fn requests_beyond_the_queue_are_sent_away() {
     for mut client in &clients[..3] {
         assert_eq!(read_response(&mut client).1, b"ok");
     }
+}
+
+#[test]
+fn requests_that_wait_leave_workers_for_others_and_keep_their_order() {
+    let (entered, in_handler) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let two_workers = |settings: &mut Settings| settings.workers = 2;
+    let server = Fixture::with(two_workers, move |request| {
+        if request.path == "/patient" {
+            entered.send(request.query.clone()).unwrap();
+            released.lock().recv().unwrap();
+        }
+        text("ok")
+    });
+    let mut patient: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    for (at, client) in patient.iter_mut().enumerate() {
+        client.write_all(get(&format!("/patient?{at}")).as_bytes()).unwrap();
+        // One of the workers waits for the first; the others are set aside, one after the other.
+        wait_until(|| server.workers().shared.set_aside() == at);
+        if at == 0 {
+            assert_eq!(in_handler.recv().unwrap(), "0");
+        }
+    }
+    assert!(server.exchange(last_get("/")).ends_with("ok"));
+    patient.iter().for_each(|_| release.send(()).unwrap());
+    for client in &mut patient {
+        assert_eq!(read_response(client).1, b"ok");
+    }
+    assert_eq!(in_handler.try_iter().collect::<Vec<_>>(), ["1", "2", "3", "4", "5", "6", "7"]);
 }
 
 #[test]

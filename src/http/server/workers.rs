@@ -1,12 +1,12 @@
 //! The worker pool: takes requests from tiny_http, has them handled, and leaves each response where the thread
 //! of the client's connection waits for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::error;
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -31,6 +31,8 @@ pub(super) struct Workers {
 
 pub(super) struct Shared {
     handler: Arc<Handler>,
+    /// Requests that may wait for the store, and their share of the workers.
+    patient: Patient,
     limits: Limits,
     metrics: EdgeMetrics,
     /// Proves to a worker that a request comes from the gate.
@@ -49,6 +51,21 @@ struct Queue {
     last_id: u64,
 }
 
+/// Requests whose handler may wait. They never take all workers, so that a slow store delays nobody else.
+struct Patient {
+    may_wait: fn(&Request) -> bool,
+    /// How many of them are handled at the same time.
+    running_max: usize,
+    turns: Mutex<Turns>,
+}
+
+#[derive(Default)]
+struct Turns {
+    running: usize,
+    /// Set aside until one of the running ones ends. They have slots in the queue, which bounds their number.
+    set_aside: VecDeque<(u64, Request)>,
+}
+
 /// Where the answer to one request is left.
 #[derive(Default)]
 struct Slot {
@@ -62,12 +79,15 @@ impl Slot {
         self.filled.notify_one();
     }
 
-    fn wait(&self, limit: Duration) -> Option<Result<Answered, Refusal>> {
+    fn wait(&self, deadline: Instant) -> Option<Result<Answered, Refusal>> {
         let mut answer = self.answer.lock();
-        self.filled.wait_while_for(&mut answer, |answer| answer.is_none(), limit);
+        self.filled.wait_while_until(&mut answer, |answer| answer.is_none(), deadline);
         answer.take()
     }
 }
+
+/// The share of the workers that may wait for the store at the same time: two of three.
+const PATIENT_SHARE: (usize, usize) = (2, 3);
 
 const BUSY: Refusal = Refusal { status: 503, reason: "the server is busy" };
 const NO_ANSWER: Refusal = Refusal { status: 503, reason: "there was no answer in time" };
@@ -76,11 +96,14 @@ impl Workers {
     pub(super) fn start(
         count: usize,
         handler: Arc<Handler>,
+        may_wait: fn(&Request) -> bool,
         limits: Limits,
         metrics: EdgeMetrics,
     ) -> io::Result<Workers> {
+        let running_max = (count * PATIENT_SHARE.0 / PATIENT_SHARE.1).max(1);
         let shared = Arc::new(Shared {
             handler,
+            patient: Patient { may_wait, running_max, turns: Mutex::default() },
             limits,
             metrics,
             secret: secret(),
@@ -144,9 +167,10 @@ fn start_engine(workers: usize, shared: &Arc<Shared>) -> io::Result<Arc<Engine>>
 impl Backend for Workers {
     fn answer(&self, request: &Incoming, client: &str) -> Result<Answered, Refusal> {
         let (id, slot) = self.shared.enqueue()?;
+        let deadline = Instant::now() + self.shared.limits.answer;
         let ticket = format!("{TICKET_FIELD}: {} {id:x} {client}\r\n\r\n", self.shared.secret);
         let engine = Arc::clone(&self.engine.read());
-        let sent = engine.send(&[&request.head, ticket.as_bytes(), &request.body]);
+        let sent = engine.send(&[&request.head, ticket.as_bytes(), &request.body], deadline);
         if let Err(not_sent) = sent {
             self.shared.dequeue(id);
             if not_sent == NotSent::Broken {
@@ -155,7 +179,7 @@ impl Backend for Workers {
             return Err(BUSY);
         }
         self.shared.metrics.in_flight.inc();
-        let answer = slot.wait(self.shared.limits.answer);
+        let answer = slot.wait(deadline);
         self.shared.metrics.in_flight.dec();
         // An abandoned slot stays in the queue until a worker comes to it: so long it takes up room there.
         answer.unwrap_or(Err(NO_ANSWER))
@@ -193,12 +217,46 @@ impl Shared {
         let request = request_of(&incoming, client, body);
         // The link is free for the next request from here on, and no response is written to it.
         drop(incoming.into_writer());
+        if (self.patient.may_wait)(&request) {
+            self.take_turns(id, request);
+        } else {
+            self.handle(id, &request);
+        }
+    }
+
+    /// Handles a request that may wait, and then those that were set aside meanwhile; or sets it aside.
+    fn take_turns(&self, id: u64, request: Request) {
+        {
+            let mut turns = self.patient.turns.lock();
+            if turns.running >= self.patient.running_max {
+                turns.set_aside.push_back((id, request));
+                return;
+            }
+            turns.running += 1;
+        }
+        let mut next = Some((id, request));
+        while let Some((id, request)) = next {
+            self.handle(id, &request);
+            let mut turns = self.patient.turns.lock();
+            next = turns.set_aside.pop_front();
+            if next.is_none() {
+                turns.running -= 1;
+            }
+        }
+    }
+
+    fn handle(&self, id: u64, request: &Request) {
         // No request has the id 0.
         let Some(slot) = self.dequeue(id) else { return };
         let begun = Instant::now();
-        let response = catch_unwind(AssertUnwindSafe(|| (self.handler)(&request)));
-        let response = response.unwrap_or_else(|_| self.after_panic(&request));
+        let response = catch_unwind(AssertUnwindSafe(|| (self.handler)(request)));
+        let response = response.unwrap_or_else(|_| self.after_panic(request));
         slot.fill(Ok(Answered { response, handled_in: begun.elapsed() }));
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_aside(&self) -> usize {
+        self.patient.turns.lock().set_aside.len()
     }
 
     fn read_ticket(&self, value: &str) -> Option<(u64, String)> {
