@@ -1,5 +1,6 @@
 //! Every variable: name, default, meaning, check. The only place that reads the environment and the command line.
 
+mod healthcheck;
 mod store;
 mod tokens;
 
@@ -15,6 +16,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 pub use store::StoreConfig;
 pub use tokens::{TOKENS_MAX, TokenSources};
 
+use crate::healthcheck::{Endpoint, Question};
 use crate::http::server::Listen;
 use crate::registration::{LabelNames, Ttl};
 
@@ -145,6 +147,8 @@ impl std::error::Error for ConfigError {}
 pub enum Invocation {
     /// Run the server.
     Serve(Box<Config>),
+    /// Ask the server that runs with the same address and port.
+    Healthcheck(Endpoint, Question),
     /// Print this and end well: the help, or the version.
     Print(String),
     /// Print this to standard error and end badly: flags that do not exist.
@@ -165,7 +169,14 @@ fn read_from(
     file: &HashMap<String, String>,
 ) -> Result<Invocation, ConfigError> {
     match command().try_get_matches_from(args) {
-        Ok(matches) => Config::new(&Values { matches, file }).map(|config| Invocation::Serve(Box::new(config))),
+        Ok(matches) => {
+            let question = healthcheck::question(&matches);
+            let values = Values { matches, file };
+            match question {
+                Some(question) => Ok(Invocation::Healthcheck(healthcheck::endpoint(&values)?, question)),
+                None => Config::new(&values).map(|config| Invocation::Serve(Box::new(config))),
+            }
+        }
         Err(e) if e.use_stderr() => Ok(Invocation::Usage(e.to_string())),
         Err(e) => Ok(Invocation::Print(e.to_string())),
     }
@@ -198,6 +209,7 @@ fn command() -> Command {
              when APP_ENV is set), or a flag; a flag wins over the environment, and that over .env. \
              An empty value counts as not set.",
         );
+    let command = command.disable_help_subcommand(true).subcommand(healthcheck::command());
     VARIABLES.iter().fold(command, |command, variable| command.arg(argument(variable)))
 }
 
@@ -211,6 +223,7 @@ fn argument(variable: &'static Variable) -> Arg {
         .env(variable.name)
         .hide_env_values(true)
         .value_name("VALUE")
+        .global(matches!(variable.name, "LISTEN_ADDR" | "LISTEN_PORT"))
         .value_parser(value_parser!(OsString))
         .help(help)
 }

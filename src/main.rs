@@ -3,12 +3,17 @@
 use std::process::ExitCode;
 
 use inventor::config::{self, Config, Invocation};
+use inventor::healthcheck;
 use inventor::logging;
 use inventor::serve::{StartError, serve};
 
 fn main() -> ExitCode {
     match config::read() {
         Ok(Invocation::Serve(config)) => run(*config),
+        Ok(Invocation::Healthcheck(endpoint, question)) => match healthcheck::ask(&endpoint, question) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(1, &e),
+        },
         Ok(Invocation::Print(text)) => {
             print!("{text}");
             ExitCode::SUCCESS

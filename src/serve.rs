@@ -1,6 +1,7 @@
 //! Builds store, registry and server, in the order of the start, and takes them down in the order of the shutdown.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
@@ -10,13 +11,14 @@ use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, ConfigError, StoreConfig, TokenSources};
-use crate::http::server::{BindError, Limits, Server, Settings};
+use crate::http::server::{BindError, Limits, Listen, Server, Settings};
 use crate::http::{App, Options, Tokens};
 use crate::metrics::{self, StoreMetrics};
 use crate::registry::{Registry, Rules, View};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::redis::{self, RedisStore};
+use crate::systemd::{self, Watchdog};
 
 /// How long requests under way may take once the server was told to end.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -61,11 +63,13 @@ enum Told {
 /// # Errors
 /// [`StartError`] when it cannot start; once started it ends well.
 pub fn serve(config: Config) -> Result<(), StartError> {
+    let listen =
+        listen(config.listen).map_err(|e| StartError::System(format!("a passed socket cannot be used: {e}")))?;
     let signals = listen_to_signals().map_err(StartError::System)?;
     let tokens = Arc::new(Tokens::new(config.tokens.read().map_err(StartError::Config)?));
     let exposition = metrics::new_registry();
     let settings = Settings {
-        listen: vec![config.listen],
+        listen,
         workers: config.workers,
         may_wait: App::may_wait,
         connections_max: config.connections_max,
@@ -85,14 +89,19 @@ pub fn serve(config: Config) -> Result<(), StartError> {
 
     let options = Options { names: config.label_names, target_info: config.target_info };
     let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition));
-    let addresses = server.addresses().join(",");
+    let addresses = server.addresses();
     let handler = app.clone();
     let running = server.serve(Arc::new(move |request| handler.handle(request))).map_err(StartError::Bind)?;
     let registrations = registry.registrations();
-    info!(address = addresses, store = store_name, registrations = registrations, version = env!("CARGO_PKG_VERSION"); "server started");
+    info!(address = addresses.join(","), store = store_name, registrations = registrations, version = env!("CARGO_PKG_VERSION"); "server started");
+
+    let watchdog = Watchdog::start(&addresses).map_err(|e| StartError::System(format!("no thread: {e}")))?;
+    systemd::ready();
 
     wait_for_end(&signals, &config.tokens, &tokens);
     info!("shutting down");
+    systemd::stopping();
+    drop(watchdog);
     app.end();
     running.drain(DRAIN);
     registry.close();
@@ -101,6 +110,12 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     }
     info!("ended");
     Ok(())
+}
+
+/// The sockets that systemd passed, or else the place that is configured. To be called before there are threads.
+fn listen(configured: Listen) -> io::Result<Vec<Listen>> {
+    let passed: Vec<Listen> = systemd::passed_sockets()?.into_iter().map(Listen::Inherited).collect();
+    Ok(if passed.is_empty() { vec![configured] } else { passed })
 }
 
 fn open_store(
@@ -123,6 +138,7 @@ fn open_store(
 /// Returns when the process was told to end; until then, reads tokens again when told so.
 fn wait_for_end(signals: &Receiver<Told>, sources: &TokenSources, tokens: &Tokens) {
     while let Ok(Told::Reread) = signals.recv() {
+        systemd::reloading();
         match sources.read() {
             Ok(sets) => {
                 info!(write = sets.write.len(), read = sets.read.len(); "tokens read again");
@@ -130,6 +146,7 @@ fn wait_for_end(signals: &Receiver<Told>, sources: &TokenSources, tokens: &Token
             }
             Err(e) => error!(reason:% = e; "the tokens stay as they are"),
         }
+        systemd::ready();
     }
 }
 
