@@ -1,10 +1,10 @@
 # docker build --build-arg VERSION=2.0.0 --build-arg REVISION="$(git rev-parse HEAD)" -t inventor:2.0.0 .
 ARG BUILDER=rust:1.95-bookworm
-FROM ${BUILDER} AS build
+
+# A layer that changes to the code leave alone.
+FROM ${BUILDER} AS dependencies
 WORKDIR /build
 ENV RUSTFLAGS="-C target-feature=+crt-static"
-
-# The dependencies, in a layer that changes to the code leave alone.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \
  && echo 'fn main() {}' > src/main.rs \
@@ -12,15 +12,17 @@ RUN mkdir src \
  && cargo build --locked --release --target "$(rustc -vV | sed -n 's/^host: //p')" \
  && rm -r src
 
+FROM dependencies AS build
 COPY src src
-ARG VERSION=""
 ARG REVISION=unknown
-# Code that is older than the stand-in above would count as built. And an image never says that it is another version.
+# Code that is older than its stand-in above would count as built.
 RUN find src -exec touch {} + \
  && INVENTOR_REVISION="$REVISION" cargo build --locked --release --target "$(rustc -vV | sed -n 's/^host: //p')" \
  && mkdir -p image/data \
- && cp target/*/release/inventor image/inventor \
- && test "inventor ${VERSION:-$(image/inventor -V | cut -d' ' -f2)}" = "$(image/inventor -V)"
+ && cp target/*/release/inventor image/
+ARG VERSION=""
+# No image says that it is another version than it is.
+RUN test -z "$VERSION" || test "$(image/inventor -V)" = "inventor $VERSION"
 
 FROM scratch
 ARG VERSION=""

@@ -20,7 +20,7 @@ endings=()
 at_end() { endings=("$*" "${endings[@]}"); }
 finish() {
   local status=$?
-  trap - EXIT
+  trap - EXIT ERR
   set +e
   for ending in "${endings[@]}"; do eval "$ending"; done
   rm -rf "$work"
