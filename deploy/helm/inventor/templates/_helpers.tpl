@@ -79,7 +79,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (not .Values.existingSecret) (not .Values.secret.API_TOKEN) }}
 {{- fail "secret.API_TOKEN, or existingSecret with a key API_TOKEN, has to be set: it is the token for registrations" }}
 {{- end }}
-{{- if and .Values.existingSecret (or .Values.secret.API_TOKEN .Values.secret.SD_TOKEN .Values.secret.REDIS_PASSWORD) }}
+{{- if and .Values.existingSecret (or .Values.secret.API_TOKEN .Values.secret.SD_TOKEN .Values.secret.REDIS_PASSWORD .Values.secret.REDIS_SENTINEL_PASSWORD) }}
 {{- fail "existingSecret and secret are both set: put all tokens into one of them" }}
 {{- end }}
 {{- end }}
