@@ -27,7 +27,7 @@ finish() {
   exit $status
 }
 trap finish EXIT
-trap 'echo "failed: $BASH_COMMAND (${BASH_SOURCE[0]##*/}, line $LINENO)" >&2' ERR
+trap 'echo "failed: $BASH_COMMAND (${0##*/}, lines $LINENO ${BASH_LINENO[*]})" >&2' ERR
 
 die() {
   echo "failed: $*" >&2
