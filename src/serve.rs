@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
-use log::{error, info};
+use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
@@ -13,13 +13,14 @@ use crate::config::{Config, ConfigError, StoreConfig, TokenSources};
 use crate::http::server::{BindError, Limits, Server, Settings};
 use crate::http::{App, Options, Tokens};
 use crate::metrics::{self, StoreMetrics};
-use crate::registry::{Registry, Rules, View};
-use crate::store::Store;
+use crate::registry::{Registry, Rules};
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::redis::{self, RedisStore};
+use crate::store::{Mirror, Store};
 
-/// How long requests under way may take once the server was told to end.
-const DRAIN: Duration = Duration::from_secs(20);
+/// How long requests under way may take once the server was told to end. With the time for cutting off the rest and
+/// for closing the store, the end comes within 20 s.
+const DRAIN: Duration = Duration::from_secs(15);
 
 /// Why the server did not start.
 #[derive(Debug)]
@@ -61,6 +62,9 @@ enum Told {
 /// # Errors
 /// [`StartError`] when it cannot start; once started it ends well.
 pub fn serve(config: Config) -> Result<(), StartError> {
+    for variable in &config.without_effect {
+        warn!(variable; "set, but without effect: neither REDIS_ADDR nor REDIS_URL nor REDIS_SENTINELS is");
+    }
     let signals = listen_to_signals().map_err(StartError::System)?;
     let tokens = Arc::new(Tokens::new(config.tokens.read().map_err(StartError::Config)?));
     let exposition = metrics::new_registry();
@@ -74,9 +78,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let server = Server::bind(settings, &exposition).map_err(StartError::Bind)?;
 
     let rules = Rules { names: config.label_names, ttl: config.ttl, outage_keep: config.outage_keep };
-    let view = Arc::new(View::new(rules));
-    let (store, store_name) = open_store(config.store, view.clone(), &exposition)?;
-    let registry = Arc::new(Registry::new(view, store, rules, StoreMetrics::new(&exposition)));
+    let registry = Arc::new(Registry::new(rules, StoreMetrics::new(&exposition)));
     let expiry = {
         let registry = registry.clone();
         std::thread::Builder::new().name("expiry".into()).spawn(move || registry.expire_until_closed())
@@ -84,12 +86,15 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     .map_err(|e| StartError::System(format!("no thread for expiry: {e}")))?;
 
     let options = Options { names: config.label_names, target_info: config.target_info };
-    let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition));
-    let addresses = server.addresses().join(",");
+    let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition.clone()));
+    let address = server.addresses().join(",");
     let handler = app.clone();
+    // It answers before the store is open, so that a large file is not taken for a dead server.
     let running = server.serve(Arc::new(move |request| handler.handle(request))).map_err(StartError::Bind)?;
-    let registrations = registry.registrations();
-    info!(address = addresses, store = store_name, registrations = registrations, version = env!("CARGO_PKG_VERSION"); "server started");
+    let (store, store_name) = open_store(config.store, registry.mirror(), &exposition)?;
+    registry.attach(store);
+    let (registrations, version) = (registry.registrations(), env!("CARGO_PKG_VERSION"));
+    info!(address, store = store_name, registrations, version; "server started");
 
     wait_for_end(&signals, &config.tokens, &tokens);
     info!("shutting down");
@@ -105,16 +110,16 @@ pub fn serve(config: Config) -> Result<(), StartError> {
 
 fn open_store(
     config: StoreConfig,
-    view: Arc<View>,
+    mirror: Arc<dyn Mirror>,
     exposition: &prometheus::Registry,
 ) -> Result<(Arc<dyn Store>, &'static str), StartError> {
     match config {
         StoreConfig::Embedded(directory) => {
-            let store = EmbeddedStore::open(&directory, view, exposition).map_err(StartError::Embedded)?;
+            let store = EmbeddedStore::open(&directory, mirror, exposition).map_err(StartError::Embedded)?;
             Ok((Arc::new(store), "embedded"))
         }
         StoreConfig::Redis(settings) => {
-            let store = RedisStore::start(*settings, view, exposition).map_err(StartError::Redis)?;
+            let store = RedisStore::start(*settings, mirror, exposition).map_err(StartError::Redis)?;
             Ok((Arc::new(store), "redis"))
         }
     }

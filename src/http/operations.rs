@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use log::error;
-use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, TextEncoder};
+use prometheus::{Encoder, IntGauge, IntGaugeVec, TextEncoder};
 
 use super::{App, Request, Response};
 use crate::metrics;
@@ -34,7 +34,6 @@ pub(super) struct Gauges {
     registrations: IntGauge,
     groups: IntGauge,
     quarantined: IntGauge,
-    expired: IntCounter,
     expiring: IntGaugeVec,
     list_bytes: IntGauge,
     store_up: IntGauge,
@@ -50,11 +49,6 @@ impl Gauges {
             quarantined: gauge(
                 "inventor_registrations_quarantined",
                 "Stored values that are left out of all lists because Prometheus would refuse them.",
-            ),
-            expired: metrics::counter(
-                registry,
-                "inventor_registrations_expired_total",
-                "Registrations that ran out without being renewed.",
             ),
             expiring: metrics::gauges(
                 registry,
@@ -80,7 +74,6 @@ pub(super) fn metrics(app: &App, _: &Request) -> Response {
     gauges.registrations.set(whole(counts.registrations));
     gauges.groups.set(whole(counts.groups));
     gauges.quarantined.set(whole(counts.quarantined));
-    gauges.expired.inc_by(counts.expired.saturating_sub(gauges.expired.get()));
     for (name, seconds) in EXPIRY_HORIZONS {
         let expiring = app.registry.expiring_within(Duration::from_secs(*seconds), now);
         gauges.expiring.with_label_values(&[name]).set(whole(expiring));

@@ -39,6 +39,7 @@ struct Segment {
 #[derive(Debug)]
 struct Rendered {
     json: Arc<[u8]>,
+    /// The sum of the hashes of the entries, which does not depend on how a list is cut.
     hash: u64,
 }
 
@@ -164,17 +165,17 @@ impl Snapshot {
     fn render(&self) -> Rendering {
         let comma: Arc<[u8]> = Arc::from(&b","[..]);
         let mut parts: Vec<Arc<[u8]>> = vec![Arc::from(&b"["[..])];
-        let mut hasher = DefaultHasher::new();
+        let mut hash = 0_u64;
         for segment in self.filled() {
             if parts.len() > 1 {
                 parts.push(comma.clone());
             }
             let rendered = segment.rendered();
             parts.push(rendered.json.clone());
-            rendered.hash.hash(&mut hasher);
+            hash = hash.wrapping_add(rendered.hash);
         }
         parts.push(Arc::from(&b"]\n"[..]));
-        Rendering { parts: parts.into(), hash: hasher.finish() }
+        Rendering { parts: parts.into(), hash }
     }
 
     fn compress(&self) -> Rendering {
@@ -192,15 +193,18 @@ impl Segment {
     fn rendered(&self) -> &Rendered {
         self.rendered.get_or_init(|| {
             let mut json = Vec::with_capacity(self.entries.len() * 256);
+            let mut hash = 0_u64;
             for (at, shown) in self.entries.iter().enumerate() {
                 if at > 0 {
                     json.push(b',');
                 }
+                let start = json.len();
                 discovery::write_entries(&mut json, &shown.content);
+                let mut hasher = DefaultHasher::new();
+                (shown.id, &json[start..]).hash(&mut hasher);
+                hash = hash.wrapping_add(hasher.finish());
             }
-            let mut hasher = DefaultHasher::new();
-            json.hash(&mut hasher);
-            Rendered { json: json.into(), hash: hasher.finish() }
+            Rendered { json: json.into(), hash }
         })
     }
 }

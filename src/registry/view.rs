@@ -39,8 +39,6 @@ pub struct Counts {
     pub groups: usize,
     /// Stored values that are not fit to be shown.
     pub quarantined: usize,
-    /// Since the start: registrations that ran out.
-    pub expired: u64,
 }
 
 /// All live registrations.
@@ -60,7 +58,6 @@ struct State {
     freshness: Freshness,
     /// Ran out, and the store has not been told.
     expired: Vec<TargetId>,
-    expired_total: u64,
 }
 
 #[derive(Debug)]
@@ -160,12 +157,7 @@ impl View {
     pub fn counts(&self, now: Instant) -> Counts {
         let mut state = self.state.lock();
         state.expire(now, self.rules);
-        Counts {
-            registrations: state.all.len(),
-            groups: state.groups.len(),
-            quarantined: state.quarantined.len(),
-            expired: state.expired_total,
-        }
+        Counts { registrations: state.all.len(), groups: state.groups.len(), quarantined: state.quarantined.len() }
     }
 
     /// How many registrations run out within `span`, unless they are renewed.
@@ -255,7 +247,6 @@ impl State {
             }
             self.remove(id);
             self.expired.push(id);
-            self.expired_total += 1;
         }
     }
 
@@ -338,9 +329,10 @@ impl State {
 
     /// Puts off the deadlines that passed during an outage, so that owners have time to renew; returns how many.
     fn grant_grace(&mut self, since: Instant, now: Instant, rules: Rules) -> usize {
-        let passed: Vec<_> = self.deadlines.range(..=(now, TargetId::MAX)).copied().collect();
+        let passed: Vec<_> = self.deadlines.range((since, TargetId::NIL)..=(now, TargetId::MAX)).copied().collect();
         let grace = rules.ttl.duration().unwrap_or(rules.outage_keep);
-        for &(deadline, id) in passed.iter().filter(|(deadline, _)| *deadline >= since) {
+        let before = self.held.len();
+        for &(deadline, id) in &passed {
             let kept_until = (now + grace.min(rules.outage_keep)).min(deadline + rules.outage_keep);
             if let Some(held) = self.held.get_mut(&id) {
                 held.deadline = Some(kept_until);
@@ -350,7 +342,7 @@ impl State {
             }
         }
         self.expire(now, rules);
-        passed.len()
+        passed.len().saturating_sub(before - self.held.len())
     }
 }
 
