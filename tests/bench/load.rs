@@ -1,0 +1,146 @@
+//! Load from several connections at once, and what came of it.
+
+use std::net::SocketAddr;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::connection::Connection;
+
+/// What connections got that asked again as soon as they were answered.
+#[derive(Default)]
+pub(crate) struct Load {
+    /// Requests answered per second, summed over the connections.
+    pub(crate) rate: f64,
+    /// Bytes of bodies per second.
+    pub(crate) bytes_per_second: f64,
+    /// How long each request took, in seconds.
+    pub(crate) latencies: Vec<f64>,
+}
+
+impl Load {
+    /// The time within which this share of the requests was answered, in seconds.
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
+        quantile(self.latencies.clone(), share)
+    }
+
+    /// The medians of several loads, and all their latencies.
+    pub(crate) fn median(loads: &[Load]) -> Load {
+        Load {
+            rate: median(loads.iter().map(|load| load.rate)),
+            bytes_per_second: median(loads.iter().map(|load| load.bytes_per_second)),
+            latencies: loads.iter().flat_map(|load| load.latencies.iter().copied()).collect(),
+        }
+    }
+}
+
+/// The value in the middle; of an even number of values, the upper one.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    quantile(values.collect(), 0.5)
+}
+
+fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let at = (values.len() as f64 * share) as usize;
+    values.get(at.min(values.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+}
+
+/// Loads a server for a while from this many connections, each of which has asked once before the time begins.
+pub(crate) fn run<R: AsRef<[u8]>>(
+    address: SocketAddr,
+    connections: usize,
+    duration: Duration,
+    request: impl Fn() -> R + Sync,
+) -> Load {
+    let barrier = Barrier::new(connections);
+    let client = || {
+        let mut connection = Connection::open(address);
+        connection.exchange(request().as_ref());
+        barrier.wait();
+        ask_for(duration, &mut connection, &request)
+    };
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..connections).map(|_| scope.spawn(client)).collect();
+        let mut total = Load::default();
+        for client in clients {
+            let load = client.join().expect("a client got its answers");
+            total.rate += load.rate;
+            total.bytes_per_second += load.bytes_per_second;
+            total.latencies.extend(load.latencies);
+        }
+        total
+    })
+}
+
+fn ask_for<R: AsRef<[u8]>>(duration: Duration, connection: &mut Connection, request: impl Fn() -> R) -> Load {
+    let start = Instant::now();
+    let (mut latencies, mut bytes) = (Vec::new(), 0);
+    while start.elapsed() < duration {
+        let request = request();
+        let sent = Instant::now();
+        bytes += connection.exchange(request.as_ref());
+        latencies.push(sent.elapsed().as_secs_f64());
+    }
+    // A connection's own time, since its last answer may come long after the others' when answers are large.
+    let seconds = start.elapsed().as_secs_f64();
+    Load { rate: latencies.len() as f64 / seconds, bytes_per_second: bytes as f64 / seconds, latencies }
+}
+
+/// Sends requests evenly spaced in time, `rate` per second from several connections, while `work` runs.
+/// Returns what came of the work, and how many requests per second were answered meanwhile.
+pub(crate) fn beside<R: AsRef<[u8]>, T>(
+    address: SocketAddr,
+    connections: usize,
+    rate: f64,
+    request: impl Fn() -> R + Sync,
+    work: impl FnOnce() -> T,
+) -> (T, f64) {
+    let (due, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let start = Instant::now();
+    let writer = || {
+        let mut connection = Connection::open(address);
+        let mut count = 0;
+        while !done.load(Ordering::Relaxed) {
+            let at = due.fetch_add(1, Ordering::Relaxed) as f64 / rate;
+            thread::sleep((start + Duration::from_secs_f64(at)).saturating_duration_since(Instant::now()));
+            connection.exchange(request().as_ref());
+            count += 1;
+        }
+        count
+    };
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..connections).map(|_| scope.spawn(writer)).collect();
+        let result = work();
+        done.store(true, Ordering::Relaxed);
+        let count: usize = writers.into_iter().map(|writer| writer.join().expect("a writer got its answers")).sum();
+        (result, count as f64 / start.elapsed().as_secs_f64())
+    })
+}
+
+/// Sends each of `count` requests once, from several connections; returns how many per second were answered.
+pub(crate) fn each(
+    address: SocketAddr,
+    connections: usize,
+    count: usize,
+    request: impl Fn(usize) -> Vec<u8> + Sync,
+) -> f64 {
+    let next = AtomicUsize::new(0);
+    let client = || {
+        let mut connection = Connection::open(address);
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= count {
+                break;
+            }
+            connection.exchange(&request(at));
+        }
+    };
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..connections {
+            scope.spawn(client);
+        }
+    });
+    count as f64 / start.elapsed().as_secs_f64()
+}
