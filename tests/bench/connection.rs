@@ -39,6 +39,10 @@ pub(crate) struct Connection {
     buffer: Vec<u8>,
 }
 
+/// The answer was a 503, as it must be when a disk shared with others takes too long.
+#[derive(Debug)]
+pub(crate) struct Unavailable;
+
 /// Where the parts of a response are in the buffer.
 struct Head {
     status: u16,
@@ -54,10 +58,11 @@ impl Connection {
         Connection { stream, buffer: vec![0; BUFFER_BYTES] }
     }
 
-    /// Asks and lets the body pass; returns its length. Panics unless the answer is a complete 200.
-    pub(crate) fn exchange(&mut self, request: &[u8]) -> usize {
+    /// Asks and lets the body pass; returns its length. Panics unless the answer is complete, and a 200 or a 503.
+    pub(crate) fn exchange(&mut self, request: &[u8]) -> Result<usize, Unavailable> {
         let (head, filled) = self.ask(request);
-        assert_eq!(head.status, 200, "{}", String::from_utf8_lossy(&self.buffer[..filled]));
+        let good = head.status == 200;
+        assert!(good || head.status == 503, "{}", String::from_utf8_lossy(&self.buffer[..filled]));
         let mut rest = head.body_bytes.checked_sub(filled - head.bytes).expect("no byte follows the body");
         while rest > 0 {
             let most = rest.min(BUFFER_BYTES);
@@ -65,7 +70,7 @@ impl Connection {
             assert_ne!(read, 0, "the connection ended {rest} bytes before the end of the body");
             rest -= read;
         }
-        head.body_bytes
+        if good { Ok(head.body_bytes) } else { Err(Unavailable) }
     }
 
     /// Asks and returns the status and all bytes of the response, head and body.

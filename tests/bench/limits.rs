@@ -130,7 +130,7 @@ pub(crate) fn synced_records(directory: &Path, writers: usize, record_bytes: usi
             writers.into_iter().flat_map(|writer| writer.join().expect("records were kept")).collect();
         log.close();
         let rate = latencies.len() as f64 / duration.as_secs_f64();
-        Load { rate, bytes_per_second: rate * record_bytes as f64, latencies }
+        Load { rate, bytes_per_second: rate * record_bytes as f64, latencies, failed: 0 }
     })
 }
 

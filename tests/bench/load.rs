@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Unavailable};
 
 /// What connections got that asked again as soon as they were answered.
 #[derive(Default)]
@@ -17,6 +17,8 @@ pub(crate) struct Load {
     pub(crate) bytes_per_second: f64,
     /// How long each request took, in seconds.
     pub(crate) latencies: Vec<f64>,
+    /// How many further requests were answered by a 503.
+    pub(crate) failed: usize,
 }
 
 impl Load {
@@ -31,6 +33,7 @@ impl Load {
             rate: median(loads.iter().map(|load| load.rate)),
             bytes_per_second: median(loads.iter().map(|load| load.bytes_per_second)),
             latencies: loads.iter().flat_map(|load| load.latencies.iter().copied()).collect(),
+            failed: loads.iter().map(|load| load.failed).sum(),
         }
     }
 }
@@ -56,7 +59,8 @@ pub(crate) fn run<R: AsRef<[u8]>>(
     let barrier = Barrier::new(connections);
     let client = || {
         let mut connection = Connection::open(address);
-        connection.exchange(request().as_ref());
+        // Whether it went well shows in the ones that count.
+        let _ = connection.exchange(request().as_ref());
         barrier.wait();
         ask_for(duration, &mut connection, &request)
     };
@@ -68,6 +72,7 @@ pub(crate) fn run<R: AsRef<[u8]>>(
             total.rate += load.rate;
             total.bytes_per_second += load.bytes_per_second;
             total.latencies.extend(load.latencies);
+            total.failed += load.failed;
         }
         total
     })
@@ -75,16 +80,24 @@ pub(crate) fn run<R: AsRef<[u8]>>(
 
 fn ask_for<R: AsRef<[u8]>>(duration: Duration, connection: &mut Connection, request: impl Fn() -> R) -> Load {
     let start = Instant::now();
-    let (mut latencies, mut bytes) = (Vec::new(), 0);
+    let mut load = Load::default();
+    let mut bytes = 0;
     while start.elapsed() < duration {
         let request = request();
         let sent = Instant::now();
-        bytes += connection.exchange(request.as_ref());
-        latencies.push(sent.elapsed().as_secs_f64());
+        match connection.exchange(request.as_ref()) {
+            Ok(body_bytes) => {
+                load.latencies.push(sent.elapsed().as_secs_f64());
+                bytes += body_bytes;
+            }
+            Err(Unavailable) => load.failed += 1,
+        }
     }
     // A connection's own time, since its last answer may come long after the others' when answers are large.
     let seconds = start.elapsed().as_secs_f64();
-    Load { rate: latencies.len() as f64 / seconds, bytes_per_second: bytes as f64 / seconds, latencies }
+    load.rate = load.latencies.len() as f64 / seconds;
+    load.bytes_per_second = bytes as f64 / seconds;
+    load
 }
 
 /// Sends requests evenly spaced in time, `rate` per second from several connections, while `work` runs.
@@ -104,8 +117,7 @@ pub(crate) fn beside<R: AsRef<[u8]>, T>(
         while !done.load(Ordering::Relaxed) {
             let at = due.fetch_add(1, Ordering::Relaxed) as f64 / rate;
             thread::sleep((start + Duration::from_secs_f64(at)).saturating_duration_since(Instant::now()));
-            connection.exchange(request().as_ref());
-            count += 1;
+            count += usize::from(connection.exchange(request().as_ref()).is_ok());
         }
         count
     };
@@ -118,7 +130,7 @@ pub(crate) fn beside<R: AsRef<[u8]>, T>(
     })
 }
 
-/// Sends each of `count` requests once, from several connections; returns how many per second were answered.
+/// Sends each of `count` requests until it succeeds, from several connections; returns how many per second were answered.
 pub(crate) fn each(
     address: SocketAddr,
     connections: usize,
@@ -133,7 +145,8 @@ pub(crate) fn each(
             if at >= count {
                 break;
             }
-            connection.exchange(&request(at));
+            let request = request(at);
+            while connection.exchange(&request).is_err() {}
         }
     };
     let start = Instant::now();

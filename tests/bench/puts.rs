@@ -77,7 +77,7 @@ pub(crate) fn measure_redis(bench: &mut Bench<'_>, server: &Server) {
     let redis = Redis::start().expect("Redis could be started before");
     let limit = || {
         let (rate, p99) = redis.benchmark(OWNERS, document_bytes(), SETS);
-        Load { rate, bytes_per_second: 0.0, latencies: vec![p99] }
+        Load { rate, latencies: vec![p99], ..Load::default() }
     };
     measure(bench, server, limit, &[Goal::Share(0.4), Goal::P99(0.005)]);
 }

@@ -76,6 +76,7 @@ pub(crate) struct Row {
     bytes_per_second: Option<f64>,
     p50: Option<f64>,
     p99: Option<f64>,
+    failed: usize,
     processor_seconds: Option<f64>,
     limit: Option<f64>,
     limit_processor_seconds: Option<f64>,
@@ -94,6 +95,7 @@ impl Row {
             bytes_per_second: None,
             p50: None,
             p99: None,
+            failed: 0,
             processor_seconds: None,
             limit: None,
             limit_processor_seconds: None,
@@ -109,6 +111,7 @@ impl Row {
         row.bytes_per_second = Some(load.bytes_per_second);
         row.p50 = Some(load.quantile(0.5));
         row.p99 = Some(load.quantile(0.99));
+        row.failed = load.failed;
         row
     }
 
@@ -179,6 +182,7 @@ impl Row {
             "bytes_per_second": self.bytes_per_second,
             "p50_seconds": self.p50,
             "p99_seconds": self.p99,
+            "failed": self.failed,
             "processor_seconds_per_request": self.processor_seconds,
             "limit": self.limit,
             "limit_processor_seconds_per_request": self.limit_processor_seconds,
@@ -209,6 +213,10 @@ impl Report {
 
     pub(crate) fn add(&mut self, row: Row) {
         eprintln!("  {}", row.cells().iter().filter(|cell| !cell.is_empty()).cloned().collect::<Vec<_>>().join(", "));
+        if row.failed > 0 {
+            let Row { what, store, registrations, failed, .. } = &row;
+            self.note(format!("{what}, {store}, {registrations}: {failed} further requests were answered by a 503"));
+        }
         self.rows.push(row);
     }
 

@@ -44,7 +44,7 @@ fn measure_beside(bench: &mut Bench<'_>, server: &Server) {
             scope.spawn(|| {
                 let mut connection = Connection::open(server.address());
                 while !done.load(Ordering::Relaxed) {
-                    connection.exchange(&poll("/metrics"));
+                    connection.exchange(&poll("/metrics")).expect("/metrics does not fail");
                 }
             });
             let load = polls();
