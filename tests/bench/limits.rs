@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::load::Load;
-use crate::server::processor_seconds;
+use crate::load::{Load, Target};
 
 /// The argument that makes this program a raw sender.
 pub(crate) const RAW_SENDER: &str = "raw-sender";
@@ -51,13 +50,9 @@ impl RawSender {
         RawSender { child, address, _input: input }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Processor time used so far, in seconds.
-    pub(crate) fn processor_seconds(&self) -> f64 {
-        processor_seconds(self.child.id())
+    /// Who is to be loaded.
+    pub(crate) fn target(&self) -> Target {
+        Target { address: self.address, process: self.child.id() }
     }
 }
 
@@ -130,7 +125,7 @@ pub(crate) fn synced_records(directory: &Path, writers: usize, record_bytes: usi
             writers.into_iter().flat_map(|writer| writer.join().expect("records were kept")).collect();
         log.close();
         let rate = latencies.len() as f64 / duration.as_secs_f64();
-        Load { rate, bytes_per_second: rate * record_bytes as f64, latencies, failed: 0 }
+        Load { rate, bytes_per_second: rate * record_bytes as f64, latencies, ..Load::default() }
     })
 }
 

@@ -1,12 +1,21 @@
 //! Load from several connections at once, and what came of it.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::process;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::connection::{Connection, Unavailable};
+
+/// A process that answers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) process: u32,
+}
 
 /// What connections got that asked again as soon as they were answered.
 #[derive(Default)]
@@ -19,6 +28,10 @@ pub(crate) struct Load {
     pub(crate) latencies: Vec<f64>,
     /// How many further requests were answered by a 503.
     pub(crate) failed: usize,
+    /// Processor time that the answering process used for each request, in seconds.
+    pub(crate) processor: f64,
+    /// Processor time that this process used for each request, in seconds.
+    pub(crate) own_processor: f64,
 }
 
 impl Load {
@@ -34,6 +47,8 @@ impl Load {
             bytes_per_second: median(loads.iter().map(|load| load.bytes_per_second)),
             latencies: loads.iter().flat_map(|load| load.latencies.iter().copied()).collect(),
             failed: loads.iter().map(|load| load.failed).sum(),
+            processor: median(loads.iter().map(|load| load.processor)),
+            own_processor: median(loads.iter().map(|load| load.own_processor)),
         }
     }
 }
@@ -51,20 +66,21 @@ fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
 
 /// Loads a server for a while from this many connections, each of which has asked once before the time begins.
 pub(crate) fn run<R: AsRef<[u8]>>(
-    address: SocketAddr,
+    target: Target,
     connections: usize,
     duration: Duration,
     request: impl Fn() -> R + Sync,
 ) -> Load {
     let barrier = Barrier::new(connections);
     let client = || {
-        let mut connection = Connection::open(address);
+        let mut connection = Connection::open(target.address);
         // Whether it went well shows in the ones that count.
         let _ = connection.exchange(request().as_ref());
         barrier.wait();
         ask_for(duration, &mut connection, &request)
     };
-    thread::scope(|scope| {
+    let (before, own_before) = (processor_seconds(target.process), processor_seconds(process::id()));
+    let mut total = thread::scope(|scope| {
         let clients: Vec<_> = (0..connections).map(|_| scope.spawn(client)).collect();
         let mut total = Load::default();
         for client in clients {
@@ -75,7 +91,11 @@ pub(crate) fn run<R: AsRef<[u8]>>(
             total.failed += load.failed;
         }
         total
-    })
+    });
+    let requests = (total.latencies.len() + total.failed + connections) as f64;
+    total.processor = (processor_seconds(target.process) - before) / requests;
+    total.own_processor = (processor_seconds(process::id()) - own_before) / requests;
+    total
 }
 
 fn ask_for<R: AsRef<[u8]>>(duration: Duration, connection: &mut Connection, request: impl Fn() -> R) -> Load {
@@ -156,4 +176,13 @@ pub(crate) fn each(
         }
     });
     count as f64 / start.elapsed().as_secs_f64()
+}
+
+/// Processor time that a process has used, in seconds. Linux counts it to programs in hundredths.
+fn processor_seconds(process: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("a running process has a status");
+    // The name of the program, in parentheses, may hold blanks; user and system time are 11 fields after it.
+    let (_, fields) = stat.rsplit_once(')').expect("the name of the program is in parentheses");
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    ticks.map(|ticks| ticks.parse::<f64>().expect("times are numbers")).sum::<f64>() / 100.0
 }

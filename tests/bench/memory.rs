@@ -27,7 +27,7 @@ pub(crate) fn after_load(bench: &mut Bench<'_>, server: &Server, empty: Memory) 
 
     server.forget_peak();
     let request = poll("/discover");
-    let polls = || load::run(server.address(), POLLERS, slice(bench.count), || request.as_slice());
+    let polls = || load::run(server.target(), POLLERS, slice(bench.count), || request.as_slice());
     polls();
     let peak = row(bench, "peak under polls", server.memory().peak);
     bench.report.add(goals.iter().fold(peak, |row, (_, _, peak)| row.goal(Goal::AtMost(*peak))));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::connection::{Connection, poll};
 use crate::limits::RawSender;
-use crate::load::{self, Load, median};
+use crate::load::{self, median};
 use crate::puts::Writes;
 use crate::registrations::{FIXED_GROUP, largest_group};
 use crate::report::{Goal, Row};
@@ -44,32 +44,18 @@ fn measure_path(bench: &mut Bench<'_>, server: &Server, what: &str, path: &str, 
     assert_eq!(status, 200, "{path}");
     let raw = RawSender::start(&response);
     let (mut rounds, mut limits) = (Vec::new(), Vec::new());
-    let (mut used, mut limit_used) = (0.0, 0.0);
     for _ in 0..ROUNDS {
-        let before = raw.processor_seconds();
-        limits.push(load::run(raw.address(), POLLERS, slice(bench.count), || request.as_slice()));
-        limit_used += raw.processor_seconds() - before;
-        let before = server.processor_seconds();
-        rounds.push(load::run(server.address(), POLLERS, slice(bench.count), || request.as_slice()));
-        used += server.processor_seconds() - before;
+        limits.push(load::run(raw.target(), POLLERS, slice(bench.count), || request.as_slice()));
+        rounds.push(load::run(server.target(), POLLERS, slice(bench.count), || request.as_slice()));
     }
-    let each = |used: f64, rounds: &[Load]| used / rounds.iter().map(|load| load.latencies.len() as f64).sum::<f64>();
-    let row = Row::of_load(bench, what, &rounds)
-        .limit(Load::median(&limits).rate, share_of(&rounds, &limits))
-        .processor_seconds(each(used, &rounds), Some(each(limit_used, &limits)))
-        .goal(Goal::Share(goal));
+    let row = Row::of_load(bench, what, &rounds).limit_of_load(&rounds, &limits).goal(Goal::Share(goal));
     bench.report.add(row);
-}
-
-/// The median over rounds of what was reached of the limit.
-pub(crate) fn share_of(rounds: &[Load], limits: &[Load]) -> f64 {
-    median(rounds.iter().zip(limits).map(|(load, limit)| load.rate / limit.rate))
 }
 
 /// Polls of everything beside writes; the limit is the rate without these.
 pub(crate) fn measure_under_writes(bench: &mut Bench<'_>, server: &Server) {
     let request = poll("/discover");
-    let polls = || load::run(server.address(), POLLERS, slice(bench.count), || request.as_slice());
+    let polls = || load::run(server.target(), POLLERS, slice(bench.count), || request.as_slice());
     let kinds = [
         ("/discover, 500 renewals/s", Writes::renewals(bench.count)),
         ("/discover, 500 changes/s", Writes::changes(bench.count)),
@@ -82,9 +68,7 @@ pub(crate) fn measure_under_writes(bench: &mut Bench<'_>, server: &Server) {
             rounds.push(load);
             rates.push(rate);
         }
-        let row = Row::of_load(bench, *what, &rounds)
-            .limit(Load::median(&limits).rate, share_of(&rounds, &limits))
-            .goal(Goal::Share(0.7));
+        let row = Row::of_load(bench, *what, &rounds).limit_of_load(&rounds, &limits).goal(Goal::Share(0.7));
         bench.report.add(row);
         let rate = median(rates.into_iter());
         if rate < 0.95 * WRITES_PER_SECOND {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::connection::put;
 use crate::limits::synced_records;
 use crate::load::{self, Load};
-use crate::polls::{share_of, slice};
+use crate::polls::slice;
 use crate::redis::Redis;
 use crate::registrations::{body, document};
 use crate::report::{Goal, Row, Unit};
@@ -85,17 +85,12 @@ pub(crate) fn measure_redis(bench: &mut Bench<'_>, server: &Server) {
 fn measure(bench: &mut Bench<'_>, server: &Server, limit: impl Fn() -> Load, goals: &[Goal]) {
     let kinds = [("PUT, renewals", Writes::renewals(bench.count)), ("PUT, changes", Writes::changes(bench.count))];
     for (what, writes) in &kinds {
-        let (mut rounds, mut limits, mut used) = (Vec::new(), Vec::new(), 0.0);
+        let (mut rounds, mut limits) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             limits.push(limit());
-            let before = server.processor_seconds();
-            rounds.push(load::run(server.address(), OWNERS, slice(bench.count), || writes.next()));
-            used += server.processor_seconds() - before;
+            rounds.push(load::run(server.target(), OWNERS, slice(bench.count), || writes.next()));
         }
-        let requests: usize = rounds.iter().map(|load| load.latencies.len()).sum();
-        let row = Row::of_load(bench, *what, &rounds)
-            .limit(Load::median(&limits).rate, share_of(&rounds, &limits))
-            .processor_seconds(used / requests as f64, None);
+        let row = Row::of_load(bench, *what, &rounds).limit_of_load(&rounds, &limits);
         bench.report.add(goals.iter().fold(row, |row, goal| row.goal(*goal)));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::Bench;
-use crate::load::Load;
+use crate::load::{Load, median};
 
 /// How long to look at the processors before the run.
 const LOOK: Duration = Duration::from_secs(1);
@@ -77,9 +77,10 @@ pub(crate) struct Row {
     p50: Option<f64>,
     p99: Option<f64>,
     failed: usize,
-    processor_seconds: Option<f64>,
+    processor: Option<f64>,
+    own_processor: Option<f64>,
     limit: Option<f64>,
-    limit_processor_seconds: Option<f64>,
+    limit_processor: Option<f64>,
     share: Option<f64>,
     goals: Vec<Goal>,
 }
@@ -96,9 +97,10 @@ impl Row {
             p50: None,
             p99: None,
             failed: 0,
-            processor_seconds: None,
+            processor: None,
+            own_processor: None,
             limit: None,
-            limit_processor_seconds: None,
+            limit_processor: None,
             share: None,
             goals: Vec::new(),
         }
@@ -112,22 +114,24 @@ impl Row {
         row.p50 = Some(load.quantile(0.5));
         row.p99 = Some(load.quantile(0.99));
         row.failed = load.failed;
+        row.processor = Some(load.processor);
+        row.own_processor = Some(load.own_processor);
         row
     }
 
-    /// The limit, and the share of it that was reached: the median over rounds, since only within a round do both
-    /// find the machine in the same state.
-    pub(crate) fn limit(mut self, limit: f64, share: f64) -> Row {
+    /// What the machine could do at most, in the unit of the figure.
+    pub(crate) fn limit(mut self, limit: f64) -> Row {
         self.limit = Some(limit);
-        self.share = Some(share);
         self
     }
 
-    /// Processor time per request of the server, and of what its limit was measured by, in seconds.
-    pub(crate) fn processor_seconds(mut self, server: f64, limit: Option<f64>) -> Row {
-        self.processor_seconds = Some(server);
-        self.limit_processor_seconds = limit;
-        self
+    /// The limit taken in turns with the figure, and the share of it that was reached: the median over rounds,
+    /// since only within a round do both find the machine in the same state.
+    pub(crate) fn limit_of_load(mut self, rounds: &[Load], limits: &[Load]) -> Row {
+        let limit = Load::median(limits);
+        self.share = Some(median(rounds.iter().zip(limits).map(|(load, limit)| load.rate / limit.rate)));
+        self.limit_processor = Some(limit.processor).filter(|seconds| *seconds > 0.0);
+        self.limit(limit.rate)
     }
 
     pub(crate) fn goal(mut self, goal: Goal) -> Row {
@@ -152,7 +156,7 @@ impl Row {
         if self.reaches(goal) { wanted } else { format!("{wanted} **missed**") }
     }
 
-    fn cells(&self) -> [String; 11] {
+    fn cells(&self) -> [String; 12] {
         let show = |value: Option<f64>, unit: Unit| value.map_or_else(String::new, |value| unit.show(value));
         let goals: Vec<String> = self.goals.iter().map(|goal| self.show_goal(*goal)).collect();
         let per_second = |bytes: f64| format!("{}/s", Unit::Bytes.show(bytes));
@@ -164,8 +168,9 @@ impl Row {
             self.bytes_per_second.map_or_else(String::new, per_second),
             show(self.p50, Unit::Seconds),
             show(self.p99, Unit::Seconds),
-            show(self.processor_seconds, Unit::Seconds),
+            show(self.processor, Unit::Seconds),
             show(self.limit, self.unit),
+            show(self.limit_processor, Unit::Seconds),
             self.share.map_or_else(String::new, |share| format!("{:.0}%", share * 100.0)),
             goals.join(", "),
         ]
@@ -183,9 +188,10 @@ impl Row {
             "p50_seconds": self.p50,
             "p99_seconds": self.p99,
             "failed": self.failed,
-            "processor_seconds_per_request": self.processor_seconds,
+            "processor_seconds_per_request": self.processor,
+            "client_processor_seconds_per_request": self.own_processor,
             "limit": self.limit,
-            "limit_processor_seconds_per_request": self.limit_processor_seconds,
+            "limit_processor_seconds_per_request": self.limit_processor,
             "share_of_limit": self.share,
             "goals": self.goals.iter().map(|goal| self.show_goal(*goal)).collect::<Vec<_>>(),
             "goals_missed": missed.count(),
@@ -193,8 +199,20 @@ impl Row {
     }
 }
 
-const HEADINGS: [&str; 11] =
-    ["", "store", "registrations", "figure", "bytes", "p50", "p99", "processor", "limit", "of limit", "goal"];
+const HEADINGS: [&str; 12] = [
+    "",
+    "store",
+    "registrations",
+    "figure",
+    "bytes",
+    "p50",
+    "p99",
+    "processor",
+    "limit",
+    "its processor",
+    "of limit",
+    "goal",
+];
 
 /// All figures of a run.
 pub(crate) struct Report {

@@ -6,7 +6,7 @@ use std::thread;
 use crate::connection::{Connection, poll};
 use crate::limits::RawSender;
 use crate::load::{self, Load};
-use crate::polls::{share_of, slice};
+use crate::polls::slice;
 use crate::registrations::FIXED_GROUP;
 use crate::report::{Goal, Row, Unit};
 use crate::server::Server;
@@ -22,12 +22,11 @@ pub(crate) fn measure(bench: &mut Bench<'_>, server: &Server) {
     let raw = RawSender::start(&response);
     let (mut rounds, mut limits) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        limits.push(load::run(raw.address(), 1, slice(bench.count), || request.as_slice()));
-        rounds.push(load::run(server.address(), 1, slice(bench.count), || request.as_slice()));
+        limits.push(load::run(raw.target(), 1, slice(bench.count), || request.as_slice()));
+        rounds.push(load::run(server.target(), 1, slice(bench.count), || request.as_slice()));
     }
-    let typical = Load::median(&rounds).quantile(0.5);
-    let row = Row::new(bench, "/metrics", Unit::Seconds, typical)
-        .limit(Load::median(&limits).quantile(0.5), share_of(&rounds, &limits));
+    let typical = |rounds: &[Load]| Load::median(rounds).quantile(0.5);
+    let row = Row::new(bench, "/metrics", Unit::Seconds, typical(&rounds)).limit(typical(&limits));
     bench.report.add(if bench.count <= 100_000 { row.goal(Goal::AtMost(GOAL_SECONDS)) } else { row });
     measure_beside(bench, server);
 }
@@ -35,7 +34,7 @@ pub(crate) fn measure(bench: &mut Bench<'_>, server: &Server) {
 /// Small polls while `/metrics` is read without a pause; the limit is their rate without that.
 fn measure_beside(bench: &mut Bench<'_>, server: &Server) {
     let request = poll(&format!("/group?name={FIXED_GROUP}"));
-    let polls = || load::run(server.address(), 1, slice(bench.count), || request.as_slice());
+    let polls = || load::run(server.target(), 1, slice(bench.count), || request.as_slice());
     let (mut rounds, mut limits) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         limits.push(polls());
@@ -53,5 +52,5 @@ fn measure_beside(bench: &mut Bench<'_>, server: &Server) {
         }));
     }
     let row = Row::of_load(bench, "/group of 100, 1 connection, beside /metrics", &rounds);
-    bench.report.add(row.limit(Load::median(&limits).rate, share_of(&rounds, &limits)));
+    bench.report.add(row.limit_of_load(&rounds, &limits));
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::connection::{Connection, TOKEN, poll};
+use crate::load::Target;
 
 /// How often to look whether the server has come up.
 const LOOK: Duration = Duration::from_micros(500);
@@ -116,6 +117,11 @@ impl Server {
         self.address
     }
 
+    /// Who is to be loaded.
+    pub(crate) fn target(&self) -> Target {
+        Target { address: self.address, process: self.child.id() }
+    }
+
     /// From the start of the process to its first answer that it is ready.
     pub(crate) fn took_to_start(&self) -> Duration {
         self.took
@@ -134,11 +140,6 @@ impl Server {
     /// Starts the peak anew at the memory of this moment.
     pub(crate) fn forget_peak(&self) {
         fs::write(self.proc("clear_refs"), "5").expect("Linux resets the peak of one's own processes");
-    }
-
-    /// Processor time used so far, in seconds.
-    pub(crate) fn processor_seconds(&self) -> f64 {
-        processor_seconds(self.child.id())
     }
 
     /// Ends it as an operator does, and waits for the end.
@@ -195,13 +196,4 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Processor time that a process has used, in seconds. Linux counts it to programs in hundredths.
-pub(crate) fn processor_seconds(process: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("a running process has a status");
-    // The name of the program, in parentheses, may hold blanks; user and system time are 11 fields after it.
-    let (_, fields) = stat.rsplit_once(')').expect("the name of the program is in parentheses");
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    ticks.map(|ticks| ticks.parse::<f64>().expect("times are numbers")).sum::<f64>() / 100.0
 }
