@@ -10,6 +10,9 @@ use serde::{Deserialize, Deserializer};
 use super::json::{self, Object, Text};
 use super::{Invalid, LabelNames, Registration, StaticConfig, TargetId};
 
+/// How the members of a document begin.
+const TARGETS: &[u8] = b"\"targets\":";
+
 /// A stored document as it was written, by this program or another; its fields are not checked.
 #[derive(Debug, Default)]
 pub struct Document {
@@ -97,6 +100,13 @@ impl Content {
         self.json.ends_with(b"]")
     }
 
+    /// Decodes the addresses alone.
+    pub fn targets(&self) -> Vec<String> {
+        // The targets come first; what follows them is not looked at.
+        let list = self.json.strip_prefix(TARGETS).unwrap_or_default();
+        serde_json::Deserializer::from_slice(list).into_iter().next().and_then(Result::ok).unwrap_or_default()
+    }
+
     /// Decodes the content anew.
     pub fn registration(&self) -> Registration {
         let object = [b"{".as_slice(), &self.json, b"}"].concat();
@@ -133,7 +143,7 @@ fn write_members(
     group: &str,
     modules: &[String],
 ) -> u32 {
-    out.extend_from_slice(b"\"targets\":");
+    out.extend_from_slice(TARGETS);
     json::encode_into(out, &targets);
     out.extend_from_slice(b",\"labels\":");
     json::encode_into(out, &labels);

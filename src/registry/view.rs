@@ -2,11 +2,12 @@
 //! and what is fit to be shown. Stores write it through [`Mirror`]; time is passed in everywhere below that.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::{info, warn};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::list::{List, Shown, Snapshot};
 use crate::registration::{Content, Document, LabelNames, TargetId, Ttl};
@@ -14,6 +15,9 @@ use crate::store::{Change, Mirror, Missing};
 
 /// How many ids of unfit documents are remembered, so that each is logged once.
 const QUARANTINE_MAX: usize = 10_000;
+
+/// How many deadlines are counted before others get at the view: some tens of microseconds.
+const COUNTED_AT_ONCE: usize = 1_000;
 
 /// What a view needs to know of the configuration.
 #[derive(Debug, Clone, Copy)]
@@ -171,8 +175,21 @@ impl View {
     /// How many registrations run out within `span`, unless they are renewed.
     pub fn expiring_within(&self, span: Duration, now: Instant) -> usize {
         let Some(end) = now.checked_add(span) else { return 0 };
-        let state = self.state.lock();
-        state.deadlines.iter().take_while(|(deadline, _)| *deadline <= end).count()
+        let (mut count, mut from) = (0, Bound::Unbounded);
+        let mut state = self.state.lock();
+        loop {
+            let mut several = 0;
+            for deadline in state.deadlines.range((from, Bound::Included((end, TargetId::MAX)))).take(COUNTED_AT_ONCE) {
+                from = Bound::Excluded(*deadline);
+                several += 1;
+            }
+            count += several;
+            if several < COUNTED_AT_ONCE {
+                return count;
+            }
+            // Polls do not wait until all of them are counted.
+            MutexGuard::bump(&mut state);
+        }
     }
 
     fn check(&self, change: Change) -> Checked {
