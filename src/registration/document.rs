@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::de::MapAccess;
@@ -67,10 +68,10 @@ impl Document {
 
 /// What a document says of its registration, as JSON members without the braces:
 /// `"targets":[...],"labels":{...},"target_group":"..."` and, if there are any, `"modules":[...]`.
-/// A renewal that changes nothing leaves these bytes as they are.
+/// A renewal that changes nothing leaves these bytes as they are. Clones share them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
-    json: Box<[u8]>,
+    json: Arc<[u8]>,
     /// Where the members that a list entry consists of, targets and labels, end.
     entry_end: u32,
 }

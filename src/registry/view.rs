@@ -69,7 +69,7 @@ struct State {
 
 #[derive(Debug)]
 struct Held {
-    shown: Arc<Shown>,
+    content: Content,
     group: Arc<str>,
     /// When it stops being shown; `None` is never.
     deadline: Option<Instant>,
@@ -242,7 +242,7 @@ impl View {
             }
             missing.push(Missing {
                 id: *id,
-                document: held.shown.content.document(*id, held.updated_at),
+                document: held.content.document(*id, held.updated_at),
                 expires_in: held.deadline.map(|deadline| deadline - now),
             });
         }
@@ -285,7 +285,7 @@ impl State {
             self.deadlines.insert((deadline, id));
         }
         if let Some(held) = self.held.get_mut(&id)
-            && held.shown.content == content
+            && held.content == content
         {
             // A renewal: nothing that is rendered has changed.
             let old = std::mem::replace(&mut held.deadline, deadline);
@@ -294,10 +294,9 @@ impl State {
             self.forget_deadline(id, old, deadline);
             return;
         }
-        let shown = Arc::new(Shown { id, content });
-        self.all.insert(shown.clone());
-        let group = self.join_group(&group, shown.clone());
-        let held = Held { shown, group, deadline, on_grace: false, updated_at };
+        self.all.insert(Shown { id, content: content.clone() });
+        let group = self.join_group(&group, Shown { id, content: content.clone() });
+        let held = Held { content, group, deadline, on_grace: false, updated_at };
         if let Some(old) = self.held.insert(id, held) {
             self.forget_deadline(id, old.deadline, deadline);
             if self.held.get(&id).is_some_and(|held| held.group != old.group) {
@@ -312,7 +311,7 @@ impl State {
         }
     }
 
-    fn join_group(&mut self, name: &str, shown: Arc<Shown>) -> Arc<str> {
+    fn join_group(&mut self, name: &str, shown: Shown) -> Arc<str> {
         let name = match self.groups.get_key_value(name) {
             Some((name, _)) => name.clone(),
             None => Arc::from(name),
