@@ -11,8 +11,8 @@ use crate::registration::{Content, TargetId};
 /// How many registrations a segment should hold: some 60 KB of JSON.
 const SEGMENT_LEN: usize = 256;
 
-/// A registration as lists hold it.
-#[derive(Debug)]
+/// A registration as lists hold it: the id beside the pointer, so that a search reads one stretch of memory.
+#[derive(Debug, Clone)]
 pub(super) struct Shown {
     pub(super) id: TargetId,
     pub(super) content: Content,
@@ -30,7 +30,7 @@ pub(super) struct List {
 #[derive(Debug, Default)]
 struct Segment {
     /// Sorted by id.
-    entries: Vec<Arc<Shown>>,
+    entries: Vec<Shown>,
     rendered: OnceLock<Rendered>,
     compressed: OnceLock<Piece>,
 }
@@ -62,7 +62,7 @@ impl List {
     }
 
     /// Adds a registration or replaces the one with its id.
-    pub(super) fn insert(&mut self, shown: Arc<Shown>) {
+    pub(super) fn insert(&mut self, shown: Shown) {
         let entries = self.entries_for(shown.id);
         match entries.binary_search_by_key(&shown.id, |entry| entry.id) {
             Ok(at) => entries[at] = shown,
@@ -95,7 +95,7 @@ impl List {
     }
 
     /// The entries of the segment for an id, about to be changed.
-    fn entries_for(&mut self, id: TargetId) -> &mut Vec<Arc<Shown>> {
+    fn entries_for(&mut self, id: TargetId) -> &mut Vec<Shown> {
         self.snapshot = None;
         let at = segment_of(id, self.segments.len());
         let segment = Arc::make_mut(&mut self.segments[at]);
@@ -106,10 +106,10 @@ impl List {
 
     fn cut_into(&mut self, count: usize) {
         let old = std::mem::replace(&mut self.segments, (0..count).map(|_| Arc::default()).collect());
-        for shown in old.iter().flat_map(|segment| &segment.entries) {
+        for shown in old.into_iter().flat_map(|segment| Arc::unwrap_or_clone(segment).entries) {
             let at = segment_of(shown.id, count);
             // The segments are new and not shared yet, so that nothing is copied here.
-            Arc::make_mut(&mut self.segments[at]).entries.push(shown.clone());
+            Arc::make_mut(&mut self.segments[at]).entries.push(shown);
         }
     }
 }

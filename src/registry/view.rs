@@ -2,11 +2,12 @@
 //! and what is fit to be shown. Stores write it through [`Mirror`]; time is passed in everywhere below that.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::{info, warn};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::list::{List, Shown, Snapshot};
 use crate::registration::{Content, Document, LabelNames, TargetId, Ttl};
@@ -14,6 +15,9 @@ use crate::store::{Change, Mirror, Missing};
 
 /// How many ids of unfit documents are remembered, so that each is logged once.
 const QUARANTINE_MAX: usize = 10_000;
+
+/// How many deadlines are counted before others get at the view: some tens of microseconds.
+const COUNTED_AT_ONCE: usize = 1_000;
 
 /// What a view needs to know of the configuration.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +66,7 @@ struct State {
 
 #[derive(Debug)]
 struct Held {
-    shown: Arc<Shown>,
+    content: Content,
     group: Arc<str>,
     /// When it stops being shown; `None` is never.
     deadline: Option<Instant>,
@@ -163,8 +167,21 @@ impl View {
     /// How many registrations run out within `span`, unless they are renewed.
     pub fn expiring_within(&self, span: Duration, now: Instant) -> usize {
         let Some(end) = now.checked_add(span) else { return 0 };
-        let state = self.state.lock();
-        state.deadlines.iter().take_while(|(deadline, _)| *deadline <= end).count()
+        let (mut count, mut from) = (0, Bound::Unbounded);
+        let mut state = self.state.lock();
+        loop {
+            let mut several = 0;
+            for deadline in state.deadlines.range((from, Bound::Included((end, TargetId::MAX)))).take(COUNTED_AT_ONCE) {
+                from = Bound::Excluded(*deadline);
+                several += 1;
+            }
+            count += several;
+            if several < COUNTED_AT_ONCE {
+                return count;
+            }
+            // Polls do not wait until all of them are counted.
+            MutexGuard::bump(&mut state);
+        }
     }
 
     fn check(&self, change: Change) -> Checked {
@@ -217,7 +234,7 @@ impl View {
             }
             missing.push(Missing {
                 id: *id,
-                document: held.shown.content.document(*id, held.updated_at),
+                document: held.content.document(*id, held.updated_at),
                 expires_in: held.deadline.map(|deadline| deadline - now),
             });
         }
@@ -259,7 +276,7 @@ impl State {
             self.deadlines.insert((deadline, id));
         }
         if let Some(held) = self.held.get_mut(&id)
-            && held.shown.content == content
+            && held.content == content
         {
             // A renewal: nothing that is rendered has changed.
             let old = std::mem::replace(&mut held.deadline, deadline);
@@ -268,10 +285,9 @@ impl State {
             self.forget_deadline(id, old, deadline);
             return;
         }
-        let shown = Arc::new(Shown { id, content });
-        self.all.insert(shown.clone());
-        let group = self.join_group(&group, shown.clone());
-        let held = Held { shown, group, deadline, on_grace: false, updated_at };
+        self.all.insert(Shown { id, content: content.clone() });
+        let group = self.join_group(&group, Shown { id, content: content.clone() });
+        let held = Held { content, group, deadline, on_grace: false, updated_at };
         if let Some(old) = self.held.insert(id, held) {
             self.forget_deadline(id, old.deadline, deadline);
             if self.held.get(&id).is_some_and(|held| held.group != old.group) {
@@ -286,7 +302,7 @@ impl State {
         }
     }
 
-    fn join_group(&mut self, name: &str, shown: Arc<Shown>) -> Arc<str> {
+    fn join_group(&mut self, name: &str, shown: Shown) -> Arc<str> {
         let name = match self.groups.get_key_value(name) {
             Some((name, _)) => name.clone(),
             None => Arc::from(name),

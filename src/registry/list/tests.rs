@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::registration::{LabelNames, Registration};
 
-fn shown(n: u32, value: u32) -> Arc<Shown> {
+fn shown(n: u32, value: u32) -> Shown {
     let body = format!(r#"{{"static_config":{{"targets":["host-{n}:9100"],"labels":{{"v":"{value}"}}}}}}"#);
     let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy).unwrap();
-    Arc::new(Shown { id: registration.id(), content: Content::new(&registration) })
+    Shown { id: registration.id(), content: Content::new(&registration) }
 }
 
 fn text(snapshot: &Snapshot) -> String {
