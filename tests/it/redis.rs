@@ -1,5 +1,7 @@
 //! The Redis store on real Redis servers.
 
+mod chaos;
+mod dice;
 mod follow;
 mod outage;
 mod proxy;
