@@ -11,6 +11,7 @@ use inventor::registration::TargetId;
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use super::Ending;
 use super::dice::Dice;
 use crate::client::{Connection, Request, Response};
 use crate::eventually::{SOON, eventually};
@@ -222,15 +223,6 @@ impl Chaos {
             thread::sleep(Duration::from_millis(50));
         }
         self.paused.store(false, Ordering::SeqCst);
-    }
-}
-
-/// Ends all work when the test ends, be it by a failure.
-struct Ending<'a>(&'a AtomicBool);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 
