@@ -1,5 +1,7 @@
 //! The Redis store on real Redis servers.
 
+mod chaos;
+mod dice;
 mod follow;
 mod outage;
 mod proxy;
@@ -11,6 +13,7 @@ mod serving;
 mod tls;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use inventor::store::Store;
@@ -83,4 +86,13 @@ fn try_launch(settings: Settings) -> Result<Replica, StartError> {
     let metrics = prometheus::Registry::new();
     let store = RedisStore::start(settings, mirror.clone(), &metrics)?;
     Ok(Replica { store, mirror, metrics })
+}
+
+/// Tells threads that a test has ended, be it by a failure: they would be waited for otherwise.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

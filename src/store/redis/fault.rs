@@ -47,6 +47,8 @@ pub(super) enum Fault {
     Server(RedisError),
     /// An answer that does not fit the question.
     Unexpected(&'static str),
+    /// A pooled connection belongs to another session than the command.
+    Outdated,
     /// Every pooled connection stayed in use, or none could be opened; the text says why, when that is known.
     PoolEmpty(String),
     /// A thread could not be started.
@@ -181,6 +183,7 @@ impl fmt::Display for Fault {
             Fault::WrongType => write!(f, "the key holds something else than a string"),
             Fault::Server(e) => write!(f, "it answers with an error: {e}"),
             Fault::Unexpected(what) => write!(f, "an unexpected answer to {what}"),
+            Fault::Outdated => write!(f, "the connection was made anew meanwhile"),
             Fault::PoolEmpty(why) => write!(f, "no pooled connection in time: {why}"),
             Fault::Thread(kind) => write!(f, "a thread could not be started: {kind}"),
             Fault::Starting => write!(f, "not connected yet"),

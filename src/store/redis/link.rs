@@ -83,7 +83,7 @@ impl Link {
         (state.loaded, state.loaded_once) = (true, true);
     }
 
-    /// There is no session, for this reason. Waits `pause` before another try; `false` when there shall be none.
+    /// There is no session any more, for this reason.
     pub(super) fn down(&self, fault: Fault) {
         let mut state = self.state.lock();
         (state.session, state.loaded) = (None, false);

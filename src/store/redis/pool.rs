@@ -82,7 +82,7 @@ impl Pool {
         self.metrics.pool_wait.observe(asked.elapsed().as_secs_f64());
         match pooled {
             Ok(pooled) if pooled.session == session.number => Ok(pooled),
-            Ok(_) => Err(session.ended().unwrap_or(Fault::ChangedServer)),
+            Ok(_) => Err(session.ended().unwrap_or(Fault::Outdated)),
             Err(error) => Err(session.ended().unwrap_or_else(|| Fault::PoolEmpty(error.to_string()))),
         }
     }
@@ -114,7 +114,7 @@ impl r2d2::ManageConnection for Manager {
     /// A connection is as good as its session: what is older is likely to be dead or to lead to another server.
     fn is_valid(&self, pooled: &mut Pooled) -> Result<(), ManagerError> {
         let session = self.link.current().map_err(ManagerError)?;
-        if pooled.session == session.number { Ok(()) } else { Err(ManagerError(Fault::ChangedServer)) }
+        if pooled.session == session.number { Ok(()) } else { Err(ManagerError(Fault::Outdated)) }
     }
 
     fn has_broken(&self, pooled: &mut Pooled) -> bool {

@@ -249,7 +249,7 @@ fn values_of_other_programs_that_are_no_registrations_spoil_nothing() {
     let shown = json!([{"targets": ["fit:9100"], "labels": {}}]);
     assert_eq!(server.get("/discover").json(), shown);
     assert_eq!(metric(&server, "inventor_registrations_quarantined"), keys.len() as f64);
-    assert_eq!(metric(&server, "inventor_redis_foreign_keys"), 1.0);
+    assert_eq!(metric(&server, "inventor_redis_foreign_keys"), 2.0);
     let late = plant(&mut connection, "late", "no JSON either");
     eventually(SOON, || metric(&server, "inventor_registrations_quarantined") == 1.0 + keys.len() as f64);
     assert_eq!(server.get("/discover").json(), shown);
