@@ -1,6 +1,7 @@
 //! Builds store, registry and server, in the order of the start, and takes them down in the order of the shutdown.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
@@ -10,13 +11,14 @@ use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, ConfigError, StoreConfig, TokenSources};
-use crate::http::server::{BindError, Limits, Server, Settings};
+use crate::http::server::{BindError, Limits, Listen, Server, Settings};
 use crate::http::{App, Options, Tokens};
 use crate::metrics::{self, StoreMetrics};
 use crate::registry::{Registry, Rules};
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::redis::{self, RedisStore};
 use crate::store::{Mirror, Store};
+use crate::systemd::{self, Watchdog};
 
 /// How long requests under way may take once the server was told to end. With the time for cutting off the rest and
 /// for closing the store, the end comes within 20 s.
@@ -65,11 +67,13 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     for variable in &config.without_effect {
         warn!(variable; "set, but without effect: neither REDIS_ADDR nor REDIS_URL nor REDIS_SENTINELS is");
     }
+    let listen =
+        listen(config.listen).map_err(|e| StartError::System(format!("a passed socket cannot be used: {e}")))?;
     let signals = listen_to_signals().map_err(StartError::System)?;
     let tokens = Arc::new(Tokens::new(config.tokens.read().map_err(StartError::Config)?));
     let exposition = metrics::new_registry();
     let settings = Settings {
-        listen: vec![config.listen],
+        listen,
         workers: config.workers,
         may_wait: App::may_wait,
         connections_max: config.connections_max,
@@ -87,17 +91,22 @@ pub fn serve(config: Config) -> Result<(), StartError> {
 
     let options = Options { names: config.label_names, target_info: config.target_info };
     let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition.clone()));
-    let address = server.addresses().join(",");
+    let addresses = server.addresses();
     let handler = app.clone();
     // It answers before the store is open, so that a large file is not taken for a dead server.
     let running = server.serve(Arc::new(move |request| handler.handle(request))).map_err(StartError::Bind)?;
     let (store, store_name) = open_store(config.store, registry.mirror(), &exposition)?;
     registry.attach(store);
     let (registrations, version) = (registry.registrations(), env!("CARGO_PKG_VERSION"));
-    info!(address, store = store_name, registrations, version; "server started");
+    info!(address = addresses.join(","), store = store_name, registrations, version; "server started");
+
+    let watchdog = Watchdog::start(&addresses).map_err(|e| StartError::System(format!("no thread: {e}")))?;
+    systemd::ready();
 
     wait_for_end(&signals, &config.tokens, &tokens);
     info!("shutting down");
+    systemd::stopping();
+    drop(watchdog);
     app.end();
     running.drain(DRAIN);
     registry.close();
@@ -106,6 +115,12 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     }
     info!("ended");
     Ok(())
+}
+
+/// The sockets that systemd passed, or else the place that is configured. To be called before there are threads.
+fn listen(configured: Listen) -> io::Result<Vec<Listen>> {
+    let passed: Vec<Listen> = systemd::passed_sockets()?.into_iter().map(Listen::Inherited).collect();
+    Ok(if passed.is_empty() { vec![configured] } else { passed })
 }
 
 fn open_store(
@@ -128,6 +143,7 @@ fn open_store(
 /// Returns when the process was told to end; until then, reads tokens again when told so.
 fn wait_for_end(signals: &Receiver<Told>, sources: &TokenSources, tokens: &Tokens) {
     while let Ok(Told::Reread) = signals.recv() {
+        systemd::reloading();
         match sources.read() {
             Ok(sets) => {
                 info!(write = sets.write.len(), read = sets.read.len(); "tokens read again");
@@ -135,6 +151,7 @@ fn wait_for_end(signals: &Receiver<Told>, sources: &TokenSources, tokens: &Token
             }
             Err(e) => error!(reason:% = e; "the tokens stay as they are"),
         }
+        systemd::ready();
     }
 }
 
