@@ -14,7 +14,8 @@ mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use inventor::store::Store;
 use inventor::store::redis::{RedisStore, Settings, StartError};
@@ -67,6 +68,20 @@ impl Replica {
     fn is_down(&self) -> String {
         eventually(SOON, || self.store.health().is_err());
         self.store.health().unwrap_err().to_string()
+    }
+
+    /// Waits until reads and writes are expected to fail for a reason in which all these texts stand.
+    #[track_caller]
+    fn is_down_because(&self, texts: &[&str]) {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let reason = self.is_down();
+            if texts.iter().all(|text| reason.contains(text)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no {texts:?} in {reason:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The value of a metric; of all its labels together.

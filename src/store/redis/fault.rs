@@ -13,8 +13,8 @@ pub(super) enum Fault {
     Tls(TlsFault, RedisError),
     /// Connected, and no answer in time.
     Silent,
-    /// Connected for TLS, and no answer in time: it may wait for something that is not TLS.
-    SilentTls,
+    /// Connected for TLS, and then silence or the end: servers do not always say what they have against a client.
+    TlsUnfinished,
     /// Before version 6, or a proxy in between that does not speak RESP3.
     NoResp3,
     /// A server or proxy without client tracking.
@@ -142,9 +142,11 @@ impl fmt::Display for Fault {
             }
             Fault::Tls(TlsFault::None, e) => write!(f, "it does not speak TLS on this port ({e})"),
             Fault::Silent => write!(f, "connected, but it does not answer in time"),
-            Fault::SilentTls => {
-                write!(f, "connected, but it does not answer in time, or does not speak TLS on this port")
-            }
+            Fault::TlsUnfinished => write!(
+                f,
+                "no TLS comes about: it hangs, or it does not speak TLS on this port, or it wants to see a certificate \
+                 (REDIS_TLS_CERT, REDIS_TLS_KEY)"
+            ),
             Fault::NoResp3 => write!(
                 f,
                 "it does not speak RESP3: Redis 6 or newer is needed, or Valkey, and no proxy in between that knows only RESP2"

@@ -71,6 +71,7 @@ impl Chaos {
         for n in 0..PERMANENT {
             servers[n % 2].register(registration(&format!("permanent{n}"), "permanent", 0));
         }
+        eventually(SOON, || servers.iter().all(|server| server.discover().len() == PERMANENT));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         Chaos {
             socket: redis.url(),

@@ -67,7 +67,7 @@ fn nothing_is_complete_before_everything_was_read() {
     proxy.hold_next("SCAN");
     let replica = Replica::launch(Settings::new(Address::Unix(proxy.socket())));
     proxy.is_holding();
-    assert!(replica.is_down().contains("first full load"));
+    replica.is_down_because(&["first full load"]);
     assert!(replica.store.put(id("b"), vec![], hour(), SystemTime::now()).is_err());
     assert_eq!(replica.mirror.loaded_count(), 0);
     // What a lost session has read is not the whole.
