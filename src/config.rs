@@ -110,6 +110,8 @@ pub struct Config {
     pub connections_max: usize,
     /// The filter of the log.
     pub log: String,
+    /// Variables that were set and mean nothing without others.
+    pub without_effect: Vec<&'static str>,
 }
 
 /// A value that the server cannot start with.
@@ -160,54 +162,50 @@ pub enum Invocation {
 /// # Errors
 /// [`ConfigError`] names the variable, its value unless it is a secret, and what would be right.
 pub fn read() -> Result<Invocation, ConfigError> {
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(e) if e.use_stderr() => return Ok(Invocation::Usage(e.to_string())),
+        Err(e) => return Ok(Invocation::Print(e.to_string())),
+    };
     let file = if std::env::var_os("APP_ENV").is_some() { HashMap::new() } else { read_env_file(Path::new(".env"))? };
-    read_from(std::env::args_os(), &file)
-}
-
-fn read_from(
-    args: impl IntoIterator<Item = OsString>,
-    file: &HashMap<String, String>,
-) -> Result<Invocation, ConfigError> {
-    match command().try_get_matches_from(args) {
-        Ok(matches) => {
-            let question = healthcheck::question(&matches);
-            let values = Values { matches, file };
-            match question {
-                Some(question) => Ok(Invocation::Healthcheck(healthcheck::endpoint(&values)?, question)),
-                None => Config::new(&values).map(|config| Invocation::Serve(Box::new(config))),
-            }
-        }
-        Err(e) if e.use_stderr() => Ok(Invocation::Usage(e.to_string())),
-        Err(e) => Ok(Invocation::Print(e.to_string())),
+    let values = Values { matches, file: &file };
+    match healthcheck::question(&values.matches) {
+        Some(question) => Ok(Invocation::Healthcheck(healthcheck::endpoint(&values)?, question)),
+        None => Config::new(&values).map(|config| Invocation::Serve(Box::new(config))),
     }
 }
 
 /// Reads `.env`, if there is one.
 fn read_env_file(path: &Path) -> Result<HashMap<String, String>, ConfigError> {
-    let wrong = |e: dotenvy::Error| {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
+        Err(e) => return Err(ConfigError::secret(".env", format!("cannot be read: {e}"))),
+    };
+    let text = text.trim_start_matches('\u{feff}');
+    dotenvy::from_read_iter(text.as_bytes()).collect::<Result<_, _>>().map_err(|e| {
         // The text of a syntax error repeats the line, which may hold a token.
         let reason = match e {
-            dotenvy::Error::LineParse(_, at) => format!("a line cannot be read (near character {at} of it)"),
+            dotenvy::Error::LineParse(wrong, _) => {
+                let number = text.lines().position(|line| line.contains(wrong.trim())).map_or(0, |at| at + 1);
+                format!("line {number} is not of the form NAME=value; a value with blanks or $ needs quotes")
+            }
             e => e.to_string(),
         };
         ConfigError::secret(".env", reason)
-    };
-    match dotenvy::from_path_iter(path) {
-        Ok(lines) => lines.collect::<Result<_, _>>().map_err(wrong),
-        Err(e) if e.not_found() => Ok(HashMap::new()),
-        Err(e) => Err(wrong(e)),
-    }
+    })
 }
 
 fn command() -> Command {
     let command = Command::new("inventor")
         .version(env!("CARGO_PKG_VERSION"))
-        .long_version(concat!(env!("CARGO_PKG_VERSION"), " (synchronous, embedded store)"))
+        .long_version(format!("{} (revision {})", env!("CARGO_PKG_VERSION"), crate::metrics::revision()))
         .about("Prometheus HTTP service discovery: scrape targets are registered over a small REST API")
         .after_help(
             "Each setting is an environment variable, a line of .env in the working directory (which is not read \
              when APP_ENV is set), or a flag; a flag wins over the environment, and that over .env. \
-             An empty value counts as not set.",
+             An empty value counts as not set. Flags can be seen by every user of the machine: tokens and passwords \
+             belong into the environment or into files.",
         );
     let command = command.disable_help_subcommand(true).subcommand(healthcheck::command());
     VARIABLES.iter().fold(command, |command, variable| command.arg(argument(variable)))
@@ -222,6 +220,7 @@ fn argument(variable: &'static Variable) -> Arg {
         .long(variable.name.to_ascii_lowercase().replace('_', "-"))
         .env(variable.name)
         .hide_env_values(true)
+        .allow_hyphen_values(true)
         .value_name("VALUE")
         .global(matches!(variable.name, "LISTEN_ADDR" | "LISTEN_PORT"))
         .value_parser(value_parser!(OsString))
@@ -247,8 +246,7 @@ impl Values<'_> {
         expected: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, ConfigError> {
-        let default = VARIABLES.iter().find(|variable| variable.name == name).and_then(|variable| variable.default);
-        let Some(value) = self.raw(name).or(default.map(OsString::from)) else { return Ok(None) };
+        let Some(value) = self.raw(name).or_else(|| default_of(name)) else { return Ok(None) };
         match value.to_str().and_then(parse) {
             Some(parsed) => Ok(Some(parsed)),
             None => Err(ConfigError::new(name, &value.to_string_lossy(), format!("expected {expected}"))),
@@ -263,7 +261,7 @@ impl Values<'_> {
     }
 
     fn path(&self, name: &'static str) -> Option<PathBuf> {
-        self.raw(name).map(PathBuf::from)
+        self.raw(name).or_else(|| default_of(name)).map(PathBuf::from)
     }
 
     fn text(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
@@ -280,16 +278,20 @@ impl Values<'_> {
     }
 }
 
+fn default_of(name: &str) -> Option<OsString> {
+    VARIABLES.iter().find(|variable| variable.name == name)?.default.map(OsString::from)
+}
+
 impl Config {
     fn new(values: &Values<'_>) -> Result<Config, ConfigError> {
         let tokens = TokenSources::new(values)?;
-        let log = values.parsed("RUST_LOG", "a filter such as info or inventor=debug", |text| {
-            env_filter::Builder::new().try_parse(text).is_ok().then(|| text.to_owned())
-        })?;
+        let log =
+            values.parsed("RUST_LOG", "a level such as info, or a filter such as warn,inventor=debug", log_filter)?;
         Ok(Config {
             listen: listen(values)?,
             tokens,
             ttl: Ttl::from_seconds(values.number("TTL_SECONDS", 0, Ttl::SECONDS_MAX)?.unwrap_or_default()),
+            without_effect: store::without_effect(values),
             store: StoreConfig::new(values)?,
             label_names: values.parsed("LABEL_NAMES", "legacy or utf8", label_names)?.unwrap_or(LabelNames::Legacy),
             target_info: values.switch("TARGET_INFO")?,
@@ -307,10 +309,21 @@ fn listen(values: &Values<'_>) -> Result<Listen, ConfigError> {
     let port = values.parsed("LISTEN_PORT", "a port, 0 to 65535", |text| text.parse::<u16>().ok())?.unwrap_or_default();
     let listen = values.parsed("LISTEN_ADDR", "an IPv4 or IPv6 address, or unix:/path", |text| {
         let path = text.strip_prefix("unix:").filter(|path| path.starts_with('/'));
-        let tcp = || text.parse::<IpAddr>().ok().map(|addr| Listen::Tcp { addr: Some(addr), port });
+        let tcp =
+            || text.trim_matches(['[', ']']).parse::<IpAddr>().ok().map(|addr| Listen::Tcp { addr: Some(addr), port });
         path.map(|path| Listen::Unix(path.into())).or_else(tcp)
     })?;
     Ok(listen.unwrap_or(Listen::Tcp { addr: None, port }))
+}
+
+/// A filter that `env_logger` takes. It takes any word for the name of a module, and then logs nothing else: a mistyped
+/// level must not do that.
+fn log_filter(text: &str) -> Option<String> {
+    let filter = text.split('/').next().unwrap_or_default();
+    let known =
+        |word: &str| word.contains('=') || word.starts_with("inventor") || word.parse::<log::LevelFilter>().is_ok();
+    let valid = filter.split(',').all(|word| known(word.trim())) && env_filter::Builder::new().try_parse(text).is_ok();
+    valid.then(|| text.to_owned())
 }
 
 fn label_names(text: &str) -> Option<LabelNames> {

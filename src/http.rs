@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use log::debug;
+use log::{debug, warn};
 use prometheus::{HistogramVec, IntCounterVec};
 
 pub use auth::{Token, TokenSets, Tokens};
+use gate::Throttle;
 
 use crate::metrics;
 use crate::registration::InvalidKind;
@@ -151,6 +152,7 @@ pub struct App {
     metrics: HttpMetrics,
     exposition: prometheus::Registry,
     ending: AtomicBool,
+    forbidden: Throttle,
 }
 
 /// What the configuration says to the handlers.
@@ -222,7 +224,15 @@ impl App {
         exposition: prometheus::Registry,
     ) -> App {
         let metrics = HttpMetrics::new(&exposition);
-        App { registry, tokens, options, metrics, exposition, ending: AtomicBool::new(false) }
+        App {
+            registry,
+            tokens,
+            options,
+            metrics,
+            exposition,
+            ending: AtomicBool::new(false),
+            forbidden: Throttle::default(),
+        }
     }
 
     /// From now on the server says that it is not ready.
@@ -259,6 +269,9 @@ impl App {
             Guard::Write => self.tokens.may_write(request),
         };
         if !allowed {
+            if let Some(events) = self.forbidden.events() {
+                warn!(client = request.client, method = request.method, path = route.path, events; "token missing or wrong");
+            }
             return Response::bare(403, "FORBIDDEN");
         }
         if !route.methods.is_empty() && !route.methods.contains(&request.method.as_str()) {
@@ -283,6 +296,15 @@ impl HttpMetrics {
         for kind in InvalidKind::ALL {
             refused.with_label_values(&[kind.as_str()]);
         }
+        let polls = metrics::counters(
+            registry,
+            "inventor_polls_total",
+            "Lists sent, by what the client calls itself.",
+            &["client"],
+        );
+        for client in discovery::CLIENTS {
+            polls.with_label_values(&[client]);
+        }
         HttpMetrics {
             requests: metrics::counters(
                 registry,
@@ -297,12 +319,7 @@ impl HttpMetrics {
                 &["route"],
             ),
             refused,
-            polls: metrics::counters(
-                registry,
-                "inventor_polls_total",
-                "Lists sent to pollers, by what they call themselves.",
-                &["client"],
-            ),
+            polls,
             gauges: operations::Gauges::new(registry),
         }
     }

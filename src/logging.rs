@@ -36,12 +36,20 @@ impl<'kvs> VisitSource<'kvs> for Pairs<'_> {
     }
 }
 
+/// The longest value in characters: clients choose some of them, and could fill the disk.
+const VALUE_CHARS_MAX: usize = 500;
+
 fn write_value(line: &mut String, value: &str) {
+    let end = value.char_indices().nth(VALUE_CHARS_MAX).map(|(end, _)| end);
+    let shown = &value[..end.unwrap_or(value.len())];
     let plain = |c: char| c.is_alphanumeric() || "-_.:,/+@[]%*".contains(c);
-    if !value.is_empty() && value.chars().all(plain) {
-        line.push_str(value);
+    if !shown.is_empty() && shown.chars().all(plain) {
+        line.push_str(shown);
     } else {
         // Writing to a string cannot fail.
-        let _ = write!(line, "{value:?}");
+        let _ = write!(line, "{shown:?}");
+    }
+    if end.is_some() {
+        line.push_str("...");
     }
 }

@@ -1,5 +1,6 @@
 //! The command line in, an exit code out: 0 after a signal, 2 for a bad configuration, 1 otherwise.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use inventor::config::{self, Config, Invocation};
@@ -15,11 +16,12 @@ fn main() -> ExitCode {
             Err(e) => fail(1, &e),
         },
         Ok(Invocation::Print(text)) => {
-            print!("{text}");
+            // Whoever closes the pipe early has read enough.
+            let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
         Ok(Invocation::Usage(text)) => {
-            eprint!("{text}");
+            let _ = io::stderr().write_all(text.as_bytes());
             ExitCode::from(2)
         }
         Err(e) => fail(2, &e),
@@ -36,6 +38,6 @@ fn run(config: Config) -> ExitCode {
 }
 
 fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("inventor: {error}");
+    let _ = writeln!(io::stderr(), "inventor: {error}");
     ExitCode::from(code)
 }

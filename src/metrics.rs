@@ -82,11 +82,12 @@ pub fn revision() -> &'static str {
     option_env!("INVENTOR_REVISION").unwrap_or("unknown")
 }
 
-/// Operations of the store, whichever it is.
+/// What is counted of registrations and of the store, whichever it is.
 #[derive(Clone)]
 pub struct StoreMetrics {
     operations: IntCounterVec,
     durations: HistogramVec,
+    expired: IntCounter,
 }
 
 impl StoreMetrics {
@@ -109,7 +110,17 @@ impl StoreMetrics {
             "How long operations of the store took.",
             &["operation"],
         );
-        StoreMetrics { operations, durations }
+        let expired = counter(
+            registry,
+            "inventor_registrations_expired_total",
+            "Registrations that ran out without being renewed.",
+        );
+        StoreMetrics { operations, durations, expired }
+    }
+
+    /// Counts registrations that ran out.
+    pub fn expired(&self, count: usize) {
+        self.expired.inc_by(count as u64);
     }
 
     /// Runs an operation, counts it and takes its time.

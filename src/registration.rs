@@ -27,6 +27,15 @@ pub const MODULE_LABEL: &str = "__meta_inventor_sd_module";
 /// 64 KiB body of many modules and many targets would otherwise become hundreds of megabytes.
 pub const SHOWN_BYTES_MAX: usize = 1024 * 1024;
 
+/// How much of what a client sent is repeated in an error, in characters.
+const ECHO_CHARS_MAX: usize = 100;
+
+/// The longest message about JSON that is of the wrong form, in characters.
+const MESSAGE_CHARS_MAX: usize = 500;
+
+/// What an entry of the list has around its targets, labels and module: braces, names, [`MODULE_LABEL`].
+const ENTRY_FRAME_BYTES: usize = 64;
+
 /// How long a registration lives unless it is renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ttl(Option<NonZeroU64>);
@@ -121,7 +130,8 @@ impl std::error::Error for Invalid {}
 
 impl From<serde_json::Error> for Invalid {
     fn from(error: serde_json::Error) -> Invalid {
-        Invalid::new(InvalidKind::Json, error.to_string())
+        // The text repeats what it complains about, which may be as long as the request.
+        Invalid::new(InvalidKind::Json, error.to_string().chars().take(MESSAGE_CHARS_MAX).collect::<String>())
     }
 }
 
@@ -167,12 +177,21 @@ impl Registration {
     }
 
     fn check_shown_size(&self) -> Result<(), Invalid> {
-        let targets: usize = self.targets.iter().map(|t| t.len() + 3).sum();
-        let labels: usize = self.labels.iter().flatten().map(|(name, value)| name.len() + value.len() + 6).sum();
-        let modules: usize = self.modules.iter().map(String::len).sum();
-        let shown = self.modules.len().max(1).saturating_mul(targets + labels).saturating_add(modules);
+        // Six bytes is the longest spelling of a byte: most registrations need no closer look.
+        let strings = self.targets.iter().chain(self.labels.iter().flatten().flat_map(|(name, value)| [name, value]));
+        let most = strings.map(|text| 6 * text.len() + ENTRY_FRAME_BYTES).sum::<usize>();
+        let modules = self.modules.iter().map(|module| 6 * module.len() + ENTRY_FRAME_BYTES).sum::<usize>();
+        if most.saturating_mul(self.modules.len().max(1)).saturating_add(modules) <= SHOWN_BYTES_MAX {
+            return Ok(());
+        }
+        let targets = json::encode(&self.targets).len();
+        let labels = json::encode(&self.labels).len();
+        let modules = json::encode(&self.modules).len();
+        let entries = self.modules.len().max(1);
+        let shown = entries.saturating_mul(targets + labels + ENTRY_FRAME_BYTES).saturating_add(modules);
         if shown > SHOWN_BYTES_MAX {
-            let message = format!("modules: they multiply the entry to {shown} bytes; {SHOWN_BYTES_MAX} are allowed");
+            let message =
+                format!("modules: with them the entry has {shown} bytes in the list; {SHOWN_BYTES_MAX} are allowed");
             return Err(Invalid::new(InvalidKind::Size, message));
         }
         Ok(())
@@ -205,6 +224,7 @@ impl Registration {
 }
 
 fn label_name_message(name: &str, names: LabelNames) -> String {
+    let name: String = name.chars().take(ECHO_CHARS_MAX).collect();
     match names {
         _ if name.is_empty() => "labels: a name is empty".to_owned(),
         LabelNames::Utf8 => format!("labels: {name:?} is not a label name"),
@@ -232,7 +252,8 @@ pub fn parse_id_request(body: &[u8]) -> Result<TargetId, Invalid> {
 /// # Errors
 /// [`Invalid`] when it is no UUID.
 pub fn parse_id(text: &str) -> Result<TargetId, Invalid> {
-    TargetId::parse(text).ok_or_else(|| Invalid::new(InvalidKind::Json, format!("id: {text:?} is not a UUID")))
+    let echo = || text.chars().take(ECHO_CHARS_MAX).collect::<String>();
+    TargetId::parse(text).ok_or_else(|| Invalid::new(InvalidKind::Json, format!("id: {:?} is not a UUID", echo())))
 }
 
 /// The fields of a registration as they were written, not yet checked.

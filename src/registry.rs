@@ -7,7 +7,7 @@ mod list;
 mod view;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
@@ -17,7 +17,7 @@ pub use view::{Counts, NotLoaded, Rules, View};
 
 use crate::metrics::StoreMetrics;
 use crate::registration::{Content, Document, Registration, TargetId, Undecodable};
-use crate::store::{Store, StoreError};
+use crate::store::{Mirror, Store, StoreError};
 
 /// How often what ran out is dropped when nobody polls.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -79,7 +79,8 @@ impl std::error::Error for GetError {}
 /// The registrations of this server.
 pub struct Registry {
     view: Arc<View>,
-    store: Arc<dyn Store>,
+    /// Set when the store is open; until then the server answers, but that it is not ready.
+    store: OnceLock<Arc<dyn Store>>,
     rules: Rules,
     metrics: StoreMetrics,
     closed: Mutex<bool>,
@@ -87,20 +88,33 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry over a store that mirrors into `view`.
-    pub fn new(view: Arc<View>, store: Arc<dyn Store>, rules: Rules, metrics: StoreMetrics) -> Registry {
-        Registry { view, store, rules, metrics, closed: Mutex::new(false), closing: Condvar::new() }
+    /// A registry without a store: nothing can be read or written yet.
+    pub fn new(rules: Rules, metrics: StoreMetrics) -> Registry {
+        let view = Arc::new(View::new(rules));
+        Registry { view, store: OnceLock::new(), rules, metrics, closed: Mutex::new(false), closing: Condvar::new() }
     }
 
-    /// Stores a registration for its lifetime. When this returns it is durable and in every list of this server.
+    /// Where the store is to show its documents.
+    pub fn mirror(&self) -> Arc<dyn Mirror> {
+        self.view.clone()
+    }
+
+    /// Takes the store, which mirrors into [`Registry::mirror`]. A second one is not taken.
+    pub fn attach(&self, store: Arc<dyn Store>) {
+        let _ = self.store.set(store);
+    }
+
+    fn store(&self) -> Result<&dyn Store, StoreError> {
+        self.store.get().map(|store| &**store).ok_or_else(|| StoreError::Unavailable("not open yet".to_owned()))
+    }
+
+    /// Stores a registration under its id for its lifetime. When this returns it is durable and in every list of this server.
     ///
     /// # Errors
     /// [`StoreError`] when the outcome is not known.
-    pub fn put(&self, registration: &Registration, now: Now) -> Result<TargetId, StoreError> {
-        let id = registration.id();
+    pub fn put(&self, id: TargetId, registration: &Registration, now: Now) -> Result<(), StoreError> {
         let document = Content::new(registration).document(id, now.wall);
-        self.metrics.observe("put", || self.store.put(id, document, self.rules.ttl, now.wall))?;
-        Ok(id)
+        self.metrics.observe("put", || self.store()?.put(id, document, self.rules.ttl, now.wall))
     }
 
     /// The stored document of a live registration.
@@ -108,7 +122,7 @@ impl Registry {
     /// # Errors
     /// [`GetError`]: an absent registration is `None`, not an error.
     pub fn get(&self, id: TargetId, now: Now) -> Result<Option<Document>, GetError> {
-        let value = self.metrics.observe("get", || self.store.get(id, now.wall)).map_err(GetError::Store)?;
+        let value = self.metrics.observe("get", || self.store()?.get(id, now.wall)).map_err(GetError::Store)?;
         value.map(|value| Document::decode(&value)).transpose().map_err(GetError::Undecodable)
     }
 
@@ -117,7 +131,7 @@ impl Registry {
     /// # Errors
     /// [`StoreError`] when the outcome is not known.
     pub fn delete(&self, id: TargetId, now: Now) -> Result<bool, StoreError> {
-        let stored = self.metrics.observe("delete", || self.store.delete(id, now.wall))?;
+        let stored = self.metrics.observe("delete", || self.store()?.delete(id, now.wall))?;
         let kept = self.view.remove_kept(id, now.monotonic);
         Ok(stored || kept)
     }
@@ -134,6 +148,11 @@ impl Registry {
         Ok(Discovered { list, stale })
     }
 
+    /// Returns when all registrations are loaded for the first time, at the deadline at the latest.
+    pub fn wait_until_loaded(&self, deadline: Instant) {
+        self.view.wait_until_loaded(deadline);
+    }
+
     /// Whether polls and writes are expected to succeed.
     ///
     /// # Errors
@@ -142,7 +161,7 @@ impl Registry {
         if !self.view.is_loaded() {
             return Err("the registrations are not loaded yet".to_owned());
         }
-        self.store.health().map_err(|e| e.to_string())
+        self.store().and_then(Store::health).map_err(|e| e.to_string())
     }
 
     /// How many registrations are alive.
@@ -160,13 +179,14 @@ impl Registry {
         self.view.expiring_within(span, now.monotonic)
     }
 
-    /// Drops what ran out until [`Registry::close`] is called; the work of one thread.
+    /// Drops what ran out until [`Registry::close`] is called, and counts it; the work of one thread.
     pub fn expire_until_closed(&self) {
         let mut closed = self.closed.lock();
         while !*closed {
             let expired = self.view.expire(Instant::now());
-            if !expired.is_empty() {
-                self.store.expired(expired);
+            self.metrics.expired(expired.len());
+            if let (false, Ok(store)) = (expired.is_empty(), self.store()) {
+                store.expired(expired);
             }
             self.closing.wait_for(&mut closed, EXPIRY_INTERVAL);
         }
@@ -176,6 +196,8 @@ impl Registry {
     pub fn close(&self) {
         *self.closed.lock() = true;
         self.closing.notify_all();
-        self.store.close();
+        if let Ok(store) = self.store() {
+            store.close();
+        }
     }
 }

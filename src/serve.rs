@@ -4,9 +4,9 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use log::{error, info};
+use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
@@ -14,14 +14,19 @@ use crate::config::{Config, ConfigError, StoreConfig, TokenSources};
 use crate::http::server::{BindError, Limits, Listen, Server, Settings};
 use crate::http::{App, Options, Tokens};
 use crate::metrics::{self, StoreMetrics};
-use crate::registry::{Registry, Rules, View};
+use crate::registry::{Registry, Rules};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::redis::{self, RedisStore};
 use crate::systemd::{self, Watchdog};
 
-/// How long requests under way may take once the server was told to end.
-const DRAIN: Duration = Duration::from_secs(20);
+/// How long requests under way may take once the server was told to end. With the time for cutting off the rest and
+/// for closing the store, the end comes within 20 s.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// How long the first requests may wait for the registrations: a restart that is quicker fails none. After that the
+/// server answers, if only that it is not ready, so that a large file is not taken for a dead server.
+const START_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why the server did not start.
 #[derive(Debug)]
@@ -63,6 +68,9 @@ enum Told {
 /// # Errors
 /// [`StartError`] when it cannot start; once started it ends well.
 pub fn serve(config: Config) -> Result<(), StartError> {
+    for variable in &config.without_effect {
+        warn!(variable; "set, but without effect: neither REDIS_ADDR nor REDIS_URL nor REDIS_SENTINELS is");
+    }
     let listen =
         listen(config.listen).map_err(|e| StartError::System(format!("a passed socket cannot be used: {e}")))?;
     let signals = listen_to_signals().map_err(StartError::System)?;
@@ -78,9 +86,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let server = Server::bind(settings, &exposition).map_err(StartError::Bind)?;
 
     let rules = Rules { names: config.label_names, ttl: config.ttl, outage_keep: config.outage_keep };
-    let view = Arc::new(View::new(rules));
-    let (store, store_name) = open_store(config.store, view.clone(), &exposition)?;
-    let registry = Arc::new(Registry::new(view, store, rules, StoreMetrics::new(&exposition)));
+    let registry = Arc::new(Registry::new(rules, StoreMetrics::new(&exposition)));
     let expiry = {
         let registry = registry.clone();
         std::thread::Builder::new().name("expiry".into()).spawn(move || registry.expire_until_closed())
@@ -88,12 +94,26 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     .map_err(|e| StartError::System(format!("no thread for expiry: {e}")))?;
 
     let options = Options { names: config.label_names, target_info: config.target_info };
-    let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition));
+    let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition.clone()));
     let addresses = server.addresses();
     let handler = app.clone();
-    let running = server.serve(Arc::new(move |request| handler.handle(request))).map_err(StartError::Bind)?;
-    let registrations = registry.registrations();
-    info!(address = addresses.join(","), store = store_name, registrations = registrations, version = env!("CARGO_PKG_VERSION"); "server started");
+    let answer = move |server: Server| server.serve(Arc::new(move |request| handler.handle(request)));
+    let patience = Instant::now() + START_PATIENCE;
+    let opening = open_store(config.store, registry.clone(), exposition)?;
+    let (running, store_name) = match opening.recv_timeout(START_PATIENCE) {
+        Ok(opened) => {
+            let name = opened?;
+            registry.wait_until_loaded(patience);
+            (answer(server).map_err(StartError::Bind)?, name)
+        }
+        Err(_) => {
+            let running = answer(server).map_err(StartError::Bind)?;
+            let gone = |_| StartError::System("the store was not opened: its thread has panicked".to_owned());
+            (running, opening.recv().map_err(gone)??)
+        }
+    };
+    let (registrations, version) = (registry.registrations(), env!("CARGO_PKG_VERSION"));
+    info!(address = addresses.join(","), store = store_name, registrations, version; "server started");
 
     let watchdog = Watchdog::start(&addresses).map_err(|e| StartError::System(format!("no thread: {e}")))?;
     systemd::ready();
@@ -118,21 +138,33 @@ fn listen(configured: Listen) -> io::Result<Vec<Listen>> {
     Ok(if passed.is_empty() { vec![configured] } else { passed })
 }
 
+/// Opens the store in a thread of its own and gives it to the registry; then its name, or what went wrong, is received.
 fn open_store(
     config: StoreConfig,
-    view: Arc<View>,
-    exposition: &prometheus::Registry,
-) -> Result<(Arc<dyn Store>, &'static str), StartError> {
-    match config {
-        StoreConfig::Embedded(directory) => {
-            let store = EmbeddedStore::open(&directory, view, exposition).map_err(StartError::Embedded)?;
-            Ok((Arc::new(store), "embedded"))
-        }
-        StoreConfig::Redis(settings) => {
-            let store = RedisStore::start(*settings, view, exposition).map_err(StartError::Redis)?;
-            Ok((Arc::new(store), "redis"))
-        }
-    }
+    registry: Arc<Registry>,
+    exposition: prometheus::Registry,
+) -> Result<Receiver<Result<&'static str, StartError>>, StartError> {
+    let (tell, opened) = mpsc::channel();
+    let open = move || {
+        let (store, name): (Arc<dyn Store>, _) = match config {
+            StoreConfig::Embedded(directory) => {
+                let store = EmbeddedStore::open(&directory, registry.mirror(), &exposition);
+                (Arc::new(store.map_err(StartError::Embedded)?), "embedded")
+            }
+            StoreConfig::Redis(settings) => {
+                let store = RedisStore::start(*settings, registry.mirror(), &exposition);
+                (Arc::new(store.map_err(StartError::Redis)?), "redis")
+            }
+        };
+        registry.attach(store);
+        Ok(name)
+    };
+    let run = move || drop(tell.send(open()));
+    std::thread::Builder::new()
+        .name("open".into())
+        .spawn(run)
+        .map_err(|e| StartError::System(format!("no thread to open the store: {e}")))?;
+    Ok(opened)
 }
 
 /// Returns when the process was told to end; until then, reads tokens again when told so.

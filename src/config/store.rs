@@ -11,6 +11,9 @@ const POOL_SIZE_MAX: u64 = 256;
 /// The largest number of a Redis database; how many there are is known to Redis.
 const DBNO_MAX: u64 = 65_535;
 
+/// The variables that say where Redis is, of which one may be set.
+const ADDRESSES: [&str; 3] = ["REDIS_ADDR", "REDIS_URL", "REDIS_SENTINELS"];
+
 /// The store to use.
 pub enum StoreConfig {
     /// A file in this directory.
@@ -26,11 +29,20 @@ impl StoreConfig {
             .filter(|name| values.raw(name).is_some())
             .collect();
         match named[..] {
-            [] => Ok(StoreConfig::Embedded(values.text("DATA_DIR")?.unwrap_or_default().into())),
+            [] => Ok(StoreConfig::Embedded(values.path("DATA_DIR").unwrap_or_default())),
             [_] => Ok(StoreConfig::Redis(Box::new(redis(values)?))),
             [one, other, ..] => Err(ConfigError::secret(one, format!("set together with {other}; set one of them"))),
         }
     }
+}
+
+/// Variables of Redis that were set although no Redis is named: a mistyped name of the address would look like that.
+pub(super) fn without_effect(values: &Values<'_>) -> Vec<&'static str> {
+    if ADDRESSES.iter().any(|name| values.raw(name).is_some()) {
+        return Vec::new();
+    }
+    let names = ["REDIS_DBNO", "REDIS_USERNAME", "REDIS_PASSWORD", "REDIS_PASSWORD_FILE", "REDIS_TLS_CA"];
+    names.into_iter().filter(|name| values.raw(name).is_some()).collect()
 }
 
 fn redis(values: &Values<'_>) -> Result<Settings, ConfigError> {

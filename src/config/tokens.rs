@@ -44,7 +44,15 @@ impl TokenSources {
 fn source(values: &Values<'_>, name: &'static str, file_name: &'static str) -> Result<Option<Source>, ConfigError> {
     match (values.raw(name), values.raw(file_name)) {
         (Some(_), Some(_)) => Err(ConfigError::secret(name, format!("set together with {file_name}; set one of them"))),
-        (Some(value), None) => Ok(Token::new(value.into_vec()).map(Source::Value)),
+        (Some(value), None) => {
+            let value = value.into_vec();
+            if value.trim_ascii() != value || value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+                let reason = "begins or ends with a blank, or has a line end or another control character in it, \
+                              which no client can send";
+                return Err(ConfigError::secret(name, reason.to_owned()));
+            }
+            Ok(Token::new(value).map(Source::Value))
+        }
         (None, Some(path)) => Ok(Some(Source::File(file_name, path.into()))),
         (None, None) => Ok(None),
     }

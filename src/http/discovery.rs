@@ -3,7 +3,10 @@
 use super::{App, Body, Request, Response};
 use crate::registry::{Discovered, NotLoaded, Rendering, Selector};
 
-/// Pollers that the metrics tell apart, by how their `User-Agent` begins; any other counts as `other`.
+/// The clients that the metrics tell apart.
+pub(super) const CLIENTS: [&str; 5] = ["prometheus", "vmagent", "alloy", "otelcol", "other"];
+
+/// How their `User-Agent` begins; anything else is `other`.
 const POLLERS: &[(&str, &str)] = &[
     ("prometheus/", "prometheus"),
     ("vm_promscrape", "vmagent"),
@@ -55,9 +58,14 @@ fn accepts_gzip(request: &Request) -> bool {
     let accepted = request.header("accept-encoding").unwrap_or_default();
     accepted.split(|byte| *byte == b',').any(|coding| {
         let mut words = coding.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let refused = |weight: &[u8]| matches!(weight, b"q=0" | b"q=0.0" | b"q=0.00" | b"q=0.000");
-        words.next().is_some_and(|name| name.eq_ignore_ascii_case(b"gzip")) && !words.any(refused)
+        words.next().is_some_and(|name| name.eq_ignore_ascii_case(b"gzip")) && !words.any(is_zero_weight)
     })
+}
+
+/// Whether a parameter of a coding is a weight of zero, which means "not this one" (RFC 9110, 12.4.2).
+fn is_zero_weight(parameter: &[u8]) -> bool {
+    let weight = parameter.split_at_checked(2).filter(|(name, _)| name.eq_ignore_ascii_case(b"q="));
+    weight.is_some_and(|(_, value)| value.iter().all(|byte| matches!(byte, b'0' | b'.')))
 }
 
 /// Whether `If-None-Match` lists this tag, strong or weak, or any.

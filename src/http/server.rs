@@ -7,6 +7,7 @@ mod workers;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use log::warn;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use prometheus::Registry;
 
@@ -73,6 +74,9 @@ impl Server {
         let descriptors = raise_descriptor_limit();
         let for_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS);
         let connections_max = settings.connections_max.min(usize::try_from(for_clients).unwrap_or(usize::MAX));
+        if connections_max < settings.connections_max {
+            warn!(wanted = settings.connections_max, allowed = connections_max, descriptors; "too few descriptors for all connections");
+        }
         Ok(Server {
             listeners: settings.listen.into_iter().map(Listener::bind).collect::<Result<_, _>>()?,
             workers: settings.workers.max(1),

@@ -26,8 +26,8 @@ fn put(app: &App, request: &Request) -> Response {
     };
     let id = registration.id();
     let (group, targets) = (registration.group(), registration.targets().len());
-    match app.registry.put(&registration, app.now()) {
-        Ok(id) => {
+    match app.registry.put(id, &registration, app.now()) {
+        Ok(()) => {
             info!(client = request.client, action = "put", id:% = id, group = group, targets = targets, outcome = "ok"; "write");
             Response::json(format!("{{\"id\":\"{id}\"}}").into_bytes())
         }
@@ -41,7 +41,10 @@ fn put(app: &App, request: &Request) -> Response {
 fn delete(app: &App, request: &Request) -> Response {
     let id = match requested_id(request) {
         Ok(id) => id,
-        Err(invalid) => return Response::error(400, invalid),
+        Err(invalid) => {
+            info!(client = request.client, action = "delete", outcome = "refused", reason:% = invalid; "write");
+            return Response::error(400, invalid);
+        }
     };
     match app.registry.delete(id, app.now()) {
         Ok(true) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::de::MapAccess;
@@ -9,6 +10,9 @@ use serde::{Deserialize, Deserializer};
 
 use super::json::{self, Object, Text};
 use super::{Invalid, LabelNames, Registration, StaticConfig, TargetId};
+
+/// How the members of a document begin.
+const TARGETS: &[u8] = b"\"targets\":";
 
 /// A stored document as it was written, by this program or another; its fields are not checked.
 #[derive(Debug, Default)]
@@ -64,10 +68,10 @@ impl Document {
 
 /// What a document says of its registration, as JSON members without the braces:
 /// `"targets":[...],"labels":{...},"target_group":"..."` and, if there are any, `"modules":[...]`.
-/// A renewal that changes nothing leaves these bytes as they are.
+/// A renewal that changes nothing leaves these bytes as they are. Clones share them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
-    json: Box<[u8]>,
+    json: Arc<[u8]>,
     /// Where the members that a list entry consists of, targets and labels, end.
     entry_end: u32,
 }
@@ -95,6 +99,13 @@ impl Content {
     /// Whether there are modules, which multiply the entry.
     pub fn has_modules(&self) -> bool {
         self.json.ends_with(b"]")
+    }
+
+    /// Decodes the addresses alone.
+    pub fn targets(&self) -> Vec<String> {
+        // The targets come first; what follows them is not looked at.
+        let list = self.json.strip_prefix(TARGETS).unwrap_or_default();
+        serde_json::Deserializer::from_slice(list).into_iter().next().and_then(Result::ok).unwrap_or_default()
     }
 
     /// Decodes the content anew.
@@ -133,7 +144,7 @@ fn write_members(
     group: &str,
     modules: &[String],
 ) -> u32 {
-    out.extend_from_slice(b"\"targets\":");
+    out.extend_from_slice(TARGETS);
     json::encode_into(out, &targets);
     out.extend_from_slice(b",\"labels\":");
     json::encode_into(out, &labels);

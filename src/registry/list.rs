@@ -11,8 +11,8 @@ use crate::registration::{Content, TargetId};
 /// How many registrations a segment should hold: some 60 KB of JSON.
 const SEGMENT_LEN: usize = 256;
 
-/// A registration as lists hold it.
-#[derive(Debug)]
+/// A registration as lists hold it: the id beside the pointer, so that a search reads one stretch of memory.
+#[derive(Debug, Clone)]
 pub(super) struct Shown {
     pub(super) id: TargetId,
     pub(super) content: Content,
@@ -30,7 +30,7 @@ pub(super) struct List {
 #[derive(Debug, Default)]
 struct Segment {
     /// Sorted by id.
-    entries: Vec<Arc<Shown>>,
+    entries: Vec<Shown>,
     rendered: OnceLock<Rendered>,
     compressed: OnceLock<Piece>,
 }
@@ -39,6 +39,7 @@ struct Segment {
 #[derive(Debug)]
 struct Rendered {
     json: Arc<[u8]>,
+    /// The sum of the hashes of the entries, which does not depend on how a list is cut.
     hash: u64,
 }
 
@@ -61,7 +62,7 @@ impl List {
     }
 
     /// Adds a registration or replaces the one with its id.
-    pub(super) fn insert(&mut self, shown: Arc<Shown>) {
+    pub(super) fn insert(&mut self, shown: Shown) {
         let entries = self.entries_for(shown.id);
         match entries.binary_search_by_key(&shown.id, |entry| entry.id) {
             Ok(at) => entries[at] = shown,
@@ -94,7 +95,7 @@ impl List {
     }
 
     /// The entries of the segment for an id, about to be changed.
-    fn entries_for(&mut self, id: TargetId) -> &mut Vec<Arc<Shown>> {
+    fn entries_for(&mut self, id: TargetId) -> &mut Vec<Shown> {
         self.snapshot = None;
         let at = segment_of(id, self.segments.len());
         let segment = Arc::make_mut(&mut self.segments[at]);
@@ -105,10 +106,10 @@ impl List {
 
     fn cut_into(&mut self, count: usize) {
         let old = std::mem::replace(&mut self.segments, (0..count).map(|_| Arc::default()).collect());
-        for shown in old.iter().flat_map(|segment| &segment.entries) {
+        for shown in old.into_iter().flat_map(|segment| Arc::unwrap_or_clone(segment).entries) {
             let at = segment_of(shown.id, count);
             // The segments are new and not shared yet, so that nothing is copied here.
-            Arc::make_mut(&mut self.segments[at]).entries.push(shown.clone());
+            Arc::make_mut(&mut self.segments[at]).entries.push(shown);
         }
     }
 }
@@ -164,17 +165,17 @@ impl Snapshot {
     fn render(&self) -> Rendering {
         let comma: Arc<[u8]> = Arc::from(&b","[..]);
         let mut parts: Vec<Arc<[u8]>> = vec![Arc::from(&b"["[..])];
-        let mut hasher = DefaultHasher::new();
+        let mut hash = 0_u64;
         for segment in self.filled() {
             if parts.len() > 1 {
                 parts.push(comma.clone());
             }
             let rendered = segment.rendered();
             parts.push(rendered.json.clone());
-            rendered.hash.hash(&mut hasher);
+            hash = hash.wrapping_add(rendered.hash);
         }
         parts.push(Arc::from(&b"]\n"[..]));
-        Rendering { parts: parts.into(), hash: hasher.finish() }
+        Rendering { parts: parts.into(), hash }
     }
 
     fn compress(&self) -> Rendering {
@@ -192,15 +193,18 @@ impl Segment {
     fn rendered(&self) -> &Rendered {
         self.rendered.get_or_init(|| {
             let mut json = Vec::with_capacity(self.entries.len() * 256);
+            let mut hash = 0_u64;
             for (at, shown) in self.entries.iter().enumerate() {
                 if at > 0 {
                     json.push(b',');
                 }
+                let start = json.len();
                 discovery::write_entries(&mut json, &shown.content);
+                let mut hasher = DefaultHasher::new();
+                (shown.id, &json[start..]).hash(&mut hasher);
+                hash = hash.wrapping_add(hasher.finish());
             }
-            let mut hasher = DefaultHasher::new();
-            json.hash(&mut hasher);
-            Rendered { json: json.into(), hash: hasher.finish() }
+            Rendered { json: json.into(), hash }
         })
     }
 }

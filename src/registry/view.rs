@@ -2,11 +2,12 @@
 //! and what is fit to be shown. Stores write it through [`Mirror`]; time is passed in everywhere below that.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::{info, warn};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::list::{List, Shown, Snapshot};
 use crate::registration::{Content, Document, LabelNames, TargetId, Ttl};
@@ -14,6 +15,9 @@ use crate::store::{Change, Mirror, Missing};
 
 /// How many ids of unfit documents are remembered, so that each is logged once.
 const QUARANTINE_MAX: usize = 10_000;
+
+/// How many deadlines are counted before others get at the view: some tens of microseconds.
+const COUNTED_AT_ONCE: usize = 1_000;
 
 /// What a view needs to know of the configuration.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +43,6 @@ pub struct Counts {
     pub groups: usize,
     /// Stored values that are not fit to be shown.
     pub quarantined: usize,
-    /// Since the start: registrations that ran out.
-    pub expired: u64,
 }
 
 /// All live registrations.
@@ -48,6 +50,7 @@ pub struct Counts {
 pub struct View {
     rules: Rules,
     state: Mutex<State>,
+    first_loaded: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -60,12 +63,11 @@ struct State {
     freshness: Freshness,
     /// Ran out, and the store has not been told.
     expired: Vec<TargetId>,
-    expired_total: u64,
 }
 
 #[derive(Debug)]
 struct Held {
-    shown: Arc<Shown>,
+    content: Content,
     group: Arc<str>,
     /// When it stops being shown; `None` is never.
     deadline: Option<Instant>,
@@ -106,7 +108,7 @@ struct Fit {
 impl View {
     /// A view that is loading.
     pub fn new(rules: Rules) -> View {
-        View { rules, state: Mutex::default() }
+        View { rules, state: Mutex::default(), first_loaded: Condvar::new() }
     }
 
     /// The list of all registrations that are alive at `now`, and for how long it may have been out of date.
@@ -137,6 +139,13 @@ impl View {
         self.state.lock().freshness != Freshness::Loading
     }
 
+    /// Returns when the view is complete for the first time, at the deadline at the latest.
+    pub fn wait_until_loaded(&self, deadline: Instant) {
+        let mut state = self.state.lock();
+        let loading = |state: &mut State| state.freshness == Freshness::Loading;
+        self.first_loaded.wait_while_until(&mut state, loading, deadline);
+    }
+
     /// Stops showing an id that is kept beyond its lifetime because of an outage; `false` when it is not one of these.
     /// The store cannot do it, because the id is gone from there.
     pub fn remove_kept(&self, id: TargetId, now: Instant) -> bool {
@@ -160,19 +169,27 @@ impl View {
     pub fn counts(&self, now: Instant) -> Counts {
         let mut state = self.state.lock();
         state.expire(now, self.rules);
-        Counts {
-            registrations: state.all.len(),
-            groups: state.groups.len(),
-            quarantined: state.quarantined.len(),
-            expired: state.expired_total,
-        }
+        Counts { registrations: state.all.len(), groups: state.groups.len(), quarantined: state.quarantined.len() }
     }
 
     /// How many registrations run out within `span`, unless they are renewed.
     pub fn expiring_within(&self, span: Duration, now: Instant) -> usize {
         let Some(end) = now.checked_add(span) else { return 0 };
-        let state = self.state.lock();
-        state.deadlines.iter().take_while(|(deadline, _)| *deadline <= end).count()
+        let (mut count, mut from) = (0, Bound::Unbounded);
+        let mut state = self.state.lock();
+        loop {
+            let mut several = 0;
+            for deadline in state.deadlines.range((from, Bound::Included((end, TargetId::MAX)))).take(COUNTED_AT_ONCE) {
+                from = Bound::Excluded(*deadline);
+                several += 1;
+            }
+            count += several;
+            if several < COUNTED_AT_ONCE {
+                return count;
+            }
+            // Polls do not wait until all of them are counted.
+            MutexGuard::bump(&mut state);
+        }
     }
 
     fn check(&self, change: Change) -> Checked {
@@ -199,6 +216,7 @@ impl View {
 
     fn loaded_at(&self, now: Instant) {
         let mut state = self.state.lock();
+        self.first_loaded.notify_all();
         if let Freshness::Stale(since) = std::mem::replace(&mut state.freshness, Freshness::Fresh) {
             let kept = state.grant_grace(since, now, self.rules);
             info!(seconds = now.duration_since(since).as_secs(), kept = kept; "the store is back");
@@ -225,7 +243,7 @@ impl View {
             }
             missing.push(Missing {
                 id: *id,
-                document: held.shown.content.document(*id, held.updated_at),
+                document: held.content.document(*id, held.updated_at),
                 expires_in: held.deadline.map(|deadline| deadline - now),
             });
         }
@@ -255,7 +273,6 @@ impl State {
             }
             self.remove(id);
             self.expired.push(id);
-            self.expired_total += 1;
         }
     }
 
@@ -268,7 +285,7 @@ impl State {
             self.deadlines.insert((deadline, id));
         }
         if let Some(held) = self.held.get_mut(&id)
-            && held.shown.content == content
+            && held.content == content
         {
             // A renewal: nothing that is rendered has changed.
             let old = std::mem::replace(&mut held.deadline, deadline);
@@ -277,10 +294,9 @@ impl State {
             self.forget_deadline(id, old, deadline);
             return;
         }
-        let shown = Arc::new(Shown { id, content });
-        self.all.insert(shown.clone());
-        let group = self.join_group(&group, shown.clone());
-        let held = Held { shown, group, deadline, on_grace: false, updated_at };
+        self.all.insert(Shown { id, content: content.clone() });
+        let group = self.join_group(&group, Shown { id, content: content.clone() });
+        let held = Held { content, group, deadline, on_grace: false, updated_at };
         if let Some(old) = self.held.insert(id, held) {
             self.forget_deadline(id, old.deadline, deadline);
             if self.held.get(&id).is_some_and(|held| held.group != old.group) {
@@ -295,7 +311,7 @@ impl State {
         }
     }
 
-    fn join_group(&mut self, name: &str, shown: Arc<Shown>) -> Arc<str> {
+    fn join_group(&mut self, name: &str, shown: Shown) -> Arc<str> {
         let name = match self.groups.get_key_value(name) {
             Some((name, _)) => name.clone(),
             None => Arc::from(name),
@@ -338,9 +354,10 @@ impl State {
 
     /// Puts off the deadlines that passed during an outage, so that owners have time to renew; returns how many.
     fn grant_grace(&mut self, since: Instant, now: Instant, rules: Rules) -> usize {
-        let passed: Vec<_> = self.deadlines.range(..=(now, TargetId::MAX)).copied().collect();
+        let passed: Vec<_> = self.deadlines.range((since, TargetId::NIL)..=(now, TargetId::MAX)).copied().collect();
         let grace = rules.ttl.duration().unwrap_or(rules.outage_keep);
-        for &(deadline, id) in passed.iter().filter(|(deadline, _)| *deadline >= since) {
+        let before = self.held.len();
+        for &(deadline, id) in &passed {
             let kept_until = (now + grace.min(rules.outage_keep)).min(deadline + rules.outage_keep);
             if let Some(held) = self.held.get_mut(&id) {
                 held.deadline = Some(kept_until);
@@ -350,7 +367,7 @@ impl State {
             }
         }
         self.expire(now, rules);
-        passed.len()
+        passed.len().saturating_sub(before - self.held.len())
     }
 }
 

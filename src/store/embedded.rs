@@ -28,7 +28,7 @@ use super::{Mirror, Store, StoreError, WAIT_MAX};
 use crate::registration::{TargetId, Ttl};
 
 /// How long closing waits for the queued writes and for the file.
-const CLOSE_WAIT_MAX: Duration = Duration::from_secs(10);
+const CLOSE_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// A store in a file of this server's own. Dropping it closes it.
 pub struct EmbeddedStore {

@@ -1,5 +1,7 @@
 //! The Redis store on real Redis servers.
 
+mod chaos;
+mod dice;
 mod follow;
 mod outage;
 mod proxy;
@@ -11,7 +13,9 @@ mod serving;
 mod tls;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use inventor::store::Store;
 use inventor::store::redis::{RedisStore, Settings, StartError};
@@ -66,6 +70,20 @@ impl Replica {
         self.store.health().unwrap_err().to_string()
     }
 
+    /// Waits until reads and writes are expected to fail for a reason in which all these texts stand.
+    #[track_caller]
+    fn is_down_because(&self, texts: &[&str]) {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let reason = self.is_down();
+            if texts.iter().all(|text| reason.contains(text)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no {texts:?} in {reason:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// The value of a metric; of all its labels together.
     #[track_caller]
     fn metric(&self, name: &str) -> f64 {
@@ -83,4 +101,13 @@ fn try_launch(settings: Settings) -> Result<Replica, StartError> {
     let metrics = prometheus::Registry::new();
     let store = RedisStore::start(settings, mirror.clone(), &metrics)?;
     Ok(Replica { store, mirror, metrics })
+}
+
+/// Tells threads that a test has ended, be it by a failure: they would be waited for otherwise.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

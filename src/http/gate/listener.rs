@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -153,6 +153,8 @@ fn unix(path: &Path) -> io::Result<Socket> {
         }
         bound => bound?,
     }
+    // Who may connect to a port may connect here: the tokens decide, and the directory can be closed to others.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
     socket.listen(BACKLOG)?;
     Ok(socket)
 }

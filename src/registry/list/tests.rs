@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::registration::{LabelNames, Registration};
 
-fn shown(n: u32, value: u32) -> Arc<Shown> {
+fn shown(n: u32, value: u32) -> Shown {
     let body = format!(r#"{{"static_config":{{"targets":["host-{n}:9100"],"labels":{{"v":"{value}"}}}}}}"#);
     let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy).unwrap();
-    Arc::new(Shown { id: registration.id(), content: Content::new(&registration) })
+    Shown { id: registration.id(), content: Content::new(&registration) }
 }
 
 fn text(snapshot: &Snapshot) -> String {
@@ -46,6 +46,26 @@ fn a_list_equals_a_sorted_map_while_it_grows_changes_and_shrinks() {
     }
     assert_eq!(text(&list.snapshot()), "[]\n");
     assert_eq!(list.segments.len(), 1);
+}
+
+#[test]
+fn equal_lists_have_equal_hashes_however_they_came_about() {
+    let (mut grown, mut fresh) = (List::default(), List::default());
+    assert_eq!(grown.snapshot().json().hash, fresh.snapshot().json().hash);
+    for n in 0..700 {
+        grown.insert(shown(n, 0));
+    }
+    for n in 300..700 {
+        grown.remove(shown(n, 0).id);
+    }
+    for n in 0..300 {
+        fresh.insert(shown(n, 0));
+    }
+    assert_ne!(grown.segments.len(), fresh.segments.len());
+    assert_eq!(grown.snapshot().json().hash, fresh.snapshot().json().hash);
+    let before = fresh.snapshot().json().hash;
+    fresh.insert(shown(0, 1));
+    assert_ne!(fresh.snapshot().json().hash, before);
 }
 
 #[test]

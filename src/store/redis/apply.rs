@@ -35,6 +35,8 @@ pub(super) struct Applier<'a> {
     /// Set until the first full load, when the server process is another than the one before.
     restart: Option<Restart>,
     stage: Stage,
+    /// Why everything is to be read anew, next.
+    due: Option<Cause>,
     /// Ids in the next turn.
     turn_ids: usize,
 }
@@ -67,7 +69,7 @@ impl<'a> Applier<'a> {
     ) -> Applier<'a> {
         // The session asks for its first scan by itself.
         let stage = Stage::Following { since: Instant::now() };
-        Applier { connection, session, ends, restart, stage, turn_ids: TURN_IDS_MIN }
+        Applier { connection, session, ends, restart, stage, due: None, turn_ids: TURN_IDS_MIN }
     }
 
     /// Follows the server until the session ends.
@@ -78,9 +80,8 @@ impl<'a> Applier<'a> {
         loop {
             let patience = if let Stage::Following { .. } = self.stage { HEARTBEAT } else { Duration::ZERO };
             let work = self.session.take(self.turn_ids, patience)?;
-            if let Some(cause) = work.rescan.or_else(|| self.overdue()) {
-                self.begin_scan(cause)?;
-            }
+            self.due = work.rescan.or(self.due);
+            self.begin_scan()?;
             let turn = self.prepare(work.ids);
             self.take_turn(turn)?;
             self.session.turn_applied();
@@ -88,16 +89,12 @@ impl<'a> Applier<'a> {
         }
     }
 
-    fn overdue(&self) -> Option<Cause> {
-        match &self.stage {
-            Stage::Following { since } if since.elapsed() >= self.ends.connector.settings().resync_every => {
-                Some(Cause::Periodic)
-            }
-            _ => None,
-        }
-    }
-
-    fn begin_scan(&mut self, cause: Cause) -> Result<(), Fault> {
+    /// Begins a scan when one is due. One that is under way is ended first: it would never end if each time that
+    /// someone empties some database it began anew.
+    fn begin_scan(&mut self) -> Result<(), Fault> {
+        let Stage::Following { since } = &self.stage else { return Ok(()) };
+        let overdue = since.elapsed() >= self.ends.connector.settings().resync_every;
+        let Some(cause) = self.due.take().or(overdue.then_some(Cause::Periodic)) else { return Ok(()) };
         // A master may have been made a replica meanwhile, which nothing reports.
         if cause != Cause::Connected && inspect(&mut self.connection)?.run_id != self.session.run_id {
             return Err(Fault::ChangedServer);
@@ -148,7 +145,11 @@ impl<'a> Applier<'a> {
         }
         let mut changes = Vec::with_capacity(turn.fetched.len());
         for id in turn.fetched {
-            changes.push(change(id, next(), next())?);
+            let value = next();
+            if let (Value::ServerError(_), Stage::Scanning(scan)) = (&value, &mut self.stage) {
+                scan.foreign += 1;
+            }
+            changes.push(change(id, value, next())?);
         }
         self.adapt(&changes);
         if let (true, Stage::Scanning(scan)) = (turn.turns_page, &mut self.stage) {

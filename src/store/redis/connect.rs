@@ -71,9 +71,9 @@ impl Connector {
 
     /// Connects, and waits at most `wait` for each later answer. The server is a master that speaks RESP3.
     pub(super) fn open(&self, client: &Client, wait: Duration) -> Result<(Connection, Server), Fault> {
-        let mut connection = client.get_connection_with_timeout(CONNECT_MAX).map_err(|error| match error.into() {
-            Fault::Silent if self.certificates.is_some() => Fault::SilentTls,
-            fault => fault,
+        let mut connection = client.get_connection_with_timeout(CONNECT_MAX).map_err(|error| {
+            let accepted = error.is_timeout() || (error.is_connection_dropped() && !error.is_connection_refusal());
+            if self.certificates.is_some() && accepted { Fault::TlsUnfinished } else { error.into() }
         })?;
         connection.set_read_timeout(Some(wait))?;
         connection.set_write_timeout(Some(wait))?;

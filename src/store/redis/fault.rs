@@ -13,8 +13,8 @@ pub(super) enum Fault {
     Tls(TlsFault, RedisError),
     /// Connected, and no answer in time.
     Silent,
-    /// Connected for TLS, and no answer in time: it may wait for something that is not TLS.
-    SilentTls,
+    /// Connected for TLS, and then silence or the end: servers do not always say what they have against a client.
+    TlsUnfinished,
     /// Before version 6, or a proxy in between that does not speak RESP3.
     NoResp3,
     /// A server or proxy without client tracking.
@@ -47,6 +47,8 @@ pub(super) enum Fault {
     Server(RedisError),
     /// An answer that does not fit the question.
     Unexpected(&'static str),
+    /// A pooled connection belongs to another session than the command.
+    Outdated,
     /// Every pooled connection stayed in use, or none could be opened; the text says why, when that is known.
     PoolEmpty(String),
     /// A thread could not be started.
@@ -113,6 +115,11 @@ impl Fault {
     pub(super) fn is_of_server(&self) -> bool {
         matches!(self, Fault::Replica | Fault::Cluster | Fault::Loading)
     }
+
+    /// Whether a server that can be reached does not want to be written to.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Fault::Full | Fault::CannotSave(_) | Fault::NoPermission(_) | Fault::Server(_))
+    }
 }
 
 impl From<ServerError> for Fault {
@@ -140,9 +147,11 @@ impl fmt::Display for Fault {
             }
             Fault::Tls(TlsFault::None, e) => write!(f, "it does not speak TLS on this port ({e})"),
             Fault::Silent => write!(f, "connected, but it does not answer in time"),
-            Fault::SilentTls => {
-                write!(f, "connected, but it does not answer in time, or does not speak TLS on this port")
-            }
+            Fault::TlsUnfinished => write!(
+                f,
+                "no TLS comes about: it hangs, or it does not speak TLS on this port, or it wants to see a certificate \
+                 (REDIS_TLS_CERT, REDIS_TLS_KEY)"
+            ),
             Fault::NoResp3 => write!(
                 f,
                 "it does not speak RESP3: Redis 6 or newer is needed, or Valkey, and no proxy in between that knows only RESP2"
@@ -181,6 +190,7 @@ impl fmt::Display for Fault {
             Fault::WrongType => write!(f, "the key holds something else than a string"),
             Fault::Server(e) => write!(f, "it answers with an error: {e}"),
             Fault::Unexpected(what) => write!(f, "an unexpected answer to {what}"),
+            Fault::Outdated => write!(f, "the connection was made anew meanwhile"),
             Fault::PoolEmpty(why) => write!(f, "no pooled connection in time: {why}"),
             Fault::Thread(kind) => write!(f, "a thread could not be started: {kind}"),
             Fault::Starting => write!(f, "not connected yet"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use log::{debug, warn};
+use log::{debug, error};
 
 use super::apply::Applier;
 use super::connect::{Connector, Server};
@@ -111,7 +111,7 @@ impl Follower {
     fn log(&mut self, fault: &Fault) {
         let text = fault.to_string();
         if self.logged.as_ref() != Some(&text) {
-            warn!(address:% = self.ends.connector.settings().address, fault = text; "Redis is not available");
+            error!(address:% = self.ends.connector.settings().address, fault = text; "Redis is not available");
             self.logged = Some(text);
         }
     }

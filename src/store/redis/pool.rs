@@ -14,8 +14,8 @@ use super::session::Session;
 /// How long a command waits for a free connection.
 const CHECKOUT_MAX: Duration = Duration::from_millis(500);
 
-/// The least time given to an answer, since a timeout of zero means for ever.
-const ANSWER_MIN: Duration = Duration::from_millis(1);
+/// How long a command waits for its answer.
+const ANSWER_MAX: Duration = Duration::from_millis(1500);
 
 pub(super) struct Pool {
     connections: r2d2::Pool<Manager>,
@@ -59,7 +59,7 @@ impl Pool {
         let packed = command.get_packed_command();
         for _ in 0..=self.connections.max_size() {
             let mut pooled = self.checkout(session, deadline)?;
-            match pooled.exchange(&packed, deadline) {
+            match pooled.exchange(&packed) {
                 Ok(Value::ServerError(error)) => {
                     let fault = Fault::from(error);
                     if fault.is_of_server() {
@@ -68,11 +68,11 @@ impl Pool {
                     return Err(fault);
                 }
                 Ok(value) => return Ok(value),
-                Err(error) if error.is_connection_dropped() && Instant::now() < deadline => {}
+                Err(error) if error.is_connection_dropped() && Instant::now() + ANSWER_MAX <= deadline => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(session.ended().unwrap_or(Fault::Silent))
+        Err(session.ended().unwrap_or(Fault::Outdated))
     }
 
     fn checkout(&self, session: &Session, deadline: Instant) -> Result<r2d2::PooledConnection<Manager>, Fault> {
@@ -82,17 +82,15 @@ impl Pool {
         self.metrics.pool_wait.observe(asked.elapsed().as_secs_f64());
         match pooled {
             Ok(pooled) if pooled.session == session.number => Ok(pooled),
-            Ok(_) => Err(session.ended().unwrap_or(Fault::ChangedServer)),
+            Ok(_) => Err(session.ended().unwrap_or(Fault::Outdated)),
             Err(error) => Err(session.ended().unwrap_or_else(|| Fault::PoolEmpty(error.to_string()))),
         }
     }
 }
 
 impl Pooled {
-    fn exchange(&mut self, packed: &[u8], deadline: Instant) -> Result<Value, RedisError> {
-        let left = deadline.saturating_duration_since(Instant::now()).max(ANSWER_MIN);
-        let answer =
-            self.connection.set_read_timeout(Some(left)).and_then(|()| exchange(&mut self.connection, packed, 1));
+    fn exchange(&mut self, packed: &[u8]) -> Result<Value, RedisError> {
+        let answer = exchange(&mut self.connection, packed, 1);
         self.broken = answer.is_err();
         answer.map(|mut values| values.pop().unwrap_or_default())
     }
@@ -104,7 +102,7 @@ impl r2d2::ManageConnection for Manager {
 
     fn connect(&self) -> Result<Pooled, ManagerError> {
         let session = self.link.current().map_err(ManagerError)?;
-        let (connection, server) = self.connector.open(&session.client, CHECKOUT_MAX).map_err(ManagerError)?;
+        let (connection, server) = self.connector.open(&session.client, ANSWER_MAX).map_err(ManagerError)?;
         if server.run_id != session.run_id {
             return Err(ManagerError(Fault::ChangedServer));
         }
@@ -114,7 +112,7 @@ impl r2d2::ManageConnection for Manager {
     /// A connection is as good as its session: what is older is likely to be dead or to lead to another server.
     fn is_valid(&self, pooled: &mut Pooled) -> Result<(), ManagerError> {
         let session = self.link.current().map_err(ManagerError)?;
-        if pooled.session == session.number { Ok(()) } else { Err(ManagerError(Fault::ChangedServer)) }
+        if pooled.session == session.number { Ok(()) } else { Err(ManagerError(Fault::Outdated)) }
     }
 
     fn has_broken(&self, pooled: &mut Pooled) -> bool {

@@ -61,3 +61,6 @@ impl Restore {
         taken
     }
 }
+
+#[cfg(test)]
+mod tests;

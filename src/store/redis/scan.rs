@@ -14,7 +14,7 @@ pub(super) struct Scan {
     pub(super) began: Instant,
     /// Every id that was seen to hold a value since the scan began.
     pub(super) present: HashSet<TargetId>,
-    /// Keys that are no ids: other programs' business.
+    /// Keys that are no ids, or hold something else than a string: other programs' business.
     pub(super) foreign: usize,
     /// Where the server goes on; `None` when it has been through all keys.
     cursor: Option<Vec<u8>>,

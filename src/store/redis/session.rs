@@ -175,3 +175,6 @@ impl Queue {
         self.changed.is_empty() && self.awaited.is_empty() && self.rescan.is_none() && self.ended.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests;

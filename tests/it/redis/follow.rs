@@ -95,7 +95,7 @@ fn keys_and_values_of_others_are_left_alone() {
     let _: () = command(&mut connection, &["RPUSH", &list.to_string(), "1", "2"]);
     let replica = Replica::start(&redis);
     assert_eq!(replica.mirror.all(), HashMap::new());
-    assert_eq!(replica.metric("inventor_redis_foreign_keys"), 2.0);
+    assert_eq!(replica.metric("inventor_redis_foreign_keys"), 3.0);
     assert_eq!(get(&replica.store, list), None, "a list is no document");
 
     let hash = id("hash");

@@ -17,7 +17,7 @@ const CALL_MAX: Duration = Duration::from_secs(3);
 fn a_redis_that_comes_later_is_found() {
     let mut redis = RedisServer::prepare(&[]);
     let replica = Replica::launch(Settings::from_url(&redis.url()).unwrap());
-    eventually(SOON, || replica.is_down().contains("no connection"));
+    replica.is_down_because(&["no connection"]);
     assert!(replica.store.put(id("early"), vec![], hour(), SystemTime::now()).is_err());
     assert_eq!(replica.mirror.loaded_count(), 0);
     redis.run();

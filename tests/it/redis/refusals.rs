@@ -12,14 +12,12 @@ use crate::store_contract::{hour, id, put};
 
 const MINIMAL_RIGHTS: &str = "~* +client|tracking +get +pttl +scan +set +del +info +ping";
 
-/// The reason why a store with these settings is down.
+/// A store with these settings is down for a reason in which all these texts stand.
 #[track_caller]
-fn reason(settings: Settings) -> String {
+fn refused(settings: Settings, texts: &[&str]) {
     let replica = Replica::launch(settings);
-    // The first reason may be that it has not been tried.
-    eventually(SOON, || !replica.is_down().contains("not connected yet"));
+    replica.is_down_because(texts);
     assert_eq!(replica.mirror.loaded_count(), 0);
-    replica.is_down()
 }
 
 #[track_caller]
@@ -57,47 +55,37 @@ fn a_right_that_is_missing_is_named() {
         let user = right.trim_start_matches('+');
         let _: () = redis.command(&[&["ACL", "SETUSER", user, "on", ">secret"], &rights[..]].concat());
         let _: () = redis.command(&["SET", &id("a").to_string(), "document"]);
-        let replica = Replica::launch(with_user(&redis, user, "secret"));
         let command = user.split('|').next().unwrap();
-        eventually(SOON, || {
-            let reason = replica.is_down();
-            reason.contains("a right is missing") && reason.contains(command) && reason.contains("+client|tracking")
-        });
-        assert_eq!(replica.mirror.loaded_count(), 0);
+        refused(with_user(&redis, user, "secret"), &["a right is missing", command, "+client|tracking"]);
     }
 }
 
 #[test]
 fn a_wrong_password_and_a_missing_one_are_told_apart() {
     let redis = RedisServer::start_with(&["--requirepass", "right"]);
-    let none = reason(settings(&redis));
-    assert!(none.contains("REDIS_PASSWORD") && none.contains("asks for a password"), "{none}");
-    let wrong = reason(Settings { password: Some("wrong".into()), ..settings(&redis) });
-    assert!(wrong.contains("REDIS_PASSWORD") && wrong.contains("refuses"), "{wrong}");
-    assert!(!wrong.contains("wrong\""), "a password is never shown: {wrong}");
+    refused(settings(&redis), &["asks for a password", "REDIS_PASSWORD"]);
+    let wrong = Settings { password: Some("wrong".into()), ..settings(&redis) };
+    refused(wrong, &["refuses the user or the password", "REDIS_PASSWORD"]);
     Replica::launch(Settings { password: Some("right".into()), ..settings(&redis) }).is_up();
 }
 
 #[test]
 fn a_server_before_version_6_is_named_as_such() {
     let redis = RedisServer::start_with(&["--rename-command", "HELLO", ""]);
-    let reason = reason(settings(&redis));
-    assert!(reason.contains("Redis 6 or newer"), "{reason}");
+    refused(settings(&redis), &["Redis 6 or newer"]);
 }
 
 #[test]
 fn a_proxy_without_tracking_is_named_as_such() {
     let redis = RedisServer::start_with(&["--rename-command", "CLIENT", ""]);
-    let reason = reason(settings(&redis));
-    assert!(reason.contains("CLIENT TRACKING"), "{reason}");
+    refused(settings(&redis), &["CLIENT TRACKING"]);
 }
 
 #[test]
 fn a_replica_is_refused() {
     let redis = RedisServer::start();
     let _: () = redis.command(&["REPLICAOF", "127.0.0.1", "1"]);
-    let reason = reason(settings(&redis));
-    assert!(reason.contains("replica"), "{reason}");
+    refused(settings(&redis), &["replica"]);
 }
 
 #[test]
@@ -108,7 +96,7 @@ fn a_master_that_becomes_a_replica_is_left_at_the_first_write() {
     let _: () = redis.command(&["REPLICAOF", "127.0.0.1", "1"]);
     let put = replica.store.put(id("b"), vec![], hour(), SystemTime::now());
     assert!(put.unwrap_err().to_string().contains("replica"));
-    assert!(replica.is_down().contains("replica"));
+    replica.is_down_because(&["replica"]);
     let _: () = redis.command(&["REPLICAOF", "NO", "ONE"]);
     replica.is_up();
 }
@@ -117,8 +105,7 @@ fn a_master_that_becomes_a_replica_is_left_at_the_first_write() {
 fn a_node_of_a_cluster_is_refused() {
     let mut redis = RedisServer::prepare(&["--cluster-enabled", "yes", "--cluster-port", "1"]);
     redis.run();
-    let reason = reason(settings(&redis));
-    assert!(reason.contains("Cluster"), "{reason}");
+    refused(settings(&redis), &["Cluster"]);
 }
 
 #[test]
@@ -133,7 +120,7 @@ fn a_server_that_is_loading_is_waited_for() {
     redis.kill();
     redis.arguments(&["--key-load-delay", "1000"]);
     redis.launch();
-    eventually(SOON, || replica.is_down().contains("loading"));
+    replica.is_down_because(&["loading"]);
     assert_eq!(replica.mirror.all().len(), 2000);
     replica.is_up();
     assert_eq!(replica.mirror.all().len(), 2000);
@@ -147,23 +134,25 @@ fn a_full_redis_refuses_writes_and_serves_on() {
     let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
     let put = replica.store.put(id("b"), vec![0; 100], hour(), SystemTime::now());
     assert!(put.unwrap_err().to_string().contains("maxmemory"));
+    assert!(replica.store.health().unwrap_err().to_string().contains("maxmemory"));
     assert_eq!(replica.mirror.all().len(), 1);
     assert_eq!(replica.store.delete(id("a"), SystemTime::now()), Ok(true));
+    let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    crate::store_contract::put(&replica.store, id("b"), "document");
+    assert_eq!(replica.store.health(), Ok(()));
 }
 
 #[test]
 fn a_balancer_over_two_servers_is_refused() {
     let servers = [RedisServer::start(), RedisServer::start()];
     let proxy = Proxy::alternating(&[servers[0].socket(), servers[1].socket()]);
-    let reason = reason(Settings::new(Address::Unix(proxy.socket())));
-    assert!(reason.contains("two different servers"), "{reason}");
+    refused(Settings::new(Address::Unix(proxy.socket())), &["two different servers"]);
 }
 
 #[test]
 fn a_host_without_a_name_and_a_port_without_a_server_are_merely_unreachable() {
     for address in [Address::Tcp("inventor.invalid".into(), 6379), Address::Tcp("::1".into(), 1)] {
-        let reason = reason(Settings::new(address));
-        assert!(reason.contains("no connection"), "{reason}");
+        refused(Settings::new(address), &["no connection"]);
     }
 }
 

@@ -8,8 +8,8 @@ use inventor::store::Store;
 use inventor::store::redis::{Address, Settings};
 use redis::Connection;
 
-use super::Replica;
 use super::proxy::Proxy;
+use super::{Ending, Replica};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
 use crate::store_contract::{hour, id, put};
@@ -67,7 +67,7 @@ fn nothing_is_complete_before_everything_was_read() {
     proxy.hold_next("SCAN");
     let replica = Replica::launch(Settings::new(Address::Unix(proxy.socket())));
     proxy.is_holding();
-    assert!(replica.is_down().contains("first full load"));
+    replica.is_down_because(&["first full load"]);
     assert!(replica.store.put(id("b"), vec![], hour(), SystemTime::now()).is_err());
     assert_eq!(replica.mirror.loaded_count(), 0);
     // What a lost session has read is not the whole.
@@ -126,6 +126,7 @@ fn emptying_another_database_removes_nothing_for_a_moment() {
                 assert_eq!(replica.mirror.all().len(), 100);
             }
         });
+        let _ending = Ending(&done);
         let mut connection = redis.connect();
         let _: () = command(&mut connection, &["SELECT", "5"]);
         for round in 1..=20 {
@@ -134,10 +135,31 @@ fn emptying_another_database_removes_nothing_for_a_moment() {
             eventually(SOON, || replica.metric("inventor_redis_resyncs_total") >= f64::from(1 + round));
         }
         replica.is_up();
-        done.store(true, Ordering::Relaxed);
     });
     let _: () = redis.command(&["FLUSHALL"]);
     eventually(SOON, || replica.mirror.all().is_empty());
+}
+
+#[test]
+fn a_database_that_is_emptied_again_and_again_does_not_keep_everything_from_being_read() {
+    let redis = RedisServer::start();
+    let mut connection = redis.connect();
+    for n in 0..20_000 {
+        let _: () = command(&mut connection, &["SET", &id(&n.to_string()).to_string(), "document"]);
+    }
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut connection = redis.connect();
+            let _: () = command(&mut connection, &["SELECT", "5"]);
+            while !done.load(Ordering::Relaxed) {
+                let _: () = command(&mut connection, &["SET", "x", "x"]);
+                let _: () = command(&mut connection, &["FLUSHDB"]);
+            }
+        });
+        let _ending = Ending(&done);
+        assert_eq!(Replica::start(&redis).mirror.all().len(), 20_000);
+    });
 }
 
 #[test]

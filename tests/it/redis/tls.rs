@@ -7,7 +7,6 @@ use inventor::store::redis::{Address, Settings, StartError, Tls};
 use tempfile::TempDir;
 
 use super::Replica;
-use crate::eventually::{SOON, eventually};
 use crate::redis_server::RedisServer;
 use crate::store_contract::{id, put};
 
@@ -76,8 +75,7 @@ fn works(settings: Settings) {
 
 #[track_caller]
 fn fails_with(settings: Settings, reason: &str) {
-    let replica = Replica::launch(settings);
-    eventually(SOON, || replica.is_down().contains(reason));
+    Replica::launch(settings).is_down_because(&[reason]);
 }
 
 #[test]

@@ -1,0 +1,188 @@
+//! Load from several connections at once, and what came of it.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::connection::{Connection, Unavailable};
+
+/// A process that answers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) process: u32,
+}
+
+/// What connections got that asked again as soon as they were answered.
+#[derive(Default)]
+pub(crate) struct Load {
+    /// Requests answered per second, summed over the connections.
+    pub(crate) rate: f64,
+    /// Bytes of bodies per second.
+    pub(crate) bytes_per_second: f64,
+    /// How long each request took, in seconds.
+    pub(crate) latencies: Vec<f64>,
+    /// How many further requests were answered by a 503.
+    pub(crate) failed: usize,
+    /// Processor time that the answering process used for each request, in seconds.
+    pub(crate) processor: f64,
+    /// Processor time that this process used for each request, in seconds.
+    pub(crate) own_processor: f64,
+}
+
+impl Load {
+    /// The time within which this share of the requests was answered, in seconds.
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
+        quantile(self.latencies.clone(), share)
+    }
+
+    /// The medians of several loads, and all their latencies.
+    pub(crate) fn median(loads: &[Load]) -> Load {
+        Load {
+            rate: median(loads.iter().map(|load| load.rate)),
+            bytes_per_second: median(loads.iter().map(|load| load.bytes_per_second)),
+            latencies: loads.iter().flat_map(|load| load.latencies.iter().copied()).collect(),
+            failed: loads.iter().map(|load| load.failed).sum(),
+            processor: median(loads.iter().map(|load| load.processor)),
+            own_processor: median(loads.iter().map(|load| load.own_processor)),
+        }
+    }
+}
+
+/// The value in the middle; of an even number of values, the upper one.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    quantile(values.collect(), 0.5)
+}
+
+fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let at = (values.len() as f64 * share) as usize;
+    values.get(at.min(values.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+}
+
+/// Loads a server for a while from this many connections, each of which has asked once before the time begins.
+pub(crate) fn run<R: AsRef<[u8]>>(
+    target: Target,
+    connections: usize,
+    duration: Duration,
+    request: impl Fn() -> R + Sync,
+) -> Load {
+    let barrier = Barrier::new(connections);
+    let client = || {
+        let mut connection = Connection::open(target.address);
+        // Whether it went well shows in the ones that count.
+        let _ = connection.exchange(request().as_ref());
+        barrier.wait();
+        ask_for(duration, &mut connection, &request)
+    };
+    let (before, own_before) = (processor_seconds(target.process), processor_seconds(process::id()));
+    let mut total = thread::scope(|scope| {
+        let clients: Vec<_> = (0..connections).map(|_| scope.spawn(client)).collect();
+        let mut total = Load::default();
+        for client in clients {
+            let load = client.join().expect("a client got its answers");
+            total.rate += load.rate;
+            total.bytes_per_second += load.bytes_per_second;
+            total.latencies.extend(load.latencies);
+            total.failed += load.failed;
+        }
+        total
+    });
+    let requests = (total.latencies.len() + total.failed + connections) as f64;
+    total.processor = (processor_seconds(target.process) - before) / requests;
+    total.own_processor = (processor_seconds(process::id()) - own_before) / requests;
+    total
+}
+
+fn ask_for<R: AsRef<[u8]>>(duration: Duration, connection: &mut Connection, request: impl Fn() -> R) -> Load {
+    let start = Instant::now();
+    let mut load = Load::default();
+    let mut bytes = 0;
+    while start.elapsed() < duration {
+        let request = request();
+        let sent = Instant::now();
+        match connection.exchange(request.as_ref()) {
+            Ok(body_bytes) => {
+                load.latencies.push(sent.elapsed().as_secs_f64());
+                bytes += body_bytes;
+            }
+            Err(Unavailable) => load.failed += 1,
+        }
+    }
+    // A connection's own time, since its last answer may come long after the others' when answers are large.
+    let seconds = start.elapsed().as_secs_f64();
+    load.rate = load.latencies.len() as f64 / seconds;
+    load.bytes_per_second = bytes as f64 / seconds;
+    load
+}
+
+/// Sends requests evenly spaced in time, `rate` per second from several connections, while `work` runs.
+/// Returns what came of the work, and how many requests per second were answered meanwhile.
+pub(crate) fn beside<R: AsRef<[u8]>, T>(
+    address: SocketAddr,
+    connections: usize,
+    rate: f64,
+    request: impl Fn() -> R + Sync,
+    work: impl FnOnce() -> T,
+) -> (T, f64) {
+    let (due, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let start = Instant::now();
+    let writer = || {
+        let mut connection = Connection::open(address);
+        let mut count = 0;
+        while !done.load(Ordering::Relaxed) {
+            let at = due.fetch_add(1, Ordering::Relaxed) as f64 / rate;
+            thread::sleep((start + Duration::from_secs_f64(at)).saturating_duration_since(Instant::now()));
+            count += usize::from(connection.exchange(request().as_ref()).is_ok());
+        }
+        count
+    };
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..connections).map(|_| scope.spawn(writer)).collect();
+        let result = work();
+        done.store(true, Ordering::Relaxed);
+        let count: usize = writers.into_iter().map(|writer| writer.join().expect("a writer got its answers")).sum();
+        (result, count as f64 / start.elapsed().as_secs_f64())
+    })
+}
+
+/// Sends each of `count` requests until it succeeds, from several connections; returns how many per second were answered.
+pub(crate) fn each(
+    address: SocketAddr,
+    connections: usize,
+    count: usize,
+    request: impl Fn(usize) -> Vec<u8> + Sync,
+) -> f64 {
+    let next = AtomicUsize::new(0);
+    let client = || {
+        let mut connection = Connection::open(address);
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= count {
+                break;
+            }
+            let request = request(at);
+            while connection.exchange(&request).is_err() {}
+        }
+    };
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..connections {
+            scope.spawn(client);
+        }
+    });
+    count as f64 / start.elapsed().as_secs_f64()
+}
+
+/// Processor time that a process has used, in seconds. Linux counts it to programs in hundredths.
+pub(crate) fn processor_seconds(process: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("a running process has a status");
+    // The name of the program, in parentheses, may hold blanks; user and system time are 11 fields after it.
+    let (_, fields) = stat.rsplit_once(')').expect("the name of the program is in parentheses");
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    ticks.map(|ticks| ticks.parse::<f64>().expect("times are numbers")).sum::<f64>() / 100.0
+}

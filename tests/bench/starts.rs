@@ -1,0 +1,24 @@
+//! From the start of the process to its first answer that it is ready.
+
+use crate::load::median;
+use crate::report::{Goal, Row, Unit};
+use crate::server::{Setup, Store, Took};
+use crate::{Bench, ROUNDS};
+
+pub(crate) fn measure(bench: &mut Bench<'_>, setup: &Setup) {
+    let took: Vec<Took> = (0..ROUNDS)
+        .map(|_| {
+            let server = setup.start();
+            let took = server.took_to_start();
+            server.end();
+            took
+        })
+        .collect();
+    let row = Row::new(bench, "start to ready", Unit::Seconds, median(took.iter().map(|took| took.time.as_secs_f64())))
+        .processor(median(took.iter().map(|took| took.processor)));
+    let goal = match bench.store {
+        Store::Embedded => 0.5,
+        Store::Redis => 1.0,
+    };
+    bench.report.add(if bench.count <= 100_000 { row.goal(Goal::AtMost(goal)) } else { row });
+}
