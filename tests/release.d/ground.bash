@@ -115,6 +115,7 @@ alone() {
     settle
     return
   fi
+  need iproute2
   "$1"
   local cgroups
   cgroups=$(findmnt -n -t cgroup2 -o TARGET | head -1)
