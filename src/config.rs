@@ -1,5 +1,6 @@
 //! Every variable: name, default, meaning, check. The only place that reads the environment and the command line.
 
+mod healthcheck;
 mod store;
 mod tokens;
 
@@ -15,6 +16,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 pub use store::StoreConfig;
 pub use tokens::{TOKENS_MAX, TokenSources};
 
+use crate::healthcheck::{Endpoint, Question};
 use crate::http::server::Listen;
 use crate::registration::{LabelNames, Ttl};
 
@@ -147,6 +149,8 @@ impl std::error::Error for ConfigError {}
 pub enum Invocation {
     /// Run the server.
     Serve(Box<Config>),
+    /// Ask the server that runs with the same address and port.
+    Healthcheck(Endpoint, Question),
     /// Print this and end well: the help, or the version.
     Print(String),
     /// Print this to standard error and end badly: flags that do not exist.
@@ -164,7 +168,11 @@ pub fn read() -> Result<Invocation, ConfigError> {
         Err(e) => return Ok(Invocation::Print(e.to_string())),
     };
     let file = if std::env::var_os("APP_ENV").is_some() { HashMap::new() } else { read_env_file(Path::new(".env"))? };
-    Config::new(&Values { matches, file: &file }).map(|config| Invocation::Serve(Box::new(config)))
+    let values = Values { matches, file: &file };
+    match healthcheck::question(&values.matches) {
+        Some(question) => Ok(Invocation::Healthcheck(healthcheck::endpoint(&values)?, question)),
+        None => Config::new(&values).map(|config| Invocation::Serve(Box::new(config))),
+    }
 }
 
 /// Reads `.env`, if there is one.
@@ -199,6 +207,7 @@ fn command() -> Command {
              An empty value counts as not set. Flags can be seen by every user of the machine: tokens and passwords \
              belong into the environment or into files.",
         );
+    let command = command.disable_help_subcommand(true).subcommand(healthcheck::command());
     VARIABLES.iter().fold(command, |command, variable| command.arg(argument(variable)))
 }
 
@@ -213,6 +222,7 @@ fn argument(variable: &'static Variable) -> Arg {
         .hide_env_values(true)
         .allow_hyphen_values(true)
         .value_name("VALUE")
+        .global(matches!(variable.name, "LISTEN_ADDR" | "LISTEN_PORT"))
         .value_parser(value_parser!(OsString))
         .help(help)
 }

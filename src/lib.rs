@@ -20,6 +20,7 @@
 //! 5. It is complete by itself; with Redis any number of servers share one registry.
 
 pub mod config;
+pub mod healthcheck;
 pub mod http;
 pub mod logging;
 pub mod metrics;
@@ -27,3 +28,4 @@ pub mod registration;
 pub mod registry;
 pub mod serve;
 pub mod store;
+pub mod systemd;

@@ -4,12 +4,17 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use inventor::config::{self, Config, Invocation};
+use inventor::healthcheck;
 use inventor::logging;
 use inventor::serve::{StartError, serve};
 
 fn main() -> ExitCode {
     match config::read() {
         Ok(Invocation::Serve(config)) => run(*config),
+        Ok(Invocation::Healthcheck(endpoint, question)) => match healthcheck::ask(&endpoint, question) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(1, &e),
+        },
         Ok(Invocation::Print(text)) => {
             // Whoever closes the pipe early has read enough.
             let _ = io::stdout().write_all(text.as_bytes());

@@ -148,6 +148,11 @@ impl Registry {
         Ok(Discovered { list, stale })
     }
 
+    /// Returns when all registrations are loaded for the first time, at the deadline at the latest.
+    pub fn wait_until_loaded(&self, deadline: Instant) {
+        self.view.wait_until_loaded(deadline);
+    }
+
     /// Whether polls and writes are expected to succeed.
     ///
     /// # Errors

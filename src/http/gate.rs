@@ -114,6 +114,7 @@ impl OpenGate {
         drop(wake);
         // It only ends by returning; there is nothing to be learned from a panic.
         let _ = accepting.join();
+        gate.connections.end_fresh_after(session::LATE_REQUEST);
         gate.connections.close(deadline);
     }
 }

@@ -132,12 +132,16 @@ fn write_target_info(out: &mut Vec<u8>, parts: &mut Vec<Arc<[u8]>>, discovered: 
 
 /// Escapes a label value by the text format 0.0.4.
 fn write_label_value(out: &mut Vec<u8>, value: &str) {
-    for byte in value.bytes() {
-        match byte {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            byte => out.push(byte),
-        }
+    let mut rest = value.as_bytes();
+    // Most addresses hold nothing to escape and are copied at once.
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(match rest[at] {
+            b'\n' => b"\\n",
+            b'"' => b"\\\"",
+            _ => b"\\\\",
+        });
+        rest = &rest[at + 1..];
     }
+    out.extend_from_slice(rest);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::{info, warn};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::list::{List, Shown, Snapshot};
 use crate::registration::{Content, Document, LabelNames, TargetId, Ttl};
@@ -50,6 +50,7 @@ pub struct Counts {
 pub struct View {
     rules: Rules,
     state: Mutex<State>,
+    first_loaded: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +108,7 @@ struct Fit {
 impl View {
     /// A view that is loading.
     pub fn new(rules: Rules) -> View {
-        View { rules, state: Mutex::default() }
+        View { rules, state: Mutex::default(), first_loaded: Condvar::new() }
     }
 
     /// The list of all registrations that are alive at `now`, and for how long it may have been out of date.
@@ -136,6 +137,13 @@ impl View {
     /// Whether the view was ever complete.
     pub fn is_loaded(&self) -> bool {
         self.state.lock().freshness != Freshness::Loading
+    }
+
+    /// Returns when the view is complete for the first time, at the deadline at the latest.
+    pub fn wait_until_loaded(&self, deadline: Instant) {
+        let mut state = self.state.lock();
+        let loading = |state: &mut State| state.freshness == Freshness::Loading;
+        self.first_loaded.wait_while_until(&mut state, loading, deadline);
     }
 
     /// Stops showing an id that is kept beyond its lifetime because of an outage; `false` when it is not one of these.
@@ -208,6 +216,7 @@ impl View {
 
     fn loaded_at(&self, now: Instant) {
         let mut state = self.state.lock();
+        self.first_loaded.notify_all();
         if let Freshness::Stale(since) = std::mem::replace(&mut state.freshness, Freshness::Fresh) {
             let kept = state.grant_grace(since, now, self.rules);
             info!(seconds = now.duration_since(since).as_secs(), kept = kept; "the store is back");

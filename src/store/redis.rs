@@ -63,7 +63,7 @@ impl RedisStore {
     /// Has Redis do a command about this id, and waits until the mirror shows what came of it.
     ///
     /// The mirror takes nothing from here: of two writers on two servers, only Redis knows which came last.
-    fn write(&self, id: TargetId, command: &Cmd) -> Result<Value, StoreError> {
+    fn write(&self, id: TargetId, command: &Cmd) -> Result<Value, Fault> {
         let deadline = Instant::now() + WAIT_MAX;
         let session = self.link.session()?;
         let answer = self.pool.query(&session, command, deadline)?;
@@ -79,7 +79,9 @@ impl Store for RedisStore {
         if let Some(ttl) = ttl.duration() {
             set.arg("EX").arg(ttl.as_secs());
         }
-        self.write(id, &set).map(drop)
+        let written = self.write(id, &set).map(drop);
+        self.link.note_write(&written);
+        Ok(written?)
     }
 
     fn get(&self, id: TargetId, _now: SystemTime) -> Result<Option<Vec<u8>>, StoreError> {

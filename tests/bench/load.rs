@@ -179,7 +179,7 @@ pub(crate) fn each(
 }
 
 /// Processor time that a process has used, in seconds. Linux counts it to programs in hundredths.
-fn processor_seconds(process: u32) -> f64 {
+pub(crate) fn processor_seconds(process: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("a running process has a status");
     // The name of the program, in parentheses, may hold blanks; user and system time are 11 fields after it.
     let (_, fields) = stat.rsplit_once(')').expect("the name of the program is in parentheses");

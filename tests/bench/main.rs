@@ -2,7 +2,7 @@
 //! could do at most, measured in the same minute. `cargo bench` prints one table and writes it as JSON.
 //!
 //! `BENCH_MAX` (100000) is the largest number of registrations, `BENCH_MIN` (1000) the smallest. `BENCH_ONLY` is a
-//! comma-separated list of texts of which one must occur in `section/store`, such as `polls`, `redis` or `put/embedded`.
+//! comma-separated list of texts of which one must occur in `section/store`, such as `polls`, `redis` or `put/embedded`. `BENCH_ENV` holds further variables for the server, `NAME=value` each.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a benchmark that cannot go on fails by panicking")]
 

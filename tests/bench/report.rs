@@ -134,6 +134,12 @@ impl Row {
         self.limit(limit.rate)
     }
 
+    /// Processor time that the server used for it, in seconds.
+    pub(crate) fn processor(mut self, seconds: f64) -> Row {
+        self.processor = Some(seconds);
+        self
+    }
+
     pub(crate) fn goal(mut self, goal: Goal) -> Row {
         self.goals.push(goal);
         self

@@ -26,7 +26,9 @@ pub(crate) fn measure(bench: &mut Bench<'_>, server: &Server) {
         rounds.push(load::run(server.target(), 1, slice(bench.count), || request.as_slice()));
     }
     let typical = |rounds: &[Load]| Load::median(rounds).quantile(0.5);
-    let row = Row::new(bench, "/metrics", Unit::Seconds, typical(&rounds)).limit(typical(&limits));
+    let row = Row::new(bench, "/metrics", Unit::Seconds, typical(&rounds))
+        .limit(typical(&limits))
+        .processor(Load::median(&rounds).processor);
     bench.report.add(if bench.count <= 100_000 { row.goal(Goal::AtMost(GOAL_SECONDS)) } else { row });
     measure_beside(bench, server);
 }

@@ -1,5 +1,6 @@
 //! The server under load: the built binary in a clean environment, and what the system says of its process.
 
+use std::env;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::connection::{Connection, TOKEN, poll};
-use crate::load::Target;
+use crate::load::{Target, processor_seconds};
 
 /// How often to look whether the server has come up.
 const LOOK: Duration = Duration::from_micros(500);
@@ -65,16 +66,17 @@ impl Setup {
             .envs([("APP_ENV", "benchmark"), ("API_TOKEN", TOKEN), ("LISTEN_ADDR", "127.0.0.1"), ("LISTEN_PORT", "0")])
             .env("DATA_DIR", self.directory.path().join("data"))
             .envs(self.redis_url.iter().map(|url| ("REDIS_URL", url)))
+            .envs(further_settings())
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
         let start = Instant::now();
         let child = command.spawn().expect("the server can be run");
-        let mut server = Server { child, address: ([127, 0, 0, 1], 0).into(), took: Duration::ZERO, log: path };
+        let mut server = Server { child, address: ([127, 0, 0, 1], 0).into(), took: Took::default(), log: path };
         server.address = server.wait_for(Server::logged_address);
         server.wait_for(Server::is_ready);
-        server.took = start.elapsed();
+        server.took = Took { time: start.elapsed(), processor: processor_seconds(server.child.id()) };
         assert!(server.logged("store").is_some(), "the start is logged with the store");
         server
     }
@@ -90,6 +92,13 @@ impl Setup {
     }
 }
 
+/// What `BENCH_ENV` says, for trying out settings.
+fn further_settings() -> Vec<(String, String)> {
+    let settings = env::var("BENCH_ENV").unwrap_or_default();
+    let pair = |setting: &str| setting.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    settings.split_whitespace().map(|setting| pair(setting).expect("BENCH_ENV holds NAME=value")).collect()
+}
+
 /// A directory on the disk where cargo builds; the system's own temporary directory may be no disk at all.
 pub(crate) fn directory() -> TempDir {
     TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("there is room for temporary files")
@@ -99,8 +108,16 @@ pub(crate) fn directory() -> TempDir {
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
-    took: Duration,
+    took: Took,
     log: PathBuf,
+}
+
+/// What a start cost.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Took {
+    pub(crate) time: Duration,
+    /// Processor time, in seconds.
+    pub(crate) processor: f64,
 }
 
 /// Resident memory, in bytes.
@@ -123,7 +140,7 @@ impl Server {
     }
 
     /// From the start of the process to its first answer that it is ready.
-    pub(crate) fn took_to_start(&self) -> Duration {
+    pub(crate) fn took_to_start(&self) -> Took {
         self.took
     }
 

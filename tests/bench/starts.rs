@@ -2,19 +2,20 @@
 
 use crate::load::median;
 use crate::report::{Goal, Row, Unit};
-use crate::server::{Setup, Store};
+use crate::server::{Setup, Store, Took};
 use crate::{Bench, ROUNDS};
 
 pub(crate) fn measure(bench: &mut Bench<'_>, setup: &Setup) {
-    let took: Vec<f64> = (0..ROUNDS)
+    let took: Vec<Took> = (0..ROUNDS)
         .map(|_| {
             let server = setup.start();
-            let took = server.took_to_start().as_secs_f64();
+            let took = server.took_to_start();
             server.end();
             took
         })
         .collect();
-    let row = Row::new(bench, "start to ready", Unit::Seconds, median(took.into_iter()));
+    let row = Row::new(bench, "start to ready", Unit::Seconds, median(took.iter().map(|took| took.time.as_secs_f64())))
+        .processor(median(took.iter().map(|took| took.processor)));
     let goal = match bench.store {
         Store::Embedded => 0.5,
         Store::Redis => 1.0,

@@ -23,8 +23,14 @@ impl Process {
     /// Starts the program and collects what it writes.
     #[track_caller]
     pub(crate) fn start(command: &mut Command) -> Process {
+        Process::start_reading(Stdio::null(), command)
+    }
+
+    /// Starts the program with this standard input.
+    #[track_caller]
+    pub(crate) fn start_reading(stdin: Stdio, command: &mut Command) -> Process {
         let name = command.get_program().to_string_lossy().into_owned();
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{name} does not start: {e}"));
         let stdout = Lines::of(child.stdout.take().expect("standard output is piped"));
         let stderr = Lines::of(child.stderr.take().expect("standard error is piped"));

@@ -1,8 +1,9 @@
 //! The server under test: the built binary in a clean environment, on a port and in a directory of its own.
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use nix::sys::signal::Signal;
@@ -77,7 +78,34 @@ impl Setup {
     /// Starts the server and waits until it listens.
     #[track_caller]
     pub(crate) fn start(&self) -> Server {
-        let mut process = Process::start(&mut self.command());
+        self.started(Process::start(&mut self.command()))
+    }
+
+    /// Starts the server with a listening socket as systemd passes it: the descriptor 3, announced by variables.
+    #[track_caller]
+    pub(crate) fn start_with(&self, socket: impl Into<OwnedFd>) -> Server {
+        self.started(self.pass(socket.into()))
+    }
+
+    /// Starts the binary with a passed socket; it is expected to end by itself.
+    #[track_caller]
+    pub(crate) fn run_with(&self, socket: impl Into<OwnedFd>) -> Outcome {
+        Outcome::of(self.pass(socket.into()))
+    }
+
+    #[track_caller]
+    fn pass(&self, socket: OwnedFd) -> Process {
+        let plain = self.command();
+        let mut command = Command::new("sh");
+        let pass = r#"exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@""#;
+        command.args(["-c", pass]).arg(plain.get_program()).args(plain.get_args());
+        command.env_clear().current_dir(self.directory.path());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Process::start_reading(Stdio::from(socket), &mut command)
+    }
+
+    #[track_caller]
+    fn started(&self, mut process: Process) -> Server {
         let line = process.line_with(&["server started", " address="]);
         let addresses = line.split_once(" address=").and_then(|(_, rest)| rest.split(' ').next()).unwrap_or_default();
         let addresses = addresses.split(',').map(str::to_owned).collect();
@@ -87,9 +115,7 @@ impl Setup {
     /// Starts the binary, which is expected to end by itself, and waits for that.
     #[track_caller]
     pub(crate) fn run(&self) -> Outcome {
-        let mut process = Process::start(&mut self.command());
-        let code = process.wait().code();
-        Outcome { code, stdout: process.stdout().join("\n"), stderr: process.stderr().join("\n") }
+        Outcome::of(Process::start(&mut self.command()))
     }
 
     fn command(&self) -> Command {
@@ -118,6 +144,14 @@ pub(crate) struct Outcome {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+}
+
+impl Outcome {
+    #[track_caller]
+    fn of(mut process: Process) -> Outcome {
+        let code = process.wait().code();
+        Outcome { code, stdout: process.stdout().join("\n"), stderr: process.stderr().join("\n") }
+    }
 }
 
 /// A running server; killed when dropped.

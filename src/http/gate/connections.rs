@@ -41,6 +41,8 @@ pub(super) struct Connection {
     id: u64,
     /// Nothing of a next request has been read.
     idle: AtomicBool,
+    /// No request has come yet, and the client has every reason to send one.
+    fresh: AtomicBool,
     /// Who makes room first: the connection with the smallest rank.
     rank: AtomicU64,
 }
@@ -125,8 +127,8 @@ impl Connections {
         }
         state.last_id += 1;
         let id = state.last_id;
-        let (idle, rank) = (AtomicBool::new(true), AtomicU64::new(self.next_rank()));
-        let connection = Arc::new(Connection { socket, client, id, idle, rank });
+        let (idle, fresh, rank) = (AtomicBool::new(true), AtomicBool::new(true), AtomicU64::new(self.next_rank()));
+        let connection = Arc::new(Connection { socket, client, id, idle, fresh, rank });
         state.open.insert(id, Arc::clone(&connection));
         self.metrics.connections.inc();
         state.arrivals.push_back(Admitted { connection, ended: TellsOfEnd(Arc::clone(self)) });
@@ -202,10 +204,24 @@ impl Connections {
         self.ended.wait_for(&mut self.state.lock(), wait);
     }
 
-    /// Ends the connections on which no request has begun. What their clients have sent already is still read.
+    /// Ends the connections that have had an answer and on which no further request has begun. What their clients
+    /// have sent already is still read.
     pub(super) fn end_idle(&self) {
-        for connection in self.state.lock().open.values().filter(|connection| connection.idle.load(Ordering::SeqCst)) {
-            let _ = connection.socket.shutdown(Shutdown::Read);
+        self.end(|connection| !connection.fresh.load(Ordering::SeqCst));
+    }
+
+    /// Ends the connections on which no request has begun, once new ones have had `wait` to send their first.
+    pub(super) fn end_fresh_after(&self, wait: Duration) {
+        let any_fresh = |state: &mut State| state.open.values().any(|open| open.fresh.load(Ordering::SeqCst));
+        self.ended.wait_while_for(&mut self.state.lock(), any_fresh, wait);
+        self.end(|_| true);
+    }
+
+    fn end(&self, which: impl Fn(&Connection) -> bool) {
+        for connection in self.state.lock().open.values() {
+            if connection.idle.load(Ordering::SeqCst) && which(connection) {
+                let _ = connection.socket.shutdown(Shutdown::Read);
+            }
         }
     }
 
@@ -249,6 +265,7 @@ impl Admitted {
     /// A request is complete: from now on the server owes an answer. `false` when the connection has been evicted.
     pub(super) fn owes_answer(&self) -> bool {
         self.connection.idle.store(false, Ordering::SeqCst);
+        self.connection.fresh.store(false, Ordering::SeqCst);
         self.set_rank(OWED)
     }
 

@@ -17,8 +17,8 @@ const READ_BYTES: usize = 4 * 1024;
 /// What goes to a client that asks whether it may send the body.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// How long a connection that was accepted while the server drains may take to send its first request.
-const LATE_REQUEST: Duration = Duration::from_millis(500);
+/// How long a connection that has just been accepted when the server drains may take to send its first request.
+pub(super) const LATE_REQUEST: Duration = Duration::from_millis(500);
 
 /// Serves a connection until either side ends it.
 pub(super) fn run(gate: &Gate, admitted: &Admitted) {

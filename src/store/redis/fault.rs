@@ -115,6 +115,11 @@ impl Fault {
     pub(super) fn is_of_server(&self) -> bool {
         matches!(self, Fault::Replica | Fault::Cluster | Fault::Loading)
     }
+
+    /// Whether a server that can be reached does not want to be written to.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Fault::Full | Fault::CannotSave(_) | Fault::NoPermission(_) | Fault::Server(_))
+    }
 }
 
 impl From<ServerError> for Fault {

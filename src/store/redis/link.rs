@@ -8,6 +8,9 @@ use parking_lot::{Condvar, Mutex};
 use super::fault::Fault;
 use super::session::Session;
 
+/// How long a refused write counts against the health of the store. No write may follow to show that it is over.
+const REFUSAL_COUNTS: Duration = Duration::from_secs(10);
+
 /// Whether Redis can be used now. Callers learn at once that it cannot, instead of each waiting for it.
 pub(super) struct Link {
     state: Mutex<State>,
@@ -22,12 +25,21 @@ struct State {
     loaded: bool,
     /// Any session's first full load is done.
     loaded_once: bool,
+    /// When and why Redis refused the last write, if it did: it can be reached and read all the same.
+    refused: Option<(Instant, Fault)>,
     closed: bool,
 }
 
 impl Link {
     pub(super) fn new() -> Link {
-        let state = State { session: None, fault: Fault::Starting, loaded: false, loaded_once: false, closed: false };
+        let state = State {
+            session: None,
+            fault: Fault::Starting,
+            loaded: false,
+            loaded_once: false,
+            refused: None,
+            closed: false,
+        };
         Link { state: Mutex::new(state), closing: Condvar::new() }
     }
 
@@ -58,9 +70,22 @@ impl Link {
     pub(super) fn health(&self) -> Result<(), Fault> {
         let state = self.state.lock();
         match &state.session {
-            Some(_) if state.loaded => Ok(()),
+            Some(_) if state.loaded => match &state.refused {
+                Some((at, fault)) if at.elapsed() < REFUSAL_COUNTS => Err(fault.clone()),
+                _ => Ok(()),
+            },
             Some(_) => Err(Fault::Unloaded),
             None => Err(state.fault.clone()),
+        }
+    }
+
+    /// Takes note of how a write ended.
+    pub(super) fn note_write(&self, written: &Result<(), Fault>) {
+        let mut state = self.state.lock();
+        match written {
+            Ok(()) => state.refused = None,
+            Err(fault) if fault.is_refusal() => state.refused = Some((Instant::now(), fault.clone())),
+            Err(_) => {}
         }
     }
 

@@ -134,8 +134,12 @@ fn a_full_redis_refuses_writes_and_serves_on() {
     let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
     let put = replica.store.put(id("b"), vec![0; 100], hour(), SystemTime::now());
     assert!(put.unwrap_err().to_string().contains("maxmemory"));
+    assert!(replica.store.health().unwrap_err().to_string().contains("maxmemory"));
     assert_eq!(replica.mirror.all().len(), 1);
     assert_eq!(replica.store.delete(id("a"), SystemTime::now()), Ok(true));
+    let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    crate::store_contract::put(&replica.store, id("b"), "document");
+    assert_eq!(replica.store.health(), Ok(()));
 }
 
 #[test]

@@ -1,0 +1,106 @@
+//! What passes between the server and systemd, or another program that speaks its protocol: listening sockets at the
+//! start, the state of the service, the watchdog. Without such a program nothing here does anything.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use listenfd::ListenFd;
+use log::warn;
+use sd_notify::NotifyState;
+
+use crate::healthcheck::{self, Endpoint, Question};
+
+/// How often the watchdog is fed within the time after which it bites: a lost request must not kill the server.
+const FEEDS_PER_PERIOD: u32 = 4;
+
+/// Takes the listening sockets that were passed to this process. To be called before there are threads, because it
+/// removes the variables that name them.
+///
+/// # Errors
+/// When something was passed that is no stream socket.
+pub fn passed_sockets() -> io::Result<Vec<OwnedFd>> {
+    let mut passed = ListenFd::from_env();
+    (0..passed.len()).map(|at| take(&mut passed, at)).collect()
+}
+
+fn take(passed: &mut ListenFd, at: usize) -> io::Result<OwnedFd> {
+    // A socket of the other family stays where it is, to be asked for again.
+    if let Ok(Some(listener)) = passed.take_tcp_listener(at) {
+        return Ok(listener.into());
+    }
+    match passed.take_unix_listener(at) {
+        Ok(Some(listener)) => Ok(listener.into()),
+        Ok(None) => Err(io::Error::other("it was taken already")),
+        Err(_) => Err(io::Error::other("it is neither a TCP nor a Unix stream socket")),
+    }
+}
+
+/// The server answers, or does so again after a reload.
+pub fn ready() {
+    notify(&[NotifyState::Ready]);
+}
+
+/// The server reads its configuration again; [`ready`] ends that.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(e) => warn!(reason:% = e; "systemd is not told of the reload"),
+    }
+}
+
+/// The server is shutting down.
+pub fn stopping() {
+    notify(&[NotifyState::Stopping]);
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(states) {
+        warn!(reason:% = e; "systemd cannot be told");
+    }
+}
+
+/// Feeds the watchdog of systemd for as long as requests through the public ports are answered; ends when dropped.
+pub struct Watchdog {
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watchdog {
+    /// Starts to feed, if systemd has a watchdog on this process. `addresses` are those that the server listens on.
+    ///
+    /// # Errors
+    /// When the system has no thread for it.
+    pub fn start(addresses: &[String]) -> io::Result<Option<Watchdog>> {
+        let Some(period) = sd_notify::watchdog_enabled() else { return Ok(None) };
+        let endpoints: Result<Vec<Endpoint>, _> = addresses.iter().map(|address| address.parse()).collect();
+        let endpoints = endpoints.map_err(io::Error::other)?;
+        let (end, ended) = mpsc::channel();
+        let feed = move || {
+            while ended.recv_timeout(period / FEEDS_PER_PERIOD) == Err(RecvTimeoutError::Timeout) {
+                feed_if_answered(&endpoints, period);
+            }
+        };
+        let thread = std::thread::Builder::new().name("watchdog".into()).spawn(feed)?;
+        Ok(Some(Watchdog { end: Some(end), thread: Some(thread) }))
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.end.take();
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported, and the watchdog is what it was good for.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn feed_if_answered(endpoints: &[Endpoint], period: Duration) {
+    match endpoints.iter().try_for_each(|endpoint| healthcheck::ask(endpoint, Question::Healthy)) {
+        Ok(()) => notify(&[NotifyState::Watchdog]),
+        Err(e) => warn!(reason:% = e, period_seconds = period.as_secs(); "the watchdog is not fed"),
+    }
+}
