@@ -9,12 +9,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ::redis::{Connection, Pipeline, Value};
 use log::{Level, log, warn};
 
-use super::connect::{exchange, inspect};
+use super::connect::{inspect, receive};
 use super::fault::Fault;
 use super::follow::Ends;
 use super::restore::{Restart, Restore};
 use super::scan::Scan;
-use super::session::{Cause, Session};
+use super::session::{Cause, Session, Work};
 use crate::registration::TargetId;
 use crate::store::Change;
 
@@ -35,6 +35,8 @@ pub(super) struct Applier<'a> {
     /// Set until the first full load, when the server process is another than the one before.
     restart: Option<Restart>,
     stage: Stage,
+    /// What was fetched and is not applied yet.
+    fetched: Vec<Change>,
     /// Why everything is to be read anew, next.
     due: Option<Cause>,
     /// Ids in the next turn.
@@ -58,6 +60,8 @@ struct Turn {
     restored: Vec<TargetId>,
     fetched: Vec<TargetId>,
     turns_page: bool,
+    /// A handler waits for it.
+    is_awaited: bool,
 }
 
 impl<'a> Applier<'a> {
@@ -69,7 +73,7 @@ impl<'a> Applier<'a> {
     ) -> Applier<'a> {
         // The session asks for its first scan by itself.
         let stage = Stage::Following { since: Instant::now() };
-        Applier { connection, session, ends, restart, stage, due: None, turn_ids: TURN_IDS_MIN }
+        Applier { connection, session, ends, restart, stage, fetched: Vec::new(), due: None, turn_ids: TURN_IDS_MIN }
     }
 
     /// Follows the server until the session ends.
@@ -82,9 +86,8 @@ impl<'a> Applier<'a> {
             let work = self.session.take(self.turn_ids, patience)?;
             self.due = work.rescan.or(self.due);
             self.begin_scan()?;
-            let turn = self.prepare(work.ids);
+            let turn = self.prepare(work);
             self.take_turn(turn)?;
-            self.session.turn_applied();
             self.advance();
         }
     }
@@ -104,8 +107,9 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    fn prepare(&mut self, mut ids: BTreeSet<TargetId>) -> Turn {
-        let mut turn = Turn::default();
+    fn prepare(&mut self, work: Work) -> Turn {
+        let mut turn = Turn { is_awaited: work.is_awaited, ..Turn::default() };
+        let mut ids = work.ids;
         self.ends.metrics.refetched.inc_by(ids.len() as u64);
         match &mut self.stage {
             Stage::Following { .. } => turn.fetch(ids),
@@ -126,8 +130,10 @@ impl<'a> Applier<'a> {
     }
 
     fn take_turn(&mut self, turn: Turn) -> Result<(), Fault> {
-        let packed = turn.pipeline.get_packed_pipeline();
-        let mut answers = exchange(&mut self.connection, &packed, turn.pipeline.len())?;
+        self.connection.send_packed_command(&turn.pipeline.get_packed_pipeline())?;
+        // What can be done while the server is busy.
+        self.apply_fetched();
+        let mut answers = receive(&mut self.connection, turn.pipeline.len())?;
         if let Some(at) =
             answers.iter().position(|answer| matches!(answer, Value::ServerError(e) if e.code() != "WRONGTYPE"))
             && let Value::ServerError(error) = answers.swap_remove(at)
@@ -143,34 +149,42 @@ impl<'a> Applier<'a> {
                 _ => self.session.changed(std::iter::once(id)),
             }
         }
-        let mut changes = Vec::with_capacity(turn.fetched.len());
         for id in turn.fetched {
             let value = next();
             if let (Value::ServerError(_), Stage::Scanning(scan)) = (&value, &mut self.stage) {
                 scan.foreign += 1;
             }
-            changes.push(change(id, value, next())?);
+            self.fetched.push(change(id, value, next())?);
         }
-        self.adapt(&changes);
         if let (true, Stage::Scanning(scan)) = (turn.turns_page, &mut self.stage) {
             scan.turn_page(next())?;
         }
-        self.apply(changes);
+        self.adapt();
+        // A scan that goes on has them applied during its next turn; a handler is not kept waiting for that.
+        if turn.is_awaited || !self.goes_on_scanning() {
+            self.apply_fetched();
+            self.session.turn_applied();
+        }
         Ok(())
     }
 
+    fn goes_on_scanning(&self) -> bool {
+        matches!(&self.stage, Stage::Scanning(scan) if !scan.is_done())
+    }
+
     /// Makes turns shorter when values are large, and longer when they are small.
-    fn adapt(&mut self, changes: &[Change]) {
-        let bytes: usize =
-            changes.iter().map(|change| if let Change::Put { value, .. } = change { value.len() } else { 0 }).sum();
+    fn adapt(&mut self) {
+        let size = |change: &Change| if let Change::Put { value, .. } = change { value.len() } else { 0 };
+        let bytes: usize = self.fetched.iter().map(size).sum();
         if bytes > TURN_BYTES {
             self.turn_ids = (self.turn_ids / 2).max(1);
-        } else if bytes < TURN_BYTES / 2 && changes.len() >= self.turn_ids {
+        } else if bytes < TURN_BYTES / 2 && self.fetched.len() >= self.turn_ids {
             self.turn_ids = (self.turn_ids * 2).min(TURN_IDS_MAX);
         }
     }
 
-    fn apply(&mut self, changes: Vec<Change>) {
+    fn apply_fetched(&mut self) {
+        let changes = mem::take(&mut self.fetched);
         for change in &changes {
             match (change, &mut self.stage) {
                 (Change::Put { id, .. }, Stage::Scanning(scan)) => drop(scan.present.insert(*id)),
@@ -203,7 +217,7 @@ impl<'a> Applier<'a> {
             self.stage = Stage::Restoring(scan, Restore::new(missing, Instant::now()));
             return;
         }
-        self.apply(missing.into_iter().map(|missing| Change::Remove(missing.id)).collect());
+        self.ends.mirror.apply(missing.into_iter().map(|missing| Change::Remove(missing.id)).collect());
         self.finish(&scan);
     }
 

@@ -67,7 +67,11 @@ impl Cause {
 
 /// What the applier does in one turn.
 pub(super) struct Work {
+    /// What is to be fetched.
     pub(super) ids: BTreeSet<TargetId>,
+    /// Whether handlers wait for some of these.
+    pub(super) is_awaited: bool,
+    /// Whether everything is to be read anew.
     pub(super) rescan: Option<Cause>,
 }
 
@@ -153,15 +157,16 @@ impl Session {
         }
         queue.turns_taken += 1;
         let mut ids = mem::take(&mut queue.awaited);
+        let is_awaited = !ids.is_empty();
         while ids.len() < ids_max
             && let Some(id) = queue.changed.pop_first()
         {
             ids.insert(id);
         }
-        Ok(Work { ids, rescan: queue.rescan.take() })
+        Ok(Work { ids, is_awaited, rescan: queue.rescan.take() })
     }
 
-    /// The mirror shows the work of the turn taken last.
+    /// The mirror shows the work of all turns taken so far.
     pub(super) fn turn_applied(&self) {
         let mut queue = self.queue.lock();
         queue.turns_applied = queue.turns_taken;
