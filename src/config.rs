@@ -70,7 +70,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("REDIS_TLS_CA", None, "File of PEM certificates to trust instead of the system's"),
     variable("REDIS_TLS_CERT", None, "File with this client's PEM certificate"),
     variable("REDIS_TLS_KEY", None, "File with this client's PEM key"),
-    variable("REDIS_POOL_SIZE", Some("16"), "Connections to Redis for reads and writes"),
+    variable("REDIS_POOL_SIZE", Some("16"), "Connections to Redis for reading single registrations"),
     variable("RESTORE", Some("on"), "Whether registrations that Redis lost by a restart are put back: on or off"),
     variable(
         "LABEL_NAMES",

@@ -69,8 +69,8 @@ pub trait Mirror: Send + Sync {
     fn missing_from(&self, present: &HashSet<TargetId>) -> Vec<Missing>;
 }
 
-/// A change that the store made durable.
-#[derive(Debug)]
+/// A change that the store made durable, or is to make.
+#[derive(Debug, Clone)]
 pub enum Change {
     /// The value of this id is now this.
     Put {
@@ -83,6 +83,15 @@ pub enum Change {
     },
     /// This id is gone.
     Remove(TargetId),
+}
+
+impl Change {
+    /// The key.
+    pub fn id(&self) -> TargetId {
+        match self {
+            Change::Put { id, .. } | Change::Remove(id) => *id,
+        }
+    }
 }
 
 /// A document that the mirror shows and the store has not.

@@ -1,5 +1,5 @@
 //! Registrations in Redis, in the keys and documents of the Go program: one Redis, any number of servers beside it.
-//! Writes go through pooled connections; the mirror follows every change, whoever made it.
+//! The mirror follows every change, whoever made it; the connection on which it does carries the writes as well.
 
 mod apply;
 mod connect;
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use ::redis::{Cmd, Value, cmd};
+use ::redis::{Value, cmd};
 
 pub use settings::{Address, InvalidUrl, POOL_SIZE_DEFAULT, RESYNC_EVERY_DEFAULT, Sentinel, Settings, Tls};
 
@@ -31,7 +31,7 @@ use link::Link;
 use metrics::Metrics;
 use pool::Pool;
 
-use super::{Mirror, Store, StoreError, WAIT_MAX};
+use super::{Change, Mirror, Store, StoreError, WAIT_MAX};
 use crate::registration::{TargetId, Ttl};
 
 /// A registry in Redis. Expiry is left to Redis and to the mirror.
@@ -60,26 +60,23 @@ impl RedisStore {
         Ok(RedisStore { link, pool })
     }
 
-    /// Has Redis do a command about this id, and waits until the mirror shows what came of it.
+    /// Has Redis make a change, and waits until the mirror shows it.
     ///
-    /// The mirror takes nothing from here: of two writers on two servers, only Redis knows which came last.
-    fn write(&self, id: TargetId, command: &Cmd) -> Result<Value, Fault> {
+    /// It goes the way of all changes that the mirror learns of, in their order: of two writers on two servers, only
+    /// Redis knows which came last.
+    fn write(&self, change: &Change) -> Result<Value, Fault> {
         let deadline = Instant::now() + WAIT_MAX;
-        let session = self.link.session()?;
-        let answer = self.pool.query(&session, command, deadline)?;
-        session.refresh(id, deadline)?;
-        Ok(answer)
+        match self.link.session()?.write(change.clone(), deadline) {
+            // Both kinds of change can be made twice, and the client still waits.
+            Err(fault) if fault.is_dropped() => self.link.session()?.write(change.clone(), deadline),
+            written => written,
+        }
     }
 }
 
 impl Store for RedisStore {
     fn put(&self, id: TargetId, document: Vec<u8>, ttl: Ttl, _now: SystemTime) -> Result<(), StoreError> {
-        let mut set = cmd("SET");
-        set.arg(id.to_string()).arg(document);
-        if let Some(ttl) = ttl.duration() {
-            set.arg("EX").arg(ttl.as_secs());
-        }
-        let written = self.write(id, &set).map(drop);
+        let written = self.write(&Change::Put { id, value: document, expires_in: ttl.duration() }).map(drop);
         self.link.note_write(&written);
         Ok(written?)
     }
@@ -95,7 +92,7 @@ impl Store for RedisStore {
     }
 
     fn delete(&self, id: TargetId, _now: SystemTime) -> Result<bool, StoreError> {
-        Ok(self.write(id, cmd("DEL").arg(id.to_string()))? == Value::Int(1))
+        Ok(self.write(&Change::Remove(id))? == Value::Int(1))
     }
 
     /// Redis expires by itself.

@@ -109,7 +109,7 @@ fn measure_redis(bench: &mut Bench<'_>) {
     let Some(redis) = Redis::start() else {
         return bench.report.note("redis-server is not installed: nothing was measured on Redis");
     };
-    let setup = Setup::redis(redis.socket());
+    let setup = Setup::redis(redis.address());
     let server = setup.start();
     if !setup.is_obeyed_by(&server) {
         return bench.report.note("This build keeps no registrations in Redis: nothing was measured there");

@@ -1,8 +1,7 @@
-//! A real Redis on a Unix socket of its own, without persistence, so that it is as fast as it can be.
+//! A real Redis on a port of its own, without persistence, so that it is as fast as it can be.
 
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,43 +16,60 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How many documents are planted before the replies are read.
 const PLANTED_AT_ONCE: usize = 1_000;
 
+/// How many keys `redis-benchmark` writes to.
+const KEYS: &str = "100000";
+
 /// The lifetime of what is planted, the server's default, in seconds.
 const TTL_SECONDS: &str = "21600";
+
+/// How often a port is chosen anew because someone else was faster.
+const PORT_TRIES: usize = 20;
 
 /// A running Redis; killed when dropped.
 pub(crate) struct Redis {
     child: Child,
-    socket: PathBuf,
-    // In the system's temporary directory, because the path of a socket must be short.
+    address: SocketAddr,
     _directory: TempDir,
 }
 
 impl Redis {
     /// `None` when it is not installed.
     pub(crate) fn start() -> Option<Redis> {
-        let directory = TempDir::new().expect("there is room for temporary files");
-        let socket = directory.path().join("redis.sock");
-        let mut command = Command::new("redis-server");
-        command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]).arg(&socket);
-        command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().ok()?;
-        let redis = Redis { child, socket, _directory: directory };
+        for _ in 0..PORT_TRIES {
+            let directory = TempDir::new().expect("there is room for temporary files");
+            let free = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
+            let address = free.local_addr().expect("a listener has an address");
+            drop(free);
+            let mut command = Command::new("redis-server");
+            command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+            command.args(["--port", &address.port().to_string()]).current_dir(directory.path());
+            let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
+            let mut redis = Redis { child, address, _directory: directory };
+            if redis.comes_up() {
+                return Some(redis);
+            }
+        }
+        panic!("no port is free");
+    }
+
+    fn comes_up(&mut self) -> bool {
         let end = Instant::now() + PATIENCE;
-        while UnixStream::connect(&redis.socket).is_err() {
+        while TcpStream::connect(self.address).is_err() {
             assert!(Instant::now() < end, "Redis has not come up within {PATIENCE:?}");
             thread::sleep(Duration::from_millis(1));
         }
-        Some(redis)
+        // Who answers is someone else when this one ended because the port was taken.
+        self.child.try_wait().expect("a child can be asked for its status").is_none()
     }
 
     /// Where it listens.
-    pub(crate) fn socket(&self) -> &Path {
-        &self.socket
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Stores the first `count` registrations as the server would.
     pub(crate) fn plant(&self, count: usize) {
-        let mut stream = UnixStream::connect(&self.socket).expect("Redis accepts connections");
+        let mut stream = TcpStream::connect(self.address).expect("Redis accepts connections");
         let mut replies = BufReader::new(stream.try_clone().expect("a socket has two ends"));
         let numbers: Vec<usize> = (0..count).collect();
         for numbers in numbers.chunks(PLANTED_AT_ONCE) {
@@ -75,8 +91,17 @@ impl Redis {
     /// values of this size.
     pub(crate) fn benchmark(&self, connections: usize, value_bytes: usize, count: usize) -> (f64, f64) {
         let mut command = Command::new("redis-benchmark");
-        command.arg("-s").arg(&self.socket).args(["-t", "set", "-P", "1", "-r", "100000", "--csv"]);
-        command.args(["-c", &connections.to_string(), "-d", &value_bytes.to_string(), "-n", &count.to_string()]);
+        command.args(["-h", "127.0.0.1", "-p", &self.address.port().to_string(), "-t", "set", "-P", "1", "--csv"]);
+        command.args([
+            "-c",
+            &connections.to_string(),
+            "-d",
+            &value_bytes.to_string(),
+            "-n",
+            &count.to_string(),
+            "-r",
+            KEYS,
+        ]);
         let output = command.output().expect("redis-benchmark comes with redis-server");
         let text = String::from_utf8_lossy(&output.stdout);
         // "test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms",...

@@ -50,9 +50,8 @@ impl Setup {
     }
 
     /// On a Redis.
-    pub(crate) fn redis(socket: &Path) -> Setup {
-        let url = format!("redis+unix://{}", socket.display());
-        Setup { store: Store::Redis, redis_url: Some(url), directory: directory() }
+    pub(crate) fn redis(address: SocketAddr) -> Setup {
+        Setup { store: Store::Redis, redis_url: Some(format!("redis://{address}")), directory: directory() }
     }
 
     /// Starts a server and waits until it is ready.

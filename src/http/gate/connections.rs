@@ -3,11 +3,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use socket2::Socket;
 
 use super::limits::ARRIVALS_MAX;
@@ -22,6 +24,12 @@ const ARRIVAL_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// How long the threads may take to leave once their connections have been cut off.
 const LEAVE_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// How long a new connection is left the time to send its request before it may have to make room.
+const NEW_FOR: Duration = Duration::from_millis(10);
+
+/// How many connections an eviction passes over because their clients have just sent something.
+const SPARED_MAX: usize = ARRIVALS_MAX;
 
 /// The rank of a connection whose client the server owes an answer. It is not taken from it.
 const OWED: u64 = u64::MAX;
@@ -43,8 +51,21 @@ pub(super) struct Connection {
     idle: AtomicBool,
     /// No request has come yet, and the client has every reason to send one.
     fresh: AtomicBool,
+    arrived: Instant,
     /// Who makes room first: the connection with the smallest rank.
     rank: AtomicU64,
+}
+
+impl Connection {
+    fn is_new(&self) -> bool {
+        self.fresh.load(Ordering::SeqCst) && self.arrived.elapsed() < NEW_FOR
+    }
+
+    /// Whether there is something to be read.
+    fn has_sent(&self) -> bool {
+        let mut socket = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        poll(&mut socket, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
 }
 
 /// All connections and threads.
@@ -128,7 +149,7 @@ impl Connections {
         state.last_id += 1;
         let id = state.last_id;
         let (idle, fresh, rank) = (AtomicBool::new(true), AtomicBool::new(true), AtomicU64::new(self.next_rank()));
-        let connection = Arc::new(Connection { socket, client, id, idle, fresh, rank });
+        let connection = Arc::new(Connection { socket, client, id, idle, fresh, arrived: Instant::now(), rank });
         state.open.insert(id, Arc::clone(&connection));
         self.metrics.connections.inc();
         state.arrivals.push_back(Admitted { connection, ended: TellsOfEnd(Arc::clone(self)) });
@@ -138,7 +159,7 @@ impl Connections {
             state.threads += 1;
             state.free_threads += 1;
         }
-        self.make_room(&mut state, Evicted::Full);
+        self.make_room_patiently(&mut state, Evicted::Full);
         needs_thread
     }
 
@@ -147,7 +168,7 @@ impl Connections {
         let mut state = self.state.lock();
         state.threads -= 1;
         state.free_threads -= 1;
-        self.make_room(&mut state, Evicted::Shortage);
+        self.make_room_patiently(&mut state, Evicted::Shortage);
         self.ended.notify_all();
     }
 
@@ -179,14 +200,30 @@ impl Connections {
         self.is_lacking.store(state.lacking() > 0, Ordering::SeqCst);
     }
 
+    /// Makes room as soon as a connection ends, or is no longer too new to be closed.
+    fn make_room_patiently(&self, state: &mut MutexGuard<'_, State>, why: Evicted) {
+        self.make_room(state, why);
+        if self.ended.wait_while_for(state, |state| state.lacking() > 0, NEW_FOR).timed_out() {
+            self.make_room(state, why);
+        }
+    }
+
     /// Closes the connection that has waited longest for a request, or else has been reading its response for
-    /// longest. `false` when the server owes every client an answer.
+    /// longest. `false` when the server owes every client an answer, or none has had time to send a request.
     fn evict(&self, state: &mut State, why: Evicted) -> bool {
+        let mut spared = 0;
         loop {
             let ranked = state.open.values().map(|connection| (connection.rank.load(Ordering::SeqCst), connection));
             let Some((rank, first)) = ranked.min_by_key(|(rank, _)| *rank) else { return false };
-            if rank >= EVICTED {
+            // If this one is too new, so are the others.
+            if rank >= EVICTED || first.is_new() {
                 return false;
+            }
+            // A client whose request only waits for a thread to read it is not one that is waited for.
+            if rank < AFTER_ALL_THAT_WAIT && spared < SPARED_MAX && first.has_sent() {
+                spared += 1;
+                let _ = first.rank.compare_exchange(rank, self.next_rank(), Ordering::SeqCst, Ordering::SeqCst);
+                continue;
             }
             // It may have got its request in this very moment.
             if first.rank.compare_exchange(rank, EVICTED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {

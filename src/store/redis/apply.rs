@@ -1,5 +1,5 @@
-//! The applier: the only writer of the mirror. Each turn is one pipeline on one connection, and its answers are
-//! applied in their order, so that an id never goes back to an older value.
+//! The applier: the only writer of the mirror and of Redis. Each turn is one pipeline on one connection, and its
+//! answers are applied in their order, so that an id never goes back to an older value.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ::redis::{Connection, Pipeline, Value};
 use log::{Level, log, warn};
 
-use super::connect::{exchange, inspect};
+use super::connect::{inspect, receive};
 use super::fault::Fault;
 use super::follow::Ends;
 use super::restore::{Restart, Restore};
 use super::scan::Scan;
-use super::session::{Cause, Session};
+use super::session::{Cause, Session, Work, Write};
 use crate::registration::TargetId;
 use crate::store::Change;
 
@@ -35,6 +35,8 @@ pub(super) struct Applier<'a> {
     /// Set until the first full load, when the server process is another than the one before.
     restart: Option<Restart>,
     stage: Stage,
+    /// What was fetched or written, and is not applied yet.
+    fetched: Vec<Change>,
     /// Why everything is to be read anew, next.
     due: Option<Cause>,
     /// Ids in the next turn.
@@ -55,6 +57,7 @@ enum Stage {
 #[derive(Default)]
 struct Turn {
     pipeline: Pipeline,
+    writes: Vec<Write>,
     restored: Vec<TargetId>,
     fetched: Vec<TargetId>,
     turns_page: bool,
@@ -69,7 +72,7 @@ impl<'a> Applier<'a> {
     ) -> Applier<'a> {
         // The session asks for its first scan by itself.
         let stage = Stage::Following { since: Instant::now() };
-        Applier { connection, session, ends, restart, stage, due: None, turn_ids: TURN_IDS_MIN }
+        Applier { connection, session, ends, restart, stage, fetched: Vec::new(), due: None, turn_ids: TURN_IDS_MIN }
     }
 
     /// Follows the server until the session ends.
@@ -82,9 +85,12 @@ impl<'a> Applier<'a> {
             let work = self.session.take(self.turn_ids, patience)?;
             self.due = work.rescan.or(self.due);
             self.begin_scan()?;
-            let turn = self.prepare(work.ids);
-            self.take_turn(turn)?;
-            self.session.turn_applied();
+            let mut turn = self.prepare(work);
+            if let Err(fault) = self.take_turn(&mut turn) {
+                // Before the turn is dropped, so that those who wait for it learn the reason.
+                self.session.end(fault.clone());
+                return Err(fault);
+            }
             self.advance();
         }
     }
@@ -104,8 +110,13 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    fn prepare(&mut self, mut ids: BTreeSet<TargetId>) -> Turn {
+    fn prepare(&mut self, work: Work) -> Turn {
         let mut turn = Turn::default();
+        let Work { mut ids, writes, .. } = work;
+        if let Stage::Restoring(_, restore) = &mut self.stage {
+            writes.iter().for_each(|write| restore.forget(write.change.id()));
+        }
+        turn.write(writes);
         self.ends.metrics.refetched.inc_by(ids.len() as u64);
         match &mut self.stage {
             Stage::Following { .. } => turn.fetch(ids),
@@ -125,52 +136,72 @@ impl<'a> Applier<'a> {
         turn
     }
 
-    fn take_turn(&mut self, turn: Turn) -> Result<(), Fault> {
-        let packed = turn.pipeline.get_packed_pipeline();
-        let mut answers = exchange(&mut self.connection, &packed, turn.pipeline.len())?;
-        if let Some(at) =
-            answers.iter().position(|answer| matches!(answer, Value::ServerError(e) if e.code() != "WRONGTYPE"))
-            && let Value::ServerError(error) = answers.swap_remove(at)
-        {
-            return Err(error.into());
+    fn take_turn(&mut self, turn: &mut Turn) -> Result<(), Fault> {
+        self.connection.send_packed_command(&turn.pipeline.get_packed_pipeline())?;
+        // What can be done while the server is busy.
+        self.apply_fetched();
+        let answers = receive(&mut self.connection, turn.pipeline.len())?;
+        if let Some(fault) = fatal(&answers, turn.writes.len()) {
+            return Err(fault);
         }
         let mut answers = answers.into_iter();
         let mut next = || answers.next().unwrap_or_default();
-        for id in turn.restored {
+        let mut made = Vec::with_capacity(turn.writes.len());
+        for Write { change, reply } in mem::take(&mut turn.writes) {
+            match next() {
+                Value::ServerError(error) => {
+                    self.session.changed(std::iter::once(change.id()));
+                    reply.tell(Err(error.into()));
+                }
+                answer => {
+                    self.fetched.push(change);
+                    made.push((reply, answer));
+                }
+            }
+        }
+        for id in mem::take(&mut turn.restored) {
             match next() {
                 Value::Okay => self.ends.metrics.restored.inc(),
                 // Someone else was faster.
                 _ => self.session.changed(std::iter::once(id)),
             }
         }
-        let mut changes = Vec::with_capacity(turn.fetched.len());
-        for id in turn.fetched {
+        for id in mem::take(&mut turn.fetched) {
             let value = next();
             if let (Value::ServerError(_), Stage::Scanning(scan)) = (&value, &mut self.stage) {
                 scan.foreign += 1;
             }
-            changes.push(change(id, value, next())?);
+            self.fetched.push(change(id, value, next())?);
         }
-        self.adapt(&changes);
         if let (true, Stage::Scanning(scan)) = (turn.turns_page, &mut self.stage) {
             scan.turn_page(next())?;
         }
-        self.apply(changes);
+        self.adapt();
+        // A scan that goes on has them applied during its next turn; a handler is not kept waiting for that.
+        if !made.is_empty() || !self.goes_on_scanning() {
+            self.apply_fetched();
+        }
+        made.into_iter().for_each(|(reply, answer)| reply.tell(Ok(answer)));
         Ok(())
     }
 
+    fn goes_on_scanning(&self) -> bool {
+        matches!(&self.stage, Stage::Scanning(scan) if !scan.is_done())
+    }
+
     /// Makes turns shorter when values are large, and longer when they are small.
-    fn adapt(&mut self, changes: &[Change]) {
-        let bytes: usize =
-            changes.iter().map(|change| if let Change::Put { value, .. } = change { value.len() } else { 0 }).sum();
+    fn adapt(&mut self) {
+        let size = |change: &Change| if let Change::Put { value, .. } = change { value.len() } else { 0 };
+        let bytes: usize = self.fetched.iter().map(size).sum();
         if bytes > TURN_BYTES {
             self.turn_ids = (self.turn_ids / 2).max(1);
-        } else if bytes < TURN_BYTES / 2 && changes.len() >= self.turn_ids {
+        } else if bytes < TURN_BYTES / 2 && self.fetched.len() >= self.turn_ids {
             self.turn_ids = (self.turn_ids * 2).min(TURN_IDS_MAX);
         }
     }
 
-    fn apply(&mut self, changes: Vec<Change>) {
+    fn apply_fetched(&mut self) {
+        let changes = mem::take(&mut self.fetched);
         for change in &changes {
             match (change, &mut self.stage) {
                 (Change::Put { id, .. }, Stage::Scanning(scan)) => drop(scan.present.insert(*id)),
@@ -203,7 +234,7 @@ impl<'a> Applier<'a> {
             self.stage = Stage::Restoring(scan, Restore::new(missing, Instant::now()));
             return;
         }
-        self.apply(missing.into_iter().map(|missing| Change::Remove(missing.id)).collect());
+        self.ends.mirror.apply(missing.into_iter().map(|missing| Change::Remove(missing.id)).collect());
         self.finish(&scan);
     }
 
@@ -227,6 +258,22 @@ impl<'a> Applier<'a> {
 }
 
 impl Turn {
+    fn write(&mut self, writes: Vec<Write>) {
+        for write in &writes {
+            let key = write.change.id().to_string();
+            match &write.change {
+                Change::Put { value, expires_in, .. } => {
+                    let set = self.pipeline.cmd("SET").arg(key).arg(value);
+                    if let Some(ttl) = expires_in {
+                        set.arg("EX").arg(ttl.as_secs());
+                    }
+                }
+                Change::Remove(_) => drop(self.pipeline.cmd("DEL").arg(key)),
+            }
+        }
+        self.writes = writes;
+    }
+
     fn restore(&mut self, restore: &mut Restore, count: usize) {
         for missing in restore.take(count, Instant::now()) {
             let set = self.pipeline.cmd("SET").arg(missing.id.to_string()).arg(missing.document).arg("NX");
@@ -251,6 +298,16 @@ impl Turn {
             self.turns_page = true;
         }
     }
+}
+
+/// An error among the answers, the first of which are about writes, that says more than no to one of these.
+fn fatal(answers: &[Value], writes: usize) -> Option<Fault> {
+    answers.iter().enumerate().find_map(|(at, answer)| {
+        let Value::ServerError(error) = answer else { return None };
+        let fault = Fault::from(error.clone());
+        let is_fatal = if at < writes { fault.is_of_server() } else { !matches!(fault, Fault::WrongType) };
+        is_fatal.then_some(fault)
+    })
 }
 
 /// What the answers to GET and PTTL say about an id. A value of another type is no registration.

@@ -130,12 +130,11 @@ impl Connector {
     }
 }
 
-/// Sends packed commands and receives their `count` answers, errors of the server among them.
+/// Receives this many answers, errors of the server among them.
 ///
 /// # Errors
 /// After any error the connection is out of step and of no more use.
-pub(super) fn exchange(connection: &mut Connection, packed: &[u8], count: usize) -> Result<Vec<Value>, RedisError> {
-    connection.send_packed_command(packed)?;
+pub(super) fn receive(connection: &mut Connection, count: usize) -> Result<Vec<Value>, RedisError> {
     (0..count).map(|_| connection.recv_response()).collect()
 }
 

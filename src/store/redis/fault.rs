@@ -116,6 +116,11 @@ impl Fault {
         matches!(self, Fault::Replica | Fault::Cluster | Fault::Loading)
     }
 
+    /// Whether a connection was lost on which the server may be reached again at once.
+    pub(super) fn is_dropped(&self) -> bool {
+        matches!(self, Fault::Connection(error) if error.is_connection_dropped()) || matches!(self, Fault::Outdated)
+    }
+
     /// Whether a server that can be reached does not want to be written to.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Fault::Full | Fault::CannotSave(_) | Fault::NoPermission(_) | Fault::Server(_))

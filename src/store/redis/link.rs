@@ -11,16 +11,23 @@ use super::session::Session;
 /// How long a refused write counts against the health of the store. No write may follow to show that it is over.
 const REFUSAL_COUNTS: Duration = Duration::from_secs(10);
 
+/// How long callers wait for a new session when one has just been lost: a connection may break, and be made anew, and
+/// nobody needs to notice.
+const NEXT_SESSION_MAX: Duration = Duration::from_millis(250);
+
 /// Whether Redis can be used now. Callers learn at once that it cannot, instead of each waiting for it.
 pub(super) struct Link {
     state: Mutex<State>,
     closing: Condvar,
+    up: Condvar,
 }
 
 struct State {
     session: Option<Arc<Session>>,
     /// Why there is no session.
     fault: Fault,
+    /// When the last session was lost.
+    lost_at: Option<Instant>,
     /// This session's first full load is done.
     loaded: bool,
     /// Any session's first full load is done.
@@ -35,12 +42,13 @@ impl Link {
         let state = State {
             session: None,
             fault: Fault::Starting,
+            lost_at: None,
             loaded: false,
             loaded_once: false,
             refused: None,
             closed: false,
         };
-        Link { state: Mutex::new(state), closing: Condvar::new() }
+        Link { state: Mutex::new(state), closing: Condvar::new(), up: Condvar::new() }
     }
 
     /// The session, once everything has been loaded for the first time. After an outage it can be used before
@@ -49,7 +57,11 @@ impl Link {
     /// # Errors
     /// Why there is none.
     pub(super) fn session(&self) -> Result<Arc<Session>, Fault> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        if state.is_between_sessions() {
+            let lost_at = state.lost_at.unwrap_or_else(Instant::now);
+            self.up.wait_while_until(&mut state, |state| state.is_between_sessions(), lost_at + NEXT_SESSION_MAX);
+        }
         match &state.session {
             Some(_) if !state.loaded_once => Err(Fault::Unloaded),
             Some(session) => Ok(Arc::clone(session)),
@@ -99,6 +111,7 @@ impl Link {
             return Err(Fault::Closed);
         }
         state.session = Some(session);
+        self.up.notify_all();
         Ok(())
     }
 
@@ -111,7 +124,10 @@ impl Link {
     /// There is no session any more, for this reason.
     pub(super) fn down(&self, fault: Fault) {
         let mut state = self.state.lock();
-        (state.session, state.loaded) = (None, false);
+        if state.session.take().is_some() {
+            state.lost_at = Some(Instant::now());
+        }
+        state.loaded = false;
         if !state.closed {
             state.fault = fault;
         }
@@ -133,5 +149,14 @@ impl Link {
             session.end(Fault::Closed);
         }
         self.closing.notify_all();
+        self.up.notify_all();
+    }
+}
+
+impl State {
+    /// Whether a session has been lost, and no other has begun.
+    fn is_between_sessions(&self) -> bool {
+        let ended = self.session.as_ref().is_some_and(|session| session.ended().is_some());
+        !self.closed && (ended || self.session.is_none() && self.lost_at.is_some())
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ::redis::{Cmd, Connection, RedisError, Value};
 
-use super::connect::{Connector, exchange};
+use super::connect::Connector;
 use super::fault::Fault;
 use super::link::Link;
 use super::metrics::Metrics;
@@ -90,9 +90,9 @@ impl Pool {
 
 impl Pooled {
     fn exchange(&mut self, packed: &[u8]) -> Result<Value, RedisError> {
-        let answer = exchange(&mut self.connection, packed, 1);
+        let answer = self.connection.send_packed_command(packed).and_then(|()| self.connection.recv_response());
         self.broken = answer.is_err();
-        answer.map(|mut values| values.pop().unwrap_or_default())
+        answer
     }
 }
 

@@ -1,16 +1,18 @@
 //! A session: the time from one connection to one Redis process until it is lost. Three kinds of thread meet here:
-//! the tracker reports changed ids, handlers wait for their own writes, and the applier takes the work in turns.
+//! the tracker reports changed ids, handlers hand in their writes, and the applier takes the work in turns.
 //! What is reported to a session that has ended reaches nobody.
 
 use std::collections::BTreeSet;
 use std::mem;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::redis::{Client, ConnectionAddr};
+use ::redis::{Client, ConnectionAddr, Value};
 use parking_lot::{Condvar, Mutex};
 
 use super::fault::Fault;
 use crate::registration::TargetId;
+use crate::store::Change;
 
 /// Changed ids that wait to be fetched; with more than these a full scan is cheaper.
 const CHANGED_MAX: usize = 200_000;
@@ -25,17 +27,57 @@ pub(super) struct Session {
     pub(super) run_id: String,
     queue: Mutex<Queue>,
     arrived: Condvar,
-    applied: Condvar,
 }
 
 #[derive(Default)]
 struct Queue {
     changed: BTreeSet<TargetId>,
-    awaited: BTreeSet<TargetId>,
+    /// As many as there are handlers, at most.
+    writes: Vec<Write>,
     rescan: Option<Cause>,
-    turns_taken: u64,
-    turns_applied: u64,
     ended: Option<Fault>,
+}
+
+/// A change that a handler wants made, and waits for.
+pub(super) struct Write {
+    pub(super) change: Change,
+    pub(super) reply: Reply,
+}
+
+/// Where a handler is told what Redis answered. Dropped, it says that there was no answer.
+pub(super) struct Reply(Arc<Outcome>);
+
+#[derive(Default)]
+struct Outcome {
+    answer: Mutex<Option<Result<Value, Fault>>>,
+    told: Condvar,
+}
+
+impl Reply {
+    /// Tells the handler. For a change that was made, the mirror has to show it already.
+    pub(super) fn tell(self, answer: Result<Value, Fault>) {
+        self.0.tell(answer);
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.0.tell(Err(Fault::Outdated));
+    }
+}
+
+impl Outcome {
+    /// The first answer is the one that counts.
+    fn tell(&self, answer: Result<Value, Fault>) {
+        self.answer.lock().get_or_insert(answer);
+        self.told.notify_one();
+    }
+
+    fn wait(&self, deadline: Instant) -> Option<Result<Value, Fault>> {
+        let mut answer = self.answer.lock();
+        self.told.wait_while_until(&mut answer, |answer| answer.is_none(), deadline);
+        answer.take()
+    }
 }
 
 /// Why everything is read anew.
@@ -67,15 +109,18 @@ impl Cause {
 
 /// What the applier does in one turn.
 pub(super) struct Work {
+    /// What is to be fetched.
     pub(super) ids: BTreeSet<TargetId>,
+    /// What is to be written, in this order.
+    pub(super) writes: Vec<Write>,
+    /// Whether everything is to be read anew.
     pub(super) rescan: Option<Cause>,
 }
 
 impl Session {
     pub(super) fn new(number: u64, client: Client, run_id: String) -> Session {
         let queue = Queue { rescan: Some(Cause::Connected), ..Queue::default() };
-        let (arrived, applied) = (Condvar::new(), Condvar::new());
-        Session { number, client, run_id, queue: Mutex::new(queue), arrived, applied }
+        Session { number, client, run_id, queue: Mutex::new(queue), arrived: Condvar::new() }
     }
 
     /// Where its server is, for the log.
@@ -102,15 +147,17 @@ impl Session {
 
     /// Whether a change of this id is still to be fetched.
     pub(super) fn is_changed(&self, id: TargetId) -> bool {
-        let queue = self.queue.lock();
-        queue.changed.contains(&id) || queue.awaited.contains(&id)
+        self.queue.lock().changed.contains(&id)
     }
 
     /// Ends the session. The first fault is the one that counts.
     pub(super) fn end(&self, fault: Fault) {
-        self.queue.lock().ended.get_or_insert(fault);
+        let mut queue = self.queue.lock();
+        queue.ended.get_or_insert(fault);
+        let unsent = mem::take(&mut queue.writes);
+        drop(queue);
+        drop(unsent);
         self.arrived.notify_one();
-        self.applied.notify_all();
     }
 
     /// Why the session ended, when it has.
@@ -118,29 +165,33 @@ impl Session {
         self.queue.lock().ended.clone()
     }
 
-    /// Returns when the mirror shows what Redis holds under this id now, or something newer.
+    /// Has Redis make a change, and returns its answer once the mirror shows the change, or something newer.
     ///
     /// # Errors
-    /// The session ended, or the deadline passed: the mirror may show something older.
-    pub(super) fn refresh(&self, id: TargetId, deadline: Instant) -> Result<(), Fault> {
+    /// A fault of the session or an error of the server, or the deadline passed. The change may have been made
+    /// nevertheless, but it is not made later than that.
+    pub(super) fn write(&self, change: Change, deadline: Instant) -> Result<Value, Fault> {
+        let outcome = Arc::new(Outcome::default());
         let mut queue = self.queue.lock();
-        queue.awaited.insert(id);
-        // A turn under way may have fetched the id before it was written: only the next one counts.
-        let turn = queue.turns_taken + 1;
+        if let Some(fault) = &queue.ended {
+            return Err(fault.clone());
+        }
+        queue.writes.push(Write { change, reply: Reply(Arc::clone(&outcome)) });
+        drop(queue);
         self.arrived.notify_one();
-        while queue.turns_applied < turn {
-            if let Some(fault) = &queue.ended {
-                return Err(fault.clone());
-            }
-            if self.applied.wait_until(&mut queue, deadline).timed_out() && queue.turns_applied < turn {
-                return Err(Fault::Silent);
+        match outcome.wait(deadline) {
+            Some(Err(Fault::Outdated)) => Err(self.ended().unwrap_or(Fault::Outdated)),
+            Some(answer) => answer,
+            None => {
+                // What is not sent yet must not follow when its client has long been told that it failed.
+                self.queue.lock().writes.retain(|write| !Arc::ptr_eq(&write.reply.0, &outcome));
+                Err(Fault::Silent)
             }
         }
-        Ok(())
     }
 
-    /// The work of the next turn: every id that a handler waits for, and changed ones up to `ids_max` in all.
-    /// Waits for some at most `patience`; then there may be none.
+    /// The work of the next turn: all writes, and up to `ids_max` changed ids. Waits for some at most `patience`;
+    /// then there may be none.
     ///
     /// # Errors
     /// The session ended.
@@ -151,28 +202,19 @@ impl Session {
         if let Some(fault) = &queue.ended {
             return Err(fault.clone());
         }
-        queue.turns_taken += 1;
-        let mut ids = mem::take(&mut queue.awaited);
+        let mut ids = BTreeSet::new();
         while ids.len() < ids_max
             && let Some(id) = queue.changed.pop_first()
         {
             ids.insert(id);
         }
-        Ok(Work { ids, rescan: queue.rescan.take() })
-    }
-
-    /// The mirror shows the work of the turn taken last.
-    pub(super) fn turn_applied(&self) {
-        let mut queue = self.queue.lock();
-        queue.turns_applied = queue.turns_taken;
-        drop(queue);
-        self.applied.notify_all();
+        Ok(Work { ids, writes: mem::take(&mut queue.writes), rescan: queue.rescan.take() })
     }
 }
 
 impl Queue {
     fn is_idle(&self) -> bool {
-        self.changed.is_empty() && self.awaited.is_empty() && self.rescan.is_none() && self.ended.is_none()
+        self.changed.is_empty() && self.writes.is_empty() && self.rescan.is_none() && self.ended.is_none()
     }
 }
 

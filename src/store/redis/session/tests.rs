@@ -12,7 +12,6 @@ fn session() -> Session {
     let session = Session::new(1, client, "run".to_owned());
     // The scan that every session begins with.
     assert_eq!(session.take(1000, Duration::ZERO).unwrap().rescan, Some(Cause::Connected));
-    session.turn_applied();
     session
 }
 
@@ -24,54 +23,62 @@ fn soon() -> Instant {
     Instant::now() + LONG
 }
 
-fn is_asked_for(session: &Session, id: TargetId) {
-    let deadline = soon();
-    while !session.is_changed(id) {
-        assert!(Instant::now() < deadline);
-        thread::yield_now();
+fn remove(n: usize) -> Change {
+    Change::Remove(id(n))
+}
+
+/// Takes the writes of one turn, once there are this many.
+fn take_writes(session: &Session, count: usize) -> Vec<Write> {
+    let mut writes = Vec::new();
+    while writes.len() < count {
+        writes.extend(session.take(0, LONG).unwrap().writes);
     }
+    writes
 }
 
 #[test]
-fn a_turn_under_way_does_not_count() {
-    let session = session();
-    session.take(1000, Duration::ZERO).unwrap();
-    thread::scope(|scope| {
-        let refresh = scope.spawn(|| session.refresh(id(1), Instant::now() + Duration::from_millis(100)));
-        is_asked_for(&session, id(1));
-        session.turn_applied();
-        assert!(matches!(refresh.join().unwrap(), Err(Fault::Silent)), "the id was fetched before it was asked for");
-    });
-}
-
-#[test]
-fn the_next_turn_serves_all_who_wait() {
+fn each_writer_gets_its_own_answer() {
     let session = session();
     thread::scope(|scope| {
         let session = &session;
-        let waiting: Vec<_> = (0..8).map(|n| scope.spawn(move || session.refresh(id(n), soon()))).collect();
-        (0..8).for_each(|n| is_asked_for(session, id(n)));
-        let work = session.take(2, Duration::ZERO).unwrap();
-        assert_eq!(work.ids.len(), 8, "whoever waits is served, however many they are");
-        session.turn_applied();
-        for waiting in waiting {
-            assert!(waiting.join().unwrap().is_ok());
+        let waiting: Vec<_> = (0..8).map(|n| scope.spawn(move || session.write(remove(n), soon()))).collect();
+        for Write { change, reply } in take_writes(session, 8) {
+            let number = (0..8).find(|n| id(*n) == change.id()).unwrap();
+            reply.tell(Ok(Value::Int(number as i64)));
+        }
+        for (number, waiting) in waiting.into_iter().enumerate() {
+            assert_eq!(waiting.join().unwrap().unwrap(), Value::Int(number as i64));
         }
     });
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_not_written() {
+    let session = session();
+    let late = session.write(remove(1), Instant::now());
+    assert!(matches!(late, Err(Fault::Silent)));
+    assert!(session.take(1000, Duration::ZERO).unwrap().writes.is_empty());
 }
 
 #[test]
 fn the_end_of_a_session_wakes_all_who_wait() {
     let session = session();
     thread::scope(|scope| {
-        let refresh = scope.spawn(|| session.refresh(id(1), soon()));
-        let applier = scope.spawn(|| while session.take(1000, LONG).is_ok() {});
+        let sent = scope.spawn(|| session.write(remove(1), soon()));
+        let writes = take_writes(&session, 1);
+        let unsent = scope.spawn(|| session.write(remove(2), soon()));
+        while session.queue.lock().writes.is_empty() {
+            thread::yield_now();
+        }
         session.end(Fault::Loading);
         session.end(Fault::Closed);
-        assert!(matches!(refresh.join().unwrap(), Err(Fault::Loading)), "the first fault counts");
-        applier.join().unwrap();
+        drop(writes);
+        for write in [sent, unsent] {
+            assert!(matches!(write.join().unwrap(), Err(Fault::Loading)), "the first fault counts");
+        }
     });
-    assert!(session.refresh(id(1), soon()).is_err(), "what comes later fails at once");
+    assert!(session.take(1000, LONG).is_err());
+    assert!(session.write(remove(1), soon()).is_err(), "what comes later fails at once");
 }
 
 #[test]

@@ -1,0 +1,40 @@
+//! Attacks on the HTTP edge of the real binary, over TCP and over a Unix socket, while probes ask as honest clients
+//! do. A target of its own, because an attack needs the machine for itself and targets run one after the other.
+//! Each attack prints its figures (`cargo test --test attacks -- --nocapture`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "../it/eventually.rs"]
+mod eventually;
+mod floods;
+mod hostile;
+mod probe;
+#[allow(dead_code, reason = "other tests ask more of a process")]
+#[path = "../it/process.rs"]
+mod process;
+mod shortage;
+mod target;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use target::{Target, Transport};
+
+fn attack_over(transport: Transport) {
+    let target = Target::start(transport);
+    floods::run(&target);
+    hostile::run(&target);
+    shortage::run(&target);
+}
+
+/// Raises the number of descriptors that the attackers may have.
+fn raise_descriptor_limit() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("there is a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("it may be raised as far as that");
+}
+
+#[test]
+fn the_server_survives_and_answers() {
+    raise_descriptor_limit();
+    // One after the other: each attack has the machine for itself.
+    attack_over(Transport::Tcp);
+    attack_over(Transport::Unix);
+}

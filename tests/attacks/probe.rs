@@ -1,0 +1,118 @@
+//! The honest clients: they ask ten times a second, each time on a new connection, and want an answer at once.
+
+use std::fmt;
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::target::Target;
+
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// The longest that an answer may take.
+const LATENCY_MAX: Duration = Duration::from_millis(250);
+
+/// How often a request and its answer have to wait until it is the turn of some thread, at either side.
+const TURNS: u32 = 8;
+
+/// How long the control sleeps at a time.
+const CONTROL_SLEEP: Duration = Duration::from_millis(5);
+
+/// A registration, and its renewals.
+pub(crate) const PUT: &str = "PUT /target HTTP/1.1\r\nHost: a\r\nx-api-token: secret\r\nConnection: close\r\n\
+     Content-Length: 64\r\n\r\n{\"static_config\":{\"targets\":[\"probe:1\"],\"target_group\":\"probe\"}}";
+
+/// What honest clients ask.
+const QUESTIONS: [&str; 3] = [
+    "GET /healthcheck HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    "GET /discover HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    PUT,
+];
+
+/// How the probes were answered.
+#[derive(Debug, Default)]
+pub(crate) struct Probes {
+    sent: usize,
+    answered: usize,
+    worst: Duration,
+    /// The longest that a thread which did nothing but sleep had to wait for its turn, because the machine was busy.
+    turn: Duration,
+    /// What came instead of an answer, for one of those that did not get one.
+    failure: Option<String>,
+}
+
+impl Probes {
+    /// Asks until told that it is over.
+    pub(crate) fn send_until(target: &Target, over: &AtomicBool) -> Probes {
+        thread::scope(|scope| {
+            let control = scope.spawn(|| longest_wait_for_turn(over));
+            let ask = |question| move || Probes::ask_until(target, over, question);
+            let asking: Vec<_> = QUESTIONS.into_iter().map(|question| scope.spawn(ask(question))).collect();
+            let mut sum = Probes::default();
+            for one in asking.into_iter().map(|asking| asking.join().expect("asking does not panic")) {
+                sum.sent += one.sent;
+                sum.answered += one.answered;
+                sum.worst = sum.worst.max(one.worst);
+                sum.failure = sum.failure.or(one.failure);
+            }
+            sum.turn = control.join().expect("sleeping does not panic");
+            sum
+        })
+    }
+
+    fn ask_until(target: &Target, over: &AtomicBool, question: &str) -> Probes {
+        let mut probes = Probes::default();
+        while !over.load(Ordering::SeqCst) {
+            let begun = Instant::now();
+            probes.sent += 1;
+            match ask(target, question) {
+                Ok(answer) if is_complete(&answer) => probes.answered += 1,
+                Ok(answer) => probes.failure = Some(answer.chars().take(1000).collect()),
+                Err(error) => probes.failure = Some(error.to_string()),
+            }
+            probes.worst = probes.worst.max(begun.elapsed());
+            thread::sleep(INTERVAL.saturating_sub(begun.elapsed()));
+        }
+        probes
+    }
+
+    #[track_caller]
+    pub(crate) fn check(&self, attack: &str) {
+        assert_eq!(self.answered, self.sent, "{attack}: not every probe is answered, but {:?}", self.failure);
+        let allowed = LATENCY_MAX + TURNS * self.turn;
+        assert!(self.worst <= allowed, "{attack}: a probe waited for {:?}, longer than {allowed:?}", self.worst);
+    }
+}
+
+/// What the machine alone does to latency, whoever is to blame for its being busy.
+fn longest_wait_for_turn(over: &AtomicBool) -> Duration {
+    let mut longest = Duration::ZERO;
+    while !over.load(Ordering::SeqCst) {
+        let begun = Instant::now();
+        thread::sleep(CONTROL_SLEEP);
+        longest = longest.max(begun.elapsed().saturating_sub(CONTROL_SLEEP));
+    }
+    longest
+}
+
+fn ask(target: &Target, question: &str) -> std::io::Result<String> {
+    let mut client = target.try_connect()?;
+    client.write_all(question.as_bytes())?;
+    let mut answer = String::new();
+    client.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+fn is_complete(answer: &str) -> bool {
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")?.parse().ok());
+    head.starts_with("HTTP/1.1 200 OK\r\n") && length == Some(body.len())
+}
+
+impl fmt::Display for Probes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (answered, sent, worst, turn) = (self.answered, self.sent, self.worst.as_millis(), self.turn.as_millis());
+        write!(f, "{answered} of {sent} probes answered, worst after {worst} ms (turns up to {turn} ms)")
+    }
+}

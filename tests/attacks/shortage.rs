@@ -1,0 +1,57 @@
+//! Attacks on a server that the system gives too little: descriptors, threads.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use socket2::Socket;
+
+use crate::target::{Target, ThreadLimit};
+
+/// How long an attack is kept up.
+const ATTACK: Duration = Duration::from_secs(3);
+
+pub(crate) fn run(target: &Target) {
+    with_limit(target, "nofile", 256, || {
+        target.attack("400 connections with 256 descriptors", || crowd(target, 400));
+    });
+    // The system counts the threads of a user, and does not limit those of root.
+    let own_user = fs::metadata("/proc/self").expect("this process has a user").uid();
+    let user = if own_user == 0 { NOBODY } else { own_user };
+    let limit = ThreadLimit { user, threads: threads_of(user) + 80 };
+    let target = Target::start_fresh(target.transport(), Some(limit));
+    // What a first crowd leaves behind is kept for the next one.
+    crowd(&target, 400);
+    target.attack("400 connections with 80 threads", || crowd(&target, 400));
+}
+
+/// Runs something while the server has no more than this of a resource.
+fn with_limit(target: &Target, resource: &str, limit: usize, run: impl FnOnce()) {
+    let pid = target.process().id().to_string();
+    let prlimit = |arguments: &[&str]| {
+        let output = Command::new("prlimit").args(["--pid", &pid]).args(arguments).output().expect("prlimit is there");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("prlimit writes text").trim().to_owned()
+    };
+    let before = prlimit(&["--raw", "--noheadings", "--output", "SOFT", &format!("--{resource}")]);
+    prlimit(&[&format!("--{resource}={limit}:")]);
+    run();
+    prlimit(&[&format!("--{resource}={before}:")]);
+}
+
+/// A user that runs nothing else.
+const NOBODY: u32 = 65534;
+
+/// How many threads this user has.
+fn threads_of(user: u32) -> usize {
+    let processes = fs::read_dir("/proc").expect("there are processes").filter_map(Result::ok);
+    let owned = processes.filter(|process| process.metadata().is_ok_and(|process| process.uid() == user));
+    owned.filter_map(|process| Some(fs::read_dir(process.path().join("task")).ok()?.count())).sum()
+}
+
+fn crowd(target: &Target, count: usize) {
+    let _clients: Vec<Socket> = (0..count).map(|_| target.connect()).collect();
+    thread::sleep(ATTACK);
+}

@@ -1,0 +1,256 @@
+//! The server under attack: how it is reached, what it holds of the machine, and whether it gives that back.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use tempfile::TempDir;
+
+use crate::eventually::{SOON, eventually};
+use crate::probe::{self, Probes};
+use crate::process::Process;
+
+/// How much more than before the server may hold after an attack.
+const GROWTH_MAX: f64 = 1.2;
+
+/// How long an answer to an attacker may take.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// How often resources are looked at for their peak.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    Unix,
+}
+
+/// The server under attack; killed when dropped.
+pub(crate) struct Target {
+    transport: Transport,
+    address: SockAddr,
+    process: Process,
+    _directory: TempDir,
+}
+
+/// How many threads a user may have in all its processes, if it is not root.
+pub(crate) struct ThreadLimit {
+    pub(crate) user: u32,
+    pub(crate) threads: usize,
+}
+
+/// What a process holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Resources {
+    pub(crate) resident_kib: u64,
+    pub(crate) threads: u64,
+    pub(crate) descriptors: u64,
+}
+
+impl Target {
+    /// Starts a server that has already served nearly as many clients as it lets in, so that what it keeps for the
+    /// next crowd is not mistaken for a leak.
+    pub(crate) fn start(transport: Transport) -> Target {
+        let target = Target::start_fresh(transport, None);
+        target.fill_list();
+        let length = target.read_list();
+        assert!(length > 20_000_000, "{length} bytes are no large list");
+        let crowd: Vec<Socket> =
+            (0..1000).map(|_| target.send("GET /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
+        crowd.iter().for_each(|client| assert!(read_some(client).starts_with(b"HTTP/1.1 200 OK\r\n")));
+        drop(crowd);
+        eventually(SOON, || target.resources().threads < 100);
+        target
+    }
+
+    /// Starts a server, as the user of the limit if there is one.
+    pub(crate) fn start_fresh(transport: Transport, limit: Option<ThreadLimit>) -> Target {
+        // In memory where possible: the probes measure the edge and not the disk.
+        let memory = Path::new("/dev/shm");
+        let directory = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+        let directory = directory.expect("there is room for temporary files");
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let listen = match transport {
+            Transport::Tcp => "127.0.0.1".to_owned(),
+            Transport::Unix => format!("unix:{}", path("socket")),
+        };
+        let built = env!("CARGO_BIN_EXE_inventor");
+        let mut command = Command::new(built);
+        if let Some(ThreadLimit { user, threads }) = limit {
+            // It may not be able to reach the place where the binary was built.
+            fs::copy(built, path("inventor")).expect("the binary can be copied");
+            fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            chown(directory.path(), Some(user), None).expect("root may give a directory away");
+            command = Command::new("/usr/bin/prlimit");
+            command.arg(format!("--nproc={threads}")).arg(path("inventor")).uid(user);
+        }
+        command.env_clear().current_dir(&directory).envs([
+            ("APP_ENV", "test"),
+            ("API_TOKEN", "secret"),
+            ("LISTEN_ADDR", &listen),
+            ("LISTEN_PORT", "0"),
+            ("DATA_DIR", &path("data")),
+            // Each write leaves a line, and there are many.
+            ("RUST_LOG", "warn,inventor::serve=info"),
+        ]);
+        let mut process = Process::start(&mut command);
+        let line = process.line_with(&["server started", " address="]);
+        let address = line.split_once(" address=").and_then(|(_, rest)| rest.split(' ').next()).unwrap_or_default();
+        let address = match transport {
+            Transport::Tcp => address.parse::<SocketAddr>().expect("it listens on TCP").into(),
+            Transport::Unix => SockAddr::unix(path("socket")).unwrap(),
+        };
+        Target { transport, address, process, _directory: directory }
+    }
+
+    /// Registers what the probes register, and targets until the list is larger than 20 MB.
+    fn fill_list(&self) {
+        assert!(read_some(&self.send(probe::PUT)).starts_with(b"HTTP/1.1 200 OK\r\n"));
+        for group in 0..400 {
+            let targets: Vec<String> = (0..2600).map(|n| format!("\"host-{group:03}-{n:04}:9100\"")).collect();
+            let body = format!("{{\"static_config\":{{\"targets\":[{}]}}}}", targets.join(","));
+            let head = "PUT /target HTTP/1.1\r\nHost: a\r\nx-api-token: secret\r\nConnection: close\r\n";
+            let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+            // A machine that is busy with something else may need more than one try.
+            eventually(SOON, || read_some(&self.send(&request)).starts_with(b"HTTP/1.1 200 OK\r\n"));
+        }
+    }
+
+    /// Has the list rendered, so that it is in memory whenever that is measured, and returns its length.
+    fn read_list(&self) -> usize {
+        read_all(&self.send("GET /discover HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).len()
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
+    }
+
+    #[track_caller]
+    pub(crate) fn connect(&self) -> Socket {
+        self.try_connect().expect("the server accepts connections")
+    }
+
+    pub(crate) fn try_connect(&self) -> std::io::Result<Socket> {
+        let socket = Socket::new(self.address.domain(), Type::STREAM, None)?;
+        socket.set_read_timeout(Some(ANSWER_WAIT_MAX))?;
+        socket.set_write_timeout(Some(ANSWER_WAIT_MAX))?;
+        if self.address.domain() != Domain::UNIX {
+            socket.set_tcp_nodelay(true)?;
+        }
+        socket.connect(&self.address)?;
+        Ok(socket)
+    }
+
+    /// Opens a connection and sends these bytes, or as many of them as the server takes.
+    #[track_caller]
+    pub(crate) fn send(&self, bytes: impl AsRef<[u8]>) -> Socket {
+        let socket = self.connect();
+        let _ = (&socket).write_all(bytes.as_ref());
+        socket
+    }
+
+    /// What the server holds now.
+    pub(crate) fn resources(&self) -> Resources {
+        let directory = format!("/proc/{}", self.process.id());
+        let status = fs::read_to_string(format!("{directory}/status")).expect("the server is alive");
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("the system says what it holds")
+        };
+        let descriptors = fs::read_dir(format!("{directory}/fd")).expect("the server is alive").count() as u64;
+        Resources { resident_kib: field("VmRSS:"), threads: field("Threads:"), descriptors }
+    }
+
+    /// Runs an attack beside the probes; afterwards the server holds no more than before.
+    #[track_caller]
+    pub(crate) fn attack(&self, name: &str, attack: impl FnOnce()) {
+        self.read_list();
+        let before = self.resources();
+        let over = AtomicBool::new(false);
+        let (probes, peak) = thread::scope(|scope| {
+            let peak = scope.spawn(|| self.peak_until(&over));
+            let probes = scope.spawn(|| Probes::send_until(self, &over));
+            let attacking = SetOnDrop(&over);
+            attack();
+            drop(attacking);
+            (probes.join().expect("probes do not panic"), peak.join().expect("the server is alive"))
+        });
+        let is_back = |after: Resources| {
+            let within = |after: u64, before: u64| after as f64 <= before as f64 * GROWTH_MAX;
+            within(after.resident_kib, before.resident_kib)
+                && within(after.threads, before.threads)
+                && within(after.descriptors, before.descriptors)
+        };
+        self.read_list();
+        let begun = Instant::now();
+        let mut after = self.resources();
+        while !is_back(after) && begun.elapsed() < SOON {
+            thread::sleep(SAMPLE_INTERVAL);
+            after = self.resources();
+        }
+        println!(
+            "{:?}: {name}: {probes}; memory KiB {}/{}/{}, threads {}/{}/{}, descriptors {}/{}/{} before/peak/after",
+            self.transport,
+            before.resident_kib,
+            peak.resident_kib,
+            after.resident_kib,
+            before.threads,
+            peak.threads,
+            after.threads,
+            before.descriptors,
+            peak.descriptors,
+            after.descriptors,
+        );
+        probes.check(name);
+        assert!(is_back(after), "{name}: the server keeps what the attack cost: {before:?}, then {after:?}");
+    }
+
+    fn peak_until(&self, over: &AtomicBool) -> Resources {
+        let mut peak = Resources::default();
+        while !over.load(Ordering::SeqCst) {
+            let now = self.resources();
+            peak.resident_kib = peak.resident_kib.max(now.resident_kib);
+            peak.threads = peak.threads.max(now.threads);
+            peak.descriptors = peak.descriptors.max(now.descriptors);
+            thread::sleep(SAMPLE_INTERVAL);
+        }
+        peak
+    }
+}
+
+/// Ends the threads beside an attack, also when that fails.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The first bytes that come back; none when the server has closed.
+pub(crate) fn read_some(mut client: &Socket) -> Vec<u8> {
+    let mut bytes = vec![0; 1024];
+    let read = client.read(&mut bytes).unwrap_or(0);
+    bytes.truncate(read);
+    bytes
+}
+
+/// Everything that comes back until the server closes.
+pub(crate) fn read_all(mut client: &Socket) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A reset is an end as well.
+    let _ = client.read_to_end(&mut bytes);
+    bytes
+}
