@@ -115,6 +115,7 @@ alone() {
     settle
     return
   fi
+  [ "$(id -u)" -eq 0 ] || die "only root can make a world of its own for this part"
   need iproute2
   "$1"
   local cgroups
