@@ -144,14 +144,14 @@ settle() {
   ip link set lo up
   mount -t tmpfs tmpfs /run
   mkdir /run/lock /run/kept /run/etc /run/etc.work
-  # An empty /tmp instead of the machine's, with what is needed from there.
-  mount --bind /tmp /run/kept
-  mount -t tmpfs tmpfs /tmp
-  local place
+  # An empty directory instead of the machine's, with what is needed from there.
+  local place emptied=/tmp
+  mount --bind "$emptied" /run/kept
+  mount -t tmpfs tmpfs "$emptied"
   for place in "$top" "$target_dir" "$tools"; do
-    [[ $place = /tmp/* ]] && [ ! -e "$place" ] || continue
+    [[ $place = "$emptied"/* ]] && [ ! -e "$place" ] || continue
     mkdir -p "$place"
-    mount --bind "/run/kept/${place#/tmp/}" "$place"
+    mount --bind "/run/kept/${place#"$emptied"/}" "$place"
     mount -o remount,bind,ro "$place"
   done
   umount /run/kept
