@@ -153,6 +153,7 @@ pub struct App {
     exposition: prometheus::Registry,
     ending: AtomicBool,
     forbidden: Throttle,
+    failures: Throttle,
 }
 
 /// What the configuration says to the handlers.
@@ -232,6 +233,7 @@ impl App {
             exposition,
             ending: AtomicBool::new(false),
             forbidden: Throttle::default(),
+            failures: Throttle::default(),
         }
     }
 

@@ -6,6 +6,7 @@ use super::discovery::parameter;
 use super::{App, Request, Response};
 use crate::registration::{self, Invalid, Registration, TargetId};
 use crate::registry::GetError;
+use crate::store::StoreError;
 
 pub(super) fn target(app: &App, request: &Request) -> Response {
     match request.method.as_str() {
@@ -31,10 +32,7 @@ fn put(app: &App, request: &Request) -> Response {
             info!(client = request.client, action = "put", id:% = id, group = group, targets = targets, outcome = "ok"; "write");
             Response::json(format!("{{\"id\":\"{id}\"}}").into_bytes())
         }
-        Err(e) => {
-            error!(client = request.client, action = "put", id:% = id, group = group, targets = targets, outcome = "failed", reason:% = e; "write");
-            e.into()
-        }
+        Err(e) => failed(app, request, id, e),
     }
 }
 
@@ -55,10 +53,7 @@ fn delete(app: &App, request: &Request) -> Response {
             info!(client = request.client, action = "delete", id:% = id, outcome = "absent"; "write");
             not_found()
         }
-        Err(e) => {
-            error!(client = request.client, action = "delete", id:% = id, outcome = "failed", reason:% = e; "write");
-            e.into()
-        }
+        Err(e) => failed(app, request, id, e),
     }
 }
 
@@ -74,11 +69,16 @@ fn get(app: &App, request: &Request) -> Response {
         }
         Ok(None) => not_found(),
         Err(e @ GetError::Undecodable(_)) => Response::error(500, e),
-        Err(GetError::Store(e)) => {
-            error!(client = request.client, action = "get", id:% = id, outcome = "failed", reason:% = e; "read");
-            e.into()
-        }
+        Err(GetError::Store(e)) => failed(app, request, id, e),
     }
+}
+
+/// The store did not do it. While it is lost that is so for every request, and one line a second says it.
+fn failed(app: &App, request: &Request, id: TargetId, error: StoreError) -> Response {
+    if let Some(events) = app.failures.events() {
+        error!(client = request.client, method = request.method, id:% = id, reason:% = error, events; "request failed");
+    }
+    error.into()
 }
 
 fn not_found() -> Response {

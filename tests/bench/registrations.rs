@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
+use fastrand::Rng;
 use inventor::registration::{Content, LabelNames, Registration};
 use serde_json::{Map, Value, json};
 
@@ -31,7 +32,7 @@ pub(crate) fn largest_group() -> String {
 /// The body of the PUT for registration `number`. The version changes one label and leaves the targets,
 /// and with them the id, as they are.
 pub(crate) fn body(number: usize, version: u32) -> Vec<u8> {
-    let mut random = Random::new(number as u64);
+    let mut random = Rng::with_seed(number as u64);
     let config = json!({
         "targets": targets(number, &mut random),
         "labels": labels(number, version, &mut random),
@@ -48,9 +49,9 @@ pub(crate) fn document(number: usize) -> (String, Vec<u8>) {
     (id.to_string(), Content::new(&registration).document(id, SystemTime::now()))
 }
 
-fn group(number: usize, random: &mut Random) -> String {
+fn group(number: usize, random: &mut Rng) -> String {
     // Drawn in any case, so that what is drawn next does not depend on the number.
-    let rank = zipf(random.fraction());
+    let rank = zipf(random.f64());
     if number < FIXED_GROUP_LEN { FIXED_GROUP.to_owned() } else { group_name(rank) }
 }
 
@@ -73,11 +74,11 @@ fn zipf(fraction: f64) -> usize {
     ENDS.partition_point(|end| *end <= point).min(GROUPS - 1)
 }
 
-fn targets(number: usize, random: &mut Random) -> Vec<String> {
-    let count = if random.below(100) < 85 { 1 } else { 2 + random.below(3) };
-    let port = random.pick(&PORTS);
-    let kind = random.below(100);
-    let region = random.pick(&REGIONS);
+fn targets(number: usize, random: &mut Rng) -> Vec<String> {
+    let count = if random.usize(..100) < 85 { 1 } else { 2 + random.usize(..3) };
+    let port = PORTS[random.usize(..PORTS.len())];
+    let kind = random.usize(..100);
+    let region = REGIONS[random.usize(..REGIONS.len())];
     (0..count)
         .map(|at| match kind {
             0..50 => format!("node-{number:06}-{at}.rack{:02}.{region}.example.net:{port}", number % 40),
@@ -93,53 +94,23 @@ fn targets(number: usize, random: &mut Random) -> Vec<String> {
         .collect()
 }
 
-fn labels(number: usize, version: u32, random: &mut Random) -> Map<String, Value> {
+fn labels(number: usize, version: u32, random: &mut Rng) -> Map<String, Value> {
     let mut labels = Map::new();
-    labels.insert("__meta_datacenter".into(), format!("dc-{:02}", random.below(12)).into());
-    labels.insert("env".into(), ["production", "staging", "test"][random.below(3)].into());
-    labels.insert("version".into(), format!("4.{}.{version}", random.below(30)).into());
+    labels.insert("__meta_datacenter".into(), format!("dc-{:02}", random.usize(..12)).into());
+    labels.insert("env".into(), ["production", "staging", "test"][random.usize(..3)].into());
+    labels.insert("version".into(), format!("4.{}.{version}", random.usize(..30)).into());
     let further: [(&str, String); 5] = [
-        ("team", random.pick(&TEAMS).into()),
-        ("role", random.pick(&ROLES).into()),
-        ("__meta_prometheus_job", random.pick(&ROLES).into()),
+        ("team", TEAMS[random.usize(..TEAMS.len())].into()),
+        ("role", ROLES[random.usize(..ROLES.len())].into()),
+        ("__meta_prometheus_job", ROLES[random.usize(..ROLES.len())].into()),
         ("instance_id", format!("i-{:016x}", (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))),
-        ("owner", format!("{}-oncall@example.net", random.pick(&TEAMS))),
+        ("owner", format!("{}-oncall@example.net", TEAMS[random.usize(..TEAMS.len())])),
     ];
-    let count = random.below(further.len() + 1);
+    let count = random.usize(..further.len() + 1);
     labels.extend(further.into_iter().take(count).map(|(name, value)| (name.to_owned(), value.into())));
     labels
 }
 
-fn modules(random: &mut Random) -> Vec<&'static str> {
-    if random.below(100) < 3 { MODULES.iter().take(1 + random.below(3)).copied().collect() } else { Vec::new() }
-}
-
-/// SplitMix64: numbers that look random and are the same in every run.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Random {
-        Random(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `limit`.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    /// A number in 0..1.
-    fn fraction(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
-    }
+fn modules(random: &mut Rng) -> Vec<&'static str> {
+    if random.usize(..100) < 3 { MODULES.iter().take(1 + random.usize(..3)).copied().collect() } else { Vec::new() }
 }

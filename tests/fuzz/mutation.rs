@@ -1,26 +1,20 @@
 //! Random numbers that a seed repeats, and what they do to an input.
 
+use fastrand::Rng;
+
 /// The length that an input does not grow beyond by much, in bytes.
 const INPUT_BYTES_MAX: usize = 2048;
 
-/// The generator of Vigna's splitmix64.
-pub(crate) struct Random(u64);
+pub(crate) struct Random(Rng);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Random {
-        Random(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        Random(Rng::with_seed(seed))
     }
 
     /// A number below this one, or 0.
     pub(crate) fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
+        self.0.usize(..end.max(1))
     }
 
     /// One of the seeds, changed in a few places.
@@ -61,7 +55,7 @@ impl Random {
 
     fn byte(&mut self) -> u8 {
         let interesting = b"\r\n\0 \t:;,/?%{}[]\"\\u0179\xff\xc3\xbc";
-        if self.below(2) == 0 { interesting[self.below(interesting.len())] } else { self.next() as u8 }
+        if self.below(2) == 0 { interesting[self.below(interesting.len())] } else { self.0.u8(..) }
     }
 
     fn token(&mut self) -> &'static [u8] {

@@ -1,7 +1,6 @@
 //! The Redis store on real Redis servers.
 
 mod chaos;
-mod dice;
 mod follow;
 mod outage;
 mod proxy;

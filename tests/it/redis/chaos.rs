@@ -7,18 +7,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use fastrand::Rng;
 use inventor::registration::TargetId;
 use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::Ending;
-use super::dice::Dice;
 use crate::client::{Connection, Request, Response};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
 use crate::server::{Server, Setup};
 
-const SECONDS_DEFAULT: u64 = 30;
+const SECONDS_DEFAULT: u64 = 60;
 
 /// Work between two quiet points.
 const ROUND: Duration = Duration::from_secs(6);
@@ -103,11 +103,11 @@ impl Chaos {
                 scope.spawn(move || chaos.write(number));
             }
             scope.spawn(|| self.write_raw());
-            let mut dice = Dice::new(self.seed);
+            let mut dice = Rng::with_seed(self.seed);
             while Instant::now() < end {
                 let quiet = Instant::now() + ROUND;
                 while Instant::now() < quiet {
-                    thread::sleep(dice.millis(300, 1800));
+                    thread::sleep(Duration::from_millis(dice.u64(300..1800)));
                     self.fault(&mut dice);
                 }
                 self.compare();
@@ -150,7 +150,7 @@ impl Chaos {
 
     /// Writes registrations that nobody else writes, and looks at them after each write.
     fn write(&self, number: usize) {
-        let mut dice = Dice::new(self.seed ^ (number as u64 + 1));
+        let mut dice = Rng::with_seed(self.seed ^ (number as u64 + 1));
         let mut writer = Writer::new(&self.servers[number % 2], number);
         while self.goes_on() {
             self.work(|| {
@@ -168,7 +168,7 @@ impl Chaos {
 
     /// Does what other programs may do, with everything that can be done to a key.
     fn write_raw(&self) {
-        let mut dice = Dice::new(self.seed ^ 99);
+        let mut dice = Rng::with_seed(self.seed ^ 99);
         let mut connection = None;
         while self.goes_on() {
             self.work(|| {
@@ -182,21 +182,21 @@ impl Chaos {
                 if raw(&mut dice).query::<redis::Value>(open).is_err_and(|error| error.is_io_error()) {
                     connection = None;
                 }
-                thread::sleep(dice.millis(0, 3));
+                thread::sleep(Duration::from_millis(dice.u64(0..3)));
             });
         }
     }
 
-    fn fault(&self, dice: &mut Dice) {
+    fn fault(&self, dice: &mut Rng) {
         let mut redis = self.redis.lock();
-        match dice.below(10) {
+        match dice.u64(..10) {
             0..=2 => kill_clients(&redis, |line| line.contains("flags=t")),
             3 => kill_clients(&redis, |line| !line.contains("cmd=client")),
-            4..=5 => freeze(&redis, dice.millis(50, 1000)),
-            6 => freeze(&redis, dice.millis(3500, 5000)),
+            4..=5 => freeze(&redis, Duration::from_millis(dice.u64(50..1000))),
+            6 => freeze(&redis, Duration::from_millis(dice.u64(3500..5000))),
             7..=8 => {
                 redis.kill();
-                thread::sleep(dice.millis(0, 1500));
+                thread::sleep(Duration::from_millis(dice.u64(0..1500)));
                 redis.run();
             }
             _ => drop(redis.command::<redis::Value>(&["CLIENT", "PAUSE", "200"])),
@@ -248,11 +248,11 @@ impl Writer<'_> {
     }
 
     /// Registers or deletes one of its own; whether that was confirmed.
-    fn write(&mut self, dice: &mut Dice) -> bool {
-        let n = dice.below(OWN as u64) as usize;
+    fn write(&mut self, dice: &mut Rng) -> bool {
+        let n = dice.u64(..OWN as u64) as usize;
         self.known.remove(&n);
         self.revision += 1;
-        let (method, body, now) = if dice.below(6) == 0 {
+        let (method, body, now) = if dice.u64(..6) == 0 {
             ("DELETE", format!(r#"{{"id":"{}"}}"#, target_id(&self.name(n))), None)
         } else {
             ("PUT", registration(&self.name(n), &self.group, self.revision), Some(self.revision))
@@ -328,20 +328,20 @@ fn difference(stored: &BTreeMap<String, u64>, lists: &[BTreeMap<String, u64>; 2]
 }
 
 /// One of the things that can be done to the shared registrations, or beside them.
-fn raw(dice: &mut Dice) -> redis::Cmd {
-    let [one, other] = [dice.below(SHARED as u64), dice.below(SHARED as u64)].map(|n| format!("shared{n}"));
-    let document = |name: &str, dice: &mut Dice| {
-        let revision = dice.below(1 << 40);
+fn raw(dice: &mut Rng) -> redis::Cmd {
+    let [one, other] = [dice.u64(..SHARED as u64), dice.u64(..SHARED as u64)].map(|n| format!("shared{n}"));
+    let document = |name: &str, dice: &mut Rng| {
+        let revision = dice.u64(..1 << 40);
         format!(r#"{{"targets":["{name}:9100"],"labels":{{"revision":"{revision}"}},"target_group":"shared"}}"#)
     };
     let value = document(&one, dice);
     let key = target_id(&one).to_string();
     let mut command = redis::Cmd::new();
-    match dice.below(100) {
-        0..=49 => command.arg("SET").arg(key).arg(value).arg("PX").arg(200 + dice.below(40_000)),
+    match dice.u64(..100) {
+        0..=49 => command.arg("SET").arg(key).arg(value).arg("PX").arg(200 + dice.u64(..40_000)),
         50..=59 => command.arg("SET").arg(key).arg(value),
         60..=69 => command.arg("DEL").arg(key),
-        70..=77 => command.arg("PEXPIRE").arg(key).arg(100 + dice.below(30_000)),
+        70..=77 => command.arg("PEXPIRE").arg(key).arg(100 + dice.u64(..30_000)),
         78..=81 => command.arg("PERSIST").arg(key),
         82..=85 => {
             let second = document(&other, dice);

@@ -105,6 +105,19 @@ fn servers_on_one_redis_give_the_same_answers() {
 }
 
 #[test]
+fn an_outage_does_not_flood_the_log() {
+    let mut redis = RedisServer::start();
+    let mut server = start(&redis);
+    redis.kill();
+    is_not_ready(&server);
+    let began = Instant::now();
+    (0..200).for_each(|n| is_unavailable(&server.put(registration(&format!("host{n}"))), &redis));
+    server.process().line_with(&["request failed", "method=PUT", "events=1"]);
+    let lines = server.log().iter().filter(|line| line.contains("request failed")).count() as u64;
+    assert!(lines <= 1 + began.elapsed().as_secs(), "{lines} lines");
+}
+
+#[test]
 fn polls_go_on_and_writes_are_refused_while_redis_is_away() {
     let mut redis = RedisServer::start_with(DURABLE);
     let server = start(&redis);
