@@ -1,29 +1,35 @@
-# A Docker engine of Debian's, private to the part that sources this, and images without a registry: no image is
-# pulled, they are made of Debian's packages. Sourced after ground.bash.
+# A Docker engine of Debian's, in the world of the part that sources this, and images without a registry: none is
+# pulled, they are made of Debian's packages. What runs in its containers is nobody on the machine: root in there is a
+# user without any right out here, so that nothing of the kernel's is in reach. Sourced after ground.bash.
 
-need docker.io debootstrap iptables
+root_in_containers=524288
+
+# need_engine: the engine, and a small Debian with a C compiler and a systemd in $tools/debian.tar.
+need_engine() {
+  need docker.io iptables mmdebstrap
+  [ ! -e "$tools/debian.tar" ] || return 0
+  echo "making a small Debian"
+  # It mounts, and starts programs of what it makes: in a place of its own.
+  TMPDIR=$work setpriv --pdeathsig KILL unshare --fork --kill-child --pid --mount-proc --mount \
+    mmdebstrap --mode=root --variant=minbase --include=gcc,libc6-dev,systemd,curl,procps \
+    bookworm "$work/debian.tar" >"$work/debian.log" 2>&1 ||
+    { tail -5 "$work/debian.log" >&2; die "mmdebstrap: is a Debian mirror reachable?"; }
+  mv "$work/debian.tar" "$tools/"
+}
 
 docker() { /usr/bin/docker --host "unix://$work/docker.sock" "$@"; }
 
-at_end 'umount "$work"/docker-run/netns/* 2>/dev/null'
-background "$work/dockerd.log" dockerd --host "unix://$work/docker.sock" --data-root "$work/docker" \
-  --exec-root "$work/docker-run" --pidfile "$work/dockerd.pid"
-engine_decided() { docker version || ! kill -0 "$started"; }
-eventually 60 engine_decided
-docker version >/dev/null 2>&1 || { tail -20 "$work/dockerd.log" >&2; die "dockerd does not run on this machine"; }
-at_end 'docker ps -aq | xargs -r /usr/bin/docker --host "unix://$work/docker.sock" rm -f >/dev/null'
-fact "dockerd $(docker version --format '{{.Server.Version}}') runs"
-
-# debian: a small Debian with a C compiler, in $tools/debian and as an image.
-debian=$tools/debian
-if [ ! -e "$debian/complete" ]; then
-  rm -rf "$debian"
-  debootstrap --variant=minbase --include=gcc,libc6-dev,ca-certificates bookworm "$debian" >"$work/debootstrap.log" 2>&1 ||
-    { tail -5 "$work/debootstrap.log" >&2; die "debootstrap: is a Debian mirror reachable?"; }
-  rm -rf "$debian"/var/cache/apt/archives/*.deb "$debian"/var/lib/apt/lists/*
-  touch "$debian/complete"
-fi
-# Registries may be behind a proxy that this machine trusts.
-cp /etc/ssl/certs/ca-certificates.crt "$debian/etc/ssl/certs/"
-plain=(--exclude=./complete --exclude=./dev --exclude=./proc --exclude=./sys)
-tar -c "${plain[@]}" -C "$debian" . | docker import - debian >/dev/null
+start_engine() {
+  echo "nobody:$root_in_containers:65536" | tee /etc/subuid >/etc/subgid
+  echo "nogroup:$root_in_containers:65536" >>/etc/subgid
+  mkdir -p /etc/docker
+  # Who has children can have no limits, in a cgroup.
+  mkdir /sys/fs/cgroup/engine
+  xargs -n 1 -a /sys/fs/cgroup/cgroup.procs echo >/sys/fs/cgroup/engine/cgroup.procs || true
+  background "$work/dockerd.log" dockerd --host "unix://$work/docker.sock" --data-root "$work/docker" \
+    --exec-root "$work/docker-run" --pidfile "$work/dockerd.pid" --userns-remap nobody:nogroup --exec-opt native.cgroupdriver=cgroupfs
+  engine_decided() { docker version || ! kill -0 "$started"; }
+  eventually 60 engine_decided
+  docker version >/dev/null 2>&1 || { tail -20 "$work/dockerd.log" >&2; die "dockerd does not run on this machine"; }
+  fact "dockerd $(docker version --format '{{.Server.Version}}') runs"
+}

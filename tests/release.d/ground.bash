@@ -1,5 +1,5 @@
-# What the parts of tests/release stand on: a directory of their own, programs that end with them, waiting for facts.
-# Sourced, never run.
+# What the parts of tests/release stand on: programs from Debian and elsewhere, waiting for facts, and a world of their
+# own, in which they can do no harm and which takes with it whatever they have started. Sourced, never run.
 set -Eeuo pipefail
 shopt -s inherit_errexit
 
@@ -9,11 +9,18 @@ tools=${RELEASE_TOOLS:-$top/target/release-tools}
 target_dir=${CARGO_TARGET_DIR:-$top/target}
 host=$(rustc -vV | sed -n 's/^host: //p')
 static_binary=$target_dir/$host/release/inventor
-work=$(mktemp -d)
-# Users other than root look into it.
-chmod 755 "$work"
-mkdir -p "$tools"
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 export PATH=$tools/bin:$PATH
+# In its world a part finds its directory made, and leaves it to be removed from outside.
+world=${RELEASE_WORLD:-}
+if [ -z "$world" ]; then
+  work=$(mktemp -d -p /var/tmp inventor-release.XXXXXX)
+  # Users other than root look into it.
+  chmod 755 "$work"
+  mkdir -p "$tools/bin"
+else
+  work=$world
+fi
 
 # Commands to be run at the end, the last one first.
 endings=()
@@ -21,13 +28,16 @@ at_end() { endings=("$*" "${endings[@]}"); }
 finish() {
   local status=$?
   trap - EXIT ERR
+  trap '' INT TERM HUP
   set +e
   for ending in "${endings[@]}"; do eval "$ending"; done
-  rm -rf "$work"
+  [ -n "$world" ] || rm -rf --one-file-system "$work"
   exit $status
 }
 trap finish EXIT
-trap 'echo "failed: $BASH_COMMAND (${BASH_SOURCE[0]##*/}, line $LINENO)" >&2' ERR
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+trap 'echo "failed: $BASH_COMMAND (${0##*/}, lines $LINENO ${BASH_LINENO[*]})" >&2' ERR
 
 die() {
   echo "failed: $*" >&2
@@ -52,12 +62,13 @@ need() {
   [ "$(id -u)" -eq 0 ] || die "${missing[*]} have to be installed, and only root can: apt-get install ${missing[*]}"
   echo "installing ${missing[*]}"
   local apt="env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300"
-  # Services of packages must not start by themselves on this machine; port 80 may be somebody's.
-  local policy=/usr/sbin/policy-rc.d
-  if [ ! -e $policy ]; then
-    printf '#!/bin/sh\nexit 101\n' >$policy
+  # Services of packages must not start by themselves on this machine; port 80 may be somebody's. A run that was killed
+  # may have left this file.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e $policy ] || grep -q 'made by tests/release' $policy; then
+    at_end 'rm -f $policy'
+    printf '#!/bin/sh\n# made by tests/release\nexit 101\n' >$policy
     chmod +x $policy
-    at_end "rm -f $policy"
   fi
   { $apt update && $apt install -y --no-install-recommends "${missing[@]}"; } >"$work/apt.log" 2>&1 ||
     { tail -20 "$work/apt.log" >&2; die "Debian's packages cannot be installed"; }
@@ -96,13 +107,75 @@ eventually() {
   done
 }
 
-# background LOG COMMAND...: starts a program that ends with this part; its id is in $started.
+# alone PREPARE: PREPARE is called on the machine; what follows in the part runs in a world of its own. There every port
+# is free, no other process is seen, and of the machine's files only those in $work can be written. When the part ends,
+# however it ends, the kernel ends its world: processes, mounts, network, firewall.
+alone() {
+  if [ -n "$world" ]; then
+    settle
+    return
+  fi
+  [ "$(id -u)" -eq 0 ] || die "only root can make a world of its own for this part"
+  need iproute2
+  "$1"
+  local cgroups
+  cgroups=$(findmnt -n -t cgroup2 -o TARGET | head -1)
+  [ -n "$cgroups" ] || die "no cgroup2 is mounted on this machine"
+  cgroup=$cgroups/${work##*/}
+  at_end end_world
+  mkdir "$cgroup"
+  (
+    echo $BASHPID >"$cgroup/cgroup.procs"
+    RELEASE_WORLD=$work TMPDIR=$work exec setpriv --pdeathsig KILL unshare --fork --kill-child --pid --mount-proc \
+      --mount --net --ipc --uts --cgroup "$top/tests/release.d/${0##*/}"
+  ) &
+  # With its trap, so that an error is told once.
+  wait $! || exit
+  exit
+}
+
+end_world() {
+  echo 1 >"$cgroup/cgroup.kill"
+  until ! grep -q 'populated 1' "$cgroup/cgroup.events"; do sleep 0.05; done
+  find "$cgroup" -depth -type d -exec rmdir {} +
+}
+
+settle() {
+  ip link set lo up
+  mount -t tmpfs tmpfs /run
+  mkdir /run/lock /run/kept /run/etc /run/etc.work
+  # An empty directory instead of the machine's, with what is needed from there.
+  local place emptied=/tmp
+  mount --bind "$emptied" /run/kept
+  mount -t tmpfs tmpfs "$emptied"
+  for place in "$top" "$target_dir" "$tools"; do
+    [[ $place = "$emptied"/* ]] && [ ! -e "$place" ] || continue
+    mkdir -p "$place"
+    mount --bind "/run/kept/${place#"$emptied"/}" "$place"
+    mount -o remount,bind,ro "$place"
+  done
+  umount /run/kept
+  # No file of the machine is changed from here, whatever goes wrong.
+  mount --bind "$work" "$work"
+  for place in /var /var/tmp /home /root "$top" /; do
+    ! mountpoint -q "$place" || mount -o remount,bind,ro "$place"
+  done
+  mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/etc.work /etc
+  # Devices of this network, and of all cgroups those below its own.
+  umount -R /sys
+  mount -t sysfs sysfs /sys
+  mount -t cgroup2 cgroup2 /sys/fs/cgroup
+  ! grep -q . <(findmnt -rn -o PROPAGATION | grep -v private) || die "mounts in here would reach the machine"
+  cd "$top"
+}
+
+# background LOG COMMAND...: starts a program, which ends with the world that it is in; its id is in $started.
 background() {
   local log=$1
+  [ -n "$world" ] || die "in the background only alone: $2"
   shift
   "$@" >"$log" 2>&1 &
   started=$!
-  at_end "kill $started 2>/dev/null; wait $started 2>/dev/null"
 }
 
 # address_in LOG: where an inventor with this log listens; waits for it.
@@ -115,12 +188,4 @@ address_in() {
 register() {
   curl -fsS -o /dev/null -X PUT -H "x-api-token: ${3:-secret}" "http://$1/target" \
     -d "{\"static_config\": {\"targets\": [\"$2\"], \"labels\": {\"datacenter\": \"dc-01\"}, \"target_group\": \"node\"}}"
-}
-
-# alone: runs the rest of the part in a network of its own, where every port is free.
-alone() {
-  ip link set lo up 2>/dev/null || true
-  [ -z "${ALONE:-}" ] || return 0
-  ALONE=1 unshare --net "$top/tests/release.d/${0##*/}"
-  exit
 }
