@@ -46,10 +46,11 @@ die() {
 
 fact() { echo "ok: $*"; }
 
-# unchecked WHAT: something out of reach of this machine. In continuous integration it is a failure.
+# unchecked WHAT WHY: something out of reach of this machine. In continuous integration it is a failure, unless
+# RELEASE_UNCHECKED names it.
 unchecked() {
-  [ -z "${CI:-}" ] || die "not checked: $*"
-  echo "NOT CHECKED: $*"
+  [ -z "${CI:-}" ] || [[ " ${RELEASE_UNCHECKED:-} " == *" $1 "* ]] || die "not checked: $1: $2"
+  echo "NOT CHECKED: $1: $2"
 }
 
 # need PACKAGE...: from Debian, where they are not installed yet.
