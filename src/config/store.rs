@@ -1,5 +1,6 @@
 //! Where registrations are kept: in a file, or in Redis.
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 use super::{ConfigError, Values};
@@ -14,6 +15,21 @@ const DBNO_MAX: u64 = 65_535;
 /// The variables that say where Redis is, of which one may be set.
 const ADDRESSES: [&str; 3] = ["REDIS_ADDR", "REDIS_URL", "REDIS_SENTINELS"];
 
+/// The variables that mean nothing without one of these.
+const WITH_ADDRESS: [&str; 11] = [
+    "REDIS_PORT",
+    "REDIS_DBNO",
+    "REDIS_USERNAME",
+    "REDIS_PASSWORD",
+    "REDIS_PASSWORD_FILE",
+    "REDIS_TLS",
+    "REDIS_TLS_CA",
+    "REDIS_TLS_CERT",
+    "REDIS_TLS_KEY",
+    "REDIS_POOL_SIZE",
+    "RESTORE",
+];
+
 /// The store to use.
 pub enum StoreConfig {
     /// A file in this directory.
@@ -24,10 +40,7 @@ pub enum StoreConfig {
 
 impl StoreConfig {
     pub(super) fn new(values: &Values<'_>) -> Result<StoreConfig, ConfigError> {
-        let named: Vec<&'static str> = ["REDIS_ADDR", "REDIS_URL", "REDIS_SENTINELS"]
-            .into_iter()
-            .filter(|name| values.raw(name).is_some())
-            .collect();
+        let named: Vec<&'static str> = ADDRESSES.into_iter().filter(|name| values.raw(name).is_some()).collect();
         match named[..] {
             [] => Ok(StoreConfig::Embedded(values.path("DATA_DIR").unwrap_or_default())),
             [_] => Ok(StoreConfig::Redis(Box::new(redis(values)?))),
@@ -41,8 +54,7 @@ pub(super) fn without_effect(values: &Values<'_>) -> Vec<&'static str> {
     if ADDRESSES.iter().any(|name| values.raw(name).is_some()) {
         return Vec::new();
     }
-    let names = ["REDIS_DBNO", "REDIS_USERNAME", "REDIS_PASSWORD", "REDIS_PASSWORD_FILE", "REDIS_TLS_CA"];
-    names.into_iter().filter(|name| values.raw(name).is_some()).collect()
+    WITH_ADDRESS.into_iter().filter(|name| values.raw(name).is_some()).collect()
 }
 
 fn redis(values: &Values<'_>) -> Result<Settings, ConfigError> {
@@ -51,6 +63,9 @@ fn redis(values: &Values<'_>) -> Result<Settings, ConfigError> {
         None => Settings { database: database(values)?, ..Settings::new(address(values)?) },
     };
     // What stands in the URL is not overruled by a default.
+    if values.raw("REDIS_DBNO").is_some() {
+        settings.database = database(values)?;
+    }
     settings.username = values.text("REDIS_USERNAME")?.or(settings.username);
     settings.password = secret(values, "REDIS_PASSWORD", "REDIS_PASSWORD_FILE")?.or(settings.password);
     settings.tls = tls(values, settings.tls)?;
@@ -77,10 +92,14 @@ fn address(values: &Values<'_>) -> Result<Address, ConfigError> {
             password: secret(values, "REDIS_SENTINEL_PASSWORD", "REDIS_SENTINEL_PASSWORD_FILE")?,
         })),
         None => {
-            let host = values.text("REDIS_ADDR")?.unwrap_or_default();
+            let host = values.parsed("REDIS_ADDR", "a host name or an address; the port is REDIS_PORT", |text| {
+                let host = text.trim_matches(['[', ']']);
+                let (address, _zone) = host.split_once('%').unwrap_or((host, ""));
+                (!host.contains(':') || address.parse::<Ipv6Addr>().is_ok()).then(|| host.to_owned())
+            })?;
             let port =
                 values.parsed("REDIS_PORT", "a port, 1 to 65535", |text| text.parse().ok().filter(|p| *p > 0))?;
-            Ok(Address::Tcp(host.trim_matches(['[', ']']).to_owned(), port.unwrap_or_default()))
+            Ok(Address::Tcp(host.unwrap_or_default(), port.unwrap_or_default()))
         }
     }
 }

@@ -24,7 +24,7 @@ use ::redis::{Value, cmd};
 
 pub use settings::{Address, InvalidUrl, POOL_SIZE_DEFAULT, RESYNC_EVERY_DEFAULT, Sentinel, Settings, Tls};
 
-use connect::Connector;
+use connect::{ANSWER_MAX, Connector};
 use fault::Fault;
 use follow::{Ends, Follower};
 use link::Link;
@@ -66,19 +66,22 @@ impl RedisStore {
     /// Redis knows which came last.
     fn write(&self, change: &Change) -> Result<Value, Fault> {
         let deadline = Instant::now() + WAIT_MAX;
-        match self.link.session()?.write(change.clone(), deadline) {
-            // Both kinds of change can be made twice, and the client still waits.
-            Err(fault) if fault.is_dropped() => self.link.session()?.write(change.clone(), deadline),
-            written => written,
+        loop {
+            match self.link.session()?.write(change.clone(), deadline) {
+                // Nothing was sent, so the next session can have it. What may have been done is not done again: someone
+                // may have seen it, and written something newer.
+                Err(Fault::Outdated) if Instant::now() + ANSWER_MAX <= deadline => {}
+                written => return written,
+            }
         }
     }
 }
 
 impl Store for RedisStore {
     fn put(&self, id: TargetId, document: Vec<u8>, ttl: Ttl, _now: SystemTime) -> Result<(), StoreError> {
-        let written = self.write(&Change::Put { id, value: document, expires_in: ttl.duration() }).map(drop);
+        let written = self.write(&Change::Put { id, value: document, expires_in: ttl.duration() });
         self.link.note_write(&written);
-        Ok(written?)
+        Ok(written.map(drop)?)
     }
 
     fn get(&self, id: TargetId, _now: SystemTime) -> Result<Option<Vec<u8>>, StoreError> {
@@ -92,7 +95,9 @@ impl Store for RedisStore {
     }
 
     fn delete(&self, id: TargetId, _now: SystemTime) -> Result<bool, StoreError> {
-        Ok(self.write(&Change::Remove(id))? == Value::Int(1))
+        let written = self.write(&Change::Remove(id));
+        self.link.note_write(&written);
+        Ok(written? == Value::Int(1))
     }
 
     /// Redis expires by itself.

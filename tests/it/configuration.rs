@@ -51,6 +51,7 @@ fn a_wrong_value_is_named_with_its_variable() {
         ("MAX_CONNECTIONS", &["0", "1e3"]),
         ("RUST_LOG", &["inventor=loud"]),
         ("RESTORE", &["yes"]),
+        ("REDIS_ADDR", &["localhost:6379", "[::1]:6379"]),
         ("REDIS_PORT", &["none", "65536"]),
         ("REDIS_DBNO", &["first", "-1"]),
         ("REDIS_TLS", &["maybe"]),

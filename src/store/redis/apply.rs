@@ -23,7 +23,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Ids in one turn, at most and at the beginning: few, until it is known that the values are small.
 const TURN_IDS_MAX: usize = 1000;
-const TURN_IDS_MIN: usize = 64;
+const TURN_IDS_MIN: usize = 16;
 
 /// Bytes of the values in one turn, about; much less than what makes a server cut off a client for reading slowly.
 const TURN_BYTES: usize = 4 << 20;
@@ -147,7 +147,7 @@ impl<'a> Applier<'a> {
         let mut answers = answers.into_iter();
         let mut next = || answers.next().unwrap_or_default();
         let mut made = Vec::with_capacity(turn.writes.len());
-        for Write { change, reply } in mem::take(&mut turn.writes) {
+        for Write { change, reply, .. } in mem::take(&mut turn.writes) {
             match next() {
                 Value::ServerError(error) => {
                     self.session.changed(std::iter::once(change.id()));
@@ -258,7 +258,8 @@ impl<'a> Applier<'a> {
 }
 
 impl Turn {
-    fn write(&mut self, writes: Vec<Write>) {
+    fn write(&mut self, mut writes: Vec<Write>) {
+        writes.retain_mut(Write::begin);
         for write in &writes {
             let key = write.change.id().to_string();
             match &write.change {

@@ -17,6 +17,10 @@ use super::settings::{Address, Sentinel, Settings, Tls};
 /// How long a connection may take, each address of a host name anew.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 
+/// How long an answer may take. Less than callers wait, so that a write which gets none is given up, connection and
+/// all, before its client is told so.
+pub(super) const ANSWER_MAX: Duration = Duration::from_millis(1500);
+
 /// How long each step of asking a Sentinel may take, so that a dead one delays little.
 const SENTINEL_MAX: Duration = Duration::from_millis(500);
 
@@ -90,11 +94,12 @@ impl Connector {
     }
 
     fn client(&self, address: ConnectionAddr, identity: RedisConnectionInfo) -> Result<Client, Fault> {
+        // Closed, a connection is gone at once: otherwise the system would go on trying to deliver a write that its
+        // client has been told is not done.
+        let tcp = TcpSettings::default().set_nodelay(true).set_linger_time(Duration::ZERO);
         // Naming the library needs a right that the minimal ACL user has not.
-        let info: ConnectionInfo = address
-            .into_connection_info()?
-            .set_redis_settings(identity.set_skip_set_lib_name())
-            .set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        let info: ConnectionInfo =
+            address.into_connection_info()?.set_redis_settings(identity.set_skip_set_lib_name()).set_tcp_settings(tcp);
         Ok(match &self.certificates {
             Some(certificates) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) => {
                 Client::build_with_tls(info, certificates.clone())?

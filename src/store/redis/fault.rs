@@ -47,8 +47,10 @@ pub(super) enum Fault {
     Server(RedisError),
     /// An answer that does not fit the question.
     Unexpected(&'static str),
-    /// A pooled connection belongs to another session than the command.
+    /// The session ended before anything was sent.
     Outdated,
+    /// The session ended before the answer came.
+    Unanswered,
     /// Every pooled connection stayed in use, or none could be opened; the text says why, when that is known.
     PoolEmpty(String),
     /// A thread could not be started.
@@ -114,11 +116,6 @@ impl Fault {
     /// Whether an error of one command shows that the server is of no use at all: only that is worth a new session.
     pub(super) fn is_of_server(&self) -> bool {
         matches!(self, Fault::Replica | Fault::Cluster | Fault::Loading)
-    }
-
-    /// Whether a connection was lost on which the server may be reached again at once.
-    pub(super) fn is_dropped(&self) -> bool {
-        matches!(self, Fault::Connection(error) if error.is_connection_dropped()) || matches!(self, Fault::Outdated)
     }
 
     /// Whether a server that can be reached does not want to be written to.
@@ -196,6 +193,7 @@ impl fmt::Display for Fault {
             Fault::Server(e) => write!(f, "it answers with an error: {e}"),
             Fault::Unexpected(what) => write!(f, "an unexpected answer to {what}"),
             Fault::Outdated => write!(f, "the connection was made anew meanwhile"),
+            Fault::Unanswered => write!(f, "the connection was lost before the answer came"),
             Fault::PoolEmpty(why) => write!(f, "no pooled connection in time: {why}"),
             Fault::Thread(kind) => write!(f, "a thread could not be started: {kind}"),
             Fault::Starting => write!(f, "not connected yet"),

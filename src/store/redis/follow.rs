@@ -8,14 +8,14 @@ use std::{io, thread};
 use log::{debug, error};
 
 use super::apply::Applier;
-use super::connect::{Connector, Server};
+use super::connect::{ANSWER_MAX, Connector, Server};
 use super::fault::Fault;
 use super::link::Link;
 use super::metrics::Metrics;
 use super::restore::Restart;
 use super::session::Session;
 use super::track::{self, SILENCE_MAX};
-use crate::store::{Mirror, WAIT_MAX};
+use crate::store::Mirror;
 
 /// The pauses between attempts to connect: short, since the first failures are often a restart, then doubling.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -54,14 +54,13 @@ impl Follower {
     fn run(mut self) {
         let mut pause = PAUSE_MIN;
         loop {
-            let began = Instant::now();
             let Err(fault) = self.follow();
             if matches!(fault, Fault::Closed) {
                 return;
             }
             self.log(&fault);
+            pause = if self.ends.link.is_loaded() { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
             self.ends.link.down(fault);
-            pause = if began.elapsed() > PAUSE_MAX { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
             if !self.ends.link.pause(pause) {
                 return;
             }
@@ -75,7 +74,7 @@ impl Follower {
         let (mut tracked, server) = connector.open(&client, SILENCE_MAX)?;
         // Before anything is read, so that a change is either in what is read or reported.
         track::turn_on(&mut tracked)?;
-        let (connection, twin) = connector.open(&client, WAIT_MAX)?;
+        let (connection, twin) = connector.open(&client, ANSWER_MAX)?;
         if twin.run_id != server.run_id {
             return Err(Fault::ChangedServer);
         }
@@ -101,7 +100,7 @@ impl Follower {
 
     fn lost(&mut self, session: &Session) {
         self.ends.metrics.connected.set(0);
-        if self.ends.link.health().is_ok() {
+        if self.ends.link.is_loaded() {
             self.known = Some((session.run_id.clone(), Instant::now()));
             self.logged = None;
             self.ends.mirror.lost();

@@ -59,7 +59,8 @@ impl Link {
     pub(super) fn session(&self) -> Result<Arc<Session>, Fault> {
         let mut state = self.state.lock();
         if state.is_between_sessions() {
-            let lost_at = state.lost_at.unwrap_or_else(Instant::now);
+            // One that has just ended may not have been taken down yet.
+            let lost_at = state.lost_at.filter(|_| state.session.is_none()).unwrap_or_else(Instant::now);
             self.up.wait_while_until(&mut state, |state| state.is_between_sessions(), lost_at + NEXT_SESSION_MAX);
         }
         match &state.session {
@@ -73,6 +74,11 @@ impl Link {
     pub(super) fn current(&self) -> Result<Arc<Session>, Fault> {
         let state = self.state.lock();
         state.session.clone().ok_or_else(|| state.fault.clone())
+    }
+
+    /// Whether the mirror follows a session that is fully loaded, so that there is something to lose.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.state.lock().loaded
     }
 
     /// Whether writes succeed and the mirror follows.
@@ -92,10 +98,10 @@ impl Link {
     }
 
     /// Takes note of how a write ended.
-    pub(super) fn note_write(&self, written: &Result<(), Fault>) {
+    pub(super) fn note_write<T>(&self, written: &Result<T, Fault>) {
         let mut state = self.state.lock();
         match written {
-            Ok(()) => state.refused = None,
+            Ok(_) => state.refused = None,
             Err(fault) if fault.is_refusal() => state.refused = Some((Instant::now(), fault.clone())),
             Err(_) => {}
         }

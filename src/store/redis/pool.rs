@@ -1,11 +1,11 @@
-//! Pooled synchronous connections for single commands: as many as there are handlers, each used by one at a time.
+//! Pooled synchronous connections for single reads, each used by one handler at a time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::redis::{Cmd, Connection, RedisError, Value};
 
-use super::connect::Connector;
+use super::connect::{ANSWER_MAX, Connector};
 use super::fault::Fault;
 use super::link::Link;
 use super::metrics::Metrics;
@@ -14,16 +14,12 @@ use super::session::Session;
 /// How long a command waits for a free connection.
 const CHECKOUT_MAX: Duration = Duration::from_millis(500);
 
-/// How long a command waits for its answer.
-const ANSWER_MAX: Duration = Duration::from_millis(1500);
-
 pub(super) struct Pool {
     connections: r2d2::Pool<Manager>,
     metrics: Arc<Metrics>,
 }
 
-/// Opens connections to the server of the current session, so that a write and the fetch after it cannot reach
-/// different servers.
+/// Opens connections to the server of the current session, so that a read sees what was written before it.
 struct Manager {
     connector: Arc<Connector>,
     link: Arc<Link>,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use ::redis::{Client, ConnectionAddr, Value};
 use parking_lot::{Condvar, Mutex};
 
+use super::connect::ANSWER_MAX;
 use super::fault::Fault;
 use crate::registration::TargetId;
 use crate::store::Change;
@@ -42,10 +43,16 @@ struct Queue {
 pub(super) struct Write {
     pub(super) change: Change,
     pub(super) reply: Reply,
+    /// When its handler stops waiting.
+    deadline: Instant,
 }
 
 /// Where a handler is told what Redis answered. Dropped, it says that there was no answer.
-pub(super) struct Reply(Arc<Outcome>);
+pub(super) struct Reply {
+    outcome: Arc<Outcome>,
+    /// Whether Redis may have got the command.
+    sent: bool,
+}
 
 #[derive(Default)]
 struct Outcome {
@@ -56,13 +63,22 @@ struct Outcome {
 impl Reply {
     /// Tells the handler. For a change that was made, the mirror has to show it already.
     pub(super) fn tell(self, answer: Result<Value, Fault>) {
-        self.0.tell(answer);
+        self.outcome.tell(answer);
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        self.0.tell(Err(Fault::Outdated));
+        self.outcome.tell(Err(if self.sent { Fault::Unanswered } else { Fault::Outdated }));
+    }
+}
+
+impl Write {
+    /// From now on it may be done, whatever the handler learns. `false` when it is too late for that: the answer might
+    /// come after the handler has stopped waiting.
+    pub(super) fn begin(&mut self) -> bool {
+        self.reply.sent = Instant::now() + ANSWER_MAX <= self.deadline;
+        self.reply.sent
     }
 }
 
@@ -168,23 +184,24 @@ impl Session {
     /// Has Redis make a change, and returns its answer once the mirror shows the change, or something newer.
     ///
     /// # Errors
-    /// A fault of the session or an error of the server, or the deadline passed. The change may have been made
-    /// nevertheless, but it is not made later than that.
+    /// [`Fault::Outdated`] when it was not sent to Redis. With any other, the change may have been made nevertheless;
+    /// it is not sent later than that.
     pub(super) fn write(&self, change: Change, deadline: Instant) -> Result<Value, Fault> {
         let outcome = Arc::new(Outcome::default());
         let mut queue = self.queue.lock();
-        if let Some(fault) = &queue.ended {
-            return Err(fault.clone());
+        if queue.ended.is_some() {
+            return Err(Fault::Outdated);
         }
-        queue.writes.push(Write { change, reply: Reply(Arc::clone(&outcome)) });
+        let reply = Reply { outcome: Arc::clone(&outcome), sent: false };
+        queue.writes.push(Write { change, reply, deadline });
         drop(queue);
         self.arrived.notify_one();
         match outcome.wait(deadline) {
-            Some(Err(Fault::Outdated)) => Err(self.ended().unwrap_or(Fault::Outdated)),
+            Some(Err(Fault::Unanswered)) => Err(self.ended().unwrap_or(Fault::Unanswered)),
             Some(answer) => answer,
             None => {
                 // What is not sent yet must not follow when its client has long been told that it failed.
-                self.queue.lock().writes.retain(|write| !Arc::ptr_eq(&write.reply.0, &outcome));
+                self.queue.lock().writes.retain(|write| !Arc::ptr_eq(&write.reply.outcome, &outcome));
                 Err(Fault::Silent)
             }
         }

@@ -25,7 +25,7 @@ pub struct Settings {
     pub password: Option<String>,
     /// TLS, to Redis and to the Sentinels alike; `None` speaks plainly.
     pub tls: Option<Tls>,
-    /// Connections for commands, at most; as many requests can write at the same time.
+    /// Connections for reading single registrations, at most; as many can be read at the same time.
     pub pool_size: u32,
     /// Whether registrations that Redis lost by a restart are put back.
     pub restore: bool,

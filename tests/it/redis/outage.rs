@@ -79,8 +79,37 @@ fn a_connection_that_redis_closed_costs_no_failed_call() {
     let _: () = command(&mut connection, &["CLIENT", "KILL", "ID", number]);
     get(&replica.store, id("a")).expect("it is there");
     assert_eq!(replica.metric("inventor_redis_connects_total"), 1.0, "the link itself was not touched");
-    let _: () = command(&mut connection, &["CLIENT", "KILL", "TYPE", "normal"]);
-    put(&replica.store, id("a"), "again");
+}
+
+#[test]
+fn a_link_that_is_made_anew_costs_no_failed_write() {
+    let redis = RedisServer::start();
+    let replica = Replica::start(&redis);
+    let mut connection = redis.connect();
+    for n in 0..5 {
+        let clients: String = command(&mut connection, &["CLIENT", "LIST"]);
+        let tracker = clients.lines().find(|line| line.contains(" flags=tB")).expect("a connection that tracks");
+        let number = tracker.strip_prefix("id=").and_then(|rest| rest.split(' ').next()).unwrap();
+        let _: () = command(&mut connection, &["CLIENT", "KILL", "ID", number]);
+        put(&replica.store, id("a"), &n.to_string());
+        eventually(SOON, || replica.metric("inventor_redis_connects_total") >= f64::from(n + 2));
+        replica.is_up();
+    }
+}
+
+#[test]
+fn an_outage_after_a_refused_write_is_an_outage() {
+    let mut redis = RedisServer::start();
+    let replica = Replica::start(&redis);
+    put(&replica.store, id("a"), "document");
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert!(replica.store.put(id("b"), vec![], hour(), SystemTime::now()).is_err());
+    redis.kill();
+    replica.is_down();
+    eventually(SOON, || replica.mirror.lost_count() == 1);
+    // It comes back empty, and is given back what it has lost.
+    redis.run();
+    eventually(SOON, || get(&replica.store, id("a")).as_deref() == Some("document"));
 }
 
 #[test]

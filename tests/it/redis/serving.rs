@@ -287,7 +287,8 @@ fn database_user_and_password_come_from_variables_and_a_file() {
     let setup = Setup::new();
     let file = setup.write("password", "it's a secret\n");
     let server = setup
-        .env("REDIS_URL", &format!("{}?db=3", redis.url()))
+        .env("REDIS_URL", &format!("{}?db=2", redis.url()))
+        .env("REDIS_DBNO", "3")
         .env("REDIS_USERNAME", "inventor")
         .env("REDIS_PASSWORD_FILE", file.to_str().unwrap())
         .start();

@@ -42,7 +42,7 @@ fn each_writer_gets_its_own_answer() {
     thread::scope(|scope| {
         let session = &session;
         let waiting: Vec<_> = (0..8).map(|n| scope.spawn(move || session.write(remove(n), soon()))).collect();
-        for Write { change, reply } in take_writes(session, 8) {
+        for Write { change, reply, .. } in take_writes(session, 8) {
             let number = (0..8).find(|n| id(*n) == change.id()).unwrap();
             reply.tell(Ok(Value::Int(number as i64)));
         }
@@ -65,7 +65,8 @@ fn the_end_of_a_session_wakes_all_who_wait() {
     let session = session();
     thread::scope(|scope| {
         let sent = scope.spawn(|| session.write(remove(1), soon()));
-        let writes = take_writes(&session, 1);
+        let mut writes = take_writes(&session, 1);
+        assert!(writes[0].begin());
         let unsent = scope.spawn(|| session.write(remove(2), soon()));
         while session.queue.lock().writes.is_empty() {
             thread::yield_now();
@@ -73,12 +74,23 @@ fn the_end_of_a_session_wakes_all_who_wait() {
         session.end(Fault::Loading);
         session.end(Fault::Closed);
         drop(writes);
-        for write in [sent, unsent] {
-            assert!(matches!(write.join().unwrap(), Err(Fault::Loading)), "the first fault counts");
-        }
+        assert!(matches!(sent.join().unwrap(), Err(Fault::Loading)), "the first fault counts");
+        assert!(matches!(unsent.join().unwrap(), Err(Fault::Outdated)), "another session may have it");
     });
     assert!(session.take(1000, LONG).is_err());
-    assert!(session.write(remove(1), soon()).is_err(), "what comes later fails at once");
+    assert!(matches!(session.write(remove(1), soon()), Err(Fault::Outdated)), "what comes later fails at once");
+}
+
+#[test]
+fn what_could_be_answered_too_late_is_not_begun() {
+    let session = session();
+    thread::scope(|scope| {
+        let late = scope.spawn(|| session.write(remove(1), Instant::now() + ANSWER_MAX));
+        let mut writes = take_writes(&session, 1);
+        assert!(!writes[0].begin());
+        drop(writes);
+        assert!(matches!(late.join().unwrap(), Err(Fault::Outdated)));
+    });
 }
 
 #[test]
