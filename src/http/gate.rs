@@ -110,11 +110,10 @@ impl OpenGate {
     pub(super) fn close(self, deadline: Instant) {
         let OpenGate { gate, wake, accepting } = self;
         gate.draining.store(true, Ordering::SeqCst);
-        gate.connections.end_idle();
         drop(wake);
         // It only ends by returning; there is nothing to be learned from a panic.
         let _ = accepting.join();
-        gate.connections.end_fresh_after(session::LATE_REQUEST);
+        gate.connections.end_idle_after(session::LATE_REQUEST);
         gate.connections.close(deadline);
     }
 }

@@ -241,24 +241,14 @@ impl Connections {
         self.ended.wait_for(&mut self.state.lock(), wait);
     }
 
-    /// Ends the connections that have had an answer and on which no further request has begun. What their clients
-    /// have sent already is still read.
-    pub(super) fn end_idle(&self) {
-        self.end(|connection| !connection.fresh.load(Ordering::SeqCst));
-    }
-
-    /// Ends the connections on which no request has begun, once new ones have had `wait` to send their first.
-    pub(super) fn end_fresh_after(&self, wait: Duration) {
-        let any_fresh = |state: &mut State| state.open.values().any(|open| open.fresh.load(Ordering::SeqCst));
-        self.ended.wait_while_for(&mut self.state.lock(), any_fresh, wait);
-        self.end(|_| true);
-    }
-
-    fn end(&self, which: impl Fn(&Connection) -> bool) {
-        for connection in self.state.lock().open.values() {
-            if connection.idle.load(Ordering::SeqCst) && which(connection) {
-                let _ = connection.socket.shutdown(Shutdown::Read);
-            }
+    /// Ends the connections on which no request has begun, once their clients have had `wait` to send one that they
+    /// may just be sending. What has been sent by then is still read.
+    pub(super) fn end_idle_after(&self, wait: Duration) {
+        let mut state = self.state.lock();
+        let any_idle = |state: &mut State| state.open.values().any(|open| open.idle.load(Ordering::SeqCst));
+        self.ended.wait_while_for(&mut state, any_idle, wait);
+        for connection in state.open.values().filter(|open| open.idle.load(Ordering::SeqCst)) {
+            let _ = connection.socket.shutdown(Shutdown::Read);
         }
     }
 

@@ -17,7 +17,7 @@ const READ_BYTES: usize = 4 * 1024;
 /// What goes to a client that asks whether it may send the body.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// How long a connection that has just been accepted when the server drains may take to send its first request.
+/// How long a client may take, when the server drains, to send a request on a connection that it thinks is open.
 pub(super) const LATE_REQUEST: Duration = Duration::from_millis(500);
 
 /// Serves a connection until either side ends it.
@@ -96,7 +96,7 @@ impl Session<'_> {
         let limits = &self.gate.limits;
         match phase {
             Phase::Idle if !self.gate.drains() => Some(limits.idle),
-            // The drain ends what is idle at its begin; this came later.
+            // The drain ends what was idle at its begin; this came later.
             Phase::Idle => (self.requests == 0).then_some(LATE_REQUEST),
             Phase::Head => Some(limits.head),
             Phase::Body => Some(limits.body),
