@@ -73,7 +73,8 @@ impl Server {
     pub fn bind(settings: Settings, metrics: &Registry) -> Result<Server, BindError> {
         let descriptors = raise_descriptor_limit();
         let for_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS);
-        let connections_max = settings.connections_max.min(usize::try_from(for_clients).unwrap_or(usize::MAX));
+        let for_clients = usize::try_from(for_clients).unwrap_or(usize::MAX);
+        let connections_max = settings.connections_max.min(for_clients).max(CONNECTIONS_MIN);
         if connections_max < settings.connections_max {
             warn!(wanted = settings.connections_max, allowed = connections_max, descriptors; "too few descriptors for all connections");
         }
@@ -81,7 +82,7 @@ impl Server {
             listeners: settings.listen.into_iter().map(Listener::bind).collect::<Result<_, _>>()?,
             workers: settings.workers.max(1),
             may_wait: settings.may_wait,
-            connections_max: connections_max.max(CONNECTIONS_MIN),
+            connections_max,
             limits: settings.limits,
             metrics: EdgeMetrics::new(metrics),
         })
