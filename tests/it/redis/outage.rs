@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use inventor::store::Store;
-use inventor::store::redis::Settings;
+use inventor::store::redis::{Address, Settings};
 
 use super::Replica;
+use super::proxy::Proxy;
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
 use crate::store_contract::{get, hour, id, put};
@@ -95,6 +96,33 @@ fn a_link_that_is_made_anew_costs_no_failed_write() {
         eventually(SOON, || replica.metric("inventor_redis_connects_total") >= f64::from(n + 2));
         replica.is_up();
     }
+}
+
+#[test]
+fn what_redis_has_done_is_not_done_again() {
+    let redis = RedisServer::start();
+    let proxy = Proxy::before(&redis.socket());
+    let replica = Replica::launch(Settings::new(Address::Unix(proxy.socket())));
+    replica.is_up();
+    let key = id("a").to_string();
+    // The connection is lost between the deed and the answer, and meanwhile someone else writes.
+    let cut_off = |command: &str, write: &(dyn Fn() -> bool + Sync), newer: &str| {
+        proxy.hold_next(command);
+        std::thread::scope(|scope| {
+            let failed = scope.spawn(write);
+            proxy.is_holding();
+            let _: () = redis.command(&["SET", &key, newer]);
+            proxy.cut();
+            proxy.speak();
+            assert!(failed.join().unwrap(), "{command}: nobody knows whether it is done");
+        });
+        replica.is_up();
+        put(&replica.store, id("other"), "another turn");
+        assert_eq!(get(&replica.store, id("a")).as_deref(), Some(newer), "{command} came back");
+    };
+    let (store, now) = (&replica.store, SystemTime::now());
+    cut_off("SET", &|| store.put(id("a"), b"old".to_vec(), hour(), now).is_err(), "new");
+    cut_off("DEL", &|| store.delete(id("a"), now).is_err(), "newer");
 }
 
 #[test]
