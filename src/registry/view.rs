@@ -19,6 +19,9 @@ const QUARANTINE_MAX: usize = 10_000;
 /// How many deadlines are counted before others get at the view: some tens of microseconds.
 const COUNTED_AT_ONCE: usize = 1_000;
 
+/// How much earlier than here a store may see a lifetime end.
+const EXPIRY_AHEAD_MAX: Duration = Duration::from_secs(1);
+
 /// What a view needs to know of the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
@@ -340,6 +343,8 @@ impl State {
     /// A store drops what ran out by itself; here that is decided by the clock and by what an outage allows.
     fn remove_unless_expired(&mut self, id: TargetId, now: Instant) {
         self.quarantined.remove(&id);
+        // A store that still speaks, and only cannot be written to, may be ahead of this clock.
+        let now = if let Freshness::Stale(_) = self.freshness { now + EXPIRY_AHEAD_MAX } else { now };
         if !self.held.get(&id).is_some_and(|held| held.is_kept(now)) {
             self.remove(id);
         }

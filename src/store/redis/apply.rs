@@ -35,6 +35,8 @@ pub(super) struct Applier<'a> {
     /// Set until the first full load, when the server process is another than the one before.
     restart: Option<Restart>,
     stage: Stage,
+    /// Redis does not want to be written to, so that nobody can renew.
+    refused: bool,
     /// What was fetched or written, and is not applied yet.
     fetched: Vec<Change>,
     /// Why everything is to be read anew, next.
@@ -72,7 +74,8 @@ impl<'a> Applier<'a> {
     ) -> Applier<'a> {
         // The session asks for its first scan by itself.
         let stage = Stage::Following { since: Instant::now() };
-        Applier { connection, session, ends, restart, stage, fetched: Vec::new(), due: None, turn_ids: TURN_IDS_MIN }
+        let (refused, fetched, due, turn_ids) = (false, Vec::new(), None, TURN_IDS_MIN);
+        Applier { connection, session, ends, restart, stage, refused, fetched, due, turn_ids }
     }
 
     /// Follows the server until the session ends.
@@ -147,13 +150,17 @@ impl<'a> Applier<'a> {
         let mut answers = answers.into_iter();
         let mut next = || answers.next().unwrap_or_default();
         let mut made = Vec::with_capacity(turn.writes.len());
+        let (mut is_refused, mut is_set) = (false, false);
         for Write { change, reply, .. } in mem::take(&mut turn.writes) {
             match next() {
                 Value::ServerError(error) => {
                     self.session.changed(std::iter::once(change.id()));
-                    reply.tell(Err(error.into()));
+                    let fault = Fault::from(error);
+                    is_refused |= fault.is_refusal();
+                    reply.tell(Err(fault));
                 }
                 answer => {
+                    is_set |= matches!(change, Change::Put { .. });
                     self.fetched.push(change);
                     made.push((reply, answer));
                 }
@@ -181,8 +188,20 @@ impl<'a> Applier<'a> {
         if !made.is_empty() || !self.goes_on_scanning() {
             self.apply_fetched();
         }
+        self.note_refusal(is_refused, is_set);
         made.into_iter().for_each(|(reply, answer)| reply.tell(Ok(answer)));
         Ok(())
+    }
+
+    /// While Redis refuses what owners renew, it is lost to them: the mirror keeps what runs out.
+    fn note_refusal(&mut self, is_refused: bool, is_set: bool) {
+        if is_refused {
+            self.refused = true;
+            self.ends.mirror.lost();
+        } else if self.refused && is_set && matches!(self.stage, Stage::Following { .. }) {
+            self.refused = false;
+            self.ends.mirror.loaded();
+        }
     }
 
     fn goes_on_scanning(&self) -> bool {
@@ -241,7 +260,9 @@ impl<'a> Applier<'a> {
     /// The mirror shows everything.
     fn finish(&mut self, scan: &Scan) {
         self.restart = None;
-        self.ends.mirror.loaded();
+        if !self.refused {
+            self.ends.mirror.loaded();
+        }
         self.ends.link.loaded();
         let seconds = scan.began.elapsed().as_secs_f64();
         let metrics = &self.ends.metrics;

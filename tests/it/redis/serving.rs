@@ -105,6 +105,29 @@ fn servers_on_one_redis_give_the_same_answers() {
 }
 
 #[test]
+fn what_runs_out_while_redis_refuses_writes_is_kept() {
+    let redis = RedisServer::start();
+    let server = setup(&redis).env("TTL_SECONDS", "2").start();
+    is_ready(&server);
+    let names = ["a", "b", "c"];
+    names.iter().for_each(|name| drop(server.register(registration(name))));
+    let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    is_unavailable(&server.put(registration("a")), &redis);
+    eventually(SOON, || redis.command::<usize>(&["DBSIZE"]) == 0);
+    let list = server.get("/discover");
+    assert!(list.header("X-Inventor-Stale").is_some());
+    assert_eq!(list.json().as_array().map(Vec::len), Some(3), "{}", list.text());
+    is_not_ready(&server);
+
+    let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    server.register(registration("a"));
+    let list = server.get("/discover");
+    assert!(list.header("X-Inventor-Stale").is_none());
+    assert_eq!(list.json().as_array().map(Vec::len), Some(3), "the others have time to renew");
+    eventually(SOON, || server.discover() == [entry("a")] || server.discover().is_empty());
+}
+
+#[test]
 fn an_outage_does_not_flood_the_log() {
     let mut redis = RedisServer::start();
     let mut server = start(&redis);
