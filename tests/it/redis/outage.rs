@@ -134,7 +134,7 @@ fn an_outage_after_a_refused_write_is_an_outage() {
     assert!(replica.store.put(id("b"), vec![], hour(), SystemTime::now()).is_err());
     redis.kill();
     replica.is_down();
-    eventually(SOON, || replica.mirror.lost_count() == 1);
+    eventually(SOON, || replica.mirror.lost_count() == 2);
     // It comes back empty, and is given back what it has lost.
     redis.run();
     eventually(SOON, || get(&replica.store, id("a")).as_deref() == Some("document"));
