@@ -17,7 +17,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use inventor::store::Store;
-use inventor::store::redis::{RedisStore, Settings, StartError};
+use inventor::store::redis::{Address, RedisStore, Settings, StartError};
+
+use proxy::Proxy;
 
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::RedisServer;
@@ -46,6 +48,14 @@ impl Replica {
     #[track_caller]
     fn start(redis: &RedisServer) -> Replica {
         let replica = Replica::launch(Settings::from_url(&redis.url()).unwrap());
+        replica.is_up();
+        replica
+    }
+
+    /// Starts a replica that reaches its Redis by a proxy, and waits until it shows everything.
+    #[track_caller]
+    fn start_behind(proxy: &Proxy) -> Replica {
+        let replica = Replica::launch(Settings::new(Address::Unix(proxy.socket())));
         replica.is_up();
         replica
     }

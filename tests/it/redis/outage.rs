@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use inventor::store::Store;
-use inventor::store::redis::{Address, Settings};
+use inventor::store::redis::Settings;
 
 use super::Replica;
 use super::proxy::Proxy;
@@ -102,8 +102,7 @@ fn a_link_that_is_made_anew_costs_no_failed_write() {
 fn what_redis_has_done_is_not_done_again() {
     let redis = RedisServer::start();
     let proxy = Proxy::before(&redis.socket());
-    let replica = Replica::launch(Settings::new(Address::Unix(proxy.socket())));
-    replica.is_up();
+    let replica = Replica::start_behind(&proxy);
     let key = id("a").to_string();
     // The connection is lost between the deed and the answer, and meanwhile someone else writes.
     let cut_off = |command: &str, write: &(dyn Fn() -> bool + Sync), newer: &str| {

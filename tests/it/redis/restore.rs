@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use inventor::store::Store;
-use inventor::store::redis::{Address, Settings};
+use inventor::store::redis::Settings;
 
 use super::Replica;
 use super::proxy::Proxy;
@@ -98,8 +98,7 @@ fn nothing_is_put_back_when_that_is_switched_off() {
 fn what_was_written_after_the_restart_is_not_overwritten() {
     let mut redis = RedisServer::start();
     let proxy = Proxy::before(&redis.socket());
-    let replica = Replica::launch(Settings::new(Address::Unix(proxy.socket())));
-    replica.is_up();
+    let replica = Replica::start_behind(&proxy);
     put_many(&replica, 10);
     restart_unseen(&mut redis, &proxy, &replica, |redis| {
         let _: () = redis.command(&["SET", &id("3").to_string(), "newer"]);
@@ -114,8 +113,7 @@ fn what_was_written_after_the_restart_is_not_overwritten() {
 fn a_deletion_is_respected_by_a_server_that_keeps_its_data() {
     let mut redis = RedisServer::start_with(DURABLE);
     let proxy = Proxy::before(&redis.socket());
-    let replica = Replica::launch(Settings::new(Address::Unix(proxy.socket())));
-    replica.is_up();
+    let replica = Replica::start_behind(&proxy);
     put_many(&replica, 10);
     restart_unseen(&mut redis, &proxy, &replica, |redis| {
         let _: () = redis.command(&["DEL", &id("3").to_string()]);
@@ -129,8 +127,7 @@ fn a_deletion_is_respected_by_a_server_that_keeps_its_data() {
 fn a_server_that_should_keep_its_data_and_lost_most_of_it_gets_it_back() {
     let mut redis = RedisServer::start_with(DURABLE);
     let proxy = Proxy::before(&redis.socket());
-    let replica = Replica::launch(Settings::new(Address::Unix(proxy.socket())));
-    replica.is_up();
+    let replica = Replica::start_behind(&proxy);
     put_many(&replica, 10);
     restart_unseen(&mut redis, &proxy, &replica, |redis| {
         for n in 0..5 {
@@ -145,8 +142,7 @@ fn a_server_that_should_keep_its_data_and_lost_most_of_it_gets_it_back() {
 fn a_server_that_was_emptied_and_not_restarted_stays_empty() {
     let redis = RedisServer::start();
     let proxy = Proxy::before(&redis.socket());
-    let replica = Replica::launch(Settings::new(Address::Unix(proxy.socket())));
-    replica.is_up();
+    let replica = Replica::start_behind(&proxy);
     put_many(&replica, 10);
     proxy.fall_silent();
     replica.is_down();

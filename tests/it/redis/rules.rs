@@ -203,8 +203,7 @@ fn after_a_long_silence_the_next_change_is_reported() {
 fn a_network_that_swallows_everything_is_noticed() {
     let redis = RedisServer::start();
     let proxy = Proxy::before(&redis.socket());
-    let replica = Replica::launch(Settings::new(Address::Unix(proxy.socket())));
-    replica.is_up();
+    let replica = Replica::start_behind(&proxy);
     put(&replica.store, id("a"), "document");
     proxy.fall_silent();
     let began = Instant::now();
@@ -222,8 +221,7 @@ fn a_network_that_swallows_everything_is_noticed() {
 fn a_tracker_that_redis_cuts_off_for_reading_slowly_misses_nothing() {
     let redis = RedisServer::start_with(&["--client-output-buffer-limit", "normal", "256kb", "256kb", "1"]);
     let proxy = Proxy::before(&redis.socket());
-    let replica = Replica::launch(Settings::new(Address::Unix(proxy.socket())));
-    replica.is_up();
+    let replica = Replica::start_behind(&proxy);
     proxy.hold("TRACKING");
     let mut connection = redis.connect();
     let tracked = client(&mut connection, is_tracked);
