@@ -87,12 +87,6 @@ pub fn serve(config: Config) -> Result<(), StartError> {
 
     let rules = Rules { names: config.label_names, ttl: config.ttl, outage_keep: config.outage_keep };
     let registry = Arc::new(Registry::new(rules, StoreMetrics::new(&exposition)));
-    let expiry = {
-        let registry = registry.clone();
-        std::thread::Builder::new().name("expiry".into()).spawn(move || registry.expire_until_closed())
-    }
-    .map_err(|e| StartError::System(format!("no thread for expiry: {e}")))?;
-
     let options = Options { names: config.label_names, target_info: config.target_info };
     let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition.clone()));
     let addresses = server.addresses();
@@ -125,9 +119,6 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     app.end();
     running.drain(DRAIN);
     registry.close();
-    if expiry.join().is_err() {
-        error!("the expiry thread had panicked");
-    }
     info!("ended");
     Ok(())
 }
