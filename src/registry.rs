@@ -99,7 +99,8 @@ impl Registry {
     /// [`StoreError`] when the outcome is not known. That the owner has tried counts as a sign of life.
     pub fn put(&self, id: TargetId, registration: &Registration, now: Now) -> Result<(), StoreError> {
         let document = Content::new(registration).document(id, now.wall);
-        let stored = self.metrics.observe("put", || self.store()?.write_one(Update::Put { id, document, ttl: self.rules.ttl }));
+        let stored =
+            self.metrics.observe("put", || self.store()?.write_one(Update::Put { id, document, ttl: self.rules.ttl }));
         if stored.is_err() {
             self.view.refused(id, Instant::now());
         }
@@ -124,7 +125,9 @@ impl Registry {
     pub fn delete(&self, id: TargetId, now: Now) -> Result<bool, StoreError> {
         let deleted = self.metrics.observe("delete", || self.store()?.write_one(Update::Delete(id)))?;
         if !deleted && self.view.kept(id, now.monotonic).is_some() {
-            return Err(StoreError::Unavailable("the registration ran out and is kept because of an outage".to_owned()));
+            return Err(StoreError::Unavailable(
+                "the registration ran out and is kept because of an outage".to_owned(),
+            ));
         }
         Ok(deleted)
     }

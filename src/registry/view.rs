@@ -230,7 +230,9 @@ impl View {
         let mut state = self.at(now);
         for change in checked {
             match change {
-                Checked::Put { id, registration, deadline } => state.put(id, registration, self.rules.ttl, deadline, now),
+                Checked::Put { id, registration, deadline } => {
+                    state.put(id, registration, self.rules.ttl, deadline, now)
+                }
                 Checked::Unfit { id, why } => state.quarantine(id, &why),
                 Checked::Gone(id) => state.remove_unless_expired(id, now),
                 Checked::Deleted(id) => {

@@ -139,7 +139,8 @@ impl Writer {
         let now = Instant::now();
         if let Some(kept) = self.mirror.settle(now) {
             self.change(file, now, |records| {
-                kept.iter().try_for_each(|kept| records.put(kept.id, self.clock.to_stored(kept.deadline), &kept.document()))
+                kept.iter()
+                    .try_for_each(|kept| records.put(kept.id, self.clock.to_stored(kept.deadline), &kept.document()))
             })?;
             self.alive_at = now + ALIVE_EVERY;
         }
@@ -196,7 +197,8 @@ impl Writer {
                 }
                 Update::Delete(id) => Ok(records.remove(*id)?.is_some_and(|deadline| !has_passed(deadline, shown))),
             };
-            let mut all = |write: &Write| write.updates.iter().map(&mut commit).collect::<Result<Vec<bool>, FileError>>();
+            let mut all =
+                |write: &Write| write.updates.iter().map(&mut commit).collect::<Result<Vec<bool>, FileError>>();
             writes.iter().map(&mut all).collect::<Result<Vec<_>, FileError>>()
         })?;
         self.alive_at = now + ALIVE_EVERY;

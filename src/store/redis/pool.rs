@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use ::redis::{Cmd, Connection, RedisError, Value};
 
 use super::connect::{ANSWER_MAX, Connector};
-use super::fault::Fault;
 use super::current::Current;
+use super::fault::Fault;
 use super::metrics::Metrics;
 use super::session::Session;
 

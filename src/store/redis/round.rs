@@ -194,7 +194,8 @@ impl Answers {
         let moves = owed.may_live && owed.kept.deadline.is_some();
         let moved = moves.then(|| answers.next().unwrap_or_default());
         let put = answers.next().unwrap_or_default();
-        let has_failed = [moved.as_ref(), Some(&put)].into_iter().flatten().any(|answer| matches!(answer, Value::ServerError(_)));
+        let has_failed =
+            [moved.as_ref(), Some(&put)].into_iter().flatten().any(|answer| matches!(answer, Value::ServerError(_)));
         if put == Value::Okay {
             self.restored += 1;
         } else {
