@@ -44,11 +44,14 @@ struct World {
     outages: BTreeMap<u64, u64>,
     /// When the store last showed that it took writes: so early an outage may seem to begin.
     proven: u64,
+    /// Whether the server sees whom it refuses. One that is stopped does not; then outages must lie so far apart that
+    /// everyone has renewed between them.
+    sees_refusals: bool,
     random: fastrand::Rng,
 }
 
 impl World {
-    fn new(seed: u64) -> World {
+    fn new(seed: u64, sees_refusals: bool) -> World {
         let mut random = fastrand::Rng::with_seed(seed);
         let keep = Duration::from_secs(24 * 3600);
         let rules = Rules { names: LabelNames::Legacy, ttl: Ttl::from_seconds(TTL / 1000), outage_keep: keep };
@@ -63,7 +66,8 @@ impl World {
             is_refused: false,
         };
         let owners = (0..OWNERS).map(|n| owner(n, &mut random)).collect();
-        World { view, origin: Instant::now() + Duration::from_secs(1), owners, outages: BTreeMap::new(), proven: 0, random }
+        let origin = Instant::now() + Duration::from_secs(1);
+        World { view, origin, owners, outages: BTreeMap::new(), proven: 0, sees_refusals, random }
     }
 
     fn at(&self, millis: u64) -> Instant {
@@ -73,6 +77,7 @@ impl World {
     /// An outage that begins soon; every second one is aimed at an attempt to renew.
     fn plan_outage(&mut self, now: u64) {
         let length = self.random.u64(50..3 * TTL);
+        let now = if self.sees_refusals { now } else { now + TTL };
         let from = if self.random.bool() {
             let victim = self.random.usize(0..self.owners.len());
             self.owners[victim].next_at.saturating_sub(self.random.u64(1..50)).max(now + 1)
@@ -121,8 +126,10 @@ impl World {
         for owner in self.owners.iter_mut().filter(|owner| owner.next_at <= now && now < owner.dies_at) {
             owner.next_at = now + owner.every;
             if is_out {
-                owner.is_refused = true;
-                self.view.refused(owner.id, at);
+                if self.sees_refusals {
+                    owner.is_refused = true;
+                    self.view.refused(owner.id, at);
+                }
             } else {
                 let value = format!(r#"{{"targets":["{}"],"updated_at":"{now}"}}"#, owner.id).into_bytes();
                 let deadline = Some(origin + Duration::from_millis(now + TTL));
@@ -163,9 +170,17 @@ impl World {
 }
 
 #[test]
+fn whoever_renewed_since_the_last_outage_is_not_dropped_even_if_nobody_sees_the_attempts() {
+    let first = fastrand::u64(..1 << 32);
+    for seed in first..first + 400 {
+        World::new(seed, false).run(seed);
+    }
+}
+
+#[test]
 fn no_live_owner_is_dropped_and_no_dead_one_stays_whatever_the_outages() {
     let first = fastrand::u64(..1 << 32);
     for seed in first..first + 400 {
-        World::new(seed).run(seed);
+        World::new(seed, true).run(seed);
     }
 }
