@@ -161,6 +161,8 @@ pub struct App {
 pub struct Options {
     /// Which label names a registration may have.
     pub names: crate::registration::LabelNames,
+    /// Which lifetimes a registration may ask for.
+    pub ttls: crate::registration::TtlBounds,
     /// Whether `/metrics` has a series for each target.
     pub target_info: bool,
 }

@@ -114,7 +114,8 @@ impl Registry {
     /// [`StoreError`] when the outcome is not known.
     pub fn put(&self, id: TargetId, registration: &Registration, now: Now) -> Result<(), StoreError> {
         let document = Content::new(registration).document(id, now.wall);
-        self.metrics.observe("put", || self.store()?.put(id, document, self.rules.ttl, now.wall))
+        self.metrics
+            .observe("put", || self.store()?.put(id, document, registration.ttl().unwrap_or(self.rules.ttl), now.wall))
     }
 
     /// The stored document of a live registration.

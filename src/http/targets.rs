@@ -17,7 +17,7 @@ pub(super) fn target(app: &App, request: &Request) -> Response {
 }
 
 fn put(app: &App, request: &Request) -> Response {
-    let registration = match Registration::parse(&request.body, app.options.names) {
+    let registration = match Registration::parse(&request.body, app.options.names, app.options.ttls) {
         Ok(registration) => registration,
         Err(invalid) => {
             app.metrics.refused.with_label_values(&[invalid.kind.as_str()]).inc();

@@ -180,7 +180,7 @@ fn refused_registrations_are_counted_by_reason() {
     let server = Server::start(&[]);
     let refused =
         |reason: &str| value(&server, &format!("inventor_registrations_refused_total{{reason=\"{reason}\"}}"));
-    for reason in ["json", "targets", "label_name", "size"] {
+    for reason in ["json", "targets", "label_name", "size", "ttl"] {
         assert_eq!(refused(reason), Some(0.0), "{reason} starts at zero");
     }
     server.put("nonsense").has_status(400, "json");
