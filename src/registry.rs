@@ -4,6 +4,7 @@
 mod discovery;
 mod gzip;
 mod list;
+mod target_info;
 mod view;
 
 use std::fmt;
