@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use inventor::registration::{TargetId, Ttl};
 use inventor::registration::{Content, LabelNames, Registration};
+use inventor::registration::{TargetId, Ttl};
 use inventor::store::{Change, Comparison, Kept, Mirror, Store, Update};
 use parking_lot::Mutex;
 
