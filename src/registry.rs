@@ -5,6 +5,7 @@ mod discovery;
 mod gzip;
 mod lifetime;
 mod list;
+mod target_info;
 mod view;
 
 use std::fmt;
@@ -99,8 +100,8 @@ impl Registry {
     /// [`StoreError`] when the outcome is not known. That the owner has tried counts as a sign of life.
     pub fn put(&self, id: TargetId, registration: &Registration, now: Now) -> Result<(), StoreError> {
         let document = Content::new(registration).document(id, now.wall);
-        let stored =
-            self.metrics.observe("put", || self.store()?.write_one(Update::Put { id, document, ttl: self.rules.ttl }));
+        let ttl = registration.ttl().unwrap_or(self.rules.ttl);
+        let stored = self.metrics.observe("put", || self.store()?.write_one(Update::Put { id, document, ttl }));
         if stored.is_err() {
             self.view.refused(id, Instant::now());
         }

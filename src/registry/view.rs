@@ -236,7 +236,8 @@ impl View {
         for change in checked {
             match change {
                 Checked::Put { id, registration, deadline } => {
-                    state.put(id, registration, self.rules.ttl, deadline, now)
+                    let ttl = registration.content.ttl().unwrap_or(self.rules.ttl);
+                    state.put(id, registration, ttl, deadline, now);
                 }
                 Checked::Unfit { id, why } => state.quarantine(id, &why),
                 Checked::Gone(id) => state.remove_unless_expired(id, now),

@@ -19,11 +19,12 @@ use inventor::registration::Ttl;
 use inventor::registry::Rules;
 use inventor::store::redis::{Address, RedisStore, Settings, StartError};
 
+use ::redis::Connection;
 use proxy::Proxy;
 
 use crate::eventually::{SOON, eventually};
-use crate::redis_server::RedisServer;
-use crate::store_contract::{Ending, Node, hour, rules, store_contract};
+use crate::redis_server::{RedisServer, command};
+use crate::store_contract::{Ending, Node, document, hour, id, rules, store_contract};
 
 /// What is not worth waiting for any longer when nothing shall happen.
 const A_MOMENT: Duration = Duration::from_millis(300);
@@ -100,6 +101,22 @@ impl Replica {
             thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// The key of a made-up target.
+fn key(name: &str) -> String {
+    id(name).to_string()
+}
+
+/// The document of a made-up target, as another program would store it.
+fn value(name: &str, text: &str) -> String {
+    String::from_utf8(document(name, text)).expect("JSON is UTF-8")
+}
+
+/// Has another program store the document of a made-up target for ever.
+#[track_caller]
+fn set(connection: &mut Connection, name: &str, text: &str) {
+    let _: () = command(connection, &["SET", &key(name), &value(name, text)]);
 }
 
 fn settings(redis: &RedisServer) -> Settings {
