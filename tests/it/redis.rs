@@ -2,6 +2,7 @@
 
 mod chaos;
 mod follow;
+mod lifetimes;
 mod outage;
 mod proxy;
 mod refusals;

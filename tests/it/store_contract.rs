@@ -8,9 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use inventor::metrics::StoreMetrics;
-use inventor::registration::{Content, Document, LabelNames, Registration, TargetId, Ttl};
+use inventor::registration::{Content, LabelNames, Registration, TargetId, Ttl, TtlBounds};
 use inventor::registry::{Now, Registry, Rules, Selector};
 use inventor::store::{Mirror, Store, StoreError, Update};
+use serde_json::{Value, json};
 
 use crate::eventually::{SOON, eventually};
 
@@ -58,7 +59,7 @@ impl Node {
 
     /// The text that is shown.
     pub(crate) fn shown(&self, name: &str) -> Option<String> {
-        self.registry.registration(id(name), Now::read()).map(|kept| text_in(&kept.content))
+        self.registry.registration(id(name), Now::read()).map(|kept| text_of(&kept.document()))
     }
 
     /// The rest of the lifetime of what is shown; `None` is for ever.
@@ -72,7 +73,8 @@ impl Node {
     #[track_caller]
     pub(crate) fn all(&self) -> BTreeMap<TargetId, String> {
         let list = self.registry.discover(Selector::All, Now::read()).expect("everything is loaded").list;
-        list.registrations().map(|(id, content)| (id, text_in(content))).collect()
+        let entries: Vec<Value> = serde_json::from_slice(&list.json().parts.concat()).expect("it is JSON");
+        entries.iter().map(shown_in_list).collect()
     }
 
     /// How many registrations are in the list.
@@ -133,10 +135,10 @@ pub(crate) fn hour() -> Ttl {
 
 /// A made-up target, which may be registered with different texts.
 pub(crate) fn registration(name: &str, text: &str) -> Registration {
-    let body = serde_json::json!({"static_config": {
+    let body = json!({"static_config": {
         "targets": [format!("{name}:9100")], "labels": {"text": text}, "target_group": "g"
     }});
-    Registration::parse(body.to_string().as_bytes(), LabelNames::Legacy).expect("it is valid")
+    Registration::parse(body.to_string().as_bytes(), LabelNames::Legacy, TtlBounds::default()).expect("it is valid")
 }
 
 /// The id of a made-up target.
@@ -157,15 +159,19 @@ pub(crate) fn put(name: &str, text: &str, ttl: Ttl) -> Update {
 /// The text in a document.
 #[track_caller]
 pub(crate) fn text_of(document: &[u8]) -> String {
-    let registration = Document::decode(document).expect("a document").into_registration(LabelNames::Legacy);
-    text_in(&Content::new(&registration.expect("a registration")))
+    text_in(&serde_json::from_slice(document).expect("it is JSON"))
 }
 
 #[track_caller]
-fn text_in(content: &Content) -> String {
-    let registration = content.registration();
-    let text = registration.labels().find(|(name, _)| *name == "text");
-    text.expect("there is a text").1.to_owned()
+fn text_in(registration: &Value) -> String {
+    registration["labels"]["text"].as_str().expect("there is a text").to_owned()
+}
+
+/// The id and the text of an entry of the list.
+#[track_caller]
+fn shown_in_list(entry: &Value) -> (TargetId, String) {
+    let targets = serde_json::from_value::<Vec<String>>(entry["targets"].clone()).expect("there are targets");
+    (TargetId::of(&targets), text_in(entry))
 }
 
 pub(crate) fn a_new_store_is_loaded_and_well(node: &Node) {
