@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use inventor::store::Store;
 use inventor::store::redis::Settings;
+use inventor::store::{Store, WAIT_MAX};
 
 use super::Replica;
 use super::proxy::Proxy;
@@ -13,6 +13,9 @@ use crate::store_contract::{get, hour, id, put};
 
 /// Every call ends within this time, whatever Redis does.
 const CALL_MAX: Duration = Duration::from_secs(3);
+
+/// So many that it would show if each waited for some time.
+const CALLS: u32 = 20;
 
 #[test]
 fn a_redis_that_comes_later_is_found() {
@@ -34,14 +37,13 @@ fn while_redis_is_gone_the_mirror_stays_and_calls_fail_at_once() {
     put(&replica.store, id("a"), "document");
     redis.kill();
     replica.is_down();
-    let mut began = Instant::now();
-    assert!(replica.store.put(id("b"), vec![], hour(), SystemTime::now()).is_err());
-    assert!(began.elapsed() < Duration::from_millis(500), "it took {:?}", began.elapsed());
-    // By now nobody hopes for another connection within the moment.
-    began = Instant::now();
-    assert!(replica.store.get(id("a"), SystemTime::now()).is_err(), "unreachable is not absent");
-    assert!(replica.store.delete(id("a"), SystemTime::now()).is_err());
-    assert!(began.elapsed() < Duration::from_millis(200), "it took {:?}", began.elapsed());
+    let began = Instant::now();
+    for _ in 0..CALLS {
+        assert!(replica.store.put(id("b"), vec![], hour(), SystemTime::now()).is_err());
+        assert!(replica.store.get(id("a"), SystemTime::now()).is_err(), "unreachable is not absent");
+        assert!(replica.store.delete(id("a"), SystemTime::now()).is_err());
+    }
+    assert!(began.elapsed() < WAIT_MAX * CALLS / 10, "{CALLS} of each took {:?}", began.elapsed());
     assert_eq!(replica.mirror.shown(id("a")), Some(b"document".to_vec()));
     assert_eq!((replica.mirror.loaded_count(), replica.mirror.lost_count()), (1, 1));
     assert_eq!(replica.metric("inventor_redis_connected"), 0.0);

@@ -192,9 +192,7 @@ fn after_a_long_silence_the_next_change_is_reported() {
         let before = pings();
         eventually(SOON, || pings() >= before + 4);
         let _: () = command(&mut connection, &["SET", &id("a").to_string(), &n.to_string()]);
-        let written = Instant::now();
         eventually(SOON, || replica.mirror.shown(id("a")) == Some(n.to_string().into_bytes()));
-        assert!(written.elapsed() < Duration::from_millis(500), "it took {:?}", written.elapsed());
     }
     assert_eq!(replica.metric("inventor_redis_connects_total"), 1.0, "and no connection was thought dead");
 }
