@@ -25,14 +25,15 @@ const OWNERS: &[(&str, &[&str])] = &[
 const KNOWS: &[(&str, &[&str])] = &[
     ("registration", &[]),
     ("metrics", &[]),
-    ("store", &["registration", "metrics"]),
+    ("oneshot", &[]),
+    ("store", &["registration", "metrics", "oneshot"]),
     ("registry", &["registration", "metrics", "store"]),
-    ("http", &["registration", "metrics", "store", "registry"]),
+    ("http", &["registration", "metrics", "oneshot", "logging", "store", "registry"]),
     ("healthcheck", &[]),
-    ("client", &["registration"]),
-    ("config", &["registration", "metrics", "store", "store::redis", "http", "healthcheck", "client"]),
+    ("client", &["registration", "config"]),
+    ("config", &["registration", "metrics", "store", "store::redis", "http", "healthcheck"]),
     ("logging", &["http"]),
-    ("systemd", &["healthcheck", "client"]),
+    ("systemd", &["healthcheck"]),
     (
         "serve",
         &[
@@ -48,7 +49,7 @@ const KNOWS: &[(&str, &[&str])] = &[
             "systemd",
         ],
     ),
-    ("main", &["config", "logging", "serve", "healthcheck", "client"]),
+    ("main", &["config", "logging", "http", "serve", "healthcheck", "client"]),
 ];
 
 /// Modules that are not known by whoever knows the module around them.

@@ -86,9 +86,9 @@ impl Sources {
 
     fn resolve(&self, within: &[String], spelling: &Spelling, depth: usize) -> Meaning {
         let Some((first, rest)) = spelling.segments.split_first() else { return Meaning::Local };
-        // A keyword alone is a value, or says in a macro who may see something.
-        let is_keyword = rest.is_empty() && ["crate", "self", "super"].contains(&first.as_str());
-        if depth == 0 || is_keyword {
+        // Alone it is a value, or says in a macro who may see something.
+        let is_alone = rest.is_empty() && ["crate", "inventor", "self", "super"].contains(&first.as_str());
+        if depth == 0 || is_alone {
             return Meaning::Local;
         }
         if spelling.from_root {
