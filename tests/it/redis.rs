@@ -27,9 +27,6 @@ use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
 use crate::store_contract::{Ending, Node, document, hour, id, rules, store_contract};
 
-/// What is not worth waiting for any longer when nothing shall happen.
-const A_MOMENT: Duration = Duration::from_millis(300);
-
 store_contract!(with_new_store);
 
 fn with_new_store(fact: fn(&Node)) {
