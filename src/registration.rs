@@ -27,6 +27,10 @@ pub const MODULE_LABEL: &str = "__meta_inventor_sd_module";
 /// 64 KiB body of many modules and many targets would otherwise become hundreds of megabytes.
 pub const SHOWN_BYTES_MAX: usize = 1024 * 1024;
 
+/// The largest stored document, in bytes: a body of 64 KiB, each byte of which Go spells with six, and some room.
+/// Stores read no more of a value than this and a byte.
+pub const DOCUMENT_BYTES_MAX: usize = 512 * 1024;
+
 /// How much of what a client sent is repeated in an error, in characters.
 const ECHO_CHARS_MAX: usize = 100;
 

@@ -28,7 +28,7 @@ pub(super) fn ready(app: &App, _: &Request) -> Response {
     if app.ending.load(Ordering::Relaxed) {
         return Response::unavailable("shutting down");
     }
-    match app.registry.health() {
+    match app.registry.health(app.now()) {
         Ok(()) => Response::bare(200, "OK"),
         Err(_) => Response::unavailable("the store is unavailable or not loaded yet"),
     }
@@ -83,7 +83,7 @@ pub(super) fn metrics(app: &App, _: &Request) -> Response {
         let expiring = app.registry.expiring_within(Duration::from_secs(*seconds), now);
         gauges.expiring.with_label_values(&[name]).set(whole(expiring));
     }
-    gauges.store_up.set(app.registry.health().is_ok().into());
+    gauges.store_up.set(app.registry.health(app.now()).is_ok().into());
     let discovered = app.registry.discover(Selector::All, now).ok();
     if let Some(Discovered { list, stale }) = &discovered {
         gauges.list_bytes.set(whole(list.json().parts.iter().map(|part| part.len()).sum()));
