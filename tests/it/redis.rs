@@ -1,6 +1,5 @@
 //! The Redis store on real Redis servers.
 
-mod chaos;
 mod follow;
 mod outage;
 pub(crate) mod proxy;
