@@ -18,7 +18,7 @@ pub use tokens::{TOKENS_MAX, TokenSources};
 
 use crate::healthcheck::{Endpoint, Question};
 use crate::http::server::Listen;
-use crate::registration::{LabelNames, Ttl};
+use crate::registration::{LabelNames, Ttl, TtlBounds};
 
 /// The largest number of worker threads.
 pub const WORKERS_MAX: usize = 1024;
@@ -46,46 +46,56 @@ const fn variable(name: &'static str, default: Option<&'static str>, help: &'sta
 
 /// All variables, in the order in which `--help` shows them.
 pub const VARIABLES: &[Variable] = &[
-    variable("API_TOKEN", None, "Token for registrations; it or API_TOKEN_FILE is needed"),
-    variable("API_TOKEN_FILE", None, "File with tokens for registrations, one per line; read again on SIGHUP"),
-    variable("SD_TOKEN", None, "Token for polls; without it everybody may poll"),
-    variable("SD_TOKEN_FILE", None, "File with tokens for polls, one per line; read again on SIGHUP"),
-    variable("LISTEN_ADDR", None, "Address to listen on, IPv4, IPv6 or unix:/path; all addresses if not set"),
-    variable("LISTEN_PORT", Some("9101"), "Port to listen on; 0 lets the system choose one"),
-    variable("TTL_SECONDS", Some("21600"), "Seconds that a registration lives unless it is renewed; 0 is for ever"),
-    variable("DATA_DIR", Some("./data"), "Directory of the embedded store; made if it does not exist"),
-    variable("REDIS_ADDR", None, "Host name or address of Redis; with it, or one of the next two, no embedded store"),
-    variable("REDIS_URL", None, "Redis as redis://, rediss:// or redis+unix:// URL instead of REDIS_ADDR"),
-    variable("REDIS_SENTINELS", None, "Sentinels as host:port,host:port instead of REDIS_ADDR"),
-    variable("REDIS_SENTINEL_MASTER", Some("mymaster"), "Name under which the Sentinels watch the master"),
-    variable("REDIS_SENTINEL_USERNAME", None, "ACL user of the Sentinels themselves"),
-    variable("REDIS_SENTINEL_PASSWORD", None, "Password of the Sentinels themselves"),
-    variable("REDIS_SENTINEL_PASSWORD_FILE", None, "File with the password of the Sentinels"),
+    variable("API_TOKEN", None, "Token for registrations; required unless API_TOKEN_FILE is set"),
+    variable("API_TOKEN_FILE", None, "File with tokens for registrations, one per line; reread on SIGHUP"),
+    variable("SD_TOKEN", None, "Token for polls; if none is set, anyone may poll"),
+    variable("SD_TOKEN_FILE", None, "File with tokens for polls, one per line; reread on SIGHUP"),
+    variable("LISTEN_ADDR", None, "Address to listen on: IPv4, IPv6 or unix:/path; all addresses if not set"),
+    variable("LISTEN_PORT", Some("9101"), "Port to listen on; 0 picks a free one"),
+    variable("TTL_SECONDS", Some("21600"), "Seconds until a registration expires unless it is renewed; 0 means never"),
+    variable("TTL_MIN_SECONDS", None, "Shortest lifetime that a registration may ask for"),
+    variable("TTL_MAX_SECONDS", None, "Longest lifetime that a registration may ask for; with it none is for ever"),
+    variable("DATA_DIR", Some("./data"), "Directory of the embedded store; created if it does not exist"),
+    variable(
+        "REDIS_ADDR",
+        None,
+        "Host name or address of Redis; this or one of the next two replaces the embedded store",
+    ),
+    variable("REDIS_URL", None, "Redis as a redis://, rediss:// or redis+unix:// URL, instead of REDIS_ADDR"),
+    variable("REDIS_SENTINELS", None, "Sentinels as host:port,host:port, instead of REDIS_ADDR"),
+    variable("REDIS_SENTINEL_MASTER", Some("mymaster"), "Name by which the Sentinels know the master"),
+    variable("REDIS_SENTINEL_USERNAME", None, "ACL user for the Sentinels themselves"),
+    variable("REDIS_SENTINEL_PASSWORD", None, "Password for the Sentinels themselves"),
+    variable("REDIS_SENTINEL_PASSWORD_FILE", None, "File with the password for the Sentinels"),
     variable("REDIS_PORT", Some("6379"), "Port of Redis at REDIS_ADDR"),
-    variable("REDIS_DBNO", Some("0"), "Number of the Redis database"),
-    variable("REDIS_USERNAME", None, "ACL user of Redis"),
-    variable("REDIS_PASSWORD", None, "Password of Redis"),
-    variable("REDIS_PASSWORD_FILE", None, "File with the password of Redis"),
-    variable("REDIS_TLS", Some("off"), "Whether to speak TLS to Redis at REDIS_ADDR and to the Sentinels: on or off"),
-    variable("REDIS_TLS_CA", None, "File of PEM certificates to trust instead of the system's"),
-    variable("REDIS_TLS_CERT", None, "File with this client's PEM certificate"),
-    variable("REDIS_TLS_KEY", None, "File with this client's PEM key"),
+    variable("REDIS_DBNO", Some("0"), "Redis database number"),
+    variable("REDIS_USERNAME", None, "ACL user for Redis"),
+    variable("REDIS_PASSWORD", None, "Password for Redis"),
+    variable("REDIS_PASSWORD_FILE", None, "File with the password for Redis"),
+    variable("REDIS_TLS", Some("off"), "Whether to use TLS to Redis at REDIS_ADDR and to the Sentinels: on or off"),
+    variable("REDIS_TLS_CA", None, "PEM file with the CA certificates to trust instead of the system's"),
+    variable("REDIS_TLS_CERT", None, "PEM file with this client's certificate"),
+    variable("REDIS_TLS_KEY", None, "PEM file with this client's private key"),
     variable("REDIS_POOL_SIZE", Some("16"), "Connections to Redis for reading single registrations"),
-    variable("RESTORE", Some("on"), "Whether registrations that Redis lost by a restart are put back: on or off"),
+    variable("RESTORE", Some("on"), "Whether to put back registrations that Redis lost in a restart: on or off"),
     variable(
         "LABEL_NAMES",
         Some("legacy"),
-        "Label names to accept: legacy, or utf8 if every Prometheus is 3.0 or newer",
+        "Label names to accept: legacy, or utf8 if every Prometheus is 3.0 or newer, with its default scheme",
     ),
     variable("TARGET_INFO", Some("on"), "Whether /metrics has a series for each target: on or off"),
     variable(
         "OUTAGE_KEEP_SECONDS",
         Some("86400"),
-        "Seconds that a registration is kept beyond its lifetime because the store was lost; 0 is not at all",
+        "Longest time in seconds that an outage of the store may keep a registration past its expiry; 0 turns this off",
     ),
-    variable("WORKERS", Some("24"), "Threads that answer requests; two of three may wait for the store"),
-    variable("MAX_CONNECTIONS", Some("1024"), "Connections at once; when full, the longest idle one makes room"),
-    variable("RUST_LOG", Some("info"), "What is logged: error, warn, info, debug, or env_logger's filter syntax"),
+    variable("WORKERS", Some("24"), "Threads that answer requests; two thirds of them may wait for the store"),
+    variable(
+        "MAX_CONNECTIONS",
+        Some("1024"),
+        "Connections at a time; at the limit, the one idle for longest is closed",
+    ),
+    variable("RUST_LOG", Some("info"), "What to log: error, warn, info, debug, or env_logger's filter syntax"),
 ];
 
 /// What the server is to do. Holds secrets, and so cannot be printed.
@@ -96,6 +106,8 @@ pub struct Config {
     pub tokens: TokenSources,
     /// The lifetime of registrations.
     pub ttl: Ttl,
+    /// The lifetimes that a registration may ask for.
+    pub ttls: TtlBounds,
     /// Where registrations are kept.
     pub store: StoreConfig,
     /// Which label names are accepted.
@@ -287,10 +299,12 @@ impl Config {
         let tokens = TokenSources::new(values)?;
         let log =
             values.parsed("RUST_LOG", "a level such as info, or a filter such as warn,inventor=debug", log_filter)?;
+        let (ttl, ttls) = ttl(values)?;
         Ok(Config {
             listen: listen(values)?,
             tokens,
-            ttl: Ttl::from_seconds(values.number("TTL_SECONDS", 0, Ttl::SECONDS_MAX)?.unwrap_or_default()),
+            ttl,
+            ttls,
             without_effect: store::without_effect(values),
             store: StoreConfig::new(values)?,
             label_names: values.parsed("LABEL_NAMES", "legacy or utf8", label_names)?.unwrap_or(LabelNames::Legacy),
@@ -303,6 +317,18 @@ impl Config {
             log: log.unwrap_or_default(),
         })
     }
+}
+
+/// The default lifetime and its bounds, which it keeps itself.
+fn ttl(values: &Values<'_>) -> Result<(Ttl, TtlBounds), ConfigError> {
+    let ttl = Ttl::from_seconds(values.number("TTL_SECONDS", 0, Ttl::SECONDS_MAX)?.unwrap_or_default());
+    let bound = |name| values.number(name, 1, Ttl::SECONDS_MAX);
+    let ttls = TtlBounds { min: bound("TTL_MIN_SECONDS")?, max: bound("TTL_MAX_SECONDS")? };
+    if !ttls.allow(ttl) {
+        let reason = format!("not between {ttls}, which bound it as well");
+        return Err(ConfigError::new("TTL_SECONDS", &ttl.seconds().to_string(), reason));
+    }
+    Ok((ttl, ttls))
 }
 
 fn listen(values: &Values<'_>) -> Result<Listen, ConfigError> {

@@ -5,6 +5,7 @@ mod discovery;
 mod gzip;
 mod lifetime;
 mod list;
+mod target_info;
 mod view;
 
 use std::fmt;
@@ -16,7 +17,7 @@ pub use view::{Counts, Discovered, NotLoaded, Rules, View};
 
 use crate::metrics::StoreMetrics;
 use crate::registration::{Content, Document, Registration, TargetId, Undecodable};
-use crate::store::{Mirror, Store, StoreError, Update};
+use crate::store::{Kept, Mirror, Store, StoreError, Update};
 
 /// The time, read where a request comes in.
 #[derive(Debug, Clone, Copy)]
@@ -99,8 +100,8 @@ impl Registry {
     /// [`StoreError`] when the outcome is not known. That the owner has tried counts as a sign of life.
     pub fn put(&self, id: TargetId, registration: &Registration, now: Now) -> Result<(), StoreError> {
         let document = Content::new(registration).document(id, now.wall);
-        let stored =
-            self.metrics.observe("put", || self.store()?.write_one(Update::Put { id, document, ttl: self.rules.ttl }));
+        let ttl = registration.ttl().unwrap_or(self.rules.ttl);
+        let stored = self.metrics.observe("put", || self.store()?.write_one(Update::Put { id, document, ttl }));
         if stored.is_err() {
             self.view.refused(id, Instant::now());
         }
@@ -138,6 +139,11 @@ impl Registry {
     /// [`NotLoaded`] before the first full load.
     pub fn discover(&self, selector: Selector<'_>, now: Now) -> Result<Discovered, NotLoaded> {
         self.view.list(selector, now.monotonic)
+    }
+
+    /// A registration as the lists show it, with the time at which it runs out. No call to the store.
+    pub fn registration(&self, id: TargetId, now: Now) -> Option<Kept> {
+        self.view.registration(id, now.monotonic)
     }
 
     /// Returns when all registrations are loaded for the first time, at the deadline at the latest.

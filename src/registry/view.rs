@@ -146,6 +146,11 @@ impl View {
         Ok(Discovered { list, stale: state.outage(now) })
     }
 
+    /// A registration that is alive at `now`.
+    pub fn registration(&self, id: TargetId, now: Instant) -> Option<Kept> {
+        self.at(now).held.get(&id).map(|held| held.kept(id))
+    }
+
     /// Whether the view was ever complete.
     pub fn is_loaded(&self) -> bool {
         self.state.lock().loaded
@@ -231,7 +236,8 @@ impl View {
         for change in checked {
             match change {
                 Checked::Put { id, registration, deadline } => {
-                    state.put(id, registration, self.rules.ttl, deadline, now)
+                    let ttl = registration.content.ttl().unwrap_or(self.rules.ttl);
+                    state.put(id, registration, ttl, deadline, now);
                 }
                 Checked::Unfit { id, why } => state.quarantine(id, &why),
                 Checked::Gone(id) => state.remove_unless_expired(id, now),

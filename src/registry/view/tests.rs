@@ -223,8 +223,11 @@ fn a_value_that_is_too_large_is_left_out() {
 #[test]
 fn what_a_store_lost_can_be_given_back_as_it_was() {
     let (view, now) = view();
-    let registration =
-        crate::registration::Registration::parse(br#"{"static_config":{"targets":["a:1"]}}"#, LabelNames::Legacy);
+    let registration = crate::registration::Registration::parse(
+        br#"{"static_config":{"targets":["a:1"]}}"#,
+        LabelNames::Legacy,
+        Default::default(),
+    );
     let (id, content) = (TargetId::of(&["a:1".into()]), Content::new(&registration.unwrap()));
     let document = content.document(id, SystemTime::UNIX_EPOCH + seconds(1_795_411_155));
     let lifetime = Ttl::DEFAULT.duration().unwrap();

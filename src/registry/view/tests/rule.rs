@@ -96,7 +96,9 @@ impl World {
                 self.end_outage(began.take().unwrap(), now);
                 self.plan_outage(now);
             }
-            if began.is_none() && let Some((from, to)) = self.outages.pop_first() {
+            if began.is_none()
+                && let Some((from, to)) = self.outages.pop_first()
+            {
                 if from <= now {
                     (began, end) = (Some(self.proven), to);
                 } else {
@@ -158,13 +160,16 @@ impl World {
     }
 
     fn check(&self, now: u64, is_out: bool, seed: u64) {
-        let list = self.view.list(crate::registry::Selector::All, self.at(now)).unwrap().list;
-        let shown: Vec<TargetId> = list.registrations().map(|(id, _)| id).collect();
+        let state = self.view.at(self.at(now));
         for (n, owner) in self.owners.iter().enumerate().filter(|(_, owner)| owner.shown_until != u64::MAX) {
-            let is_shown = shown.contains(&owner.id);
+            let is_shown = state.held.contains_key(&owner.id);
             assert!(is_shown || now >= owner.dies_at, "seed {seed}: owner {n} lives and is dropped at {now}");
             let is_late = !is_out && now > owner.shown_until + SLACK;
-            assert!(!is_shown || !is_late, "seed {seed}: owner {n} was to go at {} and is shown at {now}", owner.shown_until);
+            assert!(
+                !is_shown || !is_late,
+                "seed {seed}: owner {n} was to go at {} and is shown at {now}",
+                owner.shown_until
+            );
         }
     }
 }
