@@ -35,8 +35,6 @@ mod writers;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use users::Users;
-
 const SECONDS_DEFAULT: u64 = 60;
 
 /// What the environment says: for how long, and with which dice.
@@ -47,7 +45,8 @@ struct Plan {
 
 impl Plan {
     fn read() -> Plan {
-        let number = |name| std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")));
+        let number =
+            |name| std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")));
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_nanos() as u64;
         let seconds = number("CHAOS_SECONDS").unwrap_or(SECONDS_DEFAULT);
         Plan { time: Duration::from_secs(seconds), seed: number("CHAOS_SEED").unwrap_or_else(now) }

@@ -129,7 +129,9 @@ impl Ground {
 
 #[track_caller]
 fn is_ready(server: &Server) {
-    eventually(SOON, || ask(server.address(), &Request::new("GET", "/-/ready")).is_some_and(|(status, _)| status == 200));
+    eventually(SOON, || {
+        ask(server.address(), &Request::new("GET", "/-/ready")).is_some_and(|(status, _)| status == 200)
+    });
 }
 
 /// Does what other programs may do, with everything that can be done to a key.
@@ -165,9 +167,10 @@ fn difference(stored: &Shown, lists: &[Shown; 2]) -> String {
     let mut lines = Vec::new();
     for (n, list) in lists.iter().enumerate() {
         let names = stored.keys().chain(list.keys()).filter(|name| stored.get(*name) != list.get(*name));
-        lines.extend(names.map(|name| {
-            format!("{name}: Redis has {:?}, server {n} shows {:?}", stored.get(name), list.get(name))
-        }));
+        lines
+            .extend(names.map(|name| {
+                format!("{name}: Redis has {:?}, server {n} shows {:?}", stored.get(name), list.get(name))
+            }));
     }
     lines.truncate(10);
     lines.join("\n")

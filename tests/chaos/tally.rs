@@ -68,9 +68,8 @@ impl Tally {
         let [polls, confirmed, refused, faults, late] =
             [Work::Poll, Work::Confirmed, Work::Refused, Work::Fault, Work::Late].map(count);
         let wrong = self.wrong.lock();
-        let figures = Wrong::ALL.map(|(kind, text)| {
-            format!("{} {text}", wrong.iter().filter(|(found, _)| *found == kind).count())
-        });
+        let figures = Wrong::ALL
+            .map(|(kind, text)| format!("{} {text}", wrong.iter().filter(|(found, _)| *found == kind).count()));
         println!(
             "{name}, seed {seed}, {seconds} s: {faults} faults, {polls} polls, {confirmed} writes confirmed, \
              {refused} refused, {late} late; {}",

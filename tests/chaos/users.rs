@@ -210,7 +210,8 @@ impl Users {
     fn watch(&self) {
         let ready = Request::new("GET", "/-/ready");
         while self.goes_on() {
-            let is_ready = self.servers.iter().all(|server| ask(*server, &ready).is_some_and(|(status, _)| status == 200));
+            let is_ready =
+                self.servers.iter().all(|server| ask(*server, &ready).is_some_and(|(status, _)| status == 200));
             self.outages.note(is_ready);
             thread::sleep(Duration::from_millis(20));
         }

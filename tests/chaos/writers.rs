@@ -63,8 +63,9 @@ impl<'a> Writer<'a> {
             _ => (put(&name, &self.group, self.revision), Some(self.revision)),
         };
         match ask(self.server, &request) {
-            Some((200, _)) => drop(self.known.insert(n, (now, Instant::now()))),
-            Some((404, _)) if now.is_none() => drop(self.known.insert(n, (now, Instant::now()))),
+            Some((status, _)) if status == 200 || status == 404 && now.is_none() => {
+                self.known.insert(n, (now, Instant::now()));
+            }
             Some((503, _)) | None => {}
             Some(other) => self.users.tally.note(Wrong::AcknowledgedLost, format!("a write is answered by {other:?}")),
         }
@@ -93,6 +94,6 @@ impl<'a> Writer<'a> {
                 lost.push(*n);
             }
         }
-        lost.iter().for_each(|n| drop(self.known.remove(n)));
+        self.known.retain(|n, _| !lost.contains(n));
     }
 }

@@ -9,6 +9,7 @@ mod configuration;
 mod discover;
 mod durability;
 mod embedded;
+mod ending;
 mod eventually;
 mod faults;
 mod get_delete;
