@@ -131,6 +131,10 @@ impl Users {
             scope.spawn(move || self.renew(n));
         }
         for server in &self.servers {
+            let lists_all =
+                |list: &str| shown(list).is_some_and(|shown| (0..OWNERS).all(|n| shown.contains_key(&owner(n))));
+            let list = Request::new("GET", "/discover");
+            eventually(SOON, || ask(*server, &list).is_some_and(|(_, list)| lists_all(&list)));
             scope.spawn(|| self.poll(*server));
         }
         for n in 0..WRITERS * self.servers.len() {
