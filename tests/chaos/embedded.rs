@@ -11,7 +11,7 @@ use crate::Plan;
 use crate::eventually::{SOON, eventually};
 use crate::faults::{self, Disk};
 use crate::server::{Server, Setup};
-use crate::tally::{Work, Wrong};
+use crate::tally::Wrong;
 use crate::users::{PERMANENT, Shown, TTL, Users, ask, put, shown};
 
 /// Faults between two quiet points.
@@ -53,8 +53,7 @@ impl Ground {
             while Instant::now() < end {
                 for _ in 0..ROUND {
                     thread::sleep(Duration::from_millis(dice.u64(100..2500)));
-                    users.tally.count(Work::Fault);
-                    users.outages.during(|| self.fault(&mut dice));
+                    users.outages.during(|| self.fault(&users, &mut dice));
                 }
                 users.quietly(|| self.compare(&users));
             }
@@ -62,7 +61,7 @@ impl Ground {
         users.tally.conclude("a file", plan.seed, plan.time.as_secs());
     }
 
-    fn fault(&mut self, dice: &mut Rng) {
+    fn fault(&mut self, users: &Users, dice: &mut Rng) {
         // Most are short; some are longer than anything lives.
         let time = match dice.u64(..8) {
             0 => TTL + Duration::from_millis(dice.u64(500..2000)),
@@ -70,7 +69,10 @@ impl Ground {
             _ => Duration::from_millis(dice.u64(50..2000)),
         };
         let trouble: [fn(&Disk); 3] = [Disk::hang, Disk::fill, Disk::fail];
-        match dice.usize(..5) {
+        let number = dice.usize(..5);
+        let name = ["the disk hangs", "the disk is full", "the disk fails", "the server stands still", "it is killed"];
+        users.tally.fault(&format!("{} for {time:?}", name[number]));
+        match number {
             3 => {
                 self.server.process().signal(Signal::SIGSTOP);
                 thread::sleep(time);

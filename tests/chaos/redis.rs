@@ -11,7 +11,7 @@ use crate::client::Request;
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
 use crate::server::{Server, Setup};
-use crate::tally::{Work, Wrong};
+use crate::tally::Wrong;
 use crate::users::{PERMANENT, Shown, TTL, Users, ask, put, revision, shown, target_id};
 
 /// Faults between two quiet points.
@@ -27,6 +27,35 @@ pub(crate) struct Ground {
     redis: RedisServer,
     servers: [Server; 2],
     is_durable: bool,
+}
+
+/// What happens to Redis.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// It closes the connections on which servers hear of changes.
+    Trackers,
+    /// It closes all connections.
+    Clients,
+    Still,
+    /// It makes everybody wait for a moment.
+    Pause,
+    WritesWait,
+    Full,
+    Restart,
+}
+
+impl Fault {
+    fn roll(dice: &mut Rng) -> Fault {
+        match dice.u64(..12) {
+            0..=1 => Fault::Trackers,
+            2 => Fault::Clients,
+            3..=4 => Fault::Still,
+            5 => Fault::Pause,
+            6 => Fault::WritesWait,
+            7 => Fault::Full,
+            _ => Fault::Restart,
+        }
+    }
 }
 
 impl Ground {
@@ -61,8 +90,7 @@ impl Ground {
             while Instant::now() < end {
                 for _ in 0..ROUND {
                     thread::sleep(Duration::from_millis(dice.u64(300..1800)));
-                    users.tally.count(Work::Fault);
-                    users.outages.during(|| self.fault(&mut dice));
+                    users.outages.during(|| self.fault(&users, &mut dice));
                 }
                 users.quietly(|| self.compare(&users));
             }
@@ -71,39 +99,45 @@ impl Ground {
         users.tally.conclude(name, plan.seed, plan.time.as_secs());
     }
 
-    fn fault(&mut self, dice: &mut Rng) {
-        let redis = &self.redis;
+    fn fault(&mut self, users: &Users, dice: &mut Rng) {
         // Most are short; some are longer than anything lives.
         let time = match dice.u64(..8) {
             0 => TTL + Duration::from_millis(dice.u64(500..2000)),
             1 => Duration::from_millis(dice.u64(3500..5000)),
             _ => Duration::from_millis(dice.u64(50..1500)),
         };
-        let set = |name, value| redis.command::<()>(&["CONFIG", "SET", name, value]);
-        match dice.u64(..12) {
-            0..=1 => kill_clients(redis, |line| line.contains("flags=t")),
-            2 => kill_clients(redis, |line| !line.contains("cmd=client")),
-            3..=4 => {
+        let fault = Fault::roll(dice);
+        users.tally.fault(&format!("{fault:?} for {time:?}"));
+        let redis = &self.redis;
+        let command = |words: &[&str]| drop(redis.command::<redis::Value>(words));
+        match fault {
+            Fault::Trackers => kill_clients(redis, |line| line.contains("flags=t")),
+            Fault::Clients => kill_clients(redis, |line| !line.contains("cmd=client")),
+            Fault::Still => {
                 redis.freeze();
                 thread::sleep(time);
                 redis.thaw();
             }
-            5 => {
-                let _: () = redis.command(&["CLIENT", "PAUSE", &time.as_millis().to_string(), "WRITE"]);
+            Fault::Pause => command(&["CLIENT", "PAUSE", "200"]),
+            Fault::WritesWait => {
+                command(&["CLIENT", "PAUSE", &time.as_millis().to_string(), "WRITE"]);
                 thread::sleep(time);
             }
-            6 => {
-                set("maxmemory", "1");
+            Fault::Full => {
+                command(&["CONFIG", "SET", "maxmemory", "1"]);
                 thread::sleep(time);
-                set("maxmemory", "0");
+                command(&["CONFIG", "SET", "maxmemory", "0"]);
             }
-            7 => drop(redis.command::<redis::Value>(&["CLIENT", "PAUSE", "200"])),
-            // What it then comes back with may be old.
-            8 if !self.is_durable => drop(redis.command::<redis::Value>(&["SAVE"])),
-            _ => {
+            Fault::Restart => {
+                // Without a file it has nothing afterwards, with one everything but the last moment.
+                let dump = redis.socket().with_file_name("dump.rdb");
+                if dice.bool() && !self.is_durable {
+                    command(&["SAVE"]);
+                }
                 self.redis.kill();
                 thread::sleep(time);
                 self.redis.run();
+                let _ = std::fs::remove_file(dump);
             }
         }
     }

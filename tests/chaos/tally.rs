@@ -1,6 +1,7 @@
 //! What happened in a run: work that was done, and what is never to happen.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -44,13 +45,31 @@ pub(crate) enum Work {
 }
 
 /// Counts, from several threads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tally {
+    began: Instant,
     work: Mutex<BTreeMap<Work, usize>>,
     wrong: Mutex<Vec<(Wrong, String)>>,
+    /// What was done to the servers, told when something was wrong.
+    faults: Mutex<Vec<String>>,
 }
 
 impl Tally {
+    pub(crate) fn new() -> Tally {
+        Tally { began: Instant::now(), work: Mutex::default(), wrong: Mutex::default(), faults: Mutex::default() }
+    }
+
+    /// The time since the beginning, for people.
+    pub(crate) fn at(&self) -> String {
+        format!("{:.3} s", self.began.elapsed().as_secs_f64())
+    }
+
+    /// Takes note of something that is done to the servers.
+    pub(crate) fn fault(&self, what: &str) {
+        self.count(Work::Fault);
+        self.faults.lock().push(format!("{}: {what}", self.at()));
+    }
+
     /// Counts a piece of work.
     pub(crate) fn count(&self, work: Work) {
         *self.work.lock().entry(work).or_default() += 1;
@@ -58,7 +77,7 @@ impl Tally {
 
     /// Takes note of something that should not have happened.
     pub(crate) fn note(&self, wrong: Wrong, what: String) {
-        self.wrong.lock().push((wrong, what));
+        self.wrong.lock().push((wrong, format!("{}: {what}", self.at())));
     }
 
     /// Prints the figures, and fails when anything was wrong or little was done.
@@ -76,7 +95,8 @@ impl Tally {
             figures.join(", ")
         );
         let told: Vec<_> = wrong.iter().take(TOLD_MAX).map(|(kind, what)| format!("{kind:?}: {what}")).collect();
-        assert!(told.is_empty(), "seed {seed}:\n{}", told.join("\n"));
+        let what = self.faults.lock().join("\n");
+        assert!(told.is_empty(), "seed {seed}:\n{}\n\nWhat was done:\n{}", told.join("\n"), what);
         let least = usize::try_from(seconds).unwrap() * 5;
         assert!(confirmed > least && polls > least && faults > 0, "there was little work");
     }

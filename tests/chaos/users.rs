@@ -112,7 +112,7 @@ impl Users {
             servers,
             is_durable,
             seed,
-            tally: Tally::default(),
+            tally: Tally::new(),
             outages: Outages::new(),
             late: (0..OWNERS).map(|_| Mutex::default()).collect(),
             gone: Mutex::default(),
@@ -151,6 +151,11 @@ impl Users {
 
     pub(crate) fn goes_on(&self) -> bool {
         !self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is one server only.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.servers.len() == 1
     }
 
     fn server(&self, n: usize) -> SocketAddr {

@@ -1,6 +1,6 @@
 //! Clients who register and delete what is theirs alone, and look after each write whether the list agrees.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,11 +8,15 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use crate::client::Request;
+use crate::outages::UNSEEN_MAX;
 use crate::tally::{Work, Wrong};
 use crate::users::{TTL, Users, ask, put, shown, target_id};
 
 /// Registrations of each writer.
 const OWN: usize = 20;
+
+/// How much is remembered of what was asked, to be told when something is wrong.
+const ASKED_MAX: usize = 4;
 
 /// How long what was confirmed is looked for: well within its lifetime.
 const LOOKED_FOR: Duration = Duration::from_secs(TTL.as_secs() / 2);
@@ -27,12 +31,15 @@ pub(crate) struct Writer<'a> {
     /// What is known of each registration, and since when: its revision, or that there is none. Not here when it is not
     /// known how the last write ended.
     known: BTreeMap<usize, (Option<u64>, Instant)>,
+    /// What was last asked about each, and answered.
+    asked: BTreeMap<usize, VecDeque<String>>,
 }
 
 impl<'a> Writer<'a> {
     pub(crate) fn new(users: &'a Users, server: SocketAddr, number: usize) -> Writer<'a> {
         let dice = Rng::with_seed(users.seed ^ (number as u64 + 1));
-        Writer { users, server, group: format!("writer{number}"), dice, revision: 0, known: BTreeMap::new() }
+        let (known, asked) = Default::default();
+        Writer { users, server, group: format!("writer{number}"), dice, revision: 0, known, asked }
     }
 
     /// Writes until the run ends.
@@ -62,19 +69,30 @@ impl<'a> Writer<'a> {
             0 => (delete(), None),
             _ => (put(&name, &self.group, self.revision), Some(self.revision)),
         };
-        match ask(self.server, &request) {
+        let begun = self.users.tally.at();
+        let answer = ask(self.server, &request);
+        let asked = self.asked.entry(n).or_default();
+        asked.push_back(format!("{now:?} from {begun} to {}: {answer:?}", self.users.tally.at()));
+        asked.drain(..asked.len().saturating_sub(ASKED_MAX));
+        match answer {
             Some((status, _)) if status == 200 || status == 404 && now.is_none() => {
-                self.known.insert(n, (now, Instant::now()));
+                self.users.tally.count(Work::Confirmed);
+                if now.is_some() || self.deletion_is_final() {
+                    self.known.insert(n, (now, Instant::now()));
+                }
+                return;
             }
             Some((503, _)) | None => {}
             Some(other) => self.users.tally.note(Wrong::AcknowledgedLost, format!("a write is answered by {other:?}")),
         }
-        if self.known.contains_key(&n) {
-            self.users.tally.count(Work::Confirmed);
-        } else {
-            self.users.tally.count(Work::Refused);
-            thread::sleep(Duration::from_millis(20));
-        }
+        self.users.tally.count(Work::Refused);
+        thread::sleep(Duration::from_millis(20));
+    }
+
+    /// What was deleted at one server while another is not back from an outage may be put back by that one.
+    fn deletion_is_final(&self) -> bool {
+        let seen = self.users.outages.seen();
+        self.users.is_alone() || !seen.is_on && seen.ended.elapsed() > UNSEEN_MAX
     }
 
     /// Everything that was confirmed is shown, and nothing that was deleted.
@@ -89,7 +107,7 @@ impl<'a> Writer<'a> {
             // What was registered longer ago may have run out.
             let may_be_over = revision.is_some() && is.is_none() && asked.duration_since(*since) > LOOKED_FOR;
             if is != *revision && !may_be_over {
-                let what = format!("{} is {is:?}, not {revision:?}, at {:?}", self.name(*n), self.users.outages.seen());
+                let what = format!("{} is {is:?}, not {revision:?} after {:?}", self.name(*n), self.asked.get(n));
                 self.users.tally.note(Wrong::AcknowledgedLost, what);
                 lost.push(*n);
             }
