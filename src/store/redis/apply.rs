@@ -14,6 +14,7 @@
 //! writes, or made them wait) ends with settling alone. The mirror is told that Redis takes writes by every round whose
 //! writes or probe it took, and that an outage is over when all is settled.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::mem;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -29,7 +30,8 @@ use super::round::{Answers, Round};
 use super::scan::Scan;
 use super::session::{Cause, Session, Work};
 use super::settle::Settling;
-use crate::store::{Change, Comparison, HEARTBEAT, WAIT_MAX};
+use crate::registration::TargetId;
+use crate::store::{Change, Comparison, HEARTBEAT, Kept, WAIT_MAX};
 
 /// Ids in one round, at most and at the beginning: few, until it is known that the values are small.
 const ROUND_IDS_MAX: usize = 1000;
@@ -58,14 +60,25 @@ pub(super) struct Applier<'a> {
     fetched: Vec<Change>,
     /// Why everything is to be read anew, next, and when.
     due: Option<(Cause, Instant)>,
-    /// How many registrations were missing after the restart, the last time.
-    missing: Option<usize>,
+    /// What was missing after the restart, the last time, and seemed to be deleted.
+    missing: HashSet<TargetId>,
     /// Ids in the next round.
     round_ids: usize,
     /// When Redis was last seen to take a write.
     proven_at: Option<Instant>,
     began_round: Instant,
+    trial: Trial,
     probe_key: String,
+}
+
+/// Whether this session has tried everything that it may have to write one day: a right that is missing is better known
+/// at once than in the hour of need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trial {
+    Due,
+    /// Tried, and tried again until it passes.
+    Begun,
+    Passed,
 }
 
 /// What the applier does beside following changes.
@@ -95,10 +108,11 @@ impl<'a> Applier<'a> {
             stage: Stage::Following { since: now },
             fetched: Vec::new(),
             due: None,
-            missing: None,
+            missing: HashSet::new(),
             round_ids: ROUND_IDS_MIN,
             proven_at: None,
             began_round: now,
+            trial: Trial::Due,
             probe_key: probe_key(),
         }
     }
@@ -129,6 +143,8 @@ impl<'a> Applier<'a> {
     /// How long to wait for work.
     fn patience(&self) -> Duration {
         match &self.stage {
+            // Before anybody relies on it.
+            Stage::Following { .. } if self.trial == Trial::Due => Duration::ZERO,
             Stage::Following { .. } => {
                 let now = Instant::now();
                 let until = |at: Instant| at.saturating_duration_since(now).max(EXPIRY_WAIT_MIN);
@@ -178,8 +194,9 @@ impl<'a> Applier<'a> {
                 round.settle(settling.take(self.round_ids, now), now);
             }
         }
-        if self.is_proof_due(now) && !round.proves() {
-            round.probe(&self.probe_key, self.proven_at.is_none());
+        if self.is_proof_due(now) && (self.trial != Trial::Passed || !round.proves()) {
+            round.probe(&self.probe_key, self.trial != Trial::Passed);
+            self.trial = if self.trial == Trial::Passed { Trial::Passed } else { Trial::Begun };
         }
         round.fetch(ids);
         if let Stage::Scanning(scan) = &self.stage {
@@ -240,7 +257,8 @@ impl<'a> Applier<'a> {
     fn note(&mut self, refused: Option<Fault>, is_writable: bool, at: Instant) {
         if refused.is_some() {
             self.context.current.note_refusal(refused);
-        } else if is_writable {
+        } else if is_writable && self.trial != Trial::Due {
+            self.trial = Trial::Passed;
             self.context.current.note_refusal(None);
             self.proven_at = Some(at);
             if let Stage::Following { .. } = self.stage
@@ -303,16 +321,15 @@ impl<'a> Applier<'a> {
         // how long it is shown is for the mirror to say.
         let has_run_out = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         comparison.missing.retain(|kept| !has_run_out(kept.deadline) && !self.session.may_have_changed(kept.id));
-        let missing: Vec<_> = comparison.missing.iter().map(|kept| kept.id).collect();
+        let missing: HashSet<TargetId> = comparison.missing.iter().map(|kept| kept.id).collect();
         let lost = self.lost(&scan, comparison);
-        let deleted = missing.len() - lost.len();
-        if deleted > 0 && self.restart.is_some() && self.missing.replace(deleted) != Some(deleted) {
+        let gone = &missing - &lost.iter().map(|kept| kept.id).collect();
+        if self.restart.is_some() && !gone.is_subset(&self.missing) {
+            self.missing = gone;
             self.due = Some((Cause::Confirm, now + CONFIRM_AFTER));
             return;
         }
-        let is_lost = |id| lost.iter().any(|kept| kept.id == id);
-        let gone = missing.into_iter().filter(|id| deleted > 0 && !is_lost(*id)).map(Change::Gone).collect();
-        self.context.mirror.apply(gone);
+        self.context.mirror.apply(gone.into_iter().map(Change::Gone).collect());
         let settling = Settling::new(lost, self.context.mirror.settle(now), now);
         if settling.end.is_none() && settling.is_done() {
             self.finish(&settling, Some(scan));
@@ -322,7 +339,7 @@ impl<'a> Applier<'a> {
     }
 
     /// What a restart of Redis has lost.
-    fn lost(&self, scan: &Scan, comparison: Comparison) -> Vec<crate::store::Kept> {
+    fn lost(&self, scan: &Scan, comparison: Comparison) -> Vec<Kept> {
         let found = scan.present.len();
         let lost = self.restart.map_or_else(Vec::new, |restart| restart.lost(found, comparison));
         if !lost.is_empty() {

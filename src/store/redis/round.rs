@@ -101,7 +101,6 @@ impl Round {
         self.pipeline.cmd("SET").arg(key).arg("").arg("XX");
         self.probes += 1;
         if tries_all {
-            // A missing right is better known now than in the hour of need.
             self.pipeline.cmd("PEXPIRE").arg(key).arg(1).cmd("MULTI").cmd("EXEC");
             self.probes += 3;
         }
