@@ -15,8 +15,9 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::{file, open, try_open};
+use crate::ending::Ending;
 use crate::eventually::{SOON, eventually};
-use crate::store_contract::{Ending, Node, hour, id, put, registration, rules};
+use crate::store_contract::{Node, hour, id, put, registration, rules};
 
 #[test]
 fn a_store_whose_file_is_gone_refuses_until_it_is_back() {
