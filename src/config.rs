@@ -56,7 +56,11 @@ pub const VARIABLES: &[Variable] = &[
     variable("TTL_MIN_SECONDS", None, "Shortest lifetime that a registration may ask for"),
     variable("TTL_MAX_SECONDS", None, "Longest lifetime that a registration may ask for; with it none is for ever"),
     variable("DATA_DIR", Some("./data"), "Directory of the embedded store; created if it does not exist"),
-    variable("REDIS_ADDR", None, "Host name or address of Redis; this or one of the next two replaces the embedded store"),
+    variable(
+        "REDIS_ADDR",
+        None,
+        "Host name or address of Redis; this or one of the next two replaces the embedded store",
+    ),
     variable("REDIS_URL", None, "Redis as a redis://, rediss:// or redis+unix:// URL, instead of REDIS_ADDR"),
     variable("REDIS_SENTINELS", None, "Sentinels as host:port,host:port, instead of REDIS_ADDR"),
     variable("REDIS_SENTINEL_MASTER", Some("mymaster"), "Name by which the Sentinels know the master"),
@@ -86,7 +90,11 @@ pub const VARIABLES: &[Variable] = &[
         "Longest time in seconds that an outage of the store may keep a registration past its expiry; 0 turns this off",
     ),
     variable("WORKERS", Some("24"), "Threads that answer requests; two thirds of them may wait for the store"),
-    variable("MAX_CONNECTIONS", Some("1024"), "Connections at a time; at the limit, the one idle for longest is closed"),
+    variable(
+        "MAX_CONNECTIONS",
+        Some("1024"),
+        "Connections at a time; at the limit, the one idle for longest is closed",
+    ),
     variable("RUST_LOG", Some("info"), "What to log: error, warn, info, debug, or env_logger's filter syntax"),
 ];
 

@@ -306,7 +306,7 @@ impl<'a> Applier<'a> {
         let missing: Vec<_> = comparison.missing.iter().map(|kept| kept.id).collect();
         let lost = self.lost(&scan, comparison);
         let deleted = missing.len() - lost.len();
-        if lost.is_empty() && deleted > 0 && self.restart.is_some() && self.missing.replace(deleted) != Some(deleted) {
+        if deleted > 0 && self.restart.is_some() && self.missing.replace(deleted) != Some(deleted) {
             self.due = Some((Cause::Confirm, now + CONFIRM_AFTER));
             return;
         }
