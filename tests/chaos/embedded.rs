@@ -101,6 +101,8 @@ impl Ground {
             assert_eq!(status, 200, "{list}");
             shown(&list).expect("a list")
         };
+        // What waited for a disk that hung is done before this.
+        eventually(SOON, || ask(address, &put("gone-last", "gone", 0)).is_some_and(|(status, _)| status == 200));
         eventually(SOON, || self.server.get("/-/ready").status == 200);
         let before = list();
         users.outages.during(|| {
