@@ -29,7 +29,8 @@ impl Ground {
     #[track_caller]
     pub(crate) fn start() -> Ground {
         let listener = TcpListener::bind("127.0.0.1:0").expect("ports are free");
-        let (setup, disk, _) = faults::inject(Setup::new().env("RUST_LOG", "warn,inventor::serve=info"));
+        let (setup, disk, _) =
+            faults::inject(Setup::new().env("RUST_LOG", "warn,inventor::serve=info,inventor::registry=info"));
         // The lifetime is that of the server at the time of the registration.
         let server = start(&setup.clone().env("TTL_SECONDS", "0"), &listener);
         for n in 0..PERMANENT {
