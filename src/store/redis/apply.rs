@@ -227,9 +227,9 @@ impl<'a> Applier<'a> {
         self.apply_fetched();
         let answers = receive(&mut self.connection, round.pipeline.len())?;
         self.session.note_contact();
-        let Answers { changes, made, unknown, given_back, restored, is_writable, refused, foreign, page } =
+        let Answers { changes, made, present, given_back, restored, is_writable, refused, foreign, page } =
             round.read(answers, sent_at)?;
-        self.session.changed(unknown.into_iter());
+        self.session.changed(present.into_iter());
         self.context.metrics.restored.inc_by(restored);
         self.fetched.extend(changes);
         match &mut self.stage {
@@ -290,13 +290,21 @@ impl<'a> Applier<'a> {
     }
 
     fn apply_fetched(&mut self) {
-        let changes = mem::take(&mut self.fetched);
-        for change in &changes {
-            match (change, &mut self.stage) {
-                (Change::Put { id, .. }, Stage::Scanning(scan)) => drop(scan.present.insert(*id)),
-                (Change::Put { id, .. } | Change::Deleted(id), Stage::Settling(settling, _)) => settling.forget(*id),
-                _ => {}
+        let mut changes = mem::take(&mut self.fetched);
+        match &mut self.stage {
+            Stage::Following { .. } => {}
+            Stage::Scanning(scan) => {
+                let put = |change: &Change| if let Change::Put { id, .. } = change { Some(*id) } else { None };
+                scan.present.extend(changes.iter().filter_map(put));
             }
+            // What is on its way back is not there yet.
+            Stage::Settling(settling, _) => changes.retain(|change| match change {
+                Change::Put { id, .. } | Change::Deleted(id) => {
+                    settling.forget(*id);
+                    true
+                }
+                Change::Gone(id) => !settling.owes(*id),
+            }),
         }
         if !changes.is_empty() {
             self.context.mirror.apply(changes);

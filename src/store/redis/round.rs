@@ -34,8 +34,8 @@ pub(super) struct Answers {
     pub(super) changes: Vec<Change>,
     /// Who waits for a write that was made, and what each of its removals found.
     pub(super) made: Vec<(Reply, Vec<bool>)>,
-    /// Ids of which nobody knows what became of them.
-    pub(super) unknown: Vec<TargetId>,
+    /// Ids that Redis was owed and has: with a new deadline, or as somebody else wrote them.
+    pub(super) present: Vec<TargetId>,
     /// What Redis did not take of what it is owed.
     pub(super) given_back: Vec<Owed>,
     /// How many registrations were put back.
@@ -177,7 +177,6 @@ impl Answers {
             _ => None,
         });
         if let Some(fault) = error.or((made.len() != updates.len()).then_some(Fault::Unexpected("EXEC"))) {
-            self.unknown.extend(updates.iter().map(Update::id));
             if fault.is_refusal() {
                 self.refused = Some(fault.clone());
             }
@@ -197,11 +196,11 @@ impl Answers {
         let put = answers.next().unwrap_or_default();
         let has_failed =
             [moved.as_ref(), Some(&put)].into_iter().flatten().any(|answer| matches!(answer, Value::ServerError(_)));
-        if put == Value::Okay {
-            self.restored += 1;
-        } else {
-            // It lives, with a new deadline or somebody else's.
-            self.unknown.push(owed.kept.id);
+        match put {
+            Value::Okay => self.restored += 1,
+            // What was refused is not there.
+            Value::ServerError(_) => {}
+            _ => self.present.push(owed.kept.id),
         }
         moved.into_iter().chain([put]).for_each(|answer| self.proof(answer));
         if has_failed {

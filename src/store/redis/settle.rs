@@ -48,6 +48,11 @@ impl Settling {
         self.left.is_empty()
     }
 
+    /// Whether this is still to be written.
+    pub(super) fn owes(&self, id: TargetId) -> bool {
+        self.left.contains_key(&id)
+    }
+
     /// Somebody wrote or deleted this meanwhile, so that it is not written.
     pub(super) fn forget(&mut self, id: TargetId) {
         self.left.remove(&id);
