@@ -29,7 +29,8 @@ impl Ground {
     #[track_caller]
     pub(crate) fn start() -> Ground {
         let listener = TcpListener::bind("127.0.0.1:0").expect("ports are free");
-        let (setup, disk, _) = faults::inject(Setup::new().env("RUST_LOG", "warn,inventor::serve=info"));
+        let (setup, disk, _) =
+            faults::inject(Setup::new().env("RUST_LOG", "warn,inventor::serve=info,inventor::registry=info"));
         // The lifetime is that of the server at the time of the registration.
         let server = start(&setup.clone().env("TTL_SECONDS", "0"), &listener);
         for n in 0..PERMANENT {
@@ -101,6 +102,8 @@ impl Ground {
             assert_eq!(status, 200, "{list}");
             shown(&list).expect("a list")
         };
+        // What waited for a disk that hung is done before this.
+        eventually(SOON, || ask(address, &put("gone-last", "gone", 0)).is_some_and(|(status, _)| status == 200));
         eventually(SOON, || self.server.get("/-/ready").status == 200);
         let before = list();
         users.outages.during(|| {

@@ -63,7 +63,9 @@ impl Ground {
     #[track_caller]
     pub(crate) fn start(arguments: &[&str], is_durable: bool) -> Ground {
         let redis = RedisServer::start_with(arguments);
-        let setup = Setup::new().env("REDIS_URL", &redis.url()).env("RUST_LOG", "warn,inventor::serve=info");
+        let setup = Setup::new()
+            .env("REDIS_URL", &redis.url())
+            .env("RUST_LOG", "warn,inventor::serve=info,inventor::registry=info");
         let start = |ttl: Duration| {
             let server = setup.clone().env("TTL_SECONDS", &ttl.as_secs().to_string()).start();
             is_ready(&server);

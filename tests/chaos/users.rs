@@ -1,6 +1,6 @@
 //! Those who use the servers: owners who renew, owners who go away, and somebody who polls each server and looks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -37,6 +37,9 @@ const BETWEEN_POLLS: Duration = Duration::from_millis(10);
 
 /// How much later than it wanted an owner may renew, and still be one who renews in time.
 const LATE_MAX: Duration = Duration::from_millis(300);
+
+/// How many of its renewals are told when an owner is dropped.
+const TOLD_MAX: usize = 6;
 
 /// No answer takes longer, except from a server that stands still or has to be started first.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -89,12 +92,19 @@ pub(crate) struct Users {
     pub(crate) seed: u64,
     pub(crate) tally: Tally,
     pub(crate) outages: Outages,
-    /// When each owner was last late.
-    late: Vec<Mutex<Option<Instant>>>,
+    owners: Vec<Mutex<Owner>>,
     gone: Mutex<Vec<Gone>>,
     is_quiet: AtomicBool,
     busy: AtomicUsize,
     ended: AtomicBool,
+}
+
+/// Somebody who renews.
+#[derive(Debug, Default)]
+struct Owner {
+    late: Option<Instant>,
+    /// The last renewals and their answers.
+    renewals: VecDeque<String>,
 }
 
 /// Somebody who has registered and will not come back.
@@ -114,7 +124,7 @@ impl Users {
             seed,
             tally: Tally::new(),
             outages: Outages::new(),
-            late: (0..OWNERS).map(|_| Mutex::default()).collect(),
+            owners: (0..OWNERS).map(|_| Mutex::default()).collect(),
             gone: Mutex::default(),
             is_quiet: AtomicBool::new(false),
             busy: AtomicUsize::new(0),
@@ -192,11 +202,17 @@ impl Users {
                 continue;
             }
             if next.elapsed() > LATE_MAX {
-                *self.late[n].lock() = Some(Instant::now());
+                self.owners[n].lock().late = Some(Instant::now());
                 self.tally.count(Work::Late);
             }
-            let begun = Instant::now();
-            while ask(self.server(n), &put(&owner(n), "live", 0)).is_none() && self.goes_on() {}
+            let (begun, at) = (Instant::now(), self.tally.at());
+            let ask = || ask(self.server(n), &put(&owner(n), "live", 0)).map(|(status, _)| status);
+            let answer = (0..).map(|_| ask()).find(|answer| answer.is_some() || !self.goes_on()).flatten();
+            let mut owner = self.owners[n].lock();
+            owner.renewals.push_back(format!("from {at} to {}: {answer:?}", self.tally.at()));
+            let superfluous = owner.renewals.len().saturating_sub(TOLD_MAX);
+            owner.renewals.drain(..superfluous);
+            drop(owner);
             next = (begun + interval).max(Instant::now());
         }
     }
@@ -252,9 +268,10 @@ impl Users {
         }
         for (n, was_missing) in missing.iter_mut().enumerate() {
             let is_missing = !shown.contains_key(&owner(n));
-            let is_excused = || self.late[n].lock().is_some_and(|late| late.elapsed() < 2 * TTL);
-            if is_missing && !*was_missing && !is_excused() {
-                self.tally.note(Wrong::LiveOwnerDropped, format!("{} at {:?}", owner(n), self.outages.seen()));
+            let state = self.owners[n].lock();
+            let is_excused = state.late.is_some_and(|late| late.elapsed() < 2 * TTL);
+            if is_missing && !*was_missing && !is_excused {
+                self.tally.note(Wrong::LiveOwnerDropped, format!("{} after {:?}", owner(n), state.renewals));
             }
             *was_missing = is_missing;
         }
