@@ -16,8 +16,9 @@ use log::{debug, warn};
 use prometheus::{HistogramVec, IntCounterVec};
 
 pub use auth::{Token, TokenSets, Tokens};
-use gate::Throttle;
+use server::Handler;
 
+use crate::logging::Throttle;
 use crate::metrics;
 use crate::registration::InvalidKind;
 use crate::registry::{Now, Registry};
@@ -25,9 +26,6 @@ use crate::store::StoreError;
 
 /// When a client may try again after a 503, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 2;
-
-/// The largest body of a request, in bytes; the Go program has the same limit.
-pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// A complete request.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +38,7 @@ pub struct Request {
     pub query: String,
     /// Header fields in the order sent: the name in lower case, the value without blanks around it, any bytes.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// The body, at most [`BODY_BYTES_MAX`] bytes.
+    /// The body; the server limits its size.
     pub body: Vec<u8>,
     /// The address of the client for the log; `unix` where it has none.
     pub client: String,
@@ -242,13 +240,35 @@ impl App {
         self.ending.store(true, Ordering::Relaxed);
     }
 
-    /// Whether answering this request may take a call to the store.
-    pub fn may_wait(request: &Request) -> bool {
+    fn follow(&self, route: &Route, request: &Request) -> Response {
+        let allowed = match route.guard {
+            Guard::Open => true,
+            Guard::Read => self.tokens.may_read(request),
+            Guard::Write => self.tokens.may_write(request),
+        };
+        if !allowed {
+            if let Some(events) = self.forbidden.admit() {
+                warn!(client = request.client, method = request.method, path = route.path, events; "token missing or wrong");
+            }
+            return Response::bare(403, "FORBIDDEN");
+        }
+        if !route.methods.is_empty() && !route.methods.contains(&request.method.as_str()) {
+            return Response::bare(405, "METHOD NOT ALLOWED").with_header("Allow", route.methods.join(", "));
+        }
+        (route.handle)(self, request)
+    }
+
+    fn now(&self) -> Now {
+        Now::read()
+    }
+}
+
+impl Handler for App {
+    fn may_wait(&self, request: &Request) -> bool {
         request.path == TARGET
     }
 
-    /// Answers a request.
-    pub fn handle(&self, request: &Request) -> Response {
+    fn handle(&self, request: &Request) -> Response {
         let start = Instant::now();
         let route = ROUTES.iter().find(|route| route.path == request.path);
         let response = match route {
@@ -262,28 +282,6 @@ impl App {
         self.metrics.durations.with_label_values(&[name]).observe(start.elapsed().as_secs_f64());
         debug!(client = request.client, method = request.method, path = request.path, status = status; "request");
         response
-    }
-
-    fn follow(&self, route: &Route, request: &Request) -> Response {
-        let allowed = match route.guard {
-            Guard::Open => true,
-            Guard::Read => self.tokens.may_read(request),
-            Guard::Write => self.tokens.may_write(request),
-        };
-        if !allowed {
-            if let Some(events) = self.forbidden.events() {
-                warn!(client = request.client, method = request.method, path = route.path, events; "token missing or wrong");
-            }
-            return Response::bare(403, "FORBIDDEN");
-        }
-        if !route.methods.is_empty() && !route.methods.contains(&request.method.as_str()) {
-            return Response::bare(405, "METHOD NOT ALLOWED").with_header("Allow", route.methods.join(", "));
-        }
-        (route.handle)(self, request)
-    }
-
-    fn now(&self) -> Now {
-        Now::read()
     }
 }
 

@@ -79,7 +79,6 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let settings = Settings {
         listen,
         workers: config.workers,
-        may_wait: App::may_wait,
         connections_max: config.connections_max,
         limits: Limits::default(),
     };
@@ -97,7 +96,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition.clone()));
     let addresses = server.addresses();
     let handler = app.clone();
-    let answer = move |server: Server| server.serve(Arc::new(move |request| handler.handle(request)));
+    let answer = move |server: Server| server.serve(handler);
     let patience = Instant::now() + START_PATIENCE;
     let opening = open_store(config.store, registry.clone(), exposition)?;
     let (running, store_name) = match opening.recv_timeout(START_PATIENCE) {

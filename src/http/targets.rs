@@ -75,7 +75,7 @@ fn get(app: &App, request: &Request) -> Response {
 
 /// The store did not do it. While it is lost that is so for every request, and one line a second says it.
 fn failed(app: &App, request: &Request, id: TargetId, error: StoreError) -> Response {
-    if let Some(events) = app.failures.events() {
+    if let Some(events) = app.failures.admit() {
         error!(client = request.client, method = request.method, id:% = id, reason:% = error, events; "request failed");
     }
     error.into()
