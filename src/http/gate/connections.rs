@@ -16,8 +16,8 @@
 //! has been where it is. Those of the class `Waiting` (the server waits for a request) go first, the one that has
 //! waited for longest first; then those of the class `Moving` (bytes of a response or of a large body are on their
 //! way), the one without progress for longest first. Passed over is who has just come, has just sent something, or has
-//! just made progress: see [`Open::is_spared`]. Nobody is for longer than [`SPARED_FOR`] if there is nobody else, so an
-//! arrival gets a thread within milliseconds unless all threads work for clients to whom the server owes an answer.
+//! just made progress: see [`Open::is_spared`]. Nobody is for longer than [`PAUSE_MAX`] if there is nobody else, so an
+//! arrival gets a thread within that time unless all threads work for clients to whom the server owes an answer.
 //!
 //! What always holds, under the one lock:
 //!
@@ -51,8 +51,12 @@ const ARRIVAL_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long the threads may take to leave once their connections have been cut off.
 const LEAVE_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// How long a connection is passed over after it has come, has begun to send or has made progress.
+/// How long a connection is passed over after its thread has taken it, or after it has begun to send.
 pub(super) const SPARED_FOR: Duration = Duration::from_millis(10);
+
+/// How long a connection is passed over after it has made progress: on a busy machine an honest client does not read
+/// all the time, and those that do not read at all have come to this soon.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// How long a client that has come, or has begun to send, is not called idle: until then it goes after those that do
 /// not read.
@@ -65,13 +69,13 @@ pub(super) struct Connection {
     /// What the client is called in the log.
     pub(super) client: String,
     id: u64,
-    arrived: Instant,
 }
 
 impl Connection {
-    /// Whether there is something to be read.
-    fn has_sent(&self) -> bool {
-        let mut socket = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+    /// Whether the client has done its part, so that it only waits for this connection's thread to go on: it has sent
+    /// something (`POLLIN`), or has made room by reading (`POLLOUT`).
+    fn is_ready(&self, to: PollFlags) -> bool {
+        let mut socket = [PollFd::new(self.socket.as_fd(), to)];
         poll(&mut socket, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 }
@@ -138,10 +142,10 @@ impl Open {
     fn is_spared(&self, now: Instant, young_for: Duration) -> bool {
         let age = now.saturating_duration_since(self.since);
         match self.stage {
-            // Its request may be on its way, or wait for this connection's thread to read it.
-            Stage::Idle => (!self.has_asked && age < young_for) || self.connection.has_sent(),
+            Stage::Idle => (!self.has_asked && age < young_for) || self.connection.is_ready(PollFlags::POLLIN),
             Stage::Sending => age < young_for,
-            Stage::Uploading | Stage::Reading => age < SPARED_FOR,
+            Stage::Uploading => age < PAUSE_MAX || self.connection.is_ready(PollFlags::POLLIN),
+            Stage::Reading => age < PAUSE_MAX || self.connection.is_ready(PollFlags::POLLOUT),
             Stage::Arriving | Stage::Answering | Stage::Lingering | Stage::Evicted => false,
         }
     }
@@ -250,10 +254,9 @@ impl Connections {
             return false;
         }
         state.last_id += 1;
-        let (id, arrived) = (state.last_id, Instant::now());
-        let connection = Arc::new(Connection { socket, client, id, arrived });
-        let open =
-            Open { connection: Arc::clone(&connection), stage: Stage::Arriving, since: arrived, has_asked: false };
+        let (id, since) = (state.last_id, Instant::now());
+        let connection = Arc::new(Connection { socket, client, id });
+        let open = Open { connection: Arc::clone(&connection), stage: Stage::Arriving, since, has_asked: false };
         state.open.insert(id, open);
         self.metrics.connections.inc();
         state.arrivals.push_back(Admitted { connection, ended: TellsOfEnd(Arc::clone(self)) });
@@ -298,7 +301,7 @@ impl Connections {
         state.free_threads -= 1;
         let next = state.arrivals.pop_front();
         if let Some(admitted) = &next {
-            state.enter(admitted.connection.id, Stage::Idle, admitted.connection.arrived);
+            state.enter(admitted.connection.id, Stage::Idle, Instant::now());
             self.taken.notify_one();
         } else {
             state.threads -= 1;
