@@ -84,14 +84,14 @@ impl Workers {
         if !Arc::ptr_eq(&engine, broken) {
             return;
         }
-        error!("a private connection has failed, starting new ones");
+        error!("a connection to tiny_http failed; opening new ones");
         self.shared.queue.clear();
         match start_engine(self.count, &self.shared) {
             Ok(new) => {
                 *engine = new;
                 broken.stop(self.count);
             }
-            Err(error) => error!(error:%; "cannot start new private connections, trying again with the next request"),
+            Err(error) => error!(error:%; "cannot connect to tiny_http; the next request tries again"),
         }
     }
 }
