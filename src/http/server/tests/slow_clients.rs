@@ -79,3 +79,36 @@ fn who_waits_longest_makes_room() {
     assert!(!silent[85..].iter().any(closed), "more than needed had to go");
     assert_eq!(server.metric("inventor_http_connections_evicted_total"), 85.0);
 }
+
+#[test]
+fn clients_that_do_not_read_make_room_after_those_that_are_idle() {
+    let part: Arc<[u8]> = vec![0; 1 << 20].into();
+    let body = Body::new(vec![part; 20].into());
+    let server = Fixture::with(
+        |settings| settings.connections_max = CONNECTIONS_MIN,
+        move |request| if request.path == "/large" { Response { body: body.clone(), ..text("") } } else { text("ok") },
+    );
+    let evicted = || server.metric("inventor_http_connections_evicted_total");
+    let mut idle = server.connect();
+    idle.write_all(get("/").as_bytes()).unwrap();
+    read_response(&mut idle);
+    let readers: Vec<TcpStream> = (1..CONNECTIONS_MIN).map(|_| server.connect()).collect();
+    readers.iter().for_each(|mut reader| reader.write_all(get("/large").as_bytes()).unwrap());
+    assert!(server.exchange(last_get("/")).ends_with("ok"));
+    assert_eq!((idle.read(&mut [0]).unwrap(), evicted()), (0, 1.0), "the idle one goes first");
+    // Those that have just come are answered, each at the cost of the one that has not read for longest.
+    wait_until(|| server.metric("inventor_http_connections") == (CONNECTIONS_MIN - 1) as f64);
+    let mut newcomers = Vec::new();
+    for _ in 0..CONNECTIONS_MIN {
+        let mut newcomer = server.connect();
+        newcomer.write_all(get("/large").as_bytes()).unwrap();
+        newcomer.read_exact(&mut [0]).unwrap();
+        newcomers.push(newcomer);
+    }
+    assert_eq!(evicted(), CONNECTIONS_MIN as f64);
+    for mut reader in &readers {
+        let mut taken = Vec::new();
+        let end = reader.read_to_end(&mut taken);
+        assert!(end.is_err() || taken.len() < 20 << 20, "it got all of its answer");
+    }
+}
