@@ -12,16 +12,16 @@
 //! An arrival waits for a thread. If there is none and there may be no more, another connection makes room: it is shut
 //! down and becomes `Evicted`, whereupon its thread finds the connection at its end and takes the next arrival.
 //!
-//! Who goes first is said by one ordered set, `State::order`: by [`Class`], then by the time since which the connection
-//! has been where it is. Those of the class `Waiting` (the server waits for a request) go first, the one that has
-//! waited for longest first; then those of the class `Moving` (bytes of a response or of a large body are on their
-//! way), the one without progress for longest first. Passed over is who has just come, has just sent something, or has
-//! just made progress: see [`Open::is_spared`]. Nobody is for longer than [`PAUSE_MAX`] if there is nobody else, so an
-//! arrival gets a thread within that time unless all threads work for clients to whom the server owes an answer.
+//! Who goes is said by `State::first_to_go`, from one ordered set for each [`Class`]: the one that has been idle for
+//! longest, or has not completed its request for longer; when there is none, the one whose bytes have stood still for
+//! longest; and only then one that has just come. Passed over is who has done its part and only waits for its own
+//! thread to run, and for a moment who has just come or has just made progress. As nobody is for longer than
+//! [`PAUSE_MAX`] when there is nobody else, an arrival gets a thread within that time unless all threads work for
+//! clients to whom the server owes an answer.
 //!
 //! What always holds, under the one lock:
 //!
-//! - `open` has every connection that has not ended; `order` has exactly those of them whose stage has a class.
+//! - `open` has every connection that has not ended; `order` has exactly those of them that have a class.
 //! - `Evicted` is final, and `leaving` is the number of connections in that stage.
 //! - Each thread either serves one connection or counts as free: threads <= threads_max, and an arrival is lacking a
 //!   thread when more arrivals wait than threads are free or about to be (`State::lacking`).
@@ -101,27 +101,19 @@ pub(super) enum Stage {
     Evicted,
 }
 
-/// The order in which connections make room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What connections that may have to make room have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
-    /// The server waits for a request, or for the rest of one.
-    Waiting,
+    /// Nothing is going on.
+    Idle,
+    /// The first request of a connection is waited for, or the rest of any.
+    Beginning,
     /// A response or a large body is on its way.
     Moving,
 }
 
-impl Stage {
-    fn class(self) -> Option<Class> {
-        match self {
-            Stage::Idle | Stage::Sending | Stage::Lingering => Some(Class::Waiting),
-            Stage::Uploading | Stage::Reading => Some(Class::Moving),
-            Stage::Arriving | Stage::Answering | Stage::Evicted => None,
-        }
-    }
-}
-
-/// The place of a connection in the order of making room. The id tells apart who came at the same time.
-type Place = (Class, Instant, u64);
+/// The place of a connection in its class: since when it is where it is, and what tells apart those of the same time.
+type Place = (Instant, u64);
 
 /// A connection and where it is.
 struct Open {
@@ -133,20 +125,26 @@ struct Open {
 }
 
 impl Open {
-    fn place(&self) -> Option<Place> {
-        Some((self.stage.class()?, self.since, self.connection.id))
+    fn class(&self) -> Option<Class> {
+        match self.stage {
+            Stage::Idle if !self.has_asked => Some(Class::Beginning),
+            Stage::Sending => Some(Class::Beginning),
+            Stage::Idle | Stage::Lingering => Some(Class::Idle),
+            Stage::Uploading | Stage::Reading => Some(Class::Moving),
+            Stage::Arriving | Stage::Answering | Stage::Evicted => None,
+        }
     }
 
-    /// Whether it is not to make room now although its place says so. `young_for` is for those that have just come or
-    /// begun to send.
-    fn is_spared(&self, now: Instant, young_for: Duration) -> bool {
-        let age = now.saturating_duration_since(self.since);
+    fn place(&self) -> Place {
+        (self.since, self.connection.id)
+    }
+
+    /// Whether its client has done its part, so that only this connection's thread has still to run.
+    fn waits_for_thread(&self) -> bool {
         match self.stage {
-            Stage::Idle => (!self.has_asked && age < young_for) || self.connection.is_ready(PollFlags::POLLIN),
-            Stage::Sending => age < young_for,
-            Stage::Uploading => age < PAUSE_MAX || self.connection.is_ready(PollFlags::POLLIN),
-            Stage::Reading => age < PAUSE_MAX || self.connection.is_ready(PollFlags::POLLOUT),
-            Stage::Arriving | Stage::Answering | Stage::Lingering | Stage::Evicted => false,
+            Stage::Idle | Stage::Uploading => self.connection.is_ready(PollFlags::POLLIN),
+            Stage::Reading => self.connection.is_ready(PollFlags::POLLOUT),
+            _ => false,
         }
     }
 }
@@ -167,7 +165,8 @@ pub(super) struct Connections {
 #[derive(Default)]
 struct State {
     open: HashMap<u64, Open>,
-    order: BTreeSet<Place>,
+    /// For each class, the connections that may have to make room.
+    order: [BTreeSet<Place>; 3],
     last_id: u64,
     /// Connections that no thread has taken yet.
     arrivals: VecDeque<Admitted>,
@@ -188,30 +187,40 @@ impl State {
     /// Moves a connection to a stage; `false` when it has been evicted, or has ended.
     fn enter(&mut self, id: u64, stage: Stage, since: Instant) -> bool {
         let Some(open) = self.open.get_mut(&id).filter(|open| open.stage != Stage::Evicted) else { return false };
-        if let Some(place) = open.place() {
-            self.order.remove(&place);
+        if let Some(class) = open.class() {
+            self.order[class as usize].remove(&open.place());
         }
         (open.stage, open.since) = (stage, since);
         open.has_asked |= stage == Stage::Answering;
-        self.order.extend(open.place());
+        if let Some(class) = open.class() {
+            self.order[class as usize].insert(open.place());
+        }
         true
     }
 
     fn remove(&mut self, id: u64) {
         let Some(open) = self.open.remove(&id) else { return };
-        if let Some(place) = open.place() {
-            self.order.remove(&place);
+        if let Some(class) = open.class() {
+            self.order[class as usize].remove(&open.place());
         }
         self.leaving -= usize::from(open.stage == Stage::Evicted);
     }
 
-    /// The first in the order that is not spared; who has only just come goes when there is nobody else.
+    /// The connection whose turn it is to make room.
     fn first_to_go(&self, now: Instant) -> Option<Arc<Connection>> {
-        let first = |young_for| {
-            let mut in_order = self.order.iter().filter_map(|(_, _, id)| self.open.get(id));
-            in_order.find(|open| !open.is_spared(now, young_for))
-        };
-        first(YOUNG_FOR).or_else(|| first(SPARED_FOR)).map(|open| Arc::clone(&open.connection))
+        let oldest = |class, age_min| self.oldest(class, age_min, now);
+        let waiting = [oldest(Class::Idle, Duration::ZERO), oldest(Class::Beginning, YOUNG_FOR)];
+        let waiting = waiting.into_iter().flatten().min_by_key(|open| open.place());
+        let first =
+            waiting.or_else(|| oldest(Class::Moving, PAUSE_MAX)).or_else(|| oldest(Class::Beginning, SPARED_FOR));
+        first.map(|open| Arc::clone(&open.connection))
+    }
+
+    /// The connection of this class that has been there for longest, and for this long at least.
+    fn oldest(&self, class: Class, age_min: Duration, now: Instant) -> Option<&Open> {
+        let places = self.order[class as usize].iter();
+        let old_enough = places.take_while(|(since, _)| now.saturating_duration_since(*since) >= age_min);
+        old_enough.filter_map(|(_, id)| self.open.get(id)).find(|open| !open.waits_for_thread())
     }
 }
 
