@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::auth::Tokens;
-use super::gate::Throttle;
 use super::gauges::Gauges;
 use super::metrics::HttpMetrics;
 use super::request::Request;
+use crate::logging::Throttle;
 use crate::registration::{LabelNames, TtlBounds};
 use crate::registry::{Now, Registry};
 

@@ -7,7 +7,7 @@ use log::{debug, warn};
 use super::app::{App, Call};
 use super::request::Request;
 use super::response::Response;
-use super::{discovery, exposition, operations, targets};
+use super::{discovery, exposition, operations, server, targets};
 
 /// Answers a request. An error is a response as well: the way out of a handler is `?`.
 type Handler = fn(&App, &Call<'_>) -> Result<Response, Response>;
@@ -67,14 +67,12 @@ const ROUTES: &[Route] = &[
 /// The methods that metrics tell apart; any other counts as `other`.
 const METHODS: &[&str] = &["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS"];
 
-impl App {
-    /// Whether answering this request may take a call to the store.
-    pub fn may_wait(request: &Request) -> bool {
+impl server::Handler for App {
+    fn may_wait(&self, request: &Request) -> bool {
         request.path == TARGET
     }
 
-    /// Answers a request.
-    pub fn handle(&self, request: &Request) -> Response {
+    fn handle(&self, request: &Request) -> Response {
         let start = Instant::now();
         let route = ROUTES.iter().find(|route| route.path == request.path);
         let response = match route {
@@ -88,7 +86,9 @@ impl App {
         debug!(client = request.client, method = request.method, path = request.path, status; "request");
         response
     }
+}
 
+impl App {
     fn follow(&self, route: &Route, request: &Request) -> Result<Response, Response> {
         let operation = route.operations.iter().find(|operation| operation.takes(&request.method));
         let guard = operation.or(route.operations.first()).map_or(Guard::Open, |operation| operation.guard);
@@ -108,7 +108,7 @@ impl App {
         if allowed {
             return Ok(());
         }
-        if let Some(events) = self.forbidden.events() {
+        if let Some(events) = self.forbidden.admit() {
             warn!(client = request.client, method = request.method, path = route.path, events; "token missing or wrong");
         }
         Err(Response::bare(403, "FORBIDDEN"))

@@ -142,6 +142,19 @@ fn a_body_of_65536_bytes_is_accepted_and_one_byte_more_is_413() {
     put_in_chunks(&server, body_of(BODY_BYTES_MAX).as_bytes()).has_status(200, "65536 bytes in chunks");
 }
 
+#[test]
+fn a_compressed_body_is_refused() {
+    let server = Server::start(&[]);
+    let put = |coding: &str| {
+        let request = Request::new("PUT", "/target").token().header("Content-Encoding", coding);
+        server.send(&request.body(r#"{"static_config":{"targets":["a:1"]}}"#))
+    };
+    let refused = put("gzip");
+    refused.has_status(415, "gzip");
+    assert_eq!(refused.text(), "415 Unsupported Media Type: request bodies must not be compressed\n");
+    put("identity").has_status(200, "identity");
+}
+
 #[track_caller]
 fn put_in_chunks(server: &Server, body: &[u8]) -> Response {
     let mut connection = server.connect();
