@@ -77,8 +77,9 @@ pub trait Mirror: Send + Sync {
     /// [`Mirror::writable`] with the same `end`. When that fails, it calls this again later. `None`: no outage.
     fn settle(&self, end: Instant) -> Option<Vec<Kept>>;
 
-    /// The store took a write at this time, or would have taken one.
-    fn writable(&self, at: Instant);
+    /// The store took a write at this time, or would have taken one; and what ran out until `final_until` has run out for
+    /// every server of this store, none of which has still to say that its owner lives.
+    fn writable(&self, at: Instant, final_until: Instant);
 
     /// When the next registration runs out, if any does.
     fn next_expiry(&self) -> Option<Instant>;

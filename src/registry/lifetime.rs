@@ -31,6 +31,8 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Horizon {
     /// The last instant at which the store took writes; `None` before the first one.
     proven: Option<Instant>,
+    /// What ran out until then has run out on every server.
+    final_until: Option<Instant>,
     outage: Option<Outage>,
     /// How long past its deadline a registration may be kept.
     keep: Duration,
@@ -81,12 +83,12 @@ pub(super) struct Write {
 impl Horizon {
     /// A store that nothing is known of yet.
     pub(super) fn new(keep: Duration) -> Horizon {
-        Horizon { proven: None, outage: None, keep }
+        Horizon { proven: None, final_until: None, outage: None, keep }
     }
 
     /// Everything whose deadline is no later than this has run out.
     pub(super) fn expired_until(&self, now: Instant) -> Option<Instant> {
-        self.proven.max(now.checked_sub(self.keep))
+        self.final_until.max(now.checked_sub(self.keep))
     }
 
     /// Since when nobody could renew, if that is so now.
@@ -134,20 +136,24 @@ impl Horizon {
         outage.only_here |= write.is_news && write.began.is_some_and(is_amid);
     }
 
-    /// Whether the rule moves deadlines when this outage ends: not when it was this server's alone.
-    pub(super) fn lengthens(&self) -> bool {
-        self.outage.as_ref().is_some_and(|outage| !outage.only_here)
-    }
-
     /// The deadline of a registration after the outage, if that ends at `end`.
     pub(super) fn lengthened(&self, id: TargetId, deadline: Instant, lifetime: Duration, end: Instant) -> Instant {
         let Some(outage) = &self.outage else { return deadline };
+        if !outage.concerns(id, end) {
+            // It has run out, wherever its owner could renew; there is only the news of other servers to wait for.
+            return deadline.max(end);
+        }
         let original = outage.replaced.get(&id).map_or(deadline, |replaced| deadline.min(*replaced));
         let half = end + lifetime / 2;
-        let is_refused = outage.refused.get(&id).is_some_and(|at| *at <= end);
         let length = end.saturating_duration_since(outage.since);
-        let lengthened = if is_refused { half } else { (original + length).min(half) };
+        let lengthened = if outage.has_refused(id, end) { half } else { (original + length).min(half) };
         deadline.max(lengthened.min(original + self.keep))
+    }
+
+    /// Whether the rule applies to a registration, so that its new deadline has to be in the store: in an outage of this
+    /// server alone only when its owner was refused here.
+    pub(super) fn concerns(&self, id: TargetId, end: Instant) -> bool {
+        self.outage.as_ref().is_some_and(|outage| outage.concerns(id, end))
     }
 
     /// Remembers what the store is about to make durable.
@@ -157,15 +163,20 @@ impl Horizon {
         }
     }
 
-    /// The store took a write at this time. Ends the outage, if the new deadlines have been settled for this time.
-    pub(super) fn prove(&mut self, at: Instant) -> Option<Ended> {
+    /// The store took a write at this time, and what ran out until `final_until` has run out on every server. Ends the
+    /// outage, if the new deadlines have been settled for this time.
+    pub(super) fn prove(&mut self, at: Instant, final_until: Instant) -> Option<Ended> {
         let Some(outage) = self.outage.take_if(|outage| outage.settled.as_ref().is_some_and(|s| s.end == at)) else {
             // While an outage lasts, writes that succeed end it only when what must not run out is in the store.
-            self.proven = if self.outage.is_none() { self.proven.max(Some(at)) } else { self.proven };
+            if self.outage.is_none() {
+                self.proven = self.proven.max(Some(at));
+                self.final_until = self.final_until.max(Some(final_until));
+            }
             return None;
         };
         let Outage { since, mut refused, settled, .. } = outage;
         self.proven = Some(at);
+        self.final_until = self.final_until.max(Some(final_until));
         // Who was refused after that is a matter of the next outage, which has begun then.
         refused.retain(|_, refused_at| *refused_at > at);
         if !refused.is_empty() {
@@ -179,5 +190,13 @@ impl Horizon {
 impl Outage {
     fn since(since: Instant) -> Outage {
         Outage { since, refused: HashMap::new(), replaced: HashMap::new(), only_here: false, settled: None }
+    }
+
+    fn has_refused(&self, id: TargetId, until: Instant) -> bool {
+        self.refused.get(&id).is_some_and(|at| *at <= until)
+    }
+
+    fn concerns(&self, id: TargetId, end: Instant) -> bool {
+        !self.only_here || self.has_refused(id, end)
     }
 }

@@ -46,6 +46,13 @@ const EXPIRY_WAIT_MIN: Duration = Duration::from_millis(5);
 /// How long the applier can be away, waiting for work and for answers; longer, and this program stood still.
 const AWAY_MAX: Duration = WAIT_MAX.saturating_add(HEARTBEAT);
 
+/// For how long after trouble nothing runs out here: other servers may have refused owners meanwhile, and are about to
+/// move their deadlines. By so much a registration may outlive its end, once.
+const NEWS_WITHIN: Duration = Duration::from_secs(3);
+
+/// A round that takes longer than this is trouble.
+const ROUND_MAX: Duration = Duration::from_millis(500);
+
 /// How long after a restart a scan is repeated, if something is missing that another server may be putting back.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 
@@ -68,6 +75,8 @@ pub(super) struct Applier<'a> {
     proven_at: Option<Instant>,
     began_round: Instant,
     trial: Trial,
+    /// When there was trouble last: until a moment ago nobody could write, or not everybody.
+    troubled_at: Instant,
     probe_key: String,
 }
 
@@ -113,6 +122,7 @@ impl<'a> Applier<'a> {
             proven_at: None,
             began_round: now,
             trial: Trial::Due,
+            troubled_at: now,
             probe_key: probe_key(),
         }
     }
@@ -127,6 +137,9 @@ impl<'a> Applier<'a> {
             let now = Instant::now();
             let stood_still = now.duration_since(self.began_round) > AWAY_MAX;
             self.began_round = now;
+            if stood_still {
+                self.troubled_at = now;
+            }
             let cause = work.rescan.or(stood_still.then_some(Cause::Stood));
             self.due = cause.map(|cause| (cause, now)).or(self.due);
             self.begin_scan(now)?;
@@ -148,13 +161,30 @@ impl<'a> Applier<'a> {
             Stage::Following { .. } => {
                 let now = Instant::now();
                 let until = |at: Instant| at.saturating_duration_since(now).max(EXPIRY_WAIT_MIN);
-                let expiry = self.context.mirror.next_expiry().map_or(HEARTBEAT, until);
+                let expiry = self.next_expiry().map_or(HEARTBEAT, until);
                 let due = self.due.map_or(HEARTBEAT, |(_, at)| until(at));
                 HEARTBEAT.min(expiry).min(due)
             }
             Stage::Settling(settling, _) if settling.is_refused => HEARTBEAT,
             _ => Duration::ZERO,
         }
+    }
+
+    /// When the next registration runs out here.
+    fn next_expiry(&self) -> Option<Instant> {
+        let expiry = self.context.mirror.next_expiry()?;
+        Some(expiry.max(self.calm_at().min(expiry + NEWS_WITHIN)))
+    }
+
+    /// From when on what runs out has run out everywhere.
+    fn calm_at(&self) -> Instant {
+        self.troubled_at + NEWS_WITHIN
+    }
+
+    /// Tells the mirror that Redis took a write at this time.
+    fn prove(&self, at: Instant) {
+        let is_calm = self.calm_at() <= at;
+        self.context.mirror.writable(at, if is_calm { at } else { at.checked_sub(NEWS_WITHIN).unwrap_or(at) });
     }
 
     /// Begins a scan when one is due. What is under way is ended first: it would never end if each time that someone
@@ -212,7 +242,7 @@ impl<'a> Applier<'a> {
     /// Redis that makes every write wait can still be read.
     fn is_proof_due(&self, now: Instant) -> bool {
         let is_old = self.proven_at.is_none_or(|at| at + HEARTBEAT <= now);
-        let expires = || self.context.mirror.next_expiry().is_some_and(|expiry| expiry <= now);
+        let expires = || self.next_expiry().is_some_and(|expiry| expiry <= now);
         match &self.stage {
             Stage::Scanning(_) => self.context.current.was_loaded() && is_old,
             Stage::Following { .. } => is_old || expires(),
@@ -255,6 +285,10 @@ impl<'a> Applier<'a> {
 
     /// Takes note of whether Redis takes writes, and tells the mirror if it does.
     fn note(&mut self, refused: Option<Fault>, is_writable: bool, at: Instant) {
+        let now = Instant::now();
+        if refused.is_some() || now.duration_since(at) > ROUND_MAX {
+            self.troubled_at = now;
+        }
         if refused.is_some() {
             self.context.current.note_refusal(refused);
         } else if is_writable && self.trial != Trial::Due {
@@ -270,7 +304,7 @@ impl<'a> Applier<'a> {
                 return;
             }
             // In the other stages this is not the end of an outage: nothing is settled for this time.
-            self.context.mirror.writable(at);
+            self.prove(at);
         }
     }
 
@@ -359,7 +393,8 @@ impl<'a> Applier<'a> {
     /// Redis has everything, and the mirror shows it.
     fn finish(&mut self, settling: &Settling, scan: Option<Scan>) {
         if let Some(end) = settling.end {
-            self.context.mirror.writable(end);
+            self.troubled_at = Instant::now();
+            self.prove(end);
         }
         let Some(scan) = scan else { return };
         self.restart = None;

@@ -175,8 +175,8 @@ impl Mirror for Gated {
         self.mirror.settle(end)
     }
 
-    fn writable(&self, at: Instant) {
-        self.mirror.writable(at);
+    fn writable(&self, at: Instant, final_until: Instant) {
+        self.mirror.writable(at, final_until);
     }
 
     fn next_expiry(&self) -> Option<Instant> {
