@@ -68,8 +68,8 @@ pub trait Mirror: Send + Sync {
     /// The mirror now holds every live document of the store; called once, after the first full load.
     fn loaded(&self);
 
-    /// Nothing could be written between `since` and now. For a store that knows it without having been watched:
-    /// the embedded one was closed.
+    /// Nothing could be written between `since` and now, or what was written may be lost. For what is not seen from the
+    /// outside: an embedded store was closed, a Redis was started anew.
     fn interrupted(&self, since: Instant);
 
     /// The store is about to show that it took a write at `end`. If there has been an outage until then, these are the
@@ -156,6 +156,8 @@ pub struct Kept {
     pub updated_at: SystemTime,
     /// When it runs out; `None` is never.
     pub deadline: Option<Instant>,
+    /// The deadline that an outage moves to this one, if it does.
+    pub moved_from: Option<Instant>,
     /// When the lifetime began that it has in the store, as far as that is known: the time of its last write.
     pub written_at: Option<Instant>,
 }

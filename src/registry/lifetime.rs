@@ -44,8 +44,9 @@ struct Outage {
     since: Instant,
     /// Whose renewals were refused, and when: each refusal is a sign of life.
     refused: HashMap<TargetId, Instant>,
-    /// Deadlines that the store's own replaced meanwhile. The rule starts from these, or several servers that come
-    /// back one after the other would each lengthen what the others have lengthened.
+    /// Deadlines that were replaced by others from the store, although their owners wrote nothing new: another server
+    /// has moved them, or the store has gone back to what it saved before. The rule starts from the ones replaced, or
+    /// several servers that come back one after the other would each lengthen what the others have lengthened.
     replaced: HashMap<TargetId, Instant>,
     /// Somebody else could write in the midst of it, so that it was this server's alone.
     only_here: bool,
@@ -72,12 +73,12 @@ pub(super) struct Ended {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Write {
     pub(super) id: TargetId,
-    /// The deadline that it replaces.
+    /// The deadline that it replaces, if it is not newer than what had that.
     pub(super) replaced: Option<Instant>,
-    /// Its lifetime began here, if it ends.
+    /// When somebody wrote it, by its lifetime, if it says something new.
     pub(super) began: Option<Instant>,
-    /// It says something else than before, or says it anew: somebody wrote it.
-    pub(super) is_news: bool,
+    /// How long ago that was by the clock of whoever wrote it.
+    pub(super) age: Option<Duration>,
 }
 
 impl Horizon {
@@ -111,9 +112,9 @@ impl Horizon {
         self.proven.get_or_insert(at);
     }
 
-    /// Nothing could be written since then.
+    /// Nothing could be written since then, or what was written may be lost.
     pub(super) fn interrupt(&mut self, since: Instant) {
-        self.proven = Some(since);
+        let since = since.min(*self.proven.get_or_insert(since));
         self.outage.get_or_insert_with(|| Outage::since(since));
     }
 
@@ -132,8 +133,10 @@ impl Horizon {
         if let Some(replaced) = write.replaced {
             outage.replaced.entry(write.id).or_insert(replaced);
         }
-        let is_amid = |began| outage.since + NOTICED_WITHIN < began && began + NOTICED_WITHIN < now;
-        outage.only_here |= write.is_news && write.began.is_some_and(is_amid);
+        // Neither a lifetime that is not ours nor a clock that is wrong shall tell alone that others could write.
+        let amid = outage.since + NOTICED_WITHIN..now.checked_sub(NOTICED_WITHIN).unwrap_or(now);
+        let by_clock = write.age.and_then(|age| now.checked_sub(age));
+        outage.only_here |= [write.began, by_clock].iter().all(|at| at.is_some_and(|at| amid.contains(&at)));
     }
 
     /// The deadline of a registration after the outage, if that ends at `end`.
@@ -143,7 +146,9 @@ impl Horizon {
             // It has run out, wherever its owner could renew; there is only the news of other servers to wait for.
             return deadline.max(end);
         }
-        let original = outage.replaced.get(&id).map_or(deadline, |replaced| deadline.min(*replaced));
+        // The store may have gone back to an older deadline than the one that was acknowledged.
+        let original = outage.replaced.get(&id).copied().unwrap_or(deadline);
+        let deadline = deadline.max(original);
         let half = end + lifetime / 2;
         let length = end.saturating_duration_since(outage.since);
         let lengthened = if outage.has_refused(id, end) { half } else { (original + length).min(half) };

@@ -168,8 +168,11 @@ fn an_outage_of_this_server_alone_lengthens_nothing() {
     let lifetime = Ttl::DEFAULT.duration().unwrap();
     view.apply_at(vec![put(1, "g", Some(start + seconds(60))), put(2, "g", Some(start + seconds(70)))], start);
     let back = start + seconds(100);
-    // Somebody has renewed in the midst of it.
-    view.apply_at(vec![put(2, "other", Some(start + seconds(50) + lifetime))], back);
+    // Somebody has renewed in the midst of it, and the document says so as well.
+    let updated_at = (SystemTime::now() - seconds(50)).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let value = format!(r#"{{"targets":["host-2:9100"],"updated_at":"{updated_at}"}}"#).into_bytes();
+    let deadline = Some(start + seconds(50) + lifetime);
+    view.apply_at(vec![Change::Put { id: id(2), value, deadline }], back);
     assert!(view.settle_at(back).unwrap().is_empty());
     // Until the others have spoken, nothing goes.
     view.writable_at(back, start + seconds(90));

@@ -60,6 +60,8 @@ pub(super) struct Applier<'a> {
     connection: Connection,
     session: &'a Session,
     context: &'a Context,
+    /// Redis can move a deadline on the condition that it becomes later.
+    only_later: bool,
     /// Set until the first full load, when the server process is another than the one before.
     restart: Option<Restart>,
     stage: Stage,
@@ -106,12 +108,14 @@ impl<'a> Applier<'a> {
         session: &'a Session,
         context: &'a Context,
         restart: Option<Restart>,
+        only_later: bool,
     ) -> Applier<'a> {
         let now = Instant::now();
         Applier {
             connection,
             session,
             context,
+            only_later,
             restart,
             // The session asks for its first scan by itself.
             stage: Stage::Following { since: now },
@@ -132,6 +136,9 @@ impl<'a> Applier<'a> {
     /// # Errors
     /// Always: why it ended.
     pub(super) fn run(mut self) -> Result<Infallible, Fault> {
+        if let Some(restart) = self.restart {
+            self.context.mirror.interrupted(restart.last_contact);
+        }
         loop {
             let work = self.session.take(self.round_ids, self.patience())?;
             let now = Instant::now();
@@ -221,7 +228,7 @@ impl<'a> Applier<'a> {
                     // The outage has become longer, and with it what follows from it.
                     settling.begin_again(self.context.mirror.settle(now), now);
                 }
-                round.settle(settling.take(self.round_ids, now), now);
+                round.settle(settling, self.round_ids, now, self.only_later);
             }
         }
         if self.is_proof_due(now) && (self.trial != Trial::Passed || !round.proves()) {
@@ -269,7 +276,8 @@ impl<'a> Applier<'a> {
                 page.map_or(Ok(()), |page| scan.turn_page(page))?;
             }
             Stage::Settling(settling, _) => {
-                given_back.into_iter().for_each(|owed| settling.give_back(owed));
+                given_back.into_iter().for_each(|kept| settling.give_back(kept));
+                settling.is_refused = refused.is_some();
                 settling.is_proven |= is_writable && refused.is_none();
             }
         }
@@ -330,14 +338,12 @@ impl<'a> Applier<'a> {
             Stage::Scanning(scan) => {
                 let put = |change: &Change| if let Change::Put { id, .. } = change { Some(*id) } else { None };
                 scan.present.extend(changes.iter().filter_map(put));
+                // After a restart what is gone may be lost as well, which is for the end of the scan to decide.
+                changes.retain(|change| self.restart.is_none() || !matches!(change, Change::Gone(_)));
             }
-            // What is on its way back is not there yet.
-            Stage::Settling(settling, _) => changes.retain(|change| match change {
-                Change::Put { id, .. } | Change::Deleted(id) => {
-                    settling.forget(*id);
-                    true
-                }
-                Change::Gone(id) => !settling.owes(*id),
+            Stage::Settling(settling, _) => changes.iter().for_each(|change| match change {
+                Change::Put { id, .. } | Change::Deleted(id) => settling.forget(*id),
+                Change::Gone(id) => settling.note_gone(*id, Instant::now()),
             }),
         }
         if !changes.is_empty() {
