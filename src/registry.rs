@@ -3,7 +3,10 @@
 
 mod discovery;
 mod gzip;
+mod label_selector;
 mod list;
+mod scope;
+mod shard;
 mod target_info;
 mod view;
 
@@ -13,7 +16,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
 
+pub use label_selector::{LabelSelector, SelectorError};
 pub use list::{Rendering, Snapshot};
+pub use scope::{Pattern, Scope};
+pub use shard::Shard;
 pub use view::{Counts, NotLoaded, Rules, View};
 
 use crate::metrics::StoreMetrics;
