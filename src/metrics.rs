@@ -119,8 +119,8 @@ impl StoreMetrics {
     }
 
     /// Counts registrations that ran out.
-    pub fn expired(&self, count: usize) {
-        self.expired.inc_by(count as u64);
+    pub fn expired(&self) -> IntCounter {
+        self.expired.clone()
     }
 
     /// Runs an operation, counts it and takes its time.

@@ -4,6 +4,7 @@
 mod discovery;
 mod gzip;
 mod label_selector;
+mod lifetime;
 mod list;
 mod scope;
 mod shard;
@@ -14,20 +15,15 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::{Condvar, Mutex};
-
 pub use label_selector::{LabelSelector, SelectorError};
 pub use list::{Rendering, Snapshot};
 pub use scope::{Pattern, Scope};
 pub use shard::Shard;
-pub use view::{Counts, NotLoaded, Rules, View};
+pub use view::{Counts, Discovered, NotLoaded, Rules, View};
 
 use crate::metrics::StoreMetrics;
 use crate::registration::{Content, Document, Registration, TargetId, Undecodable};
-use crate::store::{Mirror, Store, StoreError};
-
-/// How often what ran out is dropped when nobody polls.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+use crate::store::{Mirror, Store, StoreError, Update};
 
 /// The time, read where a request comes in.
 #[derive(Debug, Clone, Copy)]
@@ -52,15 +48,6 @@ pub enum Selector<'a> {
     All,
     /// Those of the group with exactly this name.
     Group(&'a str),
-}
-
-/// A list, and for how long it may have been out of date because the store is lost.
-#[derive(Debug)]
-pub struct Discovered {
-    /// The list.
-    pub list: Arc<Snapshot>,
-    /// `None` when it is up to date.
-    pub stale: Option<Duration>,
 }
 
 /// Why a stored registration cannot be read.
@@ -90,15 +77,13 @@ pub struct Registry {
     store: OnceLock<Arc<dyn Store>>,
     rules: Rules,
     metrics: StoreMetrics,
-    closed: Mutex<bool>,
-    closing: Condvar,
 }
 
 impl Registry {
     /// A registry without a store: nothing can be read or written yet.
     pub fn new(rules: Rules, metrics: StoreMetrics) -> Registry {
-        let view = Arc::new(View::new(rules));
-        Registry { view, store: OnceLock::new(), rules, metrics, closed: Mutex::new(false), closing: Condvar::new() }
+        let view = Arc::new(View::new(rules, metrics.expired()));
+        Registry { view, store: OnceLock::new(), rules, metrics }
     }
 
     /// Where the store is to show its documents.
@@ -118,11 +103,15 @@ impl Registry {
     /// Stores a registration under its id for its lifetime. When this returns it is durable and in every list of this server.
     ///
     /// # Errors
-    /// [`StoreError`] when the outcome is not known.
+    /// [`StoreError`] when the outcome is not known. That the owner has tried counts as a sign of life.
     pub fn put(&self, id: TargetId, registration: &Registration, now: Now) -> Result<(), StoreError> {
         let document = Content::new(registration).document(id, now.wall);
-        self.metrics
-            .observe("put", || self.store()?.put(id, document, registration.ttl().unwrap_or(self.rules.ttl), now.wall))
+        let ttl = registration.ttl().unwrap_or(self.rules.ttl);
+        let stored = self.metrics.observe("put", || self.store()?.write_one(Update::Put { id, document, ttl }));
+        if stored.is_err() {
+            self.view.refused(id, Instant::now());
+        }
+        stored.map(drop)
     }
 
     /// The stored document of a live registration.
@@ -130,18 +119,24 @@ impl Registry {
     /// # Errors
     /// [`GetError`]: an absent registration is `None`, not an error.
     pub fn get(&self, id: TargetId, now: Now) -> Result<Option<Document>, GetError> {
-        let value = self.metrics.observe("get", || self.store()?.get(id, now.wall)).map_err(GetError::Store)?;
+        let stored = self.metrics.observe("get", || self.store()?.get(id)).map_err(GetError::Store)?;
+        let value = stored.or_else(|| self.view.kept(id, now.monotonic).map(|kept| kept.document()));
         value.map(|value| Document::decode(&value)).transpose().map_err(GetError::Undecodable)
     }
 
     /// Removes a registration. `false` when there was none.
     ///
     /// # Errors
-    /// [`StoreError`] when the outcome is not known.
+    /// [`StoreError`] when the outcome is not known, or when it is in no store but kept because of an outage: other
+    /// servers, which keep it too, could not learn of it.
     pub fn delete(&self, id: TargetId, now: Now) -> Result<bool, StoreError> {
-        let stored = self.metrics.observe("delete", || self.store()?.delete(id, now.wall))?;
-        let kept = self.view.remove_kept(id, now.monotonic);
-        Ok(stored || kept)
+        let deleted = self.metrics.observe("delete", || self.store()?.write_one(Update::Delete(id)))?;
+        if !deleted && self.view.kept(id, now.monotonic).is_some() {
+            return Err(StoreError::Unavailable(
+                "the registration ran out and is kept because of an outage".to_owned(),
+            ));
+        }
+        Ok(deleted)
     }
 
     /// The list that a poll is answered with. No call to the store, nothing held while it is sent.
@@ -149,11 +144,7 @@ impl Registry {
     /// # Errors
     /// [`NotLoaded`] before the first full load.
     pub fn discover(&self, selector: Selector<'_>, now: Now) -> Result<Discovered, NotLoaded> {
-        let (list, stale) = match selector {
-            Selector::All => self.view.all(now.monotonic)?,
-            Selector::Group(name) => self.view.group(name, now.monotonic)?,
-        };
-        Ok(Discovered { list, stale })
+        self.view.list(selector, now.monotonic)
     }
 
     /// Returns when all registrations are loaded for the first time, at the deadline at the latest.
@@ -165,11 +156,17 @@ impl Registry {
     ///
     /// # Errors
     /// A sentence that says what is missing.
-    pub fn health(&self) -> Result<(), String> {
+    pub fn health(&self, now: Now) -> Result<(), String> {
         if !self.view.is_loaded() {
             return Err("the registrations are not loaded yet".to_owned());
         }
-        self.store().and_then(Store::health).map_err(|e| e.to_string())
+        if self.view.outage(now.monotonic).is_none() {
+            return Ok(());
+        }
+        match self.store().and_then(Store::health) {
+            Err(e) => Err(e.to_string()),
+            Ok(()) => Err("the store takes no writes".to_owned()),
+        }
     }
 
     /// How many registrations are alive.
@@ -187,23 +184,8 @@ impl Registry {
         self.view.expiring_within(span, now.monotonic)
     }
 
-    /// Drops what ran out until [`Registry::close`] is called, and counts it; the work of one thread.
-    pub fn expire_until_closed(&self) {
-        let mut closed = self.closed.lock();
-        while !*closed {
-            let expired = self.view.expire(Instant::now());
-            self.metrics.expired(expired.len());
-            if let (false, Ok(store)) = (expired.is_empty(), self.store()) {
-                store.expired(expired);
-            }
-            self.closing.wait_for(&mut closed, EXPIRY_INTERVAL);
-        }
-    }
-
     /// Closes the store; everything acknowledged is durable.
     pub fn close(&self) {
-        *self.closed.lock() = true;
-        self.closing.notify_all();
         if let Ok(store) = self.store() {
             store.close();
         }

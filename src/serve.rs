@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
@@ -57,10 +58,14 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// What the process was told by a signal.
-enum Told {
+/// What the main thread waits for.
+enum Event {
+    /// A signal: end.
     End,
+    /// A signal: read the tokens again.
     Reread,
+    /// The store is open, under this name, or cannot be opened.
+    Opened(Result<&'static str, StartError>),
 }
 
 /// Runs the server until a signal ends it.
@@ -73,7 +78,8 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     }
     let listen =
         listen(config.listen).map_err(|e| StartError::System(format!("a passed socket cannot be used: {e}")))?;
-    let signals = listen_to_signals().map_err(StartError::System)?;
+    let (tell, events) = mpsc::channel();
+    listen_to_signals(&tell).map_err(StartError::System)?;
     let tokens = Arc::new(Tokens::new(config.tokens.read().map_err(StartError::Config)?));
     let exposition = metrics::new_registry();
     let settings = Settings {
@@ -87,47 +93,52 @@ pub fn serve(config: Config) -> Result<(), StartError> {
 
     let rules = Rules { names: config.label_names, ttl: config.ttl, outage_keep: config.outage_keep };
     let registry = Arc::new(Registry::new(rules, StoreMetrics::new(&exposition)));
-    let expiry = {
-        let registry = registry.clone();
-        std::thread::Builder::new().name("expiry".into()).spawn(move || registry.expire_until_closed())
-    }
-    .map_err(|e| StartError::System(format!("no thread for expiry: {e}")))?;
-
     let options = Options { names: config.label_names, ttls: config.ttls, target_info: config.target_info };
     let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition.clone()));
     let addresses = server.addresses();
     let handler = app.clone();
     let answer = move |server: Server| server.serve(Arc::new(move |request| handler.handle(request)));
+    open_store(config.store, registry.clone(), exposition, tell)?;
+
     let patience = Instant::now() + START_PATIENCE;
-    let opening = open_store(config.store, registry.clone(), exposition)?;
-    let (running, store_name) = match opening.recv_timeout(START_PATIENCE) {
-        Ok(opened) => {
-            let name = opened?;
-            registry.wait_until_loaded(patience);
-            (answer(server).map_err(StartError::Bind)?, name)
+    let mut waiting = Some((server, answer));
+    let (mut running, mut watchdog, mut is_started) = (None, None, false);
+    loop {
+        let event = match &waiting {
+            Some(_) => events.recv_timeout(patience.saturating_duration_since(Instant::now())).ok(),
+            None => events.recv().ok(),
+        };
+        match event {
+            Some(Event::End) => break,
+            Some(Event::Reread) => reread(&config.tokens, &tokens, is_started),
+            Some(Event::Opened(opened)) => {
+                let store = opened?;
+                registry.wait_until_loaded(patience);
+                if let Some((server, answer)) = waiting.take() {
+                    running = Some(answer(server).map_err(StartError::Bind)?);
+                }
+                let (registrations, version) = (registry.registrations(), env!("CARGO_PKG_VERSION"));
+                info!(address = addresses.join(","), store, registrations, version; "server started");
+                watchdog = Watchdog::start(&addresses).map_err(|e| StartError::System(format!("no thread: {e}")))?;
+                systemd::ready();
+                is_started = true;
+            }
+            // Nobody has waited longer than that for a first answer, if only that the server is not ready.
+            None => {
+                if let Some((server, answer)) = waiting.take() {
+                    running = Some(answer(server).map_err(StartError::Bind)?);
+                }
+            }
         }
-        Err(_) => {
-            let running = answer(server).map_err(StartError::Bind)?;
-            let gone = |_| StartError::System("the store was not opened: its thread has panicked".to_owned());
-            (running, opening.recv().map_err(gone)??)
-        }
-    };
-    let (registrations, version) = (registry.registrations(), env!("CARGO_PKG_VERSION"));
-    info!(address = addresses.join(","), store = store_name, registrations, version; "server started");
-
-    let watchdog = Watchdog::start(&addresses).map_err(|e| StartError::System(format!("no thread: {e}")))?;
-    systemd::ready();
-
-    wait_for_end(&signals, &config.tokens, &tokens);
+    }
     info!("shutting down");
     systemd::stopping();
     drop(watchdog);
     app.end();
-    running.drain(DRAIN);
-    registry.close();
-    if expiry.join().is_err() {
-        error!("the expiry thread had panicked");
+    if let Some(running) = running {
+        running.drain(DRAIN);
     }
+    registry.close();
     info!("ended");
     Ok(())
 }
@@ -138,13 +149,14 @@ fn listen(configured: Listen) -> io::Result<Vec<Listen>> {
     Ok(if passed.is_empty() { vec![configured] } else { passed })
 }
 
-/// Opens the store in a thread of its own and gives it to the registry; then its name, or what went wrong, is received.
+/// Opens the store in a thread of its own, gives it to the registry and says so. However long that takes, a signal is
+/// heard meanwhile.
 fn open_store(
     config: StoreConfig,
     registry: Arc<Registry>,
     exposition: prometheus::Registry,
-) -> Result<Receiver<Result<&'static str, StartError>>, StartError> {
-    let (tell, opened) = mpsc::channel();
+    tell: Sender<Event>,
+) -> Result<(), StartError> {
     let open = move || {
         let (store, name): (Arc<dyn Store>, _) = match config {
             StoreConfig::Embedded(directory) => {
@@ -159,53 +171,58 @@ fn open_store(
         registry.attach(store);
         Ok(name)
     };
-    let run = move || drop(tell.send(open()));
+    let run = move || {
+        let gone = |_| Err(StartError::System("the store was not opened: its thread has panicked".to_owned()));
+        drop(tell.send(Event::Opened(catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(gone))));
+    };
     std::thread::Builder::new()
         .name("open".into())
         .spawn(run)
-        .map_err(|e| StartError::System(format!("no thread to open the store: {e}")))?;
-    Ok(opened)
+        .map(drop)
+        .map_err(|e| StartError::System(format!("no thread to open the store: {e}")))
 }
 
-/// Returns when the process was told to end; until then, reads tokens again when told so.
-fn wait_for_end(signals: &Receiver<Told>, sources: &TokenSources, tokens: &Tokens) {
-    while let Ok(Told::Reread) = signals.recv() {
+/// Reads the tokens again.
+fn reread(sources: &TokenSources, tokens: &Tokens, is_started: bool) {
+    if is_started {
         systemd::reloading();
-        match sources.read() {
-            Ok(sets) => {
-                info!(write = sets.write.len(), read = sets.read.len(); "tokens read again");
-                tokens.replace(sets);
-            }
-            Err(e) => error!(reason:% = e; "the tokens stay as they are"),
+    }
+    match sources.read() {
+        Ok(sets) => {
+            info!(write = sets.write.len(), read = sets.read.len(); "tokens read again");
+            tokens.replace(sets);
         }
+        Err(e) => error!(reason:% = e; "the tokens stay as they are"),
+    }
+    if is_started {
         systemd::ready();
     }
 }
 
 /// `ctrlc` takes SIGINT. It could take SIGTERM too, but only together with SIGHUP, which means something else here,
 /// and it does not know SIGQUIT; these come through `signal_hook`.
-fn listen_to_signals() -> Result<Receiver<Told>, String> {
-    let (tell, told) = mpsc::channel();
+fn listen_to_signals(tell: &Sender<Event>) -> Result<(), String> {
     let failed = |e: &dyn fmt::Display| format!("signals cannot be handled: {e}");
     let interrupt = tell.clone();
     // Nobody listens any more once the server is ending; a second signal changes nothing.
-    ctrlc::set_handler(move || drop(interrupt.send(Told::End))).map_err(|e| failed(&e))?;
+    ctrlc::set_handler(move || drop(interrupt.send(Event::End))).map_err(|e| failed(&e))?;
     let signals = Signals::new([SIGTERM, SIGQUIT, SIGHUP, SIGXFSZ]).map_err(|e| failed(&e))?;
+    let tell = tell.clone();
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || forward(signals, &tell))
-        .map_err(|e| failed(&e))?;
-    Ok(told)
+        .map(drop)
+        .map_err(|e| failed(&e))
 }
 
-fn forward(mut signals: Signals, tell: &Sender<Told>) {
+fn forward(mut signals: Signals, tell: &Sender<Event>) {
     for signal in signals.forever() {
-        let told = match signal {
-            SIGHUP => Told::Reread,
+        let event = match signal {
+            SIGHUP => Event::Reread,
             // A file has reached its size limit: an error of that write, and no end of the process.
             SIGXFSZ => continue,
-            _ => Told::End,
+            _ => Event::End,
         };
-        let _ = tell.send(told);
+        let _ = tell.send(event);
     }
 }

@@ -55,7 +55,7 @@ impl Gauges {
             let expiring = registry.expiring_within(Duration::from_secs(*seconds), now);
             self.expiring.with_label_values(&[name]).set(whole(expiring));
         }
-        self.store_up.set(registry.health().is_ok().into());
+        self.store_up.set(registry.health(now).is_ok().into());
         if let Some(Discovered { list, stale }) = discovered {
             self.list_bytes.set(whole(list.json().parts.iter().map(|part| part.len()).sum()));
             self.stale.set(stale.map_or(0, |stale| i64::try_from(stale.as_secs()).unwrap_or(i64::MAX)));

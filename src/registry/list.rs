@@ -161,6 +161,11 @@ impl Snapshot {
         self.target_info.get_or_init(|| self.render_target_info()).clone()
     }
 
+    /// The registrations, sorted by id.
+    pub fn registrations(&self) -> impl Iterator<Item = (TargetId, &Content)> {
+        self.segments.iter().flat_map(|segment| &segment.entries).map(|shown| (shown.id, &shown.content))
+    }
+
     fn filled(&self) -> impl Iterator<Item = &Arc<Segment>> {
         self.segments.iter().filter(|segment| !segment.entries.is_empty())
     }

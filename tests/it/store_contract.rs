@@ -3,10 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use inventor::registration::{Content, LabelNames, Registration};
 use inventor::registration::{TargetId, Ttl};
-use inventor::store::{Change, Mirror, Missing, Store};
+use inventor::store::{Change, Comparison, Kept, Mirror, Store, Update};
 use parking_lot::Mutex;
 
 use crate::eventually::{SOON, eventually};

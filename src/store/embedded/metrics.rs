@@ -47,11 +47,9 @@ impl Metrics {
 
     pub(super) fn observe(&self, written: &Written, time: Duration) {
         self.set_file_bytes(written.file_bytes);
-        if written.changes > 0 {
-            self.commit_duration.observe(time.as_secs_f64());
-            #[expect(clippy::cast_precision_loss, reason = "a batch is far below 2^52")]
-            self.commit_changes.observe(written.changes as f64);
-        }
+        self.commit_duration.observe(time.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a batch is far below 2^52")]
+        self.commit_changes.observe(written.changes as f64);
     }
 
     pub(super) fn set_file_bytes(&self, bytes: u64) {

@@ -169,7 +169,8 @@ impl fmt::Display for Fault {
             Fault::NoPermission(detail) => write!(
                 f,
                 "a right is missing ({detail}): the ACL user needs \
-                 ~* +client|tracking +get +pttl +scan +set +del +info +ping, and +select for a database other than 0"
+                 ~* +client|tracking +getrange +pttl +scan +set +del +pexpire +multi +exec +info +ping, and +select for a \
+                 database other than 0"
             ),
             Fault::Replica => write!(f, "it is a replica: name its master, or the Sentinels that know the master"),
             Fault::Cluster => {
