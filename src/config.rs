@@ -46,10 +46,11 @@ const fn variable(name: &'static str, default: Option<&'static str>, help: &'sta
 
 /// All variables, in the order in which `--help` shows them.
 pub const VARIABLES: &[Variable] = &[
-    variable("API_TOKEN", None, "Token for registrations; it or API_TOKEN_FILE is needed"),
+    variable("API_TOKEN", None, "Token for registrations; it, API_TOKEN_FILE or TOKENS_FILE is needed"),
     variable("API_TOKEN_FILE", None, "File with tokens for registrations, one per line; read again on SIGHUP"),
     variable("SD_TOKEN", None, "Token for polls; without it everybody may poll"),
     variable("SD_TOKEN_FILE", None, "File with tokens for polls, one per line; read again on SIGHUP"),
+    variable("TOKENS_FILE", None, "File with named tokens for some groups or all, one per line; read again on SIGHUP"),
     variable("LISTEN_ADDR", None, "Address to listen on, IPv4, IPv6 or unix:/path; all addresses if not set"),
     variable("LISTEN_PORT", Some("9101"), "Port to listen on; 0 lets the system choose one"),
     variable("TTL_SECONDS", Some("21600"), "Seconds that a registration lives unless it is renewed; 0 is for ever"),

@@ -13,6 +13,7 @@ mod gauges;
 mod metrics;
 mod negotiation;
 mod operations;
+mod problem;
 mod query;
 mod request;
 mod response;
@@ -21,6 +22,6 @@ pub mod server;
 mod targets;
 
 pub use app::{App, Options};
-pub use auth::{Token, TokenSets, Tokens};
+pub use auth::{NamedToken, Token, TokenSets, Tokens};
 pub use request::{BODY_BYTES_MAX, Request};
 pub use response::{Body, Response};

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub use label_selector::{LabelSelector, SelectorError};
 pub use list::{Rendering, Snapshot};
-pub use scope::{Pattern, Scope};
+pub use scope::{GroupPattern, Scope};
 pub use shard::Shard;
 pub use view::{Counts, Discovered, NotLoaded, Rules, View};
 

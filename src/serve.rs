@@ -189,7 +189,7 @@ fn reread(sources: &TokenSources, tokens: &Tokens, is_started: bool) {
     }
     match sources.read() {
         Ok(sets) => {
-            info!(write = sets.write.len(), read = sets.read.len(); "tokens read again");
+            info!(write = sets.write.len(), read = sets.read.len(), named = sets.named.len(); "tokens read again");
             tokens.replace(sets);
         }
         Err(e) => error!(reason:% = e; "the tokens stay as they are"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::auth::Tokens;
+use super::auth::{Caller, Tokens};
 use super::gate::Throttle;
 use super::gauges::Gauges;
 use super::metrics::HttpMetrics;
@@ -39,6 +39,9 @@ pub struct Options {
 /// What a handler is called with.
 pub(super) struct Call<'a> {
     pub(super) request: &'a Request,
+    pub(super) caller: Caller,
+    /// The decoded segment of the path that the route leaves open; empty when it leaves none.
+    pub(super) segment: String,
 }
 
 impl App {

@@ -13,6 +13,7 @@ use crate::store::StoreError;
 /// Writes the line of a write: who, what, to what, and the outcome.
 pub(super) fn written(call: &Call<'_>, action: &str, details: &[(&str, &dyn Display)], outcome: &str) {
     let mut pairs = vec![("client", Value::from(call.request.client.as_str())), ("action", Value::from(action))];
+    pairs.extend(call.caller.name().map(|name| ("token", Value::from(name))));
     pairs.extend(details.iter().map(|(name, value)| (*name, Value::from_dyn_display(value))));
     pairs.push(("outcome", Value::from(outcome)));
     let mut line = Record::builder();

@@ -48,7 +48,11 @@ impl Response {
 
     /// An outage: the client may try again. Details are for the log, they may name hosts.
     pub(super) fn unavailable(text: &str) -> Response {
-        Response::error(503, text).with_header("Retry-After", RETRY_AFTER_SECONDS.to_string())
+        Response::error(503, text).retry_later()
+    }
+
+    pub(super) fn retry_later(self) -> Response {
+        self.with_header("Retry-After", RETRY_AFTER_SECONDS.to_string())
     }
 
     pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Response {

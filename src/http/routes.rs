@@ -5,6 +5,9 @@ use std::time::Instant;
 use log::{debug, warn};
 
 use super::app::{App, Call};
+use super::auth::{Caller, Denied};
+use super::problem::Problem;
+use super::query::percent_decode;
 use super::request::Request;
 use super::response::Response;
 use super::{discovery, exposition, operations, targets};
@@ -76,12 +79,13 @@ impl App {
     /// Answers a request.
     pub fn handle(&self, request: &Request) -> Response {
         let start = Instant::now();
-        let route = ROUTES.iter().find(|route| route.path == request.path);
-        let response = match route {
-            Some(route) => self.follow(route, request).unwrap_or_else(|error| error),
+        let found = ROUTES.iter().find_map(|route| Some((route, route.open_segment(&request.path)?)));
+        let response = match found {
+            Some((route, segment)) => self.follow(route, segment, request).unwrap_or_else(|error| error),
+            None if is_new(&request.path) => Problem::not_found("there is no such path").into(),
             None => Response::error(404, "404 page not found"),
         };
-        let name = route.map_or("other", |route| route.name);
+        let name = found.map_or("other", |(route, _)| route.name);
         let method = METHODS.iter().find(|method| **method == request.method).unwrap_or(&"other");
         self.metrics.answered(name, method, response.status, start.elapsed());
         let status = response.status;
@@ -89,30 +93,38 @@ impl App {
         response
     }
 
-    fn follow(&self, route: &Route, request: &Request) -> Result<Response, Response> {
+    fn follow(&self, route: &Route, segment: &str, request: &Request) -> Result<Response, Response> {
         let operation = route.operations.iter().find(|operation| operation.takes(&request.method));
         let guard = operation.or(route.operations.first()).map_or(Guard::Open, |operation| operation.guard);
-        self.admit(guard, route, request)?;
-        match operation {
-            Some(operation) => (operation.handle)(self, &Call { request }),
-            None => Err(Response::bare(405, "METHOD NOT ALLOWED").with_header("Allow", route.allow())),
-        }
+        let caller = self.admit(guard, route, request)?;
+        let Some(operation) = operation else { return Err(route.no_such_method()) };
+        let segment = percent_decode(segment)
+            .ok_or_else(|| Problem::bad_request("the last segment of the path is not percent-encoded UTF-8"))?;
+        (operation.handle)(self, &Call { request, caller, segment })
     }
 
-    fn admit(&self, guard: Guard, route: &Route, request: &Request) -> Result<(), Response> {
-        let allowed = match guard {
-            Guard::Open => true,
-            Guard::Read => self.tokens.may_read(request),
-            Guard::Write => self.tokens.may_write(request),
+    fn admit(&self, guard: Guard, route: &Route, request: &Request) -> Result<Caller, Response> {
+        let caller = match guard {
+            Guard::Open => Ok(self.tokens.anybody()),
+            Guard::Read => self.tokens.reader(request, is_new(route.path)),
+            Guard::Write => self.tokens.writer(request),
         };
-        if allowed {
-            return Ok(());
-        }
-        if let Some(events) = self.forbidden.events() {
-            warn!(client = request.client, method = request.method, path = route.path, events; "token missing or wrong");
-        }
-        Err(Response::bare(403, "FORBIDDEN"))
+        caller.map_err(|denied| {
+            if let Some(events) = self.forbidden.events() {
+                warn!(client = request.client, method = request.method, path = route.path, events; "token missing or wrong");
+            }
+            match denied {
+                _ if !is_new(route.path) => Response::bare(403, "FORBIDDEN"),
+                Denied::Unknown => Problem::new(401, "a token is needed, and none that is known was sent").into(),
+                Denied::Forbidden => Problem::new(403, "this token is for reading only").into(),
+            }
+        })
     }
+}
+
+/// Whether a path is one that the Go program does not have: errors are problems there, and odd requests are refused.
+fn is_new(path: &str) -> bool {
+    ["/api/", "/sd", "/openapi.json"].iter().any(|start| path.starts_with(start))
 }
 
 impl Operation {
@@ -122,6 +134,23 @@ impl Operation {
 }
 
 impl Route {
+    /// What a path has in the place of the segment that the route leaves open, if the path is one of this route;
+    /// nothing where it leaves none open.
+    fn open_segment<'a>(&self, path: &'a str) -> Option<&'a str> {
+        match self.path.split_once('{') {
+            None => (path == self.path).then_some(""),
+            Some((before, _)) => path.strip_prefix(before).filter(|rest| !rest.is_empty() && !rest.contains('/')),
+        }
+    }
+
+    fn no_such_method(&self) -> Response {
+        let response = match is_new(self.path) {
+            true => Problem::new(405, "the path does not have this method").into(),
+            false => Response::bare(405, "METHOD NOT ALLOWED"),
+        };
+        response.with_header("Allow", self.allow())
+    }
+
     /// The methods that the path has, for `Allow`.
     fn allow(&self) -> String {
         let methods = self.operations.iter().map(|operation| operation.method);
