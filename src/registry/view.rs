@@ -238,7 +238,7 @@ impl View {
                 Checked::Put { id, registration, deadline } => {
                     // What never runs out needs no renewal, whatever its document says.
                     let ttl = deadline.map_or(Ttl::FOREVER, |_| self.ttl_of(&registration.content));
-                    state.put(id, registration, ttl, deadline, now)
+                    state.put(id, registration, ttl, deadline, now);
                 }
                 Checked::Unfit { id, why } => state.quarantine(id, &why),
                 Checked::Gone(id) => state.remove_unless_expired(id, now),

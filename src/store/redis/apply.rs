@@ -243,12 +243,15 @@ impl<'a> Applier<'a> {
         } else if is_writable {
             self.context.current.note_refusal(None);
             self.proven_at = Some(at);
-            if let (Stage::Following { .. }, Some(lengthened)) = (&self.stage, self.context.mirror.settle(at)) {
+            if let Stage::Following { .. } = self.stage
+                && let Some(lengthened) = self.context.mirror.settle(at)
+            {
                 let mut settling = Settling::new(Vec::new(), Some(lengthened), at);
                 settling.is_proven = true;
                 self.stage = Stage::Settling(settling, None);
+                return;
             }
-            // While something is to be settled, that is not the end of an outage.
+            // In the other stages this is not the end of an outage: nothing is settled for this time.
             self.context.mirror.writable(at);
         }
     }

@@ -160,10 +160,9 @@ impl World {
     }
 
     fn check(&self, now: u64, is_out: bool, seed: u64) {
-        let list = self.view.list(crate::registry::Selector::All, self.at(now)).unwrap().list;
-        let shown: Vec<TargetId> = list.registrations().map(|(id, _)| id).collect();
+        let state = self.view.at(self.at(now));
         for (n, owner) in self.owners.iter().enumerate().filter(|(_, owner)| owner.shown_until != u64::MAX) {
-            let is_shown = shown.contains(&owner.id);
+            let is_shown = state.held.contains_key(&owner.id);
             assert!(is_shown || now >= owner.dies_at, "seed {seed}: owner {n} lives and is dropped at {now}");
             let is_late = !is_out && now > owner.shown_until + SLACK;
             assert!(

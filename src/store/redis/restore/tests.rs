@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::*;
-use crate::registration::{Content, LabelNames, Registration};
+use crate::registration::{Content, LabelNames, Registration, TtlBounds};
 
 fn restart(gap_seconds: u64, append_only: bool) -> Restart {
     Restart { gap: Duration::from_secs(gap_seconds), last_contact: Instant::now(), append_only }
@@ -11,7 +11,7 @@ fn restart(gap_seconds: u64, append_only: bool) -> Restart {
 
 fn missing(name: &str, written_at: Option<Instant>, updated_at: u64) -> Kept {
     let body = format!(r#"{{"static_config":{{"targets":["{name}"]}}}}"#);
-    let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, Default::default()).unwrap();
+    let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
     Kept {
         id: registration.id(),
         content: Content::new(&registration),

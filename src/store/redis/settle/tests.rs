@@ -3,11 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::registration::{Content, LabelNames, Registration};
+use crate::registration::{Content, LabelNames, Registration, TtlBounds};
 
 fn kept(name: &str, deadline: Option<Instant>) -> Kept {
     let body = format!(r#"{{"static_config":{{"targets":["{name}"]}}}}"#);
-    let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, Default::default()).unwrap();
+    let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
     let content = Content::new(&registration);
     Kept { id: registration.id(), content, updated_at: SystemTime::UNIX_EPOCH, deadline, written_at: None }
 }
