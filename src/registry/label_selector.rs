@@ -1,6 +1,6 @@
 //! Label selectors as Kubernetes writes them: `a=b,c!=d,e in (x,y),f notin (z),g,!h`. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Requirements on the labels of a registration, all of which must hold. Equal for equal requirements, however they
@@ -64,13 +64,13 @@ impl LabelSelector {
         self.requirements.is_empty()
     }
 
-    /// Whether all requirements hold for these labels.
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    /// Whether all requirements hold, given the value that each label has.
+    pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.requirements.iter().all(|requirement| match requirement {
-            Requirement::In(name, values) => labels.get(name).is_some_and(|value| values.contains(value)),
-            Requirement::NotIn(name, values) => labels.get(name).is_none_or(|value| !values.contains(value)),
-            Requirement::Exists(name) => labels.contains_key(name),
-            Requirement::Absent(name) => !labels.contains_key(name),
+            Requirement::In(name, values) => label(name).is_some_and(|value| values.contains(value)),
+            Requirement::NotIn(name, values) => label(name).is_none_or(|value| !values.contains(value)),
+            Requirement::Exists(name) => label(name).is_some(),
+            Requirement::Absent(name) => label(name).is_none(),
         })
     }
 }
