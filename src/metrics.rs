@@ -69,10 +69,8 @@ pub fn new_registry() -> Registry {
         let _ = registry.register(Box::new(process));
     }
     let labels = ["version", "revision"];
-    let info: GaugeVec = register(
-        &registry,
-        GaugeVec::new(Opts::new("inventor_build_info", "The build that is running; always 1."), &labels),
-    );
+    let info: GaugeVec =
+        register(&registry, GaugeVec::new(Opts::new("inventor_build_info", "The running build; always 1."), &labels));
     info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision()]).set(1.0);
     registry
 }
@@ -96,7 +94,7 @@ impl StoreMetrics {
         let operations = counters(
             registry,
             "inventor_store_operations_total",
-            "Operations of the store by outcome.",
+            "Store operations by outcome.",
             &["operation", "outcome"],
         );
         for operation in ["put", "get", "delete"] {
@@ -107,14 +105,10 @@ impl StoreMetrics {
         let durations = durations_by(
             registry,
             "inventor_store_operation_duration_seconds",
-            "How long operations of the store took.",
+            "Duration of store operations in seconds.",
             &["operation"],
         );
-        let expired = counter(
-            registry,
-            "inventor_registrations_expired_total",
-            "Registrations that ran out without being renewed.",
-        );
+        let expired = counter(registry, "inventor_registrations_expired_total", "Registrations that expired.");
         StoreMetrics { operations, durations, expired }
     }
 

@@ -23,7 +23,7 @@ pub use view::{Counts, Discovered, NotLoaded, Rules, View};
 
 use crate::metrics::StoreMetrics;
 use crate::registration::{Content, Document, Registration, TargetId, Undecodable};
-use crate::store::{Mirror, Store, StoreError, Update};
+use crate::store::{Kept, Mirror, Store, StoreError, Update};
 
 /// The time, read where a request comes in.
 #[derive(Debug, Clone, Copy)]
@@ -145,6 +145,11 @@ impl Registry {
     /// [`NotLoaded`] before the first full load.
     pub fn discover(&self, selector: Selector<'_>, now: Now) -> Result<Discovered, NotLoaded> {
         self.view.list(selector, now.monotonic)
+    }
+
+    /// A registration as the lists show it, with the time at which it runs out. No call to the store.
+    pub fn registration(&self, id: TargetId, now: Now) -> Option<Kept> {
+        self.view.registration(id, now.monotonic)
     }
 
     /// Returns when all registrations are loaded for the first time, at the deadline at the latest.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, ConfigError, StoreConfig, TokenSources};
-use crate::http::server::{BindError, Limits, Listen, Server, Settings};
+use crate::http::server::{BindError, Limits, Listen, Running, Server, Settings};
 use crate::http::{App, Options, Tokens};
 use crate::metrics::{self, StoreMetrics};
 use crate::registry::{Registry, Rules};
@@ -95,52 +95,98 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let registry = Arc::new(Registry::new(rules, StoreMetrics::new(&exposition)));
     let options = Options { names: config.label_names, ttls: config.ttls, target_info: config.target_info };
     let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition.clone()));
-    let addresses = server.addresses();
-    let handler = app.clone();
-    let answer = move |server: Server| server.serve(Arc::new(move |request| handler.handle(request)));
     open_store(config.store, registry.clone(), exposition, tell)?;
 
+    let addresses = server.addresses();
+    let mut service = Service { app, registry, addresses, bound: Some(server), running: None, watchdog: None };
     let patience = Instant::now() + START_PATIENCE;
-    let mut waiting = Some((server, answer));
-    let (mut running, mut watchdog, mut is_started) = (None, None, false);
     loop {
-        let event = match &waiting {
-            Some(_) => events.recv_timeout(patience.saturating_duration_since(Instant::now())).ok(),
-            None => events.recv().ok(),
-        };
-        match event {
+        match next_event(&events, service.bound.is_some().then_some(patience)) {
+            Some(Event::Opened(store)) => service.start(store?, patience)?,
+            Some(Event::Reread) => service.reread(&config.tokens, &tokens),
             Some(Event::End) => break,
-            Some(Event::Reread) => reread(&config.tokens, &tokens, is_started),
-            Some(Event::Opened(opened)) => {
-                let store = opened?;
-                registry.wait_until_loaded(patience);
-                if let Some((server, answer)) = waiting.take() {
-                    running = Some(answer(server).map_err(StartError::Bind)?);
-                }
-                let (registrations, version) = (registry.registrations(), env!("CARGO_PKG_VERSION"));
-                info!(address = addresses.join(","), store, registrations, version; "server started");
-                watchdog = Watchdog::start(&addresses).map_err(|e| StartError::System(format!("no thread: {e}")))?;
-                systemd::ready();
-                is_started = true;
-            }
-            // Nobody has waited longer than that for a first answer, if only that the server is not ready.
-            None => {
-                if let Some((server, answer)) = waiting.take() {
-                    running = Some(answer(server).map_err(StartError::Bind)?);
-                }
-            }
+            // Nobody waits longer than that for a first answer, if only that the server is not ready.
+            None => service.answer()?,
         }
     }
-    info!("shutting down");
-    systemd::stopping();
-    drop(watchdog);
-    app.end();
-    if let Some(running) = running {
-        running.drain(DRAIN);
-    }
-    registry.close();
-    info!("ended");
+    service.end();
     Ok(())
+}
+
+/// The next event; `None` when there is none until the deadline.
+fn next_event(events: &Receiver<Event>, deadline: Option<Instant>) -> Option<Event> {
+    match deadline {
+        Some(deadline) => events.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok(),
+        None => events.recv().ok(),
+    }
+}
+
+/// The parts that are started one after the other, and ended in the opposite order.
+struct Service {
+    app: Arc<App>,
+    registry: Arc<Registry>,
+    /// Where the server listens.
+    addresses: Vec<String>,
+    /// The server until it answers.
+    bound: Option<Server>,
+    running: Option<Running>,
+    /// Set when everything has been started, whether there is a watchdog or not.
+    watchdog: Option<Option<Watchdog>>,
+}
+
+impl Service {
+    /// Answers requests from now on, whether or not the store is open.
+    fn answer(&mut self) -> Result<(), StartError> {
+        if let Some(server) = self.bound.take() {
+            let app = self.app.clone();
+            let running = server.serve(Arc::new(move |request| app.handle(request)));
+            self.running = Some(running.map_err(StartError::Bind)?);
+        }
+        Ok(())
+    }
+
+    /// The store is open: everything is there.
+    fn start(&mut self, store: &str, patience: Instant) -> Result<(), StartError> {
+        self.registry.wait_until_loaded(patience);
+        self.answer()?;
+        let (registrations, version) = (self.registry.registrations(), env!("CARGO_PKG_VERSION"));
+        info!(address = self.addresses.join(","), store, registrations, version; "server started");
+        let watchdog = Watchdog::start(&self.addresses).map_err(|e| StartError::System(format!("no thread: {e}")))?;
+        self.watchdog = Some(watchdog);
+        systemd::ready();
+        Ok(())
+    }
+
+    /// Reads the tokens again.
+    fn reread(&self, sources: &TokenSources, tokens: &Tokens) {
+        let is_started = self.watchdog.is_some();
+        if is_started {
+            systemd::reloading();
+        }
+        match sources.read() {
+            Ok(sets) => {
+                info!(write = sets.write.len(), read = sets.read.len(), named = sets.named.len(); "tokens read again");
+                tokens.replace(sets);
+            }
+            Err(e) => error!(reason:% = e; "the tokens stay as they are"),
+        }
+        if is_started {
+            systemd::ready();
+        }
+    }
+
+    /// Ends everything; what is under way is answered first.
+    fn end(self) {
+        info!("shutting down");
+        systemd::stopping();
+        drop(self.watchdog);
+        self.app.end();
+        if let Some(running) = self.running {
+            running.drain(DRAIN);
+        }
+        self.registry.close();
+        info!("ended");
+    }
 }
 
 /// The sockets that systemd passed, or else the place that is configured. To be called before there are threads.
@@ -180,23 +226,6 @@ fn open_store(
         .spawn(run)
         .map(drop)
         .map_err(|e| StartError::System(format!("no thread to open the store: {e}")))
-}
-
-/// Reads the tokens again.
-fn reread(sources: &TokenSources, tokens: &Tokens, is_started: bool) {
-    if is_started {
-        systemd::reloading();
-    }
-    match sources.read() {
-        Ok(sets) => {
-            info!(write = sets.write.len(), read = sets.read.len(), named = sets.named.len(); "tokens read again");
-            tokens.replace(sets);
-        }
-        Err(e) => error!(reason:% = e; "the tokens stay as they are"),
-    }
-    if is_started {
-        systemd::ready();
-    }
 }
 
 /// `ctrlc` takes SIGINT. It could take SIGTERM too, but only together with SIGHUP, which means something else here,

@@ -26,22 +26,22 @@ impl Gauges {
         let gauge = |name: &str, help: &str| metrics::gauge(registry, name, help);
         Gauges {
             registrations: gauge("inventor_registrations", "Live registrations."),
-            groups: gauge("inventor_groups", "Target groups with a live registration."),
+            groups: gauge("inventor_groups", "Target groups with at least one live registration."),
             quarantined: gauge(
                 "inventor_registrations_quarantined",
-                "Stored values that are left out of all lists because Prometheus would refuse them.",
+                "Stored values left out of all lists because Prometheus would refuse them.",
             ),
             expiring: metrics::gauges(
                 registry,
                 "inventor_registrations_expiring",
-                "Live registrations that run out within this time unless they are renewed.",
+                "Live registrations that expire within this time unless they are renewed.",
                 &["within"],
             ),
-            list_bytes: gauge("inventor_list_bytes", "Size of the answer to /discover."),
-            store_up: gauge("inventor_store_up", "Whether the store can be read and written."),
+            list_bytes: gauge("inventor_list_bytes", "Size of the response to /discover in bytes."),
+            store_up: gauge("inventor_store_up", "1 if the store can be read and written, 0 if not."),
             stale: gauge(
                 "inventor_list_stale_seconds",
-                "For how long the lists may have been out of date because the store is lost; 0 when they are not.",
+                "How long the lists may have been out of date because the store is unavailable; 0 if they are current.",
             ),
         }
     }

@@ -146,6 +146,11 @@ impl View {
         Ok(Discovered { list, stale: state.outage(now) })
     }
 
+    /// A registration that is alive at `now`.
+    pub fn registration(&self, id: TargetId, now: Instant) -> Option<Kept> {
+        self.at(now).held.get(&id).map(|held| held.kept(id))
+    }
+
     /// Whether the view was ever complete.
     pub fn is_loaded(&self) -> bool {
         self.state.lock().loaded

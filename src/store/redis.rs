@@ -69,6 +69,9 @@ impl Store for RedisStore {
     /// The updates go the way of all changes that the mirror learns of, in their order: of two writers on two servers,
     /// only Redis knows which came last.
     fn write(&self, updates: Vec<Update>) -> Result<Vec<bool>, StoreError> {
+        if updates.is_empty() {
+            return Ok(Vec::new());
+        }
         let deadline = Instant::now() + WAIT_MAX;
         loop {
             match self.current.session()?.write(updates.clone(), deadline) {

@@ -43,7 +43,7 @@ impl FileClock {
     }
 
     /// The deadline that was stored so. What lies beyond all clocks never comes.
-    pub(super) fn from_stored(self, stored: u64) -> Option<Instant> {
+    pub(super) fn instant_of(self, stored: u64) -> Option<Instant> {
         if stored == NEVER { None } else { self.instant(stored) }
     }
 }

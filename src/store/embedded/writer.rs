@@ -274,7 +274,7 @@ impl Writer {
             if has_passed(deadline, alive) {
                 return;
             }
-            batch.push(Change::Put { id, value: document.to_vec(), deadline: self.clock.from_stored(deadline) });
+            batch.push(Change::Put { id, value: document.to_vec(), deadline: self.clock.instant_of(deadline) });
             if batch.len() == LOAD_BATCH {
                 self.mirror.apply(mem::replace(&mut batch, Vec::with_capacity(LOAD_BATCH)));
             }

@@ -136,6 +136,7 @@ fn names_hello(detail: &str) -> bool {
 }
 
 impl fmt::Display for Fault {
+    #[expect(clippy::too_many_lines, reason = "a list of texts, one for each variant")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Connection(e) => write!(f, "no connection: {e}"),

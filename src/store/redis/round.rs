@@ -102,8 +102,8 @@ impl Round {
         self.probes += 1;
         if tries_all {
             // A missing right is better known now than in the hour of need.
-            self.pipeline.cmd("PEXPIRE").arg(key).arg(1);
-            self.probes += 1;
+            self.pipeline.cmd("PEXPIRE").arg(key).arg(1).cmd("MULTI").cmd("EXEC");
+            self.probes += 3;
         }
     }
 
@@ -165,10 +165,12 @@ impl Answers {
         let made = if updates.len() == 1 {
             vec![answers.next().unwrap_or_default()]
         } else {
-            // MULTI and the commands are only queued; EXEC has the answers, or says that nothing was done.
-            match answers.nth(updates.len() + 1).unwrap_or_default() {
+            // MULTI and the commands are only queued; EXEC has the answers, or says that nothing was done. Why not, the
+            // command says that was not queued.
+            let queued: Vec<Value> = answers.by_ref().take(updates.len() + 1).collect();
+            match answers.next().unwrap_or_default() {
                 Value::Array(made) => made,
-                refusal => vec![refusal],
+                refusal => queued.into_iter().chain([refusal]).collect(),
             }
         };
         let error = made.iter().find_map(|answer| match answer {
@@ -210,7 +212,8 @@ impl Answers {
 
     fn proof(&mut self, answer: Value) {
         match answer {
-            Value::ServerError(error) => self.refused = Some(error.into()),
+            // The first one is the cause: EXEC fails without MULTI.
+            Value::ServerError(error) => drop(self.refused.get_or_insert_with(|| error.into())),
             _ => self.is_writable = true,
         }
     }
