@@ -6,6 +6,7 @@
 mod app;
 mod audit;
 mod auth;
+mod criteria;
 mod discovery;
 mod exposition;
 pub mod gate;

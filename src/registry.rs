@@ -1,13 +1,20 @@
 //! What the server can do: put, get, delete, discover. It owns the view, which answers every poll,
 //! and the store, which keeps what was acknowledged. It knows no HTTP.
 
+mod change_log;
+mod criteria;
 mod discovery;
 mod gzip;
 mod label_selector;
 mod lifetime;
 mod list;
+mod lists;
+mod look;
+mod metrics;
 mod scope;
+mod selections;
 mod shard;
+mod state;
 mod target_info;
 mod view;
 
@@ -15,13 +22,21 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
+pub use change_log::{Action, Author, LoggedChange};
+pub use criteria::{Criteria, Selector};
+pub use discovery::Form;
 pub use label_selector::{LabelSelector, SelectorError};
 pub use list::{Rendering, Snapshot};
+pub use look::Details;
 pub use scope::{GroupPattern, Scope};
+pub use selections::SelectError;
 pub use shard::Shard;
+pub use state::Quarantined;
 pub use view::{Counts, Discovered, NotLoaded, Rules, View};
 
-use crate::metrics::StoreMetrics;
+use metrics::StoreMetrics;
+use selections::Selections;
+
 use crate::registration::{Content, Document, Registration, TargetId, Undecodable};
 use crate::store::{Kept, Mirror, Store, StoreError, Update};
 
@@ -39,15 +54,6 @@ impl Now {
     pub fn read() -> Now {
         Now { monotonic: Instant::now(), wall: SystemTime::now() }
     }
-}
-
-/// Which registrations a list holds.
-#[derive(Debug, Clone, Copy)]
-pub enum Selector<'a> {
-    /// All of them.
-    All,
-    /// Those of the group with exactly this name.
-    Group(&'a str),
 }
 
 /// Why a stored registration cannot be read.
@@ -77,13 +83,15 @@ pub struct Registry {
     store: OnceLock<Arc<dyn Store>>,
     rules: Rules,
     metrics: StoreMetrics,
+    selections: Selections,
 }
 
 impl Registry {
     /// A registry without a store: nothing can be read or written yet.
-    pub fn new(rules: Rules, metrics: StoreMetrics) -> Registry {
+    pub fn new(rules: Rules, exposition: &prometheus::Registry) -> Registry {
+        let metrics = StoreMetrics::new(exposition);
         let view = Arc::new(View::new(rules, metrics.expired()));
-        Registry { view, store: OnceLock::new(), rules, metrics }
+        Registry { view, store: OnceLock::new(), rules, metrics, selections: Selections::new(exposition) }
     }
 
     /// Where the store is to show its documents.
@@ -145,6 +153,20 @@ impl Registry {
     /// [`NotLoaded`] before the first full load.
     pub fn discover(&self, selector: Selector<'_>, now: Now) -> Result<Discovered, NotLoaded> {
         self.view.list(selector, now.monotonic)
+    }
+
+    /// The list of the registrations that meet the criteria. The first time it is built, which takes a while and one
+    /// turn; from then on it is kept up to date for who asks again.
+    ///
+    /// # Errors
+    /// [`SelectError`] before the first full load, and when others are having theirs built.
+    pub fn select(&self, criteria: &Criteria, now: Now) -> Result<Discovered, SelectError> {
+        self.selections.select(&self.view, criteria, now.monotonic)
+    }
+
+    /// The group that a registration is in.
+    pub fn group_of(&self, id: TargetId, now: Now) -> Option<Arc<str>> {
+        self.view.group_of(id, now.monotonic)
     }
 
     /// A registration as the lists show it, with the time at which it runs out. No call to the store.

@@ -16,6 +16,7 @@ pub(super) struct Gauges {
     groups: IntGauge,
     quarantined: IntGauge,
     expiring: IntGaugeVec,
+    selections: IntGauge,
     list_bytes: IntGauge,
     store_up: IntGauge,
     stale: IntGauge,
@@ -37,6 +38,7 @@ impl Gauges {
                 "Live registrations that expire within this time unless they are renewed.",
                 &["within"],
             ),
+            selections: gauge("inventor_selections", "Selections for /sd that are kept up to date."),
             list_bytes: gauge("inventor_list_bytes", "Size of the response to /discover in bytes."),
             store_up: gauge("inventor_store_up", "1 if the store can be read and written, 0 if not."),
             stale: gauge(
@@ -50,6 +52,7 @@ impl Gauges {
         let counts = registry.counts(now);
         self.registrations.set(whole(counts.registrations));
         self.groups.set(whole(counts.groups));
+        self.selections.set(whole(counts.selections));
         self.quarantined.set(whole(counts.quarantined));
         for (name, seconds) in EXPIRY_HORIZONS {
             let expiring = registry.expiring_within(Duration::from_secs(*seconds), now);

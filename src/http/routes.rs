@@ -52,6 +52,7 @@ const TARGET: &str = "/target";
 const ROUTES: &[Route] = &[
     Route { path: "/discover", name: "discover", operations: &[operation("GET", Guard::Read, discovery::discover)] },
     Route { path: "/group", name: "group", operations: &[operation("GET", Guard::Read, discovery::group)] },
+    Route { path: "/sd", name: "sd", operations: &[operation("GET", Guard::Read, discovery::sd)] },
     Route {
         path: TARGET,
         name: "target",
@@ -124,7 +125,7 @@ impl App {
 
 /// Whether a path is one that the Go program does not have: errors are problems there, and odd requests are refused.
 fn is_new(path: &str) -> bool {
-    ["/api/", "/sd", "/openapi.json"].iter().any(|start| path.starts_with(start))
+    path.starts_with("/api/") || ["/sd", "/openapi.json"].contains(&path)
 }
 
 impl Operation {

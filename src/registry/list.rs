@@ -4,9 +4,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
+use super::discovery::Form;
 use super::gzip::{Piece, Stream};
 use super::{discovery, target_info};
-use super::discovery::Form;
 use crate::registration::{Content, TargetId};
 
 /// How many registrations a segment should hold: some 60 KB of JSON.

@@ -132,9 +132,10 @@ impl Lists {
         }
     }
 
-    /// The changes to the selection under construction since this was last asked.
-    pub(super) fn take_changes(&mut self) -> Changes {
-        self.building.as_mut().map(|building| std::mem::take(&mut building.changes)).unwrap_or_default()
+    /// The changes to the selection under construction since this was last asked, if there are more than these.
+    pub(super) fn take_changes(&mut self, few: usize) -> Changes {
+        let many = self.building.as_mut().filter(|building| building.changes.len() > few);
+        many.map(|building| std::mem::take(&mut building.changes)).unwrap_or_default()
     }
 
     /// Keeps the selection that was under construction, in the place of another one if need be.
