@@ -3,6 +3,7 @@
 //!
 //! `server` and `gate` know `request` and `response`; the handlers know `app`; `routes` knows the handlers.
 
+mod api;
 mod app;
 mod audit;
 mod auth;
@@ -14,6 +15,7 @@ mod gauges;
 mod metrics;
 mod negotiation;
 mod operations;
+mod pollers;
 mod problem;
 mod query;
 mod request;

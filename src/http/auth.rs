@@ -80,9 +80,9 @@ impl Tokens {
         Caller { holder: None, reading_is_open: self.0.read().reading_is_open }
     }
 
-    /// Whether reading and writing need a token.
-    pub(super) fn needed(&self) -> (bool, bool) {
-        (!self.0.read().reading_is_open, true)
+    /// Whether reading needs a token; writing always does.
+    pub(super) fn reading_needs_one(&self) -> bool {
+        !self.0.read().reading_is_open
     }
 
     /// Who writes: `x-api-token`, or else `Authorization`.

@@ -5,10 +5,7 @@ use std::time::Duration;
 use prometheus::{IntGauge, IntGaugeVec};
 
 use crate::metrics;
-use crate::registry::{Discovered, Now, Registry};
-
-/// How far ahead `/metrics` looks for registrations that run out, and what that is called.
-const EXPIRY_HORIZONS: &[(&str, u64)] = &[("5m", 300), ("1h", 3600), ("6h", 21600)];
+use crate::registry::{Discovered, EXPIRY_SPANS, Now, Registry};
 
 /// What is counted when somebody looks.
 pub(super) struct Gauges {
@@ -54,8 +51,8 @@ impl Gauges {
         self.groups.set(whole(counts.groups));
         self.selections.set(whole(counts.selections));
         self.quarantined.set(whole(counts.quarantined));
-        for (name, seconds) in EXPIRY_HORIZONS {
-            let expiring = registry.expiring_within(Duration::from_secs(*seconds), now);
+        for (name, seconds) in EXPIRY_SPANS {
+            let expiring = registry.expiring_within(Duration::from_secs(seconds), now);
             self.expiring.with_label_values(&[name]).set(whole(expiring));
         }
         self.store_up.set(registry.health(now).is_ok().into());

@@ -7,6 +7,11 @@ use super::response::Response;
 /// The most faults that one answer lists.
 pub(super) const FAULTS_MAX: usize = 100;
 
+/// Whether a path is one that the Go program does not have: errors are problems there, and odd requests are refused.
+pub(super) fn is_new(path: &str) -> bool {
+    path.starts_with("/api/") || ["/sd", "/openapi.json"].contains(&path)
+}
+
 /// Why a request was not answered as it was meant.
 #[derive(Debug)]
 pub(super) struct Problem {

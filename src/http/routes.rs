@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use log::{debug, warn};
 
+use super::api::{changes, groups, problems, registrations, status};
 use super::app::{App, Call};
 use super::auth::{Caller, Denied};
-use super::problem::Problem;
+use super::problem::{Problem, is_new};
 use super::query::percent_decode;
 use super::request::Request;
 use super::response::Response;
@@ -62,11 +63,46 @@ const ROUTES: &[Route] = &[
             operation("DELETE", Guard::Write, targets::delete),
         ],
     },
+    Route {
+        path: "/api/v1/registrations",
+        name: "registrations",
+        operations: &[operation("GET", Guard::Read, registrations::list)],
+    },
+    Route {
+        path: "/api/v1/registrations/{id}",
+        name: "registration",
+        operations: &[
+            operation("GET", Guard::Read, registrations::get),
+            operation("DELETE", Guard::Write, registrations::delete),
+        ],
+    },
+    Route { path: "/api/v1/groups", name: "groups", operations: &[operation("GET", Guard::Read, groups::list)] },
+    Route {
+        path: "/api/v1/groups/{name}",
+        name: "declared_group",
+        operations: &[operation("GET", Guard::Read, groups::get)],
+    },
+    Route { path: "/api/v1/status", name: "status", operations: &[operation("GET", Guard::Read, status::get)] },
+    Route { path: "/api/v1/pollers", name: "pollers", operations: &[operation("GET", Guard::Read, problems::pollers)] },
+    Route { path: "/api/v1/changes", name: "changes", operations: &[operation("GET", Guard::Read, changes::list)] },
+    Route {
+        path: "/api/v1/quarantine",
+        name: "quarantine",
+        operations: &[operation("GET", Guard::Read, problems::quarantine)],
+    },
+    Route {
+        path: "/api/v1/duplicates",
+        name: "duplicates",
+        operations: &[operation("GET", Guard::Read, problems::duplicates)],
+    },
     Route { path: "/metrics", name: "metrics", operations: &[operation("GET", Guard::Open, exposition::metrics)] },
     Route { path: "/healthcheck", name: "health", operations: &[operation(ANY, Guard::Open, operations::healthy)] },
     Route { path: "/-/healthy", name: "health", operations: &[operation("GET", Guard::Open, operations::healthy)] },
     Route { path: "/-/ready", name: "ready", operations: &[operation("GET", Guard::Open, operations::ready)] },
 ];
+
+/// The paths that Prometheus polls.
+const LISTS: &[&str] = &["/discover", "/group", "/sd"];
 
 /// The methods that metrics tell apart; any other counts as `other`.
 const METHODS: &[&str] = &["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS"];
@@ -74,7 +110,7 @@ const METHODS: &[&str] = &["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPT
 impl App {
     /// Whether answering this request may take a call to the store.
     pub fn may_wait(request: &Request) -> bool {
-        request.path == TARGET
+        request.path == TARGET || (is_new(&request.path) && !matches!(request.method.as_str(), "GET" | "HEAD"))
     }
 
     /// Answers a request.
@@ -86,6 +122,10 @@ impl App {
             None if is_new(&request.path) => Problem::not_found("there is no such path").into(),
             None => Response::error(404, "404 page not found"),
         };
+        let is_poll = found.is_some_and(|(route, _)| LISTS.contains(&route.path));
+        if is_poll && !matches!(response.status, 400..500) {
+            self.pollers.saw(request, response.status, self.now().wall);
+        }
         let name = found.map_or("other", |(route, _)| route.name);
         let method = METHODS.iter().find(|method| **method == request.method).unwrap_or(&"other");
         self.metrics.answered(name, method, response.status, start.elapsed());
@@ -121,11 +161,6 @@ impl App {
             }
         })
     }
-}
-
-/// Whether a path is one that the Go program does not have: errors are problems there, and odd requests are refused.
-fn is_new(path: &str) -> bool {
-    path.starts_with("/api/") || ["/sd", "/openapi.json"].contains(&path)
 }
 
 impl Operation {

@@ -17,7 +17,7 @@ pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     })?;
     let id = registration.id();
     may_write(app, call, id, Some(registration.group()))?;
-    app.registry.put(id, &registration, app.now()).map_err(|e| app.failed(call, id, e))?;
+    app.registry.put(id, &registration, &call.author(), app.now()).map_err(|e| app.failed(call, &id, e))?;
     let (group, targets) = (registration.group(), registration.targets().len());
     audit::written(call, "put", &[("id", &id), ("group", &group), ("targets", &targets)], "ok");
     Ok(Response::json(format!("{{\"id\":\"{id}\"}}").into_bytes()))
@@ -26,7 +26,7 @@ pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
 pub(super) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let id = requested_id(call.request).map_err(|invalid| audit::refused(call, "delete", &invalid))?;
     may_write(app, call, id, None)?;
-    let deleted = app.registry.delete(id, app.now()).map_err(|e| app.failed(call, id, e))?;
+    let deleted = app.registry.delete(id, &call.author(), app.now()).map_err(|e| app.failed(call, &id, e))?;
     audit::written(call, "delete", &[("id", &id)], if deleted { "ok" } else { "absent" });
     if deleted { Ok(Response::json(b"true".to_vec())) } else { Err(not_found()) }
 }
@@ -36,7 +36,7 @@ pub(super) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     may_write(app, call, id, None)?;
     let found = app.registry.get(id, app.now()).map_err(|e| match e {
         GetError::Undecodable(_) => Response::error(500, e),
-        GetError::Store(e) => app.failed(call, id, e),
+        GetError::Store(e) => app.failed(call, &id, e),
     })?;
     let document = found.ok_or_else(not_found)?.to_json();
     let answer = [b"{\"static_config\":".as_slice(), &document, b",\"target_group\":\"\"}"].concat();

@@ -184,6 +184,23 @@ impl Snapshot {
         self.segments.iter().flat_map(|segment| &segment.entries).map(|shown| (shown.id, &shown.content))
     }
 
+    /// How many registrations there are.
+    pub fn len(&self) -> usize {
+        self.segments.iter().map(|segment| segment.entries.len()).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.filled().next().is_none()
+    }
+
+    /// The registrations behind this id, sorted by id; all of them without one.
+    pub fn after(&self, id: Option<TargetId>) -> impl Iterator<Item = (TargetId, &Content)> {
+        let first = id.map_or(0, |id| segment_of(id, self.segments.len()));
+        let entries = self.segments[first..].iter().flat_map(|segment| &segment.entries);
+        entries.skip_while(move |shown| id.is_some_and(|id| shown.id <= id)).map(|shown| (shown.id, &shown.content))
+    }
+
     fn filled(&self) -> impl Iterator<Item = &Arc<Segment>> {
         self.segments.iter().filter(|segment| !segment.entries.is_empty())
     }

@@ -31,6 +31,21 @@ pub struct Details {
     pub renewal_interval: Option<Duration>,
 }
 
+/// When something happens to a registration, and happened.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) deadline: Option<Instant>,
+    /// Seconds since the epoch; 0 when the document does not say it.
+    pub(super) updated_at_seconds: u64,
+}
+
+impl From<&Held> for Times {
+    fn from(held: &Held) -> Times {
+        let updated_at = held.updated_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Times { deadline: held.deadline, updated_at_seconds: updated_at.as_secs() }
+    }
+}
+
 impl From<&Held> for Details {
     fn from(held: &Held) -> Details {
         let Held { content, ttl, deadline, updated_at, renewal_seconds, .. } = held;
@@ -49,6 +64,12 @@ impl View {
     pub(super) fn details(&self, ids: &[TargetId], now: Instant) -> Vec<(TargetId, Details)> {
         let state = self.at(now);
         ids.iter().filter_map(|id| Some((*id, Details::from(state.held.get(id)?)))).collect()
+    }
+
+    /// The times of those of these registrations that are alive. Few at once: the view waits for it.
+    pub(super) fn times(&self, ids: &[TargetId], now: Instant) -> Vec<(TargetId, Times)> {
+        let state = self.at(now);
+        ids.iter().filter_map(|id| Some((*id, Times::from(state.held.get(id)?)))).collect()
     }
 
     /// The group that a registration is in.
