@@ -46,10 +46,15 @@ const fn variable(name: &'static str, default: Option<&'static str>, help: &'sta
 
 /// All variables, in the order in which `--help` shows them.
 pub const VARIABLES: &[Variable] = &[
-    variable("API_TOKEN", None, "Token for registrations; required unless API_TOKEN_FILE is set"),
+    variable("API_TOKEN", None, "Token for registrations; required unless API_TOKEN_FILE or TOKENS_FILE is set"),
     variable("API_TOKEN_FILE", None, "File with tokens for registrations, one per line; reread on SIGHUP"),
     variable("SD_TOKEN", None, "Token for polls; if none is set, anyone may poll"),
     variable("SD_TOKEN_FILE", None, "File with tokens for polls, one per line; reread on SIGHUP"),
+    variable(
+        "TOKENS_FILE",
+        None,
+        "File with named tokens, each for some groups or all, one per line; reread on SIGHUP",
+    ),
     variable("LISTEN_ADDR", None, "Address to listen on: IPv4, IPv6 or unix:/path; all addresses if not set"),
     variable("LISTEN_PORT", Some("9101"), "Port to listen on; 0 picks a free one"),
     variable("TTL_SECONDS", Some("21600"), "Seconds until a registration expires unless it is renewed; 0 means never"),

@@ -14,7 +14,7 @@ use signal_hook::iterator::Signals;
 use crate::config::{Config, ConfigError, StoreConfig, TokenSources};
 use crate::http::server::{BindError, Limits, Listen, Running, Server, Settings};
 use crate::http::{App, Options, Tokens};
-use crate::metrics::{self, StoreMetrics};
+use crate::metrics;
 use crate::registry::{Registry, Rules};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
@@ -91,8 +91,9 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let server = Server::bind(settings, &exposition).map_err(StartError::Bind)?;
 
     let rules = Rules { names: config.label_names, ttl: config.ttl, outage_keep: config.outage_keep };
-    let registry = Arc::new(Registry::new(rules, StoreMetrics::new(&exposition)));
-    let options = Options { names: config.label_names, ttls: config.ttls, target_info: config.target_info };
+    let registry = Arc::new(Registry::new(rules, &exposition));
+    let store = config.store.name();
+    let options = Options { names: config.label_names, ttls: config.ttls, store, target_info: config.target_info };
     let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition.clone()));
     open_store(config.store, registry.clone(), exposition, tell)?;
 
@@ -162,7 +163,7 @@ impl Service {
         }
         match sources.read() {
             Ok(sets) => {
-                info!(write = sets.write.len(), read = sets.read.len(); "tokens read again");
+                info!(write = sets.write.len(), read = sets.read.len(), named = sets.named.len(); "tokens read again");
                 tokens.replace(sets);
             }
             Err(e) => error!(reason:% = e; "the tokens stay as they are"),

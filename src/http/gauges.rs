@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use prometheus::{IntGauge, IntGaugeVec};
 
+use super::metrics::CLIENTS;
+use super::pollers::Poller;
 use crate::metrics;
-use crate::registry::{Discovered, Now, Registry};
-
-/// How far ahead `/metrics` looks for registrations that run out, and what that is called.
-const EXPIRY_HORIZONS: &[(&str, u64)] = &[("5m", 300), ("1h", 3600), ("6h", 21600)];
+use crate::registry::{Discovered, EXPIRY_SPANS, Now, Registry};
 
 /// What is counted when somebody looks.
 pub(super) struct Gauges {
@@ -16,6 +15,8 @@ pub(super) struct Gauges {
     groups: IntGauge,
     quarantined: IntGauge,
     expiring: IntGaugeVec,
+    selections: IntGauge,
+    pollers: IntGaugeVec,
     list_bytes: IntGauge,
     store_up: IntGauge,
     stale: IntGauge,
@@ -37,6 +38,13 @@ impl Gauges {
                 "Live registrations that expire within this time unless they are renewed.",
                 &["within"],
             ),
+            selections: gauge("inventor_selections", "Selections for /sd that are kept up to date."),
+            pollers: metrics::gauges(
+                registry,
+                "inventor_pollers",
+                "Clients that polled a list within the hour, by what they can be recognised as and whether they still do.",
+                &["client", "state"],
+            ),
             list_bytes: gauge("inventor_list_bytes", "Size of the response to /discover in bytes."),
             store_up: gauge("inventor_store_up", "1 if the store can be read and written, 0 if not."),
             stale: gauge(
@@ -46,13 +54,24 @@ impl Gauges {
         }
     }
 
+    /// Counts who polls: `current`, or `late` after three of its intervals.
+    pub(super) fn set_pollers(&self, pollers: &[(bool, Poller)]) {
+        for client in CLIENTS {
+            for (state, is_late) in [("current", false), ("late", true)] {
+                let count = pollers.iter().filter(|(late, poller)| poller.client == client && *late == is_late).count();
+                self.pollers.with_label_values(&[client, state]).set(whole(count));
+            }
+        }
+    }
+
     pub(super) fn set(&self, registry: &Registry, discovered: Option<&Discovered>, now: Now) {
         let counts = registry.counts(now);
         self.registrations.set(whole(counts.registrations));
         self.groups.set(whole(counts.groups));
+        self.selections.set(whole(counts.selections));
         self.quarantined.set(whole(counts.quarantined));
-        for (name, seconds) in EXPIRY_HORIZONS {
-            let expiring = registry.expiring_within(Duration::from_secs(*seconds), now);
+        for (name, seconds) in EXPIRY_SPANS {
+            let expiring = registry.expiring_within(Duration::from_secs(seconds), now);
             self.expiring.with_label_values(&[name]).set(whole(expiring));
         }
         self.store_up.set(registry.health(now).is_ok().into());

@@ -45,8 +45,13 @@ impl serde_json::ser::Formatter for GoSpelling {
 /// Decodes one JSON document; blanks around it are fine, anything else after it is an error.
 /// Each byte that is not part of well-formed UTF-8 is read as U+FFFD, as Go does.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_str(&well_formed_text(bytes)?)
+}
+
+/// The text of a document, for who decodes it piece by piece.
+pub fn well_formed_text(bytes: &[u8]) -> Result<Cow<'_, str>, serde_json::Error> {
     refuse_raw_control_characters(bytes)?;
-    serde_json::from_slice(&well_formed(bytes))
+    Ok(well_formed(bytes))
 }
 
 /// Control characters in strings have to be escaped. [`Text`] asks serde_json for bytes, and then it does not look.
@@ -67,16 +72,14 @@ fn refuse_raw_control_characters(bytes: &[u8]) -> Result<(), serde_json::Error> 
 }
 
 /// Replaces each ill-formed *byte* by U+FFFD (`String::from_utf8_lossy` replaces maximal subparts, which gives other ids).
-fn well_formed(bytes: &[u8]) -> Cow<'_, [u8]> {
-    if std::str::from_utf8(bytes).is_ok() {
-        return Cow::Borrowed(bytes);
+fn well_formed(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
     }
-    let mut out = Vec::with_capacity(bytes.len() + 16);
+    let mut out = String::with_capacity(bytes.len() + 16);
     for chunk in bytes.utf8_chunks() {
-        out.extend_from_slice(chunk.valid().as_bytes());
-        for _ in chunk.invalid() {
-            out.extend_from_slice("\u{fffd}".as_bytes());
-        }
+        out.push_str(chunk.valid());
+        out.extend(chunk.invalid().iter().map(|_| '\u{fffd}'));
     }
     Cow::Owned(out)
 }
@@ -186,6 +189,54 @@ impl<'de> Deserialize<'de> for TextMap {
         }
         deserializer.deserialize_map(Pairs)
     }
+}
+
+/// An object from names to strings, which are borrowed where they can be: for JSON that was encoded here.
+#[derive(Debug, Default)]
+pub struct Labels<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl Labels<'_> {
+    /// The value of a name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        // The encoder has sorted them.
+        let at = self.0.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok()?;
+        Some(&self.0[at].1)
+    }
+
+    /// Names and values, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Labels<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Labels<'a>, D::Error> {
+        struct Pairs<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for Pairs<'a> {
+            type Value = Labels<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with string values")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Labels<'a>, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some((Borrowed(name), Borrowed(value))) = map.next_entry()? {
+                    pairs.push((name, value));
+                }
+                Ok(Labels(pairs))
+            }
+        }
+        deserializer.deserialize_map(Pairs(PhantomData))
+    }
+}
+
+/// A string that is borrowed from the input unless it has escapes.
+#[derive(Deserialize)]
+struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Decodes a string that was encoded here.
+pub fn decode_string(json: &[u8]) -> Cow<'_, str> {
+    serde_json::from_slice(json).map(|Borrowed(text)| text).unwrap_or_default()
 }
 
 /// A list of strings; errors name the position, counted from 0.

@@ -2,23 +2,21 @@
 //! what [`lifetime`](super::lifetime) says of outages, and what is fit to be shown. Stores write it through [`Mirror`];
 //! time is passed in everywhere below that.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use log::{info, warn};
+use log::info;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use prometheus::IntCounter;
 
-use super::Selector;
-use super::lifetime::{Ended, Horizon, Write};
-use super::list::{List, Shown, Snapshot};
+use super::criteria::Selector;
+use super::lifetime::Ended;
+use super::list::Snapshot;
+use super::state::{Fit, QUARANTINED_BYTES_MAX, Quarantined, State};
 use crate::registration::{Content, DOCUMENT_BYTES_MAX, Document, LabelNames, TargetId, Ttl};
 use crate::store::{Change, Comparison, Kept, Mirror};
-
-/// How many ids of unfit documents are remembered, so that each is logged once.
-const QUARANTINE_MAX: usize = 10_000;
 
 /// How many deadlines are counted before others get at the view: some tens of microseconds.
 const COUNTED_AT_ONCE: usize = 1_000;
@@ -56,6 +54,8 @@ pub struct Counts {
     pub groups: usize,
     /// Stored values that are not fit to be shown.
     pub quarantined: usize,
+    /// Selections that are kept up to date.
+    pub selections: usize,
 }
 
 /// All live registrations.
@@ -68,65 +68,18 @@ pub struct View {
     expired: IntCounter,
 }
 
-#[derive(Debug)]
-struct State {
-    loaded: bool,
-    held: HashMap<TargetId, Held>,
-    all: List,
-    groups: HashMap<Arc<str>, List>,
-    deadlines: BTreeSet<(Instant, TargetId)>,
-    quarantined: HashSet<TargetId>,
-    horizon: Horizon,
-    /// Half of the longest lifetime seen: who has more left than this is not touched by the rule of outages.
-    half_lifetime_max: Duration,
-    /// How many ran out and are not counted yet.
-    expired: u64,
-}
-
-#[derive(Debug)]
-struct Held {
-    content: Content,
-    group: Arc<str>,
-    /// The lifetime that each renewal starts anew.
-    ttl: Ttl,
-    /// When it runs out; `None` is never.
-    deadline: Option<Instant>,
-    updated_at: SystemTime,
-    /// When the lifetime began, as far as the deadline told it when it was written.
-    written_at: Option<Instant>,
-}
-
 /// A change whose value has been looked at, which needs no lock.
 enum Checked {
     Put { id: TargetId, registration: Fit, deadline: Option<Instant> },
-    Unfit { id: TargetId, why: String },
+    Unfit { id: TargetId, value: Quarantined },
     Gone(TargetId),
     Deleted(TargetId),
-}
-
-struct Fit {
-    content: Content,
-    group: String,
-    updated_at: SystemTime,
-    /// How long ago its owner wrote it, by the owner's clock.
-    age: Option<Duration>,
 }
 
 impl View {
     /// A view that is loading. What runs out is counted.
     pub fn new(rules: Rules, expired: IntCounter) -> View {
-        let state = State {
-            loaded: false,
-            held: HashMap::new(),
-            all: List::default(),
-            groups: HashMap::new(),
-            deadlines: BTreeSet::new(),
-            quarantined: HashSet::new(),
-            horizon: Horizon::new(rules.outage_keep),
-            half_lifetime_max: Duration::ZERO,
-            expired: 0,
-        };
-        View { rules, state: Mutex::new(state), first_loaded: Condvar::new(), expired }
+        View { rules, state: Mutex::new(State::new(rules.outage_keep)), first_loaded: Condvar::new(), expired }
     }
 
     /// The list of the registrations that are alive at `now`; of an unknown group it is empty.
@@ -138,13 +91,7 @@ impl View {
         if !state.loaded {
             return Err(NotLoaded);
         }
-        let list = match selector {
-            Selector::All => state.all.snapshot(),
-            Selector::Group(name) => {
-                let list = state.groups.get_mut(name);
-                list.map_or_else(|| List::default().snapshot(), List::snapshot)
-            }
-        };
+        let list = state.lists.snapshot(selector);
         Ok(Discovered { list, stale: state.outage(now) })
     }
 
@@ -189,7 +136,12 @@ impl View {
     /// Counts for the metrics.
     pub fn counts(&self, now: Instant) -> Counts {
         let state = self.at(now);
-        Counts { registrations: state.all.len(), groups: state.groups.len(), quarantined: state.quarantined.len() }
+        Counts {
+            registrations: state.lists.len(),
+            groups: state.lists.group_count(),
+            quarantined: state.quarantined.len(),
+            selections: state.lists.selection_count(),
+        }
     }
 
     /// How many registrations run out within `span`, unless they are renewed.
@@ -212,8 +164,13 @@ impl View {
         }
     }
 
+    /// The state as it was left, for what does not depend on time.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
     /// The state as it is at this time: what has run out is gone, and an outage that has begun is known.
-    fn at(&self, now: Instant) -> MutexGuard<'_, State> {
+    pub(super) fn at(&self, now: Instant) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
         state.check(now);
         state.expire(now);
@@ -221,13 +178,21 @@ impl View {
         state
     }
 
+    /// The lifetime that each renewal starts anew.
+    fn ttl_of(&self, content: &Content) -> Ttl {
+        content.ttl().filter(|ttl| *ttl != Ttl::FOREVER).unwrap_or(self.rules.ttl)
+    }
+
     fn check(&self, change: Change) -> Checked {
         match change {
             Change::Gone(id) => Checked::Gone(id),
             Change::Deleted(id) => Checked::Deleted(id),
-            Change::Put { id, value, deadline } => match fit(&value, self.rules.names) {
+            Change::Put { id, mut value, deadline } => match fit(&value, self.rules.names) {
                 Ok(registration) => Checked::Put { id, registration, deadline },
-                Err(why) => Checked::Unfit { id, why },
+                Err(reason) => {
+                    value.truncate(QUARANTINED_BYTES_MAX);
+                    Checked::Unfit { id, value: Quarantined { reason, value } }
+                }
             },
         }
     }
@@ -238,15 +203,13 @@ impl View {
         for change in checked {
             match change {
                 Checked::Put { id, registration, deadline } => {
-                    let ttl = registration.content.ttl().unwrap_or(self.rules.ttl);
+                    // What never runs out needs no renewal, whatever its document says.
+                    let ttl = deadline.map_or(Ttl::FOREVER, |_| self.ttl_of(&registration.content));
                     state.put(id, registration, ttl, deadline, now);
                 }
-                Checked::Unfit { id, why } => state.quarantine(id, &why),
+                Checked::Unfit { id, value } => state.quarantine(id, value, now),
                 Checked::Gone(id) => state.remove_unless_expired(id, now),
-                Checked::Deleted(id) => {
-                    state.quarantined.remove(&id);
-                    state.remove(id);
-                }
+                Checked::Deleted(id) => state.delete(id, now),
             }
         }
     }
@@ -275,13 +238,14 @@ impl View {
             deadlines.into_iter().for_each(|(id, deadline)| state.lengthen(id, deadline));
             info!(seconds = length.as_secs_f64(), lengthened; "the store takes writes again");
         }
+        state.lists.forget_unused(at);
         drop(state);
         drop(self.at(at));
     }
 
     fn compare_with(&self, present: &HashSet<TargetId>, until: Instant) -> Comparison {
         let mut state = self.state.lock();
-        state.quarantined.retain(|id| present.contains(id));
+        state.quarantined.retain(|id, _| present.contains(id));
         let mut comparison = Comparison { missing: Vec::new(), latest_write: None, latest_update: None };
         for (id, held) in &state.held {
             if !present.contains(id) {
@@ -295,147 +259,6 @@ impl View {
     }
 }
 
-impl Held {
-    fn kept(&self, id: TargetId) -> Kept {
-        let Held { content, deadline, updated_at, written_at, .. } = self;
-        let (content, updated_at, deadline, written_at) = (content.clone(), *updated_at, *deadline, *written_at);
-        Kept { id, content, updated_at, deadline, moved_from: None, written_at }
-    }
-}
-
-impl State {
-    fn outage(&self, now: Instant) -> Option<Duration> {
-        self.horizon.outage_since().map(|since| now.saturating_duration_since(since))
-    }
-
-    fn check(&mut self, now: Instant) {
-        if self.horizon.check(now) {
-            self.tell_of_outage();
-        }
-    }
-
-    fn tell_of_outage(&self) {
-        warn!(registrations = self.all.len(); "the store takes no writes; serving the last good list, in which nothing runs out");
-    }
-
-    /// Drops what ran out.
-    fn expire(&mut self, now: Instant) {
-        let Some(until) = self.horizon.expired_until(now) else { return };
-        while let Some(&(deadline, id)) = self.deadlines.first() {
-            if deadline > until {
-                break;
-            }
-            self.remove(id);
-            self.expired += 1;
-        }
-    }
-
-    /// The registrations whose deadlines are moved if the outage ends now, with their new ones.
-    fn lengthened(&self, end: Instant) -> Vec<Kept> {
-        let concerned = self.deadlines.iter().take_while(|(deadline, _)| *deadline < end + self.half_lifetime_max);
-        let lengthened = concerned.filter_map(|(deadline, id)| {
-            let held = self.held.get(id)?;
-            let new = self.horizon.lengthened(*id, *deadline, held.ttl.duration()?, end);
-            (new > *deadline).then(|| Kept { deadline: Some(new), moved_from: Some(*deadline), ..held.kept(*id) })
-        });
-        lengthened.collect()
-    }
-
-    /// Moves a deadline, unless a renewal has moved it further.
-    fn lengthen(&mut self, id: TargetId, deadline: Instant) {
-        let Some(held) = self.held.get_mut(&id) else { return };
-        if let Some(old) = held.deadline.filter(|old| *old < deadline) {
-            held.deadline = Some(deadline);
-            self.deadlines.remove(&(old, id));
-            self.deadlines.insert((deadline, id));
-        }
-    }
-
-    fn put(&mut self, id: TargetId, fit: Fit, ttl: Ttl, deadline: Option<Instant>, now: Instant) {
-        self.quarantined.remove(&id);
-        let Fit { content, group, updated_at, age } = fit;
-        if let Some(lifetime) = ttl.duration() {
-            self.half_lifetime_max = self.half_lifetime_max.max(lifetime / 2);
-        }
-        let began = deadline.zip(ttl.duration()).and_then(|(deadline, lifetime)| deadline.checked_sub(lifetime));
-        let old = self.held.get(&id);
-        let is_news = old.is_none_or(|old| old.updated_at != updated_at || old.content != content);
-        // A deadline that was moved since it was written does not tell when that was.
-        let written_at = if is_news { began } else { old.and_then(|old| old.written_at).or(began) };
-        let replaced = old.filter(|old| updated_at <= old.updated_at).and_then(|old| old.deadline);
-        self.horizon.note(Write { id, replaced, began: began.filter(|_| is_news), age }, now);
-        if let Some(deadline) = deadline {
-            self.deadlines.insert((deadline, id));
-        }
-        if let Some(held) = self.held.get_mut(&id)
-            && held.content == content
-        {
-            // A renewal: nothing that is rendered has changed.
-            let old = std::mem::replace(&mut held.deadline, deadline);
-            (held.ttl, held.updated_at, held.written_at) = (ttl, updated_at, written_at);
-            self.forget_deadline(id, old, deadline);
-            return;
-        }
-        self.all.insert(Shown { id, content: content.clone() });
-        let group = self.join_group(&group, Shown { id, content: content.clone() });
-        let held = Held { content, group, ttl, deadline, updated_at, written_at };
-        if let Some(old) = self.held.insert(id, held) {
-            self.forget_deadline(id, old.deadline, deadline);
-            if self.held.get(&id).is_some_and(|held| held.group != old.group) {
-                self.leave_group(&old.group, id);
-            }
-        }
-    }
-
-    fn forget_deadline(&mut self, id: TargetId, old: Option<Instant>, new: Option<Instant>) {
-        if let Some(old) = old.filter(|_| old != new) {
-            self.deadlines.remove(&(old, id));
-        }
-    }
-
-    fn join_group(&mut self, name: &str, shown: Shown) -> Arc<str> {
-        let name = match self.groups.get_key_value(name) {
-            Some((name, _)) => name.clone(),
-            None => Arc::from(name),
-        };
-        self.groups.entry(name.clone()).or_default().insert(shown);
-        name
-    }
-
-    fn leave_group(&mut self, name: &str, id: TargetId) {
-        if let Some(group) = self.groups.get_mut(name) {
-            group.remove(id);
-            if group.len() == 0 {
-                self.groups.remove(name);
-            }
-        }
-    }
-
-    fn remove(&mut self, id: TargetId) {
-        if let Some(held) = self.held.remove(&id) {
-            self.all.remove(id);
-            self.leave_group(&held.group, id);
-            self.forget_deadline(id, held.deadline, None);
-        }
-    }
-
-    /// A store drops what ran out by itself; here that is decided by the horizon.
-    fn remove_unless_expired(&mut self, id: TargetId, now: Instant) {
-        self.quarantined.remove(&id);
-        let has_run_out = |held: &Held| held.deadline.is_some_and(|deadline| deadline <= now);
-        if !self.held.get(&id).is_some_and(has_run_out) {
-            self.remove(id);
-        }
-    }
-
-    fn quarantine(&mut self, id: TargetId, why: &str) {
-        self.remove(id);
-        if self.quarantined.len() < QUARANTINE_MAX && self.quarantined.insert(id) {
-            warn!(id:% = id, reason = why; "a stored value is not fit to be shown and is left out of all lists");
-        }
-    }
-}
-
 /// What a stored value has to say, or why it cannot be shown.
 fn fit(value: &[u8], names: LabelNames) -> Result<Fit, String> {
     if value.len() > DOCUMENT_BYTES_MAX {
@@ -445,7 +268,7 @@ fn fit(value: &[u8], names: LabelNames) -> Result<Fit, String> {
     let updated_at = document.updated_at().unwrap_or(SystemTime::UNIX_EPOCH);
     let registration = document.into_registration(names).map_err(|e| e.to_string())?;
     let age = SystemTime::now().duration_since(updated_at).ok();
-    Ok(Fit { content: Content::new(&registration), group: registration.group().to_owned(), updated_at, age })
+    Ok(Fit { content: Content::new(&registration), updated_at, age })
 }
 
 /// The edge where stores come in.

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use inventor::metrics::StoreMetrics;
 use inventor::registration::{Content, LabelNames, Registration, TargetId, Ttl, TtlBounds};
 use inventor::registry::{Now, Registry, Rules, Selector};
 use inventor::store::{Mirror, Store, StoreError, Update};
@@ -30,7 +29,7 @@ impl Node {
         open: impl FnOnce(Arc<dyn Mirror>, &prometheus::Registry) -> Result<S, E>,
     ) -> Result<Node, E> {
         let metrics = prometheus::Registry::new();
-        let registry = Registry::new(rules, StoreMetrics::new(&metrics));
+        let registry = Registry::new(rules, &metrics);
         let store: Arc<dyn Store> = Arc::new(open(registry.mirror(), &metrics)?);
         registry.attach(store.clone());
         Ok(Node { store, registry, metrics })

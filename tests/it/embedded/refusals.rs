@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use inventor::metrics::StoreMetrics;
 use inventor::registry::Registry;
 use inventor::store::embedded::{EmbeddedStore, OpenError};
 use tempfile::TempDir;
@@ -16,7 +15,7 @@ use crate::store_contract::{hour, is_loaded, rules};
 #[track_caller]
 fn refused(directory: &Path) -> OpenError {
     let metrics = prometheus::Registry::new();
-    let registry = Registry::new(rules(hour()), StoreMetrics::new(&metrics));
+    let registry = Registry::new(rules(hour()), &metrics);
     let error = EmbeddedStore::open(directory, registry.mirror(), &metrics).err().expect("the store does not open");
     assert!(!is_loaded(&registry));
     error
