@@ -1,20 +1,33 @@
-//! Every variable: name, default, meaning, check. The only place that reads the environment and the command line.
+//! What the process is told to do. The only place that reads the environment and the command line: the settings of the
+//! server, and the commands of the client.
 
+mod command_line;
+pub mod commands;
+mod duration;
 mod healthcheck;
+mod manual;
 mod store;
 mod tokens;
+mod values;
+mod variables;
 
-use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
-
+pub use duration::parse as parse_duration;
+pub use manual::write as write_manual;
 pub use store::StoreConfig;
 pub use tokens::{TOKENS_MAX, TokenSources};
+pub use variables::{VARIABLES, Variable};
+
+use commands::Client;
+use values::Values;
+use variables::{
+    LABEL_NAMES, LISTEN_ADDR, LISTEN_PORT, MAX_CONNECTIONS, OUTAGE_KEEP_SECONDS, RUST_LOG, TARGET_INFO,
+    TTL_MAX_SECONDS, TTL_MIN_SECONDS, TTL_SECONDS, WORKERS,
+};
 
 use crate::healthcheck::{Endpoint, Question};
 use crate::http::server::Listen;
@@ -28,67 +41,6 @@ pub const CONNECTIONS_MAX: usize = 1_000_000;
 
 /// The longest that registrations may be kept beyond their lifetime because of an outage: 30 days, in seconds.
 pub const OUTAGE_KEEP_SECONDS_MAX: u64 = 30 * 24 * 3600;
-
-/// A variable of the environment, which is also a line of `.env` and a flag: `LISTEN_PORT` is `--listen-port`.
-#[derive(Debug)]
-pub struct Variable {
-    /// The name in the environment.
-    pub name: &'static str,
-    /// What holds when it is not set; `None` is nothing.
-    pub default: Option<&'static str>,
-    /// What it means.
-    pub help: &'static str,
-}
-
-const fn variable(name: &'static str, default: Option<&'static str>, help: &'static str) -> Variable {
-    Variable { name, default, help }
-}
-
-/// All variables, in the order in which `--help` shows them.
-pub const VARIABLES: &[Variable] = &[
-    variable("API_TOKEN", None, "Token for registrations; it or API_TOKEN_FILE is needed"),
-    variable("API_TOKEN_FILE", None, "File with tokens for registrations, one per line; read again on SIGHUP"),
-    variable("SD_TOKEN", None, "Token for polls; without it everybody may poll"),
-    variable("SD_TOKEN_FILE", None, "File with tokens for polls, one per line; read again on SIGHUP"),
-    variable("LISTEN_ADDR", None, "Address to listen on, IPv4, IPv6 or unix:/path; all addresses if not set"),
-    variable("LISTEN_PORT", Some("9101"), "Port to listen on; 0 lets the system choose one"),
-    variable("TTL_SECONDS", Some("21600"), "Seconds that a registration lives unless it is renewed; 0 is for ever"),
-    variable("TTL_MIN_SECONDS", None, "Shortest lifetime that a registration may ask for"),
-    variable("TTL_MAX_SECONDS", None, "Longest lifetime that a registration may ask for; with it none is for ever"),
-    variable("DATA_DIR", Some("./data"), "Directory of the embedded store; made if it does not exist"),
-    variable("REDIS_ADDR", None, "Host name or address of Redis; with it, or one of the next two, no embedded store"),
-    variable("REDIS_URL", None, "Redis as redis://, rediss:// or redis+unix:// URL instead of REDIS_ADDR"),
-    variable("REDIS_SENTINELS", None, "Sentinels as host:port,host:port instead of REDIS_ADDR"),
-    variable("REDIS_SENTINEL_MASTER", Some("mymaster"), "Name under which the Sentinels watch the master"),
-    variable("REDIS_SENTINEL_USERNAME", None, "ACL user of the Sentinels themselves"),
-    variable("REDIS_SENTINEL_PASSWORD", None, "Password of the Sentinels themselves"),
-    variable("REDIS_SENTINEL_PASSWORD_FILE", None, "File with the password of the Sentinels"),
-    variable("REDIS_PORT", Some("6379"), "Port of Redis at REDIS_ADDR"),
-    variable("REDIS_DBNO", Some("0"), "Number of the Redis database"),
-    variable("REDIS_USERNAME", None, "ACL user of Redis"),
-    variable("REDIS_PASSWORD", None, "Password of Redis"),
-    variable("REDIS_PASSWORD_FILE", None, "File with the password of Redis"),
-    variable("REDIS_TLS", Some("off"), "Whether to speak TLS to Redis at REDIS_ADDR and to the Sentinels: on or off"),
-    variable("REDIS_TLS_CA", None, "File of PEM certificates to trust instead of the system's"),
-    variable("REDIS_TLS_CERT", None, "File with this client's PEM certificate"),
-    variable("REDIS_TLS_KEY", None, "File with this client's PEM key"),
-    variable("REDIS_POOL_SIZE", Some("16"), "Connections to Redis for reading single registrations"),
-    variable("RESTORE", Some("on"), "Whether registrations that Redis lost by a restart are put back: on or off"),
-    variable(
-        "LABEL_NAMES",
-        Some("legacy"),
-        "Label names to accept: legacy, or utf8 if every Prometheus is 3.0 or newer",
-    ),
-    variable("TARGET_INFO", Some("on"), "Whether /metrics has a series for each target: on or off"),
-    variable(
-        "OUTAGE_KEEP_SECONDS",
-        Some("86400"),
-        "Seconds that a registration is kept beyond its lifetime because the store was lost; 0 is not at all",
-    ),
-    variable("WORKERS", Some("24"), "Threads that answer requests; two of three may wait for the store"),
-    variable("MAX_CONNECTIONS", Some("1024"), "Connections at once; when full, the longest idle one makes room"),
-    variable("RUST_LOG", Some("info"), "What is logged: error, warn, info, debug, or env_logger's filter syntax"),
-];
 
 /// What the server is to do. Holds secrets, and so cannot be printed.
 pub struct Config {
@@ -118,7 +70,7 @@ pub struct Config {
     pub without_effect: Vec<&'static str>,
 }
 
-/// A value that the server cannot start with.
+/// A value that the program cannot start with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     variable: &'static str,
@@ -128,13 +80,22 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn new(variable: &'static str, value: &str, reason: String) -> ConfigError {
-        ConfigError { variable, value: Some(value.to_owned()), reason }
+    fn new(variable: Variable, value: &str, reason: String) -> ConfigError {
+        ConfigError { variable: variable.name, value: Some(value.to_owned()), reason }
     }
 
     /// An error whose value is a secret, or is not there.
-    fn secret(variable: &'static str, reason: String) -> ConfigError {
-        ConfigError { variable, value: None, reason }
+    fn without_value(variable: Variable, reason: String) -> ConfigError {
+        ConfigError { variable: variable.name, value: None, reason }
+    }
+
+    /// Two variables that say the same thing.
+    fn together(one: Variable, other: Variable) -> ConfigError {
+        ConfigError::without_value(one, format!("set together with {}; set one of them", other.name))
+    }
+
+    fn env_file(reason: String) -> ConfigError {
+        ConfigError { variable: ".env", value: None, reason }
     }
 }
 
@@ -155,183 +116,72 @@ pub enum Invocation {
     Serve(Box<Config>),
     /// Ask the server that runs with the same address and port.
     Healthcheck(Endpoint, Question),
-    /// Print this and end well: the help, or the version.
+    /// Be a client of a server.
+    Client(Box<Client>),
+    /// Write manual pages into this directory.
+    Manual(PathBuf),
+    /// Print this and end well: the help, the version, completions.
     Print(String),
-    /// Print this to standard error and end badly: flags that do not exist.
+    /// Print this to standard error and end with 2: flags that do not exist, values that cannot be right.
     Usage(String),
 }
 
-/// Reads the command line, the environment and `.env`.
+/// Reads the command line, the environment and, for the server, `.env`.
 ///
 /// # Errors
 /// [`ConfigError`] names the variable, its value unless it is a secret, and what would be right.
 pub fn read() -> Result<Invocation, ConfigError> {
-    let matches = match command().try_get_matches() {
-        Ok(matches) => matches,
-        Err(e) if e.use_stderr() => return Ok(Invocation::Usage(e.to_string())),
-        Err(e) => return Ok(Invocation::Print(e.to_string())),
-    };
-    let file = if std::env::var_os("APP_ENV").is_some() { HashMap::new() } else { read_env_file(Path::new(".env"))? };
-    let values = Values { matches, file: &file };
-    match healthcheck::question(&values.matches) {
-        Some(question) => Ok(Invocation::Healthcheck(healthcheck::endpoint(&values)?, question)),
-        None => Config::new(&values).map(|config| Invocation::Serve(Box::new(config))),
-    }
-}
-
-/// Reads `.env`, if there is one.
-fn read_env_file(path: &Path) -> Result<HashMap<String, String>, ConfigError> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
-        Err(e) => return Err(ConfigError::secret(".env", format!("cannot be read: {e}"))),
-    };
-    let text = text.trim_start_matches('\u{feff}');
-    dotenvy::from_read_iter(text.as_bytes()).collect::<Result<_, _>>().map_err(|e| {
-        // The text of a syntax error repeats the line, which may hold a token.
-        let reason = match e {
-            dotenvy::Error::LineParse(wrong, _) => {
-                let number = text.lines().position(|line| line.contains(wrong.trim())).map_or(0, |at| at + 1);
-                format!("line {number} is not of the form NAME=value; a value with blanks or $ needs quotes")
-            }
-            e => e.to_string(),
-        };
-        ConfigError::secret(".env", reason)
+    command_line::parse().unwrap_or_else(|e| {
+        let text = e.to_string();
+        Ok(if e.use_stderr() { Invocation::Usage(text) } else { Invocation::Print(text) })
     })
 }
 
-fn command() -> Command {
-    let command = Command::new("inventor")
-        .version(env!("CARGO_PKG_VERSION"))
-        .long_version(format!("{} (revision {})", env!("CARGO_PKG_VERSION"), crate::metrics::revision()))
-        .about("Prometheus HTTP service discovery: scrape targets are registered over a small REST API")
-        .after_help(
-            "Each setting is an environment variable, a line of .env in the working directory (which is not read \
-             when APP_ENV is set), or a flag; a flag wins over the environment, and that over .env. \
-             An empty value counts as not set. Flags can be seen by every user of the machine: tokens and passwords \
-             belong into the environment or into files.",
-        );
-    let command = command.disable_help_subcommand(true).subcommand(healthcheck::command());
-    VARIABLES.iter().fold(command, |command, variable| command.arg(argument(variable)))
-}
-
-fn argument(variable: &'static Variable) -> Arg {
-    let help = match variable.default {
-        Some(default) => format!("{} [default: {default}]", variable.help),
-        None => variable.help.to_owned(),
-    };
-    Arg::new(variable.name)
-        .long(variable.name.to_ascii_lowercase().replace('_', "-"))
-        .env(variable.name)
-        .hide_env_values(true)
-        .allow_hyphen_values(true)
-        .value_name("VALUE")
-        .global(matches!(variable.name, "LISTEN_ADDR" | "LISTEN_PORT"))
-        .value_parser(value_parser!(OsString))
-        .help(help)
-}
-
-/// The values as they were given; what is empty was not given.
-struct Values<'a> {
-    matches: ArgMatches,
-    file: &'a HashMap<String, String>,
-}
-
-impl Values<'_> {
-    fn raw(&self, name: &'static str) -> Option<OsString> {
-        let given = self.matches.get_one::<OsString>(name).cloned();
-        given.or_else(|| self.file.get(name).map(OsString::from)).filter(|value| !value.is_empty())
-    }
-
-    /// The value or its default as text, read by `parse`; `expected` says what would be right.
-    fn parsed<T>(
-        &self,
-        name: &'static str,
-        expected: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>, ConfigError> {
-        let Some(value) = self.raw(name).or_else(|| default_of(name)) else { return Ok(None) };
-        match value.to_str().and_then(parse) {
-            Some(parsed) => Ok(Some(parsed)),
-            None => Err(ConfigError::new(name, &value.to_string_lossy(), format!("expected {expected}"))),
-        }
-    }
-
-    /// A whole number within bounds, for a variable that has a default.
-    fn number(&self, name: &'static str, min: u64, max: u64) -> Result<Option<u64>, ConfigError> {
-        self.parsed(name, &format!("a whole number from {min} to {max}"), |text| {
-            text.parse().ok().filter(|number| (min..=max).contains(number))
-        })
-    }
-
-    fn path(&self, name: &'static str) -> Option<PathBuf> {
-        self.raw(name).or_else(|| default_of(name)).map(PathBuf::from)
-    }
-
-    fn text(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
-        self.parsed(name, "UTF-8", |text| Some(text.to_owned()))
-    }
-
-    fn switch(&self, name: &'static str) -> Result<bool, ConfigError> {
-        Ok(self.parsed(name, "on or off", on_or_off)?.unwrap_or_default())
-    }
-
-    fn count(&self, name: &'static str, max: usize) -> Result<Option<usize>, ConfigError> {
-        let number = self.number(name, 1, max as u64)?;
-        Ok(number.map(|number| usize::try_from(number).unwrap_or(max)))
-    }
-}
-
-fn default_of(name: &str) -> Option<OsString> {
-    VARIABLES.iter().find(|variable| variable.name == name)?.default.map(OsString::from)
-}
-
 impl Config {
-    fn new(values: &Values<'_>) -> Result<Config, ConfigError> {
-        let tokens = TokenSources::new(values)?;
-        let log =
-            values.parsed("RUST_LOG", "a level such as info, or a filter such as warn,inventor=debug", log_filter)?;
+    fn new(values: &Values) -> Result<Config, ConfigError> {
         let (ttl, ttls) = ttl(values)?;
         Ok(Config {
             listen: listen(values)?,
-            tokens,
+            tokens: TokenSources::new(values)?,
             ttl,
             ttls,
             without_effect: store::without_effect(values),
             store: StoreConfig::new(values)?,
-            label_names: values.parsed("LABEL_NAMES", "legacy or utf8", label_names)?.unwrap_or(LabelNames::Legacy),
-            target_info: values.switch("TARGET_INFO")?,
-            outage_keep: Duration::from_secs(
-                values.number("OUTAGE_KEEP_SECONDS", 0, OUTAGE_KEEP_SECONDS_MAX)?.unwrap_or_default(),
-            ),
-            workers: values.count("WORKERS", WORKERS_MAX)?.unwrap_or(1),
-            connections_max: values.count("MAX_CONNECTIONS", CONNECTIONS_MAX)?.unwrap_or(1),
-            log: log.unwrap_or_default(),
+            label_names: values.required(LABEL_NAMES, "legacy or utf8", label_names)?,
+            target_info: values.switch(TARGET_INFO)?,
+            outage_keep: Duration::from_secs(values.number(OUTAGE_KEEP_SECONDS, 0..=OUTAGE_KEEP_SECONDS_MAX)?),
+            workers: values.number(WORKERS, 1..=WORKERS_MAX)?,
+            connections_max: values.number(MAX_CONNECTIONS, 1..=CONNECTIONS_MAX)?,
+            log: log(values)?,
         })
     }
 }
 
 /// The default lifetime and its bounds, which it keeps itself.
-fn ttl(values: &Values<'_>) -> Result<(Ttl, TtlBounds), ConfigError> {
-    let ttl = Ttl::from_seconds(values.number("TTL_SECONDS", 0, Ttl::SECONDS_MAX)?.unwrap_or_default());
-    let bound = |name| values.number(name, 1, Ttl::SECONDS_MAX);
-    let ttls = TtlBounds { min: bound("TTL_MIN_SECONDS")?, max: bound("TTL_MAX_SECONDS")? };
+fn ttl(values: &Values) -> Result<(Ttl, TtlBounds), ConfigError> {
+    let ttl = Ttl::from_seconds(values.number(TTL_SECONDS, 0..=Ttl::SECONDS_MAX)?);
+    let bound = |variable| values.is_given(variable).then(|| values.number(variable, 1..=Ttl::SECONDS_MAX)).transpose();
+    let ttls = TtlBounds { min: bound(TTL_MIN_SECONDS)?, max: bound(TTL_MAX_SECONDS)? };
     if !ttls.allow(ttl) {
         let reason = format!("not between {ttls}, which bound it as well");
-        return Err(ConfigError::new("TTL_SECONDS", &ttl.seconds().to_string(), reason));
+        return Err(ConfigError::new(TTL_SECONDS, &ttl.seconds().to_string(), reason));
     }
     Ok((ttl, ttls))
 }
 
-fn listen(values: &Values<'_>) -> Result<Listen, ConfigError> {
-    let port = values.parsed("LISTEN_PORT", "a port, 0 to 65535", |text| text.parse::<u16>().ok())?.unwrap_or_default();
-    let listen = values.parsed("LISTEN_ADDR", "an IPv4 or IPv6 address, or unix:/path", |text| {
+fn listen(values: &Values) -> Result<Listen, ConfigError> {
+    let port = values.required(LISTEN_PORT, "a port, 0 to 65535", |text| text.parse::<u16>().ok())?;
+    let listen = values.optional(LISTEN_ADDR, "an IPv4 or IPv6 address, or unix:/path", |text| {
         let path = text.strip_prefix("unix:").filter(|path| path.starts_with('/'));
         let tcp =
             || text.trim_matches(['[', ']']).parse::<IpAddr>().ok().map(|addr| Listen::Tcp { addr: Some(addr), port });
         path.map(|path| Listen::Unix(path.into())).or_else(tcp)
     })?;
     Ok(listen.unwrap_or(Listen::Tcp { addr: None, port }))
+}
+
+fn log(values: &Values) -> Result<String, ConfigError> {
+    values.required(RUST_LOG, "a level such as info, or a filter such as warn,inventor=debug", log_filter)
 }
 
 /// A filter that `env_logger` takes. It takes any word for the name of a module, and then logs nothing else: a mistyped
@@ -348,14 +198,6 @@ fn label_names(text: &str) -> Option<LabelNames> {
     match text {
         "legacy" => Some(LabelNames::Legacy),
         "utf8" => Some(LabelNames::Utf8),
-        _ => None,
-    }
-}
-
-fn on_or_off(text: &str) -> Option<bool> {
-    match text {
-        "on" => Some(true),
-        "off" => Some(false),
         _ => None,
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use inventor::client;
 use inventor::config::{self, Config, Invocation};
 use inventor::healthcheck;
 use inventor::logging;
@@ -12,6 +13,14 @@ fn main() -> ExitCode {
     match config::read() {
         Ok(Invocation::Serve(config)) => run(*config),
         Ok(Invocation::Healthcheck(endpoint, question)) => match healthcheck::ask(&endpoint, question) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(1, &e),
+        },
+        Ok(Invocation::Client(command)) => match client::run(&command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => fail(failure.code(), &failure),
+        },
+        Ok(Invocation::Manual(directory)) => match config::write_manual(&directory) {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(1, &e),
         },

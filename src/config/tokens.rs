@@ -1,9 +1,11 @@
 //! Where the tokens come from: variables, or files that are read again while the server runs.
 
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::{ConfigError, Values};
+use super::values::Values;
+use super::variables::{API_TOKEN, API_TOKEN_FILE, SD_TOKEN, SD_TOKEN_FILE};
+use super::{ConfigError, Variable};
 use crate::http::{Token, TokenSets};
 
 /// The most tokens that a file may hold.
@@ -19,16 +21,16 @@ pub struct TokenSources {
 #[derive(Debug)]
 enum Source {
     Value(Token),
-    File(&'static str, PathBuf),
+    File(Variable, PathBuf),
 }
 
 impl TokenSources {
-    pub(super) fn new(values: &Values<'_>) -> Result<TokenSources, ConfigError> {
-        let Some(write) = source(values, "API_TOKEN", "API_TOKEN_FILE")? else {
+    pub(super) fn new(values: &Values) -> Result<TokenSources, ConfigError> {
+        let Some(write) = source(values, API_TOKEN, API_TOKEN_FILE)? else {
             let reason = "not set; the token for registrations is needed, here or in API_TOKEN_FILE".to_owned();
-            return Err(ConfigError::secret("API_TOKEN", reason));
+            return Err(ConfigError::without_value(API_TOKEN, reason));
         };
-        Ok(TokenSources { write, read: source(values, "SD_TOKEN", "SD_TOKEN_FILE")? })
+        Ok(TokenSources { write, read: source(values, SD_TOKEN, SD_TOKEN_FILE)? })
     }
 
     /// Reads the tokens.
@@ -41,19 +43,19 @@ impl TokenSources {
     }
 }
 
-fn source(values: &Values<'_>, name: &'static str, file_name: &'static str) -> Result<Option<Source>, ConfigError> {
-    match (values.raw(name), values.raw(file_name)) {
-        (Some(_), Some(_)) => Err(ConfigError::secret(name, format!("set together with {file_name}; set one of them"))),
+fn source(values: &Values, variable: Variable, file: Variable) -> Result<Option<Source>, ConfigError> {
+    match (values.raw(variable), values.raw(file)) {
+        (Some(_), Some(_)) => Err(ConfigError::together(variable, file)),
         (Some(value), None) => {
-            let value = value.into_vec();
+            let value = value.as_bytes();
             if value.trim_ascii() != value || value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
                 let reason = "begins or ends with a blank, or has a line end or another control character in it, \
                               which no client can send";
-                return Err(ConfigError::secret(name, reason.to_owned()));
+                return Err(ConfigError::without_value(variable, reason.to_owned()));
             }
-            Ok(Token::new(value).map(Source::Value))
+            Ok(Token::new(value.to_vec()).map(Source::Value))
         }
-        (None, Some(path)) => Ok(Some(Source::File(file_name, path.into()))),
+        (None, Some(path)) => Ok(Some(Source::File(file, path.into()))),
         (None, None) => Ok(None),
     }
 }
@@ -63,7 +65,7 @@ impl Source {
         match self {
             Source::Value(token) => Ok(vec![token.clone()]),
             Source::File(variable, path) => {
-                read_tokens(path).map_err(|reason| ConfigError::new(variable, &path.to_string_lossy(), reason))
+                read_tokens(path).map_err(|reason| ConfigError::new(*variable, &path.to_string_lossy(), reason))
             }
         }
     }

@@ -67,7 +67,7 @@ fn refuse_raw_control_characters(bytes: &[u8]) -> Result<(), serde_json::Error> 
 }
 
 /// Replaces each ill-formed *byte* by U+FFFD (`String::from_utf8_lossy` replaces maximal subparts, which gives other ids).
-fn well_formed(bytes: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn well_formed(bytes: &[u8]) -> Cow<'_, [u8]> {
     if std::str::from_utf8(bytes).is_ok() {
         return Cow::Borrowed(bytes);
     }
