@@ -1,5 +1,6 @@
 //! The command line client: the other side of the API. It knows registrations and the wire, and nothing of the server.
 
+mod agent;
 mod api;
 mod check;
 mod connection;
@@ -38,7 +39,7 @@ pub fn run(client: &Client) -> Result<(), Failure> {
             register::register(&connect(&command.access)?, &command.declaration, output(command.output.format))
         }
         ClientCommand::Deregister(command) => register::deregister(&connect(&command.access)?, command),
-        ClientCommand::Agent(_) => Ok(()),
+        ClientCommand::Agent(command) => agent::run(connect(&command.access)?, command),
         ClientCommand::List(command) => {
             let (filter, query) = (&command.filter, command.query.as_deref());
             lookup::list(&connect(&command.access)?, filter, query, output(command.output.format))

@@ -13,6 +13,9 @@ use crate::http::server;
 pub fn start(filter: &str) {
     env_logger::Builder::new()
         .filter_module(server::ENGINE_LOG, LevelFilter::Off)
+        // What it says from debug on is the bytes of requests, and so the token.
+        .filter_module("ureq", LevelFilter::Warn)
+        .filter_module("ureq_proto", LevelFilter::Warn)
         .parse_filters(filter)
         .format(|out, record| {
             let mut line =

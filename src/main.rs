@@ -16,10 +16,15 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(1, &e),
         },
-        Ok(Invocation::Client(command)) => match client::run(&command) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => fail(failure.code(), &failure),
-        },
+        Ok(Invocation::Client(command)) => {
+            if let Some(filter) = &command.log {
+                logging::start(filter);
+            }
+            match client::run(&command) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failure) => fail(failure.code(), &failure),
+            }
+        }
         Ok(Invocation::Manual(directory)) => match config::write_manual(&directory) {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(1, &e),

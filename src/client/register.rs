@@ -6,34 +6,40 @@ use serde_json::json;
 
 use super::connection::Connection;
 use super::output::{Output, tell};
-use super::{Entry, Failure, files, scrape};
+use super::{Entry, Failure, files, harmless, scrape};
 use crate::config::commands::{Declaration, Deregister};
 use crate::registration::{LabelNames, Registration, TargetId, TtlBounds, parse_id};
 
-/// Registers and prints the ids.
+/// Registers and prints the ids. One of several that is refused does not keep the others from being registered.
 pub(super) fn register(connection: &Connection, declaration: &Declaration, output: Output) -> Result<(), Failure> {
-    let (mut ids, mut refused) = (Vec::new(), None);
-    for entry in entries(declaration)? {
-        match connection.register(&entry) {
+    let entries = entries(declaration)?;
+    let (mut ids, mut refused) = (Vec::new(), 0);
+    for entry in &entries {
+        match connection.register(entry) {
             Ok(id) => ids.push(id),
-            Err(Failure::No(reason)) => {
+            Err(Failure::No(reason)) if entries.len() > 1 => {
                 tell(&format!("{}: {reason}", entry.targets.join(",")));
-                refused = Some(reason);
+                refused += 1;
             }
             Err(failure) => return Err(failure),
         }
     }
-    let shown: Vec<_> = ids.iter().map(|id| json!({ "id": id })).collect();
-    if output.is_table() {
-        ids.iter().for_each(|id| output.print(&format!("{}\n", super::harmless::text(id))));
-    } else if let [one] = shown.as_slice() {
-        output.value(one)?;
-    } else {
-        output.value(&shown)?;
-    }
+    show(&ids, output)?;
     match refused {
-        None => Ok(()),
-        Some(_) => Err(Failure::No("not everything is registered, see above".to_owned())),
+        0 => Ok(()),
+        _ => Err(Failure::No(format!("{refused} of {} are refused, see above", entries.len()))),
+    }
+}
+
+fn show(ids: &[String], output: Output) -> Result<(), Failure> {
+    if output.is_table() {
+        ids.iter().for_each(|id| output.print(&format!("{}\n", harmless::text(id))));
+        return Ok(());
+    }
+    let shown: Vec<_> = ids.iter().map(|id| json!({ "id": id })).collect();
+    match shown.as_slice() {
+        [one] => output.value(one),
+        several => output.value(&several),
     }
 }
 

@@ -21,8 +21,8 @@ pub struct Client {
     pub token: Option<TokenSource>,
     /// Whether colours are welcome, if the output is a terminal.
     pub color: bool,
-    /// The filter of the log; only the agent has one.
-    pub log: String,
+    /// The filter of the log, which only the agent has.
+    pub log: Option<String>,
 }
 
 /// Where the client's token comes from.
