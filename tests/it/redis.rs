@@ -3,7 +3,7 @@
 mod chaos;
 mod follow;
 mod outage;
-mod proxy;
+pub(crate) mod proxy;
 mod refusals;
 mod restore;
 mod rules;

@@ -118,6 +118,12 @@ impl Setup {
         Outcome::of(Process::start(&mut self.command()))
     }
 
+    /// Starts the binary, which is expected to go on until it is told to end.
+    #[track_caller]
+    pub(crate) fn launch(&self) -> Process {
+        Process::start(&mut self.command())
+    }
+
     fn command(&self) -> Command {
         let binary = env!("CARGO_BIN_EXE_inventor");
         let mut command = Command::new(if self.prelude.is_some() { "/bin/sh" } else { binary });

@@ -1,4 +1,4 @@
-//! A proxy before a Redis, that a test tells to fall silent, to cut connections, or to hold back answers.
+//! A proxy before a server, that a test tells to fall silent, to cut connections, or to hold back answers.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::eventually::{SOON, eventually};
 
 /// Passes bytes between clients and one or more servers.
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     directory: TempDir,
     control: Arc<Control>,
 }
@@ -46,7 +46,7 @@ struct Passed {
 
 impl Proxy {
     /// A proxy before one server.
-    pub(super) fn before(server: &Path) -> Proxy {
+    pub(crate) fn before(server: &Path) -> Proxy {
         Proxy::alternating(&[server.to_owned()])
     }
 
@@ -70,17 +70,17 @@ impl Proxy {
     }
 
     /// Where clients connect.
-    pub(super) fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("proxy.sock")
     }
 
     /// Passes nothing on any more, and closes nothing: as a network does that drops every packet.
-    pub(super) fn fall_silent(&self) {
+    pub(crate) fn fall_silent(&self) {
         self.control.set(|state| state.silent = true);
     }
 
     /// Passes on what was held back, and everything after it.
-    pub(super) fn speak(&self) {
+    pub(crate) fn speak(&self) {
         self.control.set(|state| {
             (state.silent, state.hold) = (false, None);
             state.connections.iter_mut().for_each(|passed| passed.held = false);
@@ -108,7 +108,7 @@ impl Proxy {
     }
 
     /// Closes every connection.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.control.set(|state| {
             for passed in &mut state.connections {
                 passed.held = false;
