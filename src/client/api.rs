@@ -64,6 +64,11 @@ impl Connection {
         }
     }
 
+    /// Whether the server has the newer API, with lists of registrations. The Go program takes registrations all the same.
+    pub(super) fn can_list(&self) -> Result<bool, Failure> {
+        self.ask(&Call::new(Method::GET, "/api/v1/status")).map(|answer| answer.status != 404)
+    }
+
     /// The answer to something that is there on every server with the newer API.
     fn ask_json(&self, path: &str) -> Result<Value, Failure> {
         let answer = self.ask(&Call::new(Method::GET, path))?;

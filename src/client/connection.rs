@@ -216,16 +216,19 @@ fn reason(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(_) => "no answer in time".to_owned(),
         ureq::Error::HostNotFound => "no such host".to_owned(),
-        ureq::Error::Io(e) => without_layers(e),
-        ureq::Error::Rustls(e) => format!("TLS: {e}"),
+        ureq::Error::Io(e) => match e.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(e) => tls_reason(e),
+            None => e.to_string(),
+        },
+        ureq::Error::Rustls(e) => tls_reason(e),
         e => e.to_string(),
     }
 }
 
-fn without_layers(error: &std::io::Error) -> String {
-    match error.get_ref() {
-        Some(inner) => inner.to_string(),
-        None => error.to_string(),
+fn tls_reason(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(_) => format!("TLS: {error}; --ca-file names whom to trust"),
+        e => format!("TLS: {e}"),
     }
 }
 

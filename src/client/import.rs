@@ -55,6 +55,10 @@ fn show_plan(
     with_differences: bool,
     output: Output,
 ) -> Result<(), Failure> {
+    if !connection.can_list()? {
+        output.print(&format!("{} to register; this server cannot say which of them it has\n", entries.len()));
+        return Ok(());
+    }
     let wanted: HashMap<_, _> = entries.iter().enumerate().map(|(at, entry)| (entry.id(), at)).collect();
     let (mut plan, mut current) = (Plan::default(), Vec::new());
     let everything = Filter { groups: Vec::new(), selectors: Vec::new() };
@@ -181,7 +185,8 @@ impl<'a> Work<'a> {
 
     fn refused(&self, entry: &Entry, reason: &str, unauthorised: bool) {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        refusals.add(&entry.targets.join(","), reason);
+        let token = if unauthorised { "the token is not accepted for this: " } else { "" };
+        refusals.add(&entry.targets.join(","), &format!("{token}{reason}"));
         let refused_so_far = self.unauthorised.fetch_add(usize::from(unauthorised), Ordering::Relaxed) + 1;
         if unauthorised && refused_so_far >= UNAUTHORISED_MAX && self.registered.load(Ordering::Relaxed) == 0 {
             self.end(Failure::No(

@@ -7,6 +7,7 @@ mod commands;
 mod formats;
 mod import;
 mod many;
+mod served;
 mod terminal;
 mod tls;
 

@@ -9,7 +9,7 @@ mod restore;
 mod rules;
 mod sentinel;
 mod serving;
-mod tls;
+pub(crate) mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
