@@ -1,7 +1,5 @@
 //! The commands of the client, their flags and what these mean.
 
-#![allow(missing_docs, reason = "what is flattened into a command is documented where it is defined")]
-
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;

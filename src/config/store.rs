@@ -30,6 +30,14 @@ pub enum StoreConfig {
 }
 
 impl StoreConfig {
+    /// What the store is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            StoreConfig::Embedded(_) => "embedded",
+            StoreConfig::Redis(_) => "redis",
+        }
+    }
+
     pub(super) fn new(values: &Values) -> Result<StoreConfig, ConfigError> {
         let named: Vec<Variable> = ADDRESSES.into_iter().filter(|address| values.is_given(*address)).collect();
         match named[..] {

@@ -21,39 +21,41 @@ macro_rules! variables {
 }
 
 variables! {
-    API_TOKEN, None, "Token for registrations; it or API_TOKEN_FILE is needed";
-    API_TOKEN_FILE, None, "File with tokens for registrations, one per line; read again on SIGHUP";
-    SD_TOKEN, None, "Token for polls; without it everybody may poll";
-    SD_TOKEN_FILE, None, "File with tokens for polls, one per line; read again on SIGHUP";
-    LISTEN_ADDR, None, "Address to listen on, IPv4, IPv6 or unix:/path; all addresses if not set";
-    LISTEN_PORT, Some("9101"), "Port to listen on; 0 lets the system choose one";
-    TTL_SECONDS, Some("21600"), "Seconds that a registration lives unless it is renewed; 0 is for ever";
+    API_TOKEN, None, "Token for registrations; required unless API_TOKEN_FILE or TOKENS_FILE is set";
+    API_TOKEN_FILE, None, "File with tokens for registrations, one per line; reread on SIGHUP";
+    SD_TOKEN, None, "Token for polls; if none is set, anyone may poll";
+    SD_TOKEN_FILE, None, "File with tokens for polls, one per line; reread on SIGHUP";
+    TOKENS_FILE, None, "File with named tokens, each for some groups or all, one per line; reread on SIGHUP";
+    LISTEN_ADDR, None, "Address to listen on: IPv4, IPv6 or unix:/path; all addresses if not set";
+    LISTEN_PORT, Some("9101"), "Port to listen on; 0 picks a free one";
+    TTL_SECONDS, Some("21600"), "Seconds until a registration expires unless it is renewed; 0 means never";
     TTL_MIN_SECONDS, None, "Shortest lifetime that a registration may ask for";
     TTL_MAX_SECONDS, None, "Longest lifetime that a registration may ask for; with it none is for ever";
-    DATA_DIR, Some("./data"), "Directory of the embedded store; made if it does not exist";
-    REDIS_ADDR, None, "Host name or address of Redis; with it, or one of the next two, no embedded store";
-    REDIS_URL, None, "Redis as redis://, rediss:// or redis+unix:// URL instead of REDIS_ADDR";
-    REDIS_SENTINELS, None, "Sentinels as host:port,host:port instead of REDIS_ADDR";
-    REDIS_SENTINEL_MASTER, Some("mymaster"), "Name under which the Sentinels watch the master";
-    REDIS_SENTINEL_USERNAME, None, "ACL user of the Sentinels themselves";
-    REDIS_SENTINEL_PASSWORD, None, "Password of the Sentinels themselves";
-    REDIS_SENTINEL_PASSWORD_FILE, None, "File with the password of the Sentinels";
+    DATA_DIR, Some("./data"), "Directory of the embedded store; created if it does not exist";
+    REDIS_ADDR, None, "Host name or address of Redis; this or one of the next two replaces the embedded store";
+    REDIS_URL, None, "Redis as a redis://, rediss:// or redis+unix:// URL, instead of REDIS_ADDR";
+    REDIS_SENTINELS, None, "Sentinels as host:port,host:port, instead of REDIS_ADDR";
+    REDIS_SENTINEL_MASTER, Some("mymaster"), "Name by which the Sentinels know the master";
+    REDIS_SENTINEL_USERNAME, None, "ACL user for the Sentinels themselves";
+    REDIS_SENTINEL_PASSWORD, None, "Password for the Sentinels themselves";
+    REDIS_SENTINEL_PASSWORD_FILE, None, "File with the password for the Sentinels";
     REDIS_PORT, Some("6379"), "Port of Redis at REDIS_ADDR";
-    REDIS_DBNO, Some("0"), "Number of the Redis database";
-    REDIS_USERNAME, None, "ACL user of Redis";
-    REDIS_PASSWORD, None, "Password of Redis";
-    REDIS_PASSWORD_FILE, None, "File with the password of Redis";
-    REDIS_TLS, Some("off"), "Whether to speak TLS to Redis at REDIS_ADDR and to the Sentinels: on or off";
-    REDIS_TLS_CA, None, "File of PEM certificates to trust instead of the system's";
-    REDIS_TLS_CERT, None, "File with this client's PEM certificate";
-    REDIS_TLS_KEY, None, "File with this client's PEM key";
+    REDIS_DBNO, Some("0"), "Redis database number";
+    REDIS_USERNAME, None, "ACL user for Redis";
+    REDIS_PASSWORD, None, "Password for Redis";
+    REDIS_PASSWORD_FILE, None, "File with the password for Redis";
+    REDIS_TLS, Some("off"), "Whether to use TLS to Redis at REDIS_ADDR and to the Sentinels: on or off";
+    REDIS_TLS_CA, None, "PEM file with the CA certificates to trust instead of the system's";
+    REDIS_TLS_CERT, None, "PEM file with this client's certificate";
+    REDIS_TLS_KEY, None, "PEM file with this client's private key";
     REDIS_POOL_SIZE, Some("16"), "Connections to Redis for reading single registrations";
-    RESTORE, Some("on"), "Whether registrations that Redis lost by a restart are put back: on or off";
-    LABEL_NAMES, Some("legacy"), "Label names to accept: legacy, or utf8 if every Prometheus is 3.0 or newer";
+    RESTORE, Some("on"), "Whether to put back registrations that Redis lost in a restart: on or off";
+    LABEL_NAMES, Some("legacy"),
+        "Label names to accept: legacy, or utf8 if every Prometheus is 3.0 or newer, with its default scheme";
     TARGET_INFO, Some("on"), "Whether /metrics has a series for each target: on or off";
     OUTAGE_KEEP_SECONDS, Some("86400"),
-        "Seconds that a registration is kept beyond its lifetime because the store was lost; 0 is not at all";
-    WORKERS, Some("24"), "Threads that answer requests; two of three may wait for the store";
-    MAX_CONNECTIONS, Some("1024"), "Connections at once; when full, the longest idle one makes room";
-    RUST_LOG, Some("info"), "What is logged: error, warn, info, debug, or env_logger's filter syntax";
+        "Longest time in seconds that an outage of the store may keep a registration past its expiry; 0 turns this off";
+    WORKERS, Some("24"), "Threads that answer requests; two thirds of them may wait for the store";
+    MAX_CONNECTIONS, Some("1024"), "Connections at a time; at the limit, the one idle for longest is closed";
+    RUST_LOG, Some("info"), "What to log: error, warn, info, debug, or env_logger's filter syntax";
 }
