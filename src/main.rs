@@ -29,6 +29,10 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(1, &e),
         },
+        Ok(Invocation::Completions(shell)) => {
+            let _ = io::stdout().write_all(config::completions(shell).as_bytes());
+            ExitCode::SUCCESS
+        }
         Ok(Invocation::Print(text)) => {
             // Whoever closes the pipe early has read enough.
             let _ = io::stdout().write_all(text.as_bytes());

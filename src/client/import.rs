@@ -1,6 +1,7 @@
 //! `import`: what files and `http_sd` lists hold, registered one by one over a few connections.
 
 mod progress;
+mod refusals;
 mod sources;
 
 use std::collections::HashMap;
@@ -12,11 +13,12 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::connection::Connection;
-use super::output::{Output, tell};
+use super::output::Output;
 use super::plan::{self, Plan};
 use super::{Entry, Failure, declare, lookup};
 use crate::config::commands::{Filter, Import};
 use progress::Progress;
+use refusals::Refusals;
 
 /// Connections that register at the same time.
 const CONNECTIONS: usize = 16;
@@ -28,9 +30,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// So many refusals of the token before the first success mean that nothing will be accepted.
 const UNAUTHORISED_MAX: usize = 100;
-
-/// Refused entries that are named; the others are counted.
-const SHOWN_REFUSALS_MAX: usize = 20;
 
 /// How often progress is looked at.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -94,22 +93,6 @@ struct Work<'a> {
     stop: AtomicBool,
     failure: Mutex<Option<Failure>>,
     started: Instant,
-}
-
-/// What was refused: how many, and the first of them with their reasons.
-#[derive(Debug, Default)]
-struct Refusals {
-    total: usize,
-    shown: Vec<String>,
-}
-
-impl Refusals {
-    fn add(&mut self, what: &str, reason: &str) {
-        self.total += 1;
-        if self.shown.len() < SHOWN_REFUSALS_MAX {
-            self.shown.push(format!("{what}: {reason}"));
-        }
-    }
 }
 
 impl<'a> Work<'a> {
@@ -205,10 +188,7 @@ impl<'a> Work<'a> {
     fn conclude(self, dry_run: bool, output: Output) -> Result<(), Failure> {
         let registered = self.registered.into_inner();
         let refusals = self.refusals.into_inner().unwrap_or_else(PoisonError::into_inner);
-        refusals.shown.iter().for_each(|refusal| tell(refusal));
-        if refusals.total > refusals.shown.len() {
-            tell(&format!("and {} more refused", refusals.total - refusals.shown.len()));
-        }
+        refusals.tell();
         let (total, seconds) = (self.entries.len(), self.started.elapsed().as_secs_f64());
         if !dry_run {
             output

@@ -3,19 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
-use std::time::Duration;
 
 use serde::Serialize;
 use similar::TextDiff;
 
 use super::Entry;
 use crate::registration::TargetId;
-
-/// Unchanged lines around a difference.
-const CONTEXT_LINES: usize = 3;
-
-/// How long the shortest difference is searched for; after that a longer one is shown.
-const DIFF_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// How many registrations there are of each kind.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -59,28 +52,38 @@ impl fmt::Display for Plan {
     }
 }
 
-/// The differences as a unified diff; empty when there are none.
+/// The differences as a unified diff, with a part for each registration; empty when there are none.
 pub(super) fn differences(current: &[Entry], wanted: &[Entry], names: (&str, &str)) -> String {
-    let (current, wanted) = (described(current), described(wanted));
-    let diff = TextDiff::configure().timeout(DIFF_WAIT_MAX).diff_lines(&current, &wanted);
-    diff.unified_diff().context_radius(CONTEXT_LINES).header(names.0, names.1).to_string()
+    let mut pairs: BTreeMap<&[String], (String, String)> = BTreeMap::new();
+    for entry in current {
+        pairs.entry(&entry.targets).or_default().0 = described(entry);
+    }
+    for entry in wanted {
+        pairs.entry(&entry.targets).or_default().1 = described(entry);
+    }
+    pairs.retain(|_, (current, wanted)| current != wanted);
+    let mut text = String::new();
+    if !pairs.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "--- {}\n+++ {}", names.0, names.1);
+    }
+    for (targets, (current, wanted)) in pairs {
+        let _ = writeln!(text, "@@ {} @@", targets.join(" ").escape_debug());
+        for change in TextDiff::from_lines(&current, &wanted).iter_all_changes() {
+            let _ = write!(text, "{}{change}", change.tag());
+        }
+    }
+    text
 }
 
-/// The registrations in the order of their targets, each with a line for whatever can differ.
-fn described(entries: &[Entry]) -> String {
-    let mut entries: Vec<&Entry> = entries.iter().collect();
-    entries.sort_by(|a, b| a.targets.cmp(&b.targets));
-    let mut text = String::new();
-    for entry in entries {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{}", entry.targets.join(" ").escape_debug());
-        let _ = writeln!(text, "  group {:?}", entry.group());
-        for (name, value) in &entry.labels {
-            let _ = writeln!(text, "  {}={value:?}", name.escape_debug());
-        }
-        for module in &entry.modules {
-            let _ = writeln!(text, "  module {module:?}");
-        }
+/// A registration with a line for whatever can differ.
+fn described(entry: &Entry) -> String {
+    let mut text = format!("group {:?}\n", entry.group());
+    for (name, value) in &entry.labels {
+        let _ = writeln!(text, "label {}={value:?}", name.escape_debug());
+    }
+    for module in &entry.modules {
+        let _ = writeln!(text, "module {module:?}");
     }
     text
 }

@@ -1,15 +1,50 @@
 //! The whole command line: the server with its settings as flags, and the commands of the client.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command, FromArgMatches, Subcommand, value_parser};
+use clap::{ArgMatches, Command, FromArgMatches, Subcommand};
+use clap_complete::Shell;
 
 use super::commands::{Client, ClientCommand, TokenSource};
+use super::error::ConfigError;
+use super::healthcheck;
+use super::server::{self, Config};
 use super::values::Values;
-use super::{Config, ConfigError, Invocation, VARIABLES, Variable, healthcheck, manual};
+use super::variables::{VARIABLES, Variable};
+use crate::healthcheck::{Endpoint, Question};
 
 const SERVE: &str = "serve";
+
+/// What the command line asks for.
+pub enum Invocation {
+    /// Run the server.
+    Serve(Box<Config>),
+    /// Ask the server that runs with the same address and port.
+    Healthcheck(Endpoint, Question),
+    /// Be a client of a server.
+    Client(Box<Client>),
+    /// Write manual pages into this directory.
+    Manual(PathBuf),
+    /// Print the completions for this shell.
+    Completions(Shell),
+    /// Print this and end well: the help, or the version.
+    Print(String),
+    /// Print this to standard error and end with 2: flags that do not exist, values that cannot be right.
+    Usage(String),
+}
+
+/// Reads the command line, the environment and, for the server, `.env`.
+///
+/// # Errors
+/// [`ConfigError`] names the variable, its value unless it is a secret, and what would be right.
+pub fn read() -> Result<Invocation, ConfigError> {
+    parse().unwrap_or_else(|e| {
+        let text = e.to_string();
+        Ok(if e.use_stderr() { Invocation::Usage(text) } else { Invocation::Print(text) })
+    })
+}
 
 /// The whole command line.
 pub(super) fn command() -> Command {
@@ -41,28 +76,11 @@ pub(super) fn command() -> Command {
 }
 
 fn with_settings(command: Command) -> Command {
-    VARIABLES.iter().fold(command, |command, variable| command.arg(setting(*variable)))
-}
-
-/// The flag of a setting.
-pub(super) fn setting(variable: Variable) -> Arg {
-    let help = match variable.default {
-        Some(default) => format!("{} [default: {default}]", variable.help),
-        None => variable.help.to_owned(),
-    };
-    Arg::new(variable.name)
-        .long(variable.name.to_ascii_lowercase().replace('_', "-"))
-        .env(variable.name)
-        .hide_env_values(true)
-        .allow_hyphen_values(true)
-        .value_name("VALUE")
-        .value_parser(value_parser!(OsString))
-        .help(help)
-        .help_heading("Settings of the server")
+    VARIABLES.iter().fold(command, |command, variable| command.arg(variable.flag()))
 }
 
 /// What the command line says; the outer error is clap's, with the text for the user.
-pub(super) fn parse() -> Result<Result<Invocation, ConfigError>, clap::Error> {
+fn parse() -> Result<Result<Invocation, ConfigError>, clap::Error> {
     let mut command = command();
     let matches = command.try_get_matches_from_mut(std::env::args_os())?;
     Ok(match matches.subcommand() {
@@ -88,8 +106,7 @@ fn refuse_settings(command: &mut Command, matches: &ArgMatches, name: &str) -> R
     match VARIABLES.iter().find(given) {
         None => Ok(()),
         Some(variable) => {
-            let flag = variable.name.to_ascii_lowercase().replace('_', "-");
-            let reason = format!("--{flag} is a setting of the server; `{name}` does not take it");
+            let reason = format!("--{} is a setting of the server; `{name}` does not take it", variable.flag_name());
             Err(command.error(clap::error::ErrorKind::ArgumentConflict, reason))
         }
     }
@@ -97,14 +114,14 @@ fn refuse_settings(command: &mut Command, matches: &ArgMatches, name: &str) -> R
 
 fn client(command: ClientCommand) -> Result<Invocation, ConfigError> {
     match command {
-        ClientCommand::Completions { shell } => Ok(Invocation::Print(manual::completions(shell))),
+        ClientCommand::Completions { shell } => Ok(Invocation::Completions(shell)),
         ClientCommand::Man { directory } => Ok(Invocation::Manual(directory)),
         command => {
             let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
             let token =
                 variable("INVENTOR_TOKEN").map(|token| TokenSource::Value(token.to_string_lossy().into_owned()));
             let is_agent = matches!(command, ClientCommand::Agent(_));
-            let log = is_agent.then(|| super::log(&Values::of_environment())).transpose()?;
+            let log = is_agent.then(|| server::log(&Values::of_environment())).transpose()?;
             Ok(Invocation::Client(Box::new(Client { command, token, color: variable("NO_COLOR").is_none(), log })))
         }
     }

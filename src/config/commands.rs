@@ -8,7 +8,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::duration;
+use super::{duration, server};
 use crate::registration::{LabelNames, Ttl};
 
 /// What the client is to do.
@@ -378,5 +378,5 @@ fn time_to_wait(text: &str) -> Result<Duration, &'static str> {
 }
 
 fn label_names(text: &str) -> Result<LabelNames, &'static str> {
-    super::label_names(text).ok_or("expected legacy or utf8")
+    server::label_names(text).ok_or("expected legacy or utf8")
 }

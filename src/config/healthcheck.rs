@@ -4,10 +4,10 @@ use std::net::{Ipv6Addr, SocketAddr};
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::command_line::setting;
+use super::error::ConfigError;
+use super::server::listen;
 use super::values::Values;
 use super::variables::{LISTEN_ADDR, LISTEN_PORT};
-use super::{ConfigError, listen};
 use crate::healthcheck::{Endpoint, Question};
 use crate::http::server::Listen;
 
@@ -20,7 +20,7 @@ pub(super) fn command() -> Command {
     Command::new(NAME)
         .about("Ask the server on this machine whether it is well; the exit code is 0 or 1")
         .arg(Arg::new(QUESTION).help("What is asked").value_parser([READY, HEALTHY]).default_value(READY))
-        .args([LISTEN_ADDR, LISTEN_PORT].map(setting))
+        .args([LISTEN_ADDR, LISTEN_PORT].map(|variable| variable.flag()))
 }
 
 /// What is asked by this command.

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use super::command_line;
 
 /// The completions for this shell.
-pub(super) fn completions(shell: Shell) -> String {
+pub fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command_line::command(), "inventor", &mut script);
     String::from_utf8_lossy(&script).into_owned()

@@ -3,13 +3,14 @@
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
+use super::error::ConfigError;
 use super::values::Values;
 use super::variables::{
     DATA_DIR, REDIS_ADDR, REDIS_DBNO, REDIS_PASSWORD, REDIS_PASSWORD_FILE, REDIS_POOL_SIZE, REDIS_PORT,
     REDIS_SENTINEL_MASTER, REDIS_SENTINEL_PASSWORD, REDIS_SENTINEL_PASSWORD_FILE, REDIS_SENTINEL_USERNAME,
     REDIS_SENTINELS, REDIS_TLS, REDIS_TLS_CA, REDIS_TLS_CERT, REDIS_TLS_KEY, REDIS_URL, REDIS_USERNAME, RESTORE,
+    VARIABLES, Variable,
 };
-use super::{ConfigError, VARIABLES, Variable};
 use crate::store::redis::{Address, Sentinel, Settings, Tls};
 
 /// The largest number of connections to Redis.

@@ -3,9 +3,9 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::error::ConfigError;
 use super::values::Values;
-use super::variables::{API_TOKEN, API_TOKEN_FILE, SD_TOKEN, SD_TOKEN_FILE, TOKENS_FILE};
-use super::{ConfigError, Variable};
+use super::variables::{API_TOKEN, API_TOKEN_FILE, SD_TOKEN, SD_TOKEN_FILE, TOKENS_FILE, Variable};
 use crate::http::{NamedToken, Token, TokenSets};
 
 /// The most tokens that a file may hold.

@@ -11,7 +11,8 @@ use std::str::FromStr;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-use super::{ConfigError, VARIABLES, Variable};
+use super::error::ConfigError;
+use super::variables::{VARIABLES, Variable};
 
 pub(super) struct Values {
     given: HashMap<&'static str, OsString>,

@@ -1,5 +1,9 @@
 //! The table of the server's settings: the name, the default and the meaning of each stand here and nowhere else.
 
+use std::ffi::OsString;
+
+use clap::{Arg, value_parser};
+
 /// A variable of the environment, which is also a line of `.env` and a flag: `LISTEN_PORT` is `--listen-port`.
 #[derive(Debug, Clone, Copy)]
 pub struct Variable {
@@ -9,6 +13,28 @@ pub struct Variable {
     pub default: Option<&'static str>,
     /// What it means.
     pub help: &'static str,
+}
+
+impl Variable {
+    pub(super) fn flag_name(&self) -> String {
+        self.name.to_ascii_lowercase().replace('_', "-")
+    }
+
+    pub(super) fn flag(&self) -> Arg {
+        let help = match self.default {
+            Some(default) => format!("{} [default: {default}]", self.help),
+            None => self.help.to_owned(),
+        };
+        Arg::new(self.name)
+            .long(self.flag_name())
+            .env(self.name)
+            .hide_env_values(true)
+            .allow_hyphen_values(true)
+            .value_name("VALUE")
+            .value_parser(value_parser!(OsString))
+            .help(help)
+            .help_heading("Settings of the server")
+    }
 }
 
 macro_rules! variables {

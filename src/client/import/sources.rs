@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry as Slot;
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::Refusals;
+use super::refusals::Refusals;
 use crate::client::connection::{Connection, check_url};
 use crate::client::{Entry, Failure, files};
 use crate::registration::{LabelNames, MODULE_LABEL, TargetId};

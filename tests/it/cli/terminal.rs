@@ -94,8 +94,8 @@ fn differences_are_coloured_as_usual() {
     let file = cli.write("f.yaml", "- targets: [a:1]\n  labels: {x: other}\n");
     let (screen, code) = on_terminal(&cli, &[], &["diff", "-g", "g", file.to_str().unwrap()]);
     assert_eq!(code, Some(1), "{screen}");
-    assert!(screen.contains("\u{1b}[31m-  x=\"short\"\u{1b}[0m"), "{screen:?}");
-    assert!(screen.contains("\u{1b}[32m+  x=\"other\"\u{1b}[0m"), "{screen:?}");
+    assert!(screen.contains("\u{1b}[31m-label x=\"short\"\u{1b}[0m"), "{screen:?}");
+    assert!(screen.contains("\u{1b}[32m+label x=\"other\"\u{1b}[0m"), "{screen:?}");
     assert!(screen.contains("0 to create, 1 to change, 0 to leave, 1 to delete"), "{screen}");
 }
 
