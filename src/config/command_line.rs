@@ -1,6 +1,5 @@
 //! The whole command line: the server with its settings as flags, and the commands of the client.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::parser::ValueSource;
