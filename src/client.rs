@@ -27,6 +27,9 @@ use output::Output;
 
 use crate::config::commands::{Access, Client, ClientCommand, Format};
 
+/// The logs of what speaks to servers: from debug on, these are the bytes of requests, and so the token.
+pub const WIRE_LOGS: &[&str] = &["ureq", "ureq_proto"];
+
 /// Does what the command line asks for.
 ///
 /// # Errors

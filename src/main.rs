@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use inventor::client;
 use inventor::config::{self, Config, Invocation};
 use inventor::healthcheck;
+use inventor::http::server;
 use inventor::logging;
 use inventor::serve::{StartError, serve};
 
@@ -18,7 +19,7 @@ fn main() -> ExitCode {
         },
         Ok(Invocation::Client(command)) => {
             if let Some(filter) = &command.log {
-                logging::start(filter);
+                logging::start(filter, client::WIRE_LOGS);
             }
             match client::run(&command) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
 }
 
 fn run(config: Config) -> ExitCode {
-    logging::start(&config.log);
+    logging::start(&config.log, &[server::ENGINE_LOG]);
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Config(e)) => fail(2, &e),

@@ -78,7 +78,6 @@ pub(super) fn entries<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<V
 pub(super) fn parse(bytes: &[u8], names: LabelNames) -> Content {
     let mut content = Content::default();
     let text = json::well_formed(bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes));
-    let text = String::from_utf8_lossy(&text);
     let documents = match text.trim_start().chars().next() {
         None => Err("holds nothing".to_owned()),
         Some('{' | '[') => documents(&text, &mut content, names),
