@@ -56,6 +56,11 @@ pub fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
+/// What the service is doing, in a sentence for `systemctl status`.
+pub fn status(text: &str) {
+    notify(&[NotifyState::Status(text)]);
+}
+
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(e) = sd_notify::notify(states) {
         warn!(reason:% = e; "could not notify systemd");

@@ -72,7 +72,7 @@ fn refuse_raw_control_characters(bytes: &[u8]) -> Result<(), serde_json::Error> 
 }
 
 /// Replaces each ill-formed *byte* by U+FFFD (`String::from_utf8_lossy` replaces maximal subparts, which gives other ids).
-fn well_formed(bytes: &[u8]) -> Cow<'_, str> {
+pub(crate) fn well_formed(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Cow::Borrowed(text);
     }

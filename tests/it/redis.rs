@@ -9,7 +9,7 @@ mod restore;
 mod rules;
 mod sentinel;
 mod serving;
-mod tls;
+pub(crate) mod tls;
 
 use std::ops::Deref;
 use std::thread;

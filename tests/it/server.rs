@@ -124,7 +124,14 @@ impl Setup {
         Outcome::of(self.launch())
     }
 
-    fn command(&self) -> Command {
+    /// Starts the binary, which is expected to go on until it is told to end.
+    #[track_caller]
+    pub(crate) fn launch(&self) -> Process {
+        Process::start(&mut self.command())
+    }
+
+    /// The command that starts the binary.
+    pub(crate) fn command(&self) -> Command {
         let binary = env!("CARGO_BIN_EXE_inventor");
         let mut command = Command::new(if self.prelude.is_some() { "/bin/sh" } else { binary });
         if let Some(prelude) = &self.prelude {

@@ -11,12 +11,12 @@ use crate::redis_server::RedisServer;
 use crate::store_contract::{hour, rules};
 
 /// Certificates made for one test.
-struct Certificates(TempDir);
+pub(crate) struct Certificates(TempDir);
 
 impl Certificates {
     /// A CA with a certificate for a server on this machine and one for a client, and a CA that signed nothing.
     #[track_caller]
-    fn new() -> Certificates {
+    pub(crate) fn new() -> Certificates {
         let certificates = Certificates(TempDir::new().unwrap());
         std::fs::write(certificates.path("openssl.cnf"), "[req]\ndistinguished_name = dn\n[dn]\n").unwrap();
         certificates.make("ca", "basicConstraints=critical,CA:TRUE", None);
@@ -40,7 +40,7 @@ impl Certificates {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
