@@ -1,0 +1,152 @@
+// What speaks to a person: notices with a way back, and the places where a token is entered.
+import { $, fill, h, icon, iconButton } from './dom.js';
+import { person, token } from './server.js';
+import { emit, on } from './state.js';
+
+// ---- Notices at the bottom left; they wait while somebody looks at them. The last one with a way back can be undone.
+
+const NOTICES_MAX = 3;
+const STEP_MS = 250;
+const SECONDS = 8;
+const SECONDS_IMPORTANT = 20;
+
+const place = $('#toasts');
+let last = null;
+
+export const undo = () => last?.();
+
+function show({ text, more, warn, bad, undo: back, seconds = bad || back ? SECONDS_IMPORTANT : SECONDS }) {
+  const bar = h('i');
+  let left = seconds;
+  const run = () => {
+    done();
+    back();
+  };
+  const toast = h(
+    'div.toast',
+    { role: bad ? 'alert' : 'status' },
+    h('div.grow', h('p', bad && h('b.end', '◆ '), text), warn && h('p.warn', warn), more && h('p.note', more)),
+    back && h('button', { title: 'Undo (z)', onclick: run }, 'Undo'),
+    iconButton('close', 'Close', () => done()),
+    h('span.life', bar),
+  );
+  const ticking = setInterval(() => {
+    if (!toast.matches(':hover, :focus-within')) left -= STEP_MS / 1000;
+    bar.style.setProperty('--share', left / seconds);
+    if (left <= 0) done();
+  }, STEP_MS);
+  function done() {
+    clearInterval(ticking);
+    toast.remove();
+    if (last === run) last = null;
+  }
+  if (back) last = run;
+  place.append(toast);
+  if (place.children.length > NOTICES_MAX) place.firstChild.remove();
+}
+
+export const startNotices = () => on('toast', show);
+
+// ---- Where a person enters a token: a gate before everything for reading, a dialog when something is changed.
+
+const dialog = $('#dialog');
+
+export function modal(label, content, closed) {
+  fill(dialog, content);
+  dialog.ariaLabel = label;
+  dialog.onclose = () => {
+    fill(dialog);
+    closed?.();
+  };
+  dialog.showModal();
+}
+
+const STAYS = ' It stays in this tab until the tab is closed, and goes to this server only.';
+const PLAIN = 'This page came over plain HTTP: others on the way can read the token.';
+
+function tokenForm(name, text, refusal, submit, ...buttons) {
+  const field = h('input.mono', {
+    type: 'password',
+    id: 'token-field',
+    autocomplete: 'off',
+    'aria-invalid': refusal && 'true',
+    'aria-describedby': refusal && 'token-wrong',
+  });
+  const onsubmit = e => {
+    e.preventDefault();
+    submit(field.value.trim() || null);
+  };
+  return h(
+    'form.form',
+    { onsubmit },
+    h('h2', name),
+    h('p', text, STAYS),
+    h(
+      'div.f',
+      h('label', { for: 'token-field' }, 'Token'),
+      field,
+      refusal && h('p.wrong', { id: 'token-wrong', role: 'alert' }, refusal),
+    ),
+    !isSecureContext && h('p.warn', PLAIN),
+    h('div.line', h('button.primary', { type: 'submit' }, 'Go on'), buttons),
+  );
+}
+
+function askForToken(refusal) {
+  return new Promise(resolve => {
+    let value = null;
+    const submit = v => {
+      value = v;
+      dialog.close();
+    };
+    const cancel = h('button', () => dialog.close(), 'Cancel');
+    const form = tokenForm('Write token', 'Changes need a token that may write.', refusal, submit, cancel);
+    modal('Write token', form, () => resolve(value));
+    $('input', dialog).focus();
+  });
+}
+
+/** Nothing is shown before the server knows who asks. */
+export function gate(message) {
+  const isAgain = token.get('read') ?? token.get('write');
+  const close = () => {
+    $('.gate')?.remove();
+    document.body.classList.remove('gated');
+  };
+  token.set('read', null);
+  token.set('write', null);
+  close();
+  document.body.classList.add('gated');
+  const submit = value => {
+    token.set('read', value);
+    close();
+    emit('retry');
+  };
+  const text = 'The one that Prometheus polls with, or one that may write.';
+  const form = tokenForm('This server asks for a token', text, isAgain && message, submit);
+  form.classList.add('gate');
+  $('#browse').before(form);
+  $('input', form).focus();
+}
+
+export const isGated = () => Boolean($('.gate'));
+
+export function drawToken() {
+  const has = token.get('write');
+  const button = $('#token');
+  const label = has ? 'You can write; forget the token' : 'Read only; enter a token that may write';
+  if (button.title === label) return;
+  fill(button, icon(has ? 'unlock' : 'lock'));
+  button.title = button.ariaLabel = label;
+  button.classList.toggle('on', Boolean(has));
+}
+
+export function startTokens() {
+  person.askForToken = askForToken;
+  $('#token').onclick = async () => {
+    if (token.get('write')) token.set('write', null);
+    else token.set('write', await askForToken(''));
+    drawToken();
+  };
+  drawToken();
+}

@@ -1,0 +1,76 @@
+// What stands in place of the list when there is nothing in it: the first steps, or what each condition costs.
+import { $, fill, foreign, h } from './dom.js';
+import { conditions } from './filters.js';
+import { list, rowCount } from './list.js';
+import { codes, curlGet, curlPut } from './panel.js';
+import { get, origin } from './server.js';
+import { emit, filter, isFiltered, link, on, state } from './state.js';
+import { count, plural } from './words.js';
+
+const end = $('#below');
+
+function firstSteps() {
+  const url = `${origin}/sd?group=node`;
+  const example = { targets: ['10.0.10.2:9100'], labels: { env: 'prod' }, target_group: 'node' };
+  const step = (name, kind, text) => h('li', h('h3', name), codes([[kind, text]]));
+  const prometheus = `scrape_configs:\n  - job_name: node\n    http_sd_configs:\n      - url: "${url}"`;
+  return h(
+    'div.empty.first',
+    h('h2', 'Nothing is registered yet'),
+    h(
+      'p',
+      'A host registers its targets, Prometheus asks for the list, and what is not renewed goes away by itself. ',
+      'The first target shows here as soon as it is there.',
+    ),
+    h(
+      'ol',
+      step('Register a target', 'shell', `export TOKEN=…   # API_TOKEN of the server\n${curlPut(example)}`),
+      step('See what Prometheus will see', 'shell', curlGet(url)),
+      step('Point Prometheus at it', 'prometheus.yml', prometheus),
+    ),
+    h(
+      'p.line',
+      h('button.primary', () => emit('register'), 'Register here'),
+      h('button', () => emit('declare'), 'Import a file'),
+    ),
+  );
+}
+
+/** Each condition with the number of registrations that match without it. */
+function relaxed() {
+  return conditions().map(([text, patch]) => {
+    const n = h('span');
+    get('registrations', { ...filter({ ...state, ...patch }), limit: 1 }).then(
+      ({ total }) => {
+        n.textContent = plural(total, 'registration');
+      },
+      () => {},
+    );
+    return h('p', link(patch, 'Without ', h('b', foreign(text))), ' ', n);
+  });
+}
+
+function nothingMatches() {
+  const title = list.wrong ? 'The server does not understand this filter' : 'Nothing matches all of this';
+  return h('div.empty', h('h2', title), list.wrong && h('p', foreign(list.wrong)), relaxed());
+}
+
+let drawn;
+
+function draw() {
+  const isBare = !list.total && !list.wrong && !isFiltered();
+  $('#shell').classList.toggle('bare', isBare);
+  const isShort = list.next || rowCount() > 100;
+  const signature = list.total
+    ? `${isShort} ${list.next} ${list.total}`
+    : JSON.stringify([isBare, list.wrong, filter()]);
+  if (signature === drawn) return;
+  drawn = signature;
+  if (isBare) fill(end, firstSteps());
+  else if (!list.total) fill(end, nothingMatches());
+  else if (list.next)
+    fill(end, h('p.none', `${count(rowCount())} of ${count(list.total)} so far; the rest comes as you scroll.`));
+  else fill(end, isShort && h('p.none', 'That is all.'));
+}
+
+export const start = () => on('listed', draw);
