@@ -1,26 +1,28 @@
 // What keeps the page going: it looks at the server every few seconds, and goes where the address says.
+
+import { startClicks } from './clicks.js';
+import { startConfiguration } from './configuration.js';
+import { startDeclare } from './declare.js';
+import { startDeletion } from './deletion.js';
 import { $, say } from './dom.js';
+import { startEmpty } from './empty.js';
+import { emit, on, trouble } from './events.js';
+import { startForm } from './form.js';
 import { contact, drawFrame, paintFrame } from './frame.js';
+import { loadGroups, startGroups } from './groups.js';
+import { startKeys } from './keys.js';
 import { isOutdated, load, mark, paint, refresh } from './list.js';
+import { startNotices } from './notices.js';
 import { closePanel, isOpen } from './panel.js';
+import { loadPollers } from './pollers.js';
 import { leaveRegistration, paintRegistration, refreshRegistration, showRegistration } from './registration.js';
+import { startSearch } from './search.js';
 import { get, server } from './server.js';
-import { emit, on, state, trouble } from './state.js';
-import { loadPollers, showView } from './views.js';
+import { startAddress, state } from './state.js';
+import { startTheme } from './theme.js';
+import { drawToken, gate, startTokens } from './tokens.js';
+import { showView } from './views.js';
 import { paintTimes } from './words.js';
-import * as clicks from './input.js';
-import * as configuration from './configuration.js';
-import * as declare from './declare.js';
-import * as deletion from './registration.js';
-import * as empty from './empty.js';
-import * as form from './form.js';
-import * as groups from './filters.js';
-import * as keys from './input.js';
-import * as notices from './dialogs.js';
-import * as search from './filters.js';
-import * as address from './state.js';
-import * as theme from './frame.js';
-import * as tokens from './dialogs.js';
 
 const LOOK_MS = 10_000; // between looks at the server
 const RETRY_SECONDS = [2, 4, 8, 15]; // between tries when it does not answer
@@ -37,7 +39,7 @@ async function look({ isWritten = false } = {}) {
     const status = get('status').then(s => {
       server.status = s;
     });
-    await Promise.all([...main, groups.loadGroups(), status, loadPollers()]);
+    await Promise.all([...main, loadGroups(), status, loadPollers()]);
     if (contact.lost) say('The server answers again.');
     Object.assign(contact, { heard: Date.now(), lost: null });
     drawFrame();
@@ -56,7 +58,7 @@ function again(ms) {
 function noAnswer(error) {
   if (error.status === 401) {
     clearTimeout(timer);
-    return tokens.gate(error.message);
+    return gate(error.message);
   }
   // A mistake of this page, not of the server.
   if (error.status === undefined) console.error(error);
@@ -68,7 +70,7 @@ function noAnswer(error) {
   again(wait);
 }
 
-function openView(view) {
+function routeView(view) {
   if (routed === view) return;
   routed = view;
   scrollTo(0, 0);
@@ -85,7 +87,7 @@ function route() {
   $('#browse').hidden = Boolean(view);
   $('#view').hidden = !view;
   $('#shell').classList.toggle('wide', Boolean(view));
-  openView(view);
+  routeView(view);
   if (!view && isOutdated()) load().catch(trouble);
   if (view || !id) leaveRegistration();
   else if (id !== shownId || !isOpen()) {
@@ -105,27 +107,24 @@ function tick() {
   emit('tick');
 }
 
-const parts = [
-  address,
-  theme,
-  tokens,
-  groups,
-  search,
-  empty,
-  clicks,
-  keys,
-  notices,
-  deletion,
-  form,
-  configuration,
-  declare,
-];
-for (const part of parts) part.start();
+startAddress();
+startTheme();
+startTokens();
+startNotices();
+startGroups();
+startSearch();
+startEmpty();
+startClicks();
+startKeys();
+startDeletion();
+startForm();
+startConfiguration();
+startDeclare();
 on('route', route);
 on('trouble', noAnswer);
 on('retry', () => look());
 on('written', () => {
-  tokens.drawToken();
+  drawToken();
   look({ isWritten: true });
 });
 document.addEventListener('visibilitychange', () => (document.hidden ? clearTimeout(timer) : look()));

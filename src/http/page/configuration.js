@@ -1,9 +1,12 @@
 // The configuration to paste for who polls: exactly what the list is filtered by.
+import { codes, curlGet } from './codes.js';
 import { $, fill, foreign, h } from './dom.js';
+import { on } from './events.js';
 import { list } from './list.js';
-import { codes, curlGet, enterPanel, isOpen, openPanel } from './panel.js';
+import { enterPanel, isOpen, openPanel } from './panel.js';
+import { selector, written } from './selector.js';
 import { get, origin, server } from './server.js';
-import { filter, on, readable, selector, state, written } from './state.js';
+import { filter, readable, state } from './state.js';
 import { plural } from './words.js';
 
 const SHARDS_MAX = 1024;
@@ -138,7 +141,7 @@ export function use() {
   if (!wasOpen) enterPanel();
 }
 
-export function start() {
+export function startConfiguration() {
   on('use', use);
   const follow = () => isOpen('use') && use();
   on('route', follow);

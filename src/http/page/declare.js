@@ -1,12 +1,15 @@
 // A group as a file in the form of file_sd: out of the server, and into it after a look at what would change.
 import { fill, foreign, h, say } from './dom.js';
-import { load } from './list.js';
+import { emit, on, trouble } from './events.js';
+import { reload } from './list.js';
 import { alertBox, closePanel, openPanel } from './panel.js';
 import { get, putGroup } from './server.js';
-import { emit, on, trouble } from './state.js';
 import { count, plural } from './words.js';
 
 const ERRORS_SHOWN_MAX = 20;
+const LEAD = 'Makes a group be exactly what a file says, all or nothing. First you see what would change.';
+const WARNING =
+  'These targets get no end. What the file does not name is deleted: do not mix with hosts that register themselves.';
 
 async function exportGroup(name) {
   const content = await get(`groups/${encodeURIComponent(name)}`);
@@ -29,59 +32,63 @@ function difference({ created, updated, unchanged, deleted }) {
   return h('ul.diff', lines.map(line));
 }
 
-function declare(group = '') {
-  let wanted;
-  const report = h('div', { 'aria-live': 'polite' });
-  const name = h('input', { id: 'd-group', value: group, spellcheck: 'false', onchange: check });
-  const text = h('textarea.mono', {
-    rows: 6,
-    spellcheck: 'false',
-    'aria-label': 'The list as text',
-    placeholder: '[{"targets": ["10.0.10.2:9100"], "labels": {"env": "prod"}}]',
-    onchange: check,
-  });
+/** Makes a group be what a text says; each change of the text is tried without doing it. */
+class Declaration {
+  constructor(group) {
+    const checks = () => this.check();
+    this.name = h('input', { id: 'd-group', value: group, spellcheck: 'false', onchange: checks });
+    this.text = h('textarea.mono', {
+      rows: 6,
+      spellcheck: 'false',
+      'aria-label': 'The list as text',
+      placeholder: '[{"targets": ["10.0.10.2:9100"], "labels": {"env": "prod"}}]',
+      onchange: checks,
+    });
+    this.report = h('div', { 'aria-live': 'polite' });
+  }
 
-  async function take(file) {
+  async take(file) {
     if (!file) return;
-    text.value = await file.text();
-    name.value ||= file.name.replace(/\.json$/i, '');
-    check();
+    this.text.value = await file.text();
+    this.name.value ||= file.name.replace(/\.json$/i, '');
+    this.check();
   }
 
-  function check() {
-    fill(report);
-    if (!text.value.trim()) return;
+  check() {
+    fill(this.report);
+    if (!this.text.value.trim()) return;
     try {
-      wanted = JSON.parse(text.value);
+      this.wanted = JSON.parse(this.text.value);
     } catch (error) {
-      return fill(report, alertBox('This is not JSON: ', error.message));
+      fill(this.report, alertBox('This is not JSON: ', error.message));
+      return;
     }
-    if (name.value.trim()) put({ dry: true });
-    else fill(report, h('p.note', 'For which group?'));
+    if (this.name.value.trim()) this.put({ dry: true });
+    else fill(this.report, h('p.note', 'For which group?'));
   }
 
-  async function put({ dry }) {
-    const into = name.value.trim();
+  async put({ dry }) {
+    const group = this.name.value.trim();
     try {
-      const answer = await putGroup(into, wanted, { dry_run: dry && 'true' });
+      const answer = await putGroup(group, this.wanted, { dry_run: dry && 'true' });
       if (answer === null) return;
-      if (dry) return propose(answer);
+      if (dry) return this.propose(answer);
       closePanel();
       emit('written');
-      emit('toast', { text: ['Group ', h('b', foreign(into)), ' is as the file says'], more: told(answer) });
-      await load();
+      emit('toast', { text: ['Group ', h('b', foreign(group)), ' is as the file says'], more: told(answer) });
+      await reload();
     } catch (error) {
-      const errors = error.errors.slice(0, ERRORS_SHOWN_MAX);
+      const errors = (error.errors ?? []).slice(0, ERRORS_SHOWN_MAX);
       const lines = errors.map(e => h('li', foreign(`${e.pointer} ${e.detail}`)));
-      fill(report, alertBox(h('p', foreign(error.message)), h('ul', lines)));
+      fill(this.report, alertBox(h('p', foreign(error.message)), h('ul', lines)));
     }
   }
 
-  function propose(answer) {
+  propose(answer) {
     const { created, updated, deleted } = answer;
     const replace = h(
       `button.primary${deleted ? '.danger' : ''}`,
-      { disabled: deleted > 0, onclick: () => put({ dry: false }) },
+      { disabled: deleted > 0, onclick: () => this.put({ dry: false }) },
       'Replace the group',
     );
     const agree = e => {
@@ -89,7 +96,7 @@ function declare(group = '') {
     };
     const sure = `Yes, delete ${plural(deleted, 'registration')} that the file does not name, whoever registered them.`;
     fill(
-      report,
+      this.report,
       difference(answer),
       deleted > 0 && h('label.check', h('input', { type: 'checkbox', onchange: agree }), h('span', sure)),
       created + updated + deleted ? replace : h('p.note', 'The group is exactly so already.'),
@@ -97,39 +104,34 @@ function declare(group = '') {
     say(`Would be: ${told(answer)}`);
   }
 
-  const drop = e => {
-    e.preventDefault();
-    take(e.dataTransfer.files[0]);
-  };
-  const warning =
-    'These targets get no end. What the file does not name is deleted: do not mix with hosts that register themselves.';
-  openPanel(
-    'declare',
-    'Replace a group',
-    { closed() {} },
-    h('p.lead', 'Makes a group be exactly what a file says, all or nothing. First you see what would change.'),
-    h(
+  draw() {
+    const ondrop = e => {
+      e.preventDefault();
+      this.take(e.dataTransfer.files[0]);
+    };
+    const file = { type: 'file', id: 'd-file', accept: '.json', onchange: e => this.take(e.target.files[0]) };
+    return h(
       'div.form',
-      h('div.f', h('label', { for: 'd-group' }, 'Group'), name),
+      h('div.f', h('label', { for: 'd-group' }, 'Group'), this.name),
       h(
         'div.drop',
-        { ondragover: e => e.preventDefault(), ondrop: drop },
-        h(
-          'span',
-          h('label.link', { for: 'd-file' }, 'Choose a file'),
-          ' in the form of file_sd, drop it here, or paste:',
-        ),
-        h('input.vh', { type: 'file', id: 'd-file', accept: '.json', onchange: e => take(e.target.files[0]) }),
-        text,
+        { ondragover: e => e.preventDefault(), ondrop },
+        h('span', h('label.link', { for: 'd-file' }, 'Choose a file'), ' in the form of file_sd, drop it here, or paste:'),
+        h('input.vh', file),
+        this.text,
       ),
-      h('p.note', warning),
-    ),
-    report,
-  );
-  (group ? text : name).focus();
+      h('p.note', WARNING),
+    );
+  }
 }
 
-export function start() {
+function declare(group = '') {
+  const form = new Declaration(group);
+  openPanel('declare', 'Replace a group', { closed() {} }, h('p.lead', LEAD), form.draw(), form.report);
+  (group ? form.text : form.name).focus();
+}
+
+export function startDeclare() {
   on('declare', declare);
   on('export', name => exportGroup(name).catch(trouble));
 }

@@ -11,11 +11,11 @@ export function h(kind, props, ...kids) {
   const el = document.createElement(tag);
   if (tag === 'button') el.type = 'button';
   el.classList.add(...classes);
-  if (typeof props === 'function') return put(el, kids, { onclick: props });
-  return props?.constructor === Object ? put(el, kids, props) : put(el, [props, ...kids]);
+  if (typeof props === 'function') return putInto(el, kids, { onclick: props });
+  return props?.constructor === Object ? putInto(el, kids, props) : putInto(el, [props, ...kids]);
 }
 
-function put(el, kids, props = {}) {
+function putInto(el, kids, props = {}) {
   for (const [name, value] of Object.entries(props)) {
     if (isAbsent(value)) continue;
     if (name.startsWith('on')) el.addEventListener(name.slice(2), value);
@@ -23,7 +23,7 @@ function put(el, kids, props = {}) {
     else el.setAttribute(name, value === true ? '' : value);
   }
   for (const kid of kids) {
-    if (Array.isArray(kid)) put(el, kid);
+    if (Array.isArray(kid)) putInto(el, kid);
     else if (!isAbsent(kid)) el.append(kid);
   }
   return el;
@@ -32,7 +32,7 @@ function put(el, kids, props = {}) {
 /** Replaces what an element holds. */
 export function fill(el, ...kids) {
   el.replaceChildren();
-  return put(el, kids);
+  return putInto(el, kids);
 }
 
 export function listen(el, events) {
@@ -51,17 +51,19 @@ export function icon(name) {
   return svg;
 }
 
+export const tag = (mood, name, ...text) => h(`span.tag.${mood}`, icon(name), text);
+export const heading = (text, n) => h('h1', text, h('span.n', ' ', n));
 export const iconButton = (name, label, onclick, more) =>
   h('button.icon-only', { 'aria-label': label, title: label, onclick, ...more }, icon(name));
 
-const PLAIN = /^[ -~]*$/;
-const UNSEEN =
-  /([\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\ufff9-\ufffb\u{e0000}-\u{e0fff}])/u;
+const PRINTABLE = /^[ -~]*$/;
+// Control and format characters, separators of lines and paragraphs, and the Hangul filler.
+const UNSEEN = /([\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u3164])/u;
 const codePoint = char => `U+${char.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}`;
 
 /** What somebody registered: kept apart from the text around it, the invisible made visible. */
 export function foreign(value) {
-  if (PLAIN.test(value)) return value;
+  if (PRINTABLE.test(value)) return value;
   const parts = value.split(UNSEEN);
   const unseen = char => h('span.unseen', { title: 'an invisible character' }, codePoint(char));
   return h(

@@ -1,13 +1,14 @@
 // What stands in place of the list when there is nothing in it: the first steps, or what each condition costs.
+import { codes, curlGet, curlPut } from './codes.js';
 import { $, fill, foreign, h } from './dom.js';
-import { conditions } from './filters.js';
+import { emit, on } from './events.js';
 import { list, rowCount } from './list.js';
-import { codes, curlGet, curlPut } from './panel.js';
+import { conditions } from './search.js';
 import { get, origin } from './server.js';
-import { emit, filter, isFiltered, link, on, state } from './state.js';
+import { filter, isFiltered, link, state } from './state.js';
 import { count, plural } from './words.js';
 
-const end = $('#below');
+const endPlace = $('#below');
 
 function firstSteps() {
   const url = `${origin}/sd?group=node`;
@@ -55,22 +56,22 @@ function nothingMatches() {
   return h('div.empty', h('h2', title), list.wrong && h('p', foreign(list.wrong)), relaxed());
 }
 
-let drawn;
+let drawnEnd;
 
-function draw() {
+function drawEnd() {
   const isBare = !list.total && !list.wrong && !isFiltered();
   $('#shell').classList.toggle('bare', isBare);
   const isShort = list.next || rowCount() > 100;
   const signature = list.total
     ? `${isShort} ${list.next} ${list.total}`
     : JSON.stringify([isBare, list.wrong, filter()]);
-  if (signature === drawn) return;
-  drawn = signature;
-  if (isBare) fill(end, firstSteps());
-  else if (!list.total) fill(end, nothingMatches());
+  if (signature === drawnEnd) return;
+  drawnEnd = signature;
+  if (isBare) fill(endPlace, firstSteps());
+  else if (!list.total) fill(endPlace, nothingMatches());
   else if (list.next)
-    fill(end, h('p.none', `${count(rowCount())} of ${count(list.total)} so far; the rest comes as you scroll.`));
-  else fill(end, isShort && h('p.none', 'That is all.'));
+    fill(endPlace, h('p.none', `${count(rowCount())} of ${count(list.total)} so far; the rest comes as you scroll.`));
+  else fill(endPlace, isShort && h('p.none', 'That is all.'));
 }
 
-export const start = () => on('listed', draw);
+export const startEmpty = () => on('listed', drawEnd);

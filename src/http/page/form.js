@@ -1,12 +1,16 @@
 // The form that registers or edits: what follows from saving is said before, what is wrong is said at its field.
+import { codes, curlPut } from './codes.js';
+import { called } from './deletion.js';
 import { $, $$, address, fill, foreign, h, iconButton } from './dom.js';
-import { groups } from './filters.js';
+import { emit, failed, on } from './events.js';
+import { groups } from './groups.js';
 import { apply, mark, reload, strike } from './list.js';
-import { alertBox, closePanel, codes, curlPut, openPanel } from './panel.js';
-import { called, contentOf, fetchRegistration, nextRenewal, renewalInterval } from './registration.js';
+import { alertBox, closePanel, openPanel } from './panel.js';
+import { contentOf, fetchRegistration } from './registration.js';
+import { nextRenewal, renewalInterval } from './renewals.js';
 import { isMeta, sortedLabels } from './row.js';
 import { deleteRegistration, get, putRegistration, server } from './server.js';
-import { emit, failed, go, on, state } from './state.js';
+import { go, state } from './state.js';
 import { plural, until, words } from './words.js';
 
 const DEFAULT_GROUP = 'inventor-default';
@@ -309,7 +313,7 @@ export function register(row = null) {
   fetchRegistration(row.id).then(learnt, () => {});
 }
 
-export function start() {
+export function startForm() {
   on('edit', register);
   on('register', () => register());
 }

@@ -1,11 +1,10 @@
-// What stands around the list: tabs, the overview, whether what is shown is fresh, banners when it is not; the theme.
-import { $, fill, h, say } from './dom.js';
+// What stands around the list: tabs, the overview, whether what is shown is fresh, and banners when it is not.
+import { $, fill, h } from './dom.js';
+import { emit } from './events.js';
+import { outageText, problemCounts } from './problems.js';
 import { late, server, storeLost } from './server.js';
-import { emit, href, link, nothing, state, views } from './state.js';
-import { outageText, problemCounts } from './views.js';
+import { href, link, nothing, state, views } from './state.js';
 import { clock, count, plural, setText, short, words } from './words.js';
-
-// ---- What stands around the list: tabs, the overview, whether what is shown is fresh, and banners when it is not.
 
 /** When the server answered last, and since when it does not: `lost` is {error, tries, again}. */
 export const contact = { heard: 0, lost: null };
@@ -145,39 +144,4 @@ export function paintFrame() {
   el.className = lost ? 'end' : '';
   const retry = $('#retry');
   if (retry && lost) setText(retry, `Trying again in ${Math.max(0, Math.ceil((lost.again - Date.now()) / 1000))} s.`);
-}
-
-// ---- The theme: the system's, light or dark, and what else a person chose to keep in this browser.
-
-const THEMES = ['auto', 'light', 'dark'];
-const root = document.documentElement;
-
-/** A choice kept in the browser; storage may be forbidden. */
-export function kept(name, value) {
-  try {
-    if (value !== undefined) localStorage.setItem(`inventor.${name}`, value);
-    return localStorage.getItem(`inventor.${name}`);
-  } catch {
-    return value ?? null;
-  }
-}
-
-function drawTheme() {
-  const now = root.dataset.theme;
-  const button = $('#theme');
-  button.title = button.ariaLabel = `Theme: ${now === 'auto' ? 'as the system' : now} (t)`;
-}
-
-export function nextTheme() {
-  const now = THEMES[(THEMES.indexOf(root.dataset.theme) + 1) % THEMES.length];
-  root.dataset.theme = now;
-  kept('theme', now);
-  say(`Theme: ${now}`);
-  drawTheme();
-}
-
-export function startTheme() {
-  root.dataset.theme ??= 'auto';
-  $('#theme').onclick = nextTheme;
-  drawTheme();
 }

@@ -1,17 +1,18 @@
 // The list of registrations: pages of real rows, so that find-in-page and copying work. All pages keep their place, but
 // only those around the window have rows in the document; others are asked for again when they come near.
 import { $, $$, fill, h, say } from './dom.js';
+import { emit, trouble } from './events.js';
 import { bringButtons, countHiddenChips, drawRow, paintRow } from './row.js';
 import { get } from './server.js';
-import { emit, filter, go, orders, state, trouble } from './state.js';
+import { filter, go, orders, state } from './state.js';
 import { plural } from './words.js';
 
 const PAGE_ROWS = 100;
 const PAGES_HELD = 20; // with rows in the document
-const AHEAD_WINDOWS = 2.5; // how near the end is when more is asked for
+const AHEAD_WINDOWS = 2.5; // how near the listEnd is when more is asked for
 
 const grid = $('#grid');
-const end = $('#below');
+const listEnd = $('#below');
 
 /** What is shown: `wrong` is why the server did not take the filter. `pending`: others came or went meanwhile. */
 export const list = { total: 0, next: null, wrong: '', pending: false, current: null };
@@ -21,11 +22,11 @@ let shownKey;
 let asking;
 let isLoading = false;
 
-const key = () => JSON.stringify([filter(), state.sort]);
-const shape = ({ labels, target_group, modules }) => JSON.stringify([labels, target_group, modules]);
+const filterKey = () => JSON.stringify([filter(), state.sort]);
+const rowShape = ({ labels, target_group, modules }) => JSON.stringify([labels, target_group, modules]);
 
 /** Whether something else is to be looked at than what is shown. */
-export const isOutdated = () => key() !== shownKey;
+export const isOutdated = () => filterKey() !== shownKey;
 export const rowOf = id => rows.get(id)?.row;
 export const currentRow = () => rowOf(list.current);
 export const rowCount = () => pages.reduce((sum, page) => sum + page.count, 0);
@@ -47,14 +48,15 @@ let loading = { key: null, done: null };
 
 /** Another list, from its beginning. */
 export function load() {
-  if (loading.key !== key()) loading = { key: key(), done: loadFirst() };
+  if (loading.key !== filterKey()) loading = { key: filterKey(), done: loadFirst() };
   return loading.done;
 }
 
 async function loadFirst() {
   asking?.abort();
-  const { signal } = (asking = new AbortController());
-  const asked = key();
+  asking = new AbortController();
+  const { signal } = asking;
+  const asked = filterKey();
   grid.ariaBusy = 'true';
   try {
     const answer = await ask(null).catch(refused);
@@ -89,20 +91,20 @@ function append(answer, token) {
   pages.push(page);
   grid.append(page.el);
   take(answer);
-  put(page, answer.registrations);
+  putRows(page, answer.registrations);
   seen.observe(page.el);
   emit('listed');
   if (isNearEnd()) more();
 }
 
 /** Fills a page. What has not changed keeps its element, and with it what the browser knows of it. */
-function put(page, registrations, before = new Map()) {
+function putRows(page, registrations, before = new Map()) {
   const first = pages.slice(0, pages.indexOf(page)).reduce((sum, p) => sum + p.count, 2);
   page.rows = registrations.filter(row => !rows.has(row.id));
   page.count = page.rows.length;
   const elements = page.rows.map((row, at) => {
     const had = before.get(row.id);
-    const el = had && shape(had.row) === shape(row) ? had.el : drawRow(row, first + at);
+    const el = had && rowShape(had.row) === rowShape(row) ? had.el : drawRow(row, first + at);
     rows.set(row.id, { row, el });
     return el;
   });
@@ -154,7 +156,7 @@ async function fillAgain(page) {
   try {
     const answer = await ask(page.token);
     if (!pages.includes(page)) return;
-    put(page, answer.registrations);
+    putRows(page, answer.registrations);
     paint();
     trim();
   } catch (error) {
@@ -187,7 +189,7 @@ export async function reload() {
     const page = pages[from + at];
     if (at) page.token = answers[at - 1].next_page_token;
     take(answer);
-    put(page, answer.registrations, before);
+    putRows(page, answer.registrations, before);
   });
   if (focused.isConnected) focused.focus({ preventScroll: true });
   mark(rows.has(list.current) ? list.current : null);
@@ -219,7 +221,7 @@ export async function refresh() {
 
 function update(row) {
   const held = rows.get(row.id);
-  const isSame = shape(held.row) === shape(row);
+  const isSame = rowShape(held.row) === rowShape(row);
   held.row = row;
   const page = pages.find(p => p.el === held.el.parentElement);
   page.rows = page.rows.map(r => (r.id === row.id ? row : r));
@@ -306,12 +308,13 @@ const seen = new IntersectionObserver(
   { rootMargin: '600px' },
 );
 
-const isNearEnd = () => $('#browse').checkVisibility() && end.getBoundingClientRect().top < innerHeight * AHEAD_WINDOWS;
+const isNearEnd = () =>
+  $('#browse').checkVisibility() && listEnd.getBoundingClientRect().top < innerHeight * AHEAD_WINDOWS;
 export function near() {
   if (isNearEnd()) more();
 }
 
-/** One row is the stop of the Tab key, and its buttons come after it. */
+/** One row is the stop of the Tab filterKey, and its buttons come after it. */
 function tab(held) {
   for (const el of $$('[tabindex="0"]', grid)) el.tabIndex = -1;
   if (held) for (const el of [held.el, ...$$('button', held.el)]) el.tabIndex = 0;

@@ -1,51 +1,15 @@
-// One registration in the panel: its life, all that it says, what became of it; and how it is deleted and brought back.
-import { $, address, copyButton, fill, foreign, h, icon } from './dom.js';
-import { apply, rowOf, strike } from './list.js';
-import { closePanel, codes, curlPut, isOpen, json, openPanel } from './panel.js';
+// One registration in the panel: its life, all that it says, and what became of it.
+import { changeHistory } from './actions.js';
+import { codes, curlPut, json } from './codes.js';
+import { $, address, copyButton, fill, foreign, h } from './dom.js';
+import { emit, trouble } from './events.js';
+import { rowOf } from './list.js';
+import { closePanel, isOpen, openPanel } from './panel.js';
+import { nextRenewal, renewalInterval, untilRenewal } from './renewals.js';
 import { filterBy, isMeta, plus, sortedLabels } from './row.js';
-import { deleteRegistration, get, putRegistration, registrationPath, server, storeLost } from './server.js';
-import { emit, failed, link, nothing, on, state, trouble } from './state.js';
-import { at, count, life, plural, since, time, until, words } from './words.js';
-
-// ---- How often a registration is renewed, as far as the server or this page has seen it, and what follows from that.
-
-const REMEMBERED_MAX = 1000; // registrations looked at
-const seen = new Map(); // id -> {at, every}
-
-/** Seconds between its renewals; undefined if nobody has seen two. */
-export function renewalInterval({ id, updated_at, renewal_interval_seconds }) {
-  const at = Date.parse(updated_at ?? 0);
-  const had = seen.get(id) ?? { at };
-  if (at > had.at) Object.assign(had, { every: (at - had.at) / 1000, at });
-  had.every = renewal_interval_seconds ?? had.every;
-  seen.set(id, had);
-  if (seen.size > REMEMBERED_MAX) seen.delete(seen.keys().next().value);
-  return had.every;
-}
-
-/** Seconds until the next renewal is due; negative if it is late. */
-export const untilRenewal = row => until(row.updated_at) + renewalInterval(row);
-
-export function nextRenewal(row) {
-  const left = untilRenewal(row);
-  return left > 0 ? `in about ${words(left)}` : 'any moment';
-}
-
-// ---- What can happen to a registration, as marks and as a list.
-
-const ICONS = { registered: 'plus', changed: 'change', deleted: 'delete', expired: 'clock', restored: 'undo' };
-export const actions = Object.keys(ICONS);
-
-export const actionMark = action => h(`span.action.${action}`, icon(ICONS[action] ?? 'change'), action);
-
-/** The changes of one registration, newest first; without a list it is still on its way. */
-export function changeHistory(changes) {
-  if (!changes?.length) return h('p.none', changes ? 'No change within the last 1,000.' : '…');
-  const change = ({ action, by, at }) => h('li', actionMark(action), h('span.grow', by && foreign(by)), since(at));
-  return h('ol', changes.map(change));
-}
-
-// ---- One registration in the panel: its life, all that it says, and what became of it.
+import { get, registrationPath, server, storeLost } from './server.js';
+import { link, nothing, state } from './state.js';
+import { at, count, life, since, time, words } from './words.js';
 
 const HISTORY_MAX = 20; // changes
 
@@ -68,13 +32,13 @@ export function contentOf({ targets, labels, target_group, modules, ttl_seconds 
 
 export async function showRegistration(id) {
   if (showing?.row.id !== id) showing = rowOf(id) ? { row: rowOf(id), form: showing?.form } : null;
-  if (showing) draw();
+  if (showing) drawRegistration();
   const isWanted = () => state.id === id && (isOpen('registration') || !isOpen());
   try {
     const row = await fetchRegistration(id);
     if (!isWanted()) return;
     showing = { ...showing, row };
-    draw();
+    drawRegistration();
     const history = await fetchHistory(id);
     if (!isWanted() || !showing) return;
     showing.history = history;
@@ -142,7 +106,7 @@ function facts(row) {
   );
 }
 
-function draw() {
+function drawRegistration() {
   const { row } = showing;
   const labels = sortedLabels(row.labels);
   const forms = codes(
@@ -235,7 +199,7 @@ export async function refreshRegistration() {
   const isSame = !row || shape(row) === shape(showing.row);
   showing.row = row ?? { ...showing.row, ...GONE };
   if (isSame) paintRegistration();
-  else draw();
+  else drawRegistration();
 }
 
 export function leaveRegistration() {
@@ -243,48 +207,3 @@ export function leaveRegistration() {
   showing = null;
   closePanel();
 }
-
-// ---- Deleting is immediate and can be undone; whether it lasts depends on the host, and that is told.
-
-const UNDO_SECONDS = 30;
-
-export const called = ({ targets }) => h('b.mono', foreign(targets[0]));
-
-export async function remove(row) {
-  try {
-    if (row.ttl_seconds && !renewalInterval(row)) renewalInterval(await fetchRegistration(row.id));
-    if ((await deleteRegistration(row.id)) === null) return;
-  } catch (error) {
-    if (error.status !== 404) return failed('Not deleted', error);
-  }
-  const every = renewalInterval(row);
-  const others = row.targets.length - 1;
-  strike(row.id);
-  if (state.id === row.id) closePanel();
-  emit('written');
-  emit('toast', {
-    text: ['Deleted ', called(row), others > 0 && ` and ${plural(others, 'more target')}`],
-    warn: every && `It will come back at its next renewal, ${nextRenewal(row)}, unless you stop that on its host.`,
-    more: !every && row.ttl_seconds && 'If a host still renews it, it will come back.',
-    seconds: UNDO_SECONDS,
-    undo: () => restore(row),
-  });
-}
-
-async function restore(row) {
-  try {
-    if ((await putRegistration(contentOf(row))) === null) return;
-    const { ttl_seconds } = row;
-    const ends = ttl_seconds && at(Date.now() + ttl_seconds * 1000);
-    apply(await fetchRegistration(row.id));
-    emit('written');
-    emit('toast', {
-      text: ['Registered again: ', called(row)],
-      more: ttl_seconds && `Its lifetime starts anew: ${words(ttl_seconds)} from now, until ${ends}.`,
-    });
-  } catch (error) {
-    failed('Not restored', error);
-  }
-}
-
-export const startDeletion = () => on('delete', remove);

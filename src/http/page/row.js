@@ -1,7 +1,8 @@
 // One row of the list: how it is drawn, how its time runs, how many of its labels fit.
 import { $, $$, address, foreign, h, iconButton } from './dom.js';
+import { includes, withRequirement } from './selector.js';
 import { storeLost } from './server.js';
-import { go, includes, state, withRequirement } from './state.js';
+import { go, state } from './state.js';
 import { at, exactly, life, setText } from './words.js';
 
 const VALUE_CHARS_MAX = 200; // of a label in a chip

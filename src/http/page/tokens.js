@@ -1,53 +1,7 @@
-// What speaks to a person: notices with a way back, and the places where a token is entered.
-import { $, fill, h, icon, iconButton } from './dom.js';
+// Where a person enters a token: a gate before everything for reading, a dialog when something is changed.
+import { $, fill, h, icon } from './dom.js';
+import { emit } from './events.js';
 import { person, token } from './server.js';
-import { emit, on } from './state.js';
-
-// ---- Notices at the bottom left; they wait while somebody looks at them. The last one with a way back can be undone.
-
-const NOTICES_MAX = 3;
-const STEP_MS = 250;
-const SECONDS = 8;
-const SECONDS_IMPORTANT = 20;
-
-const place = $('#toasts');
-let last = null;
-
-export const undo = () => last?.();
-
-function show({ text, more, warn, bad, undo: back, seconds = bad || back ? SECONDS_IMPORTANT : SECONDS }) {
-  const bar = h('i');
-  let left = seconds;
-  const run = () => {
-    done();
-    back();
-  };
-  const toast = h(
-    'div.toast',
-    { role: bad ? 'alert' : 'status' },
-    h('div.grow', h('p', bad && h('b.end', '◆ '), text), warn && h('p.warn', warn), more && h('p.note', more)),
-    back && h('button', { title: 'Undo (z)', onclick: run }, 'Undo'),
-    iconButton('close', 'Close', () => done()),
-    h('span.life', bar),
-  );
-  const ticking = setInterval(() => {
-    if (!toast.matches(':hover, :focus-within')) left -= STEP_MS / 1000;
-    bar.style.setProperty('--share', left / seconds);
-    if (left <= 0) done();
-  }, STEP_MS);
-  function done() {
-    clearInterval(ticking);
-    toast.remove();
-    if (last === run) last = null;
-  }
-  if (back) last = run;
-  place.append(toast);
-  if (place.children.length > NOTICES_MAX) place.firstChild.remove();
-}
-
-export const startNotices = () => on('toast', show);
-
-// ---- Where a person enters a token: a gate before everything for reading, a dialog when something is changed.
 
 const dialog = $('#dialog');
 
@@ -62,7 +16,7 @@ export function modal(label, content, closed) {
 }
 
 const STAYS = ' It stays in this tab until the tab is closed, and goes to this server only.';
-const PLAIN = 'This page came over plain HTTP: others on the way can read the token.';
+const PLAIN_HTTP = 'This page came over plain HTTP: others on the way can read the token.';
 
 function tokenForm(name, text, refusal, submit, ...buttons) {
   const field = h('input.mono', {
@@ -87,7 +41,7 @@ function tokenForm(name, text, refusal, submit, ...buttons) {
       field,
       refusal && h('p.wrong', { id: 'token-wrong', role: 'alert' }, refusal),
     ),
-    !isSecureContext && h('p.warn', PLAIN),
+    !isSecureContext && h('p.warn', PLAIN_HTTP),
     h('div.line', h('button.primary', { type: 'submit' }, 'Go on'), buttons),
   );
 }

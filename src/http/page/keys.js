@@ -1,20 +1,19 @@
-// What keys do everywhere, and what the pointer does in the list.
+// All by keyboard: single keys where nobody types, and the list of them.
 import { use } from './configuration.js';
-import { isGated, modal, undo } from './dialogs.js';
-import { $, copy, h, iconButton, listen } from './dom.js';
-import { showGroups } from './filters.js';
+import { remove } from './deletion.js';
+import { $, copy, h, iconButton } from './dom.js';
+import { trouble } from './events.js';
 import { register } from './form.js';
-import { kept, nextTheme } from './frame.js';
-import { currentRow, list, mark, near, reload, rowOf, step, toTop } from './list.js';
+import { showGroups } from './groups.js';
+import { currentRow, list, reload, step, toTop } from './list.js';
+import { undo } from './notices.js';
 import { closePanel, enterPanel, isOpen } from './panel.js';
-import { remove } from './registration.js';
-import { bringButtons, filterBy } from './row.js';
 import { server } from './server.js';
-import { emit, go, state, trouble, views } from './state.js';
+import { go, state, views } from './state.js';
+import { kept, nextTheme } from './theme.js';
+import { isGated, modal } from './tokens.js';
 import { showView } from './views.js';
 import { until, words } from './words.js';
-
-// ---- All by keyboard: single keys where nobody types, and the list of them.
 
 const NARROW = 900; // below, the groups are over the list
 
@@ -93,8 +92,8 @@ function walk(by) {
   if (id && isOpen('registration')) go({ id }, { replace: true });
 }
 
-/** What a key does here and now; undefined if nothing. */
-function actOf(key, el) {
+/** What a pressed does here and now; undefined if nothing. */
+function actOf(pressed, el) {
   const isList = !state.view;
   const row = isList && currentRow();
   const isFree = row && !isOpen('form');
@@ -125,10 +124,10 @@ function actOf(key, el) {
     3: openView(2),
     4: openView(3),
   };
-  return always[key] ?? (row && onRow[key]);
+  return always[pressed] ?? (row && onRow[pressed]);
 }
 
-function key(e) {
+function pressed(e) {
   if ($('#dialog').open) return;
   const el = e.target;
   const isTyping = el.matches('input:not([type=checkbox]), textarea, select');
@@ -146,7 +145,7 @@ function key(e) {
 }
 
 /** In the list itself: arrows, Home, End. */
-function listKey(e) {
+function pressedInList(e) {
   if (!e.target.matches('.row[data-id]')) return;
   const by = { ArrowDown: 1, ArrowUp: -1, End: Infinity }[e.key];
   if (!by && e.key !== 'Home') return;
@@ -156,49 +155,7 @@ function listKey(e) {
 }
 
 export function startKeys() {
-  document.addEventListener('keydown', key);
-  $('#grid').addEventListener('keydown', listKey);
+  document.addEventListener('keydown', pressed);
+  $('#grid').addEventListener('keydown', pressedInList);
   $('#help').onclick = help;
-}
-
-// ---- What the pointer does in the list. Selecting text to copy it is no click.
-
-const rowAt = e => e.target.closest('.row[data-id]');
-
-function click(e) {
-  const el = rowAt(e);
-  const row = el && rowOf(el.dataset.id);
-  const button = e.target.closest('[data-act]');
-  if (!row || (!button && !getSelection().isCollapsed)) return;
-  const { act, name, value } = button?.dataset ?? {};
-  if (act === 'chip') return filterBy(name, e.altKey ? '!=' : '=', value);
-  if (act === 'group') return go({ groups: [row.target_group] });
-  mark(row.id, { focus: !button });
-  if (act === 'copy') copy(row.targets.join('\n'), button);
-  else if (el.classList.contains('gone')) return;
-  else if (act) emit(act, row);
-  else go({ id: row.id });
-}
-
-function pointed(e) {
-  const el = rowAt(e);
-  if (el) bringButtons(el);
-}
-
-function focused(e) {
-  const { id } = e.target.dataset;
-  if (id && id !== list.current) mark(id);
-}
-
-export function startClicks() {
-  listen($('#grid'), { click, mouseover: pointed, focusin: focused });
-  let isAsked = false;
-  const scrolled = () => {
-    isAsked = false;
-    near();
-  };
-  document.addEventListener('scroll', () => {
-    if (!isAsked) requestAnimationFrame(scrolled);
-    isAsked = true;
-  });
 }
