@@ -18,7 +18,7 @@ pub use tokens::{TOKENS_MAX, TokenSources};
 
 use crate::healthcheck::{Endpoint, Question};
 use crate::http::server::Listen;
-use crate::registration::{LabelNames, Ttl};
+use crate::registration::{LabelNames, Ttl, TtlBounds};
 
 /// The largest number of worker threads.
 pub const WORKERS_MAX: usize = 1024;
@@ -53,6 +53,8 @@ pub const VARIABLES: &[Variable] = &[
     variable("LISTEN_ADDR", None, "Address to listen on, IPv4, IPv6 or unix:/path; all addresses if not set"),
     variable("LISTEN_PORT", Some("9101"), "Port to listen on; 0 lets the system choose one"),
     variable("TTL_SECONDS", Some("21600"), "Seconds that a registration lives unless it is renewed; 0 is for ever"),
+    variable("TTL_MIN_SECONDS", None, "Shortest lifetime that a registration may ask for"),
+    variable("TTL_MAX_SECONDS", None, "Longest lifetime that a registration may ask for; with it none is for ever"),
     variable("DATA_DIR", Some("./data"), "Directory of the embedded store; made if it does not exist"),
     variable("REDIS_ADDR", None, "Host name or address of Redis; with it, or one of the next two, no embedded store"),
     variable("REDIS_URL", None, "Redis as redis://, rediss:// or redis+unix:// URL instead of REDIS_ADDR"),
@@ -96,6 +98,8 @@ pub struct Config {
     pub tokens: TokenSources,
     /// The lifetime of registrations.
     pub ttl: Ttl,
+    /// The lifetimes that a registration may ask for.
+    pub ttls: TtlBounds,
     /// Where registrations are kept.
     pub store: StoreConfig,
     /// Which label names are accepted.
@@ -287,10 +291,12 @@ impl Config {
         let tokens = TokenSources::new(values)?;
         let log =
             values.parsed("RUST_LOG", "a level such as info, or a filter such as warn,inventor=debug", log_filter)?;
+        let (ttl, ttls) = ttl(values)?;
         Ok(Config {
             listen: listen(values)?,
             tokens,
-            ttl: Ttl::from_seconds(values.number("TTL_SECONDS", 0, Ttl::SECONDS_MAX)?.unwrap_or_default()),
+            ttl,
+            ttls,
             without_effect: store::without_effect(values),
             store: StoreConfig::new(values)?,
             label_names: values.parsed("LABEL_NAMES", "legacy or utf8", label_names)?.unwrap_or(LabelNames::Legacy),
@@ -303,6 +309,18 @@ impl Config {
             log: log.unwrap_or_default(),
         })
     }
+}
+
+/// The default lifetime and its bounds, which it keeps itself.
+fn ttl(values: &Values<'_>) -> Result<(Ttl, TtlBounds), ConfigError> {
+    let ttl = Ttl::from_seconds(values.number("TTL_SECONDS", 0, Ttl::SECONDS_MAX)?.unwrap_or_default());
+    let bound = |name| values.number(name, 1, Ttl::SECONDS_MAX);
+    let ttls = TtlBounds { min: bound("TTL_MIN_SECONDS")?, max: bound("TTL_MAX_SECONDS")? };
+    if !ttls.allow(ttl) {
+        let reason = format!("not between {ttls}, which bound it as well");
+        return Err(ConfigError::new("TTL_SECONDS", &ttl.seconds().to_string(), reason));
+    }
+    Ok((ttl, ttls))
 }
 
 fn listen(values: &Values<'_>) -> Result<Listen, ConfigError> {

@@ -4,6 +4,7 @@
 mod discovery;
 mod gzip;
 mod list;
+mod target_info;
 mod view;
 
 use std::fmt;
@@ -114,7 +115,8 @@ impl Registry {
     /// [`StoreError`] when the outcome is not known.
     pub fn put(&self, id: TargetId, registration: &Registration, now: Now) -> Result<(), StoreError> {
         let document = Content::new(registration).document(id, now.wall);
-        self.metrics.observe("put", || self.store()?.put(id, document, self.rules.ttl, now.wall))
+        self.metrics
+            .observe("put", || self.store()?.put(id, document, registration.ttl().unwrap_or(self.rules.ttl), now.wall))
     }
 
     /// The stored document of a live registration.

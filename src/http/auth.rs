@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use parking_lot::RwLock;
 use subtle::ConstantTimeEq;
 
-use super::Request;
+use super::request::Request;
 
 /// A secret, as bytes; printing it shows nothing of it.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,88 +1,55 @@
 //! `/target`: register, look at, and remove a registration.
 
-use log::{error, info};
-
-use super::discovery::parameter;
-use super::{App, Request, Response};
+use super::app::{App, Call};
+use super::audit;
+use super::query::parameter;
+use super::request::Request;
+use super::response::Response;
 use crate::registration::{self, Invalid, Registration, TargetId};
 use crate::registry::GetError;
-use crate::store::StoreError;
 
-pub(super) fn target(app: &App, request: &Request) -> Response {
-    match request.method.as_str() {
-        "PUT" => put(app, request),
-        "DELETE" => delete(app, request),
-        _ => get(app, request),
-    }
-}
-
-fn put(app: &App, request: &Request) -> Response {
-    let registration = match Registration::parse(&request.body, app.options.names) {
-        Ok(registration) => registration,
-        Err(invalid) => {
-            app.metrics.refused.with_label_values(&[invalid.kind.as_str()]).inc();
-            info!(client = request.client, action = "put", outcome = "refused", reason:% = invalid; "write");
-            return Response::error(400, invalid);
-        }
-    };
+pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    refuse_compressed(call.request)?;
+    let parsed = Registration::parse(&call.request.body, app.options.names, app.options.ttls);
+    let registration = parsed.map_err(|invalid| {
+        app.metrics.refused(invalid.kind);
+        audit::refused(call, "put", &invalid)
+    })?;
     let id = registration.id();
+    app.registry.put(id, &registration, app.now()).map_err(|e| app.failed(call, id, e))?;
     let (group, targets) = (registration.group(), registration.targets().len());
-    match app.registry.put(id, &registration, app.now()) {
-        Ok(()) => {
-            info!(client = request.client, action = "put", id:% = id, group = group, targets = targets, outcome = "ok"; "write");
-            Response::json(format!("{{\"id\":\"{id}\"}}").into_bytes())
-        }
-        Err(e) => failed(app, request, id, e),
-    }
+    audit::written(call, "put", &[("id", &id), ("group", &group), ("targets", &targets)], "ok");
+    Ok(Response::json(format!("{{\"id\":\"{id}\"}}").into_bytes()))
 }
 
-fn delete(app: &App, request: &Request) -> Response {
-    let id = match requested_id(request) {
-        Ok(id) => id,
-        Err(invalid) => {
-            info!(client = request.client, action = "delete", outcome = "refused", reason:% = invalid; "write");
-            return Response::error(400, invalid);
-        }
-    };
-    match app.registry.delete(id, app.now()) {
-        Ok(true) => {
-            info!(client = request.client, action = "delete", id:% = id, outcome = "ok"; "write");
-            Response::json(b"true".to_vec())
-        }
-        Ok(false) => {
-            info!(client = request.client, action = "delete", id:% = id, outcome = "absent"; "write");
-            not_found()
-        }
-        Err(e) => failed(app, request, id, e),
-    }
+pub(super) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    let id = requested_id(call.request).map_err(|invalid| audit::refused(call, "delete", &invalid))?;
+    let deleted = app.registry.delete(id, app.now()).map_err(|e| app.failed(call, id, e))?;
+    audit::written(call, "delete", &[("id", &id)], if deleted { "ok" } else { "absent" });
+    if deleted { Ok(Response::json(b"true".to_vec())) } else { Err(not_found()) }
 }
 
-fn get(app: &App, request: &Request) -> Response {
-    let id = match requested_id(request) {
-        Ok(id) => id,
-        Err(invalid) => return Response::error(400, invalid),
-    };
-    match app.registry.get(id, app.now()) {
-        Ok(Some(document)) => {
-            let document = document.to_json();
-            Response::json([b"{\"static_config\":".as_slice(), &document, b",\"target_group\":\"\"}"].concat())
-        }
-        Ok(None) => not_found(),
-        Err(e @ GetError::Undecodable(_)) => Response::error(500, e),
-        Err(GetError::Store(e)) => failed(app, request, id, e),
-    }
-}
-
-/// The store did not do it. While it is lost that is so for every request, and one line a second says it.
-fn failed(app: &App, request: &Request, id: TargetId, error: StoreError) -> Response {
-    if let Some(events) = app.failures.events() {
-        error!(client = request.client, method = request.method, id:% = id, reason:% = error, events; "request failed");
-    }
-    error.into()
+pub(super) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    let id = requested_id(call.request).map_err(|invalid| Response::error(400, invalid))?;
+    let found = app.registry.get(id, app.now()).map_err(|e| match e {
+        GetError::Undecodable(_) => Response::error(500, e),
+        GetError::Store(e) => app.failed(call, id, e),
+    })?;
+    let document = found.ok_or_else(not_found)?.to_json();
+    let answer = [b"{\"static_config\":".as_slice(), &document, b",\"target_group\":\"\"}"].concat();
+    Ok(Response::json(answer).private())
 }
 
 fn not_found() -> Response {
     Response::error(404, "Id not found")
+}
+
+/// Says why, because a parser would only say that the first byte is no JSON.
+fn refuse_compressed(request: &Request) -> Result<(), Response> {
+    match request.header("content-encoding") {
+        None | Some(b"" | b"identity") => Ok(()),
+        Some(_) => Err(Response::error(415, "Content-Encoding: request bodies must not be compressed")),
+    }
 }
 
 /// The id in the query, for clients and proxies that drop the body of a GET, or else the one in the body.

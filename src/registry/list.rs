@@ -4,8 +4,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
-use super::discovery;
 use super::gzip::{Piece, Stream};
+use super::{discovery, target_info};
 use crate::registration::{Content, TargetId};
 
 /// How many registrations a segment should hold: some 60 KB of JSON.
@@ -33,6 +33,7 @@ struct Segment {
     entries: Vec<Shown>,
     rendered: OnceLock<Rendered>,
     compressed: OnceLock<Piece>,
+    target_info: OnceLock<Arc<[u8]>>,
 }
 
 /// The JSON of a segment.
@@ -101,6 +102,7 @@ impl List {
         let segment = Arc::make_mut(&mut self.segments[at]);
         segment.rendered.take();
         segment.compressed.take();
+        segment.target_info.take();
         &mut segment.entries
     }
 
@@ -127,6 +129,7 @@ pub struct Snapshot {
     segments: Vec<Arc<Segment>>,
     json: OnceLock<Rendering>,
     gzip: OnceLock<Rendering>,
+    target_info: OnceLock<Arc<[Arc<[u8]>]>>,
 }
 
 /// A list as bytes, in parts to be sent one after the other.
@@ -140,7 +143,7 @@ pub struct Rendering {
 
 impl Snapshot {
     fn new(segments: Vec<Arc<Segment>>) -> Snapshot {
-        Snapshot { segments, json: OnceLock::new(), gzip: OnceLock::new() }
+        Snapshot { segments, json: OnceLock::new(), gzip: OnceLock::new(), target_info: OnceLock::new() }
     }
 
     /// The JSON array that Prometheus reads.
@@ -153,9 +156,9 @@ impl Snapshot {
         self.gzip.get_or_init(|| self.compress()).clone()
     }
 
-    /// The registrations, sorted by id.
-    pub fn registrations(&self) -> impl Iterator<Item = (TargetId, &Content)> {
-        self.segments.iter().flat_map(|segment| &segment.entries).map(|shown| (shown.id, &shown.content))
+    /// The series that `/metrics` has of the registrations, in parts; none when there are none.
+    pub fn target_info(&self) -> Arc<[Arc<[u8]>]> {
+        self.target_info.get_or_init(|| self.render_target_info()).clone()
     }
 
     fn filled(&self) -> impl Iterator<Item = &Arc<Segment>> {
@@ -176,6 +179,11 @@ impl Snapshot {
         }
         parts.push(Arc::from(&b"]\n"[..]));
         Rendering { parts: parts.into(), hash }
+    }
+
+    fn render_target_info(&self) -> Arc<[Arc<[u8]>]> {
+        let head = self.filled().next().map(|_| Arc::from(target_info::HEAD));
+        head.into_iter().chain(self.filled().map(|segment| segment.target_info().clone())).collect()
     }
 
     fn compress(&self) -> Rendering {
@@ -205,6 +213,16 @@ impl Segment {
                 hash = hash.wrapping_add(hasher.finish());
             }
             Rendered { json: json.into(), hash }
+        })
+    }
+
+    fn target_info(&self) -> &Arc<[u8]> {
+        self.target_info.get_or_init(|| {
+            let mut text = Vec::with_capacity(self.entries.len() * 128);
+            for shown in &self.entries {
+                target_info::write_series(&mut text, shown.id, &shown.content);
+            }
+            text.into()
         })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use fastrand::Rng;
-use inventor::registration::{Content, LabelNames, Registration};
+use inventor::registration::{Content, LabelNames, Registration, TtlBounds};
 use serde_json::{Map, Value, json};
 
 /// How many groups share the registrations by Zipf's law.
@@ -44,7 +44,8 @@ pub(crate) fn body(number: usize, version: u32) -> Vec<u8> {
 
 /// Registration `number` as it is stored: the key and the value.
 pub(crate) fn document(number: usize) -> (String, Vec<u8>) {
-    let registration = Registration::parse(&body(number, 0), LabelNames::Legacy).expect("it is a valid registration");
+    let registration = Registration::parse(&body(number, 0), LabelNames::Legacy, TtlBounds::default())
+        .expect("it is a valid registration");
     let id = registration.id();
     (id.to_string(), Content::new(&registration).document(id, SystemTime::now()))
 }

@@ -1,6 +1,6 @@
 //! The parser of registrations: whatever it takes is fit to be scraped.
 
-use inventor::registration::{LabelNames, Registration};
+use inventor::registration::{LabelNames, Registration, TtlBounds};
 
 use crate::{INPUTS, for_each_input};
 
@@ -15,7 +15,7 @@ const SEEDS: &[&[u8]] = &[
 
 fn check(input: &[u8]) {
     for names in [LabelNames::Legacy, LabelNames::Utf8] {
-        let Ok(registration) = Registration::parse(input, names) else { continue };
+        let Ok(registration) = Registration::parse(input, names, TtlBounds::default()) else { continue };
         assert!(!registration.targets().is_empty() && !registration.targets().iter().any(String::is_empty));
         assert!(!registration.group().is_empty());
         for (name, _) in registration.labels() {

@@ -44,6 +44,8 @@ fn a_wrong_value_is_named_with_its_variable() {
         ("LISTEN_PORT", &["none", "65536", "-1", "9101x"][..]),
         ("LISTEN_ADDR", &["nonsense", "300.0.0.1"]),
         ("TTL_SECONDS", &["soon", "-1", "9223372037", "1.5"]),
+        ("TTL_MIN_SECONDS", &["0", "soon", "-1"]),
+        ("TTL_MAX_SECONDS", &["0", "9223372037"]),
         ("LABEL_NAMES", &["utf16", "LEGACY8"]),
         ("TARGET_INFO", &["perhaps"]),
         ("OUTAGE_KEEP_SECONDS", &["long", "-1"]),
@@ -60,6 +62,14 @@ fn a_wrong_value_is_named_with_its_variable() {
             // With Redis, so that its variables count; no start gets so far as to miss it.
             check_refused(&Setup::new().env("REDIS_ADDR", "localhost").env(name, value), &[name, value]);
         }
+    }
+}
+
+#[test]
+fn a_default_lifetime_outside_of_the_bounds_ends_the_start() {
+    for (name, bound, ttl) in [("TTL_MIN_SECONDS", "60", "59"), ("TTL_MAX_SECONDS", "60", "0")] {
+        let setup = Setup::new().env(name, bound).env("TTL_SECONDS", ttl);
+        check_refused(&setup, &["TTL_SECONDS", ttl, name, bound]);
     }
 }
 

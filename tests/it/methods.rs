@@ -18,7 +18,7 @@ fn other_methods_are_told_what_is_allowed() {
     let server = Server::start(&[]);
     for method in ["POST", "PATCH", "FOO"] {
         let allowed = allowed(&server, method, "/target");
-        for method in ["GET", "PUT", "DELETE"] {
+        for method in ["GET", "HEAD", "PUT", "DELETE"] {
             assert!(allowed.iter().any(|allowed| allowed == method), "{method} is missing in {allowed:?}");
         }
         assert!(!allowed.iter().any(|allowed| allowed == "POST"));

@@ -37,6 +37,21 @@ fn a_list_that_has_not_changed_is_not_sent_again() {
 }
 
 #[test]
+fn caches_show_nothing_to_others() {
+    let server = Server::start(&[]);
+    let id = register(&server, "a:1");
+    let registration = server.send(&Request::new("GET", &format!("/target?id={id}")).token());
+    for response in [server.get("/discover"), server.get("/group?name=inventor-default"), registration] {
+        response.has_status(200, "a list or a registration");
+        assert_eq!(response.header("Cache-Control"), Some("private, no-cache"));
+    }
+    let tag = server.get("/discover").header("ETag").map(str::to_owned).expect("a list has a tag");
+    let known = get_with(&server, "/discover", "If-None-Match", &tag);
+    known.has_status(304, "a list that is known");
+    assert_eq!(known.header("Cache-Control"), Some("private, no-cache"));
+}
+
+#[test]
 fn a_changed_list_is_sent_and_an_equal_one_has_the_same_tag() {
     let server = Server::start(&[]);
     register(&server, "a:1");

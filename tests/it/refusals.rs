@@ -44,6 +44,16 @@ fn what_is_no_json_document_is_refused() {
 }
 
 #[test]
+fn a_compressed_body_is_refused_as_such() {
+    let server = Server::start(&[]);
+    let request = Request::new("PUT", "/target").token().body(r#"{"static_config":{"targets":["a:1"]}}"#);
+    let response = server.send(&request.clone().header("Content-Encoding", "gzip"));
+    response.has_status(415, "gzip");
+    assert!(response.text().contains("Content-Encoding"), "{}", response.text());
+    server.send(&request.header("Content-Encoding", "identity")).has_status(200, "identity");
+}
+
+#[test]
 fn a_document_of_the_wrong_form_is_refused_by_field_and_reason() {
     check(&[
         ("[]", ""),

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::registration::{LabelNames, Registration};
+use crate::registration::{LabelNames, Registration, TtlBounds};
 
 fn shown(n: u32, value: u32) -> Shown {
     let body = format!(r#"{{"static_config":{{"targets":["host-{n}:9100"],"labels":{{"v":"{value}"}}}}}}"#);
-    let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy).unwrap();
+    let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
     Shown { id: registration.id(), content: Content::new(&registration) }
 }
 

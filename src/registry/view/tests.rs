@@ -171,8 +171,11 @@ fn an_unfit_value_is_left_out_and_counted_until_it_is_repaired() {
 #[test]
 fn what_a_store_lost_can_be_given_back_as_it_was() {
     let (view, now) = view();
-    let registration =
-        crate::registration::Registration::parse(br#"{"static_config":{"targets":["a:1"]}}"#, LabelNames::Legacy);
+    let registration = crate::registration::Registration::parse(
+        br#"{"static_config":{"targets":["a:1"]}}"#,
+        LabelNames::Legacy,
+        Default::default(),
+    );
     let (id, content) = (TargetId::of(&["a:1".into()]), Content::new(&registration.unwrap()));
     let document = content.document(id, SystemTime::UNIX_EPOCH + seconds(1_795_411_155));
     let change = Change::Put { id, value: document.clone(), expires_in: Some(seconds(60)) };

@@ -1,0 +1,77 @@
+//! What the handlers work with: the registry, the tokens, the metrics, and what the configuration says to them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::auth::Tokens;
+use super::gate::Throttle;
+use super::gauges::Gauges;
+use super::metrics::HttpMetrics;
+use super::request::Request;
+use crate::registration::{LabelNames, TtlBounds};
+use crate::registry::{Now, Registry};
+
+/// What the handlers work with.
+pub struct App {
+    pub(super) registry: Arc<Registry>,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) options: Options,
+    pub(super) metrics: HttpMetrics,
+    pub(super) gauges: Gauges,
+    /// Everything that `/metrics` shows.
+    pub(super) exposition: prometheus::Registry,
+    pub(super) forbidden: Throttle,
+    pub(super) failures: Throttle,
+    ending: AtomicBool,
+}
+
+/// What the configuration says to the handlers.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Which label names a registration may have.
+    pub names: LabelNames,
+    /// Which lifetimes a registration may ask for.
+    pub ttls: TtlBounds,
+    /// Whether `/metrics` has a series for each target.
+    pub target_info: bool,
+}
+
+/// What a handler is called with.
+pub(super) struct Call<'a> {
+    pub(super) request: &'a Request,
+}
+
+impl App {
+    /// Handlers over a registry, with their metrics in `exposition`, which `/metrics` shows.
+    pub fn new(
+        registry: Arc<Registry>,
+        tokens: Arc<Tokens>,
+        options: Options,
+        exposition: prometheus::Registry,
+    ) -> App {
+        App {
+            registry,
+            tokens,
+            options,
+            metrics: HttpMetrics::new(&exposition),
+            gauges: Gauges::new(&exposition),
+            exposition,
+            forbidden: Throttle::default(),
+            failures: Throttle::default(),
+            ending: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on the server says that it is not ready.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now::read()
+    }
+}

@@ -1,0 +1,39 @@
+//! The audit line: one for each write, whatever came of it, so that somebody can later say who did it.
+
+use std::fmt::Display;
+
+use log::kv::Value;
+use log::{Level, Record, error};
+
+use super::app::{App, Call};
+use super::response::Response;
+use crate::registration::{Invalid, TargetId};
+use crate::store::StoreError;
+
+/// Writes the line of a write: who, what, to what, and the outcome.
+pub(super) fn written(call: &Call<'_>, action: &str, details: &[(&str, &dyn Display)], outcome: &str) {
+    let mut pairs = vec![("client", Value::from(call.request.client.as_str())), ("action", Value::from(action))];
+    pairs.extend(details.iter().map(|(name, value)| (*name, Value::from_dyn_display(value))));
+    pairs.push(("outcome", Value::from(outcome)));
+    let mut line = Record::builder();
+    line.level(Level::Info).target(module_path!()).module_path_static(Some(module_path!()));
+    log::logger().log(&line.key_values(&pairs.as_slice()).args(format_args!("write")).build());
+}
+
+/// The line of a write that was refused because of what it says, and the answer.
+pub(super) fn refused(call: &Call<'_>, action: &str, invalid: &Invalid) -> Response {
+    written(call, action, &[("reason", invalid)], "refused");
+    Response::error(400, invalid)
+}
+
+impl App {
+    /// The line and the answer when the store did not do it. While it is lost that is so for every request, and one
+    /// line a second says it.
+    pub(super) fn failed(&self, call: &Call<'_>, id: TargetId, error: StoreError) -> Response {
+        if let Some(events) = self.failures.events() {
+            let (client, method) = (call.request.client.as_str(), call.request.method.as_str());
+            error!(client, method, id:% = id, reason:% = error, events; "request failed");
+        }
+        error.into()
+    }
+}

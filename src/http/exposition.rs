@@ -1,0 +1,33 @@
+//! `/metrics`: what is counted all the time, what is counted when somebody looks, and one series for each target.
+
+use std::sync::Arc;
+
+use log::error;
+use prometheus::{Encoder, TextEncoder};
+
+use super::app::{App, Call};
+use super::response::{Body, Response};
+use crate::registry::Selector;
+
+/// The format of the text, 0.0.4 of Prometheus.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The usual size of the text without the series of the targets.
+const TEXT_BYTES: usize = 64 * 1024;
+
+/// A small text of this request's own, and behind it the series of the targets, which all clients share.
+pub(super) fn metrics(app: &App, _: &Call<'_>) -> Result<Response, Response> {
+    let now = app.now();
+    let discovered = app.registry.discover(Selector::All, now).ok();
+    app.gauges.set(&app.registry, discovered.as_ref(), now);
+    let mut text = Vec::with_capacity(TEXT_BYTES);
+    TextEncoder::new().encode(&app.exposition.gather(), &mut text).map_err(|e| {
+        error!(reason:% = e; "the metrics cannot be encoded");
+        Response::error(500, "the metrics cannot be encoded")
+    })?;
+    let mut parts: Vec<Arc<[u8]>> = vec![text.into()];
+    if let Some(discovered) = discovered.filter(|_| app.options.target_info) {
+        parts.extend_from_slice(&discovered.list.target_info());
+    }
+    Ok(Response::new(200, TEXT, Body::new(parts.into())))
+}

@@ -1,0 +1,68 @@
+//! What is counted when somebody looks at `/metrics`: the registry as it is at that moment.
+
+use std::time::Duration;
+
+use prometheus::{IntGauge, IntGaugeVec};
+
+use crate::metrics;
+use crate::registry::{Discovered, Now, Registry};
+
+/// How far ahead `/metrics` looks for registrations that run out, and what that is called.
+const EXPIRY_HORIZONS: &[(&str, u64)] = &[("5m", 300), ("1h", 3600), ("6h", 21600)];
+
+/// What is counted when somebody looks.
+pub(super) struct Gauges {
+    registrations: IntGauge,
+    groups: IntGauge,
+    quarantined: IntGauge,
+    expiring: IntGaugeVec,
+    list_bytes: IntGauge,
+    store_up: IntGauge,
+    stale: IntGauge,
+}
+
+impl Gauges {
+    pub(super) fn new(registry: &prometheus::Registry) -> Gauges {
+        let gauge = |name: &str, help: &str| metrics::gauge(registry, name, help);
+        Gauges {
+            registrations: gauge("inventor_registrations", "Live registrations."),
+            groups: gauge("inventor_groups", "Target groups with a live registration."),
+            quarantined: gauge(
+                "inventor_registrations_quarantined",
+                "Stored values that are left out of all lists because Prometheus would refuse them.",
+            ),
+            expiring: metrics::gauges(
+                registry,
+                "inventor_registrations_expiring",
+                "Live registrations that run out within this time unless they are renewed.",
+                &["within"],
+            ),
+            list_bytes: gauge("inventor_list_bytes", "Size of the answer to /discover."),
+            store_up: gauge("inventor_store_up", "Whether the store can be read and written."),
+            stale: gauge(
+                "inventor_list_stale_seconds",
+                "For how long the lists may have been out of date because the store is lost; 0 when they are not.",
+            ),
+        }
+    }
+
+    pub(super) fn set(&self, registry: &Registry, discovered: Option<&Discovered>, now: Now) {
+        let counts = registry.counts(now);
+        self.registrations.set(whole(counts.registrations));
+        self.groups.set(whole(counts.groups));
+        self.quarantined.set(whole(counts.quarantined));
+        for (name, seconds) in EXPIRY_HORIZONS {
+            let expiring = registry.expiring_within(Duration::from_secs(*seconds), now);
+            self.expiring.with_label_values(&[name]).set(whole(expiring));
+        }
+        self.store_up.set(registry.health().is_ok().into());
+        if let Some(Discovered { list, stale }) = discovered {
+            self.list_bytes.set(whole(list.json().parts.iter().map(|part| part.len()).sum()));
+            self.stale.set(stale.map_or(0, |stale| i64::try_from(stale.as_secs()).unwrap_or(i64::MAX)));
+        }
+    }
+}
+
+fn whole(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,108 @@
+//! A response as the handlers make it, in the forms that scripts know from the Go program.
+
+use std::sync::Arc;
+
+use crate::store::StoreError;
+
+/// When a client may try again after a 503, in seconds.
+const RETRY_AFTER_SECONDS: u32 = 2;
+
+/// What answers that depend on a token, and may change at any time, say to caches: keep it for nobody else, and ask
+/// before you show it again.
+pub(super) const PRIVATE: (&str, &str) = ("Cache-Control", "private, no-cache");
+
+/// A complete response. To a HEAD request the server sends it without the body, with the same length.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// The value of `Content-Type`.
+    pub content_type: &'static str,
+    /// Further header fields. `Content-Length`, `Date` and `Connection` are the server's.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Body,
+}
+
+impl Response {
+    pub(super) fn new(status: u16, content_type: &'static str, body: impl Into<Body>) -> Response {
+        Response { status, content_type, headers: Vec::new(), body: body.into() }
+    }
+
+    /// A fixed text without a newline, as scripts know it from the Go program.
+    pub(super) fn bare(status: u16, text: &str) -> Response {
+        Response::new(status, "text/plain", text.as_bytes().to_vec())
+    }
+
+    /// A sentence for people, ended by a newline.
+    pub(super) fn error(status: u16, text: impl std::fmt::Display) -> Response {
+        Response::new(status, "text/plain; charset=utf-8", format!("{text}\n").into_bytes())
+            .with_header("X-Content-Type-Options", "nosniff")
+    }
+
+    /// One JSON document, ended by a newline.
+    pub(super) fn json(mut document: Vec<u8>) -> Response {
+        document.push(b'\n');
+        Response::new(200, "application/json", document)
+    }
+
+    /// An outage: the client may try again. Details are for the log, they may name hosts.
+    pub(super) fn unavailable(text: &str) -> Response {
+        Response::error(503, text).with_header("Retry-After", RETRY_AFTER_SECONDS.to_string())
+    }
+
+    pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Response {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Keeps shared caches from showing it to others.
+    pub(super) fn private(self) -> Response {
+        self.with_header(PRIVATE.0, PRIVATE.1)
+    }
+}
+
+impl From<StoreError> for Response {
+    fn from(error: StoreError) -> Response {
+        match error {
+            StoreError::Unavailable(_) => {
+                Response::unavailable("the store is unavailable; a write may or may not have happened")
+            }
+        }
+    }
+}
+
+/// The bytes of a response, shared between all that are sending them.
+#[derive(Debug, Clone, Default)]
+pub struct Body {
+    parts: Arc<[Arc<[u8]>]>,
+    len: usize,
+}
+
+impl Body {
+    /// A body of these parts in this order.
+    pub fn new(parts: Arc<[Arc<[u8]>]>) -> Body {
+        Body { len: parts.iter().map(|part| part.len()).sum(), parts }
+    }
+
+    /// The parts to be sent one after the other.
+    pub fn parts(&self) -> &[Arc<[u8]>] {
+        &self.parts
+    }
+
+    /// The length in bytes, the value of `Content-Length`.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Body {
+        Body::new([bytes.into()].into())
+    }
+}

@@ -1,0 +1,100 @@
+//! A registration that Prometheus can take. Parsed means valid: nothing is checked again later.
+
+use super::fields::Fields;
+use super::id::TargetId;
+use super::invalid::{Invalid, InvalidKind};
+use super::json;
+use super::label_names::LabelNames;
+use super::ttl::Ttl;
+
+/// The group of a registration that names none.
+pub const DEFAULT_GROUP: &str = "inventor-default";
+
+/// What one registration may grow to in the list: modules multiply its targets and labels, so that a
+/// 64 KiB body of many modules and many targets would otherwise become hundreds of megabytes.
+pub const SHOWN_BYTES_MAX: usize = 1024 * 1024;
+
+/// What an entry of the list has around its targets, labels and module: braces, names, the label of the module.
+const ENTRY_FRAME_BYTES: usize = 64;
+
+/// A registration that Prometheus can take: it has targets, a group, and its label names pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    pub(super) fields: Fields,
+}
+
+impl Registration {
+    /// Checks what was written.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the field and the reason.
+    pub(super) fn check(fields: Fields, names: LabelNames) -> Result<Registration, Invalid> {
+        let mut registration = Registration { fields };
+        if registration.targets().is_empty() {
+            return Err(Invalid::new(InvalidKind::Targets, "targets: at least one is needed"));
+        }
+        if let Some(at) = registration.targets().iter().position(String::is_empty) {
+            return Err(Invalid::new(InvalidKind::Targets, format!("targets: {at}: empty or null")));
+        }
+        if let Some(fault) = registration.labels().find_map(|(name, _)| names.fault(name)) {
+            return Err(Invalid::new(InvalidKind::LabelName, format!("labels: {fault}")));
+        }
+        let group = &mut registration.fields.group;
+        if group.as_ref().is_none_or(String::is_empty) {
+            *group = Some(DEFAULT_GROUP.to_owned());
+        }
+        registration.check_shown_size()?;
+        Ok(registration)
+    }
+
+    fn check_shown_size(&self) -> Result<(), Invalid> {
+        // Six bytes is the longest spelling of a byte: most registrations need no closer look.
+        let labels = self.labels().flat_map(|(name, value)| [name, value]);
+        let strings = self.targets().iter().map(String::as_str).chain(labels);
+        let most = strings.map(|text| 6 * text.len() + ENTRY_FRAME_BYTES).sum::<usize>();
+        let modules = self.modules().iter().map(|module| 6 * module.len() + ENTRY_FRAME_BYTES).sum::<usize>();
+        let entries = self.modules().len().max(1);
+        if most.saturating_mul(entries).saturating_add(modules) <= SHOWN_BYTES_MAX {
+            return Ok(());
+        }
+        let Fields { targets, labels, modules, .. } = &self.fields;
+        let entry = json::encode(targets).len() + json::encode(labels).len() + ENTRY_FRAME_BYTES;
+        let shown = entries.saturating_mul(entry).saturating_add(json::encode(modules).len());
+        if shown > SHOWN_BYTES_MAX {
+            let message =
+                format!("modules: with them the entry has {shown} bytes in the list; {SHOWN_BYTES_MAX} are allowed");
+            return Err(Invalid::new(InvalidKind::Size, message));
+        }
+        Ok(())
+    }
+
+    /// The addresses, as they were sent: order and repeats kept, never empty.
+    pub fn targets(&self) -> &[String] {
+        self.fields.targets.as_deref().unwrap_or_default()
+    }
+
+    /// The labels, sorted by name.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.labels.iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The target group, never empty.
+    pub fn group(&self) -> &str {
+        self.fields.group.as_deref().unwrap_or(DEFAULT_GROUP)
+    }
+
+    /// The modules, each of which multiplies the entry in the list.
+    pub fn modules(&self) -> &[String] {
+        &self.fields.modules
+    }
+
+    /// The lifetime that it asks for; `None` is the server's default.
+    pub fn ttl(&self) -> Option<Ttl> {
+        self.fields.ttl.as_ref().and_then(|ttl| ttl.as_ref().ok()).copied()
+    }
+
+    /// The id, a function of the targets alone.
+    pub fn id(&self) -> TargetId {
+        TargetId::of(self.targets())
+    }
+}

@@ -1,0 +1,108 @@
+//! The bodies of requests: a registration to be stored, or the id of one.
+
+use serde::de::MapAccess;
+use serde::{Deserialize, Deserializer};
+
+use super::checked::Registration;
+use super::fields::Fields;
+use super::id::TargetId;
+use super::invalid::{Invalid, InvalidKind, echo};
+use super::json::{self, Object, Text};
+use super::label_names::LabelNames;
+use super::ttl::{Ttl, TtlBounds};
+
+impl Registration {
+    /// Reads the body of a PUT:
+    /// `{"static_config": {"targets": [...], "labels": {...}, "target_group": "...", "modules": [...], "ttl_seconds": 600}}`.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the field and the reason.
+    pub fn parse(body: &[u8], names: LabelNames, ttls: TtlBounds) -> Result<Registration, Invalid> {
+        let PutRequest { static_config } = json::decode(body)?;
+        let Some(fields) = static_config else {
+            return Err(Invalid::new(InvalidKind::Targets, "static_config: missing"));
+        };
+        let checked = check_ttl(&fields, ttls).and_then(|()| Registration::check(fields, names));
+        checked.map_err(|invalid| invalid.within("static_config"))
+    }
+}
+
+/// Documents are not asked this: what was stored lives as it was stored, whatever is allowed today.
+fn check_ttl(fields: &Fields, ttls: TtlBounds) -> Result<(), Invalid> {
+    let reason = match &fields.ttl {
+        None => return Ok(()),
+        Some(Ok(ttl)) if ttls.allow(*ttl) => return Ok(()),
+        Some(Ok(ttl)) => format!("{} is not between {ttls}", ttl.seconds()),
+        Some(Err(written)) => {
+            format!("{} is not a whole number of seconds from 0, for ever, to {}", echo(written), Ttl::SECONDS_MAX)
+        }
+    };
+    Err(Invalid::new(InvalidKind::Ttl, reason).within("ttl_seconds"))
+}
+
+/// Reads the body of a GET or DELETE: `{"id": "..."}`.
+///
+/// # Errors
+/// [`Invalid`] when there is no id, or it is no UUID.
+pub fn parse_id_request(body: &[u8]) -> Result<TargetId, Invalid> {
+    let IdRequest { id } = json::decode(body)?;
+    let Some(id) = id else {
+        return Err(Invalid::new(InvalidKind::Json, "id: missing"));
+    };
+    parse_id(&id)
+}
+
+/// Reads an id as a client spells it.
+///
+/// # Errors
+/// [`Invalid`] when it is no UUID.
+pub fn parse_id(text: &str) -> Result<TargetId, Invalid> {
+    let invalid = || Invalid::new(InvalidKind::Json, format!("id: {:?} is not a UUID", echo(text)));
+    TargetId::parse(text).ok_or_else(invalid)
+}
+
+#[derive(Default)]
+struct PutRequest {
+    static_config: Option<Fields>,
+}
+
+impl Object for PutRequest {
+    const NAME: &'static str = "an object with static_config";
+
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "static_config" => self.static_config = map.next_value()?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl<'de> Deserialize<'de> for PutRequest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PutRequest, D::Error> {
+        json::object(deserializer)
+    }
+}
+
+#[derive(Default)]
+struct IdRequest {
+    id: Option<String>,
+}
+
+impl Object for IdRequest {
+    const NAME: &'static str = "an object with id";
+
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "id" => self.id = map.next_value::<Option<Text>>()?.map(|id| id.0),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl<'de> Deserialize<'de> for IdRequest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<IdRequest, D::Error> {
+        json::object(deserializer)
+    }
+}
