@@ -80,6 +80,7 @@ pub const VARIABLES: &[Variable] = &[
         "Label names to accept: legacy, or utf8 if every Prometheus is 3.0 or newer",
     ),
     variable("TARGET_INFO", Some("on"), "Whether /metrics has a series for each target: on or off"),
+    variable("UI", Some("on"), "Whether / is a page for browsers: on or off"),
     variable(
         "OUTAGE_KEEP_SECONDS",
         Some("86400"),
@@ -106,6 +107,8 @@ pub struct Config {
     pub label_names: LabelNames,
     /// Whether `/metrics` has a series for each target.
     pub target_info: bool,
+    /// Whether `/` is a page.
+    pub page: bool,
     /// How long a registration is kept beyond its lifetime because of an outage.
     pub outage_keep: Duration,
     /// The number of worker threads.
@@ -301,6 +304,7 @@ impl Config {
             store: StoreConfig::new(values)?,
             label_names: values.parsed("LABEL_NAMES", "legacy or utf8", label_names)?.unwrap_or(LabelNames::Legacy),
             target_info: values.switch("TARGET_INFO")?,
+            page: values.switch("UI")?,
             outage_keep: Duration::from_secs(
                 values.number("OUTAGE_KEEP_SECONDS", 0, OUTAGE_KEEP_SECONDS_MAX)?.unwrap_or_default(),
             ),

@@ -13,6 +13,7 @@ mod gauges;
 mod metrics;
 mod negotiation;
 mod operations;
+mod page;
 mod query;
 mod request;
 mod response;

@@ -93,7 +93,8 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     }
     .map_err(|e| StartError::System(format!("no thread for expiry: {e}")))?;
 
-    let options = Options { names: config.label_names, ttls: config.ttls, target_info: config.target_info };
+    let options =
+        Options { names: config.label_names, ttls: config.ttls, target_info: config.target_info, page: config.page };
     let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition.clone()));
     let addresses = server.addresses();
     let handler = app.clone();

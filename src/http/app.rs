@@ -34,6 +34,8 @@ pub struct Options {
     pub ttls: TtlBounds,
     /// Whether `/metrics` has a series for each target.
     pub target_info: bool,
+    /// Whether `/` is a page.
+    pub page: bool,
 }
 
 /// What a handler is called with.

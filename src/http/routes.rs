@@ -7,7 +7,7 @@ use log::{debug, warn};
 use super::app::{App, Call};
 use super::request::Request;
 use super::response::Response;
-use super::{discovery, exposition, operations, targets};
+use super::{discovery, exposition, operations, page, targets};
 
 /// Answers a request. An error is a response as well: the way out of a handler is `?`.
 type Handler = fn(&App, &Call<'_>) -> Result<Response, Response>;
@@ -23,6 +23,7 @@ enum Guard {
 }
 
 struct Route {
+    /// One that ends in `*` stands for all that begin so.
     path: &'static str,
     /// The value of the label `route` in the metrics.
     name: &'static str,
@@ -47,6 +48,8 @@ const ANY: &str = "*";
 const TARGET: &str = "/target";
 
 const ROUTES: &[Route] = &[
+    Route { path: "/", name: "page", operations: &[operation("GET", Guard::Open, page::index)] },
+    Route { path: "/ui/*", name: "page", operations: &[operation("GET", Guard::Open, page::asset)] },
     Route { path: "/discover", name: "discover", operations: &[operation("GET", Guard::Read, discovery::discover)] },
     Route { path: "/group", name: "group", operations: &[operation("GET", Guard::Read, discovery::group)] },
     Route {
@@ -76,7 +79,7 @@ impl App {
     /// Answers a request.
     pub fn handle(&self, request: &Request) -> Response {
         let start = Instant::now();
-        let route = ROUTES.iter().find(|route| route.path == request.path);
+        let route = ROUTES.iter().find(|route| route.has(&request.path));
         let response = match route {
             Some(route) => self.follow(route, request).unwrap_or_else(|error| error),
             None => Response::error(404, "404 page not found"),
@@ -122,6 +125,10 @@ impl Operation {
 }
 
 impl Route {
+    fn has(&self, path: &str) -> bool {
+        self.path.strip_suffix('*').map_or(self.path == path, |prefix| path.starts_with(prefix))
+    }
+
     /// The methods that the path has, for `Allow`.
     fn allow(&self) -> String {
         let methods = self.operations.iter().map(|operation| operation.method);
