@@ -89,7 +89,7 @@ function drawChanges() {
   if (signature === drawnChanges) return;
   drawnChanges = signature;
   $('.lead', changesPlace).textContent =
-    `The last ${count(all.length)} that this server remembers. Renewals are not changes.`;
+    `The last ${plural(all.length, 'change')} that this server remembers. Renewals are not changes.`;
   drawFilter();
   const none = all.length ? 'No change matches.' : 'Nothing has changed since this server started.';
   const found = runs();
@@ -116,7 +116,7 @@ function frame(view) {
   const find = h('input', {
     type: 'search',
     id: 'c-find',
-    placeholder: 'Filter by target, group or who',
+    placeholder: 'Filter by target, group or author',
     'aria-label': 'Filter changes',
     oninput: typed,
   });

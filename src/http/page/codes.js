@@ -16,7 +16,7 @@ export const curlGet = (url, needsToken) => `curl -sS ${needsToken ? `${BEARER} 
 
 /** A box with one text of several, [[name, text], ...], and a button that copies it. `chosen` tells which one. */
 export function codes(forms, now = 0) {
-  const pre = h('pre.code', { tabindex: 0 });
+  const pre = h('pre.code', { tabindex: 0, role: 'group' });
   const isOne = forms.length === 1;
   const tabs = h('div.segments', isOne ? {} : { role: 'tablist' });
   const copy = copyButton(() => pre.textContent);

@@ -96,7 +96,7 @@ function shardFields(changed) {
     draw();
   };
   draw();
-  return h('div.line', h('label', { for: 'u-shards' }, 'Servers that share the work'), shards, which);
+  return h('div.line', h('label', { for: 'u-shards' }, 'Servers sharing the work'), shards, which);
 }
 
 /** How many the configuration selects: free text is not part of it, so that the number may be another. */
@@ -113,8 +113,8 @@ export function use() {
   const matched = h('b');
   const conditions = [...state.groups.map(g => `group ${g}`), ...state.selector.map(written)];
   const lead = conditions.length
-    ? ['What to poll for exactly ', matched, ', now and as they come and go:']
-    : ['What to poll for all ', matched, '. Filter the list first to poll a part of it.'];
+    ? ['Poll this for exactly these ', matched, ', now and as they come and go:']
+    : ['Poll this for all ', matched, '. Filter the list first to poll a part of it.'];
   const wasOpen = isOpen('use');
   openPanel(
     'use',

@@ -7,9 +7,9 @@ import { get, putGroup } from './server.js';
 import { count, plural } from './words.js';
 
 const ERRORS_SHOWN_MAX = 20;
-const LEAD = 'Makes a group be exactly what a file says, all or nothing. First you see what would change.';
+const LEAD = 'Makes a group exactly what a file says, all or nothing. You first see what would change.';
 const WARNING =
-  'These targets get no end. What the file does not name is deleted: do not mix with hosts that register themselves.';
+  'These targets never expire. Whatever the file does not list is deleted, so do not mix this with hosts that register themselves.';
 
 async function exportGroup(name) {
   const content = await get(`groups/${encodeURIComponent(name)}`);
@@ -26,7 +26,7 @@ function difference({ created, updated, unchanged, deleted }) {
     ['+', created, 'registered'],
     ['~', updated, 'changed'],
     ['−', deleted, 'deleted'],
-    ['=', unchanged, 'as they are'],
+    ['=', unchanged, 'unchanged'],
   ];
   const line = ([sign, n, what]) => h(`li${n ? '' : '.none'}`, h('span', sign), h('b', count(n)), what);
   return h('ul.diff', lines.map(line));
@@ -75,7 +75,7 @@ class Declaration {
       if (dry) return this.propose(answer);
       closePanel();
       emit('written');
-      emit('toast', { text: ['Group ', h('b', foreign(group)), ' is as the file says'], more: told(answer) });
+      emit('toast', { text: ['Group ', h('b', foreign(group)), ' now matches the file'], more: told(answer) });
       await reload();
     } catch (error) {
       const errors = (error.errors ?? []).slice(0, ERRORS_SHOWN_MAX);
@@ -94,14 +94,14 @@ class Declaration {
     const agree = e => {
       replace.disabled = !e.target.checked;
     };
-    const sure = `Yes, delete ${plural(deleted, 'registration')} that the file does not name, whoever registered them.`;
+    const sure = `Yes, delete ${plural(deleted, 'registration')} that the file does not list, whoever registered them.`;
     fill(
       this.report,
       difference(answer),
       deleted > 0 && h('label.check', h('input', { type: 'checkbox', onchange: agree }), h('span', sure)),
-      created + updated + deleted ? replace : h('p.note', 'The group is exactly so already.'),
+      created + updated + deleted ? replace : h('p.note', 'The group already matches the file.'),
     );
-    say(`Would be: ${told(answer)}`);
+    say(`Dry run: ${told(answer)}`);
   }
 
   draw() {

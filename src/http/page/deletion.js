@@ -27,7 +27,7 @@ export async function remove(row) {
   emit('written');
   emit('toast', {
     text: ['Deleted ', called(row), others > 0 && ` and ${plural(others, 'more target')}`],
-    warn: every && `It will come back at its next renewal, ${nextRenewal(row)}, unless you stop that on its host.`,
+    warn: every && `It will come back at its next renewal, ${nextRenewal(row)}, unless you stop the renewals on its host.`,
     more: !every && row.ttl_seconds && 'If a host still renews it, it will come back.',
     seconds: UNDO_SECONDS,
     undo: () => restore(row),
@@ -43,7 +43,7 @@ async function restore(row) {
     emit('written');
     emit('toast', {
       text: ['Registered again: ', called(row)],
-      more: ttl_seconds && `Its lifetime starts anew: ${words(ttl_seconds)} from now, until ${ends}.`,
+      more: ttl_seconds && `Its lifetime starts over: ${words(ttl_seconds)} from now, until ${ends}.`,
     });
   } catch (error) {
     failed('Not restored', error);

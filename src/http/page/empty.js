@@ -20,8 +20,8 @@ function firstSteps() {
     h('h2', 'Nothing is registered yet'),
     h(
       'p',
-      'A host registers its targets, Prometheus asks for the list, and what is not renewed goes away by itself. ',
-      'The first target shows here as soon as it is there.',
+      'Hosts register their targets, Prometheus asks for the list, and whatever is not renewed expires. ',
+      'The first target appears here as soon as it is registered.',
     ),
     h(
       'ol',
@@ -52,7 +52,7 @@ function relaxed() {
 }
 
 function nothingMatches() {
-  const title = list.wrong ? 'The server does not understand this filter' : 'Nothing matches all of this';
+  const title = list.wrong ? 'The server does not understand this filter' : 'No registration matches all of this';
   return h('div.empty', h('h2', title), list.wrong && h('p', foreign(list.wrong)), relaxed());
 }
 
@@ -70,8 +70,8 @@ function drawEnd() {
   if (isBare) fill(endPlace, firstSteps());
   else if (!list.total) fill(endPlace, nothingMatches());
   else if (list.next)
-    fill(endPlace, h('p.none', `${count(rowCount())} of ${count(list.total)} so far; the rest comes as you scroll.`));
-  else fill(endPlace, isShort && h('p.none', 'That is all.'));
+    fill(endPlace, h('p.none', `${count(rowCount())} of ${count(list.total)} loaded; scroll for more.`));
+  else fill(endPlace, isShort && h('p.none', 'End of the list.'));
 }
 
 export const startEmpty = () => on('listed', drawEnd);

@@ -73,7 +73,7 @@ function lifetimeField(old) {
 function effects(row, old, content, isMoved) {
   const kept = labels => sorted(labels).filter(([name]) => !isMeta(name));
   const isUnchanged = same({ ...content, labels: sorted(content.labels) }, { ...old, labels: sorted(old.labels) });
-  if (isUnchanged) return h('p.note', 'Nothing is changed yet.', row.ttl_seconds > 0 && ' Saving would renew it.');
+  if (isUnchanged) return h('p.note', 'Nothing changed yet.', row.ttl_seconds > 0 && ' Saving renews it.');
   const hasOtherLabels = !same(kept(content.labels), kept(old.labels));
   const series = plural(row.targets.length, 'target');
   const [from, to] = [old.target_group, groupOf(content)].map(name => h('b', foreign(name)));
@@ -81,17 +81,17 @@ function effects(row, old, content, isMoved) {
     isMoved
       ? h(
           'p.warn',
-          'Other targets are another registration: a new id is registered, then the old one is deleted. ',
-          'Prometheus ends the old series and begins new ones.',
+          'Different targets make a different registration: the new one is registered, then the old one deleted. ',
+          'Prometheus ends the old series and starts new ones.',
         )
       : hasOtherLabels &&
-        h('p.warn', `Labels identify a target: Prometheus ends the series of ${series} and begins new ones.`),
-    groupOf(content) !== old.target_group && h('p.note', 'Who polls ', from, ' loses it; who polls ', to, ' gets it.'),
+        h('p.warn', `Labels identify a target: Prometheus ends the series of ${series} and starts new ones.`),
+    groupOf(content) !== old.target_group && h('p.note', 'Whoever polls ', from, ' loses it; whoever polls ', to, ' gets it.'),
     renewalInterval(row) &&
       h(
         'p.warn',
-        `Its host renews it every ${words(renewalInterval(row))} with what it knows, next ${nextRenewal(row)}. `,
-        'That overwrites this edit, so change it there as well.',
+        `Its host renews it every ${words(renewalInterval(row))} with its own values, next ${nextRenewal(row)}. `,
+        'That overwrites this edit, so change it on the host as well.',
       ),
   ];
 }
@@ -151,7 +151,7 @@ class Form {
       this.row ? this.fixedTargets() : field('targets', 'Targets', this.targets, this.targetsNote()),
       h('div.f', h('h3', { id: 'f-labels-name' }, 'Labels'), this.labels),
       field('target_group', 'Group', this.group),
-      field('modules', 'Modules', this.modules, h('p.note', 'Each target appears once for each.')),
+      field('modules', 'Modules', this.modules, h('p.note', 'Each target appears once per module.')),
       field('ttl_seconds', 'Lifetime', this.lifetime.el),
       this.effect,
       h(
@@ -164,7 +164,7 @@ class Form {
     );
   }
 
-  targetsNote = () => h('p.note', 'host:port, one a line. URLs for blackbox jobs.');
+  targetsNote = () => h('p.note', 'host:port, one per line. URLs for blackbox jobs.');
 
   /** The id is made of the targets, so that changing them is something else than editing. */
   fixedTargets() {
@@ -185,7 +185,7 @@ class Form {
         },
         'Change the targets…',
       ),
-      h('p.note', 'The id is made of the targets: others are another registration.'),
+      h('p.note', 'The id is derived from the targets: other targets make another registration.'),
     );
     return field;
   }
@@ -259,7 +259,7 @@ class Form {
       found.place.after(h('p.wrong', { id }, found.number, foreign(detail)));
     }
     if (!errors.length) rest.push(h('p', foreign(message)));
-    const total = errors.length > 1 && `${plural(errors.length, 'thing')} to mend. Nothing was registered.`;
+    const total = errors.length > 1 && `${plural(errors.length, 'mistake')}. Nothing was registered.`;
     fill(this.alerts, rest.length ? alertBox(rest) : total && alertBox(total));
     ($('[aria-invalid]', this.el) ?? this.alerts.firstChild)?.focus();
   }
@@ -273,7 +273,7 @@ class Form {
       const answer = await putRegistration(content);
       if (answer !== null) await this.saved(content, answer.id);
     } catch (error) {
-      const lost = 'No answer: it may or may not have been registered. Doing it again is safe.';
+      const lost = 'No answer: it may or may not have been registered. Trying again is safe.';
       if (error.status === 400) this.refused(error);
       else fill(this.alerts, alertBox(error.status ? `Not registered. ${error.message}` : lost));
     } finally {

@@ -38,15 +38,15 @@ function runsOut({ expiring }) {
   const first = (label, within) =>
     h(
       'a',
-      { href: href({ ...nothing, sort: 'expires_at' }), title: 'The first to run out, if nobody renewed' },
+      { href: href({ ...nothing, sort: 'expires_at' }), title: 'Those that expire first' },
       sub(label),
       h('b', count(expiring[within])),
     );
-  return fact('Run out unless renewed', first('5 min', '5m'), first('1 h', '1h'), first('6 h', '6h'));
+  return fact('Expire unless renewed', first('5 min', '5m'), first('1 h', '1h'), first('6 h', '6h'));
 }
 
 function storeFact({ store }) {
-  if (storeLost()) return fact('Store', h('b.end', 'Lost'), sub(`for ${words(store.stale_seconds)}`));
+  if (storeLost()) return fact('Store', h('b.end', 'Unavailable'), sub(`for ${words(store.stale_seconds)}`));
   return fact('Store', h('b', store.kind === 'redis' ? 'Redis' : 'Embedded'), sub('healthy'));
 }
 
@@ -95,7 +95,7 @@ function unreachable({ error }) {
         : 'The server cannot be reached.';
   const text = [
     error.status > 0 && `${error.message} `,
-    heard > 0 && `You see what it said at ${clock(heard)}; times go on counting. `,
+    heard > 0 && `This is what it said at ${clock(heard)}; the countdowns keep running. `,
     h('span', { id: 'retry' }),
   ];
   return banner(
@@ -109,7 +109,7 @@ function unreachable({ error }) {
 function drawBanners() {
   const s = server.status;
   const { lost } = contact;
-  const told = lost ? unreachable(lost) : storeLost() && banner('low', 'The store is lost.', outageText(s));
+  const told = lost ? unreachable(lost) : storeLost() && banner('low', 'The store is unavailable.', outageText(s));
   const box = $('#banners');
   // A banner is told once, not at each second of what it counts.
   const said = told ? `${told.className} ${$('b', told).textContent} ${lost?.error.message ?? ''}` : '';

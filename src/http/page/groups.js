@@ -27,7 +27,7 @@ export async function loadGroups() {
 const isSoon = g => g.next_expiry_at && until(g.next_expiry_at) < SOON_SECONDS;
 
 function option(name, label, n, isChosen, soon) {
-  const title = soon && `One runs out in ${short(until(soon.next_expiry_at))}`;
+  const title = soon && `One expires in ${short(until(soon.next_expiry_at))}`;
   return h(
     'div.group',
     { role: 'option', tabindex: -1, 'aria-selected': String(isChosen), 'data-name': name, title: name },

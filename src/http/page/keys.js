@@ -36,7 +36,7 @@ const RIGHT = {
   t: 'theme',
 };
 const MORE =
-  'Alt+click on a label: all but those. Ctrl+click: several groups. In the search, env=prod, env in (prod,stg) or !canary and Enter filter by label.';
+  'Alt+click a label to exclude it, Ctrl+click for several groups. In the search, type env=prod, env in (prod,stg) or !canary and press Enter to filter by label.';
 
 function keyList(keys) {
   const boxes = names => names.split(' ').map(name => h('kbd', name));
@@ -60,7 +60,7 @@ function help() {
       h(
         'label.check',
         h('input', { type: 'checkbox', checked: kept('keys') !== 'off', onchange: switched }),
-        h('span', 'Single keys act'),
+        h('span', 'Single-key shortcuts'),
       ),
       s &&
         h(

@@ -47,7 +47,7 @@ const isNumber = at => at > 2 && at < 6;
 
 function nobody() {
   const button = h('button.primary', () => emit('use'), 'Configuration to paste');
-  return h('div.empty', h('h2', 'Nobody polls'), h('p', 'Nobody asked for a list within the last hour.'), button);
+  return h('div.empty', h('h2', 'Nobody polls'), h('p', 'Nobody has asked for a list in the last hour.'), button);
 }
 
 export async function showPollers(view) {
@@ -59,7 +59,7 @@ export async function showPollers(view) {
   const columns = COLUMNS.map((text, at) => h(`th${isNumber(at) ? '.num' : ''}`, { scope: 'col' }, text));
   const lines = pollers.toSorted((a, b) => b.late - a.late).map(pollerLine);
   const lead =
-    'Who asked for a list within the last hour, and for what. Late is who missed three of its own intervals.';
+    'Who asked for a list in the last hour, and for which one. A poller is late once it has missed three of its own intervals.';
   fill(
     view,
     heading('Pollers', count(pollers.length)),

@@ -1,6 +1,6 @@
 // What is wrong, in one place, each with what it means.
 import { address, copyButton, fill, foreign, h, heading, tag } from './dom.js';
-import { getAllowed, late, server, storeLost } from './server.js';
+import { get, getAllowed, late, server, storeLost } from './server.js';
 import { link, nothing, state } from './state.js';
 import { count, plural, since, words } from './words.js';
 
@@ -20,7 +20,7 @@ export function outageText({ store: { kind, stale_seconds, reason } }) {
   const who = kind === 'redis' ? 'Redis' : 'The disk';
   return [
     `${who} has not taken writes for ${words(stale_seconds)}${reason ? ` (${reason})` : ''}. Polls get the last good list. `,
-    'Nothing can be registered, renewed or deleted; what runs out meanwhile is kept until its owners could renew it.',
+    'Nothing can be registered, renewed or deleted; what expires meanwhile is kept until its owner has had time to renew it.',
   ].join('');
 }
 
@@ -51,7 +51,7 @@ const quarantined = q => [
   tag('end', 'close', 'left out'),
   h('span.mono', foreign(q.id), copyButton(q.id, 'Copy id')),
   h('p', foreign(q.reason)),
-  h('pre.code', { tabindex: 0, 'aria-label': 'The stored value' }, foreign(q.value)),
+  h('pre.code', { tabindex: 0, role: 'group', 'aria-label': 'The stored value' }, foreign(q.value)),
 ];
 
 const duplicate = d => [
@@ -65,24 +65,25 @@ const duplicate = d => [
   ),
 ];
 
-const LATE = 'They missed three of their own intervals, and go on scraping what they knew.';
+const LATE = 'They missed three of their own intervals and keep scraping what they last knew.';
 const QUARANTINED =
-  'Stored values for which Prometheus would refuse the whole list. They are left out until somebody mends or deletes them.';
+  'Stored values that would make Prometheus refuse the whole list. They are left out until somebody fixes or deletes them.';
 const TWICE =
-  'One address in more than one registration: Prometheus scrapes it once for each, unless the labels are equal.';
-const NONE = 'None: the store is well, who polls is on time, every stored value is in the list.';
-const HIDDEN = 'Pollers, quarantined values and addresses registered twice are not shown to this token.';
+  'One address in several registrations: Prometheus scrapes it once for each, unless the labels are equal.';
+const NONE = 'None: the store is healthy, pollers are on time, and every stored registration is listed.';
+const HIDDEN = 'This token may not see pollers, quarantined values or addresses registered twice.';
 
 export async function showProblems(view) {
   const [quarantine, duplicates] = await Promise.all([getAllowed('quarantine'), getAllowed('duplicates')]);
-  if (state.view !== 'problems' || !server.status) return;
+  server.status ??= await get('status');
+  if (state.view !== 'problems') return;
   const isHidden = !quarantine || !server.pollers;
   const n = problemCounts().reduce((sum, [k]) => sum + k, 0);
   const content = [
     heading('Problems', count(n)),
     !n && !isHidden && h('p.lead', NONE),
     isHidden && h('p.lead', HIDDEN),
-    section([], storeLost() ? 1 : 0, 'The store is lost', storeLost() && outageText(server.status)),
+    section([], storeLost() ? 1 : 0, 'The store is unavailable', storeLost() && outageText(server.status)),
     section(late(), late().length, 'Late pollers', LATE, latePoller),
     section(quarantine?.quarantine ?? [], quarantine?.total, 'Quarantined', QUARANTINED, quarantined),
     section(duplicates?.duplicates ?? [], duplicates?.total, 'Registered twice', TWICE, duplicate),

@@ -85,8 +85,8 @@ function labelLine([name, value]) {
   const only = (sign, op, what) =>
     h('button.icon-only', { title: what, 'aria-label': what, onclick: () => filterBy(name, op, value) }, sign);
   const acts = [
-    only('=', '=', `Only where ${name} is ${value}`),
-    only('≠', '!=', `Only where ${name} is not ${value}`),
+    only('=', '=', `Only where ${name} = ${value}`),
+    only('≠', '!=', `Only where ${name} ≠ ${value}`),
     copyButton(value, `Copy the value of ${name}`),
   ];
   const text = h('span', value ? foreign(value) : h('i', 'empty'));
@@ -154,15 +154,15 @@ const drawHistory = () => fill($('.history'), changeHistory(showing.history));
 
 /** What the observed renewals say about what comes next. */
 function verdict(row, text) {
-  const goes = () => ['goes at ', time(row.expires_at), '.'];
+  const goes = () => ['expires at ', time(row.expires_at), '.'];
   const every = renewalInterval(row);
   if (text === 'never') return 'It stays until somebody deletes it.';
-  if (text === 'expired') return 'Nobody renewed it in time; Prometheus gets it no more.';
-  if (text === 'kept') return 'Nobody can renew it while the store is lost, so it is kept.';
+  if (text === 'expired') return 'It was not renewed in time, so Prometheus no longer gets it.';
+  if (text === 'kept') return 'Nobody can renew it while the store is unavailable, so it is kept.';
   if (!every) return ['No renewal seen yet. Without one it ', goes()];
   const left = untilRenewal(row);
   if (left > -every / 2) return `Renewed every ${words(every)}; next ${nextRenewal(row)}.`;
-  return [`Usually renewed every ${words(every)}, now ${words(-left)} behind. Without it, it `, goes()];
+  return [`Usually renewed every ${words(every)}, now ${words(-left)} late. Unless renewed, it `, goes()];
 }
 
 /** Each second: how long it has to live. */

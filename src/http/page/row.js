@@ -24,7 +24,7 @@ function chip([name, value]) {
       'data-act': 'chip',
       'data-name': name,
       'data-value': value,
-      title: `${name}=${value.slice(0, TITLE_CHARS_MAX)}\nAlt+click: all but these`,
+      title: `${name}=${value.slice(0, TITLE_CHARS_MAX)}\nAlt+click: exclude`,
     },
     h('span', foreign(name), '='),
     foreign(value.slice(0, VALUE_CHARS_MAX)),
@@ -65,7 +65,7 @@ export function paintRow(held) {
     aside.textContent = more && `, ${more}`;
     const renewed = updated_at ? `\nRenewed ${at(updated_at)}` : '';
     left.title = expires_at
-      ? `Runs out ${at(expires_at)} unless renewed${more && `: ${more}`}${renewed}\n${exactly(expires_at)}`
+      ? `Expires ${at(expires_at)} unless renewed${more && `: ${more}`}${renewed}\n${exactly(expires_at)}`
       : 'Stays until it is deleted';
   }
   setText(words, text);

@@ -42,7 +42,7 @@ function groupFacts(group) {
   return [
     h('span', plural(group.targets, 'target')),
     h('span', 'last renewed ', since(group.last_updated_at)),
-    group.next_expiry_at && h('span', 'next runs out in ', h('span', { 'data-until': group.next_expiry_at })),
+    group.next_expiry_at && h('span', 'next expires in ', h('span', { 'data-until': group.next_expiry_at })),
   ];
 }
 

@@ -31,7 +31,7 @@ export const token = {
 };
 
 const REFUSED =
-  'The server refused this token: it does not know it, or the token has no right for this group or these targets.';
+  'The server refused this token: it is unknown, or it has no right to this group or these targets.';
 const TEXT_CHARS_MAX = 500; // of an answer that is no problem document, such as a proxy's
 
 /** An answer that says no: `status` 0 when there was none, `errors` with pointers into what was sent. */

@@ -6,12 +6,12 @@ import { requirements, selector } from './selector.js';
 export const views = ['', 'pollers', 'changes', 'problems'];
 export const orders = {
   id: 'By id',
-  expires_at: 'Runs out first',
-  '-expires_at': 'Runs out last',
-  '-updated_at': 'Renewed last',
-  updated_at: 'Stalest',
+  expires_at: 'Expires first',
+  '-expires_at': 'Expires last',
+  '-updated_at': 'Recently renewed',
+  updated_at: 'Least recently renewed',
   target_group: 'By group',
-  '-target_group': 'By group, down',
+  '-target_group': 'By group, reversed',
 };
 
 export const state = {};

@@ -15,8 +15,8 @@ export function modal(label, content, closed) {
   dialog.showModal();
 }
 
-const STAYS = ' It stays in this tab until the tab is closed, and goes to this server only.';
-const PLAIN_HTTP = 'This page came over plain HTTP: others on the way can read the token.';
+const STAYS = ' It is kept in this tab until you close it, and sent to this server only.';
+const PLAIN_HTTP = 'This page was loaded over plain HTTP: anyone on the network path can read the token.';
 
 function tokenForm(name, text, refusal, submit, ...buttons) {
   const field = h('input.mono', {
@@ -42,7 +42,7 @@ function tokenForm(name, text, refusal, submit, ...buttons) {
       refusal && h('p.wrong', { id: 'token-wrong', role: 'alert' }, refusal),
     ),
     !isSecureContext && h('p.warn', PLAIN_HTTP),
-    h('div.line', h('button.primary', { type: 'submit' }, 'Go on'), buttons),
+    h('div.line', h('button.primary', { type: 'submit' }, 'Continue'), buttons),
   );
 }
 
@@ -76,7 +76,7 @@ export function gate(message) {
     close();
     emit('retry');
   };
-  const text = 'The one that Prometheus polls with, or one that may write.';
+  const text = 'Enter the token that Prometheus polls with, or one that may write.';
   const form = tokenForm('This server asks for a token', text, isAgain && message, submit);
   form.classList.add('gate');
   $('#browse').before(form);
@@ -88,7 +88,7 @@ export const isGated = () => Boolean($('.gate'));
 export function drawToken() {
   const has = token.get('write');
   const button = $('#token');
-  const label = has ? 'You can write; forget the token' : 'Read only; enter a token that may write';
+  const label = has ? 'Writing is enabled: forget the token' : 'Read-only: enter a write token';
   if (button.title === label) return;
   fill(button, icon(has ? 'unlock' : 'lock'));
   button.title = button.ariaLabel = label;
