@@ -116,7 +116,11 @@ class Declaration {
       h(
         'div.drop',
         { ondragover: e => e.preventDefault(), ondrop },
-        h('span', h('label.link', { for: 'd-file' }, 'Choose a file'), ' in the form of file_sd, drop it here, or paste:'),
+        h(
+          'span',
+          h('label.link', { for: 'd-file' }, 'Choose a file'),
+          ' in the form of file_sd, drop it here, or paste:',
+        ),
         h('input.vh', file),
         this.text,
       ),

@@ -27,7 +27,8 @@ export async function remove(row) {
   emit('written');
   emit('toast', {
     text: ['Deleted ', called(row), others > 0 && ` and ${plural(others, 'more target')}`],
-    warn: every && `It will come back at its next renewal, ${nextRenewal(row)}, unless you stop the renewals on its host.`,
+    warn:
+      every && `It will come back at its next renewal, ${nextRenewal(row)}, unless you stop the renewals on its host.`,
     more: !every && row.ttl_seconds && 'If a host still renews it, it will come back.',
     seconds: UNDO_SECONDS,
     undo: () => restore(row),

@@ -86,7 +86,8 @@ function effects(row, old, content, isMoved) {
         )
       : hasOtherLabels &&
         h('p.warn', `Labels identify a target: Prometheus ends the series of ${series} and starts new ones.`),
-    groupOf(content) !== old.target_group && h('p.note', 'Whoever polls ', from, ' loses it; whoever polls ', to, ' gets it.'),
+    groupOf(content) !== old.target_group &&
+      h('p.note', 'Whoever polls ', from, ' loses it; whoever polls ', to, ' gets it.'),
     renewalInterval(row) &&
       h(
         'p.warn',

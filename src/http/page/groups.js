@@ -135,7 +135,7 @@ function clickGroup(e) {
 
 export function startGroups() {
   listen(box, { input: drawGroups, keydown: groupFilterKey });
-  listen(options, { clickGroup, keydown: groupKey });
+  listen(options, { click: clickGroup, keydown: groupKey });
   $('#side-open').onclick = () => showGroups(!side.classList.contains('open'));
   $('#side-close').onclick = () => showGroups(false);
   on('route', drawGroups);

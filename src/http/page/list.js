@@ -201,7 +201,11 @@ export async function reload() {
 /** Nothing moves under a hand: rows change in place, and that others came or went is told. */
 export async function refresh() {
   if (!pages.length) return load();
-  if (isLoading || grid.ariaBusy || isOutdated()) return;
+  if (isLoading || grid.ariaBusy || isOutdated() || list.wrong) return;
+  if (!rows.size) {
+    if ((await ask(null)).total) await load();
+    return;
+  }
   list.pending = false;
   for (const page of pages.filter(p => p.rows.length && isInSight(p.el))) {
     const answer = await ask(page.token);
@@ -214,7 +218,7 @@ export async function refresh() {
     list.total = answer.total;
   }
   const nobodyLooks = scrollY < 80 && !grid.matches(':hover, :focus-within') && !state.id;
-  if (list.pending && (nobodyLooks || !rows.size)) return reload();
+  if (list.pending && nobodyLooks) return reload();
   emit('listed');
   paint();
 }
@@ -227,10 +231,11 @@ function update(row) {
   page.rows = page.rows.map(r => (r.id === row.id ? row : r));
   if (isSame) return;
   const el = drawRow(row, held.el.ariaRowIndex);
+  const hadFocus = held.el.contains(document.activeElement);
   held.el.replaceWith(el);
   Object.assign(held, { el, painted: null, width: null });
   measure(page, true);
-  if (row.id === list.current) mark(list.current);
+  if (row.id === list.current) mark(list.current, { focus: hadFocus });
 }
 
 /** Shows what was just written, if it is in the list. */

@@ -68,8 +68,7 @@ const duplicate = d => [
 const LATE = 'They missed three of their own intervals and keep scraping what they last knew.';
 const QUARANTINED =
   'Stored values that would make Prometheus refuse the whole list. They are left out until somebody fixes or deletes them.';
-const TWICE =
-  'One address in several registrations: Prometheus scrapes it once for each, unless the labels are equal.';
+const TWICE = 'One address in several registrations: Prometheus scrapes it once for each, unless the labels are equal.';
 const NONE = 'None: the store is healthy, pollers are on time, and every stored registration is listed.';
 const HIDDEN = 'This token may not see pollers, quarantined values or addresses registered twice.';
 

@@ -68,6 +68,7 @@ function pill() {
 function drawSummary() {
   const group = state.groups.length === 1 && groups.by.get(state.groups[0]);
   const all = isFiltered() && ` of ${count(groups.total)}`;
+  const isOne = (isFiltered() ? groups.total : list.total) === 1;
   const clear = () => {
     q.value = '';
     go(nothing);
@@ -75,7 +76,7 @@ function drawSummary() {
   const focused = $('#summary').contains(document.activeElement) && document.activeElement.className;
   fill(
     $('#summary'),
-    h('span.shown', h('b', count(list.total)), all, h('span', list.total === 1 ? ' registration' : ' registrations')),
+    h('span.shown', h('b', count(list.total)), all, h('span', isOne ? ' registration' : ' registrations')),
     list.pending && pill(),
     h('span.facts.grow', group && groupFacts(group)),
     group && groupActs(group),

@@ -30,8 +30,7 @@ export const token = {
   },
 };
 
-const REFUSED =
-  'The server refused this token: it is unknown, or it has no right to this group or these targets.';
+const REFUSED = 'The server refused this token: it is unknown, or it has no right to this group or these targets.';
 const TEXT_CHARS_MAX = 500; // of an answer that is no problem document, such as a proxy's
 
 /** An answer that says no: `status` 0 when there was none, `errors` with pointers into what was sent. */
@@ -93,6 +92,7 @@ async function write(method, path, options) {
   let bearer = token.get('write') ?? token.get('read') ?? (await person.askForToken(''));
   let mine = token.get('write') === null && bearer === token.get('read');
   while (bearer) {
+    if (!mine) token.set('write', bearer);
     try {
       const answer = await send(method, path, options, bearer);
       token.set('write', bearer);

@@ -70,7 +70,8 @@ export function life({ expires_at, ttl_seconds }, storeLost) {
   if (expires_at === null) return { share: 1, text: 'never', mood: 'none', more: '' };
   const left = until(expires_at);
   const share = ttl_seconds ? Math.max(0, Math.min(1, left / ttl_seconds)) : 1;
-  if (left <= 0 && storeLost) return { share, text: 'kept', mood: 'none', more: 'kept because the store is unavailable' };
+  if (left <= 0 && storeLost)
+    return { share, text: 'kept', mood: 'none', more: 'kept because the store is unavailable' };
   if (left <= 0) return { share, text: 'expired', mood: 'end', more: '' };
   if (share < 0.1) return { share, text: short(left), mood: 'end', more: 'less than a tenth left' };
   if (share < 0.25) return { share, text: short(left), mood: 'low', more: 'less than a quarter left' };
