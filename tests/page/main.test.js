@@ -4,3 +4,5 @@ import './registration.test.js';
 import './tokens.test.js';
 import './outage.test.js';
 import './views.test.js';
+import './weight.test.js';
+import './looks.test.js';
