@@ -18,6 +18,7 @@ mod logs;
 mod methods;
 mod metrics;
 mod negotiation;
+mod page;
 mod process;
 mod prometheus;
 mod put;

@@ -61,7 +61,7 @@ let drawnEnd;
 function drawEnd() {
   const isBare = !list.total && !list.wrong && !isFiltered();
   $('#shell').classList.toggle('bare', isBare);
-  const isShort = list.next || rowCount() > 100;
+  const isShort = list.next || rowCount() > 50;
   const signature = list.total
     ? `${isShort} ${list.next} ${list.total}`
     : JSON.stringify([isBare, list.wrong, filter()]);

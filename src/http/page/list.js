@@ -7,8 +7,8 @@ import { get } from './server.js';
 import { filter, go, orders, state } from './state.js';
 import { plural } from './words.js';
 
-const PAGE_ROWS = 100;
-const PAGES_HELD = 20; // with rows in the document
+const PAGE_ROWS = 50;
+const PAGES_HELD = 40; // with rows in the document
 const AHEAD_WINDOWS = 2.5; // how near the listEnd is when more is asked for
 
 const grid = $('#grid');
