@@ -1,7 +1,7 @@
 # docker build --build-arg VERSION=2.0.0 --build-arg REVISION="$(git rev-parse HEAD)" -t inventor:2.0.0 .
 ARG BUILDER=rust:1.95-bookworm
 
-# A layer that changes to the code leave alone.
+# A layer that changes to the code do not invalidate.
 FROM ${BUILDER} AS dependencies
 WORKDIR /build
 ENV RUSTFLAGS="-C target-feature=+crt-static"
@@ -15,13 +15,13 @@ RUN mkdir src \
 FROM dependencies AS build
 COPY src src
 ARG REVISION=unknown
-# Code that is older than its stand-in above would count as built.
+# Cargo would take code that is older than the stand-in above for built.
 RUN find src -exec touch {} + \
  && INVENTOR_REVISION="$REVISION" cargo build --locked --release --target "$(rustc -vV | sed -n 's/^host: //p')" \
  && mkdir -p image/data \
  && cp target/*/release/inventor image/
 ARG VERSION=""
-# No image says that it is another version than it is.
+# An image must not claim to be another version than it is.
 RUN test -z "$VERSION" || test "$(image/inventor -V)" = "inventor $VERSION"
 
 FROM scratch
@@ -34,7 +34,7 @@ LABEL org.opencontainers.image.title="inventor" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /build/image/inventor /inventor
-# A new volume takes its owner from here.
+# A new volume gets its owner from here.
 COPY --from=build --chown=65534:65534 /build/image/data /data
 ENV APP_ENV=docker DATA_DIR=/data
 VOLUME /data

@@ -3,9 +3,11 @@
 //!
 //! `server` and `gate` know `request` and `response`; the handlers know `app`; `routes` knows the handlers.
 
+mod api;
 mod app;
 mod audit;
 mod auth;
+mod criteria;
 mod discovery;
 mod exposition;
 pub mod gate;
@@ -14,6 +16,8 @@ mod metrics;
 mod negotiation;
 mod operations;
 mod page;
+mod pollers;
+mod problem;
 mod query;
 mod request;
 mod response;
@@ -22,6 +26,6 @@ pub mod server;
 mod targets;
 
 pub use app::{App, Options};
-pub use auth::{Token, TokenSets, Tokens};
+pub use auth::{NamedToken, Token, TokenSets, Tokens};
 pub use request::{BODY_BYTES_MAX, Request};
 pub use response::{Body, Response};

@@ -1,7 +1,5 @@
 //! The counters of this program and their text exposition. Modules that measure more register their own.
 
-use std::time::Instant;
-
 use prometheus::core::Collector;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -69,10 +67,8 @@ pub fn new_registry() -> Registry {
         let _ = registry.register(Box::new(process));
     }
     let labels = ["version", "revision"];
-    let info: GaugeVec = register(
-        &registry,
-        GaugeVec::new(Opts::new("inventor_build_info", "The build that is running; always 1."), &labels),
-    );
+    let info: GaugeVec =
+        register(&registry, GaugeVec::new(Opts::new("inventor_build_info", "The running build; always 1."), &labels));
     info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision()]).set(1.0);
     registry
 }
@@ -80,56 +76,4 @@ pub fn new_registry() -> Registry {
 /// The source revision given at build time by `INVENTOR_REVISION`.
 pub fn revision() -> &'static str {
     option_env!("INVENTOR_REVISION").unwrap_or("unknown")
-}
-
-/// What is counted of registrations and of the store, whichever it is.
-#[derive(Clone)]
-pub struct StoreMetrics {
-    operations: IntCounterVec,
-    durations: HistogramVec,
-    expired: IntCounter,
-}
-
-impl StoreMetrics {
-    /// Registers the metrics.
-    pub fn new(registry: &Registry) -> StoreMetrics {
-        let operations = counters(
-            registry,
-            "inventor_store_operations_total",
-            "Operations of the store by outcome.",
-            &["operation", "outcome"],
-        );
-        for operation in ["put", "get", "delete"] {
-            for outcome in ["ok", "error"] {
-                operations.with_label_values(&[operation, outcome]);
-            }
-        }
-        let durations = durations_by(
-            registry,
-            "inventor_store_operation_duration_seconds",
-            "How long operations of the store took.",
-            &["operation"],
-        );
-        let expired = counter(
-            registry,
-            "inventor_registrations_expired_total",
-            "Registrations that ran out without being renewed.",
-        );
-        StoreMetrics { operations, durations, expired }
-    }
-
-    /// Counts registrations that ran out.
-    pub fn expired(&self, count: usize) {
-        self.expired.inc_by(count as u64);
-    }
-
-    /// Runs an operation, counts it and takes its time.
-    pub fn observe<T, E>(&self, operation: &str, run: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        let start = Instant::now();
-        let result = run();
-        self.durations.with_label_values(&[operation]).observe(start.elapsed().as_secs_f64());
-        let outcome = if result.is_ok() { "ok" } else { "error" };
-        self.operations.with_label_values(&[operation, outcome]).inc();
-        result
-    }
 }

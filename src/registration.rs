@@ -23,3 +23,7 @@ pub use ttl::{Ttl, TtlBounds};
 
 /// The label that each module of a registration is shown under.
 pub const MODULE_LABEL: &str = "__meta_inventor_sd_module";
+
+/// The largest stored document, in bytes: a body of 64 KiB, each byte of which Go spells with six, and some room.
+/// Stores read no more of a value than this and a byte.
+pub const DOCUMENT_BYTES_MAX: usize = 512 * 1024;

@@ -1,9 +1,24 @@
 //! What the server can do: put, get, delete, discover. It owns the view, which answers every poll,
 //! and the store, which keeps what was acknowledged. It knows no HTTP.
 
+mod change_log;
+mod criteria;
 mod discovery;
+mod duplicates;
 mod gzip;
+mod label_selector;
+mod lifetime;
 mod list;
+mod lists;
+mod look;
+mod metrics;
+mod overview;
+mod pages;
+mod scope;
+mod search;
+mod selections;
+mod shard;
+mod state;
 mod target_info;
 mod view;
 
@@ -11,17 +26,29 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::{Condvar, Mutex};
-
+pub use change_log::{Action, Author, LoggedChange};
+pub use criteria::{Criteria, Selector};
+pub use discovery::Form;
+pub use duplicates::{Duplicate, Duplicates};
+pub use label_selector::{LabelSelector, SelectorError};
 pub use list::{Rendering, Snapshot};
-pub use view::{Counts, NotLoaded, Rules, View};
+pub use look::Details;
+pub use overview::{EXPIRY_SPANS, GroupSummary};
+pub use pages::{Order, Page, PageRequest, Place, SortBy, SortValue};
+pub use scope::{GroupPattern, Scope};
+pub use search::Words;
+pub use selections::SelectError;
+pub use shard::Shard;
+pub use state::Quarantined;
+pub use view::{Counts, Discovered, NotLoaded, Rules, View};
 
-use crate::metrics::StoreMetrics;
-use crate::registration::{Content, Document, Registration, TargetId, Undecodable};
-use crate::store::{Mirror, Store, StoreError};
+use duplicates::Reckonings;
+use metrics::StoreMetrics;
+use pages::Epoch;
+use selections::Selections;
 
-/// How often what ran out is dropped when nobody polls.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+use crate::registration::{Content, Document, Registration, TargetId, Ttl, Undecodable};
+use crate::store::{Kept, Mirror, Store, StoreError, Update};
 
 /// The time, read where a request comes in.
 #[derive(Debug, Clone, Copy)]
@@ -37,24 +64,6 @@ impl Now {
     pub fn read() -> Now {
         Now { monotonic: Instant::now(), wall: SystemTime::now() }
     }
-}
-
-/// Which registrations a list holds.
-#[derive(Debug, Clone, Copy)]
-pub enum Selector<'a> {
-    /// All of them.
-    All,
-    /// Those of the group with exactly this name.
-    Group(&'a str),
-}
-
-/// A list, and for how long it may have been out of date because the store is lost.
-#[derive(Debug)]
-pub struct Discovered {
-    /// The list.
-    pub list: Arc<Snapshot>,
-    /// `None` when it is up to date.
-    pub stale: Option<Duration>,
 }
 
 /// Why a stored registration cannot be read.
@@ -84,15 +93,44 @@ pub struct Registry {
     store: OnceLock<Arc<dyn Store>>,
     rules: Rules,
     metrics: StoreMetrics,
-    closed: Mutex<bool>,
-    closing: Condvar,
+    selections: Selections,
+    duplicates: Reckonings,
+    epoch: Epoch,
+}
+
+/// What somebody may see, in numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Overview {
+    /// Live registrations.
+    pub registrations: usize,
+    /// Groups with at least one of them.
+    pub groups: usize,
+    /// Addresses that these have together.
+    pub addresses: usize,
+    /// Addresses that stand in more than one registration.
+    pub duplicates: usize,
+    /// Registrations that run out within each of [`EXPIRY_SPANS`].
+    pub expiring: [usize; 3],
+    /// The size of the list.
+    pub list_bytes: usize,
 }
 
 impl Registry {
     /// A registry without a store: nothing can be read or written yet.
-    pub fn new(rules: Rules, metrics: StoreMetrics) -> Registry {
-        let view = Arc::new(View::new(rules));
-        Registry { view, store: OnceLock::new(), rules, metrics, closed: Mutex::new(false), closing: Condvar::new() }
+    pub fn new(rules: Rules, exposition: &prometheus::Registry) -> Registry {
+        let metrics = StoreMetrics::new(exposition);
+        let view = Arc::new(View::new(rules, metrics.expired()));
+        let Now { monotonic, wall } = Now::read();
+        let nanos = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        Registry {
+            view,
+            store: OnceLock::new(),
+            rules,
+            metrics,
+            selections: Selections::new(exposition),
+            duplicates: Reckonings::default(),
+            epoch: Epoch { instant: monotonic, nanos: u64::try_from(nanos).unwrap_or_default() },
+        }
     }
 
     /// Where the store is to show its documents.
@@ -112,11 +150,25 @@ impl Registry {
     /// Stores a registration under its id for its lifetime. When this returns it is durable and in every list of this server.
     ///
     /// # Errors
-    /// [`StoreError`] when the outcome is not known.
-    pub fn put(&self, id: TargetId, registration: &Registration, now: Now) -> Result<(), StoreError> {
+    /// [`StoreError`] when the outcome is not known. That the owner has tried counts as a sign of life.
+    pub fn put(&self, id: TargetId, registration: &Registration, by: &str, now: Now) -> Result<(), StoreError> {
         let document = Content::new(registration).document(id, now.wall);
-        self.metrics
-            .observe("put", || self.store()?.put(id, document, registration.ttl().unwrap_or(self.rules.ttl), now.wall))
+        let ttl = registration.ttl().unwrap_or(self.rules.ttl);
+        let stored = self.metrics.observe("put", || self.write(vec![Update::Put { id, document, ttl }], by));
+        if stored.is_err() {
+            self.view.refused(id, Instant::now());
+        }
+        stored.map(drop)
+    }
+
+    /// Has the store make all of these changes, or none, on behalf of a client, who stands in the list of changes.
+    fn write(&self, updates: Vec<Update>, by: &str) -> Result<Vec<bool>, StoreError> {
+        let store = self.store()?;
+        let ids: Vec<TargetId> = updates.iter().map(Update::id).collect();
+        self.view.writing(&ids, &Arc::from(by));
+        let written = store.write(updates);
+        self.view.written(&ids);
+        written
     }
 
     /// The stored document of a live registration.
@@ -124,18 +176,25 @@ impl Registry {
     /// # Errors
     /// [`GetError`]: an absent registration is `None`, not an error.
     pub fn get(&self, id: TargetId, now: Now) -> Result<Option<Document>, GetError> {
-        let value = self.metrics.observe("get", || self.store()?.get(id, now.wall)).map_err(GetError::Store)?;
+        let stored = self.metrics.observe("get", || self.store()?.get(id)).map_err(GetError::Store)?;
+        let value = stored.or_else(|| self.view.kept(id, now.monotonic).map(|kept| kept.document()));
         value.map(|value| Document::decode(&value)).transpose().map_err(GetError::Undecodable)
     }
 
     /// Removes a registration. `false` when there was none.
     ///
     /// # Errors
-    /// [`StoreError`] when the outcome is not known.
-    pub fn delete(&self, id: TargetId, now: Now) -> Result<bool, StoreError> {
-        let stored = self.metrics.observe("delete", || self.store()?.delete(id, now.wall))?;
-        let kept = self.view.remove_kept(id, now.monotonic);
-        Ok(stored || kept)
+    /// [`StoreError`] when the outcome is not known, or when it is in no store but kept because of an outage: other
+    /// servers, which keep it too, could not learn of it.
+    pub fn delete(&self, id: TargetId, by: &str, now: Now) -> Result<bool, StoreError> {
+        let deleted = self.metrics.observe("delete", || self.write(vec![Update::Delete(id)], by))?;
+        let deleted = deleted.first().is_some_and(|found| *found);
+        if !deleted && self.view.kept(id, now.monotonic).is_some() {
+            return Err(StoreError::Unavailable(
+                "the registration ran out and is kept because of an outage".to_owned(),
+            ));
+        }
+        Ok(deleted)
     }
 
     /// The list that a poll is answered with. No call to the store, nothing held while it is sent.
@@ -143,11 +202,126 @@ impl Registry {
     /// # Errors
     /// [`NotLoaded`] before the first full load.
     pub fn discover(&self, selector: Selector<'_>, now: Now) -> Result<Discovered, NotLoaded> {
-        let (list, stale) = match selector {
-            Selector::All => self.view.all(now.monotonic)?,
-            Selector::Group(name) => self.view.group(name, now.monotonic)?,
+        self.view.list(selector, now.monotonic)
+    }
+
+    /// The list of the registrations that meet the criteria. The first time it is built, which takes a while and one
+    /// turn; from then on it is kept up to date for who asks again.
+    ///
+    /// # Errors
+    /// [`SelectError`] before the first full load, and when others are having theirs built.
+    pub fn select(&self, criteria: &Criteria, now: Now) -> Result<Discovered, SelectError> {
+        self.selections.select(&self.view, criteria, now.monotonic)
+    }
+
+    /// The group that a registration is in.
+    pub fn group_of(&self, id: TargetId, now: Now) -> Option<Arc<str>> {
+        self.view.group_of(id, now.monotonic)
+    }
+
+    /// A registration as the lists show it, with the time at which it runs out. No call to the store.
+    pub fn registration(&self, id: TargetId, now: Now) -> Option<Kept> {
+        self.view.registration(id, now.monotonic)
+    }
+
+    /// A live registration with what lists do not show of it.
+    pub fn details(&self, id: TargetId, now: Now) -> Option<Details> {
+        self.view.details(&[id], now.monotonic).pop().map(|(_, details)| details)
+    }
+
+    /// A page of registrations.
+    ///
+    /// # Errors
+    /// [`NotLoaded`] before the first full load.
+    pub fn page(&self, request: &PageRequest, now: Now) -> Result<Page, NotLoaded> {
+        pages::page(&self.view, request, self.epoch, now.monotonic)
+    }
+
+    /// The groups of a scope, by name.
+    ///
+    /// # Errors
+    /// [`NotLoaded`] before the first full load.
+    pub fn groups(&self, scope: &Scope, now: Now) -> Result<Vec<GroupSummary>, NotLoaded> {
+        overview::groups(&self.view, scope, now.monotonic)
+    }
+
+    /// A group as it would be declared, and a number that is another one when it would be declared otherwise. Empty
+    /// when there is no such group.
+    ///
+    /// # Errors
+    /// [`NotLoaded`] before the first full load.
+    pub fn group(&self, name: &str, now: Now) -> Result<(Arc<Snapshot>, u64), NotLoaded> {
+        let list = self.view.list(Selector::Group(name), now.monotonic)?.list;
+        let hash = overview::declared_hash(&list);
+        Ok((list, hash))
+    }
+
+    /// What there is to be seen, in numbers.
+    ///
+    /// # Errors
+    /// [`SelectError`], as for the list.
+    pub fn overview(&self, scope: &Scope, now: Now) -> Result<Overview, SelectError> {
+        let list = self.seen(scope, now)?;
+        let expiring = match scope {
+            Scope::All => EXPIRY_SPANS.map(|(_, seconds)| self.expiring_within(Duration::from_secs(seconds), now)),
+            scope => overview::expiring(&self.view, &list, now.monotonic),
         };
-        Ok(Discovered { list, stale })
+        Ok(Overview {
+            registrations: list.len(),
+            groups: self.view.groups(now.monotonic)?.iter().filter(|(name, _)| scope.has(name)).count(),
+            addresses: overview::addresses(&list),
+            duplicates: self.duplicates.get(scope, &list, now.monotonic).total,
+            expiring,
+            list_bytes: list.json().parts.iter().map(|part| part.len()).sum(),
+        })
+    }
+
+    /// The addresses that stand in more than one registration, as they were at most ten seconds ago.
+    ///
+    /// # Errors
+    /// [`SelectError`], as for the list.
+    pub fn duplicates(&self, scope: &Scope, now: Now) -> Result<Arc<Duplicates>, SelectError> {
+        Ok(self.duplicates.get(scope, &*self.seen(scope, now)?, now.monotonic))
+    }
+
+    /// The list of what a scope has.
+    fn seen(&self, scope: &Scope, now: Now) -> Result<Arc<Snapshot>, SelectError> {
+        Ok(match scope {
+            Scope::All => self.discover(Selector::All, now)?.list,
+            scope => self.select(&Criteria::of(scope.clone(), Form::Plain), now)?.list,
+        })
+    }
+
+    /// The latest changes of a scope, newest first: of a group, of an id, or of all.
+    pub fn changes(
+        &self,
+        scope: &Scope,
+        group: Option<&str>,
+        id: Option<TargetId>,
+        limit: usize,
+        now: Now,
+    ) -> Vec<LoggedChange> {
+        self.view.changes(scope, group, id, limit, now.monotonic)
+    }
+
+    /// What is left out of all lists, by id.
+    pub fn quarantine(&self) -> Vec<(TargetId, Quarantined)> {
+        self.view.quarantine()
+    }
+
+    /// The lifetime of registrations that ask for none.
+    pub fn default_ttl(&self) -> Ttl {
+        self.rules.ttl
+    }
+
+    /// For how long lists may have been out of date because the store takes no writes.
+    pub fn outage(&self, now: Now) -> Option<Duration> {
+        self.view.outage(now.monotonic)
+    }
+
+    /// Whether all registrations have been loaded.
+    pub fn is_loaded(&self) -> bool {
+        self.view.is_loaded()
     }
 
     /// Returns when all registrations are loaded for the first time, at the deadline at the latest.
@@ -159,11 +333,17 @@ impl Registry {
     ///
     /// # Errors
     /// A sentence that says what is missing.
-    pub fn health(&self) -> Result<(), String> {
+    pub fn health(&self, now: Now) -> Result<(), String> {
         if !self.view.is_loaded() {
             return Err("the registrations are not loaded yet".to_owned());
         }
-        self.store().and_then(Store::health).map_err(|e| e.to_string())
+        if self.view.outage(now.monotonic).is_none() {
+            return Ok(());
+        }
+        match self.store().and_then(Store::health) {
+            Err(e) => Err(e.to_string()),
+            Ok(()) => Err("the store takes no writes".to_owned()),
+        }
     }
 
     /// How many registrations are alive.
@@ -181,23 +361,8 @@ impl Registry {
         self.view.expiring_within(span, now.monotonic)
     }
 
-    /// Drops what ran out until [`Registry::close`] is called, and counts it; the work of one thread.
-    pub fn expire_until_closed(&self) {
-        let mut closed = self.closed.lock();
-        while !*closed {
-            let expired = self.view.expire(Instant::now());
-            self.metrics.expired(expired.len());
-            if let (false, Ok(store)) = (expired.is_empty(), self.store()) {
-                store.expired(expired);
-            }
-            self.closing.wait_for(&mut closed, EXPIRY_INTERVAL);
-        }
-    }
-
     /// Closes the store; everything acknowledged is durable.
     pub fn close(&self) {
-        *self.closed.lock() = true;
-        self.closing.notify_all();
         if let Ok(store) = self.store() {
             store.close();
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
@@ -11,9 +12,9 @@ use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, ConfigError, StoreConfig, TokenSources};
-use crate::http::server::{BindError, Limits, Listen, Server, Settings};
+use crate::http::server::{BindError, Limits, Listen, Running, Server, Settings};
 use crate::http::{App, Options, Tokens};
-use crate::metrics::{self, StoreMetrics};
+use crate::metrics;
 use crate::registry::{Registry, Rules};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
@@ -57,10 +58,14 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// What the process was told by a signal.
-enum Told {
+/// What the main thread waits for.
+enum Event {
+    /// A signal: end.
     End,
+    /// A signal: read the tokens again.
     Reread,
+    /// The store is open, under this name, or cannot be opened.
+    Opened(Result<&'static str, StartError>),
 }
 
 /// Runs the server until a signal ends it.
@@ -73,7 +78,8 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     }
     let listen =
         listen(config.listen).map_err(|e| StartError::System(format!("a passed socket cannot be used: {e}")))?;
-    let signals = listen_to_signals().map_err(StartError::System)?;
+    let (tell, events) = mpsc::channel();
+    listen_to_signals(&tell).map_err(StartError::System)?;
     let tokens = Arc::new(Tokens::new(config.tokens.read().map_err(StartError::Config)?));
     let exposition = metrics::new_registry();
     let settings = Settings {
@@ -86,51 +92,108 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let server = Server::bind(settings, &exposition).map_err(StartError::Bind)?;
 
     let rules = Rules { names: config.label_names, ttl: config.ttl, outage_keep: config.outage_keep };
-    let registry = Arc::new(Registry::new(rules, StoreMetrics::new(&exposition)));
-    let expiry = {
-        let registry = registry.clone();
-        std::thread::Builder::new().name("expiry".into()).spawn(move || registry.expire_until_closed())
-    }
-    .map_err(|e| StartError::System(format!("no thread for expiry: {e}")))?;
-
-    let options =
-        Options { names: config.label_names, ttls: config.ttls, target_info: config.target_info, page: config.page };
-    let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition.clone()));
-    let addresses = server.addresses();
-    let handler = app.clone();
-    let answer = move |server: Server| server.serve(Arc::new(move |request| handler.handle(request)));
-    let patience = Instant::now() + START_PATIENCE;
-    let opening = open_store(config.store, registry.clone(), exposition)?;
-    let (running, store_name) = match opening.recv_timeout(START_PATIENCE) {
-        Ok(opened) => {
-            let name = opened?;
-            registry.wait_until_loaded(patience);
-            (answer(server).map_err(StartError::Bind)?, name)
-        }
-        Err(_) => {
-            let running = answer(server).map_err(StartError::Bind)?;
-            let gone = |_| StartError::System("the store was not opened: its thread has panicked".to_owned());
-            (running, opening.recv().map_err(gone)??)
-        }
+    let registry = Arc::new(Registry::new(rules, &exposition));
+    let store = config.store.name();
+    let options = Options {
+        names: config.label_names,
+        ttls: config.ttls,
+        store,
+        target_info: config.target_info,
+        page: config.page,
     };
-    let (registrations, version) = (registry.registrations(), env!("CARGO_PKG_VERSION"));
-    info!(address = addresses.join(","), store = store_name, registrations, version; "server started");
+    let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition.clone()));
+    open_store(config.store, registry.clone(), exposition, tell)?;
 
-    let watchdog = Watchdog::start(&addresses).map_err(|e| StartError::System(format!("no thread: {e}")))?;
-    systemd::ready();
-
-    wait_for_end(&signals, &config.tokens, &tokens);
-    info!("shutting down");
-    systemd::stopping();
-    drop(watchdog);
-    app.end();
-    running.drain(DRAIN);
-    registry.close();
-    if expiry.join().is_err() {
-        error!("the expiry thread had panicked");
+    let addresses = server.addresses();
+    let mut service = Service { app, registry, addresses, bound: Some(server), running: None, watchdog: None };
+    let patience = Instant::now() + START_PATIENCE;
+    loop {
+        match next_event(&events, service.bound.is_some().then_some(patience)) {
+            Some(Event::Opened(store)) => service.start(store?, patience)?,
+            Some(Event::Reread) => service.reread(&config.tokens, &tokens),
+            Some(Event::End) => break,
+            // Nobody waits longer than that for a first answer, if only that the server is not ready.
+            None => service.answer()?,
+        }
     }
-    info!("ended");
+    service.end();
     Ok(())
+}
+
+/// The next event; `None` when there is none until the deadline.
+fn next_event(events: &Receiver<Event>, deadline: Option<Instant>) -> Option<Event> {
+    match deadline {
+        Some(deadline) => events.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok(),
+        None => events.recv().ok(),
+    }
+}
+
+/// The parts that are started one after the other, and ended in the opposite order.
+struct Service {
+    app: Arc<App>,
+    registry: Arc<Registry>,
+    /// Where the server listens.
+    addresses: Vec<String>,
+    /// The server until it answers.
+    bound: Option<Server>,
+    running: Option<Running>,
+    /// Set when everything has been started, whether there is a watchdog or not.
+    watchdog: Option<Option<Watchdog>>,
+}
+
+impl Service {
+    /// Answers requests from now on, whether or not the store is open.
+    fn answer(&mut self) -> Result<(), StartError> {
+        if let Some(server) = self.bound.take() {
+            let app = self.app.clone();
+            let running = server.serve(Arc::new(move |request| app.handle(request)));
+            self.running = Some(running.map_err(StartError::Bind)?);
+        }
+        Ok(())
+    }
+
+    /// The store is open: everything is there.
+    fn start(&mut self, store: &str, patience: Instant) -> Result<(), StartError> {
+        self.registry.wait_until_loaded(patience);
+        self.answer()?;
+        let (registrations, version) = (self.registry.registrations(), env!("CARGO_PKG_VERSION"));
+        info!(address = self.addresses.join(","), store, registrations, version; "server started");
+        let watchdog = Watchdog::start(&self.addresses).map_err(|e| StartError::System(format!("no thread: {e}")))?;
+        self.watchdog = Some(watchdog);
+        systemd::ready();
+        Ok(())
+    }
+
+    /// Reads the tokens again.
+    fn reread(&self, sources: &TokenSources, tokens: &Tokens) {
+        let is_started = self.watchdog.is_some();
+        if is_started {
+            systemd::reloading();
+        }
+        match sources.read() {
+            Ok(sets) => {
+                info!(write = sets.write.len(), read = sets.read.len(), named = sets.named.len(); "tokens read again");
+                tokens.replace(sets);
+            }
+            Err(e) => error!(reason:% = e; "the tokens stay as they are"),
+        }
+        if is_started {
+            systemd::ready();
+        }
+    }
+
+    /// Ends everything; what is under way is answered first.
+    fn end(self) {
+        info!("shutting down");
+        systemd::stopping();
+        drop(self.watchdog);
+        self.app.end();
+        if let Some(running) = self.running {
+            running.drain(DRAIN);
+        }
+        self.registry.close();
+        info!("ended");
+    }
 }
 
 /// The sockets that systemd passed, or else the place that is configured. To be called before there are threads.
@@ -139,13 +202,14 @@ fn listen(configured: Listen) -> io::Result<Vec<Listen>> {
     Ok(if passed.is_empty() { vec![configured] } else { passed })
 }
 
-/// Opens the store in a thread of its own and gives it to the registry; then its name, or what went wrong, is received.
+/// Opens the store in a thread of its own, gives it to the registry and says so. However long that takes, a signal is
+/// heard meanwhile.
 fn open_store(
     config: StoreConfig,
     registry: Arc<Registry>,
     exposition: prometheus::Registry,
-) -> Result<Receiver<Result<&'static str, StartError>>, StartError> {
-    let (tell, opened) = mpsc::channel();
+    tell: Sender<Event>,
+) -> Result<(), StartError> {
     let open = move || {
         let (store, name): (Arc<dyn Store>, _) = match config {
             StoreConfig::Embedded(directory) => {
@@ -160,53 +224,41 @@ fn open_store(
         registry.attach(store);
         Ok(name)
     };
-    let run = move || drop(tell.send(open()));
+    let run = move || {
+        let gone = |_| Err(StartError::System("the store was not opened: its thread has panicked".to_owned()));
+        drop(tell.send(Event::Opened(catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(gone))));
+    };
     std::thread::Builder::new()
         .name("open".into())
         .spawn(run)
-        .map_err(|e| StartError::System(format!("no thread to open the store: {e}")))?;
-    Ok(opened)
-}
-
-/// Returns when the process was told to end; until then, reads tokens again when told so.
-fn wait_for_end(signals: &Receiver<Told>, sources: &TokenSources, tokens: &Tokens) {
-    while let Ok(Told::Reread) = signals.recv() {
-        systemd::reloading();
-        match sources.read() {
-            Ok(sets) => {
-                info!(write = sets.write.len(), read = sets.read.len(); "tokens read again");
-                tokens.replace(sets);
-            }
-            Err(e) => error!(reason:% = e; "the tokens stay as they are"),
-        }
-        systemd::ready();
-    }
+        .map(drop)
+        .map_err(|e| StartError::System(format!("no thread to open the store: {e}")))
 }
 
 /// `ctrlc` takes SIGINT. It could take SIGTERM too, but only together with SIGHUP, which means something else here,
 /// and it does not know SIGQUIT; these come through `signal_hook`.
-fn listen_to_signals() -> Result<Receiver<Told>, String> {
-    let (tell, told) = mpsc::channel();
+fn listen_to_signals(tell: &Sender<Event>) -> Result<(), String> {
     let failed = |e: &dyn fmt::Display| format!("signals cannot be handled: {e}");
     let interrupt = tell.clone();
     // Nobody listens any more once the server is ending; a second signal changes nothing.
-    ctrlc::set_handler(move || drop(interrupt.send(Told::End))).map_err(|e| failed(&e))?;
+    ctrlc::set_handler(move || drop(interrupt.send(Event::End))).map_err(|e| failed(&e))?;
     let signals = Signals::new([SIGTERM, SIGQUIT, SIGHUP, SIGXFSZ]).map_err(|e| failed(&e))?;
+    let tell = tell.clone();
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || forward(signals, &tell))
-        .map_err(|e| failed(&e))?;
-    Ok(told)
+        .map(drop)
+        .map_err(|e| failed(&e))
 }
 
-fn forward(mut signals: Signals, tell: &Sender<Told>) {
+fn forward(mut signals: Signals, tell: &Sender<Event>) {
     for signal in signals.forever() {
-        let told = match signal {
-            SIGHUP => Told::Reread,
+        let event = match signal {
+            SIGHUP => Event::Reread,
             // A file has reached its size limit: an error of that write, and no end of the process.
             SIGXFSZ => continue,
-            _ => Told::End,
+            _ => Event::End,
         };
-        let _ = tell.send(told);
+        let _ = tell.send(event);
     }
 }

@@ -1,75 +1,132 @@
 //! What a store is: durable documents by id, and the order in which it tells the registry about them.
 //! The backends live below; nothing here knows the registry or HTTP.
 
+pub mod backoff;
 pub mod embedded;
 pub mod redis;
 
 use std::collections::HashSet;
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::registration::{TargetId, Ttl};
+use crate::registration::{Content, TargetId, Ttl};
+
+/// The longest that a caller waits for the store.
+pub const WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// How often a store that has nothing else to do shows that it would take a write.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Keeps documents durably and mirrors every live one into a [`Mirror`].
 ///
 /// The contract of every implementation:
-/// - `put` and `delete` return `Ok` only after the change is durable *and* the mirror shows it.
+/// - `write` returns `Ok` only after the changes are durable *and* the mirror shows them.
 /// - Changes of one id reach the mirror in the order in which the store made them durable.
 /// - Every method returns within [`WAIT_MAX`] or a little more; a write whose outcome is unknown is an error.
 /// - The mirror is complete before [`Mirror::loaded`] is first called; until then it holds part of the truth.
+/// - While writes succeed, [`Mirror::writable`] is called at least every [`HEARTBEAT`], and soon after
+///   [`Mirror::next_expiry`]. While they do not, it is not called at all, whatever the cause: that silence is how
+///   everyone else learns of an outage.
+/// - Before each of these calls the store asks [`Mirror::settle`], and first makes durable what that returns.
 pub trait Store: Send + Sync {
-    /// Stores a document under its id for `ttl`, replacing what was there and starting its lifetime anew.
+    /// Makes all of these changes, or none, in this order, and shows them in the mirror at once. Says of each whether
+    /// there was a live document under its id to be removed; of puts it says nothing.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the outcome is not known to be durable.
-    fn put(&self, id: TargetId, document: Vec<u8>, ttl: Ttl, now: SystemTime) -> Result<(), StoreError>;
+    fn write(&self, updates: Vec<Update>) -> Result<Vec<bool>, StoreError>;
+
+    /// Makes a single change, like [`Store::write`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the outcome is not known to be durable.
+    fn write_one(&self, update: Update) -> Result<bool, StoreError> {
+        Ok(self.write(vec![update])?.first().is_some_and(|removed| *removed))
+    }
 
     /// The stored value of a live id, read from the store itself; `None` when there is none or it has expired.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: absent and unreachable are different things.
-    fn get(&self, id: TargetId, now: SystemTime) -> Result<Option<Vec<u8>>, StoreError>;
+    fn get(&self, id: TargetId) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Removes a document. `false` when there was none, or it had expired.
+    /// What the store knows to be wrong with it, for people. Whether there is an outage is for the mirror to decide.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the outcome is not known to be durable.
-    fn delete(&self, id: TargetId, now: SystemTime) -> Result<bool, StoreError>;
-
-    /// Told of ids that ran out in the mirror, so that a store which does not expire by itself can drop them.
-    /// Returns at once; what fails is tried again by the store.
-    fn expired(&self, ids: Vec<TargetId>);
-
-    /// Whether reads and writes are expected to succeed now.
-    ///
-    /// # Errors
-    /// What is wrong, when they are not.
+    /// The reason why reads or writes fail.
     fn health(&self) -> Result<(), StoreError>;
 
     /// Ends all work; every write acknowledged so far is durable. Later calls fail as unavailable.
     fn close(&self);
 }
 
-/// The longest that a caller waits for the store.
-pub const WAIT_MAX: Duration = Duration::from_secs(2);
-
 /// Where a store shows its live documents. Calls come from one thread at a time.
 pub trait Mirror: Send + Sync {
     /// Applies changes in this order; all of them are visible when it returns.
     fn apply(&self, changes: Vec<Change>);
 
-    /// The mirror now holds every live document of the store; called after the first full load, and after each
-    /// return from an outage. Ends what [`Mirror::lost`] began.
+    /// The mirror now holds every live document of the store; called once, after the first full load.
     fn loaded(&self);
 
-    /// The store cannot be reached: what is shown may be out of date, and owners cannot renew.
-    fn lost(&self);
+    /// Nothing could be written between `since` and now. For a store that knows it without having been watched:
+    /// the embedded one was closed.
+    fn interrupted(&self, since: Instant);
 
-    /// The live documents whose ids are not in `present`, with the rest of their lifetimes (`None`: for ever).
-    fn missing_from(&self, present: &HashSet<TargetId>) -> Vec<Missing>;
+    /// The store is about to show that it took a write at `end`. If there has been an outage until then, these are the
+    /// registrations whose deadlines it moves; the store makes the new deadlines durable, then calls
+    /// [`Mirror::writable`] with the same `end`. When that fails, it calls this again later. `None`: no outage.
+    fn settle(&self, end: Instant) -> Option<Vec<Kept>>;
+
+    /// The store took a write at this time, or would have taken one.
+    fn writable(&self, at: Instant);
+
+    /// When the next registration runs out, if any does.
+    fn next_expiry(&self) -> Option<Instant>;
+
+    /// What is shown and what is in the store, compared: the store holds a value under each id of `present`. Writes
+    /// later than `until` are none of those that the mirror knew.
+    fn compare(&self, present: &HashSet<TargetId>, until: Instant) -> Comparison;
 }
 
-/// A change that the store made durable, or is to make.
+/// A change that a store is asked to make.
+#[derive(Debug, Clone)]
+pub enum Update {
+    /// Store a document under its id for a lifetime, replacing what was there.
+    Put {
+        /// The key.
+        id: TargetId,
+        /// The value.
+        document: Vec<u8>,
+        /// How long it lives from now on.
+        ttl: Ttl,
+    },
+    /// Remove the document of this id.
+    Delete(TargetId),
+}
+
+impl Update {
+    /// The key.
+    pub fn id(&self) -> TargetId {
+        match self {
+            Update::Put { id, .. } | Update::Delete(id) => *id,
+        }
+    }
+
+    /// The change that this is for a mirror, when it was made at `made_at` and, if it is a removal, found something.
+    pub fn made(self, made_at: Instant, found: bool) -> Change {
+        match self {
+            // A lifetime beyond what the clock can represent never ends.
+            Update::Put { id, document, ttl } => {
+                let deadline = ttl.duration().and_then(|ttl| made_at.checked_add(ttl));
+                Change::Put { id, value: document, deadline }
+            }
+            Update::Delete(id) if found => Change::Deleted(id),
+            Update::Delete(id) => Change::Gone(id),
+        }
+    }
+}
+
+/// A change that the store made durable.
 #[derive(Debug, Clone)]
 pub enum Change {
     /// The value of this id is now this.
@@ -78,31 +135,46 @@ pub enum Change {
         id: TargetId,
         /// The stored value, which another program may have written: perhaps no document at all.
         value: Vec<u8>,
-        /// The rest of its lifetime; `None` is for ever.
-        expires_in: Option<Duration>,
+        /// When it runs out; `None` is never.
+        deadline: Option<Instant>,
     },
-    /// This id is gone.
-    Remove(TargetId),
+    /// This id is gone from the store: it ran out, or another program deleted it.
+    Gone(TargetId),
+    /// This id was deleted by [`Store::write`].
+    Deleted(TargetId),
 }
 
-impl Change {
+/// A registration that the mirror shows, to be written to the store.
+#[derive(Debug, Clone)]
+pub struct Kept {
     /// The key.
-    pub fn id(&self) -> TargetId {
-        match self {
-            Change::Put { id, .. } | Change::Remove(id) => *id,
-        }
+    pub id: TargetId,
+    /// What it says.
+    pub content: Content,
+    /// When its owner last wrote it.
+    pub updated_at: SystemTime,
+    /// When it runs out; `None` is never.
+    pub deadline: Option<Instant>,
+    /// When the lifetime began that it has in the store, as far as that is known: the time of its last write.
+    pub written_at: Option<Instant>,
+}
+
+impl Kept {
+    /// The document as it is stored.
+    pub fn document(&self) -> Vec<u8> {
+        self.content.document(self.id, self.updated_at)
     }
 }
 
-/// A document that the mirror shows and the store has not.
+/// What a store has, compared with what the mirror shows.
 #[derive(Debug)]
-pub struct Missing {
-    /// The key.
-    pub id: TargetId,
-    /// The document as it would be stored.
-    pub document: Vec<u8>,
-    /// The rest of its lifetime; `None` is for ever.
-    pub expires_in: Option<Duration>,
+pub struct Comparison {
+    /// What is shown and is not in the store.
+    pub missing: Vec<Kept>,
+    /// When the latest of the writes happened that are in the store and were known here before.
+    pub latest_write: Option<Instant>,
+    /// The same by the clocks of those who wrote, in whole seconds: known for registrations that never run out, too.
+    pub latest_update: Option<SystemTime>,
 }
 
 /// Why a store did not do what it was asked.

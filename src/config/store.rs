@@ -39,6 +39,14 @@ pub enum StoreConfig {
 }
 
 impl StoreConfig {
+    /// What the store is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            StoreConfig::Embedded(_) => "embedded",
+            StoreConfig::Redis(_) => "redis",
+        }
+    }
+
     pub(super) fn new(values: &Values<'_>) -> Result<StoreConfig, ConfigError> {
         let named: Vec<&'static str> = ADDRESSES.into_iter().filter(|name| values.raw(name).is_some()).collect();
         match named[..] {

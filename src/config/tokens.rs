@@ -4,16 +4,21 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::{ConfigError, Values};
-use crate::http::{Token, TokenSets};
+use crate::http::{NamedToken, Token, TokenSets};
 
 /// The most tokens that a file may hold.
 pub const TOKENS_MAX: usize = 100;
 
+/// The most tokens with names.
+pub const NAMED_TOKENS_MAX: usize = 10_000;
+
 /// Where tokens come from; files are read again while the server runs.
 #[derive(Debug)]
 pub struct TokenSources {
-    write: Source,
+    write: Option<Source>,
     read: Option<Source>,
+    /// The value of `TOKENS_FILE`.
+    named: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -24,20 +29,42 @@ enum Source {
 
 impl TokenSources {
     pub(super) fn new(values: &Values<'_>) -> Result<TokenSources, ConfigError> {
-        let Some(write) = source(values, "API_TOKEN", "API_TOKEN_FILE")? else {
-            let reason = "not set; the token for registrations is needed, here or in API_TOKEN_FILE".to_owned();
-            return Err(ConfigError::secret("API_TOKEN", reason));
-        };
-        Ok(TokenSources { write, read: source(values, "SD_TOKEN", "SD_TOKEN_FILE")? })
+        let write = source(values, "API_TOKEN", "API_TOKEN_FILE")?;
+        let named = values.path("TOKENS_FILE");
+        if write.is_none() && named.is_none() {
+            let reason = "not set; a token for registrations is needed, here, in API_TOKEN_FILE or in TOKENS_FILE";
+            return Err(ConfigError::secret("API_TOKEN", reason.to_owned()));
+        }
+        Ok(TokenSources { write, read: source(values, "SD_TOKEN", "SD_TOKEN_FILE")?, named })
     }
 
     /// Reads the tokens.
     ///
     /// # Errors
-    /// [`ConfigError`] when a file cannot be read or holds no token.
+    /// [`ConfigError`] when a file cannot be read or holds no token, or when no token is for registrations.
     pub fn read(&self) -> Result<TokenSets, ConfigError> {
-        let read = self.read.as_ref().map(Source::read).transpose()?;
-        Ok(TokenSets { write: self.write.read()?, read: read.unwrap_or_default() })
+        let unnamed = |source: &Option<Source>| source.as_ref().map_or(Ok(Vec::new()), Source::read);
+        let sets = TokenSets { write: unnamed(&self.write)?, read: unnamed(&self.read)?, named: self.read_named()? };
+        if !sets.can_write() {
+            let path = self.named.as_deref().unwrap_or(Path::new("")).to_string_lossy();
+            let reason = "holds no token for writing, and neither API_TOKEN nor API_TOKEN_FILE is set";
+            return Err(ConfigError::new("TOKENS_FILE", &path, reason.to_owned()));
+        }
+        Ok(sets)
+    }
+
+    fn read_named(&self) -> Result<Vec<NamedToken>, ConfigError> {
+        let Some(path) = &self.named else { return Ok(Vec::new()) };
+        let parse = |bytes: Vec<u8>| {
+            let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
+            let tokens = NamedToken::parse_file(&text)?;
+            match tokens.len() {
+                n if n > NAMED_TOKENS_MAX => Err(format!("holds {n} tokens; at most {NAMED_TOKENS_MAX} are allowed")),
+                _ => Ok(tokens),
+            }
+        };
+        let tokens = read_file(path).and_then(parse);
+        tokens.map_err(|reason| ConfigError::new("TOKENS_FILE", &path.to_string_lossy(), reason))
     }
 }
 
@@ -51,7 +78,7 @@ fn source(values: &Values<'_>, name: &'static str, file_name: &'static str) -> R
                               which no client can send";
                 return Err(ConfigError::secret(name, reason.to_owned()));
             }
-            Ok(Token::new(value).map(Source::Value))
+            Ok(Token::new(&value).map(Source::Value))
         }
         (None, Some(path)) => Ok(Some(Source::File(file_name, path.into()))),
         (None, None) => Ok(None),
@@ -70,12 +97,18 @@ impl Source {
 }
 
 fn read_tokens(path: &Path) -> Result<Vec<Token>, String> {
-    let bytes = std::fs::read(path).map_err(|e| format!("cannot be read: {e}"))?;
+    let bytes = read_file(path)?;
     let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let tokens: Vec<Token> = lines.filter_map(|line| Token::new(line.to_vec())).collect();
+    let tokens: Vec<Token> = lines.filter_map(Token::new).collect();
     match tokens.len() {
         0 => Err("holds no token; expected one or more, one per line".to_owned()),
         n if n > TOKENS_MAX => Err(format!("holds {n} tokens; at most {TOKENS_MAX} are allowed")),
         _ => Ok(tokens),
     }
+}
+
+/// The bytes of a file, without the byte order mark that some editors put before them.
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let bytes = std::fs::read(path).map_err(|e| format!("cannot be read: {e}"))?;
+    Ok(bytes.strip_prefix("\u{feff}".as_bytes()).map(<[u8]>::to_vec).unwrap_or(bytes))
 }

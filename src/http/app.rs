@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
-use super::auth::Tokens;
+use super::auth::{Caller, Tokens};
 use super::gate::Throttle;
 use super::gauges::Gauges;
 use super::metrics::HttpMetrics;
+use super::pollers::Pollers;
 use super::request::Request;
 use crate::registration::{LabelNames, TtlBounds};
 use crate::registry::{Now, Registry};
@@ -22,6 +24,8 @@ pub struct App {
     pub(super) exposition: prometheus::Registry,
     pub(super) forbidden: Throttle,
     pub(super) failures: Throttle,
+    pub(super) pollers: Pollers,
+    pub(super) started_at: SystemTime,
     ending: AtomicBool,
 }
 
@@ -32,6 +36,8 @@ pub struct Options {
     pub names: LabelNames,
     /// Which lifetimes a registration may ask for.
     pub ttls: TtlBounds,
+    /// What the store is called.
+    pub store: &'static str,
     /// Whether `/metrics` has a series for each target.
     pub target_info: bool,
     /// Whether `/` is a page.
@@ -41,6 +47,16 @@ pub struct Options {
 /// What a handler is called with.
 pub(super) struct Call<'a> {
     pub(super) request: &'a Request,
+    pub(super) caller: Caller,
+    /// The decoded segment of the path that the route leaves open; empty when it leaves none.
+    pub(super) segment: String,
+}
+
+impl Call<'_> {
+    /// Who writes, for the list of changes: the name of the token and the address.
+    pub(super) fn author(&self) -> String {
+        [self.caller.name(), Some(self.request.address())].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
 }
 
 impl App {
@@ -60,6 +76,8 @@ impl App {
             exposition,
             forbidden: Throttle::default(),
             failures: Throttle::default(),
+            pollers: Pollers::default(),
+            started_at: SystemTime::now(),
             ending: AtomicBool::new(false),
         }
     }

@@ -6,13 +6,15 @@ use log::kv::Value;
 use log::{Level, Record, error};
 
 use super::app::{App, Call};
+use super::problem::{Problem, is_new};
 use super::response::Response;
-use crate::registration::{Invalid, TargetId};
-use crate::store::StoreError;
+use crate::registration::Invalid;
+use crate::store::StoreError::{self, Unavailable};
 
 /// Writes the line of a write: who, what, to what, and the outcome.
 pub(super) fn written(call: &Call<'_>, action: &str, details: &[(&str, &dyn Display)], outcome: &str) {
     let mut pairs = vec![("client", Value::from(call.request.client.as_str())), ("action", Value::from(action))];
+    pairs.extend(call.caller.name().map(|name| ("token", Value::from(name))));
     pairs.extend(details.iter().map(|(name, value)| (*name, Value::from_dyn_display(value))));
     pairs.push(("outcome", Value::from(outcome)));
     let mut line = Record::builder();
@@ -29,11 +31,13 @@ pub(super) fn refused(call: &Call<'_>, action: &str, invalid: &Invalid) -> Respo
 impl App {
     /// The line and the answer when the store did not do it. While it is lost that is so for every request, and one
     /// line a second says it.
-    pub(super) fn failed(&self, call: &Call<'_>, id: TargetId, error: StoreError) -> Response {
+    pub(super) fn failed(&self, call: &Call<'_>, what: &dyn Display, error: StoreError) -> Response {
         if let Some(events) = self.failures.events() {
             let (client, method) = (call.request.client.as_str(), call.request.method.as_str());
-            error!(client, method, id:% = id, reason:% = error, events; "request failed");
+            error!(client, method, what:% = what, reason:% = error, events; "request failed");
         }
-        error.into()
+        let Unavailable(_) = error;
+        let text = "the store is unavailable; a write may or may not have happened";
+        if is_new(&call.request.path) { Problem::new(503, text).into() } else { Response::unavailable(text) }
     }
 }

@@ -1,87 +1,171 @@
-//! Tokens: who may write, who may read. Compared in constant time, replaced while running, never printed.
+//! Who asks, and what they may. Tokens are known by their SHA-256 alone, replaced while running, and never printed.
 
-use std::fmt;
+mod named;
+mod token;
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::RwLock;
-use subtle::ConstantTimeEq;
+
+pub use named::NamedToken;
+pub use token::{Role, Token};
 
 use super::request::Request;
+use crate::registry::Scope;
 
-/// A secret, as bytes; printing it shows nothing of it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(Vec<u8>);
-
-impl Token {
-    /// A token of these bytes; `None` when there are none, because an empty token would let everybody in.
-    pub fn new(bytes: Vec<u8>) -> Option<Token> {
-        (!bytes.is_empty()).then_some(Token(bytes))
-    }
-
-    fn is(&self, given: &[u8]) -> bool {
-        self.0.ct_eq(given).into()
-    }
+/// The tokens of each kind.
+#[derive(Debug, Clone)]
+pub struct TokenSets {
+    /// For registrations, called `api` in the log.
+    pub write: Vec<Token>,
+    /// For polls, called `sd`. None of these, and no named one for reading, means that everybody may read.
+    pub read: Vec<Token>,
+    /// Those with names, for some groups or all.
+    pub named: Vec<NamedToken>,
 }
 
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(...)")
+impl TokenSets {
+    /// Whether anybody can register.
+    pub fn can_write(&self) -> bool {
+        !self.write.is_empty() || self.named.iter().any(|token| token.role == Role::Write)
     }
 }
 
 /// The tokens in force. Several of a kind are valid at once, so that one can be replaced without a gap.
-#[derive(Debug)]
-pub struct Tokens(RwLock<TokenSets>);
+pub struct Tokens(RwLock<Arc<Holders>>);
 
-/// The tokens of each kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenSets {
-    /// For registrations; at least one.
-    pub write: Vec<Token>,
-    /// For polls; none means that everybody may poll.
-    pub read: Vec<Token>,
+struct Holders {
+    by_token: HashMap<Token, Arc<Holder>>,
+    reading_is_open: bool,
+}
+
+/// Whoever has a token.
+struct Holder {
+    name: String,
+    role: Role,
+    scope: Scope,
+}
+
+/// Who sent a request.
+pub(super) struct Caller {
+    holder: Option<Arc<Holder>>,
+    reading_is_open: bool,
+}
+
+/// Why a request is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// A token is needed and there is none, or none that is known.
+    Unknown,
+    /// The token is known and has not the right.
+    Forbidden,
 }
 
 impl Tokens {
     /// Puts tokens in force.
     pub fn new(sets: TokenSets) -> Tokens {
-        Tokens(RwLock::new(sets))
+        Tokens(RwLock::new(Arc::new(Holders::new(sets))))
     }
 
     /// Replaces all tokens; requests from now on need the new ones.
     pub fn replace(&self, sets: TokenSets) {
-        *self.0.write() = sets;
+        *self.0.write() = Arc::new(Holders::new(sets));
     }
 
-    /// `x-api-token`, or `Authorization: Bearer`.
-    pub(super) fn may_write(&self, request: &Request) -> bool {
-        let sets = self.0.read();
-        let known = |given: &[u8]| sets.write.iter().any(|token| token.is(given));
-        match (request.header("x-api-token"), request.header("authorization")) {
-            (Some(given), _) => known(given),
-            (None, Some(authorization)) => after_scheme(authorization, b"bearer").is_some_and(known),
-            (None, None) => false,
+    /// Somebody who needs no token.
+    pub(super) fn anybody(&self) -> Caller {
+        Caller { holder: None, reading_is_open: self.0.read().reading_is_open }
+    }
+
+    /// Whether reading needs a token; writing always does.
+    pub(super) fn reading_needs_one(&self) -> bool {
+        !self.0.read().reading_is_open
+    }
+
+    /// Who writes: `x-api-token`, or else `Authorization`.
+    pub(super) fn writer(&self, request: &Request) -> Result<Caller, Denied> {
+        let holders = self.0.read().clone();
+        let holder = match request.header("x-api-token") {
+            Some(secret) => holders.writer(secret),
+            None => holders.by_authorization(request),
+        };
+        let holder = holder.ok_or(Denied::Unknown)?;
+        match holder.role {
+            Role::Write => Ok(Caller { holder: Some(holder), reading_is_open: holders.reading_is_open }),
+            Role::Read => Err(Denied::Forbidden),
         }
     }
 
-    /// `x-sd-token`, or what each Prometheus can send: Bearer, Basic with the token as password, and the bare value
-    /// (Prometheus before 2.48 sends `credentials` without a scheme when the configuration names no type).
-    pub(super) fn may_read(&self, request: &Request) -> bool {
-        let sets = self.0.read();
-        if sets.read.is_empty() {
-            return true;
+    /// Who reads: `x-sd-token`, or else `Authorization`; where `x-api-token` may name a reader as well, that first.
+    pub(super) fn reader(&self, request: &Request, by_api_token: bool) -> Result<Caller, Denied> {
+        let holders = self.0.read().clone();
+        let api_token = request.header("x-api-token").filter(|_| by_api_token);
+        let holder = match (api_token, request.header("x-sd-token")) {
+            (Some(secret), _) => holders.writer(secret),
+            (None, Some(secret)) => holders.find(secret),
+            (None, None) => holders.by_authorization(request),
+        };
+        let reading_is_open = holders.reading_is_open;
+        if holder.is_none() && !reading_is_open {
+            return Err(Denied::Unknown);
         }
-        let known = |given: &[u8]| sets.read.iter().any(|token| token.is(given));
-        match (request.header("x-sd-token"), request.header("authorization")) {
-            (Some(given), _) => known(given),
-            (None, Some(authorization)) => {
-                known(authorization)
-                    || after_scheme(authorization, b"bearer").is_some_and(known)
-                    || after_scheme(authorization, b"basic").and_then(password).is_some_and(|given| known(&given))
-            }
-            (None, None) => false,
+        Ok(Caller { holder, reading_is_open })
+    }
+}
+
+impl Holders {
+    fn new(sets: TokenSets) -> Holders {
+        let reads = |token: &NamedToken| token.role == Role::Read;
+        let reading_is_open = sets.read.is_empty() && !sets.named.iter().any(reads);
+        let unnamed = |tokens: Vec<Token>, name: &'static str, role| {
+            tokens.into_iter().map(move |token| (token, Holder { name: name.to_owned(), role, scope: Scope::All }))
+        };
+        let named =
+            sets.named.into_iter().map(|NamedToken { name, role, scope, token }| (token, Holder { name, role, scope }));
+        // Where a secret has two meanings, the one that may do more counts: it comes last.
+        let all = named.chain(unnamed(sets.read, "sd", Role::Read)).chain(unnamed(sets.write, "api", Role::Write));
+        Holders { by_token: all.map(|(token, holder)| (token, Arc::new(holder))).collect(), reading_is_open }
+    }
+
+    fn find(&self, secret: &[u8]) -> Option<Arc<Holder>> {
+        self.by_token.get(&Token::of(secret)).cloned()
+    }
+
+    /// A token for polls is none in a header field for registrations.
+    fn writer(&self, secret: &[u8]) -> Option<Arc<Holder>> {
+        self.find(secret).filter(|holder| holder.role == Role::Write)
+    }
+
+    /// What each client can send: Bearer, Basic with the token as password, and the bare value (Prometheus before 2.48
+    /// sends `credentials` without a scheme when the configuration names no type).
+    fn by_authorization(&self, request: &Request) -> Option<Arc<Holder>> {
+        let authorization = request.header("authorization")?;
+        let bearer = || after_scheme(authorization, b"bearer").and_then(|secret| self.find(secret));
+        let basic = || after_scheme(authorization, b"basic").and_then(password).and_then(|secret| self.find(&secret));
+        self.find(authorization).or_else(bearer).or_else(basic)
+    }
+}
+
+impl Caller {
+    /// The name of the token, if there is one.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.holder.as_ref().map(|holder| holder.name.as_str())
+    }
+
+    /// The groups that may be seen. Who has a token sees no less than who has none.
+    pub(super) fn reads(&self) -> &Scope {
+        match &self.holder {
+            Some(holder) if !self.reading_is_open => &holder.scope,
+            _ => &Scope::All,
         }
+    }
+
+    /// Whether registrations of this group may be made, changed and removed.
+    pub(super) fn may_write(&self, group: &str) -> bool {
+        self.holder.as_ref().is_some_and(|holder| holder.role == Role::Write && holder.scope.has(group))
     }
 }
 

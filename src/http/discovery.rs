@@ -1,29 +1,58 @@
-//! `/discover` and `/group`: the lists that Prometheus polls.
+//! `/discover`, `/group` and `/sd`: the lists that Prometheus polls.
 
 use super::app::{App, Call};
+use super::auth::Caller;
+use super::criteria;
 use super::negotiation::{accepts_gzip, lists_tag};
-use super::query::parameter;
+use super::problem::Problem;
+use super::query::{Query, parameter};
 use super::request::Request;
 use super::response::{Body, Response};
-use crate::registry::{Discovered, NotLoaded, Rendering, Selector};
+use crate::registry::{Criteria, Discovered, Form, NotLoaded, Rendering, Scope, SelectError, Selector};
+
+const NOT_LOADED: &str = "the registrations are not loaded yet";
 
 pub(super) fn discover(app: &App, call: &Call<'_>) -> Result<Response, Response> {
-    list(app, call.request, app.registry.discover(Selector::All, app.now()))
+    let unavailable = |_| Response::unavailable(NOT_LOADED);
+    let discovered = match call.caller.reads() {
+        Scope::All => app.registry.discover(Selector::All, app.now()).map_err(unavailable)?,
+        scope => app.registry.select(&Criteria::of(scope.clone(), Form::Plain), app.now()).map_err(|e| match e {
+            SelectError::NotLoaded => Response::unavailable(NOT_LOADED),
+            SelectError::Busy => Response::unavailable("other lists are being built"),
+        })?,
+    };
+    Ok(list(app, call.request, discovered))
 }
 
 pub(super) fn group(app: &App, call: &Call<'_>) -> Result<Response, Response> {
-    match parameter(call.request, "name") {
-        Some(name) if !name.is_empty() => {
-            list(app, call.request, app.registry.discover(Selector::Group(&name), app.now()))
-        }
-        _ => Err(Response::error(400, "Get parameter `name` is not defined")),
+    let name = parameter(call.request, "name").filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| Response::error(400, "Get parameter `name` is not defined"))?;
+    if !call.caller.reads().has(&name) {
+        return Err(Response::bare(403, "FORBIDDEN"));
     }
+    let unavailable = |NotLoaded| Response::unavailable(NOT_LOADED);
+    let discovered = app.registry.discover(Selector::Group(&name), app.now()).map_err(unavailable)?;
+    Ok(list(app, call.request, discovered))
 }
 
-fn list(app: &App, request: &Request, discovered: Result<Discovered, NotLoaded>) -> Result<Response, Response> {
-    // An empty answer would make Prometheus forget every target; after an error it keeps what it has.
-    let not_loaded = |NotLoaded| Response::unavailable("the registrations are not loaded yet");
-    let Discovered { list, stale } = discovered.map_err(not_loaded)?;
+pub(super) fn sd(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    let criteria = sd_criteria(call.request, &call.caller)?;
+    let discovered = app.registry.select(&criteria, app.now()).map_err(Problem::from)?;
+    Ok(list(app, call.request, discovered))
+}
+
+fn sd_criteria(request: &Request, caller: &Caller) -> Result<Criteria, Problem> {
+    let mut query = Query::parse(request)?;
+    let mut criteria = criteria::parse(&mut query, caller)?;
+    criteria.form = Form::Described;
+    criteria.shard = criteria::shard(&mut query)?;
+    query.finish()?;
+    Ok(criteria)
+}
+
+/// A list is sent as it is, or not at all when the client has it. An empty one would make Prometheus forget every
+/// target; after an error it keeps what it has.
+fn list(app: &App, request: &Request, Discovered { list, stale }: Discovered) -> Response {
     app.metrics.polled(request);
     let gzip = accepts_gzip(request);
     let Rendering { parts, hash } = if gzip { list.gzip() } else { list.json() };
@@ -41,5 +70,5 @@ fn list(app: &App, request: &Request, discovered: Result<Discovered, NotLoaded>)
     if let Some(stale) = stale {
         response = response.with_header("X-Inventor-Stale", stale.as_secs().to_string());
     }
-    Ok(response)
+    response
 }

@@ -5,10 +5,7 @@ use std::time::Duration;
 use prometheus::{IntGauge, IntGaugeVec};
 
 use crate::metrics;
-use crate::registry::{Discovered, Now, Registry};
-
-/// How far ahead `/metrics` looks for registrations that run out, and what that is called.
-const EXPIRY_HORIZONS: &[(&str, u64)] = &[("5m", 300), ("1h", 3600), ("6h", 21600)];
+use crate::registry::{Discovered, EXPIRY_SPANS, Now, Registry};
 
 /// What is counted when somebody looks.
 pub(super) struct Gauges {
@@ -16,6 +13,7 @@ pub(super) struct Gauges {
     groups: IntGauge,
     quarantined: IntGauge,
     expiring: IntGaugeVec,
+    selections: IntGauge,
     list_bytes: IntGauge,
     store_up: IntGauge,
     stale: IntGauge,
@@ -26,22 +24,23 @@ impl Gauges {
         let gauge = |name: &str, help: &str| metrics::gauge(registry, name, help);
         Gauges {
             registrations: gauge("inventor_registrations", "Live registrations."),
-            groups: gauge("inventor_groups", "Target groups with a live registration."),
+            groups: gauge("inventor_groups", "Target groups with at least one live registration."),
             quarantined: gauge(
                 "inventor_registrations_quarantined",
-                "Stored values that are left out of all lists because Prometheus would refuse them.",
+                "Stored values left out of all lists because Prometheus would refuse them.",
             ),
             expiring: metrics::gauges(
                 registry,
                 "inventor_registrations_expiring",
-                "Live registrations that run out within this time unless they are renewed.",
+                "Live registrations that expire within this time unless they are renewed.",
                 &["within"],
             ),
-            list_bytes: gauge("inventor_list_bytes", "Size of the answer to /discover."),
-            store_up: gauge("inventor_store_up", "Whether the store can be read and written."),
+            selections: gauge("inventor_selections", "Selections for /sd that are kept up to date."),
+            list_bytes: gauge("inventor_list_bytes", "Size of the response to /discover in bytes."),
+            store_up: gauge("inventor_store_up", "1 if the store can be read and written, 0 if not."),
             stale: gauge(
                 "inventor_list_stale_seconds",
-                "For how long the lists may have been out of date because the store is lost; 0 when they are not.",
+                "How long the lists may have been out of date because the store is unavailable; 0 if they are current.",
             ),
         }
     }
@@ -50,12 +49,13 @@ impl Gauges {
         let counts = registry.counts(now);
         self.registrations.set(whole(counts.registrations));
         self.groups.set(whole(counts.groups));
+        self.selections.set(whole(counts.selections));
         self.quarantined.set(whole(counts.quarantined));
-        for (name, seconds) in EXPIRY_HORIZONS {
-            let expiring = registry.expiring_within(Duration::from_secs(*seconds), now);
+        for (name, seconds) in EXPIRY_SPANS {
+            let expiring = registry.expiring_within(Duration::from_secs(seconds), now);
             self.expiring.with_label_values(&[name]).set(whole(expiring));
         }
-        self.store_up.set(registry.health().is_ok().into());
+        self.store_up.set(registry.health(now).is_ok().into());
         if let Some(Discovered { list, stale }) = discovered {
             self.list_bytes.set(whole(list.json().parts.iter().map(|part| part.len()).sum()));
             self.stale.set(stale.map_or(0, |stale| i64::try_from(stale.as_secs()).unwrap_or(i64::MAX)));

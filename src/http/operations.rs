@@ -12,7 +12,7 @@ pub(super) fn ready(app: &App, _: &Call<'_>) -> Result<Response, Response> {
     if app.is_ending() {
         return Err(Response::unavailable("shutting down"));
     }
-    match app.registry.health() {
+    match app.registry.health(app.now()) {
         Ok(()) => Ok(Response::bare(200, "OK")),
         Err(_) => Err(Response::unavailable("the store is unavailable or not loaded yet")),
     }

@@ -62,9 +62,6 @@ const INDEX: &str = include_str!("page/index.html");
 const FIRST_PAINT: &str = include_str!("page/first-paint.js");
 const ICON: &str = include_str!("page/icon.svg");
 
-/// Where the files stand, followed by the hash; `{ui}` in the index.
-const ASSETS: &str = "ui/";
-
 /// Nothing but this server's own files, no code or style in attributes, no markup from values, no frame around it.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
@@ -90,7 +87,7 @@ impl Page {
         let script: String = MODULES.iter().map(|module| joinable(module)).collect();
         let content = [INDEX, FIRST_PAINT, &script, STYLE, ICON].concat();
         let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, content.as_bytes()).simple().to_string();
-        let index = INDEX.replace("{ui}", &format!("{ASSETS}{hash}"));
+        let index = INDEX.replace("{ui}", &format!("ui/{hash}."));
         Page {
             hash,
             index: File::new("text/html; charset=utf-8", &index),
@@ -186,13 +183,12 @@ fn links() -> Response {
     Response::json(links.to_string().into_bytes())
 }
 
-/// A file of the page. One of another version of it is not there.
+/// A file of the page, `HASH.NAME`. Those of another version of the page are not there.
 pub(super) fn asset(app: &App, call: &Call<'_>) -> Result<Response, Response> {
-    let request = call.request;
-    let path = request.path.strip_prefix('/').and_then(|path| path.strip_prefix(ASSETS)).filter(|_| app.options.page);
-    let name = path.and_then(|path| path.strip_prefix(PAGE.hash.as_str())?.strip_prefix('/')).ok_or_else(absent)?;
+    let file = Some(call.segment.as_str()).filter(|_| app.options.page);
+    let name = file.and_then(|file| file.strip_prefix(PAGE.hash.as_str())?.strip_prefix('.')).ok_or_else(absent)?;
     let (_, file) = PAGE.assets.iter().find(|(known, _)| *known == name).ok_or_else(absent)?;
-    let response = file.response(request);
+    let response = file.response(call.request);
     Ok(response
         .with_header("Vary", "Accept-Encoding")
         .with_header("Cache-Control", "public, max-age=31536000, immutable"))

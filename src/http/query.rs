@@ -1,5 +1,10 @@
-//! The query string. The old paths take what they know and ignore the rest, as the Go program does.
+//! The query string. The old paths take what they know and ignore the rest, as the Go program does; on the new ones
+//! everything odd is refused, because a misspelt filter would otherwise be answered with everything.
 
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use super::problem::Problem;
 use super::request::Request;
 
 /// The first query parameter with this name, decoded.
@@ -7,4 +12,148 @@ pub(super) fn parameter(request: &Request, name: &str) -> Option<String> {
     form_urlencoded::parse(request.query.as_bytes())
         .find(|(parameter, _)| parameter == name)
         .map(|(_, value)| value.into_owned())
+}
+
+/// The parameters of a request that nobody has asked for yet.
+pub(super) struct Query {
+    rest: Vec<(String, String)>,
+}
+
+impl Query {
+    /// Decodes the query; blanks may be `+`.
+    ///
+    /// # Errors
+    /// What is not percent-encoded UTF-8.
+    pub(super) fn parse(request: &Request) -> Result<Query, Problem> {
+        let pairs = request.query.split('&').filter(|_| !request.query.is_empty());
+        let decode = |text: &str| {
+            let decoded = percent_decode(&text.replace('+', " "));
+            decoded.ok_or_else(|| Problem::bad_request(format!("{}: not percent-encoded UTF-8", shortened(text))))
+        };
+        let pairs = pairs.map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Ok((decode(name)?, decode(value)?))
+        });
+        Ok(Query { rest: pairs.collect::<Result<_, Problem>>()? })
+    }
+
+    /// The values of a parameter that may be repeated, in their order.
+    ///
+    /// # Errors
+    /// An empty value.
+    pub(super) fn repeated(&mut self, name: &str) -> Result<Vec<String>, Problem> {
+        let taken: Vec<String> = self.rest.extract_if(.., |(given, _)| given == name).map(|(_, value)| value).collect();
+        if taken.iter().any(String::is_empty) {
+            return Err(Problem::bad_request(format!("{name}: is empty")));
+        }
+        Ok(taken)
+    }
+
+    /// The value of a parameter that stands there once at most.
+    ///
+    /// # Errors
+    /// A repeated parameter, or an empty value.
+    pub(super) fn single(&mut self, name: &str) -> Result<Option<String>, Problem> {
+        let mut values = self.repeated(name)?;
+        match values.len() {
+            0 | 1 => Ok(values.pop()),
+            _ => Err(Problem::bad_request(format!("{name}: stands there more than once"))),
+        }
+    }
+
+    /// A whole number in a range.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub(super) fn number<T: FromStr + PartialOrd + std::fmt::Display>(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<T>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.single(name)? else { return Ok(None) };
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|number| digits && range.contains(number));
+        let expected = || format!("{name}: expected a whole number from {} to {}", range.start(), range.end());
+        number.map(Some).ok_or_else(|| Problem::bad_request(expected()))
+    }
+
+    /// `true` or `false`, which is what an absent one means.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub(super) fn switch(&mut self, name: &str) -> Result<bool, Problem> {
+        match self.single(name)?.as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Problem::bad_request(format!("{name}: expected true or false"))),
+        }
+    }
+
+    /// Nothing is left.
+    ///
+    /// # Errors
+    /// The first parameter that nobody asked for.
+    pub(super) fn finish(self) -> Result<(), Problem> {
+        match self.rest.first() {
+            None => Ok(()),
+            Some((name, _)) => Err(Problem::bad_request(format!("{}: unknown parameter", shortened(name)))),
+        }
+    }
+}
+
+/// Decodes `%XX`; `None` when a `%` is no escape, or the outcome is not UTF-8.
+pub(super) fn percent_decode(text: &str) -> Option<String> {
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next()?.as_bytes().to_vec();
+    for piece in pieces {
+        let digits = piece.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend_from_slice(&piece.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// What a client wrote, short enough to be repeated to it.
+fn shortened(text: &str) -> String {
+    format!("{:?}", text.chars().take(50).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(text: &str) -> Result<Query, Problem> {
+        Query::parse(&Request { query: text.to_owned(), ..Request::default() })
+    }
+
+    #[test]
+    fn parameters_are_decoded_once() {
+        let mut query = query("a=x+y%2B%2525&b=1&a=%C3%BC%26&c=true").unwrap();
+        assert_eq!(query.repeated("a").unwrap(), ["x y+%25", "ü&"]);
+        assert_eq!(query.number("b", 1..=9).unwrap(), Some(1));
+        assert!(query.switch("c").unwrap() && !query.switch("d").unwrap());
+        assert_eq!(query.single("e").unwrap(), None);
+        query.finish().unwrap();
+    }
+
+    #[test]
+    fn everything_odd_is_refused() {
+        for text in ["a=%", "a=%2", "a=%zz", "a=%+1", "a=%FF", "%"] {
+            assert!(query(text).is_err(), "{text}");
+        }
+        for text in ["a=", "a", "a=1&a=1"] {
+            assert!(query(text).unwrap().single("a").is_err(), "{text}");
+        }
+        for text in ["a=x", "a=-1", "a=+1", "a=1.0", "a=10", "a=0", "a=99999999999999999999"] {
+            assert!(query(text).unwrap().number("a", 1..=9).is_err(), "{text}");
+        }
+        for text in ["a=yes", "a=TRUE", "a=1", "a"] {
+            assert!(query(text).unwrap().switch("a").is_err(), "{text}");
+        }
+        for text in ["x=1", "&", "a=1&"] {
+            let mut query = query(text).unwrap();
+            let _ = query.repeated("a");
+            assert!(query.finish().is_err(), "{text}");
+        }
+    }
 }

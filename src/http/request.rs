@@ -21,6 +21,12 @@ pub struct Request {
 }
 
 impl Request {
+    /// The address of the client without its port.
+    pub fn address(&self) -> &str {
+        let address = self.client.rsplit_once(':').map_or(self.client.as_str(), |(address, _port)| address);
+        address.trim_matches(['[', ']'])
+    }
+
     /// The value of the first header field with this lower-case name.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_slice())

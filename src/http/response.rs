@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::store::StoreError;
-
 /// When a client may try again after a 503, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
@@ -46,9 +44,18 @@ impl Response {
         Response::new(200, "application/json", document)
     }
 
+    /// Done, and there is nothing to say.
+    pub(super) fn no_content() -> Response {
+        Response::new(204, "application/json", Vec::new())
+    }
+
     /// An outage: the client may try again. Details are for the log, they may name hosts.
     pub(super) fn unavailable(text: &str) -> Response {
-        Response::error(503, text).with_header("Retry-After", RETRY_AFTER_SECONDS.to_string())
+        Response::error(503, text).retry_later()
+    }
+
+    pub(super) fn retry_later(self) -> Response {
+        self.with_header("Retry-After", RETRY_AFTER_SECONDS.to_string())
     }
 
     pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Response {
@@ -59,16 +66,6 @@ impl Response {
     /// Keeps shared caches from showing it to others.
     pub(super) fn private(self) -> Response {
         self.with_header(PRIVATE.0, PRIVATE.1)
-    }
-}
-
-impl From<StoreError> for Response {
-    fn from(error: StoreError) -> Response {
-        match error {
-            StoreError::Unavailable(_) => {
-                Response::unavailable("the store is unavailable; a write may or may not have happened")
-            }
-        }
     }
 }
 

@@ -4,7 +4,11 @@ use std::time::Instant;
 
 use log::{debug, warn};
 
+use super::api::{changes, groups, problems, registrations, status};
 use super::app::{App, Call};
+use super::auth::{Caller, Denied};
+use super::problem::{Problem, is_new};
+use super::query::percent_decode;
 use super::request::Request;
 use super::response::Response;
 use super::{discovery, exposition, operations, page, targets};
@@ -23,7 +27,6 @@ enum Guard {
 }
 
 struct Route {
-    /// One that ends in `*` stands for all that begin so.
     path: &'static str,
     /// The value of the label `route` in the metrics.
     name: &'static str,
@@ -49,9 +52,10 @@ const TARGET: &str = "/target";
 
 const ROUTES: &[Route] = &[
     Route { path: "/", name: "page", operations: &[operation("GET", Guard::Open, page::index)] },
-    Route { path: "/ui/*", name: "page", operations: &[operation("GET", Guard::Open, page::asset)] },
+    Route { path: "/ui/{file}", name: "page", operations: &[operation("GET", Guard::Open, page::asset)] },
     Route { path: "/discover", name: "discover", operations: &[operation("GET", Guard::Read, discovery::discover)] },
     Route { path: "/group", name: "group", operations: &[operation("GET", Guard::Read, discovery::group)] },
+    Route { path: "/sd", name: "sd", operations: &[operation("GET", Guard::Read, discovery::sd)] },
     Route {
         path: TARGET,
         name: "target",
@@ -61,11 +65,46 @@ const ROUTES: &[Route] = &[
             operation("DELETE", Guard::Write, targets::delete),
         ],
     },
+    Route {
+        path: "/api/v1/registrations",
+        name: "registrations",
+        operations: &[operation("GET", Guard::Read, registrations::list)],
+    },
+    Route {
+        path: "/api/v1/registrations/{id}",
+        name: "registration",
+        operations: &[
+            operation("GET", Guard::Read, registrations::get),
+            operation("DELETE", Guard::Write, registrations::delete),
+        ],
+    },
+    Route { path: "/api/v1/groups", name: "groups", operations: &[operation("GET", Guard::Read, groups::list)] },
+    Route {
+        path: "/api/v1/groups/{name}",
+        name: "declared_group",
+        operations: &[operation("GET", Guard::Read, groups::get)],
+    },
+    Route { path: "/api/v1/status", name: "status", operations: &[operation("GET", Guard::Read, status::get)] },
+    Route { path: "/api/v1/pollers", name: "pollers", operations: &[operation("GET", Guard::Read, problems::pollers)] },
+    Route { path: "/api/v1/changes", name: "changes", operations: &[operation("GET", Guard::Read, changes::list)] },
+    Route {
+        path: "/api/v1/quarantine",
+        name: "quarantine",
+        operations: &[operation("GET", Guard::Read, problems::quarantine)],
+    },
+    Route {
+        path: "/api/v1/duplicates",
+        name: "duplicates",
+        operations: &[operation("GET", Guard::Read, problems::duplicates)],
+    },
     Route { path: "/metrics", name: "metrics", operations: &[operation("GET", Guard::Open, exposition::metrics)] },
     Route { path: "/healthcheck", name: "health", operations: &[operation(ANY, Guard::Open, operations::healthy)] },
     Route { path: "/-/healthy", name: "health", operations: &[operation("GET", Guard::Open, operations::healthy)] },
     Route { path: "/-/ready", name: "ready", operations: &[operation("GET", Guard::Open, operations::ready)] },
 ];
+
+/// The paths that Prometheus polls.
+const LISTS: &[&str] = &["/discover", "/group", "/sd"];
 
 /// The methods that metrics tell apart; any other counts as `other`.
 const METHODS: &[&str] = &["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS"];
@@ -73,18 +112,23 @@ const METHODS: &[&str] = &["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPT
 impl App {
     /// Whether answering this request may take a call to the store.
     pub fn may_wait(request: &Request) -> bool {
-        request.path == TARGET
+        request.path == TARGET || (is_new(&request.path) && !matches!(request.method.as_str(), "GET" | "HEAD"))
     }
 
     /// Answers a request.
     pub fn handle(&self, request: &Request) -> Response {
         let start = Instant::now();
-        let route = ROUTES.iter().find(|route| route.has(&request.path));
-        let response = match route {
-            Some(route) => self.follow(route, request).unwrap_or_else(|error| error),
+        let found = ROUTES.iter().find_map(|route| Some((route, route.open_segment(&request.path)?)));
+        let response = match found {
+            Some((route, segment)) => self.follow(route, segment, request).unwrap_or_else(|error| error),
+            None if is_new(&request.path) => Problem::not_found("there is no such path").into(),
             None => Response::error(404, "404 page not found"),
         };
-        let name = route.map_or("other", |route| route.name);
+        let is_poll = found.is_some_and(|(route, _)| LISTS.contains(&route.path));
+        if is_poll && !matches!(response.status, 400..500) {
+            self.pollers.saw(request, response.status, self.now().wall);
+        }
+        let name = found.map_or("other", |(route, _)| route.name);
         let method = METHODS.iter().find(|method| **method == request.method).unwrap_or(&"other");
         self.metrics.answered(name, method, response.status, start.elapsed());
         let status = response.status;
@@ -92,29 +136,32 @@ impl App {
         response
     }
 
-    fn follow(&self, route: &Route, request: &Request) -> Result<Response, Response> {
+    fn follow(&self, route: &Route, segment: &str, request: &Request) -> Result<Response, Response> {
         let operation = route.operations.iter().find(|operation| operation.takes(&request.method));
         let guard = operation.or(route.operations.first()).map_or(Guard::Open, |operation| operation.guard);
-        self.admit(guard, route, request)?;
-        match operation {
-            Some(operation) => (operation.handle)(self, &Call { request }),
-            None => Err(Response::bare(405, "METHOD NOT ALLOWED").with_header("Allow", route.allow())),
-        }
+        let caller = self.admit(guard, route, request)?;
+        let Some(operation) = operation else { return Err(route.no_such_method()) };
+        let segment = percent_decode(segment)
+            .ok_or_else(|| Problem::bad_request("the last segment of the path is not percent-encoded UTF-8"))?;
+        (operation.handle)(self, &Call { request, caller, segment })
     }
 
-    fn admit(&self, guard: Guard, route: &Route, request: &Request) -> Result<(), Response> {
-        let allowed = match guard {
-            Guard::Open => true,
-            Guard::Read => self.tokens.may_read(request),
-            Guard::Write => self.tokens.may_write(request),
+    fn admit(&self, guard: Guard, route: &Route, request: &Request) -> Result<Caller, Response> {
+        let caller = match guard {
+            Guard::Open => Ok(self.tokens.anybody()),
+            Guard::Read => self.tokens.reader(request, is_new(route.path)),
+            Guard::Write => self.tokens.writer(request),
         };
-        if allowed {
-            return Ok(());
-        }
-        if let Some(events) = self.forbidden.events() {
-            warn!(client = request.client, method = request.method, path = route.path, events; "token missing or wrong");
-        }
-        Err(Response::bare(403, "FORBIDDEN"))
+        caller.map_err(|denied| {
+            if let Some(events) = self.forbidden.events() {
+                warn!(client = request.client, method = request.method, path = route.path, events; "token missing or wrong");
+            }
+            match denied {
+                _ if !is_new(route.path) => Response::bare(403, "FORBIDDEN"),
+                Denied::Unknown => Problem::new(401, "a token is needed, and none that is known was sent").into(),
+                Denied::Forbidden => Problem::new(403, "this token is for reading only").into(),
+            }
+        })
     }
 }
 
@@ -125,8 +172,21 @@ impl Operation {
 }
 
 impl Route {
-    fn has(&self, path: &str) -> bool {
-        self.path.strip_suffix('*').map_or(self.path == path, |prefix| path.starts_with(prefix))
+    /// What a path has in the place of the segment that the route leaves open, if the path is one of this route;
+    /// nothing where it leaves none open.
+    fn open_segment<'a>(&self, path: &'a str) -> Option<&'a str> {
+        match self.path.split_once('{') {
+            None => (path == self.path).then_some(""),
+            Some((before, _)) => path.strip_prefix(before).filter(|rest| !rest.is_empty() && !rest.contains('/')),
+        }
+    }
+
+    fn no_such_method(&self) -> Response {
+        let response = match is_new(self.path) {
+            true => Problem::new(405, "the path does not have this method").into(),
+            false => Response::bare(405, "METHOD NOT ALLOWED"),
+        };
+        response.with_header("Allow", self.allow())
     }
 
     /// The methods that the path has, for `Allow`.

@@ -16,7 +16,8 @@ pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
         audit::refused(call, "put", &invalid)
     })?;
     let id = registration.id();
-    app.registry.put(id, &registration, app.now()).map_err(|e| app.failed(call, id, e))?;
+    may_write(app, call, id, Some(registration.group()))?;
+    app.registry.put(id, &registration, &call.author(), app.now()).map_err(|e| app.failed(call, &id, e))?;
     let (group, targets) = (registration.group(), registration.targets().len());
     audit::written(call, "put", &[("id", &id), ("group", &group), ("targets", &targets)], "ok");
     Ok(Response::json(format!("{{\"id\":\"{id}\"}}").into_bytes()))
@@ -24,20 +25,32 @@ pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
 
 pub(super) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let id = requested_id(call.request).map_err(|invalid| audit::refused(call, "delete", &invalid))?;
-    let deleted = app.registry.delete(id, app.now()).map_err(|e| app.failed(call, id, e))?;
+    may_write(app, call, id, None)?;
+    let deleted = app.registry.delete(id, &call.author(), app.now()).map_err(|e| app.failed(call, &id, e))?;
     audit::written(call, "delete", &[("id", &id)], if deleted { "ok" } else { "absent" });
     if deleted { Ok(Response::json(b"true".to_vec())) } else { Err(not_found()) }
 }
 
 pub(super) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let id = requested_id(call.request).map_err(|invalid| Response::error(400, invalid))?;
+    may_write(app, call, id, None)?;
     let found = app.registry.get(id, app.now()).map_err(|e| match e {
         GetError::Undecodable(_) => Response::error(500, e),
-        GetError::Store(e) => app.failed(call, id, e),
+        GetError::Store(e) => app.failed(call, &id, e),
     })?;
     let document = found.ok_or_else(not_found)?.to_json();
     let answer = [b"{\"static_config\":".as_slice(), &document, b",\"target_group\":\"\"}"].concat();
     Ok(Response::json(answer).private())
+}
+
+/// Ids depend on targets alone: without a right for the group in which they are now, anybody could take them.
+fn may_write(app: &App, call: &Call<'_>, id: TargetId, group: Option<&str>) -> Result<(), Response> {
+    let present = app.registry.group_of(id, app.now());
+    let groups = [group, present.as_deref()];
+    match groups.into_iter().flatten().all(|group| call.caller.may_write(group)) {
+        true => Ok(()),
+        false => Err(Response::bare(403, "FORBIDDEN")),
+    }
 }
 
 fn not_found() -> Response {

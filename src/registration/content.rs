@@ -1,11 +1,11 @@
 //! A registration as memory holds it: the JSON of its members, ready to be copied into documents and lists.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::checked::Registration;
 use super::fields::Fields;
-use super::json::{self, TextMap};
+use super::json::{self, Labels};
 use super::ttl::Ttl;
 
 const TARGETS: &[u8] = b"\"targets\":";
@@ -24,8 +24,9 @@ struct Members {
     json: Box<[u8]>,
     targets_end: usize,
     labels_end: usize,
-    /// Where the modules begin; `None` when there are none.
-    modules: Option<usize>,
+    group_end: usize,
+    has_modules: bool,
+    target_count: usize,
     /// Labels are `null` in the document, and `{}` in lists.
     labels_are_null: bool,
     /// Stands behind `updated_at` in the document, and only when it was given.
@@ -45,13 +46,21 @@ impl Content {
         write_member(&mut json, LABELS, &fields.labels);
         let labels_end = json.len();
         write_member(&mut json, GROUP, fields.group.as_deref().unwrap_or_default());
-        let modules = (!fields.modules.is_empty()).then_some(json.len() + MODULES.len());
-        if modules.is_some() {
+        let group_end = json.len();
+        let has_modules = !fields.modules.is_empty();
+        if has_modules {
             write_member(&mut json, MODULES, &fields.modules);
         }
-        let ttl = fields.ttl.as_ref().and_then(|ttl| ttl.as_ref().ok()).copied();
-        let labels_are_null = fields.labels.is_none();
-        Content(Arc::new(Members { json: json.into(), targets_end, labels_end, modules, labels_are_null, ttl }))
+        Content(Arc::new(Members {
+            json: json.into(),
+            targets_end,
+            labels_end,
+            group_end,
+            has_modules,
+            target_count: fields.targets.as_ref().map_or(0, Vec::len),
+            labels_are_null: fields.labels.is_none(),
+            ttl: fields.ttl.as_ref().and_then(|ttl| ttl.as_ref().ok()).copied(),
+        }))
     }
 
     /// All members, without the braces.
@@ -77,15 +86,40 @@ impl Content {
         decode_strings(self.targets_json())
     }
 
+    /// How many addresses there are.
+    pub fn target_count(&self) -> usize {
+        self.0.target_count
+    }
+
     /// Decodes the labels.
-    pub fn labels(&self) -> BTreeMap<String, String> {
+    pub fn labels(&self) -> Labels<'_> {
         // What was encoded here can be decoded.
-        serde_json::from_slice(self.labels_json()).map(|TextMap(labels)| labels).unwrap_or_default()
+        serde_json::from_slice(self.labels_json()).unwrap_or_default()
+    }
+
+    /// The group as JSON.
+    pub fn group_json(&self) -> &[u8] {
+        &self.0.json[self.0.labels_end + GROUP.len()..self.0.group_end]
+    }
+
+    /// Decodes the group.
+    pub fn group(&self) -> Cow<'_, str> {
+        json::decode_string(self.group_json())
+    }
+
+    /// The modules as JSON; `None` when there are none.
+    pub fn modules_json(&self) -> Option<&[u8]> {
+        self.0.has_modules.then(|| &self.0.json[self.0.group_end + MODULES.len()..])
     }
 
     /// Decodes the modules, each of which multiplies the entry in the list.
     pub fn modules(&self) -> Vec<String> {
-        self.0.modules.map(|start| decode_strings(&self.0.json[start..])).unwrap_or_default()
+        self.modules_json().map(decode_strings).unwrap_or_default()
+    }
+
+    /// Whether lists and groups show the same for both: a lifetime stands in neither.
+    pub fn shows_the_same(&self, other: &Content) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.json == other.0.json
     }
 
     /// The lifetime that its owner gave it; `None` is the server's default.

@@ -188,6 +188,54 @@ impl<'de> Deserialize<'de> for TextMap {
     }
 }
 
+/// An object from names to strings, which are borrowed where they can be: for JSON that was encoded here.
+#[derive(Debug, Default)]
+pub struct Labels<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl Labels<'_> {
+    /// The value of a name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        // The encoder has sorted them.
+        let at = self.0.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok()?;
+        Some(&self.0[at].1)
+    }
+
+    /// Names and values, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Labels<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Labels<'a>, D::Error> {
+        struct Pairs<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for Pairs<'a> {
+            type Value = Labels<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with string values")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Labels<'a>, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some((Borrowed(name), Borrowed(value))) = map.next_entry()? {
+                    pairs.push((name, value));
+                }
+                Ok(Labels(pairs))
+            }
+        }
+        deserializer.deserialize_map(Pairs(PhantomData))
+    }
+}
+
+/// A string that is borrowed from the input unless it has escapes.
+#[derive(Deserialize)]
+struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Decodes a string that was encoded here.
+pub fn decode_string(json: &[u8]) -> Cow<'_, str> {
+    serde_json::from_slice(json).map(|Borrowed(text)| text).unwrap_or_default()
+}
+
 /// A list of strings; errors name the position, counted from 0.
 #[derive(Debug)]
 pub struct TextList(pub Vec<Option<String>>);

@@ -2,23 +2,46 @@
 
 use std::collections::BTreeMap;
 
-use crate::registration::{Content, MODULE_LABEL, json};
+use crate::registration::{Content, MODULE_LABEL, TargetId, json};
+
+/// The label that shows the group of a registration.
+const GROUP_LABEL: &str = "__meta_inventor_group";
+
+/// The label that shows the id of a registration.
+const ID_LABEL: &str = "__meta_inventor_id";
+
+/// What the entries of a list show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Form {
+    /// Targets, labels and modules, as in the Go program.
+    #[default]
+    Plain,
+    /// Group and id as well, in labels of their own that win over those of the registration.
+    Described,
+}
 
 /// Appends the list entries of one registration, `{"targets":[...],"labels":{...}}`, joined by commas:
 /// one entry, or one per module with the label [`MODULE_LABEL`]. No other field may appear, Prometheus refuses it.
-pub(super) fn write_entries(out: &mut Vec<u8>, content: &Content) {
+pub(super) fn write_entries(out: &mut Vec<u8>, id: TargetId, content: &Content, form: Form) {
     let modules = content.modules();
-    if modules.is_empty() {
+    if modules.is_empty() && form == Form::Plain {
         return write_entry(out, content, content.labels_json());
     }
-    let own = content.labels();
-    let mut labels: BTreeMap<&str, &str> = own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let (own, group, id) = (content.labels(), content.group(), id.to_string());
+    let mut labels: BTreeMap<&str, &str> = own.iter().collect();
+    if form == Form::Described {
+        labels.extend([(GROUP_LABEL, group.as_ref()), (ID_LABEL, id.as_str())]);
+    }
+    if modules.is_empty() {
+        return write_entry(out, content, &json::encode(&labels));
+    }
+    // A label of that name in the registration wins over its modules, as in the Go program.
+    let is_fixed = labels.contains_key(MODULE_LABEL);
     for (at, module) in modules.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        // A label of that name in the registration wins over its modules, as in the Go program.
-        if !own.contains_key(MODULE_LABEL) {
+        if !is_fixed {
             labels.insert(MODULE_LABEL, module);
         }
         write_entry(out, content, &json::encode(&labels));

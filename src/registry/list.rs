@@ -4,6 +4,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
+use super::discovery::Form;
 use super::gzip::{Piece, Stream};
 use super::{discovery, target_info};
 use crate::registration::{Content, TargetId};
@@ -18,9 +19,10 @@ pub(super) struct Shown {
     pub(super) content: Content,
 }
 
-/// The registrations of all, or of one group.
+/// Some of the registrations, or all.
 #[derive(Debug)]
 pub(super) struct List {
+    form: Form,
     /// A power of two many; the leading bits of the id, evenly spread because it is a hash, choose the segment.
     segments: Vec<Arc<Segment>>,
     len: usize,
@@ -53,11 +55,16 @@ impl Clone for Segment {
 
 impl Default for List {
     fn default() -> List {
-        List { segments: vec![Arc::default()], len: 0, snapshot: None }
+        List::new(Form::Plain)
     }
 }
 
 impl List {
+    /// An empty list that shows registrations in this form.
+    pub(super) fn new(form: Form) -> List {
+        List { form, segments: vec![Arc::default()], len: 0, snapshot: None }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -79,9 +86,9 @@ impl List {
 
     /// Removes the registration with this id, if it is there.
     pub(super) fn remove(&mut self, id: TargetId) {
-        let entries = self.entries_for(id);
-        if let Ok(at) = entries.binary_search_by_key(&id, |entry| entry.id) {
-            entries.remove(at);
+        let segment = &self.segments[segment_of(id, self.segments.len())];
+        if let Ok(at) = segment.entries.binary_search_by_key(&id, |entry| entry.id) {
+            self.entries_for(id).remove(at);
             self.len -= 1;
             if self.segments.len() > 1 && self.len < SEGMENT_LEN / 2 * self.segments.len() {
                 self.cut_into(self.segments.len() / 2);
@@ -89,10 +96,20 @@ impl List {
         }
     }
 
+    /// Makes changes: a content is inserted, nothing is removed.
+    pub(super) fn apply(&mut self, changes: impl IntoIterator<Item = (TargetId, Option<Content>)>) {
+        for (id, content) in changes {
+            match content {
+                Some(content) => self.insert(Shown { id, content }),
+                None => self.remove(id),
+            }
+        }
+    }
+
     /// The list as it is now, for ever; the same one until something changes.
     pub(super) fn snapshot(&mut self) -> Arc<Snapshot> {
-        let segments = &self.segments;
-        self.snapshot.get_or_insert_with(|| Arc::new(Snapshot::new(segments.clone()))).clone()
+        let (form, segments) = (self.form, &self.segments);
+        self.snapshot.get_or_insert_with(|| Arc::new(Snapshot::new(form, segments.clone()))).clone()
     }
 
     /// The entries of the segment for an id, about to be changed.
@@ -126,6 +143,7 @@ fn segment_of(id: TargetId, count: usize) -> usize {
 /// A list that does not change any more, rendered when first asked for, by one thread, with no lock on the view.
 #[derive(Debug)]
 pub struct Snapshot {
+    form: Form,
     segments: Vec<Arc<Segment>>,
     json: OnceLock<Rendering>,
     gzip: OnceLock<Rendering>,
@@ -142,8 +160,8 @@ pub struct Rendering {
 }
 
 impl Snapshot {
-    fn new(segments: Vec<Arc<Segment>>) -> Snapshot {
-        Snapshot { segments, json: OnceLock::new(), gzip: OnceLock::new(), target_info: OnceLock::new() }
+    fn new(form: Form, segments: Vec<Arc<Segment>>) -> Snapshot {
+        Snapshot { form, segments, json: OnceLock::new(), gzip: OnceLock::new(), target_info: OnceLock::new() }
     }
 
     /// The JSON array that Prometheus reads.
@@ -161,6 +179,28 @@ impl Snapshot {
         self.target_info.get_or_init(|| self.render_target_info()).clone()
     }
 
+    /// The registrations, sorted by id.
+    pub fn registrations(&self) -> impl Iterator<Item = (TargetId, &Content)> {
+        self.segments.iter().flat_map(|segment| &segment.entries).map(|shown| (shown.id, &shown.content))
+    }
+
+    /// How many registrations there are.
+    pub fn len(&self) -> usize {
+        self.segments.iter().map(|segment| segment.entries.len()).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.filled().next().is_none()
+    }
+
+    /// The registrations behind this id, sorted by id; all of them without one.
+    pub fn after(&self, id: Option<TargetId>) -> impl Iterator<Item = (TargetId, &Content)> {
+        let first = id.map_or(0, |id| segment_of(id, self.segments.len()));
+        let entries = self.segments[first..].iter().flat_map(|segment| &segment.entries);
+        entries.skip_while(move |shown| id.is_some_and(|id| shown.id <= id)).map(|shown| (shown.id, &shown.content))
+    }
+
     fn filled(&self) -> impl Iterator<Item = &Arc<Segment>> {
         self.segments.iter().filter(|segment| !segment.entries.is_empty())
     }
@@ -173,7 +213,7 @@ impl Snapshot {
             if parts.len() > 1 {
                 parts.push(comma.clone());
             }
-            let rendered = segment.rendered();
+            let rendered = segment.rendered(self.form);
             parts.push(rendered.json.clone());
             hash = hash.wrapping_add(rendered.hash);
         }
@@ -190,7 +230,7 @@ impl Snapshot {
         let mut stream = Stream::new();
         for (at, segment) in self.filled().enumerate() {
             stream.plain(if at == 0 { b"[" } else { b"," });
-            stream.piece(segment.compressed.get_or_init(|| Piece::new(&segment.rendered().json)));
+            stream.piece(segment.compressed.get_or_init(|| Piece::new(&segment.rendered(self.form).json)));
         }
         let end: &[u8] = if self.filled().next().is_some() { b"]\n" } else { b"[]\n" };
         Rendering { parts: stream.finish(end).into(), hash: self.json().hash }
@@ -198,7 +238,7 @@ impl Snapshot {
 }
 
 impl Segment {
-    fn rendered(&self) -> &Rendered {
+    fn rendered(&self, form: Form) -> &Rendered {
         self.rendered.get_or_init(|| {
             let mut json = Vec::with_capacity(self.entries.len() * 256);
             let mut hash = 0_u64;
@@ -207,7 +247,7 @@ impl Segment {
                     json.push(b',');
                 }
                 let start = json.len();
-                discovery::write_entries(&mut json, &shown.content);
+                discovery::write_entries(&mut json, shown.id, &shown.content, form);
                 let mut hasher = DefaultHasher::new();
                 (shown.id, &json[start..]).hash(&mut hasher);
                 hash = hash.wrapping_add(hasher.finish());

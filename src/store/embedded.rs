@@ -1,31 +1,31 @@
 //! The embedded store: a durable file in the data directory, written by one thread that commits for all who wait.
 //! The callers' side is here; `writer` is that thread, `inbox` is between them, and only `file` knows redb.
 
-mod deadline;
+mod clock;
+mod errors;
 mod file;
 mod inbox;
 mod metrics;
-mod open_error;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use log::error;
+use log::{error, warn};
 use prometheus::Registry;
 
-pub use self::open_error::OpenError;
+pub use self::errors::OpenError;
 
-use self::deadline::Deadline;
+use self::errors::contain;
 use self::file::DocumentFile;
-use self::inbox::{Inbox, Read, Write};
+use self::inbox::{Inbox, Lookup, Write};
 use self::metrics::Metrics;
 use self::writer::Writer;
-use super::{Mirror, Store, StoreError, WAIT_MAX};
-use crate::registration::{TargetId, Ttl};
+use super::{Mirror, Store, StoreError, Update, WAIT_MAX};
+use crate::registration::TargetId;
 
 /// How long closing waits for the queued writes and for the file.
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(3);
@@ -44,10 +44,12 @@ impl EmbeddedStore {
     pub fn open(directory: &Path, mirror: Arc<dyn Mirror>, metrics: &Registry) -> Result<EmbeddedStore, OpenError> {
         let metrics = Metrics::new(metrics);
         let inbox = Arc::<Inbox>::default();
-        let writer = Writer { inbox: inbox.clone(), mirror, metrics };
-        let file = DocumentFile::open_or_create(directory)?;
+        let mut file = DocumentFile::open_or_create(directory)?;
         let path = file.path().to_owned();
-        writer.load(&file).map_err(|fault| OpenError::from_fault(&path, fault))?;
+        if let Err(error) = contain(|| file.compact_if_sparse()) {
+            warn!(path:% = path.display(), error:%; "the file cannot be compacted");
+        }
+        let writer = Writer::load(inbox.clone(), mirror, metrics, &file)?;
         thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run(file))
@@ -57,26 +59,16 @@ impl EmbeddedStore {
 }
 
 impl Store for EmbeddedStore {
-    fn put(&self, id: TargetId, document: Vec<u8>, ttl: Ttl, now: SystemTime) -> Result<(), StoreError> {
+    fn write(&self, updates: Vec<Update>) -> Result<Vec<bool>, StoreError> {
         let (reply, answer) = sync_channel(1);
-        self.inbox.submit_write(Write::Put { id, document, deadline: Deadline::of(ttl, now), reply })?;
+        self.inbox.submit_write(Write { updates, reply })?;
         wait(&answer)
     }
 
-    fn get(&self, id: TargetId, now: SystemTime) -> Result<Option<Vec<u8>>, StoreError> {
+    fn get(&self, id: TargetId) -> Result<Option<Vec<u8>>, StoreError> {
         let (reply, answer) = sync_channel(1);
-        self.inbox.submit_read(Read { id, now, reply })?;
+        self.inbox.submit_lookup(Lookup { id, reply })?;
         wait(&answer)
-    }
-
-    fn delete(&self, id: TargetId, now: SystemTime) -> Result<bool, StoreError> {
-        let (reply, answer) = sync_channel(1);
-        self.inbox.submit_write(Write::Delete { id, now, reply })?;
-        wait(&answer)
-    }
-
-    fn expired(&self, ids: Vec<TargetId>) {
-        self.inbox.submit_expired(ids);
     }
 
     fn health(&self) -> Result<(), StoreError> {

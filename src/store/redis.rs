@@ -3,40 +3,44 @@
 
 mod apply;
 mod connect;
+mod context;
+mod current;
 mod fault;
 mod follow;
-mod link;
 mod metrics;
 mod pool;
 mod restore;
+mod round;
 mod scan;
 mod session;
 mod settings;
+mod settle;
 mod track;
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use ::redis::{Value, cmd};
 
 pub use settings::{Address, InvalidUrl, POOL_SIZE_DEFAULT, RESYNC_EVERY_DEFAULT, Sentinel, Settings, Tls};
 
 use connect::{ANSWER_MAX, Connector};
+use context::Context;
+use current::Current;
 use fault::Fault;
-use follow::{Ends, Follower};
-use link::Link;
+use follow::Follower;
 use metrics::Metrics;
 use pool::Pool;
 
-use super::{Change, Mirror, Store, StoreError, WAIT_MAX};
-use crate::registration::{TargetId, Ttl};
+use super::{Mirror, Store, StoreError, Update, WAIT_MAX};
+use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
 
 /// A registry in Redis. Expiry is left to Redis and to the mirror.
 pub struct RedisStore {
-    link: Arc<Link>,
+    current: Arc<Current>,
     pool: Pool,
 }
 
@@ -53,71 +57,57 @@ impl RedisStore {
     ) -> Result<RedisStore, StartError> {
         let metrics = Arc::new(Metrics::new(metrics));
         let connector = Arc::new(Connector::new(settings)?);
-        let link = Arc::new(Link::new());
-        let pool = Pool::new(Arc::clone(&connector), Arc::clone(&link), Arc::clone(&metrics));
-        let ends = Ends { connector, link: Arc::clone(&link), mirror, metrics };
-        Follower::new(ends).spawn().map_err(StartError::Thread)?;
-        Ok(RedisStore { link, pool })
-    }
-
-    /// Has Redis make a change, and waits until the mirror shows it.
-    ///
-    /// It goes the way of all changes that the mirror learns of, in their order: of two writers on two servers, only
-    /// Redis knows which came last.
-    fn write(&self, change: &Change) -> Result<Value, Fault> {
-        let deadline = Instant::now() + WAIT_MAX;
-        loop {
-            match self.link.session()?.write(change.clone(), deadline) {
-                // Nothing was sent, so the next session can have it. What may have been done is not done again: someone
-                // may have seen it, and written something newer.
-                Err(Fault::Outdated) if Instant::now() + ANSWER_MAX <= deadline => {}
-                written => return written,
-            }
-        }
+        let current = Arc::new(Current::new());
+        let pool = Pool::new(Arc::clone(&connector), Arc::clone(&current), Arc::clone(&metrics));
+        let context = Context { connector, current: Arc::clone(&current), mirror, metrics };
+        Follower::new(context).spawn().map_err(StartError::Thread)?;
+        Ok(RedisStore { current, pool })
     }
 }
 
 impl Store for RedisStore {
-    fn put(&self, id: TargetId, document: Vec<u8>, ttl: Ttl, _now: SystemTime) -> Result<(), StoreError> {
-        let written = self.write(&Change::Put { id, value: document, expires_in: ttl.duration() });
-        self.link.note_write(&written);
-        Ok(written.map(drop)?)
+    /// The updates go the way of all changes that the mirror learns of, in their order: of two writers on two servers,
+    /// only Redis knows which came last.
+    fn write(&self, updates: Vec<Update>) -> Result<Vec<bool>, StoreError> {
+        if updates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let deadline = Instant::now() + WAIT_MAX;
+        loop {
+            match self.current.session()?.write(updates.clone(), deadline) {
+                // Nothing was sent, so the next session can have it. What may have been done is not done again: someone
+                // may have seen it, and written something newer.
+                Err(Fault::Outdated) if Instant::now() + ANSWER_MAX <= deadline => {}
+                written => return Ok(written?),
+            }
+        }
     }
 
-    fn get(&self, id: TargetId, _now: SystemTime) -> Result<Option<Vec<u8>>, StoreError> {
-        let session = self.link.session()?;
-        match self.pool.query(&session, cmd("GET").arg(id.to_string()), Instant::now() + WAIT_MAX) {
-            Ok(Value::BulkString(value)) => Ok(Some(value)),
-            Ok(Value::Nil) | Err(Fault::WrongType) => Ok(None),
-            Ok(_) => Err(Fault::Unexpected("GET").into()),
+    fn get(&self, id: TargetId) -> Result<Option<Vec<u8>>, StoreError> {
+        let session = self.current.session()?;
+        let mut range = cmd("GETRANGE");
+        range.arg(id.to_string()).arg(0).arg(DOCUMENT_BYTES_MAX);
+        match self.pool.query(&session, &range, Instant::now() + WAIT_MAX) {
+            // An absent value reads as empty.
+            Ok(Value::BulkString(value)) => Ok(Some(value).filter(|value| !value.is_empty())),
+            Err(Fault::WrongType) => Ok(None),
+            Ok(_) => Err(Fault::Unexpected("GETRANGE").into()),
             Err(fault) => Err(fault.into()),
         }
     }
 
-    fn delete(&self, id: TargetId, _now: SystemTime) -> Result<bool, StoreError> {
-        let written = self.write(&Change::Remove(id));
-        if written.is_err() {
-            // One that succeeds says nothing about the others: a Redis without memory deletes, and does not set.
-            self.link.note_write(&written);
-        }
-        Ok(written? == Value::Int(1))
-    }
-
-    /// Redis expires by itself.
-    fn expired(&self, _ids: Vec<TargetId>) {}
-
     fn health(&self) -> Result<(), StoreError> {
-        Ok(self.link.health()?)
+        Ok(self.current.health()?)
     }
 
     fn close(&self) {
-        self.link.close();
+        self.current.close();
     }
 }
 
 impl Drop for RedisStore {
     fn drop(&mut self) {
-        self.link.close();
+        self.current.close();
     }
 }
 

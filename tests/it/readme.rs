@@ -102,6 +102,18 @@ fn prometheus_accepts_the_configurations() {
 }
 
 #[test]
+fn the_table_of_contents_has_each_section() {
+    let readme = readme();
+    let sections = readme.lines().filter_map(|line| line.strip_prefix("## "));
+    let (before, _) = readme.split_once("\n## ").expect("there are sections");
+    let mut contents = before.lines().filter_map(|line| line.strip_prefix("- ["));
+    for section in sections {
+        let link = format!("{section}](#{})", section.to_lowercase().replace(' ', "-"));
+        assert!(contents.any(|line| line.starts_with(&link)), "{section} is missing in the contents, or out of order");
+    }
+}
+
+#[test]
 fn every_curl_of_the_readme_can_be_tried() {
     for language in ["sh", "bash", "shell", ""] {
         for block in blocks(language) {

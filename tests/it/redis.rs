@@ -2,6 +2,7 @@
 
 mod chaos;
 mod follow;
+mod lifetimes;
 mod outage;
 mod proxy;
 mod refusals;
@@ -11,43 +12,55 @@ mod sentinel;
 mod serving;
 mod tls;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ops::Deref;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use inventor::store::Store;
+use inventor::registration::Ttl;
+use inventor::registry::Rules;
 use inventor::store::redis::{Address, RedisStore, Settings, StartError};
 
+use ::redis::Connection;
 use proxy::Proxy;
 
 use crate::eventually::{SOON, eventually};
-use crate::redis_server::RedisServer;
-use crate::store_contract::{Recorder, store_contract};
-
-/// What is not worth waiting for any longer when nothing shall happen.
-const A_MOMENT: Duration = Duration::from_millis(300);
+use crate::redis_server::{RedisServer, command};
+use crate::store_contract::{Ending, Node, document, hour, id, rules, store_contract};
 
 store_contract!(with_new_store);
 
-fn with_new_store(fact: fn(&dyn Store, &Recorder)) {
+fn with_new_store(fact: fn(&Node)) {
     let redis = RedisServer::start();
-    let replica = Replica::start(&redis);
-    fact(&replica.store, &replica.mirror);
+    fact(&Replica::start(&redis));
 }
 
-/// One of several servers on the same Redis: a store, what it shows, and what it measures.
-struct Replica {
-    store: RedisStore,
-    mirror: Arc<Recorder>,
-    metrics: prometheus::Registry,
+/// One of several servers on the same Redis.
+struct Replica(Node);
+
+impl Deref for Replica {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.0
+    }
 }
 
 impl Replica {
     /// Starts a replica and waits until it shows everything.
     #[track_caller]
     fn start(redis: &RedisServer) -> Replica {
-        let replica = Replica::launch(Settings::from_url(&redis.url()).unwrap());
+        Replica::start_with(rules(hour()), redis)
+    }
+
+    /// Starts a replica with lifetimes of this many seconds, and waits until it shows everything.
+    #[track_caller]
+    fn start_with_lifetime(seconds: u64, redis: &RedisServer) -> Replica {
+        Replica::start_with(rules(Ttl::from_seconds(seconds)), redis)
+    }
+
+    #[track_caller]
+    fn start_with(rules: Rules, redis: &RedisServer) -> Replica {
+        let replica = try_launch(rules, settings(redis)).unwrap_or_else(|e| panic!("{e}"));
         replica.is_up();
         replica
     }
@@ -63,28 +76,22 @@ impl Replica {
     /// Starts a replica that may never get anywhere.
     #[track_caller]
     fn launch(settings: Settings) -> Replica {
-        try_launch(settings).unwrap_or_else(|e| panic!("{e}"))
+        try_launch(rules(hour()), settings).unwrap_or_else(|e| panic!("{e}"))
     }
 
-    /// Waits until reads and writes are expected to succeed.
+    /// Waits until the store complains of something.
     #[track_caller]
-    fn is_up(&self) {
-        eventually(SOON, || self.store.health().is_ok());
-    }
-
-    /// Waits until reads and writes are expected to fail, and returns why.
-    #[track_caller]
-    fn is_down(&self) -> String {
+    fn is_unwell(&self) -> String {
         eventually(SOON, || self.store.health().is_err());
-        self.store.health().unwrap_err().to_string()
+        self.store.health().map_or_else(|e| e.to_string(), |()| String::new())
     }
 
-    /// Waits until reads and writes are expected to fail for a reason in which all these texts stand.
+    /// Waits until the store complains of something, with all these texts in its words.
     #[track_caller]
-    fn is_down_because(&self, texts: &[&str]) {
+    fn is_unwell_because(&self, texts: &[&str]) {
         let deadline = Instant::now() + SOON;
         loop {
-            let reason = self.is_down();
+            let reason = self.is_unwell();
             if texts.iter().all(|text| reason.contains(text)) {
                 return;
             }
@@ -92,31 +99,29 @@ impl Replica {
             thread::sleep(Duration::from_millis(5));
         }
     }
+}
 
-    /// The value of a metric; of all its labels together.
-    #[track_caller]
-    fn metric(&self, name: &str) -> f64 {
-        let families = self.metrics.gather();
-        let family = families.iter().find(|family| family.name() == name).unwrap_or_else(|| panic!("no {name}"));
-        let value =
-            |metric: &prometheus::proto::Metric| metric.get_gauge().get_value() + metric.get_counter().get_value();
-        family.get_metric().iter().map(value).sum()
-    }
+/// The key of a made-up target.
+fn key(name: &str) -> String {
+    id(name).to_string()
+}
+
+/// The document of a made-up target, as another program would store it.
+fn value(name: &str, text: &str) -> String {
+    String::from_utf8(document(name, text)).expect("JSON is UTF-8")
+}
+
+/// Has another program store the document of a made-up target for ever.
+#[track_caller]
+fn set(connection: &mut Connection, name: &str, text: &str) {
+    let _: () = command(connection, &["SET", &key(name), &value(name, text)]);
+}
+
+fn settings(redis: &RedisServer) -> Settings {
+    Settings::from_url(&redis.url()).expect("its URL is one")
 }
 
 /// Starts a replica unless its settings are wrong in themselves.
-fn try_launch(settings: Settings) -> Result<Replica, StartError> {
-    let mirror = Arc::new(Recorder::default());
-    let metrics = prometheus::Registry::new();
-    let store = RedisStore::start(settings, mirror.clone(), &metrics)?;
-    Ok(Replica { store, mirror, metrics })
-}
-
-/// Tells threads that a test has ended, be it by a failure: they would be waited for otherwise.
-struct Ending<'a>(&'a AtomicBool);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+fn try_launch(rules: Rules, settings: Settings) -> Result<Replica, StartError> {
+    Node::open(rules, |mirror, metrics| RedisStore::start(settings, mirror, metrics)).map(Replica)
 }

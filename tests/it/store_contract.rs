@@ -1,114 +1,130 @@
-//! What every store promises, as facts over `&dyn Store`, and the mirror that records what it is shown.
+//! What every store promises, as facts about a store under the registry that shows what it holds.
 //! `store_contract!` makes a test of each fact for one store.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use inventor::registration::{TargetId, Ttl};
-use inventor::store::{Change, Mirror, Missing, Store};
-use parking_lot::Mutex;
+use inventor::registration::{Content, LabelNames, Registration, TargetId, Ttl, TtlBounds};
+use inventor::registry::{Now, Registry, Rules, Selector};
+use inventor::store::{Mirror, Store, StoreError, Update};
+use serde_json::{Value, json};
 
 use crate::eventually::{SOON, eventually};
 
-/// The other side of a store: remembers what is shown, and when it runs out.
-#[derive(Default)]
-pub(crate) struct Recorder {
-    seen: Mutex<Seen>,
+/// A store, the registry that shows what it holds, and what both measure: a server without its port.
+pub(crate) struct Node {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) registry: Registry,
+    metrics: prometheus::Registry,
 }
 
-#[derive(Default)]
-struct Seen {
-    documents: HashMap<TargetId, Shown>,
-    loaded: usize,
-    lost: usize,
-}
-
-#[derive(Clone)]
-struct Shown {
-    value: Vec<u8>,
-    runs_out: Option<Instant>,
-}
-
-impl Shown {
-    fn is_live(&self, now: Instant) -> bool {
-        self.runs_out.is_none_or(|at| at > now)
-    }
-}
-
-impl Mirror for Recorder {
-    fn apply(&self, changes: Vec<Change>) {
-        let now = Instant::now();
-        let mut seen = self.seen.lock();
-        for change in changes {
-            match change {
-                Change::Put { id, value, expires_in } => {
-                    seen.documents.insert(id, Shown { value, runs_out: expires_in.map(|rest| now + rest) });
-                }
-                Change::Remove(id) => {
-                    seen.documents.remove(&id);
-                }
-            }
-        }
+impl Node {
+    /// Opens a store under a registry with these rules.
+    pub(crate) fn open<S: Store + 'static, E>(
+        rules: Rules,
+        open: impl FnOnce(Arc<dyn Mirror>, &prometheus::Registry) -> Result<S, E>,
+    ) -> Result<Node, E> {
+        let metrics = prometheus::Registry::new();
+        let registry = Registry::new(rules, &metrics);
+        let store: Arc<dyn Store> = Arc::new(open(registry.mirror(), &metrics)?);
+        registry.attach(store.clone());
+        Ok(Node { store, registry, metrics })
     }
 
-    fn loaded(&self) {
-        self.seen.lock().loaded += 1;
+    /// Stores the document of a made-up target for a lifetime; the text is what tells it from others.
+    pub(crate) fn try_put(&self, name: &str, text: &str, ttl: Ttl) -> Result<(), StoreError> {
+        self.store.write_one(put(name, text, ttl)).map(drop)
     }
 
-    fn lost(&self) {
-        self.seen.lock().lost += 1;
-    }
-
-    fn missing_from(&self, present: &HashSet<TargetId>) -> Vec<Missing> {
-        let now = Instant::now();
-        let seen = self.seen.lock();
-        let missing = seen.documents.iter().filter(|(id, shown)| !present.contains(id) && shown.is_live(now));
-        missing
-            .map(|(id, shown)| Missing {
-                id: *id,
-                document: shown.value.clone(),
-                expires_in: shown.runs_out.map(|at| at.saturating_duration_since(now)),
-            })
-            .collect()
-    }
-}
-
-impl Recorder {
-    /// The value shown for an id, unless it has run out.
-    pub(crate) fn shown(&self, id: TargetId) -> Option<Vec<u8>> {
-        self.seen.lock().documents.get(&id).filter(|shown| shown.is_live(Instant::now())).map(|s| s.value.clone())
-    }
-
-    /// The rest of the lifetime of what is shown for an id; `None` is for ever.
+    /// The same for an hour.
     #[track_caller]
-    pub(crate) fn rest(&self, id: TargetId) -> Option<Duration> {
-        let seen = self.seen.lock();
-        let shown = seen.documents.get(&id).expect("the id is shown");
-        shown.runs_out.map(|at| at.saturating_duration_since(Instant::now()))
+    pub(crate) fn put(&self, name: &str, text: &str) {
+        self.try_put(name, text, hour()).expect("the put succeeds");
     }
 
-    /// Everything that is shown and has not run out.
-    pub(crate) fn all(&self) -> HashMap<TargetId, Vec<u8>> {
-        let now = Instant::now();
-        let seen = self.seen.lock();
-        seen.documents.iter().filter(|(_, s)| s.is_live(now)).map(|(id, s)| (*id, s.value.clone())).collect()
+    /// Whether there was something to delete.
+    pub(crate) fn delete(&self, name: &str) -> Result<bool, StoreError> {
+        self.store.write_one(Update::Delete(id(name)))
     }
 
-    /// How often the store said that everything is shown.
-    pub(crate) fn loaded_count(&self) -> usize {
-        self.seen.lock().loaded
+    /// The text in the store.
+    #[track_caller]
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        self.store.get(id(name)).expect("the get succeeds").map(|value| text_of(&value))
     }
 
-    /// How often the store said that it is lost.
-    pub(crate) fn lost_count(&self) -> usize {
-        self.seen.lock().lost
+    /// The text that is shown.
+    pub(crate) fn shown(&self, name: &str) -> Option<String> {
+        self.registry.registration(id(name), Now::read()).map(|kept| text_of(&kept.document()))
+    }
+
+    /// The rest of the lifetime of what is shown; `None` is for ever.
+    #[track_caller]
+    pub(crate) fn rest(&self, name: &str) -> Option<Duration> {
+        let kept = self.registry.registration(id(name), Now::read()).expect("it is shown");
+        kept.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// The texts of everything in the list.
+    #[track_caller]
+    pub(crate) fn all(&self) -> BTreeMap<TargetId, String> {
+        let list = self.registry.discover(Selector::All, Now::read()).expect("everything is loaded").list;
+        let entries: Vec<Value> = serde_json::from_slice(&list.json().parts.concat()).expect("it is JSON");
+        entries.iter().map(shown_in_list).collect()
+    }
+
+    /// How many registrations are in the list.
+    pub(crate) fn count(&self) -> usize {
+        self.registry.registrations()
+    }
+
+    /// Whether lists are given out.
+    pub(crate) fn is_loaded(&self) -> bool {
+        is_loaded(&self.registry)
+    }
+
+    /// Since when the list has been out of date, if it is.
+    #[track_caller]
+    pub(crate) fn stale(&self) -> Option<Duration> {
+        self.registry.discover(Selector::All, Now::read()).expect("everything is loaded").stale
+    }
+
+    /// Waits until everything is shown, there is no outage, and the store has nothing to complain of.
+    #[track_caller]
+    pub(crate) fn is_up(&self) {
+        eventually(SOON, || self.store.health().is_ok() && self.registry.health(Now::read()).is_ok());
+    }
+
+    /// Waits until there is an outage.
+    #[track_caller]
+    pub(crate) fn is_down(&self) {
+        eventually(SOON, || self.registry.health(Now::read()).is_err());
+    }
+
+    /// The value of a metric, of all its labels together; of a histogram the sum of what was observed.
+    #[track_caller]
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let families = self.metrics.gather();
+        let family = families.iter().find(|family| family.name() == name).unwrap_or_else(|| panic!("no {name}"));
+        let value = |metric: &prometheus::proto::Metric| {
+            let sum = metric.get_histogram().get_sample_sum();
+            metric.get_gauge().get_value() + metric.get_counter().get_value() + sum
+        };
+        family.get_metric().iter().map(value).sum()
     }
 }
 
-/// The id of the registration of one made-up target.
-pub(crate) fn id(name: &str) -> TargetId {
-    TargetId::of(&[format!("{name}:9100")])
+/// Whether this registry gives lists out.
+pub(crate) fn is_loaded(registry: &Registry) -> bool {
+    registry.discover(Selector::All, Now::read()).is_ok()
+}
+
+/// The rules of a server on which registrations live as long as this.
+pub(crate) fn rules(ttl: Ttl) -> Rules {
+    Rules { names: LabelNames::Legacy, ttl, outage_keep: Duration::from_secs(24 * 3600) }
 }
 
 /// A lifetime of an hour.
@@ -116,101 +132,136 @@ pub(crate) fn hour() -> Ttl {
     Ttl::from_seconds(3600)
 }
 
-/// Stores a text for an hour.
+/// A made-up target, which may be registered with different texts.
+pub(crate) fn registration(name: &str, text: &str) -> Registration {
+    let body = json!({"static_config": {
+        "targets": [format!("{name}:9100")], "labels": {"text": text}, "target_group": "g"
+    }});
+    Registration::parse(body.to_string().as_bytes(), LabelNames::Legacy, TtlBounds::default()).expect("it is valid")
+}
+
+/// The id of a made-up target.
+pub(crate) fn id(name: &str) -> TargetId {
+    TargetId::of(&[format!("{name}:9100")])
+}
+
+/// The document of a made-up target.
+pub(crate) fn document(name: &str, text: &str) -> Vec<u8> {
+    Content::new(&registration(name, text)).document(id(name), SystemTime::now())
+}
+
+/// The update that stores the document of a made-up target.
+pub(crate) fn put(name: &str, text: &str, ttl: Ttl) -> Update {
+    Update::Put { id: id(name), document: document(name, text), ttl }
+}
+
+/// The text in a document.
 #[track_caller]
-pub(crate) fn put(store: &dyn Store, id: TargetId, text: &str) {
-    store.put(id, text.into(), hour(), SystemTime::now()).expect("the put succeeds");
+pub(crate) fn text_of(document: &[u8]) -> String {
+    text_in(&serde_json::from_slice(document).expect("it is JSON"))
 }
 
-/// The stored text of an id.
 #[track_caller]
-pub(crate) fn get(store: &dyn Store, id: TargetId) -> Option<String> {
-    let value = store.get(id, SystemTime::now()).expect("the get succeeds");
-    value.map(|value| String::from_utf8(value).expect("a text"))
+fn text_in(registration: &Value) -> String {
+    registration["labels"]["text"].as_str().expect("there is a text").to_owned()
 }
 
-pub(crate) fn a_new_store_has_told_that_it_is_loaded(store: &dyn Store, mirror: &Recorder) {
-    assert_eq!(mirror.loaded_count(), 1);
-    assert_eq!(mirror.lost_count(), 0);
-    assert_eq!(store.health(), Ok(()));
+/// The id and the text of an entry of the list.
+#[track_caller]
+fn shown_in_list(entry: &Value) -> (TargetId, String) {
+    let targets = serde_json::from_value::<Vec<String>>(entry["targets"].clone()).expect("there are targets");
+    (TargetId::of(&targets), text_in(entry))
 }
 
-pub(crate) fn what_was_put_is_shown_and_stored(store: &dyn Store, mirror: &Recorder) {
-    let id = id("put");
-    assert_eq!(get(store, id), None);
-    assert_eq!(mirror.shown(id), None);
-    put(store, id, "document");
-    assert_eq!(mirror.shown(id), Some(b"document".into()));
-    assert_eq!(get(store, id).as_deref(), Some("document"));
+pub(crate) fn a_new_store_is_loaded_and_well(node: &Node) {
+    assert!(node.is_loaded());
+    assert_eq!(node.all(), BTreeMap::new());
+    assert_eq!(node.stale(), None);
+    assert_eq!(node.store.health(), Ok(()));
+    assert_eq!(node.registry.health(Now::read()), Ok(()));
 }
 
-pub(crate) fn any_bytes_are_kept(store: &dyn Store, mirror: &Recorder) {
+pub(crate) fn what_was_put_is_shown_and_stored(node: &Node) {
+    assert_eq!(node.get("put"), None);
+    assert_eq!(node.shown("put"), None);
+    node.put("put", "text");
+    assert_eq!(node.shown("put").as_deref(), Some("text"));
+    assert_eq!(node.get("put").as_deref(), Some("text"));
+}
+
+pub(crate) fn any_bytes_are_stored_and_only_registrations_are_shown(node: &Node) {
     let id = id("bytes");
-    for document in [vec![], (0..=255).collect(), vec![0; 70_000]] {
-        store.put(id, document.clone(), hour(), SystemTime::now()).expect("the put succeeds");
-        assert_eq!(store.get(id, SystemTime::now()), Ok(Some(document.clone())));
-        assert_eq!(mirror.shown(id), Some(document));
+    for document in [(0..=255).collect(), vec![0; 70_000], document("bytes", &"x".repeat(200_000))] {
+        let put = Update::Put { id, document: document.clone(), ttl: hour() };
+        node.store.write_one(put).expect("the put succeeds");
+        assert_eq!(node.store.get(id), Ok(Some(document.clone())));
+        let is_registration = document.starts_with(b"{");
+        assert_eq!(node.shown("bytes").is_some(), is_registration);
+        assert_eq!(node.registry.counts(Now::read()).quarantined, usize::from(!is_registration));
     }
 }
 
-pub(crate) fn a_second_put_replaces_the_first_and_its_lifetime(store: &dyn Store, mirror: &Recorder) {
-    let id = id("overwrite");
-    store.put(id, b"first".into(), Ttl::from_seconds(0), SystemTime::now()).expect("the put succeeds");
-    store.put(id, b"second".into(), Ttl::from_seconds(60), SystemTime::now()).expect("the put succeeds");
-    assert_eq!(get(store, id).as_deref(), Some("second"));
-    assert_eq!(mirror.shown(id), Some(b"second".into()));
-    assert!(mirror.rest(id).expect("it has a lifetime") <= Duration::from_secs(60));
-    put(store, id, "third");
-    assert!(mirror.rest(id).expect("it has a lifetime") > Duration::from_secs(60));
+pub(crate) fn a_second_put_replaces_the_first_and_its_lifetime(node: &Node) {
+    node.try_put("twice", "first", Ttl::from_seconds(0)).expect("the put succeeds");
+    node.try_put("twice", "second", Ttl::from_seconds(60)).expect("the put succeeds");
+    assert_eq!(node.get("twice").as_deref(), Some("second"));
+    assert_eq!(node.shown("twice").as_deref(), Some("second"));
+    assert!(node.rest("twice").expect("it has a lifetime") <= Duration::from_secs(60));
+    node.put("twice", "third");
+    assert!(node.rest("twice").expect("it has a lifetime") > Duration::from_secs(60));
 }
 
-pub(crate) fn what_was_deleted_is_gone(store: &dyn Store, mirror: &Recorder) {
-    let id = id("delete");
-    assert_eq!(store.delete(id, SystemTime::now()), Ok(false), "there was none");
-    put(store, id, "document");
-    assert_eq!(store.delete(id, SystemTime::now()), Ok(true));
-    assert_eq!(mirror.shown(id), None);
-    assert_eq!(get(store, id), None);
-    assert_eq!(store.delete(id, SystemTime::now()), Ok(false), "it was deleted");
-    put(store, id, "again");
-    assert_eq!(get(store, id).as_deref(), Some("again"));
+pub(crate) fn what_was_deleted_is_gone(node: &Node) {
+    assert_eq!(node.delete("a"), Ok(false), "there was none");
+    node.put("a", "text");
+    assert_eq!(node.delete("a"), Ok(true));
+    assert_eq!(node.shown("a"), None);
+    assert_eq!(node.get("a"), None);
+    assert_eq!(node.delete("a"), Ok(false), "it was deleted");
+    node.put("a", "again");
+    assert_eq!(node.get("a").as_deref(), Some("again"));
 }
 
-pub(crate) fn a_lifetime_ends(store: &dyn Store, mirror: &Recorder) {
-    let id = id("expiry");
-    store.put(id, b"short".into(), Ttl::from_seconds(1), SystemTime::now()).expect("the put succeeds");
-    assert!(mirror.rest(id).expect("it has a lifetime") <= Duration::from_secs(1));
-    eventually(SOON, || mirror.shown(id).is_none());
-    eventually(SOON, || get(store, id).is_none());
-    store.expired(vec![id]);
-    assert_eq!(store.delete(id, SystemTime::now()), Ok(false), "it had run out");
-    put(store, id, "renewed");
-    store.expired(vec![id]);
-    assert_eq!(get(store, id).as_deref(), Some("renewed"), "a late report harms no renewal");
+pub(crate) fn a_lifetime_ends(node: &Node) {
+    let put = |text| {
+        node.try_put("short", text, Ttl::from_seconds(1)).expect("the put succeeds");
+        Instant::now()
+    };
+    let written = put("first");
+    assert!(node.rest("short").expect("it has a lifetime") <= Duration::from_secs(1));
+    eventually(SOON, || node.shown("short").is_none());
+    assert!(written.elapsed() > Duration::from_millis(900), "it ended after {:?}", written.elapsed());
+    eventually(SOON, || node.get("short").is_none());
+    assert_eq!(node.delete("short"), Ok(false), "it had run out");
+    put("second");
+    assert_eq!(node.shown("short").as_deref(), Some("second"));
+    node.put("short", "renewed");
+    let (renewed, ends) = (Instant::now(), Duration::from_millis(1500));
+    eventually(SOON, || renewed.elapsed() > ends);
+    assert_eq!(node.get("short").as_deref(), Some("renewed"), "it lives as long as it was renewed for");
+    assert_eq!(node.shown("short").as_deref(), Some("renewed"));
 }
 
-pub(crate) fn without_a_lifetime_a_document_stays_for_ever(store: &dyn Store, mirror: &Recorder) {
-    let id = id("forever");
-    store.put(id, b"document".into(), Ttl::from_seconds(0), SystemTime::now()).expect("the put succeeds");
-    assert_eq!(mirror.rest(id), None);
-    store.expired(vec![id]);
-    assert_eq!(get(store, id).as_deref(), Some("document"));
-    assert_eq!(store.delete(id, SystemTime::now()), Ok(true));
+pub(crate) fn without_a_lifetime_a_document_stays_for_ever(node: &Node) {
+    node.try_put("ever", "text", Ttl::from_seconds(0)).expect("the put succeeds");
+    assert_eq!(node.rest("ever"), None);
+    assert_eq!(node.get("ever").as_deref(), Some("text"));
+    assert_eq!(node.delete("ever"), Ok(true));
 }
 
-pub(crate) fn every_write_is_shown_before_it_returns(store: &dyn Store, mirror: &Recorder) {
+pub(crate) fn every_write_is_shown_before_it_returns(node: &Node) {
     thread::scope(|scope| {
         for writer in 0..16 {
             scope.spawn(move || {
-                let id = id(&format!("own-{writer}"));
+                let name = format!("own-{writer}");
                 for round in 0..30 {
-                    let text = round.to_string();
-                    put(store, id, &text);
-                    assert_eq!(mirror.shown(id), Some(text.clone().into()));
-                    assert_eq!(get(store, id), Some(text));
+                    let text = Some(round.to_string());
+                    node.put(&name, &round.to_string());
+                    assert_eq!(node.shown(&name), text);
+                    assert_eq!(node.get(&name), text);
                     if round % 3 == 0 {
-                        assert_eq!(store.delete(id, SystemTime::now()), Ok(true));
-                        assert_eq!(mirror.shown(id), None);
+                        assert_eq!(node.delete(&name), Ok(true));
+                        assert_eq!(node.shown(&name), None);
                     }
                 }
             });
@@ -218,34 +269,30 @@ pub(crate) fn every_write_is_shown_before_it_returns(store: &dyn Store, mirror: 
     });
 }
 
-pub(crate) fn after_writers_raced_on_the_same_ids_mirror_and_store_agree(store: &dyn Store, mirror: &Recorder) {
-    let ids: Vec<_> = (0..4).map(|n| id(&format!("shared-{n}"))).collect();
+pub(crate) fn after_writers_raced_on_the_same_ids_list_and_store_agree(node: &Node) {
+    let names: Vec<_> = (0..4).map(|n| format!("shared-{n}")).collect();
     thread::scope(|scope| {
         for writer in 0..16 {
-            let ids = &ids;
+            let names = &names;
             scope.spawn(move || {
                 for round in 0..50 {
-                    let id = ids[(writer + round) % ids.len()];
-                    if (writer * 31 + round) % 5 == 0 {
-                        store.delete(id, SystemTime::now()).expect("the delete succeeds");
-                    } else {
-                        put(store, id, &format!("{writer} {round}"));
+                    let name = &names[(writer + round) % names.len()];
+                    match (writer * 31 + round) % 5 {
+                        0 => drop(node.delete(name).expect("the delete succeeds")),
+                        _ => node.put(name, &format!("{writer} {round}")),
                     }
                 }
             });
         }
     });
-    for id in ids {
-        assert_eq!(mirror.shown(id), store.get(id, SystemTime::now()).expect("the get succeeds"));
-    }
+    names.iter().for_each(|name| assert_eq!(node.shown(name), node.get(name)));
 }
 
-pub(crate) fn one_of_many_deletes_finds_the_document(store: &dyn Store, _: &Recorder) {
-    let id = id("deletes");
+pub(crate) fn one_of_many_deletes_finds_the_document(node: &Node) {
     for _ in 0..10 {
-        put(store, id, "document");
+        node.put("a", "text");
         let found: usize = thread::scope(|scope| {
-            let delete = || usize::from(store.delete(id, SystemTime::now()).expect("the delete succeeds"));
+            let delete = || usize::from(node.delete("a").expect("the delete succeeds"));
             let deletes: Vec<_> = (0..8).map(|_| scope.spawn(delete)).collect();
             deletes.into_iter().map(|delete| delete.join().expect("no panic")).sum()
         });
@@ -253,33 +300,85 @@ pub(crate) fn one_of_many_deletes_finds_the_document(store: &dyn Store, _: &Reco
     }
 }
 
-pub(crate) fn a_closed_store_refuses_and_says_so(store: &dyn Store, mirror: &Recorder) {
-    let id = id("closed");
-    put(store, id, "document");
-    store.close();
-    store.close();
-    assert!(store.health().is_err());
-    assert!(store.put(id, b"late".into(), hour(), SystemTime::now()).is_err());
-    assert!(store.get(id, SystemTime::now()).is_err());
-    assert!(store.delete(id, SystemTime::now()).is_err());
-    store.expired(vec![id]);
-    assert_eq!(mirror.shown(id), Some(b"document".into()), "the mirror stays as it was");
+pub(crate) fn a_batch_is_made_in_order_and_says_what_its_removals_found(node: &Node) {
+    node.put("there", "text");
+    let delete = |name| Update::Delete(id(name));
+    let batch = vec![
+        delete("there"),
+        delete("absent"),
+        put("new", "first", hour()),
+        delete("new"),
+        put("new", "second", hour()),
+        delete("there"),
+    ];
+    let found = node.store.write(batch).expect("the batch succeeds");
+    assert_eq!([found[0], found[1], found[3], found[5]], [true, false, true, false]);
+    assert_eq!(found.len(), 6, "one answer for each update");
+    assert_eq!((node.get("there"), node.shown("there")), (None, None));
+    let second = Some("second".to_owned());
+    assert_eq!((node.get("new"), node.shown("new")), (second.clone(), second));
+    assert_eq!(node.store.write(Vec::new()), Ok(Vec::new()), "nothing is easily done");
 }
 
-/// Makes a test of every fact; `$with` opens a store of its own and passes it with its mirror to the fact.
+pub(crate) fn a_batch_is_shown_at_once(node: &Node) {
+    const SIZE: usize = 50;
+    let names: Vec<_> = (0..SIZE).map(|n| n.to_string()).collect();
+    let puts = |text: &str| names.iter().map(|name| put(name, text, hour())).collect::<Vec<_>>();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let all = node.all();
+                assert!([0, SIZE].contains(&all.len()), "{} are shown", all.len());
+                assert!(all.values().all(|text| all.values().next() == Some(text)), "of two batches: {all:?}");
+            }
+        });
+        let _ending = Ending(&done);
+        for round in 0..10 {
+            node.store.write(puts(&format!("{round} a"))).expect("the batch succeeds");
+            node.store.write(puts(&format!("{round} b"))).expect("the batch succeeds");
+            let deletes = names.iter().map(|name| Update::Delete(id(name))).collect();
+            assert_eq!(node.store.write(deletes), Ok(vec![true; SIZE]));
+        }
+    });
+}
+
+pub(crate) fn a_closed_store_refuses_and_says_so(node: &Node) {
+    node.put("a", "text");
+    node.store.close();
+    node.store.close();
+    assert!(node.store.health().is_err());
+    assert!(node.try_put("a", "late", hour()).is_err());
+    assert!(node.store.get(id("a")).is_err());
+    assert!(node.delete("a").is_err());
+    assert_eq!(node.shown("a").as_deref(), Some("text"), "the list stays as it was");
+}
+
+/// Tells threads that a test has ended, be it by a failure: they would be waited for otherwise.
+pub(crate) struct Ending<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Makes a test of every fact; `$with` opens a store of its own and passes it to the fact.
 macro_rules! store_contract {
     ($with:path) => {
         $crate::store_contract::store_contract! { $with;
-            a_new_store_has_told_that_it_is_loaded
+            a_new_store_is_loaded_and_well
             what_was_put_is_shown_and_stored
-            any_bytes_are_kept
+            any_bytes_are_stored_and_only_registrations_are_shown
             a_second_put_replaces_the_first_and_its_lifetime
             what_was_deleted_is_gone
             a_lifetime_ends
             without_a_lifetime_a_document_stays_for_ever
             every_write_is_shown_before_it_returns
-            after_writers_raced_on_the_same_ids_mirror_and_store_agree
+            after_writers_raced_on_the_same_ids_list_and_store_agree
             one_of_many_deletes_finds_the_document
+            a_batch_is_made_in_order_and_says_what_its_removals_found
+            a_batch_is_shown_at_once
             a_closed_store_refuses_and_says_so
         }
     };

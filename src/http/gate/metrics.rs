@@ -56,30 +56,30 @@ impl EdgeMetrics {
             refused: counters(
                 registry,
                 "inventor_http_connections_refused_total",
-                "Connections closed unserved because of a shortage.",
+                "Connections closed without being served, by the resource that was short.",
                 &["reason"],
             ),
             evicted: counters(
                 registry,
                 "inventor_http_connections_evicted_total",
-                "Connections closed to make room for new ones.",
+                "Connections closed to make room for new ones, by reason.",
                 &["reason"],
             ),
             received_bytes: counter(registry, "inventor_http_received_bytes_total", "Bytes received from clients."),
-            sent_bytes: counter(registry, "inventor_http_sent_bytes_total", "Bytes of responses sent completely."),
+            sent_bytes: counter(registry, "inventor_http_sent_bytes_total", "Bytes of completely sent responses."),
             bad_requests: counters(
                 registry,
                 "inventor_http_bad_requests_total",
-                "Requests that were refused before they reached a handler.",
+                "Requests refused before they reached a handler, by status.",
                 &["status"],
             ),
             edge_seconds: durations(
                 registry,
                 "inventor_http_edge_duration_seconds",
-                "Time from the end of a request to the end of its response, the handler's time left out.",
+                "Time from the end of a request to the end of its response, without the handler, in seconds.",
             ),
-            in_flight: gauge(registry, "inventor_http_requests_in_flight", "Complete requests not yet answered."),
-            queue: gauge(registry, "inventor_http_queue_length", "Complete requests that wait for a worker."),
+            in_flight: gauge(registry, "inventor_http_requests_in_flight", "Requests received and not yet answered."),
+            queue: gauge(registry, "inventor_http_queue_length", "Requests waiting for a worker."),
             panics: counter(registry, "inventor_http_handler_panics_total", "Requests whose handler panicked."),
         };
         // Series exist from the start, so that their first increase is seen.

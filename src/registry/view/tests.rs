@@ -1,5 +1,7 @@
 //! Time is passed in, so that hours go by without sleeping.
 
+mod rule;
+
 use super::*;
 
 const RULES: Rules =
@@ -9,21 +11,31 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
+fn new(rules: Rules) -> View {
+    View::new(rules, IntCounter::new("expired", "What ran out.").unwrap())
+}
+
 /// A loaded view and the time of its start.
 fn view() -> (View, Instant) {
-    let view = View::new(RULES);
+    let view = new(RULES);
     let start = Instant::now();
     view.loaded_at(start);
     (view, start)
+}
+
+/// The store takes a write at this time.
+fn prove(view: &View, at: Instant) {
+    view.settle_at(at);
+    view.writable_at(at);
 }
 
 fn id(n: u8) -> TargetId {
     TargetId::of(&[format!("host-{n}:9100")])
 }
 
-fn put(n: u8, group: &str, expires_in: Option<Duration>) -> Change {
+fn put(n: u8, group: &str, deadline: Option<Instant>) -> Change {
     let value = format!(r#"{{"targets":["host-{n}:9100"],"labels":{{}},"target_group":"{group}"}}"#);
-    Change::Put { id: id(n), value: value.into_bytes(), expires_in }
+    Change::Put { id: id(n), value: value.into_bytes(), deadline }
 }
 
 fn text(snapshot: &Snapshot) -> String {
@@ -32,7 +44,7 @@ fn text(snapshot: &Snapshot) -> String {
 
 #[track_caller]
 fn check_shown(view: &View, now: Instant, numbers: &[u8]) {
-    let list = text(&view.all(now).unwrap().0);
+    let list = text(&view.list(Selector::All, now).unwrap().list);
     let mut shown: Vec<(TargetId, u8)> = numbers.iter().map(|n| (id(*n), *n)).collect();
     shown.sort();
     let entries: Vec<String> =
@@ -42,13 +54,11 @@ fn check_shown(view: &View, now: Instant, numbers: &[u8]) {
 
 #[test]
 fn nothing_is_shown_before_the_first_full_load() {
-    let view = View::new(RULES);
+    let view = new(RULES);
     let now = Instant::now();
     view.apply_at(vec![put(1, "g", None)], now);
-    assert_eq!(view.all(now).unwrap_err(), NotLoaded);
-    assert_eq!(view.group("g", now).unwrap_err(), NotLoaded);
-    view.lost_at(now);
-    assert_eq!(view.all(now).unwrap_err(), NotLoaded);
+    assert_eq!(view.list(Selector::All, now).unwrap_err(), NotLoaded);
+    assert_eq!(view.list(Selector::Group("g"), now).unwrap_err(), NotLoaded);
     view.loaded_at(now);
     check_shown(&view, now, &[1]);
 }
@@ -56,22 +66,27 @@ fn nothing_is_shown_before_the_first_full_load() {
 #[test]
 fn a_registration_ends_with_its_lifetime_and_not_a_moment_before() {
     let (view, start) = view();
-    view.apply_at(vec![put(1, "g", Some(seconds(60))), put(2, "g", Some(seconds(61)))], start);
-    check_shown(&view, start + seconds(60) - Duration::from_nanos(1), &[1, 2]);
+    view.apply_at(vec![put(1, "g", Some(start + seconds(60))), put(2, "g", Some(start + seconds(61)))], start);
+    (1..60).for_each(|second| prove(&view, start + seconds(second)));
+    prove(&view, start + seconds(60) - Duration::from_nanos(1));
+    check_shown(&view, start + seconds(60), &[1, 2]);
+    prove(&view, start + seconds(60));
     check_shown(&view, start + seconds(60), &[2]);
+    prove(&view, start + seconds(61));
     check_shown(&view, start + seconds(61), &[]);
-    assert_eq!(view.expire(start + seconds(61)), [id(1), id(2)]);
-    assert_eq!(view.counts(start + seconds(61)).groups, 0);
+    assert_eq!((view.expired.get(), view.counts(start + seconds(61)).groups), (2, 0));
 }
 
 #[test]
 fn a_renewal_moves_the_deadline_and_renders_nothing_anew() {
     let (view, start) = view();
-    view.apply_at(vec![put(1, "g", Some(seconds(60)))], start);
-    let before = view.all(start).unwrap().0;
-    view.apply_at(vec![put(1, "g", Some(seconds(60)))], start + seconds(30));
-    let after = view.all(start + seconds(89)).unwrap().0;
-    assert!(Arc::ptr_eq(&before, &after));
+    let list = |at| view.list(Selector::All, at).unwrap().list;
+    view.apply_at(vec![put(1, "g", Some(start + seconds(60)))], start);
+    let before = list(start);
+    view.apply_at(vec![put(1, "g", Some(start + seconds(90)))], start);
+    (1..90).for_each(|second| prove(&view, start + seconds(second)));
+    assert!(Arc::ptr_eq(&before, &list(start + seconds(89))));
+    prove(&view, start + seconds(90));
     check_shown(&view, start + seconds(90), &[]);
 }
 
@@ -80,7 +95,7 @@ fn a_change_of_group_leaves_the_old_group() {
     let (view, now) = view();
     view.apply_at(vec![put(1, "old", None), put(2, "old", None)], now);
     view.apply_at(vec![put(1, "new", None)], now);
-    let group = |name| text(&view.group(name, now).unwrap().0);
+    let group = |name| text(&view.list(Selector::Group(name), now).unwrap().list);
     assert_eq!(group("old"), "[{\"targets\":[\"host-2:9100\"],\"labels\":{}}]\n");
     assert_eq!(group("new"), "[{\"targets\":[\"host-1:9100\"],\"labels\":{}}]\n");
     assert_eq!(group("none"), "[]\n");
@@ -88,57 +103,86 @@ fn a_change_of_group_leaves_the_old_group() {
 }
 
 #[test]
-fn what_ran_out_while_the_store_was_lost_is_kept_until_owners_could_renew() {
+fn without_a_sign_that_the_store_takes_writes_nothing_runs_out_and_the_list_is_marked() {
     let (view, start) = view();
-    view.apply_at(vec![put(1, "g", Some(seconds(60))), put(2, "g", Some(seconds(9000)))], start);
-    view.lost_at(start + seconds(30));
-    let (list, stale) = view.all(start + seconds(100)).unwrap();
-    assert_eq!(stale, Some(seconds(70)));
-    assert!(text(&list).contains("host-1"));
-    // The store has dropped it, and says so when it is back; that is no reason to forget it.
-    let back = start + seconds(200);
-    assert!(view.missing_from_at(&HashSet::from([id(2)]), back).is_empty());
-    view.apply_at(vec![Change::Remove(id(1))], back);
-    view.loaded_at(back);
-    let grace = Ttl::DEFAULT.duration().unwrap();
-    view.apply_at(vec![Change::Remove(id(1))], back + seconds(1));
-    assert!(text(&view.all(back + seconds(1)).unwrap().0).contains("host-1"));
-    assert!(!text(&view.all(back + grace).unwrap().0).contains("host-1"));
+    view.apply_at(vec![put(1, "g", Some(start + seconds(60)))], start);
+    prove(&view, start + seconds(1));
+    assert_eq!(view.outage(start + seconds(3)), None, "a write may wait so long");
+    assert_eq!(view.outage(start + seconds(100)), Some(seconds(99)));
+    check_shown(&view, start + seconds(100), &[1]);
+    // Neither does it run out because the store has dropped it: nobody could renew it.
+    view.apply_at(vec![Change::Gone(id(1))], start + seconds(100));
+    check_shown(&view, start + seconds(100), &[1]);
+    prove(&view, start + seconds(100));
+    assert_eq!(view.outage(start + seconds(100)), None);
+    check_shown(&view, start + seconds(100), &[1]);
+}
+
+#[test]
+fn a_deletion_during_an_outage_is_one_whoever_made_it() {
+    let (view, start) = view();
+    let changes = (1..=3).map(|n| put(n, "g", Some(start + seconds(60 * u64::from(n))))).collect();
+    view.apply_at(changes, start);
+    let amid = start + seconds(100);
+    assert!(view.kept(id(1), amid).is_some() && view.kept(id(2), amid).is_none());
+    view.apply_at(vec![Change::Deleted(id(1)), Change::Gone(id(2))], amid);
+    check_shown(&view, amid, &[3]);
 }
 
 #[test]
 fn keeping_has_an_end() {
     let (view, start) = view();
-    view.apply_at(vec![put(1, "g", Some(seconds(60)))], start);
-    view.lost_at(start);
+    view.apply_at(vec![put(1, "g", Some(start + seconds(60)))], start);
     check_shown(&view, start + seconds(60) + RULES.outage_keep - seconds(1), &[1]);
     check_shown(&view, start + seconds(60) + RULES.outage_keep, &[]);
 }
 
 #[test]
 fn without_keeping_an_outage_changes_no_lifetime() {
-    let view = View::new(Rules { outage_keep: Duration::ZERO, ..RULES });
+    let view = new(Rules { outage_keep: Duration::ZERO, ..RULES });
     let start = Instant::now();
     view.loaded_at(start);
-    view.apply_at(vec![put(1, "g", Some(seconds(60)))], start);
-    view.lost_at(start);
+    view.apply_at(vec![put(1, "g", Some(start + seconds(60)))], start);
     check_shown(&view, start + seconds(59), &[1]);
     check_shown(&view, start + seconds(60), &[]);
 }
 
 #[test]
-fn a_kept_registration_can_be_deleted_and_renewed() {
+fn a_failed_attempt_to_end_an_outage_leaves_it_on() {
     let (view, start) = view();
-    view.apply_at(vec![put(1, "g", Some(seconds(60))), put(2, "g", Some(seconds(60)))], start);
-    view.lost_at(start);
+    view.apply_at(vec![put(1, "g", Some(start + seconds(60)))], start);
+    let lengthened = view.settle_at(start + seconds(100)).unwrap();
+    assert_eq!(lengthened[0].deadline, Some(start + seconds(160)));
+    // The store could not write that, although it took something else.
+    view.writable_at(start + seconds(101));
+    assert_eq!(view.outage(start + seconds(101)), Some(seconds(101)));
+    let lengthened = view.settle_at(start + seconds(200)).unwrap();
+    assert_eq!(lengthened[0].deadline, Some(start + seconds(260)), "the rule starts from the deadline of the owner");
+    view.writable_at(start + seconds(200));
+    assert_eq!(view.outage(start + seconds(200)), None);
+}
+
+#[test]
+fn an_outage_of_this_server_alone_lengthens_nothing() {
+    let (view, start) = view();
+    let lifetime = Ttl::DEFAULT.duration().unwrap();
+    view.apply_at(vec![put(1, "g", Some(start + seconds(60))), put(2, "g", Some(start + seconds(70)))], start);
     let back = start + seconds(100);
-    view.loaded_at(back);
-    assert!(view.remove_kept(id(1), back));
-    assert!(!view.remove_kept(id(1), back));
-    view.apply_at(vec![put(2, "g", Some(seconds(60)))], back);
-    assert!(!view.remove_kept(id(2), back));
-    check_shown(&view, back + seconds(59), &[2]);
-    check_shown(&view, back + seconds(60), &[]);
+    // Somebody has renewed in the midst of it.
+    view.apply_at(vec![put(2, "other", Some(start + seconds(50) + lifetime))], back);
+    assert!(view.settle_at(back).unwrap().is_empty());
+    view.writable_at(back);
+    check_shown(&view, back, &[2]);
+}
+
+#[test]
+fn what_another_server_lengthened_is_not_lengthened_again() {
+    let (view, start) = view();
+    view.apply_at(vec![put(1, "g", Some(start + seconds(60)))], start);
+    let back = start + seconds(100);
+    view.apply_at(vec![put(1, "g", Some(start + seconds(159)))], back);
+    let lengthened = view.settle_at(back).unwrap();
+    assert_eq!(lengthened[0].deadline, Some(start + seconds(160)), "once, from the deadline before the outage");
 }
 
 #[test]
@@ -159,13 +203,21 @@ fn an_unfit_value_is_left_out_and_counted_until_it_is_repaired() {
         r#"{"targets":["a"]}x"#,
         r#"{"targets":["a"],"id":"x"}"#,
     ] {
-        view.apply_at(vec![Change::Put { id: id(1), value: value.into(), expires_in: None }], now);
+        view.apply_at(vec![Change::Put { id: id(1), value: value.into(), deadline: None }], now);
         check_shown(&view, now, &[2]);
         assert_eq!(view.counts(now).quarantined, 1, "{value}");
     }
     view.apply_at(vec![put(1, "g", None)], now);
     check_shown(&view, now, &[1, 2]);
     assert_eq!(view.counts(now).quarantined, 0);
+}
+
+#[test]
+fn a_value_that_is_too_large_is_left_out() {
+    let (view, now) = view();
+    let value = vec![b' '; crate::registration::DOCUMENT_BYTES_MAX + 1];
+    view.apply_at(vec![Change::Put { id: id(1), value, deadline: None }], now);
+    assert_eq!(view.counts(now).quarantined, 1);
 }
 
 #[test]
@@ -178,10 +230,13 @@ fn what_a_store_lost_can_be_given_back_as_it_was() {
     );
     let (id, content) = (TargetId::of(&["a:1".into()]), Content::new(&registration.unwrap()));
     let document = content.document(id, SystemTime::UNIX_EPOCH + seconds(1_795_411_155));
-    let change = Change::Put { id, value: document.clone(), expires_in: Some(seconds(60)) };
+    let lifetime = Ttl::DEFAULT.duration().unwrap();
+    let change = Change::Put { id, value: document.clone(), deadline: Some(now + lifetime) };
     view.apply_at(vec![change, put(2, "g", None)], now);
-    let missing = view.missing_from_at(&HashSet::from([self::id(2)]), now + seconds(20));
-    assert_eq!(missing.len(), 1);
-    assert_eq!((missing[0].id, &missing[0].document), (id, &document));
-    assert_eq!(missing[0].expires_in, Some(seconds(40)));
+    let comparison = view.compare_with(&HashSet::from([self::id(2)]), now);
+    assert_eq!(comparison.missing.len(), 1);
+    let kept = &comparison.missing[0];
+    assert_eq!((kept.id, kept.document()), (id, document));
+    assert_eq!((kept.deadline, kept.written_at), (Some(now + lifetime), Some(now)));
+    assert_eq!((comparison.latest_write, comparison.latest_update), (None, Some(SystemTime::UNIX_EPOCH)));
 }

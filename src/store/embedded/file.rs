@@ -1,33 +1,42 @@
 //! The file that holds the documents: how it is created, opened, read and written. Alone in knowing redb.
 
-use std::any::Any;
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::ops::Bound;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use log::warn;
+use log::{info, warn};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
-use super::deadline::Deadline;
-use super::open_error::OpenError;
+use super::errors::{FileError, OpenError, contain};
 use crate::registration::TargetId;
 
 /// The name of the file in the data directory.
 const FILE_NAME: &str = "inventor.redb";
 
 /// The version of what the tables below hold. A file with a higher one is left alone.
-pub(super) const FORMAT: u64 = 1;
+const FORMAT: u64 = 1;
 
 /// What redb may keep in memory. The documents are in the mirror; the file is read when it is opened and for a GET.
 const CACHE_BYTES: usize = 16 << 20;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const FORMAT_KEY: &str = "format";
+/// When the file was last written, by its own clock: until then owners could renew.
+const ALIVE_KEY: &str = "alive";
+
+/// Something to be written and removed again, to find out whether the disk takes it.
+const PROBE: TableDefinition<(), &[u8]> = TableDefinition::new("probe");
+
+/// As much as a commit of ordinary size writes: on a full disk a small one may still succeed.
+const PROBE_BYTES: usize = 64 << 10;
+
+/// A file is compacted at the start when more than half of it is free, and it is larger than this.
+const COMPACTED_BYTES_MIN: u64 = 4 << 20;
 
 /// Documents by the bytes of their ids, each with its deadline.
 const DOCUMENTS: TableDefinition<Key, Value> = TableDefinition::new("documents");
@@ -48,7 +57,7 @@ impl DocumentFile {
         create_directory(directory).map_err(|error| OpenError::from_io(directory, error))?;
         let path = directory.join(FILE_NAME);
         if !path.try_exists().map_err(|error| OpenError::from_io(&path, error))? {
-            create(directory, &path).map_err(|fault| OpenError::from_fault(&path, fault))?;
+            create(directory, &path).map_err(|fault| OpenError::from_fault(&path, fault, FORMAT))?;
         }
         DocumentFile::open(&path)
     }
@@ -61,10 +70,10 @@ impl DocumentFile {
             builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
             Ok(builder.open(path).map_err(redb::Error::from)?)
         })
-        .map_err(|fault| OpenError::from_fault(path, fault))?;
-        let found = contain(|| read_format(&database)).map_err(|fault| OpenError::from_fault(path, fault))?;
+        .map_err(|fault| OpenError::from_fault(path, fault, FORMAT))?;
+        let found = contain(|| read_format(&database)).map_err(|fault| OpenError::from_fault(path, fault, FORMAT))?;
         if found != FORMAT {
-            return Err(OpenError::Format { path: path.to_owned(), found: found.to_string() });
+            return Err(OpenError::Format { path: path.to_owned(), found: found.to_string(), known: FORMAT });
         }
         let metadata = fs::metadata(path).map_err(|error| OpenError::from_io(path, error))?;
         Ok(DocumentFile { database, path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) })
@@ -75,32 +84,88 @@ impl DocumentFile {
         &self.path
     }
 
+    /// What an error of this file means to somebody who opens it.
+    pub(super) fn open_error(&self, error: FileError) -> OpenError {
+        OpenError::from_fault(&self.path, error, FORMAT)
+    }
+
+    /// What the clock of this file showed when it was last written; `None` when a version wrote it that did not say.
+    pub(super) fn alive(&self) -> Result<Option<u64>, FileError> {
+        let table = self.database.begin_read()?.open_table(META)?;
+        Ok(table.get(ALIVE_KEY)?.map(|alive| alive.value()))
+    }
+
     /// Passes every record to `each`, in the order of the ids, those that have run out among them.
-    pub(super) fn for_each(&self, mut each: impl FnMut(TargetId, Deadline, &[u8])) -> Result<(), Fault> {
+    pub(super) fn for_each(&self, mut each: impl FnMut(TargetId, u64, &[u8])) -> Result<(), FileError> {
         let table = self.database.begin_read()?.open_table(DOCUMENTS)?;
         for record in table.iter()? {
             let (key, value) = record?;
             let (deadline, document) = value.value();
-            each(TargetId::from_bytes(key.value()), Deadline::from_stored(deadline), document);
+            each(TargetId::from_bytes(key.value()), deadline, document);
         }
         Ok(())
     }
 
+    /// The ids and deadlines of up to `count` records after an id, or from the beginning.
+    pub(super) fn deadlines_after(
+        &self,
+        last: Option<TargetId>,
+        count: usize,
+    ) -> Result<Vec<(TargetId, u64)>, FileError> {
+        let table = self.database.begin_read()?.open_table(DOCUMENTS)?;
+        let from = last.map_or(Bound::Unbounded, |last| Bound::Excluded(last.to_bytes()));
+        let records = table.range::<Key>((from, Bound::Unbounded))?.take(count);
+        let deadlines = records.map(|record| {
+            let (key, value) = record?;
+            Ok((TargetId::from_bytes(key.value()), value.value().0))
+        });
+        deadlines.collect()
+    }
+
     /// The record of an id, even if it has run out.
-    pub(super) fn get(&self, id: TargetId) -> Result<Option<(Deadline, Vec<u8>)>, Fault> {
+    pub(super) fn get(&self, id: TargetId) -> Result<Option<(u64, Vec<u8>)>, FileError> {
         let table = self.database.begin_read()?.open_table(DOCUMENTS)?;
         let record = table.get(id.to_bytes())?;
         Ok(record.map(|record| {
             let (deadline, document) = record.value();
-            (Deadline::from_stored(deadline), document.to_vec())
+            (deadline, document.to_vec())
         }))
     }
 
-    /// Makes all changes of `change` durable at once, or none if it fails. Without changes nothing is written.
+    /// Writes as much as an ordinary commit and removes it again.
+    pub(super) fn probe(&self) -> Result<(), FileError> {
+        for content in [Some([0; PROBE_BYTES].as_slice()), None] {
+            let mut transaction = self.database.begin_write()?;
+            transaction.set_two_phase_commit(true);
+            match content {
+                Some(content) => drop(transaction.open_table(PROBE)?.insert((), content)?),
+                None => drop(transaction.delete_table(PROBE)?),
+            }
+            transaction.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Gives back what is free in a file that was much larger once.
+    pub(super) fn compact_if_sparse(&mut self) -> Result<(), FileError> {
+        let transaction = self.database.begin_write()?;
+        let stats = transaction.stats()?;
+        transaction.abort()?;
+        let (used, bytes) = (stats.allocated_pages() * stats.page_size() as u64, self.bytes()?);
+        if bytes > COMPACTED_BYTES_MIN && used < bytes / 2 {
+            self.database.compact().map_err(redb::Error::from)?;
+            info!(path:% = self.path.display(), before = bytes, after = self.bytes()?; "compacted the file");
+        }
+        Ok(())
+    }
+
+    /// Makes all changes of `change` durable at once, or none if it fails, and that the file was written when its clock
+    /// showed `alive`.
     pub(super) fn change<T>(
         &self,
-        change: impl FnOnce(&mut Records<'_>) -> Result<T, Fault>,
-    ) -> Result<(T, Written), Fault> {
+        alive: u64,
+        change: impl FnOnce(&mut Records<'_>) -> Result<T, FileError>,
+    ) -> Result<(T, Written), FileError> {
         let mut transaction = self.database.begin_write()?;
         // A commit of one phase may be rolled back by a repair that finds damage in it, although it was acknowledged.
         transaction.set_two_phase_commit(true);
@@ -108,17 +173,14 @@ impl DocumentFile {
         let outcome = change(&mut records)?;
         let changes = records.changes;
         drop(records);
-        if changes == 0 {
-            transaction.abort()?;
-        } else {
-            transaction.commit()?;
-        }
+        transaction.open_table(META)?.insert(ALIVE_KEY, alive)?;
+        transaction.commit()?;
         Ok((outcome, Written { changes, file_bytes: self.bytes()? }))
     }
 
     /// The size of the file, which must still be the one at its path: what is written elsewhere would be lost.
-    pub(super) fn bytes(&self) -> Result<u64, Fault> {
-        let moved = |why: &dyn fmt::Display| Fault::Moved(format!("{}: {why}", self.path.display()));
+    pub(super) fn bytes(&self) -> Result<u64, FileError> {
+        let moved = |why: &dyn fmt::Display| FileError::Moved(format!("{}: {why}", self.path.display()));
         let metadata = fs::metadata(&self.path).map_err(|error| moved(&error))?;
         if (metadata.dev(), metadata.ino()) != self.identity {
             return Err(moved(&"another file stands there"));
@@ -127,14 +189,14 @@ impl DocumentFile {
     }
 
     /// Closes the file, so that it need not be repaired when it is opened again.
-    pub(super) fn close(self) -> Result<(), Fault> {
+    pub(super) fn close(self) -> Result<(), FileError> {
         Ok(self.database.close()?)
     }
 }
 
 /// What a transaction did to the file.
 pub(super) struct Written {
-    /// The number of records changed; 0 when nothing was committed.
+    /// The number of records changed.
     pub(super) changes: usize,
     /// The size of the file after it.
     pub(super) file_bytes: u64,
@@ -148,26 +210,17 @@ pub(super) struct Records<'a> {
 
 impl Records<'_> {
     /// Writes a record, replacing the one with this id.
-    pub(super) fn put(&mut self, id: TargetId, deadline: Deadline, document: &[u8]) -> Result<(), Fault> {
-        self.table.insert(id.to_bytes(), (deadline.to_stored(), document))?;
+    pub(super) fn put(&mut self, id: TargetId, deadline: u64, document: &[u8]) -> Result<(), FileError> {
+        self.table.insert(id.to_bytes(), (deadline, document))?;
         self.changes += 1;
         Ok(())
     }
 
     /// Removes a record and returns its deadline.
-    pub(super) fn remove(&mut self, id: TargetId) -> Result<Option<Deadline>, Fault> {
-        let removed = self.table.remove(id.to_bytes())?.map(|record| Deadline::from_stored(record.value().0));
+    pub(super) fn remove(&mut self, id: TargetId) -> Result<Option<u64>, FileError> {
+        let removed = self.table.remove(id.to_bytes())?.map(|record| record.value().0);
         self.changes += usize::from(removed.is_some());
         Ok(removed)
-    }
-
-    /// Removes a record if it has run out.
-    pub(super) fn remove_expired(&mut self, id: TargetId, now: SystemTime) -> Result<(), Fault> {
-        let deadline = self.table.get(id.to_bytes())?.map(|record| Deadline::from_stored(record.value().0));
-        if deadline.is_some_and(|deadline| deadline.has_passed(now)) {
-            self.remove(id)?;
-        }
-        Ok(())
     }
 }
 
@@ -190,7 +243,7 @@ fn create_directory(directory: &Path) -> io::Result<()> {
 
 /// Creates the file complete, under a name of its own, and only then gives it its name: an unfinished file is never
 /// taken for a damaged one, and a process that was faster is not overwritten.
-fn create(directory: &Path, path: &Path) -> Result<(), Fault> {
+fn create(directory: &Path, path: &Path) -> Result<(), FileError> {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
     let unfinished = directory.join(format!(".{FILE_NAME}.{}.{nanos}.new", std::process::id()));
     let outcome = contain(|| {
@@ -208,7 +261,7 @@ fn create(directory: &Path, path: &Path) -> Result<(), Fault> {
     Ok(sync_directory(directory)?)
 }
 
-fn write_empty(path: &Path) -> Result<(), Fault> {
+fn write_empty(path: &Path) -> Result<(), FileError> {
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
     let durable = file.try_clone()?;
     let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(FileBackend::new(file)?)?;
@@ -233,49 +286,8 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-fn read_format(database: &Database) -> Result<u64, Fault> {
+fn read_format(database: &Database) -> Result<u64, FileError> {
     let table = database.begin_read()?.open_table(META)?;
     let format = table.get(FORMAT_KEY)?.map(|format| format.value());
-    format.ok_or_else(|| Fault::from(redb::Error::Corrupted("it does not say its format".to_owned())))
-}
-
-/// Why the file could not be read or written. The outcome of what was under way is unknown.
-#[derive(Debug)]
-pub(super) enum Fault {
-    /// redb says so.
-    Redb(Box<redb::Error>),
-    /// The file is no longer at its path.
-    Moved(String),
-    /// The file cannot be opened again.
-    Open(OpenError),
-    /// Code panicked, as redb does on some damage.
-    Panicked(String),
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Redb(error) => error.fmt(f),
-            Fault::Moved(why) => write!(f, "the file was moved or removed: {why}"),
-            Fault::Open(error) => error.fmt(f),
-            Fault::Panicked(message) => write!(f, "panic: {message}"),
-        }
-    }
-}
-
-impl<E: Into<redb::Error>> From<E> for Fault {
-    fn from(error: E) -> Fault {
-        Fault::Redb(Box::new(error.into()))
-    }
-}
-
-/// Runs `work` and turns a panic into a fault.
-pub(super) fn contain<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    // What a panic may leave half done, the file and what is in the mirror, is read anew after every fault.
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Fault::Panicked(panic_message(panic.as_ref()))))
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("without a message").to_owned()
+    format.ok_or_else(|| FileError::from(redb::Error::Corrupted("it does not say its format".to_owned())))
 }

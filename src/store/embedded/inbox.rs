@@ -1,37 +1,29 @@
-//! What waits for the writer thread: the callers' operations, the ids that ran out, and the order to end.
+//! What waits for the writer thread: the callers' operations, and the order to end.
 
 use std::mem;
 use std::sync::mpsc::SyncSender;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::deadline::Deadline;
 use crate::registration::TargetId;
-use crate::store::{StoreError, WAIT_MAX};
+use crate::store::{StoreError, Update, WAIT_MAX};
 
 /// The most operations that wait; further callers are refused at once.
 const OPERATIONS_MAX: usize = 1024;
 
-/// The most ids that wait to be dropped from the file, 16 MiB; the hourly look through the file finds the others.
-pub(super) const EXPIRED_MAX: usize = 1 << 20;
-
-/// The most expired ids that are dropped by one transaction, so that they do not hold up the writes beside them.
-const EXPIRED_PER_TURN: usize = 256;
-
 /// Where a caller waits. Dropped without an answer, it tells the caller that what it asked for failed.
 pub(super) type Reply<T> = SyncSender<T>;
 
-/// A change that a caller asks for.
-pub(super) enum Write {
-    Put { id: TargetId, document: Vec<u8>, deadline: Deadline, reply: Reply<()> },
-    Delete { id: TargetId, now: SystemTime, reply: Reply<bool> },
+/// Changes that a caller asks for, all or none.
+pub(super) struct Write {
+    pub(super) updates: Vec<Update>,
+    pub(super) reply: Reply<Vec<bool>>,
 }
 
 /// A document that a caller asks for.
-pub(super) struct Read {
+pub(super) struct Lookup {
     pub(super) id: TargetId,
-    pub(super) now: SystemTime,
     pub(super) reply: Reply<Option<Vec<u8>>>,
 }
 
@@ -39,8 +31,7 @@ pub(super) struct Read {
 #[derive(Default)]
 pub(super) struct Work {
     pub(super) writes: Vec<Write>,
-    pub(super) reads: Vec<Read>,
-    pub(super) expired: Vec<TargetId>,
+    pub(super) lookups: Vec<Lookup>,
     /// Nothing will follow.
     pub(super) closing: bool,
 }
@@ -56,8 +47,7 @@ pub(super) struct Inbox {
 #[derive(Default)]
 struct Waiting {
     writes: Vec<Write>,
-    reads: Vec<Read>,
-    expired: Vec<TargetId>,
+    lookups: Vec<Lookup>,
     /// What is wrong with the file, while something is.
     fault: Option<String>,
     /// Since when the writer thread is at work; `None` while it waits.
@@ -81,7 +71,7 @@ impl Waiting {
     }
 
     fn check_room(&self) -> Result<(), StoreError> {
-        if self.writes.len() + self.reads.len() >= OPERATIONS_MAX {
+        if self.writes.len() + self.lookups.len() >= OPERATIONS_MAX {
             return Err(StoreError::Unavailable(format!("{OPERATIONS_MAX} operations are waiting already")));
         }
         self.check()
@@ -90,7 +80,7 @@ impl Waiting {
     /// Drops what the callers asked for, which tells them that it failed.
     fn drop_operations(&mut self) {
         self.writes.clear();
-        self.reads.clear();
+        self.lookups.clear();
     }
 }
 
@@ -105,20 +95,12 @@ impl Inbox {
     }
 
     /// Queues a question.
-    pub(super) fn submit_read(&self, read: Read) -> Result<(), StoreError> {
+    pub(super) fn submit_lookup(&self, lookup: Lookup) -> Result<(), StoreError> {
         let mut waiting = self.waiting.lock();
         waiting.check_room()?;
-        waiting.reads.push(read);
+        waiting.lookups.push(lookup);
         self.arrived.notify_one();
         Ok(())
-    }
-
-    /// Queues ids to be dropped from the file if they have run out by the wall clock too.
-    pub(super) fn submit_expired(&self, ids: Vec<TargetId>) {
-        let mut waiting = self.waiting.lock();
-        let room = EXPIRED_MAX.saturating_sub(waiting.expired.len());
-        waiting.expired.extend(ids.into_iter().take(room));
-        self.arrived.notify_one();
     }
 
     /// What is wrong, when operations are refused.
@@ -136,23 +118,16 @@ impl Inbox {
         waiting.ended
     }
 
-    /// Waits for work, at most until `deadline`, and takes all operations and some of the expired ids.
+    /// Waits for work, at most until `deadline`, and takes all of it.
     pub(super) fn take(&self, deadline: Instant) -> Work {
         let mut waiting = self.waiting.lock();
         waiting.working_since = None;
-        let idle = |w: &mut Waiting| w.writes.is_empty() && w.reads.is_empty() && w.expired.is_empty() && !w.closing;
+        let idle = |w: &mut Waiting| w.writes.is_empty() && w.lookups.is_empty() && !w.closing;
         let _ = self.arrived.wait_while_until(&mut waiting, idle, deadline);
         waiting.working_since = Some(Instant::now());
-        let left = waiting.expired.len().saturating_sub(EXPIRED_PER_TURN);
-        let expired = waiting.expired.split_off(left);
-        if left == 0 {
-            // After a mass expiry this gives megabytes back.
-            waiting.expired = Vec::new();
-        }
         Work {
             writes: mem::take(&mut waiting.writes),
-            reads: mem::take(&mut waiting.reads),
-            expired,
+            lookups: mem::take(&mut waiting.lookups),
             closing: waiting.closing,
         }
     }

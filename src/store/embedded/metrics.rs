@@ -24,11 +24,11 @@ pub(super) struct Metrics {
 impl Metrics {
     pub(super) fn new(registry: &Registry) -> Metrics {
         Metrics {
-            file_bytes: gauge(registry, "inventor_store_file_bytes", "Size of the embedded store's file."),
+            file_bytes: gauge(registry, "inventor_store_file_bytes", "Size of the embedded store's file in bytes."),
             commit_duration: histogram(
                 registry,
                 "inventor_store_commit_duration_seconds",
-                "Time from the start of a transaction of the embedded store until it is on disk.",
+                "Time from the start of a transaction of the embedded store until it is on disk, in seconds.",
                 &COMMIT_SECONDS,
             ),
             commit_changes: histogram(
@@ -40,18 +40,16 @@ impl Metrics {
             faults: counter(
                 registry,
                 "inventor_store_faults_total",
-                "How often the embedded store's file failed and had to be opened again.",
+                "Failures of the embedded store after which its file was reopened.",
             ),
         }
     }
 
     pub(super) fn observe(&self, written: &Written, time: Duration) {
         self.set_file_bytes(written.file_bytes);
-        if written.changes > 0 {
-            self.commit_duration.observe(time.as_secs_f64());
-            #[expect(clippy::cast_precision_loss, reason = "a batch is far below 2^52")]
-            self.commit_changes.observe(written.changes as f64);
-        }
+        self.commit_duration.observe(time.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a batch is far below 2^52")]
+        self.commit_changes.observe(written.changes as f64);
     }
 
     pub(super) fn set_file_bytes(&self, bytes: u64) {

@@ -1,33 +1,47 @@
-//! The thread that owns the file: it commits what waits as one, shows it in the mirror, and comes back after faults.
+//! The writer: the only thread that uses the file. It commits for all who wait, then shows the mirror what is durable,
+//! then tells the callers; and it goes on trying when the file fails.
 
 use std::collections::HashSet;
 use std::mem;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use log::{error, info};
 
-use super::file::{DocumentFile, Fault, contain};
-use super::inbox::{EXPIRED_MAX, Inbox, Reply, Work, Write};
+use super::clock::FileClock;
+use super::errors::{FileError, OpenError, contain};
+use super::file::DocumentFile;
+use super::inbox::{Inbox, Reply, Work, Write};
 use super::metrics::Metrics;
 use crate::registration::TargetId;
-use crate::store::{Change, Mirror};
+use crate::store::backoff::Backoff;
+use crate::store::{Change, HEARTBEAT, Mirror, Update};
 
 /// How many documents are passed to the mirror at once while the file is loaded.
 const LOAD_BATCH: usize = 1000;
 
-/// How often the file is searched for documents that ran out unnoticed, for example because the clock was set.
-const SEARCH_EVERY: Duration = Duration::from_secs(3600);
+/// How often at least the file is told that the server is at work. What happened after that is lost by a crash: so much
+/// longer does the outage seem that the crash began.
+const ALIVE_EVERY: Duration = Duration::from_secs(60);
 
-/// How long the writer waits after a fault before it opens the file again; doubled up to the maximum.
-const BACKOFF_MIN: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// How many records are looked at every second, to remove those that ran out.
+const SWEPT_PER_SECOND: usize = 1000;
 
 pub(super) struct Writer {
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) mirror: Arc<dyn Mirror>,
-    pub(super) metrics: Metrics,
+    inbox: Arc<Inbox>,
+    mirror: Arc<dyn Mirror>,
+    metrics: Metrics,
+    clock: FileClock,
+    /// When the file is next told that the server is at work.
+    alive_at: Instant,
+    sweep: Sweep,
+}
+
+/// How far the search for what ran out has come.
+struct Sweep {
+    /// The last id that was looked at; `None` before the first.
+    last: Option<TargetId>,
+    next_at: Instant,
 }
 
 /// Whether the mirror was loaded before, and may show what the file has not.
@@ -47,37 +61,52 @@ impl Drop for EndOnDrop {
 }
 
 impl Writer {
-    /// Shows every live document of a file just opened.
-    pub(super) fn load(&self, file: &DocumentFile) -> Result<(), Fault> {
-        contain(|| {
-            self.load_as(file, Load::First)?;
-            self.mirror.loaded();
-            Ok(())
-        })
+    /// Takes over a file just opened and shows what it holds. Its clock goes on where it stood: the time that the
+    /// server was stopped is an outage, which ends when the file takes the deadlines that follow from it.
+    pub(super) fn load(
+        inbox: Arc<Inbox>,
+        mirror: Arc<dyn Mirror>,
+        metrics: Metrics,
+        file: &DocumentFile,
+    ) -> Result<Writer, OpenError> {
+        let now = Instant::now();
+        let read = contain(|| {
+            let alive = file.alive()?;
+            let clock = FileClock::start(alive);
+            if let Some(alive) = alive.and_then(|alive| clock.instant(alive)) {
+                mirror.interrupted(alive);
+            }
+            let sweep = Sweep { last: None, next_at: now };
+            let mut writer = Writer { inbox, mirror, metrics, clock, alive_at: now, sweep };
+            writer.show(file, Load::First, alive.unwrap_or_else(|| clock.at(now)))?;
+            if let Err(error) = writer.tend(file) {
+                // The lists are good, and marked; the thread finds the file as it is and goes on trying.
+                error!(path:% = file.path().display(), error:%; "the store takes no writes");
+            }
+            writer.mirror.loaded();
+            Ok(writer)
+        });
+        read.map_err(|error| file.open_error(error))
     }
 
     /// Serves the inbox until it is closed, then closes the file.
-    pub(super) fn run(self, mut file: DocumentFile) {
+    pub(super) fn run(mut self, mut file: DocumentFile) {
         let _end = EndOnDrop(self.inbox.clone());
-        let mut search_at = Instant::now() + SEARCH_EVERY;
-        let mut backoff = BACKOFF_MIN;
+        let mut backoff = Backoff::default();
         loop {
-            let mut work = self.inbox.take(search_at);
-            if work.closing && work.writes.is_empty() && work.reads.is_empty() {
+            let mut work = self.inbox.take(self.wake_at());
+            if work.closing && work.writes.is_empty() && work.lookups.is_empty() {
                 break;
             }
             let outcome = contain(|| {
-                let writes = !work.writes.is_empty();
-                self.serve(&file, &mut work)?;
-                if writes {
-                    // Only a write proves that the fault is over: a full disk can be read and opened.
-                    backoff = BACKOFF_MIN;
+                // What must not run out is safe before anything else is done.
+                self.tend(&file)?;
+                if !work.writes.is_empty() {
+                    self.commit(&file, &mut work.writes)?;
+                    // Only a write proves that a fault is over: a full disk can be read and opened.
+                    backoff.reset();
                 }
-                if search_at <= Instant::now() {
-                    search_at = Instant::now() + SEARCH_EVERY;
-                    self.search_expired(&file)?;
-                }
-                Ok(())
+                self.look_up(&file, &mut work)
             });
             if let Err(fault) = outcome {
                 error!(path:% = file.path().display(), error:% = fault; "store failed");
@@ -91,87 +120,120 @@ impl Writer {
                 }
             }
         }
-        if let Err(fault) = contain(|| file.close()) {
+        if let Err(fault) = contain(|| {
+            file.change(self.clock.at(Instant::now()), |_| Ok(()))?;
+            file.close()
+        }) {
             error!(error:% = fault; "the store was not closed cleanly; it is checked at the next start");
         }
     }
 
-    fn serve(&self, file: &DocumentFile, work: &mut Work) -> Result<(), Fault> {
-        if !work.writes.is_empty() || !work.expired.is_empty() {
-            self.write(file, &mut work.writes, &work.expired)?;
+    /// When there is something to do even if nobody asks: at once when something runs out.
+    fn wake_at(&self) -> Instant {
+        let heartbeat = Instant::now() + HEARTBEAT;
+        self.mirror.next_expiry().map_or(heartbeat, |expiry| heartbeat.min(expiry))
+    }
+
+    /// Shows the mirror that the file takes writes, once it has taken what an outage leaves behind.
+    fn tend(&mut self, file: &DocumentFile) -> Result<(), FileError> {
+        let now = Instant::now();
+        if let Some(kept) = self.mirror.settle(now) {
+            self.change(file, now, |records| {
+                kept.iter()
+                    .try_for_each(|kept| records.put(kept.id, self.clock.to_stored(kept.deadline), &kept.document()))
+            })?;
+            self.alive_at = now + ALIVE_EVERY;
         }
-        for read in work.reads.drain(..) {
-            let live = file.get(read.id)?.filter(|(deadline, _)| !deadline.has_passed(read.now));
-            answer(&read.reply, live.map(|(_, document)| document));
+        let some_expire = self.mirror.next_expiry().is_some_and(|expiry| expiry <= now);
+        self.mirror.writable(now);
+        // After a crash, what ran out before it is known to have run out.
+        if some_expire || self.alive_at <= now {
+            self.change(file, now, |_| Ok(()))?;
+            self.alive_at = now + ALIVE_EVERY;
+        }
+        if self.sweep.next_at <= now {
+            self.sweep.next_at = now + HEARTBEAT;
+            self.sweep(file, now)?;
         }
         Ok(())
+    }
+
+    /// Removes what ran out, some records at a time.
+    fn sweep(&mut self, file: &DocumentFile, now: Instant) -> Result<(), FileError> {
+        let looked_at = file.deadlines_after(self.sweep.last, SWEPT_PER_SECOND)?;
+        self.sweep.last = looked_at.last().map(|(id, _)| *id).filter(|_| looked_at.len() == SWEPT_PER_SECOND);
+        let shown = self.clock.at(now);
+        let expired: Vec<TargetId> =
+            looked_at.into_iter().filter(|(_, deadline)| has_passed(*deadline, shown)).map(|(id, _)| id).collect();
+        if expired.is_empty() {
+            return Ok(());
+        }
+        self.change(file, now, |records| expired.iter().try_for_each(|id| records.remove(*id).map(drop)))?;
+        self.mirror.apply(expired.into_iter().map(Change::Gone).collect());
+        Ok(())
+    }
+
+    fn change<T>(
+        &self,
+        file: &DocumentFile,
+        now: Instant,
+        change: impl FnOnce(&mut super::file::Records<'_>) -> Result<T, FileError>,
+    ) -> Result<T, FileError> {
+        let (outcome, written) = file.change(self.clock.at(now), change)?;
+        self.metrics.observe(&written, now.elapsed());
+        Ok(outcome)
     }
 
     /// Commits all in one transaction, then tells the mirror, then the callers.
-    fn write(&self, file: &DocumentFile, writes: &mut Vec<Write>, expired: &[TargetId]) -> Result<(), Fault> {
-        let started = Instant::now();
-        let (removed, written) = file.change(|records| {
-            let now = SystemTime::now();
-            for id in expired {
-                records.remove_expired(*id, now)?;
-            }
-            let commit = |write: &Write| match write {
-                Write::Put { id, document, deadline, .. } => records.put(*id, *deadline, document).map(|()| None),
-                Write::Delete { id, .. } => records.remove(*id),
+    fn commit(&mut self, file: &DocumentFile, writes: &mut Vec<Write>) -> Result<(), FileError> {
+        let now = Instant::now();
+        let (shown, clock) = (self.clock.at(now), self.clock);
+        // What was live and is removed now; one answer for each update.
+        let found = self.change(file, now, |records| {
+            let mut commit = |update: &Update| match update {
+                Update::Put { id, document, ttl } => {
+                    let deadline = ttl.duration().and_then(|ttl| now.checked_add(ttl));
+                    records.put(*id, clock.to_stored(deadline), document).map(|()| false)
+                }
+                Update::Delete(id) => Ok(records.remove(*id)?.is_some_and(|deadline| !has_passed(deadline, shown))),
             };
-            writes.iter().map(commit).collect::<Result<Vec<_>, Fault>>()
+            let mut all =
+                |write: &Write| write.updates.iter().map(&mut commit).collect::<Result<Vec<bool>, FileError>>();
+            writes.iter().map(&mut all).collect::<Result<Vec<_>, FileError>>()
         })?;
-        self.metrics.observe(&written, started.elapsed());
-        let now = SystemTime::now();
+        self.alive_at = now + ALIVE_EVERY;
         let mut changes = Vec::with_capacity(writes.len());
-        let mut done = Vec::with_capacity(writes.len());
-        for (write, removed) in writes.drain(..).zip(removed) {
-            match write {
-                Write::Put { id, document, deadline, reply } => {
-                    changes.push(Change::Put { id, value: document, expires_in: deadline.rest(now) });
-                    done.push(Done::Stored(reply));
-                }
-                Write::Delete { id, now, reply } => {
-                    changes.push(Change::Remove(id));
-                    done.push(Done::Deleted(reply, removed.is_some_and(|deadline| !deadline.has_passed(now))));
-                }
-            }
+        let mut replies = Vec::with_capacity(writes.len());
+        for (Write { updates, reply }, found) in writes.drain(..).zip(found) {
+            changes.extend(updates.into_iter().zip(&found).map(|(update, found)| update.made(now, *found)));
+            replies.push((reply, found));
         }
         self.mirror.apply(changes);
-        done.into_iter().for_each(Done::tell);
+        replies.into_iter().for_each(|(reply, found)| answer(&reply, found));
         Ok(())
     }
 
-    /// Queues what has run out in the file, so that it is dropped as if the mirror had reported it.
-    fn search_expired(&self, file: &DocumentFile) -> Result<(), Fault> {
-        let now = SystemTime::now();
-        let mut expired = Vec::new();
-        file.for_each(|id, deadline, _| {
-            if deadline.has_passed(now) && expired.len() < EXPIRED_MAX {
-                expired.push(id);
-            }
-        })?;
-        self.inbox.submit_expired(expired);
+    fn look_up(&self, file: &DocumentFile, work: &mut Work) -> Result<(), FileError> {
+        let shown = self.clock.at(Instant::now());
+        for lookup in work.lookups.drain(..) {
+            let live = file.get(lookup.id)?.filter(|(deadline, _)| !has_passed(*deadline, shown));
+            answer(&lookup.reply, live.map(|(_, document)| document));
+        }
         Ok(())
     }
 
-    /// Opens the file again and again until it works, and shows what it holds. `None` when the store is closed.
-    fn recover(&self, broken: DocumentFile, backoff: &mut Duration) -> Option<DocumentFile> {
+    /// Opens the file again and again until it works and takes a write. `None` when the store is closed.
+    fn recover(&mut self, broken: DocumentFile, backoff: &mut Backoff) -> Option<DocumentFile> {
         let path = broken.path().to_owned();
         let mut why = String::new();
-        let told = contain(|| {
-            self.mirror.lost();
-            Ok(())
-        });
         let dropped = contain(move || {
             drop(broken);
             Ok(())
         });
-        for fault in [told, dropped].into_iter().filter_map(Result::err) {
+        if let Err(fault) = dropped {
             error!(path:% = path.display(), error:% = fault; "store failed further");
         }
-        while !self.inbox.pause(*backoff) {
-            *backoff = (*backoff * 2).min(BACKOFF_MAX);
+        while !self.inbox.pause(backoff.next_pause()) {
             match contain(|| self.reopen(&path)) {
                 Ok(file) => {
                     self.inbox.end_fault();
@@ -191,60 +253,44 @@ impl Writer {
         None
     }
 
-    fn reopen(&self, path: &Path) -> Result<DocumentFile, Fault> {
-        let file = DocumentFile::open(path).map_err(Fault::Open)?;
-        self.load_as(&file, Load::Again)?;
-        self.mirror.loaded();
+    fn reopen(&mut self, path: &std::path::Path) -> Result<DocumentFile, FileError> {
+        let file = DocumentFile::open(path).map_err(FileError::Open)?;
+        self.show(&file, Load::Again, self.clock.at(Instant::now()))?;
+        file.probe()?;
+        self.tend(&file)?;
         Ok(file)
     }
 
-    fn load_as(&self, file: &DocumentFile, load: Load) -> Result<(), Fault> {
+    /// Shows the mirror what is in the file and has not run out when its clock showed `alive`.
+    fn show(&self, file: &DocumentFile, load: Load, alive: u64) -> Result<(), FileError> {
         self.metrics.set_file_bytes(file.bytes()?);
-        let now = SystemTime::now();
         let mut batch = Vec::with_capacity(LOAD_BATCH);
-        let mut expired = Vec::new();
         let mut present = HashSet::new();
         file.for_each(|id, deadline, document| {
             if load == Load::Again {
                 present.insert(id);
             }
-            if deadline.has_passed(now) {
-                if expired.len() < EXPIRED_MAX {
-                    expired.push(id);
-                }
+            // What ran out during a fault could not be renewed: the mirror shows it and decides how long it stays.
+            if has_passed(deadline, alive) {
                 return;
             }
-            batch.push(Change::Put { id, value: document.to_vec(), expires_in: deadline.rest(now) });
+            batch.push(Change::Put { id, value: document.to_vec(), deadline: self.clock.instant_of(deadline) });
             if batch.len() == LOAD_BATCH {
                 self.mirror.apply(mem::replace(&mut batch, Vec::with_capacity(LOAD_BATCH)));
             }
         })?;
-        match load {
-            Load::First => self.inbox.submit_expired(expired),
-            // What ran out during the fault could not be renewed, so the mirror decides how long it stays.
-            Load::Again => {
-                let missing = self.mirror.missing_from(&present);
-                batch.extend(missing.into_iter().map(|missing| Change::Remove(missing.id)));
-            }
+        if load == Load::Again {
+            let missing = self.mirror.compare(&present, Instant::now()).missing;
+            batch.extend(missing.into_iter().map(|missing| Change::Deleted(missing.id)));
         }
         self.mirror.apply(batch);
         Ok(())
     }
 }
 
-/// A durable change whose caller is still to be told.
-enum Done {
-    Stored(Reply<()>),
-    Deleted(Reply<bool>, bool),
-}
-
-impl Done {
-    fn tell(self) {
-        match self {
-            Done::Stored(reply) => answer(&reply, ()),
-            Done::Deleted(reply, existed) => answer(&reply, existed),
-        }
-    }
+/// Whether a stored deadline is over when the clock of the file shows this.
+fn has_passed(deadline: u64, shown: u64) -> bool {
+    deadline != 0 && deadline <= shown
 }
 
 fn answer<T>(reply: &Reply<T>, value: T) {

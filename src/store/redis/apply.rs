@@ -1,48 +1,71 @@
-//! The applier: the only writer of the mirror and of Redis. Each turn is one pipeline on one connection, and its
+//! The applier: the only writer of the mirror and of Redis. It works in rounds: one pipeline on one connection, whose
 //! answers are applied in their order, so that an id never goes back to an older value.
+//!
+//! It is in one of three stages, and in each of them makes the writes of handlers and fetches what has changed:
+//!
+//! - **Following**: nothing else. Every second, and when a registration runs out, a probe shows that Redis takes writes.
+//! - **Scanning**: reads everything. At the end, what the mirror shows and Redis has not was lost, ran out in an
+//!   outage, or was deleted. After a restart the last of these is believed only when a second scan finds it again:
+//!   another server may be putting it back.
+//! - **Settling**: writes what Redis lost and what an outage lengthened. What Redis refuses stays owed, and the outage
+//!   goes on.
+//!
+//! A session begins with scanning, then settles, then follows. An outage during which the session lived (Redis refused
+//! writes, or made them wait) ends with settling alone. The mirror is told that Redis takes writes by every round whose
+//! writes or probe it took, and that an outage is over when all is settled.
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::mem;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ::redis::{Connection, Pipeline, Value};
+use ::redis::Connection;
 use log::{Level, log, warn};
 
-use super::connect::{inspect, receive};
+use super::connect::{inspect, probe_key, receive};
+use super::context::Context;
 use super::fault::Fault;
-use super::follow::Ends;
-use super::restore::{Restart, Restore};
+use super::restore::Restart;
+use super::round::{Answers, Round};
 use super::scan::Scan;
-use super::session::{Cause, Session, Work, Write};
-use crate::registration::TargetId;
-use crate::store::Change;
+use super::session::{Cause, Session, Work};
+use super::settle::Settling;
+use crate::store::{Change, Comparison, HEARTBEAT, WAIT_MAX};
 
-/// How often an idle connection is proved to live, and kept from being closed for idleness.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Ids in one round, at most and at the beginning: few, until it is known that the values are small.
+const ROUND_IDS_MAX: usize = 1000;
+const ROUND_IDS_MIN: usize = 16;
 
-/// Ids in one turn, at most and at the beginning: few, until it is known that the values are small.
-const TURN_IDS_MAX: usize = 1000;
-const TURN_IDS_MIN: usize = 16;
+/// Bytes of the values in one round, about; much less than what makes a server cut off a client for reading slowly.
+const ROUND_BYTES: usize = 4 << 20;
 
-/// Bytes of the values in one turn, about; much less than what makes a server cut off a client for reading slowly.
-const TURN_BYTES: usize = 4 << 20;
+/// The shortest wait for something to run out, so that what does not go at once costs no busy loop.
+const EXPIRY_WAIT_MIN: Duration = Duration::from_millis(5);
+
+/// How long the applier can be away, waiting for work and for answers; longer, and this program stood still.
+const AWAY_MAX: Duration = WAIT_MAX.saturating_add(HEARTBEAT);
+
+/// How long after a restart a scan is repeated, if something is missing that another server may be putting back.
+const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) struct Applier<'a> {
     connection: Connection,
     session: &'a Session,
-    ends: &'a Ends,
+    context: &'a Context,
     /// Set until the first full load, when the server process is another than the one before.
     restart: Option<Restart>,
     stage: Stage,
-    /// Redis does not want to be written to, so that nobody can renew.
-    refused: bool,
     /// What was fetched or written, and is not applied yet.
     fetched: Vec<Change>,
-    /// Why everything is to be read anew, next.
-    due: Option<Cause>,
-    /// Ids in the next turn.
-    turn_ids: usize,
+    /// Why everything is to be read anew, next, and when.
+    due: Option<(Cause, Instant)>,
+    /// How many registrations were missing after the restart, the last time.
+    missing: Option<usize>,
+    /// Ids in the next round.
+    round_ids: usize,
+    /// When Redis was last seen to take a write.
+    proven_at: Option<Instant>,
+    began_round: Instant,
+    probe_key: String,
 }
 
 /// What the applier does beside following changes.
@@ -51,31 +74,33 @@ enum Stage {
     Following { since: Instant },
     /// Reads everything.
     Scanning(Scan),
-    /// Puts back what the scan did not find.
-    Restoring(Scan, Restore),
-}
-
-/// The questions of one turn, in the order of their answers.
-#[derive(Default)]
-struct Turn {
-    pipeline: Pipeline,
-    writes: Vec<Write>,
-    restored: Vec<TargetId>,
-    fetched: Vec<TargetId>,
-    turns_page: bool,
+    /// Writes what Redis is owed; after a scan, if there was one.
+    Settling(Settling, Option<Scan>),
 }
 
 impl<'a> Applier<'a> {
     pub(super) fn new(
         connection: Connection,
         session: &'a Session,
-        ends: &'a Ends,
+        context: &'a Context,
         restart: Option<Restart>,
     ) -> Applier<'a> {
-        // The session asks for its first scan by itself.
-        let stage = Stage::Following { since: Instant::now() };
-        let (refused, fetched, due, turn_ids) = (false, Vec::new(), None, TURN_IDS_MIN);
-        Applier { connection, session, ends, restart, stage, refused, fetched, due, turn_ids }
+        let now = Instant::now();
+        Applier {
+            connection,
+            session,
+            context,
+            restart,
+            // The session asks for its first scan by itself.
+            stage: Stage::Following { since: now },
+            fetched: Vec::new(),
+            due: None,
+            missing: None,
+            round_ids: ROUND_IDS_MIN,
+            proven_at: None,
+            began_round: now,
+            probe_key: probe_key(),
+        }
     }
 
     /// Follows the server until the session ends.
@@ -84,13 +109,16 @@ impl<'a> Applier<'a> {
     /// Always: why it ended.
     pub(super) fn run(mut self) -> Result<Infallible, Fault> {
         loop {
-            let patience = if let Stage::Following { .. } = self.stage { HEARTBEAT } else { Duration::ZERO };
-            let work = self.session.take(self.turn_ids, patience)?;
-            self.due = work.rescan.or(self.due);
-            self.begin_scan()?;
-            let mut turn = self.prepare(work);
-            if let Err(fault) = self.take_turn(&mut turn) {
-                // Before the turn is dropped, so that those who wait for it learn the reason.
+            let work = self.session.take(self.round_ids, self.patience())?;
+            let now = Instant::now();
+            let stood_still = now.duration_since(self.began_round) > AWAY_MAX;
+            self.began_round = now;
+            let cause = work.rescan.or(stood_still.then_some(Cause::Stood));
+            self.due = cause.map(|cause| (cause, now)).or(self.due);
+            self.begin_scan(now)?;
+            let mut round = self.prepare(work, now);
+            if let Err(fault) = self.take_round(&mut round) {
+                // Before the round is dropped, so that those who wait for it learn the reason.
                 self.session.end(fault.clone());
                 return Err(fault);
             }
@@ -98,109 +126,133 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Begins a scan when one is due. One that is under way is ended first: it would never end if each time that
-    /// someone empties some database it began anew.
-    fn begin_scan(&mut self) -> Result<(), Fault> {
+    /// How long to wait for work.
+    fn patience(&self) -> Duration {
+        match &self.stage {
+            Stage::Following { .. } => {
+                let now = Instant::now();
+                let until = |at: Instant| at.saturating_duration_since(now).max(EXPIRY_WAIT_MIN);
+                let expiry = self.context.mirror.next_expiry().map_or(HEARTBEAT, until);
+                let due = self.due.map_or(HEARTBEAT, |(_, at)| until(at));
+                HEARTBEAT.min(expiry).min(due)
+            }
+            Stage::Settling(settling, _) if settling.is_refused => HEARTBEAT,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Begins a scan when one is due. What is under way is ended first: it would never end if each time that someone
+    /// empties some database it began anew.
+    fn begin_scan(&mut self, now: Instant) -> Result<(), Fault> {
         let Stage::Following { since } = &self.stage else { return Ok(()) };
-        let overdue = since.elapsed() >= self.ends.connector.settings().resync_every;
-        let Some(cause) = self.due.take().or(overdue.then_some(Cause::Periodic)) else { return Ok(()) };
+        let overdue = since.elapsed() >= self.context.connector.settings().resync_every;
+        let due = self.due.take_if(|(_, at)| *at <= now).map(|(cause, _)| cause);
+        let Some(cause) = due.or(overdue.then_some(Cause::Periodic)) else { return Ok(()) };
         // A master may have been made a replica meanwhile, which nothing reports.
         if cause != Cause::Connected && inspect(&mut self.connection)?.run_id != self.session.run_id {
             return Err(Fault::ChangedServer);
         }
-        self.ends.metrics.resyncs.with_label_values(&[cause.as_str()]).inc();
+        self.context.metrics.resyncs.with_label_values(&[cause.as_str()]).inc();
         self.stage = Stage::Scanning(Scan::new(cause));
         Ok(())
     }
 
-    fn prepare(&mut self, work: Work) -> Turn {
-        let mut turn = Turn::default();
+    fn prepare(&mut self, work: Work, now: Instant) -> Round {
+        let mut round = Round::default();
         let Work { mut ids, writes, .. } = work;
-        if let Stage::Restoring(_, restore) = &mut self.stage {
-            writes.iter().for_each(|write| restore.forget(write.change.id()));
+        if let Stage::Settling(settling, _) = &mut self.stage {
+            writes.iter().flat_map(|write| &write.updates).for_each(|update| settling.forget(update.id()));
         }
-        turn.write(writes);
-        self.ends.metrics.refetched.inc_by(ids.len() as u64);
+        round.write(writes);
+        self.context.metrics.refetched.inc_by(ids.len() as u64);
         match &mut self.stage {
-            Stage::Following { .. } => turn.fetch(ids),
-            Stage::Restoring(_, restore) => {
-                turn.restore(restore, self.turn_ids);
-                turn.fetch(ids);
-            }
+            Stage::Following { .. } => {}
             Stage::Scanning(scan) => {
-                ids.extend(scan.take(self.turn_ids.saturating_sub(ids.len())));
-                turn.fetch(ids);
-                turn.scan(scan);
+                ids.extend(scan.take(self.round_ids.saturating_sub(ids.len())));
+            }
+            Stage::Settling(settling, _) => {
+                if settling.is_refused {
+                    // The outage has become longer, and with it what follows from it.
+                    settling.begin_again(self.context.mirror.settle(now), now);
+                }
+                round.settle(settling.take(self.round_ids, now), now);
             }
         }
-        if turn.pipeline.is_empty() {
-            turn.pipeline.cmd("PING");
+        if self.is_proof_due(now) && !round.proves() {
+            round.probe(&self.probe_key, self.proven_at.is_none());
         }
-        turn
+        round.fetch(ids);
+        if let Stage::Scanning(scan) = &self.stage {
+            round.scan(scan);
+        }
+        if round.pipeline.is_empty() {
+            round.pipeline.cmd("PING");
+        }
+        round
     }
 
-    fn take_turn(&mut self, turn: &mut Turn) -> Result<(), Fault> {
-        self.connection.send_packed_command(&turn.pipeline.get_packed_pipeline())?;
+    /// Whether it is time to show that Redis takes writes. A server that has never shown a list shows one first: a
+    /// Redis that makes every write wait can still be read.
+    fn is_proof_due(&self, now: Instant) -> bool {
+        let is_old = self.proven_at.is_none_or(|at| at + HEARTBEAT <= now);
+        let expires = || self.context.mirror.next_expiry().is_some_and(|expiry| expiry <= now);
+        match &self.stage {
+            Stage::Scanning(_) => self.context.current.was_loaded() && is_old,
+            Stage::Following { .. } => is_old || expires(),
+            Stage::Settling(..) => true,
+        }
+    }
+
+    fn take_round(&mut self, round: &mut Round) -> Result<(), Fault> {
+        let sent_at = Instant::now();
+        self.connection.send_packed_command(&round.pipeline.get_packed_pipeline())?;
         // What can be done while the server is busy.
         self.apply_fetched();
-        let answers = receive(&mut self.connection, turn.pipeline.len())?;
-        if let Some(fault) = fatal(&answers, turn.writes.len()) {
-            return Err(fault);
-        }
-        let mut answers = answers.into_iter();
-        let mut next = || answers.next().unwrap_or_default();
-        let mut made = Vec::with_capacity(turn.writes.len());
-        let (mut is_refused, mut is_set) = (false, false);
-        for Write { change, reply, .. } in mem::take(&mut turn.writes) {
-            match next() {
-                Value::ServerError(error) => {
-                    self.session.changed(std::iter::once(change.id()));
-                    let fault = Fault::from(error);
-                    is_refused |= fault.is_refusal();
-                    reply.tell(Err(fault));
-                }
-                answer => {
-                    is_set |= matches!(change, Change::Put { .. });
-                    self.fetched.push(change);
-                    made.push((reply, answer));
-                }
+        let answers = receive(&mut self.connection, round.pipeline.len())?;
+        self.session.note_contact();
+        let Answers { changes, made, unknown, given_back, restored, is_writable, refused, foreign, page } =
+            round.read(answers, sent_at)?;
+        self.session.changed(unknown.into_iter());
+        self.context.metrics.restored.inc_by(restored);
+        self.fetched.extend(changes);
+        match &mut self.stage {
+            Stage::Following { .. } => {}
+            Stage::Scanning(scan) => {
+                scan.foreign += foreign;
+                page.map_or(Ok(()), |page| scan.turn_page(page))?;
             }
-        }
-        for id in mem::take(&mut turn.restored) {
-            match next() {
-                Value::Okay => self.ends.metrics.restored.inc(),
-                // Someone else was faster.
-                _ => self.session.changed(std::iter::once(id)),
+            Stage::Settling(settling, _) => {
+                given_back.into_iter().for_each(|owed| settling.give_back(owed));
+                settling.is_proven |= is_writable && refused.is_none();
             }
-        }
-        for id in mem::take(&mut turn.fetched) {
-            let value = next();
-            if let (Value::ServerError(_), Stage::Scanning(scan)) = (&value, &mut self.stage) {
-                scan.foreign += 1;
-            }
-            self.fetched.push(change(id, value, next())?);
-        }
-        if let (true, Stage::Scanning(scan)) = (turn.turns_page, &mut self.stage) {
-            scan.turn_page(next())?;
         }
         self.adapt();
-        // A scan that goes on has them applied during its next turn; a handler is not kept waiting for that.
+        // A scan that goes on has them applied during its next round; a handler is not kept waiting for that.
         if !made.is_empty() || !self.goes_on_scanning() {
             self.apply_fetched();
         }
-        self.note_refusal(is_refused, is_set);
-        made.into_iter().for_each(|(reply, answer)| reply.tell(Ok(answer)));
+        self.note(refused, is_writable, sent_at);
+        made.into_iter().for_each(|(reply, found)| reply.tell(Ok(found)));
         Ok(())
     }
 
-    /// While Redis refuses what owners renew, it is lost to them: the mirror keeps what runs out.
-    fn note_refusal(&mut self, is_refused: bool, is_set: bool) {
-        if is_refused {
-            self.refused = true;
-            self.ends.mirror.lost();
-        } else if self.refused && is_set && matches!(self.stage, Stage::Following { .. }) {
-            self.refused = false;
-            self.ends.mirror.loaded();
+    /// Takes note of whether Redis takes writes, and tells the mirror if it does.
+    fn note(&mut self, refused: Option<Fault>, is_writable: bool, at: Instant) {
+        if refused.is_some() {
+            self.context.current.note_refusal(refused);
+        } else if is_writable {
+            self.context.current.note_refusal(None);
+            self.proven_at = Some(at);
+            if let Stage::Following { .. } = self.stage
+                && let Some(lengthened) = self.context.mirror.settle(at)
+            {
+                let mut settling = Settling::new(Vec::new(), Some(lengthened), at);
+                settling.is_proven = true;
+                self.stage = Stage::Settling(settling, None);
+                return;
+            }
+            // In the other stages this is not the end of an outage: nothing is settled for this time.
+            self.context.mirror.writable(at);
         }
     }
 
@@ -208,14 +260,14 @@ impl<'a> Applier<'a> {
         matches!(&self.stage, Stage::Scanning(scan) if !scan.is_done())
     }
 
-    /// Makes turns shorter when values are large, and longer when they are small.
+    /// Makes rounds shorter when values are large, and longer when they are small.
     fn adapt(&mut self) {
         let size = |change: &Change| if let Change::Put { value, .. } = change { value.len() } else { 0 };
         let bytes: usize = self.fetched.iter().map(size).sum();
-        if bytes > TURN_BYTES {
-            self.turn_ids = (self.turn_ids / 2).max(1);
-        } else if bytes < TURN_BYTES / 2 && self.fetched.len() >= self.turn_ids {
-            self.turn_ids = (self.turn_ids * 2).min(TURN_IDS_MAX);
+        if bytes > ROUND_BYTES {
+            self.round_ids = (self.round_ids / 2).max(1);
+        } else if bytes < ROUND_BYTES / 2 && self.fetched.len() >= self.round_ids {
+            self.round_ids = (self.round_ids * 2).min(ROUND_IDS_MAX);
         }
     }
 
@@ -224,12 +276,12 @@ impl<'a> Applier<'a> {
         for change in &changes {
             match (change, &mut self.stage) {
                 (Change::Put { id, .. }, Stage::Scanning(scan)) => drop(scan.present.insert(*id)),
-                (Change::Put { id, .. } | Change::Remove(id), Stage::Restoring(_, restore)) => restore.forget(*id),
+                (Change::Put { id, .. } | Change::Deleted(id), Stage::Settling(settling, _)) => settling.forget(*id),
                 _ => {}
             }
         }
         if !changes.is_empty() {
-            self.ends.mirror.apply(changes);
+            self.context.mirror.apply(changes);
         }
     }
 
@@ -237,35 +289,61 @@ impl<'a> Applier<'a> {
     fn advance(&mut self) {
         match mem::replace(&mut self.stage, Stage::Following { since: Instant::now() }) {
             Stage::Scanning(scan) if scan.is_done() => self.sweep(scan),
-            Stage::Restoring(scan, restore) if restore.is_done() => self.finish(&scan),
+            Stage::Settling(settling, scan) if settling.is_done() && settling.is_proven => self.finish(&settling, scan),
             stage => self.stage = stage,
         }
     }
 
-    /// Removes what the scan did not find, or goes on to put it back.
+    /// Removes what the scan did not find, and goes on to put back what must not be missing.
     fn sweep(&mut self, scan: Scan) {
-        let mut missing = self.ends.mirror.missing_from(&scan.present);
-        // What changed since the scan passed by is fetched in the next turn.
-        missing.retain(|missing| !self.session.is_changed(missing.id));
-        let (found, lost) = (scan.present.len(), missing.len());
-        if self.restart.is_some_and(|restart| restart.lost(found, lost)) {
-            warn!(found = found, missing = lost; "Redis restarted and lost registrations: putting them back");
-            self.stage = Stage::Restoring(scan, Restore::new(missing, Instant::now()));
+        let now = Instant::now();
+        let until = self.restart.map_or(now, |restart| restart.last_contact);
+        let mut comparison = self.context.mirror.compare(&scan.present, until);
+        // What changed since the scan passed by is fetched in the next round. What ran out is gone from every store;
+        // how long it is shown is for the mirror to say.
+        let has_run_out = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        comparison.missing.retain(|kept| !has_run_out(kept.deadline) && !self.session.may_have_changed(kept.id));
+        let missing: Vec<_> = comparison.missing.iter().map(|kept| kept.id).collect();
+        let lost = self.lost(&scan, comparison);
+        let deleted = missing.len() - lost.len();
+        if lost.is_empty() && deleted > 0 && self.restart.is_some() && self.missing.replace(deleted) != Some(deleted) {
+            self.due = Some((Cause::Confirm, now + CONFIRM_AFTER));
             return;
         }
-        self.ends.mirror.apply(missing.into_iter().map(|missing| Change::Remove(missing.id)).collect());
-        self.finish(&scan);
+        let is_lost = |id| lost.iter().any(|kept| kept.id == id);
+        let gone = missing.into_iter().filter(|id| deleted > 0 && !is_lost(*id)).map(Change::Gone).collect();
+        self.context.mirror.apply(gone);
+        let settling = Settling::new(lost, self.context.mirror.settle(now), now);
+        if settling.end.is_none() && settling.is_done() {
+            self.finish(&settling, Some(scan));
+        } else {
+            self.stage = Stage::Settling(settling, Some(scan));
+        }
     }
 
-    /// The mirror shows everything.
-    fn finish(&mut self, scan: &Scan) {
-        self.restart = None;
-        if !self.refused {
-            self.ends.mirror.loaded();
+    /// What a restart of Redis has lost.
+    fn lost(&self, scan: &Scan, comparison: Comparison) -> Vec<crate::store::Kept> {
+        let found = scan.present.len();
+        let lost = self.restart.map_or_else(Vec::new, |restart| restart.lost(found, comparison));
+        if !lost.is_empty() {
+            warn!(found, missing = lost.len(); "Redis restarted and lost registrations: putting them back");
         }
-        self.ends.link.loaded();
+        lost
+    }
+
+    /// Redis has everything, and the mirror shows it.
+    fn finish(&mut self, settling: &Settling, scan: Option<Scan>) {
+        if let Some(end) = settling.end {
+            self.context.mirror.writable(end);
+        }
+        let Some(scan) = scan else { return };
+        self.restart = None;
+        if !self.context.current.was_loaded() {
+            self.context.mirror.loaded();
+        }
+        self.context.current.loaded();
         let seconds = scan.began.elapsed().as_secs_f64();
-        let metrics = &self.ends.metrics;
+        let metrics = &self.context.metrics;
         metrics.connected.set(1);
         metrics.sync_seconds.set(seconds);
         metrics.synced_at.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
@@ -275,73 +353,5 @@ impl<'a> Applier<'a> {
             level, server:% = self.session.server(), cause = scan.cause.as_str(), found = scan.present.len(),
             foreign = scan.foreign, seconds; "synchronised with Redis"
         );
-    }
-}
-
-impl Turn {
-    fn write(&mut self, mut writes: Vec<Write>) {
-        writes.retain_mut(Write::begin);
-        for write in &writes {
-            let key = write.change.id().to_string();
-            match &write.change {
-                Change::Put { value, expires_in, .. } => {
-                    let set = self.pipeline.cmd("SET").arg(key).arg(value);
-                    if let Some(ttl) = expires_in {
-                        set.arg("EX").arg(ttl.as_secs());
-                    }
-                }
-                Change::Remove(_) => drop(self.pipeline.cmd("DEL").arg(key)),
-            }
-        }
-        self.writes = writes;
-    }
-
-    fn restore(&mut self, restore: &mut Restore, count: usize) {
-        for missing in restore.take(count, Instant::now()) {
-            let set = self.pipeline.cmd("SET").arg(missing.id.to_string()).arg(missing.document).arg("NX");
-            if let Some(left) = missing.expires_in {
-                set.arg("PX").arg(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-            }
-            self.restored.push(missing.id);
-        }
-    }
-
-    fn fetch(&mut self, ids: BTreeSet<TargetId>) {
-        self.fetched.extend(ids);
-        for id in &self.fetched {
-            let key = id.to_string();
-            self.pipeline.cmd("GET").arg(&key).cmd("PTTL").arg(&key);
-        }
-    }
-
-    fn scan(&mut self, scan: &Scan) {
-        if let Some(cursor) = scan.next_page() {
-            self.pipeline.cmd("SCAN").arg(cursor).arg("COUNT").arg(TURN_IDS_MAX);
-            self.turns_page = true;
-        }
-    }
-}
-
-/// An error among the answers, the first of which are about writes, that says more than no to one of these.
-fn fatal(answers: &[Value], writes: usize) -> Option<Fault> {
-    answers.iter().enumerate().find_map(|(at, answer)| {
-        let Value::ServerError(error) = answer else { return None };
-        let fault = Fault::from(error.clone());
-        let is_fatal = if at < writes { fault.is_of_server() } else { !matches!(fault, Fault::WrongType) };
-        is_fatal.then_some(fault)
-    })
-}
-
-/// What the answers to GET and PTTL say about an id. A value of another type is no registration.
-fn change(id: TargetId, value: Value, ttl: Value) -> Result<Change, Fault> {
-    match (value, ttl) {
-        (Value::BulkString(value), Value::Int(-1)) => Ok(Change::Put { id, value, expires_in: None }),
-        (Value::BulkString(value), Value::Int(left @ 1..)) => {
-            Ok(Change::Put { id, value, expires_in: Some(Duration::from_millis(left.unsigned_abs())) })
-        }
-        // Gone between the two questions, or this very millisecond.
-        (Value::BulkString(_), Value::Int(_)) => Ok(Change::Remove(id)),
-        (Value::Nil | Value::ServerError(_), Value::Int(_)) => Ok(Change::Remove(id)),
-        _ => Err(Fault::Unexpected("GET and PTTL")),
     }
 }

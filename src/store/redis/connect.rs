@@ -1,6 +1,8 @@
 //! The only place that opens connections to Redis: address, Sentinel, TLS, ACL, time limits, and what kind of
 //! server answers.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
@@ -13,6 +15,7 @@ use ::redis::{
 use super::StartError;
 use super::fault::Fault;
 use super::settings::{Address, Sentinel, Settings, Tls};
+use crate::registration::TargetId;
 
 /// How long a connection may take, each address of a host name anew.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -36,6 +39,8 @@ pub(super) struct Server {
     pub(super) run_id: String,
     /// Whether it keeps an append-only file, and so loses next to nothing by a restart.
     pub(super) append_only: bool,
+    /// What it does when its memory is full.
+    pub(super) eviction_policy: String,
 }
 
 impl Connector {
@@ -158,7 +163,18 @@ pub(super) fn inspect(connection: &mut dyn ConnectionLike) -> Result<Server, Fau
     if field("loading") == "1" {
         return Err(Fault::Loading);
     }
-    Ok(Server { run_id: field("run_id").to_owned(), append_only: field("aof_enabled") == "1" })
+    Ok(Server {
+        run_id: field("run_id").to_owned(),
+        append_only: field("aof_enabled") == "1",
+        eviction_policy: field("maxmemory_policy").to_owned(),
+    })
+}
+
+/// A key that nobody has: it says whether a write would succeed, and looks like any other to an ACL.
+pub(super) fn probe_key() -> String {
+    // The keys of these hashers come from the system's source of random numbers.
+    let random = || RandomState::new().build_hasher().finish();
+    TargetId::of(&[format!("{:016x}{:016x}", random(), random())]).to_string()
 }
 
 fn read_certificates(tls: &Tls) -> Result<TlsCertificates, StartError> {

@@ -136,6 +136,7 @@ fn names_hello(detail: &str) -> bool {
 }
 
 impl fmt::Display for Fault {
+    #[expect(clippy::too_many_lines, reason = "a list of texts, one for each variant")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Connection(e) => write!(f, "no connection: {e}"),
@@ -169,7 +170,8 @@ impl fmt::Display for Fault {
             Fault::NoPermission(detail) => write!(
                 f,
                 "a right is missing ({detail}): the ACL user needs \
-                 ~* +client|tracking +get +pttl +scan +set +del +info +ping, and +select for a database other than 0"
+                 ~* +client|tracking +getrange +pttl +scan +set +del +pexpire +multi +exec +info +ping, and +select for a \
+                 database other than 0"
             ),
             Fault::Replica => write!(f, "it is a replica: name its master, or the Sentinels that know the master"),
             Fault::Cluster => {

@@ -2,48 +2,50 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{io, thread};
 
-use log::{debug, error};
+use ::redis::{Client, Connection};
+use log::{debug, error, warn};
 
 use super::apply::Applier;
-use super::connect::{ANSWER_MAX, Connector, Server};
+use super::connect::{ANSWER_MAX, Server};
+use super::context::Context;
 use super::fault::Fault;
-use super::link::Link;
-use super::metrics::Metrics;
 use super::restore::Restart;
-use super::session::Session;
+use super::session::{Contact, Session};
 use super::track::{self, SILENCE_MAX};
-use crate::store::Mirror;
+use crate::store::backoff::Backoff;
 
-/// The pauses between attempts to connect: short, since the first failures are often a restart, then doubling.
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
-
-/// What the follower stands between.
-pub(super) struct Ends {
-    pub(super) connector: Arc<Connector>,
-    pub(super) link: Arc<Link>,
-    pub(super) mirror: Arc<dyn Mirror>,
-    pub(super) metrics: Arc<Metrics>,
-}
+/// The setting with which Redis never drops a registration to make room.
+const NO_EVICTION: &str = "noeviction";
 
 pub(super) struct Follower {
-    ends: Ends,
+    context: Context,
     sessions: u64,
-    /// The server process that everything was last loaded from, and when it was lost.
-    known: Option<(String, Instant)>,
+    /// The server process that everything was last loaded from, and when it last answered.
+    known: Option<(String, Contact)>,
+    /// How long that process was silent before another one answered, until everything is loaded from this one.
+    gap: Option<Duration>,
     /// The fault that was logged last, since one line per change is enough.
     logged: Option<String>,
 }
 
+/// What a session begins with.
+struct Opened {
+    client: Client,
+    /// Hears which keys change.
+    tracked: Connection,
+    connection: Connection,
+    server: Server,
+}
+
 impl Follower {
-    pub(super) fn new(ends: Ends) -> Follower {
-        Follower { ends, sessions: 0, known: None, logged: None }
+    pub(super) fn new(context: Context) -> Follower {
+        Follower { context, sessions: 0, known: None, gap: None, logged: None }
     }
 
-    /// Starts the thread that follows until the link is closed.
+    /// Starts the thread that follows until the store is closed.
     ///
     /// # Errors
     /// There is no thread to be had.
@@ -52,16 +54,18 @@ impl Follower {
     }
 
     fn run(mut self) {
-        let mut pause = PAUSE_MIN;
+        let mut backoff = Backoff::default();
         loop {
             let Err(fault) = self.follow();
             if matches!(fault, Fault::Closed) {
                 return;
             }
             self.log(&fault);
-            pause = if self.ends.link.is_loaded() { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
-            self.ends.link.down(fault);
-            if !self.ends.link.pause(pause) {
+            if self.context.current.is_loaded() {
+                backoff.reset();
+            }
+            self.context.current.end(fault);
+            if !self.context.current.pause(backoff.next_pause()) {
                 return;
             }
         }
@@ -69,7 +73,25 @@ impl Follower {
 
     /// One session, from connecting until it is lost.
     fn follow(&mut self) -> Result<Infallible, Fault> {
-        let Ends { connector, link, metrics, .. } = &self.ends;
+        let Opened { client, tracked, connection, server } = self.open()?;
+        let restart = self.restart(&server);
+        self.sessions += 1;
+        self.warn_of_eviction(&server);
+        let session = Arc::new(Session::new(self.sessions, client, server.run_id));
+        let Context { current, metrics, .. } = &self.context;
+        current.begin(Arc::clone(&session))?;
+        metrics.sessions.inc();
+        debug!(server:% = session.server(); "connected to Redis");
+        let Err(fault) = track::spawn(tracked, Arc::clone(&session), Arc::clone(metrics))
+            .and_then(|()| Applier::new(connection, &session, &self.context, restart).run());
+        session.end(fault.clone());
+        self.lost(&session);
+        Err(fault)
+    }
+
+    /// Opens both connections of a session.
+    fn open(&self) -> Result<Opened, Fault> {
+        let connector = &self.context.connector;
         let client = connector.locate()?;
         let (mut tracked, server) = connector.open(&client, SILENCE_MAX)?;
         // Before anything is read, so that a change is either in what is read or reported.
@@ -78,39 +100,41 @@ impl Follower {
         if twin.run_id != server.run_id {
             return Err(Fault::ChangedServer);
         }
-        let restart = self.restart(&server);
-        self.sessions += 1;
-        let session = Arc::new(Session::new(self.sessions, client, server.run_id));
-        link.up(Arc::clone(&session))?;
-        metrics.sessions.inc();
-        debug!(server:% = session.server(); "connected to Redis");
-        let Err(fault) = track::spawn(tracked, Arc::clone(&session), Arc::clone(metrics))
-            .and_then(|()| Applier::new(connection, &session, &self.ends, restart).run());
-        session.end(fault.clone());
-        self.lost(&session);
-        Err(fault)
+        Ok(Opened { client, tracked, connection, server })
+    }
+
+    /// Once per server process.
+    fn warn_of_eviction(&self, server: &Server) {
+        let is_known = self.known.as_ref().is_some_and(|(run_id, _)| *run_id == server.run_id);
+        if server.eviction_policy != NO_EVICTION && !is_known {
+            warn!(policy = server.eviction_policy;
+                "Redis may evict registrations when its memory is full: set its maxmemory-policy to noeviction");
+        }
     }
 
     /// What there is to restore from, when this is another process than the one before.
-    fn restart(&self, server: &Server) -> Option<Restart> {
-        let (run_id, lost) = self.known.as_ref()?;
-        let restores = self.ends.connector.settings().restore && *run_id != server.run_id;
-        restores.then(|| Restart { gap: lost.elapsed(), append_only: server.append_only })
+    fn restart(&mut self, server: &Server) -> Option<Restart> {
+        let (run_id, contact) = self.known.as_ref()?;
+        if !self.context.connector.settings().restore || *run_id == server.run_id {
+            return None;
+        }
+        // A restore that is interrupted goes on with what was known when it began.
+        let gap = *self.gap.get_or_insert_with(|| contact.gap().unwrap_or(Duration::MAX));
+        Some(Restart { gap, last_contact: contact.instant, append_only: server.append_only })
     }
 
     fn lost(&mut self, session: &Session) {
-        self.ends.metrics.connected.set(0);
-        if self.ends.link.is_loaded() {
-            self.known = Some((session.run_id.clone(), Instant::now()));
-            self.logged = None;
-            self.ends.mirror.lost();
+        self.context.metrics.connected.set(0);
+        if self.context.current.is_loaded() {
+            self.known = Some((session.run_id.clone(), session.last_contact()));
+            (self.gap, self.logged) = (None, None);
         }
     }
 
     fn log(&mut self, fault: &Fault) {
         let text = fault.to_string();
         if self.logged.as_ref() != Some(&text) {
-            error!(address:% = self.ends.connector.settings().address, fault = text; "Redis is not available");
+            error!(address:% = self.context.connector.settings().address, fault = text; "Redis is not available");
             self.logged = Some(text);
         }
     }

@@ -22,33 +22,37 @@ impl Metrics {
     pub(super) fn new(registry: &Registry) -> Metrics {
         let counter = |name, help| counter(registry, name, help);
         let resyncs =
-            counters(registry, "inventor_redis_resyncs_total", "Times everything was read anew, by cause.", &["cause"]);
+            counters(registry, "inventor_redis_resyncs_total", "Full reloads from Redis by cause.", &["cause"]);
         for cause in Cause::ALL {
             resyncs.with_label_values(&[cause.as_str()]);
         }
         Metrics {
-            connected: gauge(registry, "inventor_redis_connected", "Whether the lists follow Redis."),
-            sessions: counter("inventor_redis_connects_total", "Times that contact with Redis was made."),
+            connected: gauge(registry, "inventor_redis_connected", "1 if the lists follow Redis, 0 if not."),
+            sessions: counter("inventor_redis_connects_total", "Connections established to Redis for following it."),
             sync_seconds: seconds(
                 registry,
                 "inventor_redis_sync_duration_seconds",
-                "How long it took to read everything, the last time.",
+                "Duration of the last full load from Redis in seconds.",
             ),
             synced_at: seconds(
                 registry,
                 "inventor_redis_last_sync_timestamp_seconds",
-                "When everything was last read, in Unix time.",
+                "Unix time of the last full load from Redis.",
             ),
             resyncs,
-            pushes: counter("inventor_redis_pushes_total", "Reports of changed keys from Redis."),
-            refetched: counter("inventor_redis_refetched_keys_total", "Keys fetched because they changed."),
+            pushes: counter("inventor_redis_pushes_total", "Notifications of changed keys received from Redis."),
+            refetched: counter("inventor_redis_refetched_keys_total", "Keys read again because they changed."),
             restored: counter("inventor_redis_restored_total", "Registrations put back after Redis lost them."),
             foreign_keys: gauge(
                 registry,
                 "inventor_redis_foreign_keys",
-                "Keys in the database that are no registration, when everything was last read.",
+                "Keys that were not registrations at the last full load.",
             ),
-            pool_wait: durations(registry, "inventor_redis_pool_wait_seconds", "Waits for a pooled connection."),
+            pool_wait: durations(
+                registry,
+                "inventor_redis_pool_wait_seconds",
+                "Time spent waiting for a pooled connection, in seconds.",
+            ),
         }
     }
 }

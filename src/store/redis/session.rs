@@ -1,5 +1,5 @@
 //! A session: the time from one connection to one Redis process until it is lost. Three kinds of thread meet here:
-//! the tracker reports changed ids, handlers hand in their writes, and the applier takes the work in turns.
+//! the tracker reports changed ids, handlers hand in their writes, and the applier takes the work in rounds.
 //! What is reported to a session that has ended reaches nobody.
 
 use std::collections::BTreeSet;
@@ -7,13 +7,14 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::redis::{Client, ConnectionAddr, Value};
+use ::redis::{Client, ConnectionAddr};
+use nix::time::{ClockId, clock_gettime};
 use parking_lot::{Condvar, Mutex};
 
 use super::connect::ANSWER_MAX;
 use super::fault::Fault;
 use crate::registration::TargetId;
-use crate::store::Change;
+use crate::store::Update;
 
 /// Changed ids that wait to be fetched; with more than these a full scan is cheaper.
 const CHANGED_MAX: usize = 200_000;
@@ -28,6 +29,27 @@ pub(super) struct Session {
     pub(super) run_id: String,
     queue: Mutex<Queue>,
     arrived: Condvar,
+    contact: Mutex<Contact>,
+}
+
+/// When a server answered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Contact {
+    pub(super) instant: Instant,
+    /// By the clock that goes on while the machine sleeps; `None` where there is none.
+    since_boot: Option<Duration>,
+}
+
+impl Contact {
+    fn now() -> Contact {
+        let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME).ok().map(Duration::from);
+        Contact { instant: Instant::now(), since_boot }
+    }
+
+    /// How long ago that was.
+    pub(super) fn gap(self) -> Option<Duration> {
+        Some(Contact::now().since_boot?.saturating_sub(self.since_boot?))
+    }
 }
 
 #[derive(Default)]
@@ -39,9 +61,9 @@ struct Queue {
     ended: Option<Fault>,
 }
 
-/// A change that a handler wants made, and waits for.
+/// Changes that a handler wants made, all or none, and waits for.
 pub(super) struct Write {
-    pub(super) change: Change,
+    pub(super) updates: Vec<Update>,
     pub(super) reply: Reply,
     /// When its handler stops waiting.
     deadline: Instant,
@@ -56,13 +78,13 @@ pub(super) struct Reply {
 
 #[derive(Default)]
 struct Outcome {
-    answer: Mutex<Option<Result<Value, Fault>>>,
+    answer: Mutex<Option<Result<Vec<bool>, Fault>>>,
     told: Condvar,
 }
 
 impl Reply {
     /// Tells the handler. For a change that was made, the mirror has to show it already.
-    pub(super) fn tell(self, answer: Result<Value, Fault>) {
+    pub(super) fn tell(self, answer: Result<Vec<bool>, Fault>) {
         self.outcome.tell(answer);
     }
 }
@@ -84,12 +106,12 @@ impl Write {
 
 impl Outcome {
     /// The first answer is the one that counts.
-    fn tell(&self, answer: Result<Value, Fault>) {
+    fn tell(&self, answer: Result<Vec<bool>, Fault>) {
         self.answer.lock().get_or_insert(answer);
         self.told.notify_one();
     }
 
-    fn wait(&self, deadline: Instant) -> Option<Result<Value, Fault>> {
+    fn wait(&self, deadline: Instant) -> Option<Result<Vec<bool>, Fault>> {
         let mut answer = self.answer.lock();
         self.told.wait_while_until(&mut answer, |answer| answer.is_none(), deadline);
         answer.take()
@@ -107,10 +129,15 @@ pub(super) enum Cause {
     Overflow,
     /// Some changes are not reported by any server (SWAPDB).
     Periodic,
+    /// This program stood still, and what was reported meanwhile is old.
+    Stood,
+    /// What is missing after a restart may be on its way back.
+    Confirm,
 }
 
 impl Cause {
-    pub(super) const ALL: [Cause; 4] = [Cause::Connected, Cause::Flushed, Cause::Overflow, Cause::Periodic];
+    pub(super) const ALL: [Cause; 6] =
+        [Cause::Connected, Cause::Flushed, Cause::Overflow, Cause::Periodic, Cause::Stood, Cause::Confirm];
 
     /// The cause as a label value.
     pub(super) fn as_str(self) -> &'static str {
@@ -119,11 +146,13 @@ impl Cause {
             Cause::Flushed => "flushed",
             Cause::Overflow => "overflow",
             Cause::Periodic => "periodic",
+            Cause::Stood => "stood_still",
+            Cause::Confirm => "confirm",
         }
     }
 }
 
-/// What the applier does in one turn.
+/// What the applier does in one round.
 pub(super) struct Work {
     /// What is to be fetched.
     pub(super) ids: BTreeSet<TargetId>,
@@ -136,12 +165,23 @@ pub(super) struct Work {
 impl Session {
     pub(super) fn new(number: u64, client: Client, run_id: String) -> Session {
         let queue = Queue { rescan: Some(Cause::Connected), ..Queue::default() };
-        Session { number, client, run_id, queue: Mutex::new(queue), arrived: Condvar::new() }
+        let contact = Mutex::new(Contact::now());
+        Session { number, client, run_id, queue: Mutex::new(queue), arrived: Condvar::new(), contact }
     }
 
     /// Where its server is, for the log.
     pub(super) fn server(&self) -> &ConnectionAddr {
         self.client.get_connection_info().addr()
+    }
+
+    /// The server has answered.
+    pub(super) fn note_contact(&self) {
+        *self.contact.lock() = Contact::now();
+    }
+
+    /// When the server answered last.
+    pub(super) fn last_contact(&self) -> Contact {
+        *self.contact.lock()
     }
 
     /// The tracker's report: these ids changed in some way.
@@ -161,9 +201,10 @@ impl Session {
         self.arrived.notify_one();
     }
 
-    /// Whether a change of this id is still to be fetched.
-    pub(super) fn is_changed(&self, id: TargetId) -> bool {
-        self.queue.lock().changed.contains(&id)
+    /// Whether a change of this id is still to be fetched, or may be: when everything is to be read anew, nobody knows.
+    pub(super) fn may_have_changed(&self, id: TargetId) -> bool {
+        let queue = self.queue.lock();
+        queue.rescan.is_some() || queue.changed.contains(&id)
     }
 
     /// Ends the session. The first fault is the one that counts.
@@ -181,19 +222,20 @@ impl Session {
         self.queue.lock().ended.clone()
     }
 
-    /// Has Redis make a change, and returns its answer once the mirror shows the change, or something newer.
+    /// Has Redis make changes. Once the mirror shows them, or something newer, says of each removal whether it found
+    /// something.
     ///
     /// # Errors
     /// [`Fault::Outdated`] when it was not sent to Redis. With any other, the change may have been made nevertheless;
     /// it is not sent later than that.
-    pub(super) fn write(&self, change: Change, deadline: Instant) -> Result<Value, Fault> {
+    pub(super) fn write(&self, updates: Vec<Update>, deadline: Instant) -> Result<Vec<bool>, Fault> {
         let outcome = Arc::new(Outcome::default());
         let mut queue = self.queue.lock();
         if queue.ended.is_some() {
             return Err(Fault::Outdated);
         }
         let reply = Reply { outcome: Arc::clone(&outcome), sent: false };
-        queue.writes.push(Write { change, reply, deadline });
+        queue.writes.push(Write { updates, reply, deadline });
         drop(queue);
         self.arrived.notify_one();
         match outcome.wait(deadline) {
@@ -207,7 +249,7 @@ impl Session {
         }
     }
 
-    /// The work of the next turn: all writes, and up to `ids_max` changed ids. Waits for some at most `patience`;
+    /// The work of the next round: all writes, and up to `ids_max` changed ids. Waits for some at most `patience`;
     /// then there may be none.
     ///
     /// # Errors

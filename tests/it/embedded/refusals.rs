@@ -2,39 +2,36 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 
-use inventor::store::embedded::OpenError;
+use inventor::registry::Registry;
+use inventor::store::embedded::{EmbeddedStore, OpenError};
 use tempfile::TempDir;
 
-use super::{file, open, try_open};
-use crate::store_contract::{Recorder, id, put};
+use super::{META, file, open, try_open};
+use crate::store_contract::{hour, is_loaded, rules};
 
 /// Opens the store and expects that to fail.
 #[track_caller]
 fn refused(directory: &Path) -> OpenError {
-    let mirror = Arc::new(Recorder::default());
-    match try_open(directory, mirror.clone()) {
-        Ok(_) => panic!("the store opened"),
-        Err(error) => {
-            assert_eq!(mirror.loaded_count(), 0);
-            error
-        }
-    }
+    let metrics = prometheus::Registry::new();
+    let registry = Registry::new(rules(hour()), &metrics);
+    let error = EmbeddedStore::open(directory, registry.mirror(), &metrics).err().expect("the store does not open");
+    assert!(!is_loaded(&registry));
+    error
 }
 
 #[test]
 fn a_file_that_is_open_is_refused_and_stays_open() {
     let directory = TempDir::new().unwrap();
-    let (store, _) = open(directory.path());
+    let node = open(directory.path());
     let error = refused(directory.path());
     assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
     assert!(error.to_string().contains("inventor.redb is open in another process"), "{error}");
-    put(&store, id("a"), "still works");
-    drop(store);
-    let (_store, mirror) = open(directory.path());
-    assert_eq!(mirror.shown(id("a")), Some(b"still works".into()));
+    node.put("a", "still works");
+    drop(node);
+    let node = open(directory.path());
+    assert_eq!(node.shown("a").as_deref(), Some("still works"));
 }
 
 #[test]
@@ -43,7 +40,7 @@ fn of_many_that_create_the_file_at_once_one_gets_it() {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("data");
         let stores: Vec<_> = thread::scope(|scope| {
-            let opening: Vec<_> = (0..8).map(|_| scope.spawn(|| try_open(&path, Arc::default()))).collect();
+            let opening: Vec<_> = (0..8).map(|_| scope.spawn(|| try_open(rules(hour()), &path))).collect();
             opening.into_iter().map(|opening| opening.join().unwrap()).collect()
         });
         assert_eq!(stores.iter().filter(|store| store.is_ok()).count(), 1);
@@ -68,18 +65,18 @@ fn refused_as_damaged(bytes: &[u8]) {
 /// The bytes of a closed file with these many documents.
 fn file_with(documents: usize) -> Vec<u8> {
     let directory = TempDir::new().unwrap();
-    let (store, _) = open(directory.path());
+    let node = open(directory.path());
     thread::scope(|scope| {
         for writer in 0..8 {
-            let store = &store;
+            let node = &node;
             scope.spawn(move || {
                 for n in (writer..documents).step_by(8) {
-                    put(store, id(&n.to_string()), &"x".repeat(300));
+                    node.put(&n.to_string(), &"x".repeat(300));
                 }
             });
         }
     });
-    drop(store);
+    drop(node);
     fs::read(file(directory.path())).unwrap()
 }
 
@@ -120,9 +117,9 @@ fn a_flipped_bit_in_a_closed_file_is_refused_or_harmless() {
 #[test]
 fn a_flipped_bit_in_a_file_after_a_crash_is_refused_or_harmless() {
     let directory = TempDir::new().unwrap();
-    let (store, _) = open(directory.path());
+    let node = open(directory.path());
     for n in 0..40 {
-        put(&store, id(&n.to_string()), &"x".repeat(300));
+        node.put(&n.to_string(), &"x".repeat(300));
     }
     // What is in the file of a running store is what a crash leaves.
     flip_bits_of(&fs::read(file(directory.path())).unwrap(), 40);
@@ -137,12 +134,11 @@ fn flip_bits_of(whole: &[u8], documents: usize) {
         bytes[position] ^= 1 << (position % 8);
         let directory = TempDir::new().unwrap();
         fs::write(file(directory.path()), &bytes).unwrap();
-        let mirror = Arc::new(Recorder::default());
-        match try_open(directory.path(), mirror.clone()) {
-            Ok(_store) => {
-                let all = mirror.all();
+        match try_open(rules(hour()), directory.path()) {
+            Ok(node) => {
+                let all = node.all();
                 assert_eq!(all.len(), documents, "documents are missing with a flip at {position}");
-                assert!(all.values().all(|value| value == &[b'x'; 300]), "the flip at {position} shows");
+                assert!(all.values().all(|value| *value == "x".repeat(300)), "the flip at {position} shows");
             }
             Err(error) => {
                 refused += 1;
@@ -157,23 +153,22 @@ fn flip_bits_of(whole: &[u8], documents: usize) {
 #[test]
 fn a_newer_format_is_refused_and_kept() {
     let directory = TempDir::new().unwrap();
-    let (store, _) = open(directory.path());
-    put(&store, id("a"), "of the future");
-    drop(store);
+    let node = open(directory.path());
+    node.put("a", "of the future");
+    drop(node);
     set_format(directory.path(), 2);
     let error = refused(directory.path());
     assert!(matches!(error, OpenError::Format { .. }), "{error:?}");
     assert!(error.to_string().contains("has format 2, and this version of inventor knows format 1"), "{error}");
     set_format(directory.path(), 1);
-    let (_store, mirror) = open(directory.path());
-    assert_eq!(mirror.shown(id("a")), Some(b"of the future".into()));
+    let node = open(directory.path());
+    assert_eq!(node.shown("a").as_deref(), Some("of the future"));
 }
 
 fn set_format(directory: &Path, format: u64) {
     let database = redb::Database::open(file(directory)).unwrap();
     let transaction = database.begin_write().unwrap();
-    let meta = redb::TableDefinition::<&str, u64>::new("meta");
-    transaction.open_table(meta).unwrap().insert("format", format).unwrap();
+    transaction.open_table(META).unwrap().insert("format", format).unwrap();
     transaction.commit().unwrap();
 }
 
@@ -224,6 +219,6 @@ fn where_nothing_can_be_written_it_is_refused() {
 fn an_unfinished_creation_is_no_damage() {
     let directory = TempDir::new().unwrap();
     fs::write(directory.path().join(".inventor.redb.1.1.new"), "half").unwrap();
-    let (store, _) = open(directory.path());
-    put(&store, id("a"), "works");
+    let node = open(directory.path());
+    node.put("a", "works");
 }

@@ -1,15 +1,15 @@
 //! The mirror follows every change in Redis, whoever makes it.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant, SystemTime};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use inventor::registration::TargetId;
-use inventor::store::Store;
+use inventor::registry::Now;
 
-use super::{A_MOMENT, Replica};
+use super::{Replica, key, set, value};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
-use crate::store_contract::{get, id, put};
+use crate::store_contract::{id, text_of};
 
 #[test]
 fn what_was_there_before_the_start_is_shown() {
@@ -17,16 +17,17 @@ fn what_was_there_before_the_start_is_shown() {
     let mut connection = redis.connect();
     let mut pipeline = redis::pipe();
     for n in 0..5000 {
-        pipeline.cmd("SET").arg(id(&n.to_string()).to_string()).arg(n).arg("EX").arg(1000 + n);
+        let name = n.to_string();
+        pipeline.cmd("SET").arg(key(&name)).arg(value(&name, &name)).arg("EX").arg(1000 + n);
     }
     pipeline.exec(&mut connection).unwrap();
     let replica = Replica::start(&redis);
-    let shown = replica.mirror.all();
+    let shown = replica.all();
     assert_eq!(shown.len(), 5000);
     for n in 0..5000 {
-        let id = id(&n.to_string());
-        assert_eq!(shown.get(&id), Some(&n.to_string().into_bytes()));
-        let rest = replica.mirror.rest(id).unwrap();
+        let name = n.to_string();
+        assert_eq!(shown.get(&id(&name)), Some(&name));
+        let rest = replica.rest(&name).unwrap();
         assert!(rest <= Duration::from_secs(1000 + n) && rest > Duration::from_secs(900 + n));
     }
     assert_eq!(replica.metric("inventor_redis_connected"), 1.0);
@@ -37,32 +38,31 @@ fn what_anyone_does_to_a_key_is_shown() {
     let redis = RedisServer::start();
     let replica = Replica::start(&redis);
     let mut connection = redis.connect();
-    let (a, b) = (id("a"), id("b"));
-    let (a_key, b_key) = (a.to_string(), b.to_string());
-    let shows =
-        |id, value: Option<&str>| eventually(SOON, || replica.mirror.shown(id).as_deref() == value.map(str::as_bytes));
+    let (a_key, b_key) = (key("a"), key("b"));
+    let shows = |name, text: Option<&str>| eventually(SOON, || replica.shown(name).as_deref() == text);
 
-    let _: () = command(&mut connection, &["SET", &a_key, "1"]);
-    shows(a, Some("1"));
-    assert_eq!(replica.mirror.rest(a), None);
+    set(&mut connection, "a", "1");
+    shows("a", Some("1"));
+    assert_eq!(replica.rest("a"), None);
     let _: () = command(&mut connection, &["EXPIRE", &a_key, "100"]);
-    eventually(SOON, || replica.mirror.rest(a).is_some_and(|rest| rest <= Duration::from_secs(100)));
+    eventually(SOON, || replica.rest("a").is_some_and(|rest| rest <= Duration::from_secs(100)));
     let _: () = command(&mut connection, &["PERSIST", &a_key]);
-    eventually(SOON, || replica.mirror.rest(a).is_none());
-    let _: () = command(&mut connection, &["APPEND", &a_key, "2"]);
-    shows(a, Some("12"));
+    eventually(SOON, || replica.rest("a").is_none());
+    let at = value("a", "1").find('1').expect("the text");
+    let _: () = command(&mut connection, &["SETRANGE", &a_key, &at.to_string(), "2"]);
+    shows("a", Some("2"));
     let _: () = command(&mut connection, &["RENAME", &a_key, &b_key]);
-    shows(a, None);
-    shows(b, Some("12"));
-    let _: () = command(&mut connection, &["MSET", &a_key, "x", &b_key, "y"]);
-    shows(a, Some("x"));
-    shows(b, Some("y"));
-    let script = "redis.call('SET', KEYS[1], 'scripted', 'PX', 60000) redis.call('DEL', KEYS[2])";
-    let _: () = command(&mut connection, &["EVAL", script, "2", &a_key, &b_key]);
-    shows(a, Some("scripted"));
-    shows(b, None);
+    shows("a", None);
+    shows("b", Some("2"));
+    let _: () = command(&mut connection, &["MSET", &a_key, &value("a", "x"), &b_key, &value("b", "y")]);
+    shows("a", Some("x"));
+    shows("b", Some("y"));
+    let script = "redis.call('SET', KEYS[1], ARGV[1], 'PX', 60000) redis.call('DEL', KEYS[2])";
+    let _: () = command(&mut connection, &["EVAL", script, "2", &a_key, &b_key, &value("a", "scripted")]);
+    shows("a", Some("scripted"));
+    shows("b", None);
     let _: () = command(&mut connection, &["FLUSHALL"]);
-    shows(a, None);
+    shows("a", None);
 }
 
 #[test]
@@ -71,42 +71,65 @@ fn a_lifetime_ends_to_the_moment_although_redis_tells_late() {
     let mut connection = redis.connect();
     let mut pipeline = redis::pipe();
     for n in 0..20_000 {
-        pipeline.cmd("SET").arg(id(&format!("long-{n}")).to_string()).arg("long").arg("EX").arg(10_000);
+        pipeline.cmd("SET").arg(key(&format!("long-{n}"))).arg("long").arg("EX").arg(10_000);
     }
     pipeline.exec(&mut connection).unwrap();
     let replica = Replica::start(&redis);
-    let short = id("short");
-    let _: () = command(&mut connection, &["SET", &short.to_string(), "short", "PX", "700"]);
-    let ends = Instant::now() + Duration::from_millis(700);
-    eventually(SOON, || replica.mirror.shown(short).is_some());
-    eventually(SOON, || replica.mirror.shown(short).is_none());
-    let late = Instant::now().saturating_duration_since(ends);
-    assert!(late < A_MOMENT, "it ended {late:?} late");
+    let _: () = command(&mut connection, &["SET", &key("short"), &value("short", "text"), "PX", "700"]);
+    eventually(SOON, || replica.shown("short").is_some());
+    // Redis itself looks at 20 of the 20,000 keys in a second.
+    eventually(SOON, || replica.shown("short").is_none());
+}
+
+#[test]
+fn a_value_that_is_far_too_large_stops_and_slows_nothing() {
+    let redis = RedisServer::start();
+    let mut connection = redis.connect();
+    let huge = key("huge");
+    let swell = |connection: &mut _| command::<usize>(connection, &["SETRANGE", &huge, "167772159", "x"]);
+    assert_eq!(swell(&mut connection), 160 << 20);
+    set(&mut connection, "small", "text");
+    let replica = Replica::start(&redis);
+    let quarantined = || replica.registry.counts(Now::read()).quarantined;
+    assert_eq!((replica.count(), quarantined()), (1, 1));
+    // Of something this large, a full read would take hundreds of times as long as this.
+    let began = Instant::now();
+    for n in 0..20 {
+        swell(&mut connection);
+        replica.put("small", &n.to_string());
+    }
+    let took = began.elapsed() / 20;
+    assert!(took < Duration::from_millis(50), "a write beside it takes {took:?}");
+    let read = replica.store.get(id("huge")).unwrap().expect("it is there");
+    assert!(read.len() <= 1 << 20, "{} bytes were read", read.len());
+    assert!(replica.registry.get(id("huge"), Now::read()).is_err(), "it is no registration");
+    assert_eq!((replica.count(), quarantined()), (1, 1));
+    assert_eq!(replica.delete("huge"), Ok(true));
+    assert_eq!(quarantined(), 0);
+    assert_eq!(replica.metric("inventor_redis_connects_total"), 1.0);
+    assert_eq!(replica.stale(), None);
 }
 
 #[test]
 fn keys_and_values_of_others_are_left_alone() {
     let redis = RedisServer::start();
     let mut connection = redis.connect();
-    let list = id("list");
-    let upper = id("upper").to_string().to_uppercase();
     let _: () = command(&mut connection, &["SET", "session:1", "foreign"]);
-    let _: () = command(&mut connection, &["SET", &upper, "upper"]);
-    let _: () = command(&mut connection, &["RPUSH", &list.to_string(), "1", "2"]);
+    let _: () = command(&mut connection, &["SET", &key("upper").to_uppercase(), &value("upper", "text")]);
+    let _: () = command(&mut connection, &["RPUSH", &key("list"), "1", "2"]);
     let replica = Replica::start(&redis);
-    assert_eq!(replica.mirror.all(), HashMap::new());
+    assert_eq!(replica.all(), BTreeMap::new());
     assert_eq!(replica.metric("inventor_redis_foreign_keys"), 3.0);
-    assert_eq!(get(&replica.store, list), None, "a list is no document");
+    assert_eq!(replica.get("list"), None, "a list is no document");
 
-    let hash = id("hash");
-    put(&replica.store, hash, "document");
-    let _: () = command(&mut connection, &["DEL", &hash.to_string()]);
-    let _: () = command(&mut connection, &["HSET", &hash.to_string(), "a", "b"]);
-    eventually(SOON, || replica.mirror.shown(hash).is_none());
+    replica.put("hash", "text");
+    let _: () = command(&mut connection, &["DEL", &key("hash")]);
+    let _: () = command(&mut connection, &["HSET", &key("hash"), "a", "b"]);
+    eventually(SOON, || replica.shown("hash").is_none());
 
-    assert_eq!(replica.store.delete(list, SystemTime::now()), Ok(true), "a list is deleted like any key");
-    put(&replica.store, hash, "repaired");
-    assert_eq!(replica.mirror.shown(hash), Some(b"repaired".to_vec()));
+    assert_eq!(replica.delete("list"), Ok(true), "a list is deleted like any key");
+    replica.put("hash", "repaired");
+    assert_eq!(replica.shown("hash").as_deref(), Some("repaired"));
     let keys: i64 = command(&mut connection, &["DBSIZE"]);
     assert_eq!(keys, 3, "two foreign keys and the repaired one");
 }
@@ -115,17 +138,17 @@ fn keys_and_values_of_others_are_left_alone() {
 fn two_replicas_and_a_third_writer_agree() {
     let redis = RedisServer::start();
     let (one, other) = (Replica::start(&redis), Replica::start(&redis));
-    let ids: Vec<TargetId> = (0..50).map(|n| id(&n.to_string())).collect();
+    let names: Vec<String> = (0..50).map(|n| n.to_string()).collect();
     std::thread::scope(|scope| {
         for (n, replica) in [&one, &other, &one, &other].into_iter().enumerate() {
-            let ids = &ids;
+            let names = &names;
             scope.spawn(move || {
                 for round in 0..300 {
-                    let id = ids[(round * 7 + n * 13) % ids.len()];
+                    let name = &names[(round * 7 + n * 13) % names.len()];
                     if round % 5 == n {
-                        replica.store.delete(id, SystemTime::now()).unwrap();
+                        replica.delete(name).unwrap();
                     } else {
-                        put(&replica.store, id, &format!("{n} {round}"));
+                        replica.put(name, &format!("{n} {round}"));
                     }
                 }
             });
@@ -133,21 +156,22 @@ fn two_replicas_and_a_third_writer_agree() {
         scope.spawn(|| {
             let mut connection = redis.connect();
             for round in 0..600_usize {
-                let key = ids[(round * 11) % ids.len()].to_string();
+                let name = &names[(round * 11) % names.len()];
                 if round % 6 == 0 {
-                    let _: () = command(&mut connection, &["DEL", &key]);
+                    let _: () = command(&mut connection, &["DEL", &key(name)]);
                 } else {
-                    let _: () = command(&mut connection, &["SET", &key, &format!("go {round}"), "EX", "100"]);
+                    let value = value(name, &format!("go {round}"));
+                    let _: () = command(&mut connection, &["SET", &key(name), &value, "EX", "100"]);
                 }
             }
         });
     });
     let mut connection = redis.connect();
-    let stored: HashMap<TargetId, Vec<u8>> = ids
-        .iter()
-        .filter_map(|id| Some((*id, command::<Option<Vec<u8>>>(&mut connection, &["GET", &id.to_string()])?)))
-        .collect();
-    eventually(SOON, || one.mirror.all() == stored && other.mirror.all() == stored);
+    let stored = |name: &String| command::<Option<Vec<u8>>>(&mut connection, &["GET", &key(name)]);
+    let values: Vec<_> = names.iter().map(stored).collect();
+    let stored: BTreeMap<TargetId, String> =
+        names.iter().zip(values).filter_map(|(name, value)| Some((id(name), text_of(&value?)))).collect();
+    eventually(SOON, || one.all() == stored && other.all() == stored);
 }
 
 #[test]
@@ -156,10 +180,10 @@ fn a_write_on_one_replica_is_shown_by_another_within_milliseconds() {
     let (one, other) = (Replica::start(&redis), Replica::start(&redis));
     let mut took = Vec::new();
     for n in 0..200 {
-        let id = id(&n.to_string());
-        put(&one.store, id, "document");
+        let name = n.to_string();
+        one.put(&name, "text");
         let written = Instant::now();
-        while other.mirror.shown(id).is_none() {
+        while other.shown(&name).is_none() {
             assert!(written.elapsed() < SOON);
             std::thread::yield_now();
         }

@@ -1,28 +1,24 @@
 //! What Redis can have against a client, and what operators are told to do about it.
 
-use std::time::SystemTime;
-
-use inventor::store::Store;
+use inventor::registry::Now;
+use inventor::store::Update;
 use inventor::store::redis::{Address, Settings};
 
-use super::{Replica, proxy::Proxy};
+use super::proxy::Proxy;
+use super::{Replica, key, set, settings};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
 use crate::store_contract::{hour, id, put};
 
-const MINIMAL_RIGHTS: &str = "~* +client|tracking +get +pttl +scan +set +del +info +ping";
+pub(super) const MINIMAL_RIGHTS: &str =
+    "~* +client|tracking +getrange +pttl +scan +set +del +pexpire +multi +exec +info +ping";
 
 /// A store with these settings is down for a reason in which all these texts stand.
 #[track_caller]
 fn refused(settings: Settings, texts: &[&str]) {
     let replica = Replica::launch(settings);
-    replica.is_down_because(texts);
-    assert_eq!(replica.mirror.loaded_count(), 0);
-}
-
-#[track_caller]
-fn settings(redis: &RedisServer) -> Settings {
-    Settings::from_url(&redis.url()).unwrap()
+    replica.is_unwell_because(texts);
+    assert!(!replica.is_loaded());
 }
 
 #[track_caller]
@@ -30,33 +26,87 @@ fn with_user(redis: &RedisServer, username: &str, password: &str) -> Settings {
     Settings { username: Some(username.into()), password: Some(password.into()), ..settings(redis) }
 }
 
+/// A replica whose ACL user has these rights.
+#[track_caller]
+fn with_rights(redis: &RedisServer, user: &str, rights: &[&str]) -> Replica {
+    let _: () = redis.command(&[&["ACL", "SETUSER", user, "on", ">se cret/#?@:"], rights].concat());
+    Replica::launch(with_user(redis, user, "se cret/#?@:"))
+}
+
+/// A replica whose ACL user has all rights that are needed but one.
+#[track_caller]
+fn without_right(redis: &RedisServer, right: &str) -> Replica {
+    let rights: Vec<&str> = MINIMAL_RIGHTS.split(' ').filter(|word| *word != right).collect();
+    with_rights(redis, &format!("without{right}"), &rights)
+}
+
+fn batch() -> Vec<Update> {
+    vec![put("a", "first of two", hour()), put("b", "second of two", hour())]
+}
+
 #[test]
 fn an_acl_user_with_the_minimal_rights_can_do_everything() {
     let redis = RedisServer::start();
-    let words: Vec<&str> = MINIMAL_RIGHTS.split(' ').collect();
-    let _: () = redis.command(&[&["ACL", "SETUSER", "inventor", "on", ">se cret/#?@:"], &words[..]].concat());
-    let replica = Replica::launch(with_user(&redis, "inventor", "se cret/#?@:"));
+    let replica = with_rights(&redis, "inventor", &MINIMAL_RIGHTS.split(' ').collect::<Vec<_>>());
     replica.is_up();
-    let a = id("a");
-    put(&replica.store, a, "document");
-    assert_eq!(replica.mirror.shown(a), Some(b"document".to_vec()));
-    assert_eq!(replica.store.delete(a, SystemTime::now()), Ok(true));
+    replica.put("a", "document");
+    assert_eq!(replica.shown("a").as_deref(), Some("document"));
+    assert_eq!(replica.get("a").as_deref(), Some("document"));
+    assert_eq!(replica.delete("a"), Ok(true));
+    assert_eq!(replica.store.write(batch()), Ok(vec![false, false]));
     // Whoever has no right to it would be disconnected by the second full read.
     let _: () = redis.command(&["FLUSHALL"]);
     eventually(SOON, || replica.metric("inventor_redis_resyncs_total") == 2.0);
+    replica.is_up();
     assert_eq!(replica.metric("inventor_redis_connects_total"), 1.0);
 }
 
 #[test]
-fn a_right_that_is_missing_is_named() {
+fn without_the_right_to_read_nothing_is_shown_and_the_right_is_named() {
     let redis = RedisServer::start();
-    for right in ["+client|tracking", "+pttl", "+scan", "+info", "+get"] {
-        let rights: Vec<&str> = MINIMAL_RIGHTS.split(' ').filter(|word| *word != right).collect();
-        let user = right.trim_start_matches('+');
-        let _: () = redis.command(&[&["ACL", "SETUSER", user, "on", ">secret"], &rights[..]].concat());
-        let _: () = redis.command(&["SET", &id("a").to_string(), "document"]);
-        let command = user.split('|').next().unwrap();
-        refused(with_user(&redis, user, "secret"), &["a right is missing", command, "+client|tracking"]);
+    set(&mut redis.connect(), "a", "document");
+    for right in ["+client|tracking", "+getrange", "+pttl", "+scan", "+info"] {
+        let replica = without_right(&redis, right);
+        let command = right.trim_start_matches('+').split('|').next().unwrap();
+        replica.is_unwell_because(&["a right is missing", command, MINIMAL_RIGHTS]);
+        assert!(!replica.is_loaded());
+    }
+}
+
+#[test]
+fn without_a_right_to_write_there_is_an_outage_from_the_start_and_the_right_is_named() {
+    let redis = RedisServer::start();
+    for right in ["+set", "+pexpire"] {
+        let replica = without_right(&redis, right);
+        replica.is_unwell_because(&["a right is missing", right.trim_start_matches('+'), MINIMAL_RIGHTS]);
+        assert!(replica.is_loaded(), "what is there is shown");
+        replica.is_down();
+        let reason = replica.registry.health(Now::read()).unwrap_err();
+        assert!(reason.contains("a right is missing"), "{reason}");
+    }
+}
+
+#[test]
+fn without_the_right_to_delete_the_first_deletion_names_it() {
+    let redis = RedisServer::start();
+    let replica = without_right(&redis, "+del");
+    replica.is_up();
+    replica.put("a", "document");
+    let refused = replica.delete("a").unwrap_err().to_string();
+    assert!(refused.contains("a right is missing") && refused.contains("'del'"), "{refused}");
+    assert_eq!(replica.shown("a").as_deref(), Some("document"));
+}
+
+#[test]
+fn without_the_rights_to_a_transaction_a_batch_changes_nothing_and_names_them() {
+    let redis = RedisServer::start();
+    for right in ["+multi", "+exec"] {
+        let replica = without_right(&redis, right);
+        eventually(SOON, || replica.is_loaded());
+        let refused = replica.store.write(batch()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("'{}'", right.trim_start_matches('+'))), "{refused}");
+        assert_eq!(redis.command::<usize>(&["DBSIZE"]), 0, "{right}");
+        assert_eq!(replica.count(), 0, "{right}");
     }
 }
 
@@ -92,11 +142,11 @@ fn a_replica_is_refused() {
 fn a_master_that_becomes_a_replica_is_left_at_the_first_write() {
     let redis = RedisServer::start();
     let replica = Replica::start(&redis);
-    put(&replica.store, id("a"), "document");
+    replica.put("a", "document");
     let _: () = redis.command(&["REPLICAOF", "127.0.0.1", "1"]);
-    let put = replica.store.put(id("b"), vec![], hour(), SystemTime::now());
-    assert!(put.unwrap_err().to_string().contains("replica"));
-    replica.is_down_because(&["replica"]);
+    let put = replica.try_put("b", "text", hour());
+    assert!(put.is_err_and(|e| e.to_string().contains("replica")));
+    replica.is_unwell_because(&["replica"]);
     let _: () = redis.command(&["REPLICAOF", "NO", "ONE"]);
     replica.is_up();
 }
@@ -113,33 +163,52 @@ fn a_server_that_is_loading_is_waited_for() {
     let mut redis = RedisServer::start_with(&["--loading-process-events-interval-bytes", "1024"]);
     let mut connection = redis.connect();
     for n in 0..2000 {
-        let _: () = command(&mut connection, &["SET", &id(&n.to_string()).to_string(), "document"]);
+        set(&mut connection, &n.to_string(), "document");
     }
     let replica = Replica::start(&redis);
     let _: () = command(&mut connection, &["SAVE"]);
     redis.kill();
     redis.arguments(&["--key-load-delay", "1000"]);
     redis.launch();
-    replica.is_down_because(&["loading"]);
-    assert_eq!(replica.mirror.all().len(), 2000);
+    replica.is_unwell_because(&["loading"]);
+    assert_eq!(replica.count(), 2000);
     replica.is_up();
-    assert_eq!(replica.mirror.all().len(), 2000);
+    assert_eq!(replica.count(), 2000);
 }
 
 #[test]
 fn a_full_redis_refuses_writes_and_serves_on() {
     let redis = RedisServer::start();
     let replica = Replica::start(&redis);
-    put(&replica.store, id("a"), "document");
+    replica.put("a", "document");
     let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
-    let put = replica.store.put(id("b"), vec![0; 100], hour(), SystemTime::now());
+    let put = replica.try_put("b", "text", hour());
     assert!(put.unwrap_err().to_string().contains("maxmemory"));
     assert!(replica.store.health().unwrap_err().to_string().contains("maxmemory"));
-    assert_eq!(replica.mirror.all().len(), 1);
-    assert_eq!(replica.store.delete(id("a"), SystemTime::now()), Ok(true));
+    assert_eq!(replica.count(), 1);
+    assert_eq!(replica.delete("a"), Ok(true), "that needs no memory");
+    replica.is_down();
     let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
-    crate::store_contract::put(&replica.store, id("b"), "document");
-    assert_eq!(replica.store.health(), Ok(()));
+    replica.put("b", "document");
+    replica.is_up();
+}
+
+#[test]
+fn a_batch_that_a_full_redis_refuses_changes_nothing() {
+    let redis = RedisServer::start();
+    let replica = Replica::start(&redis);
+    replica.put("old", "before");
+    let before = replica.all();
+    let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    // The deletion alone would succeed.
+    let updates = vec![Update::Delete(id("old")), put("new", "during", hour())];
+    let refused = replica.store.write(updates).unwrap_err().to_string();
+    assert!(refused.contains("maxmemory"), "{refused}");
+    assert_eq!(redis.command::<usize>(&["EXISTS", &key("old"), &key("new")]), 1);
+    assert_eq!(replica.all(), before);
+    let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    replica.is_up();
+    assert_eq!(replica.all(), before);
 }
 
 #[test]

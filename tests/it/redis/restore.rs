@@ -1,28 +1,36 @@
 //! Redis comes back without what it had: what is put back, and what is not.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use inventor::store::Store;
+use inventor::registration::Ttl;
 use inventor::store::redis::Settings;
 
-use super::Replica;
 use super::proxy::Proxy;
+use super::{Ending, Replica, key, settings, value};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::RedisServer;
-use crate::store_contract::{hour, id, put};
+use crate::store_contract::{hour, text_of};
 
 const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 
 #[track_caller]
 fn put_many(replica: &Replica, count: usize) {
     for n in 0..count {
-        put(&replica.store, id(&n.to_string()), "document");
+        replica.put(&n.to_string(), "document");
     }
 }
 
 #[track_caller]
 fn stored(redis: &RedisServer) -> usize {
     redis.command(&["DBSIZE"])
+}
+
+/// The text in Redis itself.
+#[track_caller]
+fn in_redis(redis: &RedisServer, name: &str) -> Option<String> {
+    redis.command::<Option<Vec<u8>>>(&["GET", &key(name)]).map(|value| text_of(&value))
 }
 
 /// Replaces the process while the replica cannot reach it, so that the test has the new one for itself first.
@@ -43,24 +51,20 @@ fn what_a_restart_lost_is_put_back_with_the_rest_of_its_lifetime() {
     let mut redis = RedisServer::start();
     let replica = Replica::start(&redis);
     put_many(&replica, 3000);
-    let forever = id("forever");
-    replica
-        .store
-        .put(forever, b"for ever".into(), inventor::registration::Ttl::from_seconds(0), std::time::SystemTime::now())
-        .unwrap();
+    replica.try_put("forever", "for ever", Ttl::from_seconds(0)).unwrap();
     redis.kill();
     replica.is_down();
-    assert_eq!(replica.mirror.all().len(), 3001);
+    assert_eq!(replica.count(), 3001);
     redis.run();
     replica.is_up();
-    assert_eq!(replica.mirror.all().len(), 3001);
+    assert_eq!(replica.count(), 3001);
     assert_eq!(stored(&redis), 3001);
     assert_eq!(replica.metric("inventor_redis_restored_total"), 3001.0);
-    let rest: i64 = redis.command(&["PTTL", &id("0").to_string()]);
+    let rest: i64 = redis.command(&["PTTL", &key("0")]);
     let hour = hour().duration().unwrap();
     assert!(rest > 0 && Duration::from_millis(rest.unsigned_abs()) < hour, "the rest is {rest} ms");
-    assert_eq!(redis.command::<i64>(&["PTTL", &forever.to_string()]), -1);
-    assert_eq!(redis.command::<String>(&["GET", &forever.to_string()]), "for ever");
+    assert_eq!(redis.command::<i64>(&["PTTL", &key("forever")]), -1);
+    assert_eq!(in_redis(&redis, "forever").as_deref(), Some("for ever"));
 }
 
 #[test]
@@ -68,14 +72,26 @@ fn replicas_share_the_work_of_restoring() {
     let mut redis = RedisServer::start();
     let replicas = [Replica::start(&redis), Replica::start(&redis), Replica::start(&redis)];
     put_many(&replicas[0], 3000);
-    eventually(SOON, || replicas.iter().all(|replica| replica.mirror.all().len() == 3000));
-    redis.kill();
-    redis.run();
-    eventually(SOON, || stored(&redis) == 3000);
-    for replica in &replicas {
-        replica.is_up();
-        eventually(SOON, || replica.mirror.all().len() == 3000);
-    }
+    eventually(SOON, || replicas.iter().all(|replica| replica.count() == 3000));
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for replica in &replicas {
+            let done = &done;
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    assert_eq!(replica.count(), 3000, "none goes for a moment, whoever puts it back");
+                }
+            });
+        }
+        let _ending = Ending(&done);
+        redis.kill();
+        redis.run();
+        for replica in &replicas {
+            eventually(SOON, || replica.metric("inventor_redis_connects_total") == 2.0);
+            replica.is_up();
+        }
+    });
+    assert_eq!(stored(&redis), 3000);
     let restored: f64 = replicas.iter().map(|replica| replica.metric("inventor_redis_restored_total")).sum();
     assert_eq!(restored, 3000.0, "nothing is put back twice");
 }
@@ -83,14 +99,14 @@ fn replicas_share_the_work_of_restoring() {
 #[test]
 fn nothing_is_put_back_when_that_is_switched_off() {
     let mut redis = RedisServer::start();
-    let replica = Replica::launch(Settings { restore: false, ..Settings::from_url(&redis.url()).unwrap() });
+    let replica = Replica::launch(Settings { restore: false, ..settings(&redis) });
     replica.is_up();
     put_many(&replica, 10);
     redis.kill();
     replica.is_down();
     redis.run();
     replica.is_up();
-    assert_eq!(replica.mirror.all().len(), 0);
+    assert_eq!(replica.count(), 0);
     assert_eq!(stored(&redis), 0);
 }
 
@@ -101,11 +117,11 @@ fn what_was_written_after_the_restart_is_not_overwritten() {
     let replica = Replica::start_behind(&proxy);
     put_many(&replica, 10);
     restart_unseen(&mut redis, &proxy, &replica, |redis| {
-        let _: () = redis.command(&["SET", &id("3").to_string(), "newer"]);
+        let _: () = redis.command(&["SET", &key("3"), &value("3", "newer")]);
     });
     assert_eq!(stored(&redis), 10);
-    assert_eq!(redis.command::<String>(&["GET", &id("3").to_string()]), "newer");
-    assert_eq!(replica.mirror.shown(id("3")), Some(b"newer".to_vec()));
+    assert_eq!(in_redis(&redis, "3").as_deref(), Some("newer"));
+    assert_eq!(replica.shown("3").as_deref(), Some("newer"));
     assert_eq!(replica.metric("inventor_redis_restored_total"), 9.0);
 }
 
@@ -116,11 +132,76 @@ fn a_deletion_is_respected_by_a_server_that_keeps_its_data() {
     let replica = Replica::start_behind(&proxy);
     put_many(&replica, 10);
     restart_unseen(&mut redis, &proxy, &replica, |redis| {
-        let _: () = redis.command(&["DEL", &id("3").to_string()]);
+        let _: () = redis.command(&["DEL", &key("3")]);
     });
-    assert_eq!(replica.mirror.all().len(), 9);
+    assert_eq!(replica.count(), 9);
     assert_eq!(stored(&redis), 9);
     assert_eq!(replica.metric("inventor_redis_restored_total"), 0.0);
+}
+
+#[test]
+fn of_a_server_that_saves_now_and_then_the_order_of_writes_tells_what_was_lost() {
+    let mut redis = RedisServer::start();
+    let proxy = Proxy::before(&redis.socket());
+    let replica = Replica::start_behind(&proxy);
+    put_many(&replica, 10);
+    proxy.fall_silent();
+    // Deleted while nobody looked, and saved so.
+    let _: () = redis.command(&["DEL", &key("3")]);
+    let _: () = redis.command(&["SAVE"]);
+    proxy.speak();
+    replica.is_up();
+    for name in ["late 1", "late 2"] {
+        replica.put(name, "document");
+    }
+    assert_eq!(replica.shown("3"), None);
+    proxy.fall_silent();
+    redis.kill();
+    let connects = replica.metric("inventor_redis_connects_total");
+    redis.run();
+    assert_eq!(stored(&redis), 9, "what was saved");
+    let _: () = redis.command(&["DEL", &key("4")]);
+    proxy.cut();
+    proxy.speak();
+    eventually(SOON, || replica.metric("inventor_redis_connects_total") > connects);
+    replica.is_up();
+    eventually(SOON, || replica.count() == 10);
+    for name in ["late 1", "late 2"] {
+        assert_eq!(in_redis(&redis, name).as_deref(), Some("document"), "written after what was saved");
+    }
+    for name in ["3", "4"] {
+        assert_eq!((in_redis(&redis, name), replica.shown(name)), (None, None), "written before, and deleted");
+    }
+    assert_eq!(replica.metric("inventor_redis_restored_total"), 2.0);
+}
+
+#[test]
+fn after_a_restart_a_deletion_is_believed_when_it_is_seen_a_second_time() {
+    let mut redis = RedisServer::start_with(DURABLE);
+    let proxy = Proxy::before(&redis.socket());
+    let replica = Replica::start_behind(&proxy);
+    put_many(&replica, 10);
+    let scans = replica.metric("inventor_redis_resyncs_total");
+    proxy.fall_silent();
+    replica.is_down();
+    redis.kill();
+    redis.run();
+    let _: () = redis.command(&["DEL", &key("3")]);
+    let _: () = redis.command(&["DEL", &key("4")]);
+    proxy.cut();
+    proxy.speak();
+    eventually(SOON, || replica.metric("inventor_redis_resyncs_total") > scans);
+    let looked = Instant::now();
+    // Another server puts one of them back.
+    let _: () = redis.command(&["SET", &key("4"), &value("4", "document"), "EX", "3600"]);
+    eventually(SOON, || {
+        assert!(replica.shown("4").is_some(), "what is on its way back never goes");
+        replica.shown("3").is_none()
+    });
+    assert!(looked.elapsed() > Duration::from_millis(900), "it was believed after {:?}", looked.elapsed());
+    replica.is_up();
+    assert_eq!(replica.metric("inventor_redis_resyncs_total"), scans + 2.0);
+    assert_eq!((replica.count(), stored(&redis)), (9, 9));
 }
 
 #[test]
@@ -131,10 +212,10 @@ fn a_server_that_should_keep_its_data_and_lost_most_of_it_gets_it_back() {
     put_many(&replica, 10);
     restart_unseen(&mut redis, &proxy, &replica, |redis| {
         for n in 0..5 {
-            let _: () = redis.command(&["DEL", &id(&n.to_string()).to_string()]);
+            let _: () = redis.command(&["DEL", &key(&n.to_string())]);
         }
     });
-    assert_eq!(replica.mirror.all().len(), 10);
+    assert_eq!(replica.count(), 10);
     assert_eq!(stored(&redis), 10);
 }
 
@@ -150,6 +231,6 @@ fn a_server_that_was_emptied_and_not_restarted_stays_empty() {
     proxy.cut();
     proxy.speak();
     replica.is_up();
-    assert_eq!(replica.mirror.all().len(), 0);
+    assert_eq!(replica.count(), 0);
     assert_eq!(stored(&redis), 0);
 }

@@ -2,17 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use inventor::store::Store;
 use inventor::store::redis::{Address, Settings};
 use redis::Connection;
 
 use super::proxy::Proxy;
-use super::{Ending, Replica};
+use super::{Ending, Replica, key, set, settings, value};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
-use crate::store_contract::{hour, id, put};
+use crate::store_contract::hour;
 
 /// The number of the client whose line in the list of clients has this property.
 #[track_caller]
@@ -41,44 +40,41 @@ fn unseen(redis: &RedisServer, words: &[&str]) {
 fn what_changes_after_the_scan_has_passed_by_is_not_missed() {
     let redis = RedisServer::start();
     let mut connection = redis.connect();
-    let [deleted, changed, created] = ["deleted", "changed", "created"].map(id);
-    for id in [deleted, changed] {
-        let _: () = command(&mut connection, &["SET", &id.to_string(), "old"]);
-    }
+    set(&mut connection, "deleted", "old");
+    set(&mut connection, "changed", "old");
     let proxy = Proxy::before(&redis.socket());
     proxy.hold_next("SCAN");
     let replica = Replica::launch(Settings::new(Address::Unix(proxy.socket())));
     proxy.is_holding();
-    let _: () = command(&mut connection, &["DEL", &deleted.to_string()]);
-    let _: () = command(&mut connection, &["SET", &changed.to_string(), "new"]);
-    let _: () = command(&mut connection, &["SET", &created.to_string(), "new"]);
+    let _: () = command(&mut connection, &["DEL", &key("deleted")]);
+    set(&mut connection, "changed", "new");
+    set(&mut connection, "created", "new");
     proxy.speak();
     eventually(SOON, || {
-        [deleted, changed, created].map(|id| replica.mirror.shown(id))
-            == [None, Some(b"new".to_vec()), Some(b"new".to_vec())]
+        let new = Some("new".to_owned());
+        ["deleted", "changed", "created"].map(|name| replica.shown(name)) == [None, new.clone(), new]
     });
 }
 
 #[test]
 fn nothing_is_complete_before_everything_was_read() {
     let redis = RedisServer::start();
-    let _: () = redis.command(&["SET", &id("a").to_string(), "document"]);
+    let _: () = redis.command(&["SET", &key("a"), &value("a", "document")]);
     let proxy = Proxy::before(&redis.socket());
     proxy.hold_next("SCAN");
     let replica = Replica::launch(Settings::new(Address::Unix(proxy.socket())));
     proxy.is_holding();
-    replica.is_down_because(&["first full load"]);
-    assert!(replica.store.put(id("b"), vec![], hour(), SystemTime::now()).is_err());
-    assert_eq!(replica.mirror.loaded_count(), 0);
+    replica.is_unwell_because(&["first full load"]);
+    assert!(replica.try_put("b", "text", hour()).is_err());
+    assert!(!replica.is_loaded());
     // What a lost session has read is not the whole.
     proxy.cut();
     eventually(SOON, || replica.metric("inventor_redis_connects_total") == 2.0);
     proxy.is_holding();
-    assert_eq!(replica.mirror.loaded_count(), 0);
+    assert!(!replica.is_loaded());
     proxy.speak();
     replica.is_up();
-    assert_eq!(replica.mirror.loaded_count(), 1);
-    assert_eq!(replica.mirror.all().len(), 1);
+    assert_eq!(replica.count(), 1);
 }
 
 #[test]
@@ -86,16 +82,16 @@ fn what_happened_while_no_change_was_reported_is_read() {
     let redis = RedisServer::start();
     let replica = Replica::start(&redis);
     for name in ["changed", "deleted"] {
-        put(&replica.store, id(name), "old");
+        replica.put(name, "old");
     }
-    unseen(&redis, &["SET", &id("changed").to_string(), "new"]);
-    eventually(SOON, || replica.mirror.shown(id("changed")) == Some(b"new".to_vec()));
+    unseen(&redis, &["SET", &key("changed"), &value("changed", "new")]);
+    eventually(SOON, || replica.shown("changed").as_deref() == Some("new"));
     replica.is_up();
-    unseen(&redis, &["SET", &id("created").to_string(), "new"]);
-    eventually(SOON, || replica.mirror.shown(id("created")) == Some(b"new".to_vec()));
+    unseen(&redis, &["SET", &key("created"), &value("created", "new")]);
+    eventually(SOON, || replica.shown("created").as_deref() == Some("new"));
     replica.is_up();
-    unseen(&redis, &["DEL", &id("deleted").to_string()]);
-    eventually(SOON, || replica.mirror.shown(id("deleted")).is_none());
+    unseen(&redis, &["DEL", &key("deleted")]);
+    eventually(SOON, || replica.shown("deleted").is_none());
     assert_eq!(replica.metric("inventor_redis_connects_total"), 4.0);
 }
 
@@ -109,7 +105,7 @@ fn a_lost_connection_of_the_applier_is_noticed_without_work() {
     let _: () = command(&mut connection, &["CLIENT", "KILL", "ID", &applier]);
     eventually(SOON, || replica.metric("inventor_redis_connects_total") == 2.0);
     replica.is_up();
-    put(&replica.store, id("a"), "document");
+    replica.put("a", "document");
 }
 
 #[test]
@@ -117,27 +113,27 @@ fn emptying_another_database_removes_nothing_for_a_moment() {
     let redis = RedisServer::start();
     let replica = Replica::start(&redis);
     for n in 0..100 {
-        put(&replica.store, id(&n.to_string()), "document");
+        replica.put(&n.to_string(), "document");
     }
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                assert_eq!(replica.mirror.all().len(), 100);
+                assert_eq!(replica.count(), 100);
             }
         });
         let _ending = Ending(&done);
         let mut connection = redis.connect();
         let _: () = command(&mut connection, &["SELECT", "5"]);
         for round in 1..=20 {
-            let _: () = command(&mut connection, &["SET", &id("0").to_string(), "elsewhere"]);
+            set(&mut connection, "0", "elsewhere");
             let _: () = command(&mut connection, &["FLUSHDB"]);
             eventually(SOON, || replica.metric("inventor_redis_resyncs_total") >= f64::from(1 + round));
         }
         replica.is_up();
     });
     let _: () = redis.command(&["FLUSHALL"]);
-    eventually(SOON, || replica.mirror.all().is_empty());
+    eventually(SOON, || replica.count() == 0);
 }
 
 #[test]
@@ -145,7 +141,7 @@ fn a_database_that_is_emptied_again_and_again_does_not_keep_everything_from_bein
     let redis = RedisServer::start();
     let mut connection = redis.connect();
     for n in 0..20_000 {
-        let _: () = command(&mut connection, &["SET", &id(&n.to_string()).to_string(), "document"]);
+        set(&mut connection, &n.to_string(), "document");
     }
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -158,7 +154,7 @@ fn a_database_that_is_emptied_again_and_again_does_not_keep_everything_from_bein
             }
         });
         let _ending = Ending(&done);
-        assert_eq!(Replica::start(&redis).mirror.all().len(), 20_000);
+        assert_eq!(Replica::start(&redis).count(), 20_000);
     });
 }
 
@@ -166,14 +162,14 @@ fn a_database_that_is_emptied_again_and_again_does_not_keep_everything_from_bein
 fn what_no_server_reports_is_read_from_time_to_time() {
     let redis = RedisServer::start();
     let every = Duration::from_millis(200);
-    let replica = Replica::launch(Settings { resync_every: every, ..Settings::from_url(&redis.url()).unwrap() });
+    let replica = Replica::launch(Settings { resync_every: every, ..settings(&redis) });
     replica.is_up();
-    put(&replica.store, id("first"), "document");
+    replica.put("first", "document");
     let mut connection = redis.connect();
     let _: () = command(&mut connection, &["SELECT", "1"]);
-    let _: () = command(&mut connection, &["SET", &id("second").to_string(), "document"]);
+    set(&mut connection, "second", "document");
     let _: () = command(&mut connection, &["SWAPDB", "0", "1"]);
-    eventually(SOON, || replica.mirror.shown(id("first")).is_none() && replica.mirror.shown(id("second")).is_some());
+    eventually(SOON, || replica.shown("first").is_none() && replica.shown("second").is_some());
     assert_eq!(replica.metric("inventor_redis_connects_total"), 1.0);
 }
 
@@ -183,7 +179,7 @@ fn after_a_long_silence_the_next_change_is_reported() {
     let replica = Replica::start(&redis);
     let mut connection = redis.connect();
     for n in 1..=3 {
-        // Each second without work has both connections send PING, and the crate drop an answer.
+        // Each second without work has the tracked connection send PING, and the crate drop an answer.
         let pings = || -> u32 {
             let statistics: String = redis.command(&["INFO", "commandstats"]);
             let line = statistics.lines().find_map(|line| line.strip_prefix("cmdstat_ping:calls=")).unwrap_or("0,");
@@ -191,9 +187,9 @@ fn after_a_long_silence_the_next_change_is_reported() {
         };
         let before = pings();
         eventually(SOON, || pings() >= before + 4);
-        let _: () = command(&mut connection, &["SET", &id("a").to_string(), &n.to_string()]);
+        set(&mut connection, "a", &n.to_string());
         let written = Instant::now();
-        eventually(SOON, || replica.mirror.shown(id("a")) == Some(n.to_string().into_bytes()));
+        eventually(SOON, || replica.shown("a") == Some(n.to_string()));
         assert!(written.elapsed() < Duration::from_millis(500), "it took {:?}", written.elapsed());
     }
     assert_eq!(replica.metric("inventor_redis_connects_total"), 1.0, "and no connection was thought dead");
@@ -204,16 +200,16 @@ fn a_network_that_swallows_everything_is_noticed() {
     let redis = RedisServer::start();
     let proxy = Proxy::before(&redis.socket());
     let replica = Replica::start_behind(&proxy);
-    put(&replica.store, id("a"), "document");
+    replica.put("a", "document");
     proxy.fall_silent();
     let began = Instant::now();
-    assert!(replica.store.put(id("b"), vec![], hour(), SystemTime::now()).is_err());
+    assert!(replica.try_put("b", "text", hour()).is_err());
     assert!(began.elapsed() < Duration::from_secs(3), "it took {:?}", began.elapsed());
-    replica.is_down();
+    replica.is_unwell();
     assert!(began.elapsed() < Duration::from_secs(5), "it took {:?}", began.elapsed());
-    let _: () = redis.command(&["SET", &id("a").to_string(), "changed"]);
+    let _: () = redis.command(&["SET", &key("a"), &value("a", "changed")]);
     proxy.speak();
-    eventually(SOON, || replica.mirror.shown(id("a")) == Some(b"changed".to_vec()));
+    eventually(SOON, || replica.shown("a").as_deref() == Some("changed"));
     replica.is_up();
 }
 
@@ -234,13 +230,13 @@ fn a_tracker_that_redis_cuts_off_for_reading_slowly_misses_nothing() {
     while !cut_off(&mut connection) {
         let mut pipeline = redis::pipe();
         for n in written..written + 500 {
-            pipeline.cmd("SET").arg(id(&n.to_string()).to_string()).arg("document").ignore();
+            pipeline.cmd("SET").arg(key(&n.to_string())).arg(value(&n.to_string(), "text")).ignore();
         }
         pipeline.exec(&mut connection).unwrap();
         written += 500;
     }
     proxy.speak();
-    eventually(SOON, || replica.mirror.all().len() == written);
+    eventually(SOON, || replica.count() == written);
 }
 
 #[test]
@@ -248,10 +244,8 @@ fn values_of_any_size_are_read_below_the_limit_of_output() {
     let redis = RedisServer::start_with(&["--client-output-buffer-limit", "normal", "32mb", "8mb", "10"]);
     let mut connection = redis.connect();
     let large = "x".repeat(64 * 1024);
-    for n in 0..1500 {
-        let _: () = command(&mut connection, &["SET", &id(&n.to_string()).to_string(), &large]);
-    }
+    (0..1500).for_each(|n| set(&mut connection, &n.to_string(), &large));
     let replica = Replica::start(&redis);
-    assert_eq!(replica.mirror.all().len(), 1500);
+    assert_eq!(replica.count(), 1500);
     assert_eq!(replica.metric("inventor_redis_connects_total"), 1.0);
 }

@@ -1,15 +1,14 @@
 //! The master is wherever the Sentinels say, and may move while writes are under way.
 
 use std::net::TcpListener;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use inventor::store::Store;
 use inventor::store::redis::{Address, Sentinel, Settings};
 
-use super::Replica;
+use super::{Replica, key};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::RedisServer;
-use crate::store_contract::{get, hour, id};
+use crate::store_contract::{hour, text_of};
 
 /// A master, its replica, and a Sentinel that watches them.
 struct Watched {
@@ -59,7 +58,7 @@ fn writes_move_to_the_new_master_and_none_that_was_confirmed_is_lost() {
     let replica = Replica::launch(watched.settings(&[], "themaster", None));
     replica.is_up();
     let mut confirmed = Vec::new();
-    let put = |n: usize| replica.store.put(id(&n.to_string()), b"document".into(), hour(), SystemTime::now()).is_ok();
+    let put = |n: usize| replica.try_put(&n.to_string(), "text", hour()).is_ok();
     confirmed.extend((0..200).filter(|n| put(*n)));
     assert_eq!(confirmed.len(), 200);
     // The copying is not synchronous; what had no time to be copied is no matter of this test.
@@ -81,11 +80,11 @@ fn writes_move_to_the_new_master_and_none_that_was_confirmed_is_lost() {
     }
     replica.is_up();
     for n in confirmed {
-        let id = id(&n.to_string());
-        assert_eq!(get(&replica.store, id).as_deref(), Some("document"));
-        assert_eq!(watched.replica.command::<String>(&["GET", &id.to_string()]), "document");
+        let name = n.to_string();
+        assert_eq!(replica.get(&name).as_deref(), Some("text"));
+        assert_eq!(text_of(&watched.replica.command::<Vec<u8>>(&["GET", &key(&name)])), "text");
     }
-    assert_eq!(replica.mirror.all().len(), watched.replica.command::<usize>(&["DBSIZE"]));
+    assert_eq!(replica.count(), watched.replica.command::<usize>(&["DBSIZE"]));
 }
 
 #[test]
@@ -105,12 +104,12 @@ fn sentinels_have_a_password_of_their_own() {
     let watched = Watched::start(Some("sentinels only"));
     Replica::launch(watched.settings(&[], "themaster", Some("sentinels only"))).is_up();
     let refused = Replica::launch(watched.settings(&[], "themaster", None));
-    refused.is_down_because(&["no Sentinel gives an answer", "password"]);
+    refused.is_unwell_because(&["no Sentinel gives an answer", "password"]);
 }
 
 #[test]
 fn a_master_that_no_sentinel_knows_is_named() {
     let watched = Watched::start(None);
     let replica = Replica::launch(watched.settings(&[], "another", None));
-    replica.is_down_because(&["no master named \"another\"", "REDIS_SENTINEL_MASTER"]);
+    replica.is_unwell_because(&["no master named \"another\"", "REDIS_SENTINEL_MASTER"]);
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::Replica;
 use crate::redis_server::RedisServer;
-use crate::store_contract::{id, put};
+use crate::store_contract::{hour, rules};
 
 /// Certificates made for one test.
 struct Certificates(TempDir);
@@ -69,13 +69,13 @@ impl Certificates {
 fn works(settings: Settings) {
     let replica = Replica::launch(settings);
     replica.is_up();
-    put(&replica.store, id("a"), "document");
-    assert_eq!(replica.mirror.shown(id("a")), Some(b"document".to_vec()));
+    replica.put("a", "document");
+    assert_eq!(replica.shown("a").as_deref(), Some("document"));
 }
 
 #[track_caller]
 fn fails_with(settings: Settings, reason: &str) {
-    Replica::launch(settings).is_down_because(&[reason]);
+    Replica::launch(settings).is_unwell_because(&[reason]);
 }
 
 #[test]
@@ -112,6 +112,6 @@ fn a_server_without_tls_is_named_as_such() {
 fn a_file_that_cannot_be_read_ends_the_start() {
     let tls = Some(Tls { ca: Some(Path::new("/nowhere/ca.crt").to_owned()), identity: None });
     let settings = Settings { tls, ..Settings::new(Address::Tcp("localhost".into(), 6379)) };
-    let error = super::try_launch(settings).err().expect("there is no such file");
+    let error = super::try_launch(rules(hour()), settings).err().expect("there is no such file");
     assert!(matches!(&error, StartError::File { path, .. } if path.ends_with("ca.crt")), "{error}");
 }

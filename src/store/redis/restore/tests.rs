@@ -1,54 +1,60 @@
-//! When what is missing was lost, and what is put back of it.
+//! When what is missing was lost.
+
+use std::time::SystemTime;
 
 use super::*;
+use crate::registration::{Content, LabelNames, Registration, TtlBounds};
 
 fn restart(gap_seconds: u64, append_only: bool) -> Restart {
-    Restart { gap: Duration::from_secs(gap_seconds), append_only }
+    Restart { gap: Duration::from_secs(gap_seconds), last_contact: Instant::now(), append_only }
 }
 
-fn missing(name: &str, seconds: Option<u64>) -> Missing {
-    let id = TargetId::of(&[name.to_owned()]);
-    Missing { id, document: name.into(), expires_in: seconds.map(Duration::from_secs) }
+fn missing(name: &str, written_at: Option<Instant>, updated_at: u64) -> Kept {
+    let body = format!(r#"{{"static_config":{{"targets":["{name}"]}}}}"#);
+    let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
+    Kept {
+        id: registration.id(),
+        content: Content::new(&registration),
+        updated_at: SystemTime::UNIX_EPOCH + Duration::from_secs(updated_at),
+        deadline: None,
+        written_at,
+    }
 }
 
-#[test]
-fn a_server_that_keeps_nothing_lost_whatever_is_missing_after_a_short_absence() {
-    assert!(restart(60, false).lost(99, 1));
-    assert!(!restart(61, false).lost(99, 1));
-    assert!(!restart(0, true).lost(99, 1));
+fn comparison(missing: Vec<Kept>, latest_write: Option<Instant>, latest_update: Option<u64>) -> Comparison {
+    let latest_update = latest_update.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    Comparison { missing, latest_write, latest_update }
+}
+
+fn old(count: usize) -> Vec<Kept> {
+    let long_ago = Some(Instant::now() - Duration::from_secs(100));
+    (0..count).map(|n| missing(&n.to_string(), long_ago, 5)).collect()
 }
 
 #[test]
 fn when_at_least_half_is_missing_it_was_lost() {
+    let now = Some(Instant::now());
     for append_only in [false, true] {
-        assert!(restart(3600, append_only).lost(0, 1));
-        assert!(restart(3600, append_only).lost(50, 50));
-        assert!(!restart(3600, append_only).lost(51, 50));
+        assert_eq!(restart(3600, append_only).lost(0, comparison(old(1), now, Some(9))).len(), 1);
+        assert_eq!(restart(3600, append_only).lost(50, comparison(old(50), now, Some(9))).len(), 50);
+        assert_eq!(restart(3600, append_only).lost(51, comparison(old(50), now, Some(9))).len(), 0);
     }
 }
 
 #[test]
-fn when_nothing_is_missing_nothing_was_lost() {
-    assert!(!restart(0, false).lost(0, 0));
-    assert!(!restart(0, false).lost(10, 0));
+fn after_a_moment_what_was_written_last_was_lost_and_what_was_written_before_was_deleted() {
+    let saved = Instant::now();
+    let later = |n: u64| Some(saved + Duration::from_millis(n));
+    let gone = || vec![missing("before", Some(saved - Duration::from_millis(1)), 7), missing("after", later(1), 7)];
+    let lost = |restart: Restart| restart.lost(10, comparison(gone(), Some(saved), Some(7)));
+    assert_eq!(lost(restart(60, false)).iter().map(|kept| kept.id).collect::<Vec<_>>(), [gone()[1].id]);
+    assert!(lost(restart(61, false)).is_empty());
+    assert!(lost(restart(0, true)).is_empty());
 }
 
 #[test]
-fn time_that_passes_while_restoring_counts() {
-    let now = Instant::now();
-    let mut restore =
-        Restore::new(vec![missing("short", Some(5)), missing("long", Some(60)), missing("ever", None)], now);
-    let mut left: Vec<_> = restore.take(10, now + Duration::from_secs(5)).into_iter().map(|m| m.expires_in).collect();
-    left.sort();
-    assert_eq!(left, [None, Some(Duration::from_secs(55))], "what ran out meanwhile is not put back");
-    assert!(restore.is_done());
-}
-
-#[test]
-fn what_someone_wrote_or_deleted_meanwhile_is_not_put_back() {
-    let now = Instant::now();
-    let mut restore = Restore::new(vec![missing("a", None), missing("b", None)], now);
-    restore.forget(missing("a", None).id);
-    assert_eq!(restore.take(1, now).len(), 1);
-    assert!(restore.is_done());
+fn of_what_never_runs_out_the_clock_of_its_owner_tells_when_it_was_written() {
+    let gone = || vec![missing("before", None, 6), missing("same second", None, 7), missing("after", None, 8)];
+    let lost = restart(0, false).lost(10, comparison(gone(), Some(Instant::now()), Some(7)));
+    assert_eq!(lost.len(), 2, "in doubt nothing is given up");
 }

@@ -23,8 +23,8 @@ fn soon() -> Instant {
     Instant::now() + LONG
 }
 
-fn remove(n: usize) -> Change {
-    Change::Remove(id(n))
+fn remove(n: usize) -> Vec<Update> {
+    vec![Update::Delete(id(n))]
 }
 
 /// Takes the writes of one turn, once there are this many.
@@ -42,12 +42,12 @@ fn each_writer_gets_its_own_answer() {
     thread::scope(|scope| {
         let session = &session;
         let waiting: Vec<_> = (0..8).map(|n| scope.spawn(move || session.write(remove(n), soon()))).collect();
-        for Write { change, reply, .. } in take_writes(session, 8) {
-            let number = (0..8).find(|n| id(*n) == change.id()).unwrap();
-            reply.tell(Ok(Value::Int(number as i64)));
+        for Write { updates, reply, .. } in take_writes(session, 8) {
+            let number = (0..8).find(|n| id(*n) == updates[0].id()).unwrap();
+            reply.tell(Ok(vec![true; number]));
         }
         for (number, waiting) in waiting.into_iter().enumerate() {
-            assert_eq!(waiting.join().unwrap().unwrap(), Value::Int(number as i64));
+            assert_eq!(waiting.join().unwrap().unwrap().len(), number);
         }
     });
 }

@@ -1,10 +1,11 @@
-//! Why the embedded store cannot be opened, in sentences for the person who has to do something about it.
+//! What can be wrong with the file: why it cannot be opened, in sentences for the person who has to do something about
+//! it, and why it cannot be read or written.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-
-use super::file::{FORMAT, Fault};
 
 /// Why the embedded store cannot be opened. Whatever it is, nothing was overwritten or deleted.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub enum OpenError {
         path: PathBuf,
         /// Its format.
         found: String,
+        /// The format that this version writes.
+        known: u64,
     },
     /// Something that is no directory stands where the data directory should be.
     NotADirectory {
@@ -70,20 +73,20 @@ impl OpenError {
         }
     }
 
-    pub(super) fn from_fault(path: &Path, fault: Fault) -> OpenError {
+    pub(super) fn from_fault(path: &Path, fault: FileError, known: u64) -> OpenError {
         match fault {
-            Fault::Redb(error) => match *error {
+            FileError::Redb(error) => match *error {
                 redb::Error::Io(error) => OpenError::from_io(path, error),
                 redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
                     OpenError::InUse { path: path.to_owned() }
                 }
                 redb::Error::UpgradeRequired(version) => {
-                    OpenError::Format { path: path.to_owned(), found: format!("of redb, version {version}") }
+                    OpenError::Format { path: path.to_owned(), found: format!("of redb, version {version}"), known }
                 }
                 error => OpenError::Damaged { path: path.to_owned(), detail: error.to_string() },
             },
-            Fault::Open(error) => error,
-            fault @ (Fault::Moved(_) | Fault::Panicked(_)) => {
+            FileError::Open(error) => error,
+            fault @ (FileError::Moved(_) | FileError::Panicked(_)) => {
                 OpenError::Damaged { path: path.to_owned(), detail: fault.to_string() }
             }
         }
@@ -104,9 +107,9 @@ impl fmt::Display for OpenError {
                  away to start with no registrations",
                 path.display()
             ),
-            OpenError::Format { path, found } => write!(
+            OpenError::Format { path, found, known } => write!(
                 f,
-                "{} has format {found}, and this version of inventor knows format {FORMAT}; it was left as it is. \
+                "{} has format {found}, and this version of inventor knows format {known}; it was left as it is. \
                  Start the version that wrote it, or set DATA_DIR to another directory",
                 path.display()
             ),
@@ -131,3 +134,44 @@ impl fmt::Display for OpenError {
 }
 
 impl std::error::Error for OpenError {}
+
+/// Why the file could not be read or written. The outcome of what was under way is unknown.
+#[derive(Debug)]
+pub(super) enum FileError {
+    /// redb says so.
+    Redb(Box<redb::Error>),
+    /// The file is no longer at its path.
+    Moved(String),
+    /// The file cannot be opened again.
+    Open(OpenError),
+    /// Code panicked, as redb does on some damage.
+    Panicked(String),
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FileError::Redb(error) => error.fmt(f),
+            FileError::Moved(why) => write!(f, "the file was moved or removed: {why}"),
+            FileError::Open(error) => error.fmt(f),
+            FileError::Panicked(message) => write!(f, "panic: {message}"),
+        }
+    }
+}
+
+impl<E: Into<redb::Error>> From<E> for FileError {
+    fn from(error: E) -> FileError {
+        FileError::Redb(Box::new(error.into()))
+    }
+}
+
+/// Runs `work` and turns a panic into a fault.
+pub(super) fn contain<T>(work: impl FnOnce() -> Result<T, FileError>) -> Result<T, FileError> {
+    // What a panic may leave half done, the file and what is in the mirror, is read anew after every fault.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(FileError::Panicked(panic_message(panic.as_ref()))))
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a message").to_owned()
+}

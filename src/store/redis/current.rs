@@ -1,4 +1,4 @@
-//! The link to Redis as the store's callers see it: a session that can be used, or the reason why there is none.
+//! The current session as the store's callers see it: one that can be used, or the reason why there is none.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,15 +8,12 @@ use parking_lot::{Condvar, Mutex};
 use super::fault::Fault;
 use super::session::Session;
 
-/// How long a refused write counts against the health of the store. No write may follow to show that it is over.
-const REFUSAL_COUNTS: Duration = Duration::from_secs(10);
-
 /// How long callers wait for a new session when one has just been lost: a connection may break, and be made anew, and
 /// nobody needs to notice.
 const NEXT_SESSION_MAX: Duration = Duration::from_millis(250);
 
-/// Whether Redis can be used now. Callers learn at once that it cannot, instead of each waiting for it.
-pub(super) struct Link {
+/// The session with Redis, if there is one. Callers learn at once that there is none, instead of each waiting for it.
+pub(super) struct Current {
     state: Mutex<State>,
     closing: Condvar,
     up: Condvar,
@@ -32,13 +29,13 @@ struct State {
     loaded: bool,
     /// Any session's first full load is done.
     loaded_once: bool,
-    /// When and why Redis refused the last write, if it did: it can be reached and read all the same.
-    refused: Option<(Instant, Fault)>,
+    /// Why Redis refused the last write, if it did: it can be reached and read all the same.
+    refused: Option<Fault>,
     closed: bool,
 }
 
-impl Link {
-    pub(super) fn new() -> Link {
+impl Current {
+    pub(super) fn new() -> Current {
         let state = State {
             session: None,
             fault: Fault::Starting,
@@ -48,7 +45,7 @@ impl Link {
             refused: None,
             closed: false,
         };
-        Link { state: Mutex::new(state), closing: Condvar::new(), up: Condvar::new() }
+        Current { state: Mutex::new(state), closing: Condvar::new(), up: Condvar::new() }
     }
 
     /// The session, once everything has been loaded for the first time. After an outage it can be used before
@@ -71,7 +68,7 @@ impl Link {
     }
 
     /// The session, whether or not everything is loaded.
-    pub(super) fn current(&self) -> Result<Arc<Session>, Fault> {
+    pub(super) fn any_session(&self) -> Result<Arc<Session>, Fault> {
         let state = self.state.lock();
         state.session.clone().ok_or_else(|| state.fault.clone())
     }
@@ -81,37 +78,34 @@ impl Link {
         self.state.lock().loaded
     }
 
-    /// Whether writes succeed and the mirror follows.
+    /// Whether any session was ever fully loaded.
+    pub(super) fn was_loaded(&self) -> bool {
+        self.state.lock().loaded_once
+    }
+
+    /// What is wrong, for people.
     ///
     /// # Errors
-    /// Why not.
+    /// Why reads or writes fail.
     pub(super) fn health(&self) -> Result<(), Fault> {
         let state = self.state.lock();
         match &state.session {
-            Some(_) if state.loaded => match &state.refused {
-                Some((at, fault)) if at.elapsed() < REFUSAL_COUNTS => Err(fault.clone()),
-                _ => Ok(()),
-            },
-            Some(_) => Err(Fault::Unloaded),
+            Some(_) if state.loaded => state.refused.clone().map_or(Ok(()), Err),
+            Some(_) => Err(state.refused.clone().unwrap_or(Fault::Unloaded)),
             None => Err(state.fault.clone()),
         }
     }
 
-    /// Takes note of how a write ended.
-    pub(super) fn note_write<T>(&self, written: &Result<T, Fault>) {
-        let mut state = self.state.lock();
-        match written {
-            Ok(_) => state.refused = None,
-            Err(fault) if fault.is_refusal() => state.refused = Some((Instant::now(), fault.clone())),
-            Err(_) => {}
-        }
+    /// Redis has refused a write, or has taken one.
+    pub(super) fn note_refusal(&self, refused: Option<Fault>) {
+        self.state.lock().refused = refused;
     }
 
     /// Starts a session.
     ///
     /// # Errors
-    /// The link was closed meanwhile.
-    pub(super) fn up(&self, session: Arc<Session>) -> Result<(), Fault> {
+    /// The store was closed meanwhile.
+    pub(super) fn begin(&self, session: Arc<Session>) -> Result<(), Fault> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(Fault::Closed);
@@ -128,7 +122,7 @@ impl Link {
     }
 
     /// There is no session any more, for this reason.
-    pub(super) fn down(&self, fault: Fault) {
+    pub(super) fn end(&self, fault: Fault) {
         let mut state = self.state.lock();
         if state.session.take().is_some() {
             state.lost_at = Some(Instant::now());
@@ -139,7 +133,7 @@ impl Link {
         }
     }
 
-    /// Waits before another try. `false` when the link was closed, and there shall be none.
+    /// Waits before another try. `false` when the store was closed, and there shall be none.
     pub(super) fn pause(&self, pause: Duration) -> bool {
         let deadline = Instant::now() + pause;
         let mut state = self.state.lock();

@@ -1,0 +1,9 @@
+//! `/api/v1`: what people and programs look at and change beside the paths of the Go program. One file per resource.
+
+pub(super) mod answers;
+pub(super) mod changes;
+pub(super) mod groups;
+mod page_token;
+pub(super) mod problems;
+pub(super) mod registrations;
+pub(super) mod status;

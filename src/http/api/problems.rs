@@ -1,0 +1,103 @@
+//! What is wrong, or may be: who has stopped polling, what is left out of the lists, what is registered twice.
+
+use serde::Serialize;
+
+use super::answers::{check_sees_all, json, time};
+use crate::http::app::{App, Call};
+use crate::http::pollers::Poller;
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::http::response::Response;
+use crate::registration::TargetId;
+use crate::registry::{Duplicate, Scope};
+
+#[derive(Serialize)]
+struct Pollers {
+    pollers: Vec<ShownPoller>,
+}
+
+#[derive(Serialize)]
+struct ShownPoller {
+    client: &'static str,
+    user_agent: String,
+    address: String,
+    path: String,
+    refresh_interval_seconds: Option<u64>,
+    last_status: u16,
+    first_seen: Option<String>,
+    last_seen: Option<String>,
+    polls: u64,
+    late: bool,
+}
+
+pub(in crate::http) fn pollers(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    Query::parse(call.request)?.finish()?;
+    check_sees_all(&call.caller)?;
+    let now = app.now().wall;
+    let pollers = app.pollers.seen(now).into_iter().map(|(late, poller)| {
+        let Poller { client, user_agent, address, path, interval, last_status, first_seen, last_seen, polls } = poller;
+        ShownPoller {
+            client,
+            user_agent,
+            address,
+            path,
+            refresh_interval_seconds: interval.map(|interval| interval.as_secs()),
+            last_status,
+            first_seen: time(first_seen),
+            last_seen: time(last_seen),
+            polls,
+            late,
+        }
+    });
+    Ok(json(&Pollers { pollers: pollers.collect() }))
+}
+
+#[derive(Serialize)]
+struct Quarantine {
+    quarantine: Vec<Left>,
+    total: usize,
+}
+
+#[derive(Serialize)]
+struct Left {
+    id: String,
+    reason: String,
+    value: String,
+}
+
+pub(in crate::http) fn quarantine(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    Query::parse(call.request)?.finish()?;
+    check_sees_all(&call.caller)?;
+    let left = app.registry.quarantine().into_iter().map(|(id, quarantined)| Left {
+        id: id.to_string(),
+        reason: quarantined.reason,
+        value: String::from_utf8_lossy(&quarantined.value).into_owned(),
+    });
+    let quarantine: Vec<Left> = left.collect();
+    Ok(json(&Quarantine { total: quarantine.len(), quarantine }))
+}
+
+#[derive(Serialize)]
+struct ShownDuplicates {
+    duplicates: Vec<ShownDuplicate>,
+    total: usize,
+}
+
+#[derive(Serialize)]
+struct ShownDuplicate {
+    address: String,
+    ids: Vec<String>,
+    ids_total: usize,
+}
+
+pub(in crate::http) fn duplicates(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    Query::parse(call.request)?.finish()?;
+    check_sees_all(&call.caller)?;
+    let duplicates = app.registry.duplicates(&Scope::All, app.now()).map_err(Problem::from)?;
+    let shown = |Duplicate { address, ids, ids_total }: &Duplicate| ShownDuplicate {
+        address: address.clone(),
+        ids: ids.iter().map(TargetId::to_string).collect(),
+        ids_total: *ids_total,
+    };
+    Ok(json(&ShownDuplicates { duplicates: duplicates.listed.iter().map(shown).collect(), total: duplicates.total }))
+}

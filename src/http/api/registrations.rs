@@ -1,0 +1,153 @@
+//! `/api/v1/registrations`: search, sort and page; look at one, remove one.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::answers::{check_if_match, json, tagged, time, time_of};
+use super::page_token;
+use crate::http::app::{App, Call};
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::http::response::Response;
+use crate::http::{audit, criteria};
+use crate::registration::{Content, TargetId, parse_id};
+use crate::registry::{Details, Now, Order, PageRequest, SortBy, Words};
+
+/// How many registrations a page has unless it is told otherwise, and at most.
+const LIMIT: usize = 100;
+const LIMIT_MAX: usize = 1000;
+
+#[derive(Serialize)]
+struct Registration {
+    id: String,
+    targets: Box<RawValue>,
+    labels: Box<RawValue>,
+    target_group: Box<RawValue>,
+    modules: Box<RawValue>,
+    ttl_seconds: u64,
+    updated_at: Option<String>,
+    expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renewal_interval_seconds: Option<Option<u64>>,
+}
+
+#[derive(Serialize)]
+struct Page {
+    registrations: Vec<Registration>,
+    total: usize,
+    next_page_token: Option<String>,
+}
+
+impl Registration {
+    fn new(id: TargetId, details: &Details, now: Now) -> Registration {
+        let content = &details.content;
+        Registration {
+            id: id.to_string(),
+            targets: raw(content.targets_json()),
+            labels: raw(content.labels_json()),
+            target_group: raw(content.group_json()),
+            modules: raw(content.modules_json().unwrap_or(b"[]")),
+            ttl_seconds: details.ttl.seconds(),
+            updated_at: details.updated_at.and_then(time),
+            expires_at: details.deadline.and_then(|deadline| time_of(deadline, now)),
+            renewal_interval_seconds: None,
+        }
+    }
+}
+
+/// JSON that was encoded here.
+pub(super) fn raw(json: &[u8]) -> Box<RawValue> {
+    let text = String::from_utf8(json.to_vec()).unwrap_or_default();
+    RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    let now = app.now();
+    let mut query = Query::parse(call.request)?;
+    let criteria = criteria::parse(&mut query, &call.caller)?;
+    let words = query.single("q")?.unwrap_or_default();
+    let order = order(query.single("sort")?.as_deref())?;
+    let limit = query.number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT);
+    let token = query.single("page_token")?;
+    query.finish()?;
+    let question = page_token::question(&criteria, &words, order);
+    let place = |token: String| {
+        let place = page_token::decode(question, &token);
+        place.ok_or_else(|| Problem::bad_request("page_token: not one that these parameters were answered with"))
+    };
+    let after = token.map(place).transpose()?;
+    let request = PageRequest { criteria, words: Words::parse(&words), order, after, limit };
+    let page = app.registry.page(&request, now).map_err(Problem::from)?;
+    Ok(json(&Page {
+        registrations: page.registrations.iter().map(|(id, details)| Registration::new(*id, details, now)).collect(),
+        total: page.total,
+        next_page_token: page.next.map(|place| page_token::encode(question, place)),
+    }))
+}
+
+fn order(sort: Option<&str>) -> Result<Order, Problem> {
+    let sort = sort.unwrap_or("id");
+    let (name, is_descending) = sort.strip_prefix('-').map_or((sort, false), |name| (name, true));
+    let by = match name {
+        "id" => SortBy::Id,
+        "target_group" => SortBy::Group,
+        "expires_at" => SortBy::Expiry,
+        "updated_at" => SortBy::Update,
+        _ => {
+            return Err(Problem::bad_request(
+                "sort: expected id, target_group, expires_at or updated_at, or - before it",
+            ));
+        }
+    };
+    Ok(Order { by, is_descending })
+}
+
+pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    let now = app.now();
+    Query::parse(call.request)?.finish()?;
+    let id = requested_id(call)?;
+    let details = app.registry.details(id, now).filter(|details| call.caller.reads().has(&details.content.group()));
+    let details = details.ok_or_else(not_found)?;
+    let interval = details.renewal_interval.map(|interval| interval.as_secs());
+    let registration =
+        Registration { renewal_interval_seconds: Some(interval), ..Registration::new(id, &details, now) };
+    Ok(tagged(call.request, hash(id, &details), &registration))
+}
+
+pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    let now = app.now();
+    Query::parse(call.request)?.finish()?;
+    let id = requested_id(call)?;
+    let details = app.registry.details(id, now).ok_or_else(not_found)?;
+    let group = details.content.group();
+    if !call.caller.may_write(&group) {
+        return Err(Problem::new(403, "this token has no right for the group of this registration").into());
+    }
+    check_if_match(call.request, Some(hash(id, &details)))?;
+    let deleted = app.registry.delete(id, &call.author(), now).map_err(|e| app.failed(call, &id, e))?;
+    audit::written(call, "delete", &[("id", &id), ("group", &group)], if deleted { "ok" } else { "absent" });
+    if deleted { Ok(Response::no_content()) } else { Err(not_found().into()) }
+}
+
+fn requested_id(call: &Call<'_>) -> Result<TargetId, Problem> {
+    parse_id(&call.segment).map_err(|invalid| Problem::bad_request(invalid.to_string()))
+}
+
+fn not_found() -> Problem {
+    Problem::not_found("there is no such registration")
+}
+
+/// Another number after each write, a renewal included.
+fn hash(id: TargetId, details: &Details) -> u64 {
+    let Details { content, ttl, deadline, updated_at, .. } = details;
+    let mut hasher = DefaultHasher::new();
+    (id, whole(content), ttl.seconds(), deadline, updated_at).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn whole(content: &Content) -> [&[u8]; 4] {
+    let modules = content.modules_json().unwrap_or_default();
+    [content.targets_json(), content.labels_json(), content.group_json(), modules]
+}

@@ -1,0 +1,73 @@
+//! `/api/v1/status`: how the server is and what it has, for what the caller may see.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::answers::{json, time};
+use crate::http::app::{App, Call};
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::http::response::Response;
+use crate::metrics::revision;
+use crate::registry::{EXPIRY_SPANS, Overview};
+
+#[derive(Serialize)]
+struct Status {
+    version: &'static str,
+    revision: &'static str,
+    started_at: Option<String>,
+    default_ttl_seconds: u64,
+    store: Store,
+    registrations: usize,
+    groups: usize,
+    addresses: usize,
+    quarantined: usize,
+    duplicates: usize,
+    expiring: Map<String, Value>,
+    list_bytes: usize,
+    tokens: Tokens,
+}
+
+#[derive(Serialize)]
+struct Store {
+    kind: &'static str,
+    healthy: bool,
+    /// Never with an address in it: it is shown to whoever may read.
+    reason: Option<&'static str>,
+    stale_seconds: u64,
+}
+
+#[derive(Serialize)]
+struct Tokens {
+    read: bool,
+    write: bool,
+}
+
+pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    let now = app.now();
+    Query::parse(call.request)?.finish()?;
+    let Overview { registrations, groups, addresses, duplicates, expiring, list_bytes } =
+        app.registry.overview(call.caller.reads(), now).map_err(Problem::from)?;
+    let outage = app.registry.outage(now);
+    let expiring = EXPIRY_SPANS.iter().zip(expiring).map(|((name, _), count)| ((*name).to_owned(), count.into()));
+    Ok(json(&Status {
+        version: env!("CARGO_PKG_VERSION"),
+        revision: revision(),
+        started_at: time(app.started_at),
+        default_ttl_seconds: app.registry.default_ttl().seconds(),
+        store: Store {
+            kind: app.options.store,
+            healthy: outage.is_none(),
+            reason: outage.map(|_| "the store takes no writes"),
+            stale_seconds: outage.map_or(0, |outage| outage.as_secs()),
+        },
+        registrations,
+        groups,
+        addresses,
+        quarantined: app.registry.counts(now).quarantined,
+        duplicates,
+        expiring: expiring.collect(),
+        list_bytes,
+        tokens: Tokens { read: app.tokens.reading_needs_one(), write: true },
+    }))
+}

@@ -1,0 +1,36 @@
+//! A token as the server keeps it, and what it is for.
+
+use std::fmt;
+
+use ring::digest::{SHA256, digest};
+
+/// A secret, as its SHA-256: what is looked up depends on no byte of it, so that how long that takes tells nothing.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Token(pub(super) [u8; 32]);
+
+impl Token {
+    /// The token with these bytes; `None` when there are none, because an empty token would let everybody in.
+    pub fn new(secret: &[u8]) -> Option<Token> {
+        (!secret.is_empty()).then(|| Token::of(secret))
+    }
+
+    pub(super) fn of(secret: &[u8]) -> Token {
+        // The digest has as many bytes as it says.
+        Token(digest(&SHA256, secret).as_ref().try_into().unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(...)")
+    }
+}
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Polling and looking.
+    Read,
+    /// That, and registering and removing.
+    Write,
+}

@@ -1,0 +1,49 @@
+//! The parameters by which lists are narrowed down, which mean the same wherever they stand.
+
+use super::auth::Caller;
+use super::problem::Problem;
+use super::query::Query;
+use crate::registry::{Criteria, Form, LabelSelector, SelectError, Shard};
+
+/// `group` and `selector`, for what the caller may see.
+///
+/// # Errors
+/// 400 for a selector that is none, 403 for a group that the caller may not see.
+pub(super) fn parse(query: &mut Query, caller: &Caller) -> Result<Criteria, Problem> {
+    let mut criteria = Criteria::of(caller.reads().clone(), Form::Plain);
+    for text in query.repeated("selector")? {
+        let selector = LabelSelector::parse(&text);
+        criteria.labels.and(selector.map_err(|e| Problem::bad_request(format!("selector: {e}")))?);
+    }
+    criteria.groups = query.repeated("group")?.into_iter().collect();
+    match criteria.groups.iter().find(|group| !caller.reads().has(group)) {
+        Some(group) => Err(Problem::new(403, format!("group: this token may not read {group:?}"))),
+        None => Ok(criteria),
+    }
+}
+
+/// `shard` and `shards`: both, or none.
+///
+/// # Errors
+/// 400 for anything else.
+pub(super) fn shard(query: &mut Query) -> Result<Option<Shard>, Problem> {
+    let index = query.number("shard", 0..=Shard::COUNT_MAX - 1)?;
+    let count = query.number("shards", 1..=Shard::COUNT_MAX)?;
+    match (index, count) {
+        (None, None) => Ok(None),
+        (Some(index), Some(count)) => {
+            let shard = Shard::new(index, count);
+            shard.map(Some).ok_or_else(|| Problem::bad_request("shard: expected a number below that of shards"))
+        }
+        _ => Err(Problem::bad_request("shard and shards: one of them is missing")),
+    }
+}
+
+impl From<SelectError> for Problem {
+    fn from(error: SelectError) -> Problem {
+        match error {
+            SelectError::NotLoaded => Problem::new(503, "the registrations are not loaded yet"),
+            SelectError::Busy => Problem::new(503, "other selections are being built; try again"),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Errors of the paths that the Go program does not have: RFC 9457, with the places in the body that are at fault.
+
+use serde::Serialize;
+
+use super::response::Response;
+
+/// The most faults that one answer lists.
+pub(super) const FAULTS_MAX: usize = 100;
+
+/// Whether a path is one that the Go program does not have: errors are problems there, and odd requests are refused.
+pub(super) fn is_new(path: &str) -> bool {
+    path.starts_with("/api/") || ["/sd", "/openapi.json"].contains(&path)
+}
+
+/// Why a request was not answered as it was meant.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: u16,
+    detail: String,
+    faults: Vec<Fault>,
+    faults_total: usize,
+}
+
+/// What is wrong in one place of the body.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Fault {
+    /// The place, as a JSON pointer (RFC 6901).
+    pub(super) pointer: String,
+    pub(super) detail: String,
+}
+
+impl Problem {
+    pub(super) fn new(status: u16, detail: impl Into<String>) -> Problem {
+        Problem { status, detail: detail.into(), faults: Vec::new(), faults_total: 0 }
+    }
+
+    /// A parameter, a path or a body that is odd.
+    pub(super) fn bad_request(detail: impl Into<String>) -> Problem {
+        Problem::new(400, detail)
+    }
+
+    pub(super) fn not_found(detail: impl Into<String>) -> Problem {
+        Problem::new(404, detail)
+    }
+
+    /// With the first of these faults, and their number.
+    pub(super) fn with_faults(mut self, mut faults: Vec<Fault>, total: usize) -> Problem {
+        faults.truncate(FAULTS_MAX);
+        (self.faults, self.faults_total) = (faults, total);
+        self
+    }
+}
+
+impl From<Problem> for Response {
+    fn from(problem: Problem) -> Response {
+        #[derive(Serialize)]
+        struct Details<'a> {
+            r#type: &'static str,
+            title: &'static str,
+            status: u16,
+            detail: &'a str,
+            errors: &'a [Fault],
+            errors_total: usize,
+        }
+        let Problem { status, detail, faults, faults_total } = &problem;
+        let title = title(*status);
+        let details = Details {
+            r#type: "about:blank",
+            title,
+            status: *status,
+            detail,
+            errors: faults,
+            errors_total: *faults_total,
+        };
+        // Strings and numbers can always be written.
+        let mut body = serde_json::to_vec(&details).unwrap_or_default();
+        body.push(b'\n');
+        let response = Response::new(*status, "application/problem+json", body).private();
+        match status {
+            401 => response.with_header("WWW-Authenticate", "Bearer"),
+            503 => response.retry_later(),
+            _ => response,
+        }
+    }
+}
+
+/// What the status is called, as `about:blank` wants it (RFC 9457, 4.2.1).
+fn title(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        409 => "Conflict",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        503 => "Service Unavailable",
+        _ => "Internal Server Error",
+    }
+}

@@ -1,0 +1,105 @@
+//! The latest changes of the lists, for people: what was registered, changed, deleted or ran out, and by whom.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::scope::Scope;
+use crate::registration::{Content, TargetId};
+
+/// How many changes are remembered.
+pub const CHANGES_MAX: usize = 1000;
+
+/// A change of the lists.
+#[derive(Debug, Clone)]
+pub struct LoggedChange {
+    /// When it was seen here.
+    pub at: Instant,
+    /// What happened.
+    pub action: Action,
+    /// Whose.
+    pub id: TargetId,
+    /// The group that it is in now, or was in at last.
+    pub group: Arc<str>,
+    /// The group that it has left, if it moved.
+    pub left: Option<Arc<str>>,
+    /// What it says, or said at last.
+    pub content: Content,
+    /// Who did it.
+    pub by: Author,
+}
+
+/// What happened to a registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It is new.
+    Registered,
+    /// Labels, modules or group are others. A renewal is no change.
+    Changed,
+    /// Somebody removed it.
+    Deleted,
+    /// It ran out.
+    Expired,
+    /// Redis had lost it and was given it back.
+    Restored,
+}
+
+/// Who did it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Author {
+    /// Nobody: time, or this server by itself.
+    Nobody,
+    /// A client of this server: the name of its token and its address.
+    Client(Arc<str>),
+    /// Another server on the same Redis, or another program.
+    AnotherServer,
+}
+
+/// The log.
+#[derive(Debug, Default)]
+pub(super) struct ChangeLog {
+    /// The latest last.
+    changes: VecDeque<LoggedChange>,
+    /// Who writes these ids through this server right now.
+    writing: HashMap<TargetId, Arc<str>>,
+}
+
+impl ChangeLog {
+    /// What happens to these ids until [`ChangeLog::written`] is this client's doing.
+    pub(super) fn writing(&mut self, ids: &[TargetId], by: &Arc<str>) {
+        self.writing.extend(ids.iter().map(|id| (*id, by.clone())));
+    }
+
+    /// The write of these ids is over.
+    pub(super) fn written(&mut self, ids: &[TargetId]) {
+        ids.iter().for_each(|id| drop(self.writing.remove(id)));
+    }
+
+    /// Who makes the change of an id that is happening now.
+    pub(super) fn author(&self, id: TargetId) -> Author {
+        self.writing.get(&id).map_or(Author::AnotherServer, |by| Author::Client(by.clone()))
+    }
+
+    pub(super) fn add(&mut self, change: LoggedChange) {
+        if self.changes.len() == CHANGES_MAX {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(change);
+    }
+
+    /// The latest changes, newest first, of a group (also those that left it) and an id, as far as the scope goes.
+    pub(super) fn latest(
+        &self,
+        scope: &Scope,
+        group: Option<&str>,
+        id: Option<TargetId>,
+        limit: usize,
+    ) -> Vec<LoggedChange> {
+        let concerns = |change: &&LoggedChange| {
+            let mut groups = [Some(&change.group), change.left.as_ref()].into_iter().flatten();
+            groups.any(|name| scope.has(name) && group.is_none_or(|group| group == &**name))
+                && id.is_none_or(|id| id == change.id)
+        };
+        self.changes.iter().rev().filter(concerns).take(limit).cloned().collect()
+    }
+}

@@ -1,0 +1,55 @@
+//! What is counted of registrations and of the store, whichever it is.
+
+use std::time::Instant;
+
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, Registry};
+
+use crate::metrics::{counter, counters, durations_by};
+
+/// What is counted of registrations and of the store, whichever it is.
+#[derive(Clone)]
+pub struct StoreMetrics {
+    operations: IntCounterVec,
+    durations: HistogramVec,
+    expired: IntCounter,
+}
+
+impl StoreMetrics {
+    /// Registers the metrics.
+    pub fn new(registry: &Registry) -> StoreMetrics {
+        let operations = counters(
+            registry,
+            "inventor_store_operations_total",
+            "Store operations by outcome.",
+            &["operation", "outcome"],
+        );
+        for operation in ["put", "get", "delete"] {
+            for outcome in ["ok", "error"] {
+                operations.with_label_values(&[operation, outcome]);
+            }
+        }
+        let durations = durations_by(
+            registry,
+            "inventor_store_operation_duration_seconds",
+            "Duration of store operations in seconds.",
+            &["operation"],
+        );
+        let expired = counter(registry, "inventor_registrations_expired_total", "Registrations that expired.");
+        StoreMetrics { operations, durations, expired }
+    }
+
+    /// Counts registrations that ran out.
+    pub fn expired(&self) -> IntCounter {
+        self.expired.clone()
+    }
+
+    /// Runs an operation, counts it and takes its time.
+    pub fn observe<T, E>(&self, operation: &str, run: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let start = Instant::now();
+        let result = run();
+        self.durations.with_label_values(&[operation]).observe(start.elapsed().as_secs_f64());
+        let outcome = if result.is_ok() { "ok" } else { "error" };
+        self.operations.with_label_values(&[operation, outcome]).inc();
+        result
+    }
+}

@@ -1,0 +1,244 @@
+//! What a view holds, and how a change becomes visible in all of it. One lock is around it; time is passed in.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use log::warn;
+
+use super::change_log::{Action, Author, ChangeLog, LoggedChange};
+use super::lifetime::{Horizon, Write};
+use super::lists::Lists;
+use crate::registration::{Content, TargetId, Ttl};
+use crate::store::Kept;
+
+/// How many unfit values are remembered, so that each is logged once.
+const QUARANTINE_MAX: usize = 10_000;
+
+/// How much of an unfit value is remembered.
+pub const QUARANTINED_BYTES_MAX: usize = 512;
+
+/// What a view holds.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) loaded: bool,
+    pub(super) held: HashMap<TargetId, Held>,
+    pub(super) lists: Lists,
+    pub(super) deadlines: BTreeSet<(Instant, TargetId)>,
+    pub(super) quarantined: BTreeMap<TargetId, Quarantined>,
+    pub(super) horizon: Horizon,
+    pub(super) log: ChangeLog,
+    /// Half of the longest lifetime seen: who has more left than this is not touched by the rule of outages.
+    half_lifetime_max: Duration,
+    /// How many ran out and are not counted yet.
+    pub(super) expired: u64,
+}
+
+/// A stored value that is left out of all lists.
+#[derive(Debug, Clone)]
+pub struct Quarantined {
+    /// Why.
+    pub reason: String,
+    /// How it begins, at most [`QUARANTINED_BYTES_MAX`] bytes.
+    pub value: Vec<u8>,
+}
+
+/// A live registration.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) content: Content,
+    pub(super) group: Arc<str>,
+    /// The lifetime that each renewal starts anew.
+    pub(super) ttl: Ttl,
+    /// When it runs out; `None` is never.
+    pub(super) deadline: Option<Instant>,
+    /// In whole seconds; the beginning of the epoch when the document does not say it.
+    pub(super) updated_at: SystemTime,
+    /// When the lifetime began, as far as the deadline told it when it was written.
+    pub(super) written_at: Option<Instant>,
+    /// The whole seconds between its last two writes; 0 when there was one.
+    pub(super) renewal_seconds: u32,
+}
+
+/// What a stored value has to say.
+pub(super) struct Fit {
+    pub(super) content: Content,
+    pub(super) updated_at: SystemTime,
+}
+
+impl Held {
+    pub(super) fn kept(&self, id: TargetId) -> Kept {
+        let Held { content, deadline, updated_at, written_at, .. } = self;
+        Kept { id, content: content.clone(), updated_at: *updated_at, deadline: *deadline, written_at: *written_at }
+    }
+}
+
+impl Held {
+    /// The seconds since the last write, or, when this is that write again, those before it.
+    fn renewal_seconds(&self, updated_at: SystemTime) -> u32 {
+        let since = updated_at.duration_since(self.updated_at).map_or(0, |since| since.as_secs());
+        match u32::try_from(since) {
+            Ok(seconds) if seconds > 0 && self.updated_at > SystemTime::UNIX_EPOCH => seconds,
+            _ => self.renewal_seconds,
+        }
+    }
+}
+
+impl State {
+    /// A state that is loading.
+    pub(super) fn new(outage_keep: Duration) -> State {
+        State {
+            loaded: false,
+            held: HashMap::new(),
+            lists: Lists::default(),
+            deadlines: BTreeSet::new(),
+            quarantined: BTreeMap::new(),
+            horizon: Horizon::new(outage_keep),
+            log: ChangeLog::default(),
+            half_lifetime_max: Duration::ZERO,
+            expired: 0,
+        }
+    }
+
+    pub(super) fn outage(&self, now: Instant) -> Option<Duration> {
+        self.horizon.outage_since().map(|since| now.saturating_duration_since(since))
+    }
+
+    pub(super) fn check(&mut self, now: Instant) {
+        if self.horizon.check(now) {
+            self.tell_of_outage();
+        }
+    }
+
+    pub(super) fn tell_of_outage(&self) {
+        warn!(registrations = self.lists.len(); "the store takes no writes; serving the last good list, in which nothing runs out");
+    }
+
+    /// Drops what ran out.
+    pub(super) fn expire(&mut self, now: Instant) {
+        let Some(until) = self.horizon.expired_until(now) else { return };
+        while let Some(&(deadline, id)) = self.deadlines.first() {
+            if deadline > until {
+                break;
+            }
+            self.remove(id, Action::Expired, now);
+            self.expired += 1;
+        }
+    }
+
+    /// The registrations whose deadlines are moved if the outage ends now, with their new ones.
+    pub(super) fn lengthened(&self, end: Instant) -> Vec<Kept> {
+        let concerned = self.deadlines.iter().take_while(|(deadline, _)| *deadline < end + self.half_lifetime_max);
+        let lengthened = concerned.filter_map(|(deadline, id)| {
+            let held = self.held.get(id)?;
+            let new = self.horizon.lengthened(*id, *deadline, held.ttl.duration()?, end);
+            (new > *deadline).then(|| Kept { deadline: Some(new), ..held.kept(*id) })
+        });
+        lengthened.collect()
+    }
+
+    /// Moves a deadline, unless a renewal has moved it further.
+    pub(super) fn lengthen(&mut self, id: TargetId, deadline: Instant) {
+        let Some(held) = self.held.get_mut(&id) else { return };
+        if let Some(old) = held.deadline.filter(|old| *old < deadline) {
+            held.deadline = Some(deadline);
+            self.deadlines.remove(&(old, id));
+            self.deadlines.insert((deadline, id));
+        }
+    }
+
+    pub(super) fn put(&mut self, id: TargetId, fit: Fit, ttl: Ttl, deadline: Option<Instant>, now: Instant) {
+        self.quarantined.remove(&id);
+        let Fit { content, updated_at } = fit;
+        if let Some(lifetime) = ttl.duration() {
+            self.half_lifetime_max = self.half_lifetime_max.max(lifetime / 2);
+        }
+        let began = deadline.zip(ttl.duration()).and_then(|(deadline, lifetime)| deadline.checked_sub(lifetime));
+        let old = self.held.get(&id);
+        let is_news = old.is_none_or(|old| old.updated_at != updated_at || old.content != content);
+        // A deadline that was moved since it was written does not tell when that was.
+        let written_at = if is_news { began } else { old.and_then(|old| old.written_at).or(began) };
+        self.horizon.note(Write { id, replaced: old.and_then(|old| old.deadline), began, is_news }, now);
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, id));
+        }
+        let left = old.map(|old| old.group.clone());
+        let renewal_seconds = old.map_or(0, |old| old.renewal_seconds(updated_at));
+        if let Some(held) = self.held.get_mut(&id)
+            && held.content.shows_the_same(&content)
+        {
+            // A renewal: nothing that is rendered has changed.
+            // Lists share the old content, which says the same unless its lifetime is another.
+            if held.content != content {
+                held.content = content;
+            }
+            let old = std::mem::replace(&mut held.deadline, deadline);
+            (held.ttl, held.updated_at, held.written_at, held.renewal_seconds) =
+                (ttl, updated_at, written_at, renewal_seconds);
+            self.forget_deadline(id, old, deadline);
+            return;
+        }
+        let group = self.lists.put(id, &content, left.clone());
+        let action = if left.is_some() { Action::Changed } else { Action::Registered };
+        self.tell(id, &group, left.filter(|left| *left != group), &content, action, now);
+        let held = Held { content, group, ttl, deadline, updated_at, written_at, renewal_seconds };
+        if let Some(old) = self.held.insert(id, held) {
+            self.forget_deadline(id, old.deadline, deadline);
+        }
+    }
+
+    /// Remembers a change for people. What is loaded at the start is none.
+    fn tell(
+        &mut self,
+        id: TargetId,
+        group: &Arc<str>,
+        left: Option<Arc<str>>,
+        content: &Content,
+        action: Action,
+        at: Instant,
+    ) {
+        if self.loaded {
+            let by = if action == Action::Expired { Author::Nobody } else { self.log.author(id) };
+            let (group, content) = (group.clone(), content.clone());
+            self.log.add(LoggedChange { at, action, id, group, left, content, by });
+        }
+    }
+
+    fn forget_deadline(&mut self, id: TargetId, old: Option<Instant>, new: Option<Instant>) {
+        if let Some(old) = old.filter(|_| old != new) {
+            self.deadlines.remove(&(old, id));
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: TargetId, action: Action, now: Instant) {
+        if let Some(held) = self.held.remove(&id) {
+            self.lists.remove(id, &held.group);
+            self.forget_deadline(id, held.deadline, None);
+            self.tell(id, &held.group, None, &held.content, action, now);
+        }
+    }
+
+    /// A client of this server, or another one, has deleted it.
+    pub(super) fn delete(&mut self, id: TargetId, now: Instant) {
+        self.quarantined.remove(&id);
+        self.remove(id, Action::Deleted, now);
+    }
+
+    /// A store drops what ran out by itself; here that is decided by the horizon.
+    pub(super) fn remove_unless_expired(&mut self, id: TargetId, now: Instant) {
+        self.quarantined.remove(&id);
+        let has_run_out = |held: &Held| held.deadline.is_some_and(|deadline| deadline <= now);
+        if !self.held.get(&id).is_some_and(has_run_out) {
+            self.remove(id, Action::Deleted, now);
+        }
+    }
+
+    /// Leaves a value out of all lists, and remembers it for people.
+    pub(super) fn quarantine(&mut self, id: TargetId, value: Quarantined, now: Instant) {
+        self.remove(id, Action::Deleted, now);
+        if self.quarantined.len() < QUARANTINE_MAX && !self.quarantined.contains_key(&id) {
+            warn!(id:% = id, reason = value.reason; "a stored value is not fit to be shown and is left out of all lists");
+            self.quarantined.insert(id, value);
+        }
+    }
+}

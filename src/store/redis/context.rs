@@ -1,0 +1,15 @@
+//! What the threads of the store share.
+
+use std::sync::Arc;
+
+use super::connect::Connector;
+use super::current::Current;
+use super::metrics::Metrics;
+use crate::store::Mirror;
+
+pub(super) struct Context {
+    pub(super) connector: Arc<Connector>,
+    pub(super) current: Arc<Current>,
+    pub(super) mirror: Arc<dyn Mirror>,
+    pub(super) metrics: Arc<Metrics>,
+}

@@ -1,0 +1,249 @@
+//! One round trip of the applier: what is asked in one pipeline, and what the answers, in the same order, mean.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use ::redis::{Pipeline, Value};
+
+use super::fault::Fault;
+use super::scan::Scan;
+use super::session::{Reply, Write};
+use super::settle::Owed;
+use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
+use crate::store::{Change, Update};
+
+/// How many keys one step of a scan looks at.
+const SCAN_COUNT: usize = 1000;
+
+/// The questions of one round.
+#[derive(Default)]
+pub(super) struct Round {
+    pub(super) pipeline: Pipeline,
+    writes: Vec<Write>,
+    owed: Vec<Owed>,
+    /// How many of the commands only find out whether a write would succeed.
+    probes: usize,
+    fetched: Vec<TargetId>,
+    turns_page: bool,
+}
+
+/// What the answers of a round say.
+#[derive(Default)]
+pub(super) struct Answers {
+    /// What the mirror is to be shown.
+    pub(super) changes: Vec<Change>,
+    /// Who waits for a write that was made, and what each of its removals found.
+    pub(super) made: Vec<(Reply, Vec<bool>)>,
+    /// Ids of which nobody knows what became of them.
+    pub(super) unknown: Vec<TargetId>,
+    /// What Redis did not take of what it is owed.
+    pub(super) given_back: Vec<Owed>,
+    /// How many registrations were put back.
+    pub(super) restored: u64,
+    /// A write was taken, or would have been.
+    pub(super) is_writable: bool,
+    /// Why a write was refused, if one was.
+    pub(super) refused: Option<Fault>,
+    /// Keys that hold something else than a string.
+    pub(super) foreign: usize,
+    /// The next page of a scan.
+    pub(super) page: Option<Value>,
+}
+
+impl Round {
+    /// Has updates made, each [`Write`] as a transaction.
+    pub(super) fn write(&mut self, mut writes: Vec<Write>) {
+        writes.retain_mut(Write::begin);
+        for write in &writes {
+            let is_transaction = write.updates.len() > 1;
+            if is_transaction {
+                self.pipeline.cmd("MULTI");
+            }
+            write.updates.iter().for_each(|update| self.update(update));
+            if is_transaction {
+                self.pipeline.cmd("EXEC");
+            }
+        }
+        self.writes = writes;
+    }
+
+    fn update(&mut self, update: &Update) {
+        let key = update.id().to_string();
+        match update {
+            Update::Put { document, ttl, .. } => {
+                let set = self.pipeline.cmd("SET").arg(key).arg(document);
+                if let Some(ttl) = ttl.duration() {
+                    set.arg("EX").arg(ttl.as_secs());
+                }
+            }
+            Update::Delete(_) => drop(self.pipeline.cmd("DEL").arg(key)),
+        }
+    }
+
+    /// Writes what Redis is owed: moves the deadline of a key that lives, and puts one where there is none.
+    pub(super) fn settle(&mut self, owed: Vec<Owed>, now: Instant) {
+        for Owed { kept, may_live } in &owed {
+            let key = kept.id.to_string();
+            let left = kept.deadline.map(|deadline| millis(deadline.saturating_duration_since(now)).max(1));
+            if let (true, Some(left)) = (may_live, left) {
+                self.pipeline.cmd("PEXPIRE").arg(&key).arg(left);
+            }
+            let set = self.pipeline.cmd("SET").arg(&key).arg(kept.document()).arg("NX");
+            if let Some(left) = left {
+                set.arg("PX").arg(left);
+            }
+        }
+        self.owed = owed;
+    }
+
+    /// Finds out whether a write would succeed, without making one: the key does not exist.
+    pub(super) fn probe(&mut self, key: &str, tries_all: bool) {
+        self.pipeline.cmd("SET").arg(key).arg("").arg("XX");
+        self.probes += 1;
+        if tries_all {
+            // A missing right is better known now than in the hour of need.
+            self.pipeline.cmd("PEXPIRE").arg(key).arg(1).cmd("MULTI").cmd("EXEC");
+            self.probes += 3;
+        }
+    }
+
+    /// Asks for the values of ids, no more of each than a registration may have.
+    pub(super) fn fetch(&mut self, ids: BTreeSet<TargetId>) {
+        for id in &ids {
+            let key = id.to_string();
+            self.pipeline.cmd("GETRANGE").arg(&key).arg(0).arg(DOCUMENT_BYTES_MAX).cmd("PTTL").arg(&key);
+        }
+        self.fetched.extend(ids);
+    }
+
+    pub(super) fn scan(&mut self, scan: &Scan) {
+        if let Some(cursor) = scan.next_page() {
+            self.pipeline.cmd("SCAN").arg(cursor).arg("COUNT").arg(SCAN_COUNT);
+            self.turns_page = true;
+        }
+    }
+
+    /// Whether something is written whose answer shows that Redis takes writes.
+    pub(super) fn proves(&self) -> bool {
+        let has_put = |write: &Write| write.updates.iter().any(|update| matches!(update, Update::Put { .. }));
+        self.probes > 0 || !self.owed.is_empty() || self.writes.iter().any(has_put)
+    }
+
+    /// Reads the answers to what was sent at `sent_at`. Those who wait for writes stay in the round when it fails.
+    ///
+    /// # Errors
+    /// An answer that shows that this server is of no use.
+    pub(super) fn read(&mut self, answers: Vec<Value>, sent_at: Instant) -> Result<Answers, Fault> {
+        let mut read = Answers::default();
+        let fetched_from = answers.len() - 2 * self.fetched.len() - usize::from(self.turns_page);
+        if let Some(fault) = fatal(&answers, fetched_from) {
+            return Err(fault);
+        }
+        let mut answers = answers.into_iter();
+        for write in std::mem::take(&mut self.writes) {
+            read.write(write, &mut answers, sent_at);
+        }
+        for owed in std::mem::take(&mut self.owed) {
+            read.settle(owed, &mut answers);
+        }
+        for answer in answers.by_ref().take(self.probes) {
+            read.proof(answer);
+        }
+        for id in std::mem::take(&mut self.fetched) {
+            let value = answers.next().unwrap_or_default();
+            read.foreign += usize::from(matches!(value, Value::ServerError(_)));
+            read.changes.push(change(id, value, answers.next().unwrap_or_default(), sent_at)?);
+        }
+        read.page = if self.turns_page { answers.next() } else { None };
+        Ok(read)
+    }
+}
+
+impl Answers {
+    fn write(&mut self, write: Write, answers: &mut impl Iterator<Item = Value>, sent_at: Instant) {
+        let Write { updates, reply, .. } = write;
+        let made = if updates.len() == 1 {
+            vec![answers.next().unwrap_or_default()]
+        } else {
+            // MULTI and the commands are only queued; EXEC has the answers, or says that nothing was done. Why not, the
+            // command says that was not queued.
+            let queued: Vec<Value> = answers.by_ref().take(updates.len() + 1).collect();
+            match answers.next().unwrap_or_default() {
+                Value::Array(made) => made,
+                refusal => queued.into_iter().chain([refusal]).collect(),
+            }
+        };
+        let error = made.iter().find_map(|answer| match answer {
+            Value::ServerError(error) => Some(Fault::from(error.clone())),
+            _ => None,
+        });
+        if let Some(fault) = error.or((made.len() != updates.len()).then_some(Fault::Unexpected("EXEC"))) {
+            self.unknown.extend(updates.iter().map(Update::id));
+            if fault.is_refusal() {
+                self.refused = Some(fault.clone());
+            }
+            reply.tell(Err(fault));
+            return;
+        }
+        let found: Vec<bool> = made.iter().map(|answer| *answer == Value::Int(1)).collect();
+        // One that deletes says nothing about others: a Redis without memory deletes, and does not set.
+        self.is_writable |= updates.iter().any(|update| matches!(update, Update::Put { .. }));
+        self.changes.extend(updates.into_iter().zip(&found).map(|(update, found)| update.made(sent_at, *found)));
+        self.made.push((reply, found));
+    }
+
+    fn settle(&mut self, owed: Owed, answers: &mut impl Iterator<Item = Value>) {
+        let moves = owed.may_live && owed.kept.deadline.is_some();
+        let moved = moves.then(|| answers.next().unwrap_or_default());
+        let put = answers.next().unwrap_or_default();
+        let has_failed =
+            [moved.as_ref(), Some(&put)].into_iter().flatten().any(|answer| matches!(answer, Value::ServerError(_)));
+        if put == Value::Okay {
+            self.restored += 1;
+        } else {
+            // It lives, with a new deadline or somebody else's.
+            self.unknown.push(owed.kept.id);
+        }
+        moved.into_iter().chain([put]).for_each(|answer| self.proof(answer));
+        if has_failed {
+            self.given_back.push(owed);
+        }
+    }
+
+    fn proof(&mut self, answer: Value) {
+        match answer {
+            // The first one is the cause: EXEC fails without MULTI.
+            Value::ServerError(error) => drop(self.refused.get_or_insert_with(|| error.into())),
+            _ => self.is_writable = true,
+        }
+    }
+}
+
+/// An error among the answers that says more than no to one write. From `fetched_from` on they are no writes.
+fn fatal(answers: &[Value], fetched_from: usize) -> Option<Fault> {
+    answers.iter().enumerate().find_map(|(at, answer)| {
+        let Value::ServerError(error) = answer else { return None };
+        let fault = Fault::from(error.clone());
+        let is_fatal = if at < fetched_from { fault.is_of_server() } else { !matches!(fault, Fault::WrongType) };
+        is_fatal.then_some(fault)
+    })
+}
+
+/// What the answers to GETRANGE and PTTL say about an id. A value of another type is no registration, and an absent one
+/// reads as empty.
+fn change(id: TargetId, value: Value, ttl: Value, sent_at: Instant) -> Result<Change, Fault> {
+    match (value, ttl) {
+        (Value::BulkString(value), Value::Int(-1)) => Ok(Change::Put { id, value, deadline: None }),
+        (Value::BulkString(value), Value::Int(left @ 1..)) => {
+            // Counted from before Redis looked, so that nothing is shown longer than Redis has it. What lies beyond
+            // the clock never comes.
+            Ok(Change::Put { id, value, deadline: sent_at.checked_add(Duration::from_millis(left.unsigned_abs())) })
+        }
+        (Value::BulkString(_) | Value::ServerError(_), Value::Int(_)) => Ok(Change::Gone(id)),
+        _ => Err(Fault::Unexpected("GETRANGE and PTTL")),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

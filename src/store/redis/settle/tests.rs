@@ -1,0 +1,43 @@
+//! What is written back, and what is not.
+
+use std::time::{Duration, SystemTime};
+
+use super::*;
+use crate::registration::{Content, LabelNames, Registration, TtlBounds};
+
+fn kept(name: &str, deadline: Option<Instant>) -> Kept {
+    let body = format!(r#"{{"static_config":{{"targets":["{name}"]}}}}"#);
+    let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
+    let content = Content::new(&registration);
+    Kept { id: registration.id(), content, updated_at: SystemTime::UNIX_EPOCH, deadline, written_at: None }
+}
+
+#[test]
+fn what_runs_out_meanwhile_is_not_written() {
+    let now = Instant::now();
+    let after = |seconds| Some(now + Duration::from_secs(seconds));
+    let lost = vec![kept("short", after(5)), kept("long", after(60)), kept("ever", None)];
+    let mut settling = Settling::new(lost, None, now);
+    let taken = settling.take(10, now + Duration::from_secs(5));
+    assert_eq!(taken.len(), 2);
+    assert!(settling.is_done());
+}
+
+#[test]
+fn what_somebody_wrote_or_deleted_meanwhile_is_not_written() {
+    let now = Instant::now();
+    let mut settling = Settling::new(vec![kept("a", None), kept("b", None)], None, now);
+    settling.forget(kept("a", None).id);
+    assert_eq!(settling.take(1, now).len(), 1);
+    assert!(settling.is_done());
+}
+
+#[test]
+fn what_is_refused_stays_owed() {
+    let now = Instant::now();
+    let mut settling = Settling::new(vec![kept("a", None)], Some(Vec::new()), now);
+    let owed = settling.take(1, now).remove(0);
+    settling.give_back(owed);
+    assert!(settling.is_refused && !settling.is_done());
+    assert_eq!(settling.end, Some(now));
+}

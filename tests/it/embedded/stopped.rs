@@ -1,0 +1,112 @@
+//! A server that was stopped on its file: owners could not renew meanwhile.
+
+use std::path::Path;
+use std::time::Duration;
+
+use inventor::registration::Ttl;
+use redb::ReadableTable;
+use tempfile::TempDir;
+
+use super::{DOCUMENTS, META, file, open, records, try_open};
+use crate::eventually::{SOON, eventually};
+use crate::store_contract::{hour, id, rules};
+
+/// Has everything in the file of a closed store have happened so much earlier.
+#[track_caller]
+fn age(directory: &Path, hours: u64) {
+    let earlier = |millis: u64| if millis == 0 { 0 } else { millis - hours * 3_600_000 };
+    let database = redb::Database::open(file(directory)).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut meta = transaction.open_table(META).unwrap();
+        let alive = meta.get("alive").unwrap().expect("the file says when it was written").value();
+        meta.insert("alive", earlier(alive)).unwrap();
+        let mut documents = transaction.open_table(DOCUMENTS).unwrap();
+        let mut records = Vec::new();
+        for record in documents.iter().unwrap() {
+            let (key, value) = record.unwrap();
+            let (deadline, document) = value.value();
+            records.push((key.value(), deadline, document.to_vec()));
+        }
+        for (key, deadline, document) in records {
+            documents.insert(key, (earlier(deadline), document.as_slice())).unwrap();
+        }
+    }
+    transaction.commit().unwrap();
+}
+
+#[track_caller]
+fn is_about(rest: Option<Duration>, minutes: u64) {
+    let (rest, most) = (rest.expect("it has a lifetime"), Duration::from_secs(60 * minutes));
+    // Documents were written in the minute before, and nothing that lives is lengthened by that.
+    assert!(rest <= most + Duration::from_secs(60) && rest > most - Duration::from_secs(60), "{rest:?}");
+}
+
+#[test]
+fn what_ran_out_while_the_server_was_stopped_has_what_it_had_left_and_half_a_lifetime_at_most() {
+    let directory = TempDir::new().unwrap();
+    let node = open(directory.path());
+    node.put("an hour", "text");
+    node.try_put("a minute", "text", Ttl::from_seconds(60)).unwrap();
+    node.try_put("a day", "text", Ttl::from_seconds(24 * 3600)).unwrap();
+    node.try_put("ever", "text", Ttl::from_seconds(0)).unwrap();
+    drop(node);
+    age(directory.path(), 10);
+
+    let node = open(directory.path());
+    assert_eq!(node.count(), 4);
+    assert_eq!(node.stale(), None, "the outage is over");
+    is_about(node.rest("an hour"), 30);
+    is_about(node.rest("a minute"), 1);
+    is_about(node.rest("a day"), 14 * 60);
+    assert_eq!(node.rest("ever"), None);
+    assert_eq!(node.get("a minute").as_deref(), Some("text"), "the file has the new deadline as well");
+    // A second start lengthens nothing further.
+    drop(node);
+    let node = open(directory.path());
+    is_about(node.rest("an hour"), 30);
+    assert_eq!(node.delete("a minute"), Ok(true));
+}
+
+#[test]
+fn a_short_stop_lengthens_nothing_by_more_than_itself() {
+    let directory = TempDir::new().unwrap();
+    let node = open(directory.path());
+    node.try_put("short", "text", Ttl::from_seconds(600)).unwrap();
+    drop(node);
+    let node = open(directory.path());
+    let rest = node.rest("short").unwrap();
+    assert!(rest <= Duration::from_secs(600) && rest > Duration::from_secs(500), "{rest:?}");
+}
+
+#[test]
+fn what_had_run_out_before_the_stop_stays_away() {
+    let directory = TempDir::new().unwrap();
+    let node = open(directory.path());
+    node.try_put("gone", "text", Ttl::from_seconds(1)).unwrap();
+    eventually(SOON, || node.shown("gone").is_none());
+    drop(node);
+    age(directory.path(), 10);
+    let node = open(directory.path());
+    assert_eq!((node.shown("gone"), node.get("gone"), node.count()), (None, None, 0));
+    assert_eq!(node.delete("gone"), Ok(false));
+}
+
+#[test]
+fn nothing_is_kept_longer_than_outages_may_keep_it() {
+    let directory = TempDir::new().unwrap();
+    let node = open(directory.path());
+    node.put("an hour", "text");
+    node.try_put("two days", "text", Ttl::from_seconds(48 * 3600)).unwrap();
+    drop(node);
+    age(directory.path(), 30);
+    let node = open(directory.path());
+    assert_eq!((node.shown("an hour"), node.get("an hour")), (None, None));
+    assert_eq!(node.count(), 1);
+    eventually(SOON, || node.metric("inventor_store_commit_changes") >= 1.0);
+    drop(node);
+    assert_eq!(records(directory.path()), [id("two days").to_bytes()], "it has left the file");
+
+    let node = try_open(rules(hour()), directory.path()).unwrap();
+    is_about(node.rest("two days"), 18 * 60);
+}

@@ -1,0 +1,121 @@
+//! What the texts beside the code have to say, and what they must not.
+
+use std::collections::BTreeMap;
+
+use inventor::config::VARIABLES;
+
+use super::{File, assert_none, files};
+use crate::eventually::{SOON, eventually};
+use crate::redis_server::RedisServer;
+use crate::server::{Server, Setup};
+
+/// The rows of the README's table with this head.
+#[track_caller]
+fn table(head: &str) -> Vec<String> {
+    let readme = files(&["README.md"]).pop().expect("there is a README").text;
+    let rows = readme.lines().skip_while(|line| *line != head).skip(2);
+    rows.take_while(|line| line.starts_with('|')).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_readme_shows_each_variable_as_the_program_does() {
+    let rows: Vec<String> =
+        table("| variable | default | meaning |").into_iter().map(|row| row.replace('`', "")).collect();
+    let expected: Vec<String> = VARIABLES
+        .iter()
+        .map(|variable| match variable.default {
+            Some(default) => format!("| {} | {default} | {} |", variable.name, variable.help),
+            None => format!("| {} | | {} |", variable.name, variable.help),
+        })
+        .collect();
+    assert_eq!(rows, expected);
+
+    let help = Setup::new().argument("--help").run().stdout;
+    for variable in VARIABLES {
+        assert!(help.contains(&format!("[env: {}]", variable.name)), "{} is missing in:\n{help}", variable.name);
+    }
+}
+
+/// Metrics with the names of their labels; what every process has is one entry.
+type Metrics = BTreeMap<String, Vec<String>>;
+
+/// The metrics that a server shows.
+fn shown_by(server: &Server) -> Metrics {
+    let text = server.get("/metrics").text().to_owned();
+    let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    names
+        .map(|name| match name.starts_with("process_") {
+            true => ("process_*".to_owned(), Vec::new()),
+            false => (name.to_owned(), labels_of(&text, name)),
+        })
+        .collect()
+}
+
+/// The labels of the first series of this metric.
+#[track_caller]
+fn labels_of(text: &str, name: &str) -> Vec<String> {
+    let mut series = text.lines().filter_map(|line| line.strip_prefix(name));
+    let first = series.find(|rest| !rest.starts_with(' ') || !rest.is_empty()).expect("a metric has a series");
+    let labels = first.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')).map_or("", |(labels, _)| labels);
+    let mut names: Vec<String> =
+        labels.split("\",").filter_map(|label| Some(label.split_once('=')?.0.to_owned())).collect();
+    names.retain(|name| name != "le");
+    names.sort();
+    names
+}
+
+/// The metrics in the first column of the README's table, such as `` `a`, `b{x,y}` ``.
+fn written_down() -> Metrics {
+    let rows = table("| metric | what it says |");
+    let cells = rows.iter().flat_map(|row| row.split('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2));
+    cells
+        .map(|metric| {
+            let (name, labels) = metric.trim_end_matches('}').split_once('{').unwrap_or((metric, ""));
+            let mut labels: Vec<String> = labels.split_terminator(',').map(str::to_owned).collect();
+            labels.sort();
+            (name.to_owned(), labels)
+        })
+        .collect()
+}
+
+#[test]
+fn the_readme_has_each_metric_with_its_labels_and_no_other() {
+    let redis = RedisServer::start();
+    let embedded = Server::start(&[]);
+    let replica = Setup::new().env("REDIS_URL", &redis.url()).start();
+    let mut shown = Metrics::new();
+    for server in [&embedded, &replica] {
+        eventually(SOON, || server.get("/-/ready").status == 200);
+        server.register(r#"{"static_config":{"targets":["a:1"]}}"#);
+        server.get("/discover").has_status(200, "/discover");
+        shown.extend(shown_by(server));
+    }
+    assert_eq!(written_down(), shown);
+}
+
+/// Places of the machine on which somebody worked. Documents may say what to do in a directory for temporary files.
+fn machine_places(file: &File) -> Vec<String> {
+    let mut places = vec![concat!("/ro", "ot/"), concat!("/wo", "rk/"), concat!("/ho", "me/")];
+    let is_document = [".md", ".yaml", ".yml"].iter().any(|ending| file.path.ends_with(ending));
+    if !is_document {
+        places.push(concat!("/tmp", "/"));
+    }
+    places.retain(|place| file.text.contains(place));
+    places.iter().map(|place| format!("{} names {place}", file.path)).collect()
+}
+
+#[test]
+fn no_file_names_a_place_on_some_machine() {
+    let faults: Vec<String> = files(&["."]).iter().flat_map(machine_places).collect();
+    assert_none(&faults);
+}
+
+#[test]
+fn a_place_on_some_machine_is_found() {
+    let file = |path: &str, text: &str| File { path: path.to_owned(), text: text.to_owned() };
+    let temporary = concat!("cat /tm", "p/file");
+    assert_eq!(machine_places(&file("README.md", temporary)), Vec::<String>::new());
+    assert_eq!(machine_places(&file("tests/it/put.rs", temporary)), [concat!("tests/it/put.rs names /tm", "p/")]);
+    let own = concat!("cat /ho", "me/file");
+    assert_eq!(machine_places(&file("README.md", own)), [concat!("README.md names /ho", "me/")]);
+}
