@@ -85,6 +85,12 @@ function facts(store) {
       assert.ok(await name.evaluate(el => el === document.activeElement));
       assert.equal(await field(page, 'targets').inputValue(), 'new-a:9100\nnew-b:9100');
       await name.fill('data_center');
+      await field(page, 'ttl_seconds').selectOption('another…');
+      await panel(page).getByLabel('Lifetime in seconds').fill('-1');
+      await page.keyboard.press('Control+Enter');
+      await hasText(panel(page).locator('.wrong'), '-1 is not a whole number of seconds');
+      assert.equal(await name.getAttribute('aria-invalid'), null);
+      await field(page, 'ttl_seconds').selectOption('6 h');
       await page.keyboard.press('Control+Enter');
       await toast(page, 'Registered new-a:9100').waitFor();
       const { registrations } = await server.registrations('group=new');

@@ -105,8 +105,6 @@ async function nextPoll() {
   return first && `${first.client} at ${first.address} polls next, in about ${words(Math.max(1, due(first)))}.`;
 }
 
-const unescaped = part => part.replaceAll('~1', '/').replaceAll('~0', '~');
-
 class Form {
   constructor(row) {
     this.row = row;
@@ -232,37 +230,28 @@ class Form {
     if (this.row) fill(this.effect, effects(this.row, this.old, content, this.isMoved(content)));
   }
 
-  /** The field that a pointer into the document means, and where a message about it stands. */
-  fieldOf(pointer) {
-    const [part, name] = pointer.replace('/static_config/', '').split('/').map(unescaped);
-    const line = part === 'labels' && this.lines().find(l => this.read(l)[0].trim() === name);
-    if (line) return { field: $('input', line), place: line };
-    if (part === 'ttl_seconds' && !this.lifetime.amount.parentElement.hidden)
-      return { field: this.lifetime.amount, place: this.lifetime.el };
-    const field = $(`[id="f-${part}"]`, this.el);
-    const number = part === 'targets' && /^\d+$/.test(name) ? `Line ${Number(name) + 1}: ` : '';
-    return field && { field, place: field.closest('.line') ?? field, number };
+  /** The field that a message names, as in `static_config: labels: "a-b" is not a label name`, and the rest of it. */
+  fieldOf(message) {
+    const [, part, detail] = /^static_config: (\w+): (.*)$/s.exec(message) ?? [];
+    const line = part === 'labels' && this.lines().find(l => detail.startsWith(JSON.stringify(this.read(l)[0].trim())));
+    if (line) return { field: $('input', line), place: line, detail };
+    const { amount, el } = this.lifetime;
+    if (part === 'ttl_seconds' && !amount.parentElement.hidden) return { field: amount, place: el, detail };
+    const field = part && $(`[id="f-${part}"]`, this.el);
+    return field && { field, place: field.closest('.line') ?? field, detail };
   }
 
-  refused({ errors, message }) {
+  refused({ message }) {
     for (const el of $$('.wrong', this.el)) el.remove();
     for (const el of $$('[aria-invalid]', this.el)) el.removeAttribute('aria-invalid');
-    const rest = [];
-    for (const [at, { pointer, detail }] of errors.entries()) {
-      const found = this.fieldOf(pointer);
-      if (!found) {
-        rest.push(h('p', foreign(`${pointer}: ${detail}`)));
-        continue;
-      }
-      const id = `f-wrong-${at}`;
-      found.field.setAttribute('aria-invalid', 'true');
-      found.field.setAttribute('aria-describedby', id);
-      found.place.after(h('p.wrong', { id }, found.number, foreign(detail)));
-    }
-    if (!errors.length) rest.push(h('p', foreign(message)));
-    const total = errors.length > 1 && `${plural(errors.length, 'mistake')}. Nothing was registered.`;
-    fill(this.alerts, rest.length ? alertBox(rest) : total && alertBox(total));
-    ($('[aria-invalid]', this.el) ?? this.alerts.firstChild)?.focus();
+    const found = this.fieldOf(message);
+    fill(this.alerts, !found && alertBox(foreign(message)));
+    if (!found) return this.alerts.firstChild.focus();
+    const id = 'f-wrong';
+    found.field.setAttribute('aria-invalid', 'true');
+    found.field.setAttribute('aria-describedby', id);
+    found.place.after(h('p.wrong', { id }, foreign(found.detail)));
+    found.field.focus();
   }
 
   async submit(e) {
