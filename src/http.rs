@@ -27,5 +27,5 @@ mod targets;
 
 pub use app::{App, Options};
 pub use auth::{NamedToken, Token, TokenSets, Tokens};
-pub use request::{BODY_BYTES_MAX, Request};
+pub use request::Request;
 pub use response::{Body, Response};

@@ -9,6 +9,7 @@
 //! - [`registry`]: what the server can do. It holds all live registrations in memory and renders the lists.
 //! - [`http`]: requests, responses, the route table and the handlers; under it the gate, the server and its workers.
 //! - [`serve`]: builds all of this in the order of the start, and takes it down in the order of the shutdown.
+//! - [`oneshot`]: how one thread waits for the answer of another.
 //! - [`config`]: every variable, read and checked once. [`logging`] and [`metrics`]: what operators see.
 //!
 //! What every change must keep:
@@ -24,6 +25,7 @@ pub mod healthcheck;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod oneshot;
 pub mod registration;
 pub mod registry;
 pub mod serve;

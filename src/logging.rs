@@ -1,18 +1,19 @@
 //! One line per event: `ts=... level=... msg="..." key=value ...`, with values quoted where they need it,
-//! so that no client can forge a line.
+//! so that no client can forge a line. A flood cannot multiply the lines, either.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::time::{Duration, Instant};
 
 use log::LevelFilter;
 use log::kv::{self, Key, Value, VisitSource};
+use parking_lot::Mutex;
 
-use crate::http::server;
-
-/// Sends the log to standard error through this filter (see `env_logger`).
-pub fn start(filter: &str) {
+/// Sends the log to standard error through this filter (see `env_logger`); without the lines of the muted module,
+/// unless the filter names it.
+pub fn start(filter: &str, muted: &str) {
     env_logger::Builder::new()
-        .filter_module(server::ENGINE_LOG, LevelFilter::Off)
+        .filter_module(muted, LevelFilter::Off)
         .parse_filters(filter)
         .format(|out, record| {
             let mut line =
@@ -51,5 +52,32 @@ fn write_value(line: &mut String, value: &str) {
     }
     if end.is_some() {
         line.push_str("...");
+    }
+}
+
+/// How often an event that a flood multiplies may be logged.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Lets one log line per second through and counts the others.
+#[derive(Debug, Default)]
+pub struct Throttle(Mutex<Throttled>);
+
+#[derive(Debug, Default)]
+struct Throttled {
+    last: Option<Instant>,
+    untold: u64,
+}
+
+impl Throttle {
+    /// Counts an event. If a line may be written now, returns how many events it stands for, this one included.
+    pub fn admit(&self) -> Option<u64> {
+        let mut state = self.0.lock();
+        state.untold += 1;
+        let now = Instant::now();
+        if state.last.is_some_and(|last| now.duration_since(last) < LOG_INTERVAL) {
+            return None;
+        }
+        state.last = Some(now);
+        Some(std::mem::take(&mut state.untold))
     }
 }

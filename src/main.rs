@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use inventor::config::{self, Config, Invocation};
 use inventor::healthcheck;
+use inventor::http::server;
 use inventor::logging;
 use inventor::serve::{StartError, serve};
 
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn run(config: Config) -> ExitCode {
-    logging::start(&config.log);
+    logging::start(&config.log, server::ENGINE_LOG);
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Config(e)) => fail(2, &e),

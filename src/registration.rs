@@ -3,6 +3,7 @@
 
 mod checked;
 mod content;
+mod declared;
 mod document;
 mod fields;
 mod id;
@@ -14,6 +15,7 @@ mod ttl;
 
 pub use checked::{DEFAULT_GROUP, Registration, SHOWN_BYTES_MAX};
 pub use content::Content;
+pub use declared::{Declared, ENTRIES_MAX, Fault, parse_declared};
 pub use document::{Document, Undecodable};
 pub use id::TargetId;
 pub use invalid::{Invalid, InvalidKind};

@@ -3,6 +3,7 @@
 
 mod change_log;
 mod criteria;
+mod declaration;
 mod discovery;
 mod duplicates;
 mod gzip;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub use change_log::{Action, Author, LoggedChange};
 pub use criteria::{Criteria, Selector};
+pub use declaration::{Declaration, Plan};
 pub use discovery::Form;
 pub use duplicates::{Duplicate, Duplicates};
 pub use label_selector::{LabelSelector, SelectorError};
@@ -42,13 +44,15 @@ pub use shard::Shard;
 pub use state::Quarantined;
 pub use view::{Counts, Discovered, NotLoaded, Rules, View};
 
+use parking_lot::{Mutex, MutexGuard};
+
 use duplicates::Reckonings;
 use metrics::StoreMetrics;
 use pages::Epoch;
 use selections::Selections;
 
 use crate::registration::{Content, Document, Registration, TargetId, Ttl, Undecodable};
-use crate::store::{Kept, Mirror, Store, StoreError, Update};
+use crate::store::{Kept, Mirror, Store, StoreError, Update, WAIT_MAX};
 
 /// The time, read where a request comes in.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +100,8 @@ pub struct Registry {
     selections: Selections,
     duplicates: Reckonings,
     epoch: Epoch,
+    /// Groups are declared one at a time, so that what is compared is what is changed.
+    declaring: Mutex<()>,
 }
 
 /// What somebody may see, in numbers.
@@ -129,6 +135,7 @@ impl Registry {
             metrics,
             selections: Selections::new(exposition),
             duplicates: Reckonings::default(),
+            declaring: Mutex::new(()),
             epoch: Epoch { instant: monotonic, nanos: u64::try_from(nanos).unwrap_or_default() },
         }
     }
@@ -169,6 +176,33 @@ impl Registry {
         let written = store.write(updates);
         self.view.written(&ids);
         written
+    }
+
+    /// The turn to declare a group; `None` when others take too long with theirs.
+    pub fn declaring(&self) -> Option<MutexGuard<'_, ()>> {
+        self.declaring.try_lock_for(WAIT_MAX)
+    }
+
+    /// What is to be done so that a group is as it is declared.
+    ///
+    /// # Errors
+    /// [`NotLoaded`] before the first full load.
+    pub fn plan(&self, declaration: &Declaration<'_>, now: Now) -> Result<Plan, NotLoaded> {
+        declaration::plan(&self.view, declaration, self.rules.ttl, now.wall, now.monotonic)
+    }
+
+    /// Does it: all of it, or nothing. When this returns it is durable, and the lists of this server have changed once.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the outcome is not known. That the owner has tried counts as a sign of life.
+    pub fn carry_out(&self, plan: Plan, by: &str) -> Result<(), StoreError> {
+        let owned = plan.updates.iter().filter(|update| matches!(update, Update::Put { .. }));
+        let owned: Vec<TargetId> = owned.map(Update::id).collect();
+        let stored = self.metrics.observe("declare", || self.write(plan.updates, by));
+        if stored.is_err() {
+            owned.into_iter().for_each(|id| self.view.refused(id, Instant::now()));
+        }
+        stored.map(drop)
     }
 
     /// The stored document of a live registration.
@@ -252,7 +286,7 @@ impl Registry {
     /// [`NotLoaded`] before the first full load.
     pub fn group(&self, name: &str, now: Now) -> Result<(Arc<Snapshot>, u64), NotLoaded> {
         let list = self.view.list(Selector::Group(name), now.monotonic)?.list;
-        let hash = overview::declared_hash(&list);
+        let hash = overview::declared_hash(list.registrations());
         Ok((list, hash))
     }
 
@@ -264,7 +298,7 @@ impl Registry {
         let list = self.seen(scope, now)?;
         let expiring = match scope {
             Scope::All => EXPIRY_SPANS.map(|(_, seconds)| self.expiring_within(Duration::from_secs(seconds), now)),
-            scope => overview::expiring(&self.view, &list, now.monotonic),
+            Scope::Groups(_) => overview::expiring(&self.view, &list, now.monotonic),
         };
         Ok(Overview {
             registrations: list.len(),

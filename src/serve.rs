@@ -85,7 +85,6 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let settings = Settings {
         listen,
         workers: config.workers,
-        may_wait: App::may_wait,
         connections_max: config.connections_max,
         limits: Limits::default(),
     };
@@ -145,9 +144,7 @@ impl Service {
     /// Answers requests from now on, whether or not the store is open.
     fn answer(&mut self) -> Result<(), StartError> {
         if let Some(server) = self.bound.take() {
-            let app = self.app.clone();
-            let running = server.serve(Arc::new(move |request| app.handle(request)));
-            self.running = Some(running.map_err(StartError::Bind)?);
+            self.running = Some(server.serve(self.app.clone()).map_err(StartError::Bind)?);
         }
         Ok(())
     }

@@ -33,8 +33,8 @@ fn take(passed: &mut ListenFd, at: usize) -> io::Result<OwnedFd> {
     }
     match passed.take_unix_listener(at) {
         Ok(Some(listener)) => Ok(listener.into()),
-        Ok(None) => Err(io::Error::other("it was taken already")),
-        Err(_) => Err(io::Error::other("it is neither a TCP nor a Unix stream socket")),
+        Ok(None) => Err(io::Error::other("it is already in use")),
+        Err(_) => Err(io::Error::other("it is neither a TCP socket nor a Unix stream socket")),
     }
 }
 
@@ -47,7 +47,7 @@ pub fn ready() {
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
-        Err(e) => warn!(reason:% = e; "systemd is not told of the reload"),
+        Err(e) => warn!(reason:% = e; "could not tell systemd about the reload"),
     }
 }
 
@@ -58,7 +58,7 @@ pub fn stopping() {
 
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(e) = sd_notify::notify(states) {
-        warn!(reason:% = e; "systemd cannot be told");
+        warn!(reason:% = e; "could not notify systemd");
     }
 }
 

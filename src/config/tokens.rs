@@ -10,7 +10,7 @@ use crate::http::{NamedToken, Token, TokenSets};
 pub const TOKENS_MAX: usize = 100;
 
 /// The most tokens with names.
-pub const NAMED_TOKENS_MAX: usize = 10_000;
+const NAMED_TOKENS_MAX: usize = 10_000;
 
 /// Where tokens come from; files are read again while the server runs.
 #[derive(Debug)]

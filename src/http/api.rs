@@ -2,6 +2,7 @@
 
 pub(super) mod answers;
 pub(super) mod changes;
+pub(super) mod declared;
 pub(super) mod groups;
 mod page_token;
 pub(super) mod problems;

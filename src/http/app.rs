@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use super::auth::{Caller, Tokens};
-use super::gate::Throttle;
 use super::gauges::Gauges;
 use super::metrics::HttpMetrics;
 use super::pollers::Pollers;
 use super::request::Request;
+use crate::logging::Throttle;
 use crate::registration::{LabelNames, TtlBounds};
 use crate::registry::{Now, Registry};
 

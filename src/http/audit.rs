@@ -32,7 +32,7 @@ impl App {
     /// The line and the answer when the store did not do it. While it is lost that is so for every request, and one
     /// line a second says it.
     pub(super) fn failed(&self, call: &Call<'_>, what: &dyn Display, error: StoreError) -> Response {
-        if let Some(events) = self.failures.events() {
+        if let Some(events) = self.failures.admit() {
             let (client, method) = (call.request.client.as_str(), call.request.method.as_str());
             error!(client, method, what:% = what, reason:% = error, events; "request failed");
         }

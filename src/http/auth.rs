@@ -11,7 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use parking_lot::RwLock;
 
 pub use named::NamedToken;
-pub use token::{Role, Token};
+use token::Role;
+pub use token::Token;
 
 use super::request::Request;
 use crate::registry::Scope;

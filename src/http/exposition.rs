@@ -20,6 +20,7 @@ pub(super) fn metrics(app: &App, _: &Call<'_>) -> Result<Response, Response> {
     let now = app.now();
     let discovered = app.registry.discover(Selector::All, now).ok();
     app.gauges.set(&app.registry, discovered.as_ref(), now);
+    app.gauges.set_pollers(&app.pollers.seen(now.wall));
     let mut text = Vec::with_capacity(TEXT_BYTES);
     TextEncoder::new().encode(&app.exposition.gather(), &mut text).map_err(|e| {
         error!(reason:% = e; "the metrics cannot be encoded");

@@ -1,16 +1,19 @@
 //! The gate: owns the public sockets and all connections, and lets nothing through but complete, bounded,
-//! normalised requests. It knows nothing of what answers them.
+//! normalised requests. `server` knows the gate and puts a [`Backend`] behind it; the gate knows neither `server` nor
+//! routes nor tokens.
 
 mod chunks;
 mod connections;
 mod escape;
+mod exchange;
 mod head;
+mod large_bodies;
 pub mod limits;
 mod listener;
 mod metrics;
+mod refusal;
 pub mod request;
 mod response;
-mod session;
 mod timed;
 
 use std::io::{self, ErrorKind};
@@ -26,23 +29,31 @@ use log::warn;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::Socket;
 
-use super::Response;
+use super::{Request, Response};
+use crate::logging::Throttle;
 use connections::Connections;
+use large_bodies::Permits;
 use limits::{Limits, STACK_BYTES};
-use request::{Incoming, Refusal};
+use request::Incoming;
 
 pub use escape::unescape;
+pub use large_bodies::{BodyLimit, Permit};
 pub(super) use listener::Listener;
 pub use listener::{BindError, Listen};
-pub use metrics::{EdgeMetrics, Throttle};
+pub use metrics::EdgeMetrics;
+pub use refusal::Refusal;
 
 /// What answers complete requests. Called from the thread of each connection.
 pub trait Backend: Send + Sync {
-    /// Answers a request of the named client.
+    /// How large the body of this request may be, which is still to come. Asked only when it is larger than that of an
+    /// ordinary request, before the rest of it is read.
+    fn body_limit(&self, request: &Request) -> BodyLimit;
+
+    /// Answers a request of the named client. The permit for its body, if it has a large one, is dropped with it.
     ///
     /// # Errors
     /// A refusal when there is no answer to be had in time.
-    fn answer(&self, request: &Incoming, client: &str) -> Result<Answered, Refusal>;
+    fn answer(&self, request: Incoming, permit: Option<Permit>, client: &str) -> Result<Answered, Refusal>;
 }
 
 /// An answer, and how long the handler took for it.
@@ -57,12 +68,17 @@ pub struct Answered {
 /// How long the accept loop waits for a connection to end when the system has no descriptor left.
 const SHORTAGE_WAIT: Duration = Duration::from_millis(20);
 
+/// How long the accept loop waits for new connections, in ms, while one that it has accepted is lacking a thread: then
+/// others can make room.
+const WHILE_SHORT_MS: u8 = connections::SPARED_FOR.as_millis() as u8;
+
 /// The part of the gate that all its threads share.
 struct Gate {
     limits: Limits,
     metrics: EdgeMetrics,
     backend: Arc<dyn Backend>,
     connections: Arc<Connections>,
+    large_bodies: Permits,
     draining: AtomicBool,
     refusals: Throttle,
     shortages: Throttle,
@@ -94,6 +110,7 @@ impl OpenGate {
             limits,
             metrics,
             backend,
+            large_bodies: Permits::default(),
             draining: AtomicBool::new(false),
             refusals: Throttle::default(),
             shortages: Throttle::default(),
@@ -113,7 +130,7 @@ impl OpenGate {
         drop(wake);
         // It only ends by returning; there is nothing to be learned from a panic.
         let _ = accepting.join();
-        gate.connections.end_idle_after(session::LATE_REQUEST);
+        gate.connections.end_idle_after(exchange::LATE_REQUEST);
         gate.connections.close(deadline);
     }
 }
@@ -129,7 +146,8 @@ impl Gate {
             let mut ready: Vec<PollFd<'_>> =
                 listeners.iter().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)).collect();
             ready.push(PollFd::new(woken.as_fd(), PollFlags::POLLIN));
-            if let Err(error) = poll(&mut ready, PollTimeout::NONE) {
+            let wait = if self.connections.make_room() { WHILE_SHORT_MS.into() } else { PollTimeout::NONE };
+            if let Err(error) = poll(&mut ready, wait) {
                 self.shortage("poll", &error.into());
                 continue;
             }
@@ -177,7 +195,7 @@ impl Gate {
         thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES).spawn(move || {
             while let Some(admitted) = gate.connections.next() {
                 // A mistake in there costs one connection; the panic has said where it is.
-                let _ = catch_unwind(AssertUnwindSafe(|| session::run(&gate, &admitted)));
+                let _ = catch_unwind(AssertUnwindSafe(|| exchange::run(&gate, &admitted)));
             }
         })?;
         Ok(())
@@ -191,7 +209,7 @@ impl Gate {
     }
 
     fn tell_of_shortage(&self, what: &str, error: &io::Error) {
-        if let Some(events) = self.shortages.events() {
+        if let Some(events) = self.shortages.admit() {
             let open = self.connections.len();
             warn!(what, error:%, connections = open, events; "shortage, making room");
         }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use prometheus::{IntGauge, IntGaugeVec};
 
+use super::metrics::CLIENTS;
+use super::pollers::Poller;
 use crate::metrics;
 use crate::registry::{Discovered, EXPIRY_SPANS, Now, Registry};
 
@@ -14,6 +16,7 @@ pub(super) struct Gauges {
     quarantined: IntGauge,
     expiring: IntGaugeVec,
     selections: IntGauge,
+    pollers: IntGaugeVec,
     list_bytes: IntGauge,
     store_up: IntGauge,
     stale: IntGauge,
@@ -36,12 +39,28 @@ impl Gauges {
                 &["within"],
             ),
             selections: gauge("inventor_selections", "Selections for /sd that are kept up to date."),
+            pollers: metrics::gauges(
+                registry,
+                "inventor_pollers",
+                "Clients that polled a list within the hour, by what they can be recognised as and whether they still do.",
+                &["client", "state"],
+            ),
             list_bytes: gauge("inventor_list_bytes", "Size of the response to /discover in bytes."),
             store_up: gauge("inventor_store_up", "1 if the store can be read and written, 0 if not."),
             stale: gauge(
                 "inventor_list_stale_seconds",
                 "How long the lists may have been out of date because the store is unavailable; 0 if they are current.",
             ),
+        }
+    }
+
+    /// Counts who polls: `current`, or `late` after three of its intervals.
+    pub(super) fn set_pollers(&self, pollers: &[(bool, Poller)]) {
+        for client in CLIENTS {
+            for (state, is_late) in [("current", false), ("late", true)] {
+                let count = pollers.iter().filter(|(late, poller)| poller.client == client && *late == is_late).count();
+                self.pollers.with_label_values(&[client, state]).set(whole(count));
+            }
         }
     }
 

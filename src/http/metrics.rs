@@ -10,7 +10,7 @@ use crate::registration::InvalidKind;
 
 /// The clients that can be told apart by what they send. The OpenTelemetry collector and Alloy poll with the library
 /// of Prometheus, and so count as `prometheus`.
-const CLIENTS: [&str; 3] = ["prometheus", "vmagent", "other"];
+pub(super) const CLIENTS: [&str; 3] = ["prometheus", "vmagent", "other"];
 
 /// The counters of the handlers.
 pub(super) struct HttpMetrics {

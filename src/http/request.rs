@@ -1,8 +1,5 @@
 //! A request as the handlers see it: complete, and without a trace of how it travelled.
 
-/// The largest body of a request, in bytes; the Go program has the same limit.
-pub const BODY_BYTES_MAX: usize = 64 * 1024;
-
 /// A complete request.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -14,7 +11,7 @@ pub struct Request {
     pub query: String,
     /// Header fields in the order sent: the name in lower case, the value without blanks around it, any bytes.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// The body, at most [`BODY_BYTES_MAX`] bytes.
+    /// The body; the server limits its size.
     pub body: Vec<u8>,
     /// The address of the client for the log; `unix` where it has none.
     pub client: String,

@@ -4,17 +4,18 @@ use std::time::Instant;
 
 use log::{debug, warn};
 
-use super::api::{changes, groups, problems, registrations, status};
+use super::api::{changes, declared, groups, problems, registrations, status};
 use super::app::{App, Call};
 use super::auth::{Caller, Denied};
 use super::problem::{Problem, is_new};
 use super::query::percent_decode;
 use super::request::Request;
 use super::response::Response;
+use super::server::{BodyLimit, Handler};
 use super::{discovery, exposition, operations, page, targets};
 
 /// Answers a request. An error is a response as well: the way out of a handler is `?`.
-type Handler = fn(&App, &Call<'_>) -> Result<Response, Response>;
+type Handle = fn(&App, &Call<'_>) -> Result<Response, Response>;
 
 /// Who may use an operation.
 #[derive(Clone, Copy)]
@@ -38,11 +39,12 @@ struct Operation {
     /// GET answers HEAD as well.
     method: &'static str,
     guard: Guard,
-    handle: Handler,
+    handle: Handle,
+    takes_large_bodies: bool,
 }
 
-const fn operation(method: &'static str, guard: Guard, handle: Handler) -> Operation {
-    Operation { method, guard, handle }
+const fn operation(method: &'static str, guard: Guard, handle: Handle) -> Operation {
+    Operation { method, guard, handle, takes_large_bodies: false }
 }
 
 /// The method of an operation that does not look at it.
@@ -82,7 +84,11 @@ const ROUTES: &[Route] = &[
     Route {
         path: "/api/v1/groups/{name}",
         name: "declared_group",
-        operations: &[operation("GET", Guard::Read, groups::get)],
+        operations: &[
+            operation("GET", Guard::Read, groups::get),
+            Operation { takes_large_bodies: true, ..operation("PUT", Guard::Write, declared::put) },
+            operation("DELETE", Guard::Write, declared::delete),
+        ],
     },
     Route { path: "/api/v1/status", name: "status", operations: &[operation("GET", Guard::Read, status::get)] },
     Route { path: "/api/v1/pollers", name: "pollers", operations: &[operation("GET", Guard::Read, problems::pollers)] },
@@ -109,14 +115,12 @@ const LISTS: &[&str] = &["/discover", "/group", "/sd"];
 /// The methods that metrics tell apart; any other counts as `other`.
 const METHODS: &[&str] = &["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS"];
 
-impl App {
-    /// Whether answering this request may take a call to the store.
-    pub fn may_wait(request: &Request) -> bool {
+impl Handler for App {
+    fn may_wait(&self, request: &Request) -> bool {
         request.path == TARGET || (is_new(&request.path) && !matches!(request.method.as_str(), "GET" | "HEAD"))
     }
 
-    /// Answers a request.
-    pub fn handle(&self, request: &Request) -> Response {
+    fn handle(&self, request: &Request) -> Response {
         let start = Instant::now();
         let found = ROUTES.iter().find_map(|route| Some((route, route.open_segment(&request.path)?)));
         let response = match found {
@@ -136,14 +140,35 @@ impl App {
         response
     }
 
+    /// A whole group may be a large body, if the token has the right: nobody else's is read to its end.
+    fn body_limit(&self, request: &Request) -> BodyLimit {
+        let found = ROUTES.iter().find_map(|route| Some((route, route.open_segment(&request.path)?)));
+        let Some((route, segment)) = found else { return BodyLimit::Ordinary };
+        if !route.operations.iter().any(|operation| operation.takes_large_bodies && operation.takes(&request.method)) {
+            return BodyLimit::Ordinary;
+        }
+        let allowed =
+            self.call(route, segment, request).and_then(|call| declared::check_right(&call).map_err(Response::from));
+        allowed.map_or_else(BodyLimit::Refused, |()| BodyLimit::Large)
+    }
+}
+
+impl App {
     fn follow(&self, route: &Route, segment: &str, request: &Request) -> Result<Response, Response> {
-        let operation = route.operations.iter().find(|operation| operation.takes(&request.method));
-        let guard = operation.or(route.operations.first()).map_or(Guard::Open, |operation| operation.guard);
-        let caller = self.admit(guard, route, request)?;
-        let Some(operation) = operation else { return Err(route.no_such_method()) };
+        let call = self.call(route, segment, request)?;
+        match route.operation(&request.method) {
+            Some(operation) => (operation.handle)(self, &call),
+            None => Err(route.no_such_method()),
+        }
+    }
+
+    /// The request with who sent it, if it may be answered at all.
+    fn call<'a>(&self, route: &Route, segment: &str, request: &'a Request) -> Result<Call<'a>, Response> {
+        let operation = route.operation(&request.method).or(route.operations.first());
+        let caller = self.admit(operation.map_or(Guard::Open, |operation| operation.guard), route, request)?;
         let segment = percent_decode(segment)
             .ok_or_else(|| Problem::bad_request("the last segment of the path is not percent-encoded UTF-8"))?;
-        (operation.handle)(self, &Call { request, caller, segment })
+        Ok(Call { request, caller, segment })
     }
 
     fn admit(&self, guard: Guard, route: &Route, request: &Request) -> Result<Caller, Response> {
@@ -153,7 +178,7 @@ impl App {
             Guard::Write => self.tokens.writer(request),
         };
         caller.map_err(|denied| {
-            if let Some(events) = self.forbidden.events() {
+            if let Some(events) = self.forbidden.admit() {
                 warn!(client = request.client, method = request.method, path = route.path, events; "token missing or wrong");
             }
             match denied {
@@ -172,6 +197,10 @@ impl Operation {
 }
 
 impl Route {
+    fn operation(&self, method: &str) -> Option<&'static Operation> {
+        self.operations.iter().find(|operation| operation.takes(method))
+    }
+
     /// What a path has in the place of the segment that the route leaves open, if the path is one of this route;
     /// nothing where it leaves none open.
     fn open_segment<'a>(&self, path: &'a str) -> Option<&'a str> {

@@ -1,7 +1,9 @@
 //! The HTTP server: a gate on the public side, an unmodified tiny_http behind it, and a fixed pool of workers.
-//! Nothing else in the program knows how HTTP travels.
+//! It knows the gate and is not known to it. Nothing else in the program knows how HTTP travels.
 
 mod engine;
+mod lane;
+mod queue;
 mod workers;
 
 use std::sync::Arc;
@@ -17,10 +19,31 @@ use super::{Request, Response};
 use workers::Workers;
 
 pub use super::gate::limits::Limits;
-pub use super::gate::{BindError, Listen};
+pub use super::gate::{BindError, BodyLimit, Listen};
 
-/// What answers a request. Called from the workers, several at a time; a panic in it costs one request.
-pub type Handler = dyn Fn(&Request) -> Response + Send + Sync;
+/// What answers requests. Called from several threads at a time.
+pub trait Handler: Send + Sync {
+    /// Answers a request. A panic costs this request.
+    fn handle(&self, request: &Request) -> Response;
+
+    /// Whether answering this request may take a call to the store; its body is not there yet. Such requests never
+    /// take all workers, if there are two or more.
+    fn may_wait(&self, _request: &Request) -> bool {
+        false
+    }
+
+    /// How large the body of this request may be. Asked when it turns out to be larger than 64 KiB, before more of it
+    /// is read: there is everything but the body.
+    fn body_limit(&self, _request: &Request) -> BodyLimit {
+        BodyLimit::Ordinary
+    }
+}
+
+impl<F: Fn(&Request) -> Response + Send + Sync> Handler for F {
+    fn handle(&self, request: &Request) -> Response {
+        self(request)
+    }
+}
 
 /// Where the engine logs. Its only line at the level of errors says that it accepts no more connections, which is
 /// as it should be, so it is better not shown.
@@ -40,8 +63,6 @@ pub struct Settings {
     pub listen: Vec<Listen>,
     /// How many requests are handled at the same time; at least one.
     pub workers: usize,
-    /// Which requests may wait in their handler. These never take all workers, if there are two or more.
-    pub may_wait: fn(&Request) -> bool,
     /// How many clients may be connected; fewer when the system allows too few descriptors.
     pub connections_max: usize,
     /// What one client may take.
@@ -53,7 +74,6 @@ pub struct Settings {
 pub struct Server {
     listeners: Vec<Listener>,
     workers: usize,
-    may_wait: fn(&Request) -> bool,
     connections_max: usize,
     limits: Limits,
     metrics: EdgeMetrics,
@@ -81,7 +101,6 @@ impl Server {
         Ok(Server {
             listeners: settings.listen.into_iter().map(Listener::bind).collect::<Result<_, _>>()?,
             workers: settings.workers.max(1),
-            may_wait: settings.may_wait,
             connections_max,
             limits: settings.limits,
             metrics: EdgeMetrics::new(metrics),
@@ -97,10 +116,9 @@ impl Server {
     ///
     /// # Errors
     /// [`BindError::Start`] when the system has no threads or descriptors for it.
-    pub fn serve(self, handler: Arc<Handler>) -> Result<Running, BindError> {
-        let Server { listeners, workers, may_wait, connections_max, limits, metrics } = self;
-        let workers =
-            Workers::start(workers, handler, may_wait, limits.clone(), metrics.clone()).map_err(BindError::Start)?;
+    pub fn serve(self, handler: Arc<dyn Handler>) -> Result<Running, BindError> {
+        let Server { listeners, workers, connections_max, limits, metrics } = self;
+        let workers = Workers::start(workers, handler, limits.clone(), metrics.clone()).map_err(BindError::Start)?;
         let workers = Arc::new(workers);
         let gate = OpenGate::open(listeners, connections_max, limits, metrics, Arc::clone(&workers) as _)
             .map_err(BindError::Start)?;

@@ -9,7 +9,6 @@ use crate::registration::{self, Invalid, Registration, TargetId};
 use crate::registry::GetError;
 
 pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
-    refuse_compressed(call.request)?;
     let parsed = Registration::parse(&call.request.body, app.options.names, app.options.ttls);
     let registration = parsed.map_err(|invalid| {
         app.metrics.refused(invalid.kind);
@@ -55,14 +54,6 @@ fn may_write(app: &App, call: &Call<'_>, id: TargetId, group: Option<&str>) -> R
 
 fn not_found() -> Response {
     Response::error(404, "Id not found")
-}
-
-/// Says why, because a parser would only say that the first byte is no JSON.
-fn refuse_compressed(request: &Request) -> Result<(), Response> {
-    match request.header("content-encoding") {
-        None | Some(b"" | b"identity") => Ok(()),
-        Some(_) => Err(Response::error(415, "Content-Encoding: request bodies must not be compressed")),
-    }
 }
 
 /// The id in the query, for clients and proxies that drop the body of a GET, or else the one in the body.

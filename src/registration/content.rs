@@ -117,9 +117,14 @@ impl Content {
         self.modules_json().map(decode_strings).unwrap_or_default()
     }
 
+    /// Everything that lists and groups show, as JSON: targets, labels, group, modules.
+    pub fn shown(&self) -> [&[u8]; 4] {
+        [self.targets_json(), self.labels_json(), self.group_json(), self.modules_json().unwrap_or_default()]
+    }
+
     /// Whether lists and groups show the same for both: a lifetime stands in neither.
     pub fn shows_the_same(&self, other: &Content) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0.json == other.0.json
+        Arc::ptr_eq(&self.0, &other.0) || self.shown() == other.shown()
     }
 
     /// The lifetime that its owner gave it; `None` is the server's default.

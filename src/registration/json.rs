@@ -45,8 +45,13 @@ impl serde_json::ser::Formatter for GoSpelling {
 /// Decodes one JSON document; blanks around it are fine, anything else after it is an error.
 /// Each byte that is not part of well-formed UTF-8 is read as U+FFFD, as Go does.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_str(&well_formed_text(bytes)?)
+}
+
+/// The text of a document, for who decodes it piece by piece.
+pub fn well_formed_text(bytes: &[u8]) -> Result<Cow<'_, str>, serde_json::Error> {
     refuse_raw_control_characters(bytes)?;
-    serde_json::from_slice(&well_formed(bytes))
+    Ok(well_formed(bytes))
 }
 
 /// Control characters in strings have to be escaped. [`Text`] asks serde_json for bytes, and then it does not look.
@@ -67,16 +72,14 @@ fn refuse_raw_control_characters(bytes: &[u8]) -> Result<(), serde_json::Error> 
 }
 
 /// Replaces each ill-formed *byte* by U+FFFD (`String::from_utf8_lossy` replaces maximal subparts, which gives other ids).
-fn well_formed(bytes: &[u8]) -> Cow<'_, [u8]> {
-    if std::str::from_utf8(bytes).is_ok() {
-        return Cow::Borrowed(bytes);
+fn well_formed(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
     }
-    let mut out = Vec::with_capacity(bytes.len() + 16);
+    let mut out = String::with_capacity(bytes.len() + 16);
     for chunk in bytes.utf8_chunks() {
-        out.extend_from_slice(chunk.valid().as_bytes());
-        for _ in chunk.invalid() {
-            out.extend_from_slice("\u{fffd}".as_bytes());
-        }
+        out.push_str(chunk.valid());
+        out.extend(chunk.invalid().iter().map(|_| '\u{fffd}'));
     }
     Cow::Owned(out)
 }

@@ -8,7 +8,7 @@ use super::scope::Scope;
 use crate::registration::{Content, TargetId};
 
 /// How many changes are remembered.
-pub const CHANGES_MAX: usize = 1000;
+pub(super) const CHANGES_MAX: usize = 1000;
 
 /// A change of the lists.
 #[derive(Debug, Clone)]

@@ -10,10 +10,10 @@ use super::list::{List, Shown, Snapshot};
 use crate::registration::{Content, TargetId};
 
 /// The most selections that are kept. Each costs some 24 bytes for each of its registrations, and its text.
-pub const SELECTIONS_MAX: usize = 64;
+pub(super) const SELECTIONS_MAX: usize = 64;
 
 /// How long a selection is kept that nobody asks for.
-pub const UNUSED_MAX: Duration = Duration::from_secs(600);
+pub(super) const UNUSED_MAX: Duration = Duration::from_secs(600);
 
 /// The lists.
 #[derive(Debug, Default)]

@@ -16,6 +16,9 @@ use crate::registration::{Content, TargetId, Ttl};
 /// How many registrations are looked up before others get at the view: some tens of microseconds.
 pub(super) const LOOKED_UP_AT_ONCE: usize = 512;
 
+/// A group's name and list.
+pub(super) type Group = (Arc<str>, Arc<Snapshot>);
+
 /// A live registration with what lists do not show of it.
 #[derive(Debug, Clone)]
 pub struct Details {
@@ -78,7 +81,7 @@ impl View {
     }
 
     /// Each group with its list, in no order.
-    pub(super) fn groups(&self, now: Instant) -> Result<Vec<(Arc<str>, Arc<Snapshot>)>, NotLoaded> {
+    pub(super) fn groups(&self, now: Instant) -> Result<Vec<Group>, NotLoaded> {
         let mut state = self.at(now);
         if !state.loaded {
             return Err(NotLoaded);

@@ -8,7 +8,7 @@ use crate::metrics::{counter, counters, durations_by};
 
 /// What is counted of registrations and of the store, whichever it is.
 #[derive(Clone)]
-pub struct StoreMetrics {
+pub(super) struct StoreMetrics {
     operations: IntCounterVec,
     durations: HistogramVec,
     expired: IntCounter,
@@ -16,7 +16,7 @@ pub struct StoreMetrics {
 
 impl StoreMetrics {
     /// Registers the metrics.
-    pub fn new(registry: &Registry) -> StoreMetrics {
+    pub(super) fn new(registry: &Registry) -> StoreMetrics {
         let operations = counters(
             registry,
             "inventor_store_operations_total",
@@ -39,12 +39,12 @@ impl StoreMetrics {
     }
 
     /// Counts registrations that ran out.
-    pub fn expired(&self) -> IntCounter {
+    pub(super) fn expired(&self) -> IntCounter {
         self.expired.clone()
     }
 
     /// Runs an operation, counts it and takes its time.
-    pub fn observe<T, E>(&self, operation: &str, run: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    pub(super) fn observe<T, E>(&self, operation: &str, run: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let start = Instant::now();
         let result = run();
         self.durations.with_label_values(&[operation]).observe(start.elapsed().as_secs_f64());

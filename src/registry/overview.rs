@@ -9,7 +9,7 @@ use super::list::Snapshot;
 use super::look::{LOOKED_UP_AT_ONCE, Times};
 use super::scope::Scope;
 use super::view::{NotLoaded, View};
-use crate::registration::TargetId;
+use crate::registration::{Content, TargetId};
 
 /// How far ahead registrations are counted that run out, in seconds, and what that is called.
 pub const EXPIRY_SPANS: [(&str, u64); 3] = [("5m", 300), ("1h", 3600), ("6h", 21600)];
@@ -74,9 +74,9 @@ fn for_each_time(view: &View, list: &Snapshot, now: Instant, mut each: impl FnMu
 
 /// A number for what a group declares: targets, labels and modules, but not lifetimes and times. Equal for equal groups,
 /// also on other servers of the same build.
-pub(super) fn declared_hash(list: &Snapshot) -> u64 {
+pub(super) fn declared_hash<'a>(registrations: impl Iterator<Item = (TargetId, &'a Content)>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for (id, content) in list.registrations() {
+    for (id, content) in registrations {
         (id, content.labels_json(), content.modules_json()).hash(&mut hasher);
     }
     hasher.finish()

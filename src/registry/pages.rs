@@ -100,9 +100,12 @@ impl Epoch {
 
 impl Order {
     fn compare(self, a: &Place, b: &Place) -> Ordering {
-        let by_value = a.value.cmp(&b.value);
-        let by_value = if self.is_descending { by_value.reverse() } else { by_value };
-        by_value.then(a.id.cmp(&b.id))
+        let (by_value, by_id) = (a.value.cmp(&b.value), a.id.cmp(&b.id));
+        match (self.is_descending, self.by) {
+            (false, _) => by_value.then(by_id),
+            (true, SortBy::Id) => by_id.reverse(),
+            (true, _) => by_value.reverse().then(by_id),
+        }
     }
 }
 

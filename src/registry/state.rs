@@ -16,7 +16,7 @@ use crate::store::Kept;
 const QUARANTINE_MAX: usize = 10_000;
 
 /// How much of an unfit value is remembered.
-pub const QUARANTINED_BYTES_MAX: usize = 512;
+pub(super) const QUARANTINED_BYTES_MAX: usize = 512;
 
 /// What a view holds.
 #[derive(Debug)]

@@ -12,14 +12,16 @@ mod probe;
 #[allow(dead_code, reason = "other tests ask more of a process")]
 #[path = "../it/process.rs"]
 mod process;
+mod readers;
 mod shortage;
 mod target;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use target::{Target, Transport};
+use parking_lot::Mutex;
+use target::{Settings, Target, Transport};
 
 fn attack_over(transport: Transport) {
-    let target = Target::start(transport);
+    let target = Target::start(Settings::new(transport));
     floods::run(&target);
     hostile::run(&target);
     shortage::run(&target);
@@ -31,10 +33,23 @@ fn raise_descriptor_limit() {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("it may be raised as far as that");
 }
 
+/// Held by the test that has the machine for itself.
+static MACHINE: Mutex<()> = Mutex::new(());
+
+/// Runs the same attacks over both transports, one after the other.
+fn over_both(attack: fn(Transport)) {
+    let _alone = MACHINE.lock();
+    raise_descriptor_limit();
+    attack(Transport::Tcp);
+    attack(Transport::Unix);
+}
+
 #[test]
 fn the_server_survives_and_answers() {
-    raise_descriptor_limit();
-    // One after the other: each attack has the machine for itself.
-    attack_over(Transport::Tcp);
-    attack_over(Transport::Unix);
+    over_both(attack_over);
+}
+
+#[test]
+fn clients_that_do_not_read_lock_nobody_out() {
+    over_both(readers::run);
 }

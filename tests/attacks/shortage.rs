@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use socket2::Socket;
 
-use crate::target::{Target, ThreadLimit};
+use crate::target::{Settings, Target, ThreadLimit};
 
 /// How long an attack is kept up.
 const ATTACK: Duration = Duration::from_secs(3);
@@ -20,8 +20,8 @@ pub(crate) fn run(target: &Target) {
     // The system counts the threads of a user, and does not limit those of root.
     let own_user = fs::metadata("/proc/self").expect("this process has a user").uid();
     let user = if own_user == 0 { NOBODY } else { own_user };
-    let limit = ThreadLimit { user, threads: threads_of(user) + 80 };
-    let target = Target::start_fresh(target.transport(), Some(limit));
+    let thread_limit = Some(ThreadLimit { user, threads: threads_of(user) + 80 });
+    let target = Target::start_fresh(Settings { thread_limit, ..Settings::new(target.transport()) });
     // What a first crowd leaves behind is kept for the next one.
     crowd(&target, 400);
     target.attack("400 connections with 80 threads", || crowd(&target, 400));

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -21,8 +22,14 @@ use crate::process::Process;
 /// How much more than before the server may hold after an attack.
 const GROWTH_MAX: f64 = 1.2;
 
+/// What a server may hold in any case, in KiB: the allocator keeps some of what a crowd of responses took for a moment.
+const RESIDENT_KIB_ALLOWED: u64 = 64 * 1024;
+
 /// How long an answer to an attacker may take.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// The time within which the watchdog of systemd wants to be fed.
+const WATCHDOG_PERIOD: Duration = Duration::from_secs(2);
 
 /// How often resources are looked at for their peak.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
@@ -38,7 +45,27 @@ pub(crate) struct Target {
     transport: Transport,
     address: SockAddr,
     process: Process,
+    /// Where it feeds the watchdog.
+    manager: UnixDatagram,
     _directory: TempDir,
+}
+
+/// What the server is like.
+pub(crate) struct Settings {
+    pub(crate) transport: Transport,
+    pub(crate) connections_max: usize,
+    /// How long the list is at least.
+    pub(crate) list_bytes: usize,
+    /// Whether `/metrics` shows each target.
+    pub(crate) target_info: bool,
+    pub(crate) thread_limit: Option<ThreadLimit>,
+}
+
+impl Settings {
+    /// As many connections as by default, and a list that no client reads at once.
+    pub(crate) fn new(transport: Transport) -> Settings {
+        Settings { transport, connections_max: 1024, list_bytes: 20_000_000, target_info: true, thread_limit: None }
+    }
 }
 
 /// How many threads a user may have in all its processes, if it is not root.
@@ -58,21 +85,23 @@ pub(crate) struct Resources {
 impl Target {
     /// Starts a server that has already served nearly as many clients as it lets in, so that what it keeps for the
     /// next crowd is not mistaken for a leak.
-    pub(crate) fn start(transport: Transport) -> Target {
-        let target = Target::start_fresh(transport, None);
-        target.fill_list();
+    pub(crate) fn start(settings: Settings) -> Target {
+        let (list_bytes, crowd) = (settings.list_bytes, settings.connections_max - settings.connections_max / 16);
+        let target = Target::start_fresh(settings);
+        target.fill_list(list_bytes);
         let length = target.read_list();
-        assert!(length > 20_000_000, "{length} bytes are no large list");
+        assert!(length > list_bytes, "{length} bytes are no large list");
         let crowd: Vec<Socket> =
-            (0..1000).map(|_| target.send("GET /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
+            (0..crowd).map(|_| target.send("GET /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
         crowd.iter().for_each(|client| assert!(read_some(client).starts_with(b"HTTP/1.1 200 OK\r\n")));
         drop(crowd);
         eventually(SOON, || target.resources().threads < 100);
         target
     }
 
-    /// Starts a server, as the user of the limit if there is one.
-    pub(crate) fn start_fresh(transport: Transport, limit: Option<ThreadLimit>) -> Target {
+    /// Starts a server, as the user of the thread limit if there is one.
+    pub(crate) fn start_fresh(settings: Settings) -> Target {
+        let Settings { transport, connections_max, target_info, thread_limit, .. } = settings;
         // In memory where possible: the probes measure the edge and not the disk.
         let memory = Path::new("/dev/shm");
         let directory = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
@@ -82,9 +111,11 @@ impl Target {
             Transport::Tcp => "127.0.0.1".to_owned(),
             Transport::Unix => format!("unix:{}", path("socket")),
         };
+        let manager = UnixDatagram::bind(path("notify")).unwrap();
+        fs::set_permissions(path("notify"), fs::Permissions::from_mode(0o777)).unwrap();
         let built = env!("CARGO_BIN_EXE_inventor");
         let mut command = Command::new(built);
-        if let Some(ThreadLimit { user, threads }) = limit {
+        if let Some(ThreadLimit { user, threads }) = thread_limit {
             // It may not be able to reach the place where the binary was built.
             fs::copy(built, path("inventor")).expect("the binary can be copied");
             fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -98,6 +129,10 @@ impl Target {
             ("LISTEN_ADDR", &listen),
             ("LISTEN_PORT", "0"),
             ("DATA_DIR", &path("data")),
+            ("TARGET_INFO", if target_info { "on" } else { "off" }),
+            ("MAX_CONNECTIONS", &connections_max.to_string()),
+            ("NOTIFY_SOCKET", &path("notify")),
+            ("WATCHDOG_USEC", &WATCHDOG_PERIOD.as_micros().to_string()),
             // Each write leaves a line, and there are many.
             ("RUST_LOG", "warn,inventor::serve=info"),
         ]);
@@ -108,13 +143,13 @@ impl Target {
             Transport::Tcp => address.parse::<SocketAddr>().expect("it listens on TCP").into(),
             Transport::Unix => SockAddr::unix(path("socket")).unwrap(),
         };
-        Target { transport, address, process, _directory: directory }
+        Target { transport, address, process, manager, _directory: directory }
     }
 
-    /// Registers what the probes register, and targets until the list is larger than 20 MB.
-    fn fill_list(&self) {
+    /// Registers what the probes register, and targets until the list has this length.
+    fn fill_list(&self, bytes: usize) {
         assert!(read_some(&self.send(probe::PUT)).starts_with(b"HTTP/1.1 200 OK\r\n"));
-        for group in 0..400 {
+        for group in 0..bytes / 50_000 {
             let targets: Vec<String> = (0..2600).map(|n| format!("\"host-{group:03}-{n:04}:9100\"")).collect();
             let body = format!("{{\"static_config\":{{\"targets\":[{}]}}}}", targets.join(","));
             let head = "PUT /target HTTP/1.1\r\nHost: a\r\nx-api-token: secret\r\nConnection: close\r\n";
@@ -143,7 +178,13 @@ impl Target {
     }
 
     pub(crate) fn try_connect(&self) -> std::io::Result<Socket> {
+        self.connect_with(|_| Ok(()))
+    }
+
+    /// Opens a connection with a socket that was prepared for it.
+    pub(crate) fn connect_with(&self, prepare: impl FnOnce(&Socket) -> std::io::Result<()>) -> std::io::Result<Socket> {
         let socket = Socket::new(self.address.domain(), Type::STREAM, None)?;
+        prepare(&socket)?;
         socket.set_read_timeout(Some(ANSWER_WAIT_MAX))?;
         socket.set_write_timeout(Some(ANSWER_WAIT_MAX))?;
         if self.address.domain() != Domain::UNIX {
@@ -173,23 +214,42 @@ impl Target {
         Resources { resident_kib: field("VmRSS:"), threads: field("Threads:"), descriptors }
     }
 
-    /// Runs an attack beside the probes; afterwards the server holds no more than before.
+    /// The longest time between two feeds of the watchdog.
+    fn longest_hunger_until(&self, over: &AtomicBool) -> Duration {
+        self.manager.set_nonblocking(true).unwrap();
+        // What was told before the attack does not count.
+        while self.manager.recv(&mut [0; 64]).is_ok() {}
+        let (mut fed, mut longest) = (Instant::now(), Duration::ZERO);
+        while !over.load(Ordering::SeqCst) {
+            let mut message = [0; 64];
+            if self.manager.recv(&mut message).is_ok_and(|length| message[..length].starts_with(b"WATCHDOG=1")) {
+                fed = Instant::now();
+            }
+            longest = longest.max(fed.elapsed());
+            thread::sleep(SAMPLE_INTERVAL);
+        }
+        longest
+    }
+
+    /// Runs an attack beside the probes and the watchdog; afterwards the server holds no more than before.
     #[track_caller]
     pub(crate) fn attack(&self, name: &str, attack: impl FnOnce()) {
         self.read_list();
         let before = self.resources();
         let over = AtomicBool::new(false);
-        let (probes, peak) = thread::scope(|scope| {
+        let (probes, peak, hunger) = thread::scope(|scope| {
+            let hunger = scope.spawn(|| self.longest_hunger_until(&over));
             let peak = scope.spawn(|| self.peak_until(&over));
             let probes = scope.spawn(|| Probes::send_until(self, &over));
             let attacking = SetOnDrop(&over);
             attack();
             drop(attacking);
-            (probes.join().expect("probes do not panic"), peak.join().expect("the server is alive"))
+            let probes = probes.join().expect("probes do not panic");
+            (probes, peak.join().expect("the server is alive"), hunger.join().expect("waiting does not panic"))
         });
         let is_back = |after: Resources| {
             let within = |after: u64, before: u64| after as f64 <= before as f64 * GROWTH_MAX;
-            within(after.resident_kib, before.resident_kib)
+            within(after.resident_kib, before.resident_kib.max(RESIDENT_KIB_ALLOWED))
                 && within(after.threads, before.threads)
                 && within(after.descriptors, before.descriptors)
         };
@@ -201,8 +261,9 @@ impl Target {
             after = self.resources();
         }
         println!(
-            "{:?}: {name}: {probes}; memory KiB {}/{}/{}, threads {}/{}/{}, descriptors {}/{}/{} before/peak/after",
+            "{:?}: {name}: {probes}; watchdog fed within {} ms; memory KiB {}/{}/{}, threads {}/{}/{}, descriptors {}/{}/{} before/peak/after",
             self.transport,
+            hunger.as_millis(),
             before.resident_kib,
             peak.resident_kib,
             after.resident_kib,
@@ -214,6 +275,7 @@ impl Target {
             after.descriptors,
         );
         probes.check(name);
+        assert!(hunger <= WATCHDOG_PERIOD, "{name}: the watchdog was not fed for {hunger:?}");
         assert!(is_back(after), "{name}: the server keeps what the attack cost: {before:?}, then {after:?}");
     }
 

@@ -21,7 +21,6 @@ fn what_the_reader_lets_through_is_answered() {
         workers: 2,
         connections_max: 64,
         limits: Limits::default(),
-        may_wait: |_| false,
     };
     let server = Server::bind(settings, &prometheus::Registry::new()).unwrap();
     let address = server.addresses().remove(0);

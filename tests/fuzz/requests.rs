@@ -1,6 +1,6 @@
 //! The request reader: however its input is cut, it finds the same requests, and they are in their normal form.
 
-use inventor::http::BODY_BYTES_MAX;
+use inventor::http::gate::limits::BODY_BYTES_MAX;
 use inventor::http::gate::request::{Incoming, RequestReader, Step};
 
 use crate::mutation::Random;
@@ -27,6 +27,7 @@ pub(crate) fn read(pieces: &[&[u8]]) -> (Vec<Incoming>, Option<u16>) {
             match reader.step() {
                 Ok(Step::Request(request)) => requests.push(request),
                 Ok(Step::Continue) => {}
+                Ok(Step::LargeBody { .. }) => return (requests, Some(413)),
                 Ok(Step::Read(_)) => break,
                 Err(refusal) => return (requests, Some(refusal.status)),
             }
@@ -43,17 +44,14 @@ fn check_normal_form(request: &Incoming) {
     let [method, target, "HTTP/1.1"] = parts[..] else { panic!("{parts:?}") };
     assert!(!method.is_empty() && !method.bytes().any(|b| b.is_ascii_lowercase()));
     assert!(target.starts_with(['/', '*']) && target.bytes().all(|b| b.is_ascii_graphic()));
-    let mut lengths = Vec::new();
     for line in lines {
         let (name, value) = line.split_once(": ").expect("a field has a name");
         assert!(!name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':'));
         assert!(value.bytes().all(|b| b == b'\t' || b == b' ' || b.is_ascii_graphic()));
-        assert!(!name.eq_ignore_ascii_case("transfer-encoding"));
-        if name.eq_ignore_ascii_case("content-length") {
-            lengths.push(value.parse::<usize>().expect("a length is a number"));
-        }
+        assert!(
+            !["transfer-encoding", "content-length"].iter().any(|about_body| name.eq_ignore_ascii_case(about_body))
+        );
     }
-    assert_eq!(lengths, if request.body.is_empty() { vec![] } else { vec![request.body.len()] });
 }
 
 fn check(input: &[u8], random: &mut Random) {

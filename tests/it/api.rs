@@ -1,8 +1,11 @@
 //! The API beyond the Go program's: each module holds the facts of one part, on both stores where stores matter.
 
+mod groups;
 mod lifetimes;
+mod registrations;
 mod scopes;
 mod selections;
+mod status;
 
 use serde_json::{Value, json};
 

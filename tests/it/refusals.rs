@@ -44,16 +44,6 @@ fn what_is_no_json_document_is_refused() {
 }
 
 #[test]
-fn a_compressed_body_is_refused_as_such() {
-    let server = Server::start(&[]);
-    let request = Request::new("PUT", "/target").token().body(r#"{"static_config":{"targets":["a:1"]}}"#);
-    let response = server.send(&request.clone().header("Content-Encoding", "gzip"));
-    response.has_status(415, "gzip");
-    assert!(response.text().contains("Content-Encoding"), "{}", response.text());
-    server.send(&request.header("Content-Encoding", "identity")).has_status(200, "identity");
-}
-
-#[test]
 fn a_document_of_the_wrong_form_is_refused_by_field_and_reason() {
     check(&[
         ("[]", ""),
@@ -140,6 +130,19 @@ fn a_body_of_65536_bytes_is_accepted_and_one_byte_more_is_413() {
     assert_eq!(server.get("/discover").text(), "[]\n");
     server.put(body_of(BODY_BYTES_MAX)).has_status(200, "65536 bytes");
     put_in_chunks(&server, body_of(BODY_BYTES_MAX).as_bytes()).has_status(200, "65536 bytes in chunks");
+}
+
+#[test]
+fn a_compressed_body_is_refused() {
+    let server = Server::start(&[]);
+    let put = |coding: &str| {
+        let request = Request::new("PUT", "/target").token().header("Content-Encoding", coding);
+        server.send(&request.body(r#"{"static_config":{"targets":["a:1"]}}"#))
+    };
+    let refused = put("gzip");
+    refused.has_status(415, "gzip");
+    assert_eq!(refused.text(), "415 Unsupported Media Type: request bodies must not be compressed\n");
+    put("identity").has_status(200, "identity");
 }
 
 #[track_caller]

@@ -245,6 +245,14 @@ impl Server {
         self.send(&Request::new("DELETE", "/target").token().body(body))
     }
 
+    /// The entries of /discover that this token may see.
+    #[track_caller]
+    pub(crate) fn discover_as(&self, token: &str) -> Vec<Value> {
+        let response = self.send(&Request::new("GET", "/discover").header("Authorization", format!("Bearer {token}")));
+        response.has_status(200, "GET /discover");
+        response.json().as_array().expect("the list is an array").clone()
+    }
+
     /// The entries of /discover.
     #[track_caller]
     pub(crate) fn discover(&self) -> Vec<Value> {

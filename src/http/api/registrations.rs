@@ -12,7 +12,7 @@ use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::response::Response;
 use crate::http::{audit, criteria};
-use crate::registration::{Content, TargetId, parse_id};
+use crate::registration::{TargetId, parse_id};
 use crate::registry::{Details, Now, Order, PageRequest, SortBy, Words};
 
 /// How many registrations a page has unless it is told otherwise, and at most.
@@ -143,11 +143,6 @@ fn not_found() -> Problem {
 fn hash(id: TargetId, details: &Details) -> u64 {
     let Details { content, ttl, deadline, updated_at, .. } = details;
     let mut hasher = DefaultHasher::new();
-    (id, whole(content), ttl.seconds(), deadline, updated_at).hash(&mut hasher);
+    (id, content.shown(), ttl.seconds(), deadline, updated_at).hash(&mut hasher);
     hasher.finish()
-}
-
-fn whole(content: &Content) -> [&[u8]; 4] {
-    let modules = content.modules_json().unwrap_or_default();
-    [content.targets_json(), content.labels_json(), content.group_json(), modules]
 }

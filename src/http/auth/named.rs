@@ -14,13 +14,13 @@ const RESERVED: &[&str] = &["api", "sd"];
 #[derive(Debug, Clone)]
 pub struct NamedToken {
     /// Who has it, for the log and the list of changes.
-    pub name: String,
+    pub(super) name: String,
     /// What it is for.
-    pub role: Role,
+    pub(super) role: Role,
     /// The groups that it is for.
-    pub scope: Scope,
+    pub(super) scope: Scope,
     /// The secret's digest.
-    pub token: Token,
+    pub(super) token: Token,
 }
 
 impl NamedToken {

@@ -28,7 +28,7 @@ impl fmt::Debug for Token {
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(super) enum Role {
     /// Polling and looking.
     Read,
     /// That, and registering and removing.

@@ -1,7 +1,7 @@
 //! The chunked transfer coding, taken apart as its bytes come in. Pure.
 
-use super::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
-use super::request::Refusal;
+use super::limits::HEAD_BYTES_MAX;
+use super::refusal::Refusal;
 
 /// The longest line that gives the size of a chunk, in bytes; extensions are allowed and ignored.
 const SIZE_LINE_BYTES_MAX: usize = 256;
@@ -23,28 +23,43 @@ enum Expected {
     Trailer,
 }
 
+/// How far a body has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// More bytes are needed.
+    Part,
+    /// Its last chunk and the trailer are in.
+    Whole(Vec<u8>),
+    /// The next chunk would make it larger than it may be. That chunk is left in the input.
+    TooLarge,
+}
+
 impl Chunks {
     pub(super) fn new() -> Chunks {
         Chunks { body: Vec::new(), expected: Expected::Size, trailer_bytes: 0 }
     }
 
-    /// Takes what it can from the front of `input`; the body, once its last chunk and the trailer are in.
-    pub(super) fn take(&mut self, input: &mut Vec<u8>) -> Result<Option<Vec<u8>>, Refusal> {
+    /// Takes what it can from the front of `input`, as long as the body has no more than `bytes_max`.
+    pub(super) fn take(&mut self, input: &mut Vec<u8>, bytes_max: usize) -> Result<Taken, Refusal> {
         let mut rest = input.as_slice();
-        let complete = self.advance(&mut rest)?;
+        let taken = self.advance(&mut rest, bytes_max)?;
         let used = input.len() - rest.len();
         input.drain(..used);
-        Ok(complete.then(|| std::mem::take(&mut self.body)))
+        Ok(taken)
     }
 
-    fn advance(&mut self, input: &mut &[u8]) -> Result<bool, Refusal> {
+    fn advance(&mut self, input: &mut &[u8], bytes_max: usize) -> Result<Taken, Refusal> {
         loop {
             match self.expected {
                 Expected::Size => {
-                    let Some(line) = take_line(input, SIZE_LINE_BYTES_MAX)? else { return Ok(false) };
+                    let before = *input;
+                    let Some(line) = take_line(input, SIZE_LINE_BYTES_MAX)? else { return Ok(Taken::Part) };
                     self.expected = match chunk_size(line)? {
                         0 => Expected::Trailer,
-                        size if size > (BODY_BYTES_MAX - self.body.len()) as u64 => return Err(Refusal::too_large()),
+                        size if size > bytes_max.saturating_sub(self.body.len()) as u64 => {
+                            *input = before;
+                            return Ok(Taken::TooLarge);
+                        }
                         size => Expected::Data(size as usize),
                     };
                 }
@@ -55,12 +70,12 @@ impl Chunks {
                     *input = rest;
                     if data.len() < left {
                         self.expected = Expected::Data(left - data.len());
-                        return Ok(false);
+                        return Ok(Taken::Part);
                     }
                     self.expected = Expected::DataEnd;
                 }
                 Expected::DataEnd => match input.split_at_checked(2) {
-                    None => return Ok(false),
+                    None => return Ok(Taken::Part),
                     Some((b"\r\n", rest)) => {
                         *input = rest;
                         self.expected = Expected::Size;
@@ -68,13 +83,13 @@ impl Chunks {
                     Some(_) => return Err(Refusal::bad("a chunk is longer than its size")),
                 },
                 Expected::Trailer => {
-                    let Some(line) = take_line(input, HEAD_BYTES_MAX)? else { return Ok(false) };
+                    let Some(line) = take_line(input, HEAD_BYTES_MAX)? else { return Ok(Taken::Part) };
                     self.trailer_bytes += line.len();
                     if self.trailer_bytes > HEAD_BYTES_MAX {
                         return Err(Refusal::new(431, "the trailer is too large"));
                     }
                     if line == b"\r\n" {
-                        return Ok(true);
+                        return Ok(Taken::Whole(std::mem::take(&mut self.body)));
                     }
                 }
             }

@@ -1,11 +1,37 @@
-//! The open connections and the threads that serve them, one each: how many there may be, and who makes room
-//! when there are too many.
+//! The open connections and the threads that serve them, one each: how many there may be, and who makes room when
+//! there are too many.
+//!
+//! Every connection is in one [`Stage`]:
+//!
+//! ```text
+//! Arriving -> Idle -> Sending -> Answering -> Reading -> Idle ...
+//!                        |                       |
+//!                     Uploading              Lingering
+//! ```
+//!
+//! An arrival waits for a thread. If there is none and there may be no more, another connection makes room: it is shut
+//! down and becomes `Evicted`, whereupon its thread finds the connection at its end and takes the next arrival.
+//!
+//! Who goes is said by `State::first_to_go`, from one ordered set for each [`Class`]: the one that has been idle for
+//! longest, or has not completed its request for longer; when there is none, the one whose bytes have stood still for
+//! longest; and only then one that has just come. Passed over is who has done its part and only waits for its own
+//! thread to run, and for a moment who has just come or has just made progress. As nobody is for longer than
+//! [`PAUSE_MAX`] when there is nobody else, an arrival gets a thread within that time unless all threads work for
+//! clients to whom the server owes an answer.
+//!
+//! What always holds, under the one lock:
+//!
+//! - `open` has every connection that has not ended; `order` has exactly those of them that have a class.
+//! - `Evicted` is final, and `leaving` is the number of connections in that stage.
+//! - Each thread either serves one connection or counts as free: threads <= threads_max, and an arrival is lacking a
+//!   thread when more arrivals wait than threads are free or about to be (`State::lacking`).
+//! - Whatever makes somebody fit to go makes room at once (`enter`), but for the passing of time; for that the accept
+//!   loop calls `make_room` every [`SPARED_FOR`] while an arrival is lacking a thread.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -25,20 +51,16 @@ const ARRIVAL_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long the threads may take to leave once their connections have been cut off.
 const LEAVE_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// How long a new connection is left the time to send its request before it may have to make room.
-const NEW_FOR: Duration = Duration::from_millis(10);
+/// How long a connection is passed over after its thread has taken it, or after it has begun to send.
+pub(super) const SPARED_FOR: Duration = Duration::from_millis(10);
 
-/// How many connections an eviction passes over because their clients have just sent something.
-const SPARED_MAX: usize = ARRIVALS_MAX;
+/// How long a connection is passed over after it has made progress: on a busy machine an honest client does not read
+/// all the time, and those that do not read at all have come to this soon.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// The rank of a connection whose client the server owes an answer. It is not taken from it.
-const OWED: u64 = u64::MAX;
-
-/// The rank of a connection that has been evicted, for good.
-const EVICTED: u64 = u64::MAX - 1;
-
-/// Added to the rank of those that read a response: they go only when nobody waits for a request.
-const AFTER_ALL_THAT_WAIT: u64 = 1 << 62;
+/// How long a client that has come, or has begun to send, is not called idle: until then it goes after those that do
+/// not read.
+const YOUNG_FOR: Duration = Duration::from_secs(1);
 
 /// One client's connection.
 #[derive(Debug)]
@@ -47,24 +69,83 @@ pub(super) struct Connection {
     /// What the client is called in the log.
     pub(super) client: String,
     id: u64,
-    /// Nothing of a next request has been read.
-    idle: AtomicBool,
-    /// No request has come yet, and the client has every reason to send one.
-    fresh: AtomicBool,
-    arrived: Instant,
-    /// Who makes room first: the connection with the smallest rank.
-    rank: AtomicU64,
 }
 
 impl Connection {
-    fn is_new(&self) -> bool {
-        self.fresh.load(Ordering::SeqCst) && self.arrived.elapsed() < NEW_FOR
+    /// Whether the client has done its part, so that it only waits for this connection's thread to go on: it has sent
+    /// something (`POLLIN`), or has made room by reading (`POLLOUT`).
+    fn is_ready(&self, to: PollFlags) -> bool {
+        let mut socket = [PollFd::new(self.socket.as_fd(), to)];
+        poll(&mut socket, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+}
+
+/// Where a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// No thread has taken it yet.
+    Arriving,
+    /// Nothing of a next request has been read.
+    Idle,
+    /// A part of a request has been read. Further parts are no progress: a client that drips must not stay for that.
+    Sending,
+    /// A part of a large body has been read, for which the client has the permission. Entered anew with each part.
+    Uploading,
+    /// The request is complete: the server owes an answer, and the client is not to blame for the wait.
+    Answering,
+    /// The answer is on its way. Entered anew whenever the socket has taken a part of it.
+    Reading,
+    /// The last answer has been sent, and what the client still sends is read and thrown away.
+    Lingering,
+    /// It has been shut down to make room.
+    Evicted,
+}
+
+/// What connections that may have to make room have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Nothing is going on.
+    Idle,
+    /// The first request of a connection is waited for, or the rest of any.
+    Beginning,
+    /// A response or a large body is on its way.
+    Moving,
+}
+
+/// The place of a connection in its class: since when it is where it is, and what tells apart those of the same time.
+type Place = (Instant, u64);
+
+/// A connection and where it is.
+struct Open {
+    connection: Arc<Connection>,
+    stage: Stage,
+    since: Instant,
+    /// A request has come.
+    has_asked: bool,
+}
+
+impl Open {
+    fn class(&self) -> Option<Class> {
+        match self.stage {
+            Stage::Idle if !self.has_asked => Some(Class::Beginning),
+            Stage::Sending => Some(Class::Beginning),
+            Stage::Idle | Stage::Lingering => Some(Class::Idle),
+            Stage::Uploading | Stage::Reading => Some(Class::Moving),
+            Stage::Arriving | Stage::Answering | Stage::Evicted => None,
+        }
     }
 
-    /// Whether there is something to be read.
-    fn has_sent(&self) -> bool {
-        let mut socket = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-        poll(&mut socket, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    fn place(&self) -> Place {
+        (self.since, self.connection.id)
+    }
+
+    /// Whether its client has done its part, so that only this connection's thread has still to run.
+    fn waits_for_thread(&self) -> bool {
+        match self.stage {
+            Stage::Idle | Stage::Uploading => self.connection.is_ready(PollFlags::POLLIN),
+            Stage::Reading => self.connection.is_ready(PollFlags::POLLOUT),
+            _ => false,
+        }
     }
 }
 
@@ -78,15 +159,14 @@ pub(super) struct Connections {
     /// A connection or a thread has ended.
     ended: Condvar,
     threads_max: usize,
-    last_rank: AtomicU64,
-    /// [`State::lacking`] was not 0 when somebody looked last.
-    is_lacking: AtomicBool,
     metrics: EdgeMetrics,
 }
 
 #[derive(Default)]
 struct State {
-    open: HashMap<u64, Arc<Connection>>,
+    open: HashMap<u64, Open>,
+    /// For each class, the connections that may have to make room.
+    order: [BTreeSet<Place>; 3],
     last_id: u64,
     /// Connections that no thread has taken yet.
     arrivals: VecDeque<Admitted>,
@@ -102,6 +182,45 @@ impl State {
     /// How many arrivals nobody is going to take soon.
     fn lacking(&self) -> usize {
         self.arrivals.len().saturating_sub(self.free_threads + self.leaving)
+    }
+
+    /// Moves a connection to a stage; `false` when it has been evicted, or has ended.
+    fn enter(&mut self, id: u64, stage: Stage, since: Instant) -> bool {
+        let Some(open) = self.open.get_mut(&id).filter(|open| open.stage != Stage::Evicted) else { return false };
+        if let Some(class) = open.class() {
+            self.order[class as usize].remove(&open.place());
+        }
+        (open.stage, open.since) = (stage, since);
+        open.has_asked |= stage == Stage::Answering;
+        if let Some(class) = open.class() {
+            self.order[class as usize].insert(open.place());
+        }
+        true
+    }
+
+    fn remove(&mut self, id: u64) {
+        let Some(open) = self.open.remove(&id) else { return };
+        if let Some(class) = open.class() {
+            self.order[class as usize].remove(&open.place());
+        }
+        self.leaving -= usize::from(open.stage == Stage::Evicted);
+    }
+
+    /// The connection whose turn it is to make room.
+    fn first_to_go(&self, now: Instant) -> Option<Arc<Connection>> {
+        let oldest = |class, age_min| self.oldest(class, age_min, now);
+        let waiting = [oldest(Class::Idle, Duration::ZERO), oldest(Class::Beginning, YOUNG_FOR)];
+        let waiting = waiting.into_iter().flatten().min_by_key(|open| open.place());
+        let first =
+            waiting.or_else(|| oldest(Class::Moving, PAUSE_MAX)).or_else(|| oldest(Class::Beginning, SPARED_FOR));
+        first.map(|open| Arc::clone(&open.connection))
+    }
+
+    /// The connection of this class that has been there for longest, and for this long at least.
+    fn oldest(&self, class: Class, age_min: Duration, now: Instant) -> Option<&Open> {
+        let places = self.order[class as usize].iter();
+        let old_enough = places.take_while(|(since, _)| now.saturating_duration_since(*since) >= age_min);
+        old_enough.filter_map(|(_, id)| self.open.get(id)).find(|open| !open.waits_for_thread())
     }
 }
 
@@ -122,8 +241,6 @@ impl Connections {
             taken: Condvar::new(),
             ended: Condvar::new(),
             threads_max: connections_max,
-            last_rank: AtomicU64::new(0),
-            is_lacking: AtomicBool::new(false),
             metrics,
         }
     }
@@ -140,17 +257,16 @@ impl Connections {
     pub(super) fn arrive(self: &Arc<Connections>, socket: Socket, client: String) -> bool {
         self.metrics.accepted.inc();
         let mut state = self.state.lock();
-        let is_crowded = |state: &mut State| state.arrivals.len() >= ARRIVALS_MAX;
-        if self.taken.wait_while_for(&mut state, is_crowded, ARRIVAL_WAIT_MAX).timed_out() {
+        if !self.wait_until_less_crowded(&mut state) {
             let is_full = state.threads >= self.threads_max;
             self.metrics.refused(if is_full { Unserved::Full } else { Unserved::NoThread });
             return false;
         }
         state.last_id += 1;
-        let id = state.last_id;
-        let (idle, fresh, rank) = (AtomicBool::new(true), AtomicBool::new(true), AtomicU64::new(self.next_rank()));
-        let connection = Arc::new(Connection { socket, client, id, idle, fresh, arrived: Instant::now(), rank });
-        state.open.insert(id, Arc::clone(&connection));
+        let (id, since) = (state.last_id, Instant::now());
+        let connection = Arc::new(Connection { socket, client, id });
+        let open = Open { connection: Arc::clone(&connection), stage: Stage::Arriving, since, has_asked: false };
+        state.open.insert(id, open);
         self.metrics.connections.inc();
         state.arrivals.push_back(Admitted { connection, ended: TellsOfEnd(Arc::clone(self)) });
         self.arrived.notify_one();
@@ -159,8 +275,21 @@ impl Connections {
             state.threads += 1;
             state.free_threads += 1;
         }
-        self.make_room_patiently(&mut state, Evicted::Full);
+        self.make_room_for_all(&mut state, Evicted::Full);
         needs_thread
+    }
+
+    /// `false` when the crowd has not become smaller in time.
+    fn wait_until_less_crowded(&self, state: &mut MutexGuard<'_, State>) -> bool {
+        let deadline = Instant::now() + ARRIVAL_WAIT_MAX;
+        while state.arrivals.len() >= ARRIVALS_MAX {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            self.make_room_for_all(state, Evicted::Full);
+            self.taken.wait_for(state, SPARED_FOR);
+        }
+        true
     }
 
     /// A thread could not be had, so that there have to do fewer.
@@ -168,7 +297,7 @@ impl Connections {
         let mut state = self.state.lock();
         state.threads -= 1;
         state.free_threads -= 1;
-        self.make_room_patiently(&mut state, Evicted::Shortage);
+        self.make_room_for_all(&mut state, Evicted::Shortage);
         self.ended.notify_all();
     }
 
@@ -180,7 +309,8 @@ impl Connections {
         self.arrived.wait_while_until(&mut state, has_nothing, deadline);
         state.free_threads -= 1;
         let next = state.arrivals.pop_front();
-        if next.is_some() {
+        if let Some(admitted) = &next {
+            state.enter(admitted.connection.id, Stage::Idle, Instant::now());
             self.taken.notify_one();
         } else {
             state.threads -= 1;
@@ -189,51 +319,32 @@ impl Connections {
         next
     }
 
-    /// Closes the connection that has waited longest, because the system has no more of something.
+    /// Closes a connection because the system has no more of something.
     pub(super) fn evict_one(&self) {
         self.evict(&mut self.state.lock(), Evicted::Shortage);
     }
 
-    /// Closes as many connections as there are arrivals that nobody is going to take soon.
-    fn make_room(&self, state: &mut State, why: Evicted) {
+    /// Makes room for the arrivals as far as that is possible now. `true` when one of them is still lacking a thread.
+    pub(super) fn make_room(&self) -> bool {
+        let mut state = self.state.lock();
+        self.make_room_for_all(&mut state, Evicted::Full);
+        state.lacking() > 0
+    }
+
+    fn make_room_for_all(&self, state: &mut State, why: Evicted) {
         while state.lacking() > 0 && self.evict(state, why) {}
-        self.is_lacking.store(state.lacking() > 0, Ordering::SeqCst);
     }
 
-    /// Makes room as soon as a connection ends, or is no longer too new to be closed.
-    fn make_room_patiently(&self, state: &mut MutexGuard<'_, State>, why: Evicted) {
-        self.make_room(state, why);
-        if self.ended.wait_while_for(state, |state| state.lacking() > 0, NEW_FOR).timed_out() {
-            self.make_room(state, why);
-        }
-    }
-
-    /// Closes the connection that has waited longest for a request, or else has been reading its response for
-    /// longest. `false` when the server owes every client an answer, or none has had time to send a request.
+    /// Closes the connection whose turn it is to go; `false` when there is none.
     fn evict(&self, state: &mut State, why: Evicted) -> bool {
-        let mut spared = 0;
-        loop {
-            let ranked = state.open.values().map(|connection| (connection.rank.load(Ordering::SeqCst), connection));
-            let Some((rank, first)) = ranked.min_by_key(|(rank, _)| *rank) else { return false };
-            // If this one is too new, so are the others.
-            if rank >= EVICTED || first.is_new() {
-                return false;
-            }
-            // A client whose request only waits for a thread to read it is not one that is waited for.
-            if rank < AFTER_ALL_THAT_WAIT && spared < SPARED_MAX && first.has_sent() {
-                spared += 1;
-                let _ = first.rank.compare_exchange(rank, self.next_rank(), Ordering::SeqCst, Ordering::SeqCst);
-                continue;
-            }
-            // It may have got its request in this very moment.
-            if first.rank.compare_exchange(rank, EVICTED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-                // Its thread wakes up, finds the connection at its end and takes the next one.
-                let _ = first.socket.shutdown(Shutdown::Both);
-                state.leaving += 1;
-                self.metrics.evicted(why);
-                return true;
-            }
-        }
+        let now = Instant::now();
+        let Some(connection) = state.first_to_go(now) else { return false };
+        state.enter(connection.id, Stage::Evicted, now);
+        state.leaving += 1;
+        // Its thread wakes up, finds the connection at its end and takes the next one.
+        let _ = connection.socket.shutdown(Shutdown::Both);
+        self.metrics.evicted(why);
+        true
     }
 
     /// Waits until a connection ends, or for this long.
@@ -245,10 +356,10 @@ impl Connections {
     /// may just be sending. What has been sent by then is still read.
     pub(super) fn end_idle_after(&self, wait: Duration) {
         let mut state = self.state.lock();
-        let any_idle = |state: &mut State| state.open.values().any(|open| open.idle.load(Ordering::SeqCst));
-        self.ended.wait_while_for(&mut state, any_idle, wait);
-        for connection in state.open.values().filter(|open| open.idle.load(Ordering::SeqCst)) {
-            let _ = connection.socket.shutdown(Shutdown::Read);
+        let is_idle = |open: &&Open| matches!(open.stage, Stage::Arriving | Stage::Idle);
+        self.ended.wait_while_for(&mut state, |state| state.open.values().any(|open| is_idle(&open)), wait);
+        for open in state.open.values().filter(is_idle) {
+            let _ = open.connection.socket.shutdown(Shutdown::Read);
         }
     }
 
@@ -259,60 +370,30 @@ impl Connections {
         self.arrived.notify_all();
         let has_threads = |state: &mut State| state.threads > 0;
         if self.ended.wait_while_until(&mut state, has_threads, deadline).timed_out() {
-            for connection in state.open.values() {
-                let _ = connection.socket.shutdown(Shutdown::Both);
+            for open in state.open.values() {
+                let _ = open.connection.socket.shutdown(Shutdown::Both);
             }
             self.ended.wait_while_for(&mut state, has_threads, LEAVE_WAIT_MAX);
         }
     }
-
-    /// A rank behind all that have been given so far.
-    fn next_rank(&self) -> u64 {
-        self.last_rank.fetch_add(1, Ordering::Relaxed)
-    }
 }
 
 impl Admitted {
-    /// The connection waits for a request, of which nothing has come yet.
-    pub(super) fn waits_for_request(&self) {
+    /// Says where this connection is from now on, or that it has made progress there. `false` when it has been evicted.
+    pub(super) fn enter(&self, stage: Stage) -> bool {
         let connections = &self.ended.0;
-        self.set_rank(connections.next_rank());
-        self.connection.idle.store(true, Ordering::SeqCst);
-        // Somebody may have arrived while the server owed answers to all.
-        if connections.is_lacking.load(Ordering::SeqCst) {
-            connections.make_room(&mut connections.state.lock(), Evicted::Full);
-        }
-    }
-
-    /// The first bytes of a request are here. For how long the client has been waited for goes on counting.
-    pub(super) fn begins_request(&self) {
-        self.connection.idle.store(false, Ordering::SeqCst);
-    }
-
-    /// A request is complete: from now on the server owes an answer. `false` when the connection has been evicted.
-    pub(super) fn owes_answer(&self) -> bool {
-        self.connection.idle.store(false, Ordering::SeqCst);
-        self.connection.fresh.store(false, Ordering::SeqCst);
-        self.set_rank(OWED)
-    }
-
-    /// The answer is there; it is up to the client to read it.
-    pub(super) fn sends_answer(&self) {
-        self.set_rank(AFTER_ALL_THAT_WAIT + self.ended.0.next_rank());
-    }
-
-    fn set_rank(&self, rank: u64) -> bool {
-        let unless_evicted = |old| (old != EVICTED).then_some(rank);
-        self.connection.rank.fetch_update(Ordering::SeqCst, Ordering::SeqCst, unless_evicted).is_ok()
+        let mut state = connections.state.lock();
+        let entered = state.enter(self.connection.id, stage, Instant::now());
+        connections.make_room_for_all(&mut state, Evicted::Full);
+        entered
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
         let mut state = self.ended.0.state.lock();
-        state.open.remove(&self.connection.id);
+        state.remove(self.connection.id);
         state.free_threads += 1;
-        state.leaving -= usize::from(self.connection.rank.load(Ordering::SeqCst) == EVICTED);
         self.ended.0.metrics.connections.dec();
     }
 }

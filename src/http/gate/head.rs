@@ -1,11 +1,12 @@
 //! The head of a request: what it means for the connection, and its normal form for tiny_http. Pure.
 
-use super::escape::{push_ascii, push_value};
-use super::limits::{BODY_BYTES_MAX, FIELDS_MAX};
-use super::request::Refusal;
+use super::escape::{push_ascii, push_value, unescape};
+use super::limits::FIELDS_MAX;
+use super::refusal::Refusal;
+use crate::http::Request;
 
 /// A head that is complete and unambiguous.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Head {
     /// The request line and the fields that concern the handlers, in ASCII, each ended by CRLF. The method is
     /// in upper case, the target is a path, the version is 1.1.
@@ -26,9 +27,15 @@ pub(super) struct Head {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyLength {
     /// After this many bytes.
-    Known(usize),
+    Known(u64),
     /// After the last chunk.
     Chunked,
+}
+
+impl Default for BodyLength {
+    fn default() -> BodyLength {
+        BodyLength::Known(0)
+    }
 }
 
 /// Reads a head that ends with its empty line.
@@ -69,6 +76,27 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
         http_1_0,
         is_head: method.eq_ignore_ascii_case("HEAD"),
     })
+}
+
+/// The request that handlers will see, from the head in its normal form; its body is still to come.
+pub(super) fn request_without_body(forward: &[u8], client: &str) -> Request {
+    let text = String::from_utf8_lossy(forward);
+    let mut lines = text.split_terminator("\r\n");
+    let mut words = lines.next().unwrap_or_default().split(' ');
+    let method = words.next().unwrap_or_default().to_owned();
+    let target = words.next().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    Request {
+        method,
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers: lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), unescape(value)))
+            .collect(),
+        body: Vec::new(),
+        client: client.to_owned(),
+    }
 }
 
 fn refusal(error: httparse::Error) -> Refusal {
@@ -115,6 +143,7 @@ struct Framing {
     close: bool,
     keep_alive: bool,
     expects_continue: bool,
+    compressed: bool,
 }
 
 impl Framing {
@@ -132,7 +161,7 @@ impl Framing {
                 return Err(Refusal::bad("Transfer-Encoding is repeated"));
             }
             if !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(Refusal::new(501, "no transfer coding but chunked is known here"));
+                return Err(Refusal::new(501, "the only supported transfer coding is chunked"));
             }
             self.chunked = true;
         } else if is("connection") {
@@ -142,9 +171,11 @@ impl Framing {
             }
         } else if is("expect") {
             if !value.eq_ignore_ascii_case(b"100-continue") {
-                return Err(Refusal::new(417, "nothing but 100-continue can be expected"));
+                return Err(Refusal::new(417, "the only supported expectation is 100-continue"));
             }
             self.expects_continue = true;
+        } else if is("content-encoding") {
+            self.compressed |= !value.eq_ignore_ascii_case(b"identity");
         } else if !["te", "upgrade", "keep-alive", "proxy-connection", "trailer"].into_iter().any(is) {
             return Ok(Destination::Handlers);
         }
@@ -153,15 +184,18 @@ impl Framing {
 
     fn body(&self, http_1_0: bool) -> Result<BodyLength, Refusal> {
         if self.hosts > 1 || (self.hosts == 0 && !http_1_0) {
-            return Err(Refusal::bad("there has to be one Host"));
+            return Err(Refusal::bad("exactly one Host is required"));
+        }
+        let has_body = self.chunked || self.length.is_some_and(|length| length > 0);
+        if self.compressed && has_body {
+            return Err(Refusal::new(415, "request bodies must not be compressed"));
         }
         match (self.length, self.chunked) {
-            (Some(_), true) => Err(Refusal::bad("Content-Length and Transfer-Encoding exclude each other")),
+            (Some(_), true) => Err(Refusal::bad("Content-Length and Transfer-Encoding must not be combined")),
             (None, true) if http_1_0 => Err(Refusal::bad("HTTP/1.0 has no Transfer-Encoding")),
             (None, true) => Ok(BodyLength::Chunked),
             (None, false) => Ok(BodyLength::Known(0)),
-            (Some(length), false) if length > BODY_BYTES_MAX as u64 => Err(Refusal::too_large()),
-            (Some(length), false) => Ok(BodyLength::Known(length as usize)),
+            (Some(length), false) => Ok(BodyLength::Known(length)),
         }
     }
 }

@@ -2,7 +2,18 @@
 
 use std::time::Duration;
 
-pub use crate::http::BODY_BYTES_MAX;
+/// The largest body of an ordinary request, in bytes: 413 beyond. The Go program has the same limit.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// The largest body of a request that may bring more, in bytes: 413 beyond.
+pub const LARGE_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The most bodies above [`BODY_BYTES_MAX`] in memory at the same time: 503 beyond.
+pub const LARGE_BODIES_MAX: usize = 2;
+
+/// What the system may buffer for a TCP client that does not read, in bytes; it doubles this for its own overhead.
+/// Left to itself it buffers 4 MB each, and a thousand such clients use up the network memory of the machine.
+pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
 /// The largest request line and header together, in bytes: 414 or 431 beyond.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -29,14 +40,18 @@ pub struct Limits {
     pub head: Duration,
     /// From the end of the head to the end of the body.
     pub body: Duration,
+    /// From the permission to send a large body to its end.
+    pub large_body: Duration,
     /// From the forwarding of a request to its answer, the wait for a worker included.
     pub answer: Duration,
     /// For writing a response, whatever its size; [`Limits::response_bytes_per_second`] adds to it.
     pub response: Duration,
     /// A response may take one more second for each of these.
     pub response_bytes_per_second: usize,
-    /// For reading what a client still sends while it is told that the connection ends.
-    pub farewell: Duration,
+    /// For a client that reads nothing of its response.
+    pub stalled: Duration,
+    /// For the lingering close: reading what a client still sends while it is told that the connection ends.
+    pub lingering_close: Duration,
     /// The most requests that wait for a worker: 503 beyond. No fewer than connections by default, so that
     /// a crowd that polls in the same second waits for some milliseconds instead of being sent away.
     pub queue: usize,
@@ -48,10 +63,12 @@ impl Default for Limits {
             idle: Duration::from_secs(120),
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
+            large_body: Duration::from_secs(30),
             answer: Duration::from_secs(10),
             response: Duration::from_secs(30),
             response_bytes_per_second: 64 * 1024,
-            farewell: Duration::from_millis(500),
+            stalled: Duration::from_secs(10),
+            lingering_close: Duration::from_millis(500),
             queue: 1024,
         }
     }

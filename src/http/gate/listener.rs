@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::limits::BACKLOG;
+use super::limits::{BACKLOG, SEND_BUFFER_BYTES};
 
 /// Where to listen.
 #[derive(Debug)]
@@ -97,8 +97,7 @@ impl Listener {
             }
         };
         let address = socket.local_addr().map(|address| address_text(&address)).unwrap_or_default();
-        // The accept loop asks all listeners in turn, and must not hang on one whose client has gone meanwhile.
-        socket.set_nonblocking(true).map_err(|error| BindError::Listen { address: address.clone(), error })?;
+        set_options(&socket).map_err(|error| BindError::Listen { address: address.clone(), error })?;
         Ok(Listener { socket, address, file })
     }
 
@@ -130,14 +129,22 @@ impl Drop for Listener {
     }
 }
 
+fn set_options(socket: &Socket) -> io::Result<()> {
+    if socket.domain()? != Domain::UNIX {
+        // Accepted sockets inherit both. A response is written at once, so there is nothing to collect.
+        socket.set_tcp_nodelay(true)?;
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    }
+    // The accept loop asks all listeners in turn, and must not hang on one whose client has gone meanwhile.
+    socket.set_nonblocking(true)
+}
+
 fn tcp(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.ip() == Ipv6Addr::UNSPECIFIED {
         socket.set_only_v6(false)?;
     }
     socket.set_reuse_address(true)?;
-    // Accepted sockets inherit it. A response is written at once, so there is nothing to collect.
-    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket)

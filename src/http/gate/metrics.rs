@@ -1,14 +1,11 @@
-//! What the edge counts, and the log lines that a flood must not multiply.
+//! What the edge counts.
 
-use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry};
 
 use crate::metrics::{counter, counters, durations, gauge};
 
 /// The statuses that the gate answers by itself.
-const REFUSALS: [&str; 9] = ["400", "408", "413", "414", "417", "431", "501", "503", "505"];
+const REFUSALS: [&str; 12] = ["400", "401", "403", "408", "413", "414", "415", "417", "431", "501", "503", "505"];
 
 /// The metrics of the HTTP edge.
 #[derive(Debug, Clone)]
@@ -113,32 +110,5 @@ impl EdgeMetrics {
 
     pub(super) fn bad_request(&self, status: u16) {
         self.bad_requests.with_label_values(&[&status.to_string()]).inc();
-    }
-}
-
-/// How often an event that a flood multiplies may be logged.
-const LOG_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Lets one log line per second through and counts the others.
-#[derive(Debug, Default)]
-pub struct Throttle(Mutex<Throttled>);
-
-#[derive(Debug, Default)]
-struct Throttled {
-    last: Option<Instant>,
-    untold: u64,
-}
-
-impl Throttle {
-    /// How many events the next line stands for, if it may be written now.
-    pub fn events(&self) -> Option<u64> {
-        let mut state = self.0.lock();
-        state.untold += 1;
-        let now = Instant::now();
-        if state.last.is_some_and(|last| now.duration_since(last) < LOG_INTERVAL) {
-            return None;
-        }
-        state.last = Some(now);
-        Some(std::mem::take(&mut state.untold))
     }
 }

@@ -1,16 +1,18 @@
 //! The request reader: bytes in, complete and bounded requests out. It knows no socket and no clock.
 
-use super::chunks::Chunks;
+use super::chunks::{Chunks, Taken};
 use super::head::{self, BodyLength, Head};
-use super::limits::HEAD_BYTES_MAX;
+use super::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, LARGE_BODY_BYTES_MAX};
+use super::refusal::Refusal;
 
 /// What a connection keeps of its buffer while it waits for the next request, in bytes.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
 
-/// A request as tiny_http is to see it.
+/// A complete request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Incoming {
-    /// The request line and the header fields, ASCII only, each line ended by CRLF; without the last empty line.
+    /// The request line and the header fields as tiny_http is to see them: ASCII only, each line ended by CRLF,
+    /// without the last empty line, and without a word about the body.
     pub head: Vec<u8>,
     /// The body, without transfer coding.
     pub body: Vec<u8>,
@@ -22,34 +24,6 @@ pub struct Incoming {
     pub is_head: bool,
 }
 
-/// Why a request is not let through. The connection ends with it, because nobody can say where the next
-/// request would begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal {
-    /// The status code.
-    pub status: u16,
-    /// What is wrong, for the client.
-    pub reason: &'static str,
-}
-
-impl Refusal {
-    pub(super) const fn new(status: u16, reason: &'static str) -> Refusal {
-        Refusal { status, reason }
-    }
-
-    pub(super) const fn bad(reason: &'static str) -> Refusal {
-        Refusal::new(400, reason)
-    }
-
-    pub(super) const fn too_large() -> Refusal {
-        Refusal::new(413, "the body is larger than 65536 bytes")
-    }
-
-    pub(super) const fn no_memory() -> Refusal {
-        Refusal::new(503, "there is no memory for this request now")
-    }
-}
-
 /// What the reader asks of its caller.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
@@ -57,6 +31,12 @@ pub enum Step {
     Read(Phase),
     /// Tell the client to go on with the body.
     Continue,
+    /// The body is larger than [`BODY_BYTES_MAX`]: call [`RequestReader::allow_large_body`], or give up. This is what
+    /// is known of the request.
+    LargeBody {
+        /// The request line and the header fields in their normal form.
+        head: Vec<u8>,
+    },
     /// Answer this request.
     Request(Incoming),
 }
@@ -70,6 +50,8 @@ pub enum Phase {
     Head,
     /// Its body.
     Body,
+    /// Its body, which may be large.
+    LargeBody,
 }
 
 /// Finds the requests in the bytes of one connection.
@@ -82,7 +64,15 @@ pub struct RequestReader {
 #[derive(Debug)]
 enum Part {
     Head(Lines),
-    Body(Head, Option<Chunks>),
+    Body(BodyPart),
+}
+
+/// A body on its way.
+#[derive(Debug)]
+struct BodyPart {
+    head: Head,
+    chunks: Option<Chunks>,
+    bytes_max: usize,
 }
 
 /// How far the lines of a head have been looked at, so that a client which sends single bytes costs no more
@@ -127,36 +117,72 @@ impl RequestReader {
             let head = head::parse(&self.input[..end])?;
             self.input.drain(..end);
             let chunks = (head.body == BodyLength::Chunked).then(Chunks::new);
-            self.part = Part::Body(head, chunks);
+            self.part = Part::Body(BodyPart { head, chunks, bytes_max: BODY_BYTES_MAX });
         }
         self.body_step()
     }
 
+    /// Lets the body of the request that has just begun be as large as [`LARGE_BODY_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// A refusal when there is no memory for it.
+    pub fn allow_large_body(&mut self) -> Result<(), Refusal> {
+        let Part::Body(part) = &mut self.part else { return Ok(()) };
+        part.bytes_max = LARGE_BODY_BYTES_MAX;
+        match part.head.body {
+            BodyLength::Known(length) if length <= LARGE_BODY_BYTES_MAX as u64 => {
+                let more = (length as usize).saturating_sub(self.input.len());
+                self.input.try_reserve_exact(more).map_err(|_| Refusal::no_memory())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn body_step(&mut self) -> Result<Step, Refusal> {
-        let Part::Body(head, chunks) = &mut self.part else { return Ok(Step::Read(Phase::Idle)) };
-        if std::mem::take(&mut head.expects_continue) && self.input.is_empty() {
+        let Part::Body(part) = &mut self.part else { return Ok(Step::Read(Phase::Idle)) };
+        let is_declared_too_large =
+            matches!(part.head.body, BodyLength::Known(length) if length > part.bytes_max as u64);
+        if is_declared_too_large {
+            return part.too_large();
+        }
+        if std::mem::take(&mut part.head.expects_continue) && self.input.is_empty() {
             return Ok(Step::Continue);
         }
-        let body = match (chunks, head.body) {
-            (Some(chunks), _) => chunks.take(&mut self.input)?,
-            (None, BodyLength::Known(length)) if self.input.len() == length => Some(std::mem::take(&mut self.input)),
-            (None, BodyLength::Known(length)) if self.input.len() > length => {
-                Some(self.input.drain(..length).collect())
+        match part.take_body(&mut self.input)? {
+            Taken::Part => Ok(Step::Read(part.phase())),
+            Taken::TooLarge => part.too_large(),
+            Taken::Whole(body) => {
+                let Head { forward: head, keep_alive, http_1_0, is_head, .. } = std::mem::take(&mut part.head);
+                self.part = Part::default();
+                Ok(Step::Request(Incoming { head, body, keep_alive, http_1_0, is_head }))
             }
-            _ => None,
-        };
-        let Some(body) = body else { return Ok(Step::Read(Phase::Body)) };
-        let Part::Body(head, _) = std::mem::take(&mut self.part) else { return Ok(Step::Read(Phase::Idle)) };
-        Ok(Step::Request(complete(head, body)))
+        }
     }
 }
 
-fn complete(head: Head, body: Vec<u8>) -> Incoming {
-    let mut forward = head.forward;
-    if !body.is_empty() {
-        forward.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+impl BodyPart {
+    fn take_body(&mut self, input: &mut Vec<u8>) -> Result<Taken, Refusal> {
+        match (&mut self.chunks, self.head.body) {
+            (Some(chunks), _) => chunks.take(input, self.bytes_max),
+            (None, BodyLength::Known(0)) => Ok(Taken::Whole(Vec::new())),
+            (None, BodyLength::Known(length)) if input.len() as u64 >= length => {
+                let rest = input.split_off(length as usize);
+                Ok(Taken::Whole(std::mem::replace(input, rest)))
+            }
+            _ => Ok(Taken::Part),
+        }
     }
-    Incoming { head: forward, body, keep_alive: head.keep_alive, http_1_0: head.http_1_0, is_head: head.is_head }
+
+    fn too_large(&self) -> Result<Step, Refusal> {
+        match self.phase() {
+            Phase::LargeBody => Err(Refusal::new(413, "the body is larger than 8388608 bytes")),
+            _ => Ok(Step::LargeBody { head: self.head.forward.clone() }),
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        if self.bytes_max > BODY_BYTES_MAX { Phase::LargeBody } else { Phase::Body }
+    }
 }
 
 impl Lines {
@@ -208,7 +234,7 @@ fn check_version(request_line: &[u8]) -> Result<(), Refusal> {
         Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor])
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
-            Err(Refusal::new(505, "only HTTP/1.1 and HTTP/1.0 are spoken here"))
+            Err(Refusal::new(505, "only HTTP/1.1 and HTTP/1.0 are supported"))
         }
         _ => Err(Refusal::bad("the request line does not end with a version of HTTP")),
     }

@@ -1,16 +1,24 @@
-//! The response writer: head and shared parts of a body go to the client as they are, under one deadline.
+//! The response writer: head and shared parts of a body go to the client as they are, within limits of time.
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::request::Refusal;
+use super::limits::Limits;
+use super::refusal::Refusal;
 use super::timed::TimedSocket;
 use crate::http::{Body, Response};
 
 /// The most parts that one call to the system takes (`IOV_MAX`).
 const PARTS_PER_WRITE_MAX: usize = 1024;
+
+/// The most bytes of one call, so that it comes back soon to say that the client makes progress.
+const BYTES_PER_WRITE_MAX: usize = 128 * 1024;
+
+/// How often a client is looked at within the time after which it counts as stalled. A call that waits does not come
+/// back as soon as some bytes are taken, only when it has waited for this long.
+const LOOKS_PER_STALL: u32 = 10;
 
 /// How the head of a response speaks of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,42 +59,69 @@ pub(super) fn has_no_content(status: u16) -> bool {
     status == 204 || status == 304
 }
 
-/// A response to a request that is not let through.
-pub(super) fn refusal(refusal: Refusal) -> Response {
-    let text = format!("{} {}: {}\n", refusal.status, reason(refusal.status), refusal.reason);
-    let retry = (refusal.status == 503).then(|| ("Retry-After", "1".to_owned()));
-    Response {
-        status: refusal.status,
-        content_type: "text/plain; charset=utf-8",
-        headers: retry.into_iter().collect(),
-        body: text.into_bytes().into(),
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Response {
+        let text = format!("{} {}: {}\n", refusal.status, reason(refusal.status), refusal.reason);
+        let retry = (refusal.status == 503).then(|| ("Retry-After", "1".to_owned()));
+        Response {
+            status: refusal.status,
+            content_type: "text/plain; charset=utf-8",
+            headers: retry.into_iter().collect(),
+            body: text.into_bytes().into(),
+        }
     }
 }
 
-/// Writes all of it within `limit`, however slowly the client reads.
+/// Writes all of it within the time for this many bytes, if the client is not stalled before. Each time the client has
+/// taken a part but the last, `progressed` is called.
 ///
 /// # Errors
-/// What the socket says; `TimedOut` when the client has not taken it all in time.
-pub(super) fn write(socket: &mut TimedSocket<'_>, head: &str, body: &Body, limit: Duration) -> io::Result<()> {
-    let begun = Instant::now();
+/// What the socket says; `TimedOut` when the client has not taken it in time.
+pub(super) fn write(
+    socket: &mut TimedSocket<'_>,
+    head: &str,
+    body: &Body,
+    limits: &Limits,
+    progressed: impl Fn(),
+) -> io::Result<()> {
     let mut slices = Vec::with_capacity(1 + body.parts().len());
     slices.push(IoSlice::new(head.as_bytes()));
-    slices.extend(body.parts().iter().filter(|part| !part.is_empty()).map(|part| IoSlice::new(part)));
+    slices.extend(body.parts().iter().flat_map(|part| part.chunks(BYTES_PER_WRITE_MAX)).map(IoSlice::new));
     let mut left = slices.as_mut_slice();
-    let mut time_left = limit;
+    let (begun, limit) = (Instant::now(), limits.response_time(body.len()));
+    let mut last_progress = begun;
     while !left.is_empty() {
-        match socket.write_vectored(&left[..left.len().min(PARTS_PER_WRITE_MAX)], time_left)? {
-            0 => return Err(ErrorKind::WriteZero.into()),
-            written => IoSlice::advance_slices(&mut left, written),
+        let time_left = limit.saturating_sub(begun.elapsed());
+        let is_over = || time_left.is_zero() || last_progress.elapsed() >= limits.stalled;
+        match socket.write_vectored(one_write(left), time_left.min(limits.stalled / LOOKS_PER_STALL)) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                IoSlice::advance_slices(&mut left, written);
+                last_progress = Instant::now();
+                if !left.is_empty() {
+                    progressed();
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::TimedOut && !is_over() => {}
+            Err(error) => return Err(error),
         }
-        time_left = limit.saturating_sub(begun.elapsed());
     }
     Ok(())
 }
 
-/// Ends a connection so that the last response arrives: bytes that nobody has read would make the system
-/// reset the connection, and the reset overtakes the response.
-pub(super) fn farewell(socket: &mut TimedSocket<'_>, limit: Duration) {
+/// The first of these parts, as many as one call is given.
+fn one_write<'a, 'b>(parts: &'a [IoSlice<'b>]) -> &'a [IoSlice<'b>] {
+    let mut bytes = 0;
+    let beyond = parts.iter().position(|part| {
+        bytes += part.len();
+        bytes > BYTES_PER_WRITE_MAX
+    });
+    &parts[..beyond.unwrap_or(parts.len()).clamp(1, PARTS_PER_WRITE_MAX)]
+}
+
+/// The lingering close: ends a connection so that the last response arrives. Bytes that nobody has read would make
+/// the system reset the connection, and the reset overtakes the response.
+pub(super) fn close_lingering(socket: &mut TimedSocket<'_>, limit: Duration) {
     let begun = Instant::now();
     if socket.socket().shutdown(Shutdown::Write).is_err() {
         return;

@@ -1,4 +1,4 @@
-//! One tiny_http server and the private connections over which it is given requests.
+//! One tiny_http server and the private connections over which it is given the heads of requests.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// The private connections, called links. Requests follow each other on a link without waiting for answers,
+/// The private connections, called pipes. Requests follow each other in a pipe without waiting for answers,
 /// which go another way, so a few serve all clients. More than one, so that the threads of two clients seldom
 /// want the same.
-const LINKS: usize = 4;
+const PIPES: usize = 4;
 
 /// How long the writing of a request may wait until tiny_http reads. It does so unless every worker is held
 /// up, and no handler takes that long.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// How long tiny_http may take to pass on the first request of a link, and how often a link is tried: its
+/// How long tiny_http may take to pass on the first request of a pipe, and how often a pipe is tried: its
 /// thread pool may forget a connection that arrives at the wrong moment.
 const PROOF_WAIT_MAX: Duration = Duration::from_secs(1);
 const PROOFS_MAX: usize = 10;
@@ -28,18 +28,18 @@ const PROOFS_MAX: usize = 10;
 /// A tiny_http server that is reached by this process alone.
 pub(super) struct Engine {
     server: &'static tiny_http::Server,
-    pub(super) links: Vec<Mutex<UnixStream>>,
-    /// The link that the next one waits for when none is free.
-    next_link: AtomicUsize,
+    pipes: Vec<Mutex<UnixStream>>,
+    /// The pipe that the next one waits for when none is free.
+    next_pipe: AtomicUsize,
     stopping: AtomicBool,
 }
 
 /// Why a request did not get to tiny_http.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotSent {
-    /// No link took it in time.
+    /// No pipe took it in time.
     Busy,
-    /// A link has failed, and with it the engine.
+    /// A pipe has failed, and with it the engine.
     Broken,
 }
 
@@ -54,20 +54,20 @@ impl Engine {
         let server = tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)?;
         // It cannot be dropped: it would look for the file of its socket, find none, and panic.
         let server = Box::leak(Box::new(server));
-        let links = (0..LINKS).map(|_| open_link(server, &address).map(Mutex::new)).collect::<io::Result<_>>();
+        let pipes = (0..PIPES).map(|_| open_pipe(server, &address).map(Mutex::new)).collect::<io::Result<_>>();
         // The accept loop ends with an error, which is the first thing that a worker receives.
         closer.shutdown(Shutdown::Both)?;
-        Ok(Engine { server, links: links?, next_link: AtomicUsize::new(0), stopping: AtomicBool::new(false) })
+        Ok(Engine { server, pipes: pipes?, next_pipe: AtomicUsize::new(0), stopping: AtomicBool::new(false) })
     }
 
-    /// Writes a request to one of the links; waits for a free one until the deadline.
+    /// Writes a request to one of the pipes; waits for a free one until the deadline.
     pub(super) fn send(&self, parts: &[&[u8]], deadline: Instant) -> Result<(), NotSent> {
-        let mut link = self.free_link(deadline).ok_or(NotSent::Busy)?;
+        let mut pipe = self.free_pipe(deadline).ok_or(NotSent::Busy)?;
         let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
         let mut left = slices.as_mut_slice();
         let mut untouched = true;
         while !left.is_empty() {
-            match link.write_vectored(left) {
+            match pipe.write_vectored(left) {
                 Ok(written) if written > 0 => {
                     IoSlice::advance_slices(&mut left, written);
                     untouched = false;
@@ -81,12 +81,12 @@ impl Engine {
         Ok(())
     }
 
-    fn free_link(&self, deadline: Instant) -> Option<MutexGuard<'_, UnixStream>> {
-        let free = self.links.iter().find_map(Mutex::try_lock);
+    fn free_pipe(&self, deadline: Instant) -> Option<MutexGuard<'_, UnixStream>> {
+        let free = self.pipes.iter().find_map(Mutex::try_lock);
         free.or_else(|| {
-            // Those who wait are spread over the links, and each link is fair.
-            let next = self.next_link.fetch_add(1, Ordering::Relaxed) % self.links.len();
-            self.links.get(next)?.try_lock_until(deadline)
+            // Those who wait are spread over the pipes, and each pipe is fair.
+            let next = self.next_pipe.fetch_add(1, Ordering::Relaxed) % self.pipes.len();
+            self.pipes.get(next)?.try_lock_until(deadline)
         })
     }
 
@@ -109,17 +109,17 @@ impl Engine {
 }
 
 /// Connects, and sees a request through.
-fn open_link(server: &tiny_http::Server, address: &SocketAddr) -> io::Result<UnixStream> {
+fn open_pipe(server: &tiny_http::Server, address: &SocketAddr) -> io::Result<UnixStream> {
     let proof = format!("/{}", secret());
     for _ in 0..PROOFS_MAX {
-        let mut link = UnixStream::connect_addr(address)?;
-        link.write_all(format!("GET {proof} HTTP/1.1\r\n\r\n").as_bytes())?;
+        let mut pipe = UnixStream::connect_addr(address)?;
+        pipe.write_all(format!("GET {proof} HTTP/1.1\r\n\r\n").as_bytes())?;
         if let Some(request) = server.recv_timeout(PROOF_WAIT_MAX)?
             && request.url() == proof
         {
             drop(request.into_writer());
-            link.set_write_timeout(Some(WRITE_WAIT_MAX))?;
-            return Ok(link);
+            pipe.set_write_timeout(Some(WRITE_WAIT_MAX))?;
+            return Ok(pipe);
         }
     }
     Err(ErrorKind::TimedOut.into())

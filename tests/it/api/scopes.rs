@@ -17,7 +17,7 @@ fn line(name: &str, role: &str, groups: &str, secret: &str) -> String {
 }
 
 /// Two teams, each with a token for writing and one for reading, and an operator.
-fn teams() -> Setup {
+pub(super) fn teams() -> Setup {
     let setup = Setup::new();
     let lines = [
         line("a-write", "write", "a,a-*", "wa"),

@@ -49,7 +49,7 @@ fn a_store_whose_file_is_gone_refuses_until_it_is_back() {
 fn what_runs_out_while_the_file_is_gone_is_kept_and_can_be_renewed() {
     let directory = TempDir::new().unwrap();
     let node = try_open(rules(Ttl::from_seconds(4)), directory.path()).unwrap();
-    let write = |name: &str| node.registry.put(id(name), &registration(name, "text"), Now::read());
+    let write = |name: &str| node.registry.put(id(name), &registration(name, "text"), "test", Now::read());
     write("silent").unwrap();
     write("refused").unwrap();
     let written = Instant::now();

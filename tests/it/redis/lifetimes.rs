@@ -33,7 +33,7 @@ fn wait(since: Instant, time: Duration) {
 
 /// A renewal as its owner makes it.
 fn renew(replica: &Replica, name: &str) -> bool {
-    replica.registry.put(id(name), &registration(name, "text"), Now::read()).is_ok()
+    replica.registry.put(id(name), &registration(name, "text"), "test", Now::read()).is_ok()
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl World {
             id: TargetId::of(&[format!("host-{n}:9100")]),
             every: random.u64(TTL / 10..=TTL / 2),
             next_at: random.u64(0..TTL / 2),
-            dies_at: if n % 4 == 0 { random.u64(0..WORLD) } else { u64::MAX },
+            dies_at: if n.is_multiple_of(4) { random.u64(0..WORLD) } else { u64::MAX },
             shown_until: u64::MAX,
             is_refused: false,
         };

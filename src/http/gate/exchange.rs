@@ -1,0 +1,214 @@
+//! The requests and responses of one client's connection, one after the other, from its first byte to its end. Runs in
+//! a thread of its own.
+
+use std::io::{self, IoSlice};
+use std::time::{Duration, Instant, SystemTime};
+
+use log::debug;
+
+use super::connections::{Admitted, Stage};
+use super::head::request_without_body;
+use super::large_bodies::{BodyLimit, Permit};
+use super::refusal::Refusal;
+use super::request::{Incoming, Phase, RequestReader, Step};
+use super::response::{self, ConnectionField};
+use super::timed::TimedSocket;
+use super::{Answered, Gate};
+use crate::http::{Body, Response};
+
+/// How many bytes one read takes. It stands on the stack of every connection's thread.
+const READ_BYTES: usize = 4 * 1024;
+
+/// What goes to a client that asks whether it may send the body.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// How long a client may take, when the server drains, to send a request on a connection that it thinks is open.
+pub(super) const LATE_REQUEST: Duration = Duration::from_millis(500);
+
+const TOO_LARGE: Refusal = Refusal::new(413, "the body is larger than 65536 bytes");
+const NO_PERMIT: Refusal = Refusal::new(503, "other large bodies are being received");
+const TOO_SLOW: Refusal = Refusal::new(408, "the request did not come in time");
+
+/// Serves a connection until either side ends it.
+pub(super) fn run(gate: &Gate, admitted: &Admitted) {
+    let socket = TimedSocket::new(&admitted.connection.socket);
+    let mut exchange = Exchange { gate, admitted, socket, reader: RequestReader::default(), permit: None, requests: 0 };
+    while let Some(outcome) = exchange.next_request() {
+        let goes_on = match outcome {
+            Ok(request) => exchange.serve(request),
+            Err(rejection) => exchange.reject(rejection).map(|()| false),
+        };
+        match goes_on {
+            Ok(true) => {}
+            Ok(false) => {
+                admitted.enter(Stage::Lingering);
+                return response::close_lingering(&mut exchange.socket, gate.limits.lingering_close);
+            }
+            Err(error) => {
+                debug!(client = admitted.connection.client, error:%; "response cut off");
+                // What the system still has for a client that does not read is thrown away, and not kept for minutes.
+                let _ = admitted.connection.socket.set_linger(Some(Duration::ZERO));
+                return;
+            }
+        }
+    }
+}
+
+struct Exchange<'a> {
+    gate: &'a Gate,
+    admitted: &'a Admitted,
+    socket: TimedSocket<'a>,
+    reader: RequestReader,
+    /// For the body of the request that is being read.
+    permit: Option<Permit>,
+    requests: u64,
+}
+
+/// Why a request is answered by the gate. The connection ends with it.
+enum Rejection {
+    /// It is against the rules of HTTP, or a limit.
+    Refused(Refusal),
+    /// Its large body is not wanted.
+    Unwanted(Response),
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Rejection {
+        Rejection::Refused(refusal)
+    }
+}
+
+impl Exchange<'_> {
+    /// The next complete request; `None` when the client has gone, or has none in time.
+    fn next_request(&mut self) -> Option<Result<Incoming, Rejection>> {
+        self.read_request().transpose()
+    }
+
+    fn read_request(&mut self) -> Result<Option<Incoming>, Rejection> {
+        let mut phase = Phase::Idle;
+        let mut since = Instant::now();
+        loop {
+            let next = match self.reader.step()? {
+                Step::Request(request) => return Ok(Some(request)),
+                Step::Continue if self.tell_to_continue().is_err() => return Ok(None),
+                Step::Continue => continue,
+                Step::LargeBody { head } => {
+                    self.allow_large_body(&head)?;
+                    continue;
+                }
+                Step::Read(next) => next,
+            };
+            let has_changed = next != phase;
+            if has_changed {
+                if phase == Phase::Idle {
+                    self.admitted.enter(Stage::Sending);
+                }
+                (phase, since) = (next, Instant::now());
+            }
+            let Some(limit) = self.limit(phase) else { return Ok(None) };
+            // A phase that begins has its whole limit, so that the usual read needs no new setting.
+            let left = if has_changed || phase == Phase::Idle { limit } else { limit.saturating_sub(since.elapsed()) };
+            if !self.read(phase, left)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads some bytes; `false` when there are no more.
+    fn read(&mut self, phase: Phase, limit: Duration) -> Result<bool, Refusal> {
+        let mut bytes = [0; READ_BYTES];
+        match self.socket.read(&mut bytes, limit) {
+            Ok(0) => Ok(false),
+            Ok(read) => {
+                self.gate.metrics.received_bytes.inc_by(read as u64);
+                if phase == Phase::LargeBody {
+                    self.admitted.enter(Stage::Uploading);
+                }
+                self.reader.push(&bytes[..read])?;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && phase != Phase::Idle => Err(TOO_SLOW),
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn tell_to_continue(&mut self) -> io::Result<()> {
+        self.socket.write_vectored(&[IoSlice::new(CONTINUE)], self.gate.limits.stalled).map(drop)
+    }
+
+    /// Asks whether the request with this head may bring a large body.
+    fn allow_large_body(&mut self, head: &[u8]) -> Result<(), Rejection> {
+        let request = request_without_body(head, &self.admitted.connection.client);
+        match self.gate.backend.body_limit(&request) {
+            BodyLimit::Ordinary => return Err(TOO_LARGE.into()),
+            BodyLimit::Refused(response) => return Err(Rejection::Unwanted(response)),
+            BodyLimit::Large => {}
+        }
+        self.permit = Some(self.gate.large_bodies.take().ok_or(NO_PERMIT)?);
+        Ok(self.reader.allow_large_body()?)
+    }
+
+    /// How long to wait for bytes; `None` when this connection is not to have another request.
+    fn limit(&self, phase: Phase) -> Option<Duration> {
+        let limits = &self.gate.limits;
+        match phase {
+            Phase::Idle if !self.gate.drains() => Some(limits.idle),
+            // The drain ends what was idle at its begin; this came later.
+            Phase::Idle => (self.requests == 0).then_some(LATE_REQUEST),
+            Phase::Head => Some(limits.head),
+            Phase::Body => Some(limits.body),
+            Phase::LargeBody => Some(limits.large_body),
+        }
+    }
+
+    /// Has a request answered and sends the answer. Whether the connection goes on.
+    fn serve(&mut self, request: Incoming) -> io::Result<bool> {
+        if !self.admitted.enter(Stage::Answering) {
+            return Ok(false);
+        }
+        self.requests += 1;
+        let begun = Instant::now();
+        let Incoming { keep_alive, http_1_0, is_head, .. } = request;
+        let answer = self.gate.backend.answer(request, self.permit.take(), &self.admitted.connection.client);
+        let Answered { response, handled_in } = answer.unwrap_or_else(|refusal| {
+            self.gate.metrics.bad_request(refusal.status);
+            Answered { response: refusal.into(), handled_in: Duration::ZERO }
+        });
+        let keep = keep_alive && !self.gate.drains();
+        let connection = match keep {
+            true if http_1_0 => ConnectionField::KeepAlive,
+            true => ConnectionField::Unsaid,
+            false => ConnectionField::Close,
+        };
+        self.send(&response, connection, is_head)?;
+        let in_edge = begun.elapsed().saturating_sub(handled_in);
+        self.gate.metrics.edge_seconds.observe(in_edge.as_secs_f64());
+        self.admitted.enter(Stage::Idle);
+        Ok(keep)
+    }
+
+    fn send(&mut self, response: &Response, connection: ConnectionField, is_head: bool) -> io::Result<()> {
+        self.admitted.enter(Stage::Reading);
+        let head = response::head(response, connection, SystemTime::now());
+        let nothing = Body::default();
+        let body = if is_head || response::has_no_content(response.status) { &nothing } else { &response.body };
+        let note_progress = || {
+            self.admitted.enter(Stage::Reading);
+        };
+        response::write(&mut self.socket, &head, body, &self.gate.limits, note_progress)?;
+        self.gate.metrics.sent_bytes.inc_by((head.len() + body.len()) as u64);
+        Ok(())
+    }
+
+    fn reject(&mut self, rejection: Rejection) -> io::Result<()> {
+        let (response, reason) = match rejection {
+            Rejection::Refused(refusal) => (refusal.into(), refusal.reason),
+            Rejection::Unwanted(response) => (response, "the body is larger than 65536 bytes"),
+        };
+        self.gate.metrics.bad_request(response.status);
+        if let Some(events) = self.gate.refusals.admit() {
+            debug!(client = self.admitted.connection.client, status = response.status, reason, events; "request refused");
+        }
+        self.send(&response, ConnectionField::Close, false)
+    }
+}

@@ -1,0 +1,64 @@
+//! The end of the server.
+
+use std::net::Shutdown;
+
+use super::*;
+
+#[test]
+fn a_drain_answers_what_is_under_way_and_ends_all_threads() {
+    let (entered, in_handler) = mpsc::sync_channel(1);
+    let held_by_workers = Arc::new(());
+    let ended = Arc::downgrade(&held_by_workers);
+    let mut server = Fixture::start(move |request| {
+        let _held = &held_by_workers;
+        if request.path == "/slow" {
+            entered.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        text("ok")
+    });
+    let (mut idle, mut fresh, mut busy, mut late) =
+        (server.connect(), server.connect(), server.connect(), server.connect());
+    idle.write_all(get("/").as_bytes()).unwrap();
+    read_response(&mut idle);
+    busy.write_all(get("/slow").as_bytes()).unwrap();
+    late.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
+    in_handler.recv().unwrap();
+    let sent = (get("/").len() + get("/slow").len() + "GET / HTTP/1.1\r\nHo".len()) as f64;
+    wait_until(|| server.metric("inventor_http_received_bytes_total") == sent);
+    wait_until(|| server.metric("inventor_http_connections_accepted_total") == 4.0);
+
+    let running = server.running.take().unwrap();
+    let begun = Instant::now();
+    let draining = std::thread::spawn(move || running.drain(10 * SECOND));
+    let mut end = Vec::new();
+    assert_eq!(idle.read_to_end(&mut end).unwrap() + fresh.read_to_end(&mut end).unwrap(), 0);
+    wait_until(|| TcpStream::connect(&server.address).is_err());
+    late.write_all(b"st: a\r\n\r\n").unwrap();
+    for client in [&mut busy, &mut late] {
+        let (head, body) = read_response(client);
+        assert!(head.contains("Connection: close\r\n") && body == b"ok", "{head}");
+        client.shutdown(Shutdown::Both).unwrap();
+    }
+    draining.join().unwrap();
+    assert!(begun.elapsed() < 5 * SECOND);
+    assert_eq!(server.metric("inventor_http_connections"), 0.0);
+    // No worker has the handler any more.
+    wait_until(|| ended.upgrade().is_none());
+}
+
+#[test]
+fn a_drain_has_an_end() {
+    let (entered, in_handler) = mpsc::sync_channel(1);
+    let mut server = Fixture::start(move |_| {
+        entered.send(()).unwrap();
+        std::thread::sleep(3 * SECOND);
+        text("late")
+    });
+    let mut client = server.connect();
+    client.write_all(get("/").as_bytes()).unwrap();
+    in_handler.recv().unwrap();
+    let begun = Instant::now();
+    server.running.take().unwrap().drain(Duration::from_millis(200));
+    assert!(begun.elapsed() < 2 * SECOND);
+}

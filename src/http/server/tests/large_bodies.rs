@@ -1,0 +1,125 @@
+//! Bodies above the limit of ordinary requests: who may send them, how many at a time, for how long.
+
+use super::*;
+use crate::http::gate::limits::{BODY_BYTES_MAX, LARGE_BODIES_MAX, LARGE_BODY_BYTES_MAX};
+
+/// Answers with how much has come.
+fn measuring() -> Fixture {
+    let limits = Limits { large_body: 5 * SECOND, ..Limits::default() };
+    Fixture::with(|settings| settings.limits = limits, measure)
+}
+
+fn measure(request: &Request) -> Response {
+    text(format!("{} {}", request.body.len(), request.body.iter().all(|byte| *byte == b'x')))
+}
+
+/// The head of a request with the right to a large body.
+fn head(framing: &str) -> Vec<u8> {
+    let mut head = b"PUT /large?x=1 HTTP/1.1\r\nHost: a\r\nx-api-token: \xfc%\r\n".to_vec();
+    head.extend_from_slice(format!("{framing}\r\n\r\n").as_bytes());
+    head
+}
+
+fn with_length(size: usize) -> Vec<u8> {
+    let mut request = head(&format!("Connection: close\r\nContent-Length: {size}"));
+    request.resize(request.len() + size, b'x');
+    request
+}
+
+fn in_chunks(size: usize) -> Vec<u8> {
+    let mut request = head("Connection: close\r\nTransfer-Encoding: chunked");
+    for part in vec![b'x'; size].chunks(50_000) {
+        request.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());
+        request.extend_from_slice(part);
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"0\r\n\r\n");
+    request
+}
+
+#[test]
+fn a_large_body_is_taken_by_right() {
+    let server = measuring();
+    for size in [BODY_BYTES_MAX, BODY_BYTES_MAX + 1, LARGE_BODY_BYTES_MAX] {
+        for request in [with_length(size), in_chunks(size)] {
+            let answer = server.exchange(request);
+            assert!(answer.ends_with(&format!("\r\n\r\n{size} true")), "{size}: {answer}");
+        }
+    }
+    for request in [with_length(LARGE_BODY_BYTES_MAX + 1), in_chunks(LARGE_BODY_BYTES_MAX + 1)] {
+        assert!(server.exchange(request).starts_with("HTTP/1.1 413 Content Too Large\r\n"));
+    }
+}
+
+#[test]
+fn without_the_right_it_is_refused_before_it_is_read() {
+    let server = measuring();
+    let chunk = format!("ffff\r\n{}\r\n2\r\n", "x".repeat(0xffff));
+    for (path, status) in [("/", "413 Content Too Large"), ("/large", "401 Unauthorized")] {
+        for framing in ["Content-Length: 65537\r\n\r\n", "Content-Length: 99999999999\r\n\r\n"] {
+            let answer =
+                server.exchange(format!("PUT {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n{framing}"));
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
+        }
+        let answer =
+            server.exchange(format!("PUT {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
+    }
+}
+
+#[test]
+fn a_client_that_asks_may_send_its_large_body() {
+    let server = measuring();
+    let mut client = server.connect();
+    client.write_all(&head("Expect: 100-continue\r\nContent-Length: 70000")).unwrap();
+    assert_eq!(read_response(&mut client).0, "HTTP/1.1 100 Continue\r\n\r\n");
+    client.write_all(&[b'x'; 70_000]).unwrap();
+    assert_eq!(read_response(&mut client).1, b"70000 true");
+}
+
+#[test]
+fn only_so_many_are_in_memory_at_a_time() {
+    let (entered, in_handler) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = parking_lot::Mutex::new(released);
+    let limits = Limits { answer: Duration::from_millis(300), ..Limits::default() };
+    let server = Fixture::with(
+        |settings| settings.limits = limits,
+        move |request| {
+            entered.send(()).unwrap();
+            released.lock().recv().unwrap();
+            measure(request)
+        },
+    );
+    let refused = || server.exchange(with_length(70_000)).starts_with("HTTP/1.1 503 Service Unavailable\r\n");
+    // One is still on its way, the others are handled for so long that their clients have been sent away.
+    let mut unfinished = server.connect();
+    unfinished.write_all(&head("Expect: 100-continue\r\nContent-Length: 70000")).unwrap();
+    assert_eq!(read_response(&mut unfinished).0, "HTTP/1.1 100 Continue\r\n\r\n");
+    for _ in 1..LARGE_BODIES_MAX {
+        assert!(refused());
+        in_handler.recv().unwrap();
+    }
+    let answer = server.exchange(with_length(70_000));
+    assert!(
+        answer.contains("Retry-After: ") && answer.ends_with("other large bodies are being received\n"),
+        "{answer}"
+    );
+    release.send(()).unwrap();
+    drop(unfinished);
+    wait_until(|| server.metric("inventor_http_connections") == 0.0);
+    (0..4).for_each(|_| release.send(()).unwrap());
+    wait_until(|| server.exchange(with_length(70_000)).ends_with("70000 true"));
+}
+
+#[test]
+fn a_large_body_has_its_own_time() {
+    let limits =
+        Limits { body: Duration::from_millis(200), large_body: Duration::from_millis(600), ..Limits::default() };
+    let server = Fixture::with(|settings| settings.limits = limits, measure);
+    let mut client = server.connect();
+    client.write_all(&head("Content-Length: 70000")).unwrap();
+    let begun = Instant::now();
+    assert!(read_response(&mut client).0.starts_with("HTTP/1.1 408 Request Timeout\r\n"));
+    assert!(begun.elapsed() >= Duration::from_millis(500), "it had only the time of an ordinary body");
+}

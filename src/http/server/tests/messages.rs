@@ -1,0 +1,132 @@
+//! Requests and responses, one client at a time.
+
+use super::*;
+
+#[test]
+fn a_request_arrives_as_it_was_meant() {
+    let (seen, requests) = mpsc::sync_channel(1);
+    let server = Fixture::start(move |request| {
+        seen.send(request.clone()).unwrap();
+        text("ok")
+    });
+    let mut sent =
+        "put http://h/group?name=zürich&x=%41 HTTP/1.1\r\nHost: h\r\nContent-Length: 2000\r\n".as_bytes().to_vec();
+    sent.extend_from_slice(
+        b"X-Api-Token: \t s\xfc%41\xc3\xbc \r\nx-inventor-request-id: mine\r\nConnection: close\r\n\r\n",
+    );
+    sent.extend_from_slice(&[b'b'; 2000]);
+    assert!(server.exchange(sent).starts_with("HTTP/1.1 200 OK\r\n"));
+    let got = requests.recv().unwrap();
+    assert_eq!(got.method, "PUT");
+    assert_eq!(got.path, "/group");
+    assert_eq!(got.query, "name=z%C3%BCrich&x=%41");
+    assert_eq!(got.header("x-api-token"), Some(&b"s\xfc%41\xc3\xbc"[..]));
+    assert_eq!(got.header("x-inventor-request-id"), Some(&b"mine"[..]));
+    assert_eq!(got.header("connection"), None);
+    assert_eq!(got.body, [b'b'; 2000]);
+    assert!(got.client.starts_with("127.0.0.1:"), "{}", got.client);
+    let names: Vec<&str> = got.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["host", "x-api-token", "x-inventor-request-id"]);
+}
+
+#[test]
+fn a_response_carries_what_the_handler_gave_and_what_the_server_adds() {
+    let server = Fixture::start(|_| Response {
+        status: 405,
+        content_type: "text/plain; charset=utf-8",
+        headers: vec![("Allow", "GET, HEAD".to_owned()), ("X-Line", "a\r\nSet-Cookie: b".to_owned())],
+        body: Body::new(vec![b"METHOD "[..].into(), b""[..].into(), b"NOT ALLOWED"[..].into()].into()),
+    });
+    let response = server.exchange(last_get("/"));
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body, "METHOD NOT ALLOWED");
+    let mut lines: Vec<&str> = head.lines().collect();
+    let date = lines.remove(1);
+    assert!(date.starts_with("Date: ") && date.ends_with(" GMT") && date.len() == 35, "{date}");
+    assert_eq!(
+        lines,
+        [
+            "HTTP/1.1 405 Method Not Allowed",
+            "Content-Type: text/plain; charset=utf-8",
+            "Content-Length: 18",
+            "Allow: GET, HEAD",
+            "X-Line: aSet-Cookie: b",
+            "Connection: close"
+        ]
+    );
+}
+
+#[test]
+fn head_has_the_head_of_get_and_no_body() {
+    let server = Fixture::start(|_| text("body"));
+    let response = server.exchange(format!("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n{}", last_get("/")));
+    let (first, second) = response.split_once("\r\n\r\n").unwrap();
+    assert!(first.contains("Content-Length: 4"));
+    assert!(second.starts_with("HTTP/1.1 200 OK\r\n") && second.ends_with("\r\n\r\nbody"), "{second}");
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let server = Fixture::start(|request| text(request.path.as_str()));
+    let all: String = (0..50).map(|i| get(&format!("/{i}"))).collect();
+    let mut client = server.connect();
+    client.write_all(all.as_bytes()).unwrap();
+    for i in 0..50 {
+        assert_eq!(read_response(&mut client).1, format!("/{i}").as_bytes());
+    }
+}
+
+#[test]
+fn http_1_0_is_answered_and_closed_or_told_that_it_is_kept() {
+    let server = Fixture::start(|_| text("ok"));
+    assert!(server.exchange("GET / HTTP/1.0\r\n\r\n").contains("Connection: close\r\n"));
+    let mut client = server.connect();
+    for _ in 0..2 {
+        client.write_all(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").unwrap();
+        assert!(read_response(&mut client).0.contains("Connection: keep-alive\r\n"));
+    }
+}
+
+#[test]
+fn a_client_that_asks_may_send_its_body() {
+    let server = Fixture::start(|request| text(request.body.clone()));
+    let mut client = server.connect();
+    client.write_all(b"PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n").unwrap();
+    assert_eq!(read_response(&mut client).0, "HTTP/1.1 100 Continue\r\n\r\n");
+    client.write_all(b"abc").unwrap();
+    assert_eq!(read_response(&mut client).1, b"abc");
+}
+
+#[test]
+fn a_large_body_arrives_whole_and_in_order() {
+    let parts: Vec<Arc<[u8]>> = (0..3000u32).map(|i| vec![i as u8; 7000].into()).collect();
+    let body = Body::new(parts.clone().into());
+    let server = Fixture::start(move |_| Response { body: body.clone(), ..text("") });
+    let mut client = server.connect();
+    for _ in 0..2 {
+        client.write_all(get("/").as_bytes()).unwrap();
+        assert!(read_response(&mut client).1 == parts.concat());
+    }
+}
+
+#[test]
+fn a_refused_request_gets_its_answer_although_more_was_sent() {
+    let server = Fixture::start(|_| text("never"));
+    let response = server.exchange(format!("GET /{} HTTP/1.1\r\n", "x".repeat(1_000_000)));
+    assert!(response.starts_with("HTTP/1.1 414 URI Too Long\r\n"), "{response}");
+    assert!(response.contains("Connection: close\r\n"));
+    assert_eq!(server.metric("inventor_http_bad_requests_total"), 1.0);
+}
+
+#[test]
+fn a_panic_costs_one_request() {
+    let server = Fixture::start(|request| if request.path == "/panic" { panic!("on purpose") } else { text("ok") });
+    let mut client = server.connect();
+    for _ in 0..20 {
+        client.write_all(get("/panic").as_bytes()).unwrap();
+        assert!(read_response(&mut client).0.starts_with("HTTP/1.1 500 Internal Server Error\r\n"));
+        client.write_all(get("/").as_bytes()).unwrap();
+        assert_eq!(read_response(&mut client).1, b"ok");
+    }
+    assert_eq!(server.metric("inventor_http_handler_panics_total"), 20.0);
+}

@@ -1,0 +1,137 @@
+//! The worker pool: its queue, its lane for those that wait, and its private connections.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::*;
+use crate::http::gate::Backend;
+use crate::http::gate::request::Incoming;
+
+#[test]
+fn requests_beyond_the_queue_are_sent_away() {
+    let (go, gate) = mpsc::sync_channel::<()>(100);
+    let gate = Mutex::new(gate);
+    let limits = Limits { queue: 2, ..Limits::default() };
+    let server = Fixture::with(
+        |settings| (settings.workers, settings.limits) = (1, limits),
+        move |_| {
+            gate.lock().recv().unwrap();
+            text("ok")
+        },
+    );
+    let clients: Vec<TcpStream> = (0..5).map(|_| server.connect()).collect();
+    for (i, mut client) in clients.iter().enumerate() {
+        client.write_all(get("/").as_bytes()).unwrap();
+        let waiting =
+            || server.metric("inventor_http_requests_in_flight") - server.metric("inventor_http_queue_length");
+        wait_until(|| i >= 3 || waiting() == 1.0 && server.metric("inventor_http_queue_length") == i as f64);
+    }
+    for mut client in &clients[3..] {
+        let (head, _) = read_response(&mut client);
+        assert!(
+            head.starts_with("HTTP/1.1 503 Service Unavailable\r\n") && head.contains("Retry-After: 1\r\n"),
+            "{head}"
+        );
+    }
+    (0..3).for_each(|_| go.send(()).unwrap());
+    for mut client in &clients[..3] {
+        assert_eq!(read_response(&mut client).1, b"ok");
+    }
+}
+
+#[test]
+fn requests_that_wait_leave_workers_for_others_and_keep_their_order() {
+    let (entered, in_handler) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let two_workers = |settings: &mut Settings| settings.workers = 2;
+    let server = Fixture::with(two_workers, move |request| {
+        if request.path == "/waits" {
+            entered.send(request.query.clone()).unwrap();
+            released.lock().recv().unwrap();
+        }
+        text("ok")
+    });
+    let mut waiting: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    for (at, client) in waiting.iter_mut().enumerate() {
+        client.write_all(get(&format!("/waits?{at}")).as_bytes()).unwrap();
+        if at == 0 {
+            assert_eq!(in_handler.recv().unwrap(), "0");
+        }
+        wait_until(|| server.metric("inventor_http_queue_length") == at as f64);
+        // The other worker has put it aside before it comes to this.
+        assert!(server.exchange(last_get("/")).ends_with("ok"));
+    }
+    waiting.iter().for_each(|_| release.send(()).unwrap());
+    for client in &mut waiting {
+        assert_eq!(read_response(client).1, b"ok");
+    }
+    assert_eq!(in_handler.try_iter().collect::<Vec<_>>(), ["1", "2", "3", "4", "5", "6", "7"]);
+}
+
+#[test]
+fn a_handler_that_takes_too_long_is_not_waited_for() {
+    let (go, gate) = mpsc::sync_channel::<()>(100);
+    let gate = Mutex::new(gate);
+    let handled = Arc::new(AtomicUsize::new(0));
+    let limits = Limits { answer: Duration::from_millis(100), ..Limits::default() };
+    let counted = Arc::clone(&handled);
+    let server = Fixture::with(
+        |settings| (settings.workers, settings.limits) = (1, limits),
+        move |request| {
+            if request.path == "/slow" {
+                gate.lock().recv().unwrap();
+            }
+            counted.fetch_add(1, Ordering::SeqCst);
+            text("ok")
+        },
+    );
+    for path in ["/slow", "/abandoned"] {
+        assert!(server.exchange(last_get(path)).starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
+    }
+    go.send(()).unwrap();
+    wait_until(|| server.exchange(last_get("/")).starts_with("HTTP/1.1 200 OK\r\n"));
+    assert_eq!(handled.load(Ordering::SeqCst), 2, "what nobody waits for is not handled");
+}
+
+#[test]
+fn broken_private_connections_are_replaced() {
+    let (entered, in_handler) = mpsc::channel();
+    let (go, gate) = mpsc::sync_channel::<()>(100);
+    let gate = Mutex::new(gate);
+    let limits = Limits { answer: Duration::from_millis(300), ..Limits::default() };
+    let server = Fixture::with(
+        |settings| settings.limits = limits,
+        move |request| {
+            if request.path == "/held" {
+                entered.send(()).unwrap();
+                gate.lock().recv().unwrap();
+            }
+            text(request.body.clone())
+        },
+    );
+    let put =
+        format!("PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3000\r\n\r\n{}", "x".repeat(3000));
+    // tiny_http closes a connection on which it finds this; the gate would never let it through.
+    let malformed = || Incoming {
+        head: b"this is not HTTP\r\n".to_vec(),
+        body: Vec::new(),
+        keep_alive: true,
+        http_1_0: false,
+        is_head: false,
+    };
+    for _ in 0..3 {
+        let workers = &server.running.as_ref().unwrap().workers;
+        assert_eq!(workers.answer(malformed(), None, "test").unwrap_err().status, 503);
+        assert!(server.exchange(&put).starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "nothing was broken");
+        wait_until(|| server.exchange(&put).ends_with(&"x".repeat(3000)));
+    }
+    let clients: Vec<_> = (0..5).map(|_| server.connect()).collect();
+    clients.iter().for_each(|mut client| client.write_all(last_get("/held").as_bytes()).unwrap());
+    // As many are handled as there are workers, no more.
+    (0..4).for_each(|_| in_handler.recv().unwrap());
+    wait_until(|| server.metric("inventor_http_queue_length") == 1.0);
+    assert!(in_handler.try_recv().is_err());
+    (0..5).for_each(|_| go.send(()).unwrap());
+}
