@@ -9,7 +9,7 @@ use super::tokens::TokenSources;
 use super::values::Values;
 use super::variables::{
     LABEL_NAMES, LISTEN_ADDR, LISTEN_PORT, MAX_CONNECTIONS, OUTAGE_KEEP_SECONDS, RUST_LOG, TARGET_INFO,
-    TTL_MAX_SECONDS, TTL_MIN_SECONDS, TTL_SECONDS, WORKERS,
+    TTL_MAX_SECONDS, TTL_MIN_SECONDS, TTL_SECONDS, UI, WORKERS,
 };
 use crate::http::server::Listen;
 use crate::registration::{LabelNames, Ttl, TtlBounds};
@@ -39,6 +39,8 @@ pub struct Config {
     pub label_names: LabelNames,
     /// Whether `/metrics` has a series for each target.
     pub target_info: bool,
+    /// Whether `/` is a page for browsers.
+    pub page: bool,
     /// How long a registration is kept beyond its lifetime because of an outage.
     pub outage_keep: Duration,
     /// The number of worker threads.
@@ -63,6 +65,7 @@ impl Config {
             store: StoreConfig::new(values)?,
             label_names: values.required(LABEL_NAMES, "legacy or utf8", label_names)?,
             target_info: values.switch(TARGET_INFO)?,
+            page: values.switch(UI)?,
             outage_keep: Duration::from_secs(values.number(OUTAGE_KEEP_SECONDS, 0..=OUTAGE_KEEP_SECONDS_MAX)?),
             workers: values.number(WORKERS, 1..=WORKERS_MAX)?,
             connections_max: values.number(MAX_CONNECTIONS, 1..=CONNECTIONS_MAX)?,

@@ -79,6 +79,7 @@ variables! {
     LABEL_NAMES, Some("legacy"),
         "Label names to accept: legacy, or utf8 if every Prometheus is 3.0 or newer, with its default scheme";
     TARGET_INFO, Some("on"), "Whether /metrics has a series for each target: on or off";
+    UI, Some("on"), "Whether / is a page for browsers: on or off";
     OUTAGE_KEEP_SECONDS, Some("86400"),
         "Longest time in seconds that an outage of the store may keep a registration past its expiry; 0 turns this off";
     WORKERS, Some("24"), "Threads that answer requests; two thirds of them may wait for the store";

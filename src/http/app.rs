@@ -40,6 +40,8 @@ pub struct Options {
     pub store: &'static str,
     /// Whether `/metrics` has a series for each target.
     pub target_info: bool,
+    /// Whether `/` is a page.
+    pub page: bool,
 }
 
 /// What a handler is called with.

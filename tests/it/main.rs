@@ -23,6 +23,7 @@ mod metrics;
 mod negotiation;
 mod outages;
 mod owners;
+mod page;
 mod process;
 mod prometheus;
 mod put;
