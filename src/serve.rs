@@ -39,7 +39,7 @@ pub enum StartError {
     /// The embedded store cannot be opened.
     Embedded(OpenError),
     /// The Redis store cannot be set up; never because Redis is not there.
-    Redis(redis::StartError),
+    Redis(redis::SetupError),
     /// The system refused a signal handler or a thread.
     System(String),
 }

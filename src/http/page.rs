@@ -141,7 +141,7 @@ pub(super) fn index(app: &App, call: &Call<'_>) -> Result<Response, Response> {
         return Err(absent());
     }
     let request = call.request;
-    let is_browser = request.header("accept").is_some_and(|accept| names_html(accept));
+    let is_browser = request.header("accept").is_some_and(names_html);
     let response = if is_browser { page(request) } else { links() };
     Ok(response.with_header("Vary", "Accept, Accept-Encoding").with_header("Cache-Control", "no-cache"))
 }

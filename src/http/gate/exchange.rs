@@ -12,8 +12,8 @@ use super::large_bodies::{BodyLimit, Permit};
 use super::refusal::Refusal;
 use super::request::{Incoming, Phase, RequestReader, Step};
 use super::response::{self, ConnectionField};
+use super::shared::{Answered, Gate};
 use super::timed::TimedSocket;
-use super::{Answered, Gate};
 use crate::http::response::{Body, Response};
 
 /// How many bytes one read takes. It stands on the stack of every connection's thread.

@@ -10,8 +10,8 @@ use std::time::Instant;
 use log::error;
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use super::Handler;
 use super::engine::{Engine, NotSent, secret};
+use super::handler::Handler;
 use super::lane::Lane;
 use super::queue::{Pending, Queue, RequestId};
 use crate::http::gate::limits::Limits;

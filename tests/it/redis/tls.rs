@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use inventor::store::redis::{Address, Settings, StartError, Tls};
+use inventor::store::redis::{Address, Settings, SetupError, Tls};
 use tempfile::TempDir;
 
 use super::Replica;
@@ -113,5 +113,5 @@ fn a_file_that_cannot_be_read_ends_the_start() {
     let tls = Some(Tls { ca: Some(Path::new("/nowhere/ca.crt").to_owned()), identity: None });
     let settings = Settings { tls, ..Settings::new(Address::Tcp("localhost".into(), 6379)) };
     let error = super::try_launch(rules(hour()), settings).err().expect("there is no such file");
-    assert!(matches!(&error, StartError::File { path, .. } if path.ends_with("ca.crt")), "{error}");
+    assert!(matches!(&error, SetupError::File { path, .. } if path.ends_with("ca.crt")), "{error}");
 }

@@ -32,7 +32,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("healthcheck", &[]),
     ("client", &["registration", "config", "systemd"]),
     ("config", &["registration", "metrics", "store", "store::redis", "http", "healthcheck"]),
-    ("logging", &["http"]),
+    ("logging", &[]),
     ("systemd", &["healthcheck"]),
     (
         "serve",
