@@ -106,6 +106,8 @@ impl Drop for Watchdog {
 fn feed_if_answered(endpoints: &[Endpoint], period: Duration) {
     match endpoints.iter().try_for_each(|endpoint| healthcheck::ask(endpoint, Question::Healthy)) {
         Ok(()) => notify(&[NotifyState::Watchdog]),
-        Err(e) => warn!(reason:% = e, period_seconds = period.as_secs(); "the watchdog is not fed"),
+        Err(e) => {
+            warn!(reason:% = e, period_seconds = period.as_secs(); "not feeding the systemd watchdog: the server does not answer")
+        }
     }
 }

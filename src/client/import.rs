@@ -114,7 +114,7 @@ impl<'a> Work<'a> {
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&interrupted))
-                .map_err(|e| Failure::Unavailable(format!("signals cannot be handled: {e}")))?;
+                .map_err(|e| Failure::Unavailable(format!("cannot handle signals: {e}")))?;
         }
         let mut progress = Progress::new(self.entries.len());
         thread::scope(|scope| {

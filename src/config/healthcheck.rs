@@ -39,7 +39,7 @@ pub(super) fn endpoint(values: &Values) -> Result<Endpoint, ConfigError> {
         }
         Listen::Unix(path) => Ok(Endpoint::Unix(path)),
         Listen::Tcp { .. } | Listen::Inherited(_) => {
-            let reason = "the port that the system chose for the server is needed here".to_owned();
+            let reason = "set it to the port that the server listens on".to_owned();
             Err(ConfigError::new(LISTEN_PORT, "0", reason))
         }
     }

@@ -115,7 +115,7 @@ fn tls(values: &Values, from_url: Option<Tls>) -> Result<Option<Tls>, ConfigErro
     };
     let on = from_url.is_some() || values.switch(REDIS_TLS)?;
     if !on && (ca.is_some() || identity.is_some()) {
-        let reason = "is off, but a certificate is named; set it to on, or use a rediss:// URL".to_owned();
+        let reason = "is off, but a certificate is set; set it to on, or use a rediss:// URL".to_owned();
         return Err(ConfigError::without_value(REDIS_TLS, reason));
     }
     Ok(on.then_some(Tls { ca, identity }))

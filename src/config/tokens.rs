@@ -76,7 +76,7 @@ fn source(values: &Values, variable: Variable, file: Variable) -> Result<Option<
         (Some(value), None) => {
             let value = value.as_bytes();
             if value.trim_ascii() != value || value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
-                let reason = "begins or ends with a blank, or has a line end or another control character in it, \
+                let reason = "begins or ends with a blank, or contains a line break or another control character, \
                               which no client can send";
                 return Err(ConfigError::without_value(variable, reason.to_owned()));
             }
@@ -104,7 +104,7 @@ fn read_tokens(path: &Path) -> Result<Vec<Token>, String> {
     let tokens: Vec<Token> = lines.filter_map(Token::new).collect();
     match tokens.len() {
         0 => Err("holds no token; expected one or more, one per line".to_owned()),
-        n if n > TOKENS_MAX => Err(format!("holds {n} tokens; at most {TOKENS_MAX} are allowed")),
+        n if n > TOKENS_MAX => Err(format!("contains {n} tokens; at most {TOKENS_MAX} are allowed")),
         _ => Ok(tokens),
     }
 }

@@ -125,7 +125,7 @@ fn syntax_error(text: &str, error: dotenvy::Error) -> String {
     match error {
         dotenvy::Error::LineParse(wrong, _) => {
             let number = text.lines().position(|line| line.contains(wrong.trim())).map_or(0, |at| at + 1);
-            format!("line {number} is not of the form NAME=value; a value with blanks or $ needs quotes")
+            format!("line {number} is not of the form NAME=value; quote values with blanks or $")
         }
         e => e.to_string(),
     }

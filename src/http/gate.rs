@@ -174,7 +174,7 @@ impl Gate {
     fn tell_of_shortage(&self, what: &str, error: &io::Error) {
         if let Some(events) = self.shortages.admit() {
             let open = self.connections.len();
-            warn!(what, error:%, connections = open, events; "shortage, making room");
+            warn!(what, error:%, connections = open, events; "out of resources, closing an idle connection to make room");
         }
     }
 }

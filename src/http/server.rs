@@ -73,7 +73,7 @@ impl Server {
         let for_clients = usize::try_from(for_clients).unwrap_or(usize::MAX);
         let connections_max = settings.connections_max.min(for_clients).max(CONNECTIONS_MIN);
         if connections_max < settings.connections_max {
-            warn!(wanted = settings.connections_max, allowed = connections_max, descriptors; "too few descriptors for all connections");
+            warn!(wanted = settings.connections_max, allowed = connections_max, descriptors; "too few file descriptors for MAX_CONNECTIONS, allowing fewer connections");
         }
         Ok(Server {
             listeners: settings.listen.into_iter().map(Listener::bind).collect::<Result<_, _>>()?,

@@ -63,7 +63,7 @@ fn refuse_raw_control_characters(bytes: &[u8]) -> Result<(), serde_json::Error> 
             b'\\' => escaped = in_string,
             b'"' => in_string = !in_string,
             0x00..0x20 if in_string => {
-                return Err(de::Error::custom(format_args!("control character {byte:#04x} in a string, not escaped")));
+                return Err(de::Error::custom(format_args!("unescaped control character {byte:#04x} in a string")));
             }
             _ => {}
         }

@@ -239,7 +239,7 @@ impl State {
     pub(super) fn quarantine(&mut self, id: TargetId, value: Quarantined, now: Instant) {
         self.remove(id, Action::Deleted, now);
         if self.quarantined.len() < QUARANTINE_MAX && !self.quarantined.contains_key(&id) {
-            warn!(id:% = id, reason = value.reason; "a stored value is not fit to be shown and is left out of all lists");
+            warn!(id:% = id, reason = value.reason; "a stored value is invalid and is left out of all lists");
             self.quarantined.insert(id, value);
         }
     }

@@ -48,7 +48,7 @@ struct Shared {
 }
 
 const BUSY: Refusal = Refusal { status: 503, reason: "the server is busy" };
-const NO_ANSWER: Refusal = Refusal { status: 503, reason: "there was no answer in time" };
+const NO_ANSWER: Refusal = Refusal { status: 503, reason: "the server did not answer in time" };
 
 impl Workers {
     pub(super) fn start(

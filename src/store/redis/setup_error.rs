@@ -22,7 +22,7 @@ impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SetupError::File { path, error } => write!(f, "{}: {error}", path.display()),
-            SetupError::Thread(error) => write!(f, "a thread of the Redis store: {error}"),
+            SetupError::Thread(error) => write!(f, "cannot start a thread of the Redis store: {error}"),
         }
     }
 }
