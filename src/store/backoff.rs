@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// The next pause, from 50 ms to a second.
+/// The next pause, from 50 ms to half a second.
 #[derive(Debug)]
 pub struct Backoff(Duration);
 

@@ -109,7 +109,7 @@ impl fmt::Display for OpenError {
             ),
             OpenError::Format { path, found, known } => write!(
                 f,
-                "{} has format {found}, and this version of inventor knows format {known}; it was left as it is. \
+                "{} has format {found}, but this version of inventor supports format {known}; it was left unchanged. \
                  Run the version that wrote it, or set DATA_DIR to another directory",
                 path.display()
             ),

@@ -48,7 +48,10 @@ const AWAY_MAX: Duration = WAIT_MAX.saturating_add(HEARTBEAT);
 
 /// For how long after trouble nothing runs out here: other servers may have refused owners meanwhile, and are about to
 /// move their deadlines. By so much a registration may outlive its end, once.
-const NEWS_WITHIN: Duration = Duration::from_secs(3);
+const NEWS_WITHIN: Duration = Duration::from_millis(1500);
+
+/// How often a Redis that refuses writes is asked again.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 /// A round that takes longer than this is trouble.
 const ROUND_MAX: Duration = Duration::from_millis(500);
@@ -77,6 +80,8 @@ pub(super) struct Applier<'a> {
     proven_at: Option<Instant>,
     began_round: Instant,
     trial: Trial,
+    /// Redis refused the last write.
+    is_refused: bool,
     /// When there was trouble last: until a moment ago nobody could write, or not everybody.
     troubled_at: Instant,
     probe_key: String,
@@ -126,6 +131,7 @@ impl<'a> Applier<'a> {
             proven_at: None,
             began_round: now,
             trial: Trial::Due,
+            is_refused: false,
             troubled_at: now,
             probe_key: probe_key(),
         }
@@ -170,9 +176,9 @@ impl<'a> Applier<'a> {
                 let until = |at: Instant| at.saturating_duration_since(now).max(EXPIRY_WAIT_MIN);
                 let expiry = self.next_expiry().map_or(HEARTBEAT, until);
                 let due = self.due.map_or(HEARTBEAT, |(_, at)| until(at));
-                HEARTBEAT.min(expiry).min(due)
+                self.heartbeat().min(expiry).min(due)
             }
-            Stage::Settling(settling, _) if settling.is_refused => HEARTBEAT,
+            Stage::Settling(settling, _) if settling.is_refused => RETRY_AFTER,
             _ => Duration::ZERO,
         }
     }
@@ -192,6 +198,11 @@ impl<'a> Applier<'a> {
     fn prove(&self, at: Instant) {
         let is_calm = self.calm_at() <= at;
         self.context.mirror.writable(at, if is_calm { at } else { at.checked_sub(NEWS_WITHIN).unwrap_or(at) });
+    }
+
+    /// How often it is to be shown that Redis takes writes.
+    fn heartbeat(&self) -> Duration {
+        if self.is_refused { RETRY_AFTER } else { HEARTBEAT }
     }
 
     /// Begins a scan when one is due. What is under way is ended first: it would never end if each time that someone
@@ -248,7 +259,7 @@ impl<'a> Applier<'a> {
     /// Whether it is time to show that Redis takes writes. A server that has never shown a list shows one first: a
     /// Redis that makes every write wait can still be read.
     fn is_proof_due(&self, now: Instant) -> bool {
-        let is_old = self.proven_at.is_none_or(|at| at + HEARTBEAT <= now);
+        let is_old = self.proven_at.is_none_or(|at| at + self.heartbeat() <= now);
         let expires = || self.next_expiry().is_some_and(|expiry| expiry <= now);
         match &self.stage {
             Stage::Scanning(_) => self.context.current.was_loaded() && is_old,
@@ -298,9 +309,10 @@ impl<'a> Applier<'a> {
             self.troubled_at = now;
         }
         if refused.is_some() {
+            self.is_refused = true;
             self.context.current.note_refusal(refused);
         } else if is_writable && self.trial != Trial::Due {
-            self.trial = Trial::Passed;
+            (self.trial, self.is_refused) = (Trial::Passed, false);
             self.context.current.note_refusal(None);
             self.proven_at = Some(at);
             if let Stage::Following { .. } = self.stage
