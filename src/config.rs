@@ -88,6 +88,7 @@ pub const VARIABLES: &[Variable] = &[
         Some("legacy"),
         "Label names to accept: legacy, or utf8 if every Prometheus is 3.0 or newer, with its default scheme",
     ),
+    variable("GROUP_INFO", Some("on"), "Whether /metrics has a series for each of the largest 1000 groups: on or off"),
     variable("TARGET_INFO", Some("on"), "Whether /metrics has a series for each target: on or off"),
     variable(
         "OUTAGE_KEEP_SECONDS",
@@ -117,6 +118,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Which label names are accepted.
     pub label_names: LabelNames,
+    /// Whether `/metrics` has a series for each group.
+    pub group_info: bool,
     /// Whether `/metrics` has a series for each target.
     pub target_info: bool,
     /// How long a registration is kept beyond its lifetime because of an outage.
@@ -313,6 +316,7 @@ impl Config {
             without_effect: store::without_effect(values),
             store: StoreConfig::new(values)?,
             label_names: values.parsed("LABEL_NAMES", "legacy or utf8", label_names)?.unwrap_or(LabelNames::Legacy),
+            group_info: values.switch("GROUP_INFO")?,
             target_info: values.switch("TARGET_INFO")?,
             outage_keep: Duration::from_secs(
                 values.number("OUTAGE_KEEP_SECONDS", 0, OUTAGE_KEEP_SECONDS_MAX)?.unwrap_or_default(),

@@ -2,6 +2,7 @@
 
 mod groups;
 mod lifetimes;
+mod openapi;
 mod registrations;
 mod scopes;
 mod selections;
