@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::eventually::{SOON, eventually};
 
 /// Passes bytes between clients and one or more servers.
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     directory: TempDir,
     control: Arc<Control>,
 }
@@ -46,12 +46,12 @@ struct Passed {
 
 impl Proxy {
     /// A proxy before one server.
-    pub(super) fn before(server: &Path) -> Proxy {
+    pub(crate) fn before(server: &Path) -> Proxy {
         Proxy::alternating(&[server.to_owned()])
     }
 
     /// A proxy that leads each new connection to the next server.
-    pub(super) fn alternating(servers: &[PathBuf]) -> Proxy {
+    pub(crate) fn alternating(servers: &[PathBuf]) -> Proxy {
         let directory = TempDir::new().unwrap();
         let control = Arc::new(Control::default());
         let listener = UnixListener::bind(directory.path().join("proxy.sock")).unwrap();
@@ -70,17 +70,17 @@ impl Proxy {
     }
 
     /// Where clients connect.
-    pub(super) fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("proxy.sock")
     }
 
     /// Passes nothing on any more, and closes nothing: as a network does that drops every packet.
-    pub(super) fn fall_silent(&self) {
+    pub(crate) fn fall_silent(&self) {
         self.control.set(|state| state.silent = true);
     }
 
     /// Passes on what was held back, and everything after it.
-    pub(super) fn speak(&self) {
+    pub(crate) fn speak(&self) {
         self.control.set(|state| {
             (state.silent, state.hold) = (false, None);
             state.connections.iter_mut().for_each(|passed| passed.held = false);
@@ -88,12 +88,12 @@ impl Proxy {
     }
 
     /// Holds back the answers to whichever connection asks something with this text in it from now on.
-    pub(super) fn hold_next(&self, text: &str) {
+    pub(crate) fn hold_next(&self, text: &str) {
         self.control.set(|state| state.hold = Some(text.into()));
     }
 
     /// Holds back the answers to the connections that have asked something with this text in it.
-    pub(super) fn hold(&self, text: &str) {
+    pub(crate) fn hold(&self, text: &str) {
         self.control.set(|state| {
             for passed in state.connections.iter_mut().filter(|passed| contains(&passed.asked, text.as_bytes())) {
                 passed.held = true;
@@ -103,12 +103,12 @@ impl Proxy {
 
     /// Waits until an answer has come that is held back: the server has done what it was asked.
     #[track_caller]
-    pub(super) fn is_holding(&self) {
+    pub(crate) fn is_holding(&self) {
         eventually(SOON, || self.control.state.lock().connections.iter().any(|passed| passed.holding));
     }
 
     /// Closes every connection.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.control.set(|state| {
             for passed in &mut state.connections {
                 passed.held = false;
