@@ -2,6 +2,7 @@
 
 mod groups;
 mod lifetimes;
+mod model;
 mod openapi;
 mod registrations;
 mod scopes;
