@@ -97,6 +97,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
         names: config.label_names,
         ttls: config.ttls,
         store,
+        group_info: config.group_info,
         target_info: config.target_info,
         page: config.page,
     };

@@ -81,6 +81,9 @@ pub trait Mirror: Send + Sync {
     /// every server of this store, none of which has still to say that its owner lives.
     fn writable(&self, at: Instant, final_until: Instant);
 
+    /// These were lost by the store and have been given back to it. For people: nothing else depends on it.
+    fn restored(&self, _ids: &[TargetId]) {}
+
     /// When the next registration runs out, if any does.
     fn next_expiry(&self) -> Option<Instant>;
 

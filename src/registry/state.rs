@@ -200,7 +200,10 @@ impl State {
         at: Instant,
     ) {
         if self.loaded {
-            let by = if action == Action::Expired { Author::Nobody } else { self.log.author(id) };
+            let by = match action {
+                Action::Expired | Action::Restored => Author::Nobody,
+                Action::Registered | Action::Changed | Action::Deleted => self.log.author(id),
+            };
             let (group, content) = (group.clone(), content.clone());
             self.log.add(LoggedChange { at, action, id, group, left, content, by });
         }
@@ -217,6 +220,16 @@ impl State {
             self.lists.remove(id, &held.group);
             self.forget_deadline(id, held.deadline, None);
             self.tell(id, &held.group, None, &held.content, action, now);
+        }
+    }
+
+    /// The store had lost these and was given them back.
+    pub(super) fn restored(&mut self, ids: &[TargetId], now: Instant) {
+        for id in ids {
+            if let Some(held) = self.held.get(id) {
+                let (group, content) = (held.group.clone(), held.content.clone());
+                self.tell(*id, &group, None, &content, Action::Restored, now);
+            }
         }
     }
 

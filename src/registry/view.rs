@@ -293,6 +293,12 @@ impl Mirror for View {
         self.writable_at(at, final_until);
     }
 
+    fn restored(&self, ids: &[TargetId]) {
+        if !ids.is_empty() {
+            self.at(Instant::now()).restored(ids, Instant::now());
+        }
+    }
+
     fn next_expiry(&self) -> Option<Instant> {
         self.state.lock().deadlines.first().map(|(deadline, _)| *deadline)
     }

@@ -278,7 +278,8 @@ impl<'a> Applier<'a> {
         let Answers { changes, made, present, given_back, restored, is_writable, refused, foreign, page } =
             round.read(answers, sent_at)?;
         self.session.changed(present.into_iter());
-        self.context.metrics.restored.inc_by(restored);
+        self.context.metrics.restored.inc_by(restored.len() as u64);
+        self.context.mirror.restored(&restored);
         self.fetched.extend(changes);
         match &mut self.stage {
             Stage::Following { .. } => {}

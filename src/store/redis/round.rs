@@ -54,8 +54,8 @@ pub(super) struct Answers {
     pub(super) present: Vec<TargetId>,
     /// What Redis did not take of what it is owed.
     pub(super) given_back: Vec<Kept>,
-    /// How many registrations were put back.
-    pub(super) restored: u64,
+    /// Registrations that were put back.
+    pub(super) restored: Vec<TargetId>,
     /// A write was taken, or would have been.
     pub(super) is_writable: bool,
     /// Why a write was refused, if one was.
@@ -227,7 +227,7 @@ impl Answers {
             _ => None,
         });
         self.is_writable |= put.is_some() && refusal.is_none();
-        self.restored += u64::from(put == Some(Value::Okay));
+        self.restored.extend((put == Some(Value::Okay)).then_some(kept.id));
         match refusal {
             Some(refusal) => {
                 self.refused.get_or_insert(refusal);
