@@ -101,6 +101,22 @@ test('the help is well in all themes', () => look('help', servers[5], '', press(
 test('the groups are well in all themes', () => look('groups', servers[5], '', press('f', '#group-filter')));
 test('nothing found is well in all themes', () =>
   look('nothing', servers[5], '?q=zzz&group=node', { widths: [1440, 390] }));
+/** The pictures of the README; its copies in tests/page/screens were made smaller by pngquant. */
+const portrait = (theme, path, act) =>
+  withPage(servers['100k'], { path, width: 1280, height: 760, colorScheme: theme }, async page => {
+    await settled(page);
+    await act(page);
+    await page.screenshot({ path: `${SCREENS}/readme-${theme}.png` });
+  });
+
+test('the pictures of the README are taken', async () => {
+  await portrait('light', '?selector=env%3Dprod', page => rows(page).nth(3).hover());
+  await portrait('dark', '', async page => {
+    await rows(page).nth(3).locator('.c-targets').click();
+    await hasText(page.locator('#panel'), 'History');
+  });
+});
+
 test('a large window is used well', () => look('wide', servers['100k'], '', { widths: [2560] }));
 
 test('a server that asks for a token is well in all themes', async () => {

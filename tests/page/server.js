@@ -1,6 +1,6 @@
 // The server under test, and Redis: the real programs, in directories and on ports of their own.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
 import { root } from './tools.js';
@@ -10,6 +10,7 @@ const START_MS = 60_000;
 const TOKEN = 'secret';
 
 const running = new Set();
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
@@ -35,7 +36,9 @@ function launch(program, args, options, ready) {
   });
 }
 
-const directory = () => mkdtempSync(`${tmpdir()}/inventor-page-`);
+// In memory where there is such a place: how long a busy disk takes is not what these tests are about.
+const place = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+const directory = () => mkdtempSync(`${place}/inventor-page-`);
 
 /** A server with the token `secret`; it keeps its data and its port when it is stopped and started again. */
 export class Server {
@@ -74,13 +77,16 @@ export class Server {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  async request(method, path, { body, token = TOKEN, headers = {} } = {}) {
+  /** A request; a write that had to wait too long is repeated, as a 503 asks for. */
+  async request(method, path, { body, token = TOKEN, headers = {}, tries = 5 } = {}) {
     const response = await fetch(new URL(path, this.url), {
       method,
       body: body === undefined ? undefined : JSON.stringify(body),
       headers: { ...(token && { authorization: `Bearer ${token}` }), ...headers },
     });
     const text = await response.text();
+    if (response.status === 503 && tries > 1)
+      return this.request(method, path, { body, token, headers, tries: tries - 1 });
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
     return text && JSON.parse(text);
   }

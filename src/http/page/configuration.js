@@ -60,10 +60,11 @@ function alloy(url, { needsToken, labels }) {
     .join('');
 }
 
+const hasModules = () => $('.row:not(.head) .c-modules:not(:empty)') !== null;
+
 function texts() {
   const url = listUrl();
-  const hasModules = $('.row:not(.head) .c-modules:not(:empty)');
-  const given = { needsToken: server.status?.tokens.read, labels: hasModules ? MODULE_LABELS : [] };
+  const given = { needsToken: server.status?.tokens.read, labels: hasModules() ? MODULE_LABELS : [] };
   return [
     ['Prometheus', prometheus(url, { ...given, refresh: true })],
     ['vmagent', `# How often: -promscrape.httpSDCheckInterval=30s\n${prometheus(url, given)}`],
@@ -105,7 +106,11 @@ async function tellMatched(el) {
   el.textContent = plural(matched, 'registration');
 }
 
+const signature = () => JSON.stringify([filter(), list.total, hasModules()]);
+let drawnUse;
+
 export function use() {
+  drawnUse = signature();
   const forms = codes(texts(), chosen.form);
   forms.chosen = at => {
     chosen.form = at;
@@ -143,6 +148,7 @@ export function use() {
 
 export function startConfiguration() {
   on('use', use);
-  const follow = () => isOpen('use') && use();
-  on('route', follow);
+  on('listed', () => {
+    if (isOpen('use') && drawnUse !== signature()) use();
+  });
 }
