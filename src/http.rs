@@ -28,3 +28,4 @@ pub use app::{App, Options};
 pub use auth::{NamedToken, Token, TokenSets, Tokens};
 pub use request::Request;
 pub use response::{Body, Response};
+pub use routes::routes;

@@ -279,6 +279,11 @@ impl Registry {
         overview::groups(&self.view, scope, now.monotonic)
     }
 
+    /// The largest groups, and how many registrations they have.
+    pub fn largest_groups(&self, count: usize, now: Now) -> Vec<(Arc<str>, usize)> {
+        self.view.largest_groups(count, now.monotonic)
+    }
+
     /// A group as it would be declared, and a number that is another one when it would be declared otherwise. Empty
     /// when there is no such group.
     ///

@@ -93,7 +93,13 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let rules = Rules { names: config.label_names, ttl: config.ttl, outage_keep: config.outage_keep };
     let registry = Arc::new(Registry::new(rules, &exposition));
     let store = config.store.name();
-    let options = Options { names: config.label_names, ttls: config.ttls, store, target_info: config.target_info };
+    let options = Options {
+        names: config.label_names,
+        ttls: config.ttls,
+        store,
+        group_info: config.group_info,
+        target_info: config.target_info,
+    };
     let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition.clone()));
     open_store(config.store, registry.clone(), exposition, tell)?;
 

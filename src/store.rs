@@ -68,8 +68,8 @@ pub trait Mirror: Send + Sync {
     /// The mirror now holds every live document of the store; called once, after the first full load.
     fn loaded(&self);
 
-    /// Nothing could be written between `since` and now. For a store that knows it without having been watched:
-    /// the embedded one was closed.
+    /// Nothing could be written between `since` and now, or what was written may be lost. For what is not seen from the
+    /// outside: an embedded store was closed, a Redis was started anew.
     fn interrupted(&self, since: Instant);
 
     /// The store is about to show that it took a write at `end`. If there has been an outage until then, these are the
@@ -77,8 +77,12 @@ pub trait Mirror: Send + Sync {
     /// [`Mirror::writable`] with the same `end`. When that fails, it calls this again later. `None`: no outage.
     fn settle(&self, end: Instant) -> Option<Vec<Kept>>;
 
-    /// The store took a write at this time, or would have taken one.
-    fn writable(&self, at: Instant);
+    /// The store took a write at this time, or would have taken one; and what ran out until `final_until` has run out for
+    /// every server of this store, none of which has still to say that its owner lives.
+    fn writable(&self, at: Instant, final_until: Instant);
+
+    /// These were lost by the store and have been given back to it. For people: nothing else depends on it.
+    fn restored(&self, _ids: &[TargetId]) {}
 
     /// When the next registration runs out, if any does.
     fn next_expiry(&self) -> Option<Instant>;
@@ -155,6 +159,8 @@ pub struct Kept {
     pub updated_at: SystemTime,
     /// When it runs out; `None` is never.
     pub deadline: Option<Instant>,
+    /// The deadline that an outage moves to this one, if it does.
+    pub moved_from: Option<Instant>,
     /// When the lifetime began that it has in the store, as far as that is known: the time of its last write.
     pub written_at: Option<Instant>,
 }

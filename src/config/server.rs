@@ -8,7 +8,7 @@ use super::store::{self, StoreConfig};
 use super::tokens::TokenSources;
 use super::values::Values;
 use super::variables::{
-    LABEL_NAMES, LISTEN_ADDR, LISTEN_PORT, MAX_CONNECTIONS, OUTAGE_KEEP_SECONDS, RUST_LOG, TARGET_INFO,
+    GROUP_INFO, LABEL_NAMES, LISTEN_ADDR, LISTEN_PORT, MAX_CONNECTIONS, OUTAGE_KEEP_SECONDS, RUST_LOG, TARGET_INFO,
     TTL_MAX_SECONDS, TTL_MIN_SECONDS, TTL_SECONDS, WORKERS,
 };
 use crate::http::server::Listen;
@@ -37,6 +37,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Which label names are accepted.
     pub label_names: LabelNames,
+    /// Whether `/metrics` has a series for each group.
+    pub group_info: bool,
     /// Whether `/metrics` has a series for each target.
     pub target_info: bool,
     /// How long a registration is kept beyond its lifetime because of an outage.
@@ -62,6 +64,7 @@ impl Config {
             without_effect: store::without_effect(values),
             store: StoreConfig::new(values)?,
             label_names: values.required(LABEL_NAMES, "legacy or utf8", label_names)?,
+            group_info: values.switch(GROUP_INFO)?,
             target_info: values.switch(TARGET_INFO)?,
             outage_keep: Duration::from_secs(values.number(OUTAGE_KEEP_SECONDS, 0..=OUTAGE_KEEP_SECONDS_MAX)?),
             workers: values.number(WORKERS, 1..=WORKERS_MAX)?,

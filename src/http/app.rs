@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
+
 use super::auth::{Caller, Tokens};
 use super::gauges::Gauges;
 use super::metrics::HttpMetrics;
@@ -25,6 +27,8 @@ pub struct App {
     pub(super) forbidden: Throttle,
     pub(super) failures: Throttle,
     pub(super) pollers: Pollers,
+    /// Held while what is counted for `/metrics` is set and read.
+    pub(super) scrape: Mutex<()>,
     pub(super) started_at: SystemTime,
     ending: AtomicBool,
 }
@@ -38,6 +42,8 @@ pub struct Options {
     pub ttls: TtlBounds,
     /// What the store is called.
     pub store: &'static str,
+    /// Whether `/metrics` has a series for each group.
+    pub group_info: bool,
     /// Whether `/metrics` has a series for each target.
     pub target_info: bool,
 }
@@ -75,6 +81,7 @@ impl App {
             forbidden: Throttle::default(),
             failures: Throttle::default(),
             pollers: Pollers::default(),
+            scrape: Mutex::new(()),
             started_at: SystemTime::now(),
             ending: AtomicBool::new(false),
         }

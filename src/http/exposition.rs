@@ -7,10 +7,13 @@ use prometheus::{Encoder, TextEncoder};
 
 use super::app::{App, Call};
 use super::response::{Body, Response};
-use crate::registry::Selector;
+use crate::registry::{Discovered, Now, Selector};
 
 /// The format of the text, 0.0.4 of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// How many groups have a series of their own.
+const GROUPS_MAX: usize = 1000;
 
 /// The usual size of the text without the series of the targets.
 const TEXT_BYTES: usize = 64 * 1024;
@@ -19,10 +22,7 @@ const TEXT_BYTES: usize = 64 * 1024;
 pub(super) fn metrics(app: &App, _: &Call<'_>) -> Result<Response, Response> {
     let now = app.now();
     let discovered = app.registry.discover(Selector::All, now).ok();
-    app.gauges.set(&app.registry, discovered.as_ref(), now);
-    app.gauges.set_pollers(&app.pollers.seen(now.wall));
-    let mut text = Vec::with_capacity(TEXT_BYTES);
-    TextEncoder::new().encode(&app.exposition.gather(), &mut text).map_err(|e| {
+    let text = text(app, discovered.as_ref(), now).map_err(|e| {
         error!(reason:% = e; "the metrics cannot be encoded");
         Response::error(500, "the metrics cannot be encoded")
     })?;
@@ -31,4 +31,19 @@ pub(super) fn metrics(app: &App, _: &Call<'_>) -> Result<Response, Response> {
         parts.extend_from_slice(&discovered.list.target_info());
     }
     Ok(Response::new(200, TEXT, Body::new(parts.into())))
+}
+
+fn text(app: &App, discovered: Option<&Discovered>, now: Now) -> prometheus::Result<Vec<u8>> {
+    let pollers = app.pollers.seen(now.wall);
+    let groups = if app.options.group_info { app.registry.largest_groups(GROUPS_MAX, now) } else { Vec::new() };
+    // Another scrape would read groups while they are set anew.
+    let scrape = app.scrape.lock();
+    app.gauges.set(&app.registry, discovered, now);
+    app.gauges.set_groups(&groups);
+    app.gauges.set_pollers(&pollers);
+    let families = app.exposition.gather();
+    drop(scrape);
+    let mut text = Vec::with_capacity(TEXT_BYTES);
+    TextEncoder::new().encode(&families, &mut text)?;
+    Ok(text)
 }

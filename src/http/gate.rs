@@ -29,7 +29,8 @@ use log::warn;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::Socket;
 
-use super::{Request, Response};
+use super::request::Request;
+use super::response::Response;
 use crate::logging::Throttle;
 use connections::Connections;
 use large_bodies::Permits;

@@ -1,5 +1,6 @@
 //! What is counted when somebody looks at `/metrics`: the registry as it is at that moment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{IntGauge, IntGaugeVec};
@@ -14,6 +15,7 @@ pub(super) struct Gauges {
     registrations: IntGauge,
     groups: IntGauge,
     quarantined: IntGauge,
+    group_registrations: IntGaugeVec,
     expiring: IntGaugeVec,
     selections: IntGauge,
     pollers: IntGaugeVec,
@@ -31,6 +33,12 @@ impl Gauges {
             quarantined: gauge(
                 "inventor_registrations_quarantined",
                 "Stored values left out of all lists because Prometheus would refuse them.",
+            ),
+            group_registrations: metrics::gauges(
+                registry,
+                "inventor_group_registrations",
+                "Live registrations of each of the largest groups.",
+                &["group"],
             ),
             expiring: metrics::gauges(
                 registry,
@@ -51,6 +59,14 @@ impl Gauges {
                 "inventor_list_stale_seconds",
                 "How long the lists may have been out of date because the store is unavailable; 0 if they are current.",
             ),
+        }
+    }
+
+    /// Counts the registrations of the largest groups. A group that is gone has no series any more.
+    pub(super) fn set_groups(&self, largest: &[(Arc<str>, usize)]) {
+        self.group_registrations.reset();
+        for (name, registrations) in largest {
+            self.group_registrations.with_label_values(&[&**name]).set(whole(*registrations));
         }
     }
 

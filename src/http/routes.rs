@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use log::{debug, warn};
 
-use super::api::{changes, declared, groups, problems, registrations, status};
+use super::api::{changes, declared, groups, openapi, problems, registrations, status};
 use super::app::{App, Call};
 use super::auth::{Caller, Denied};
 use super::problem::{Problem, is_new};
@@ -49,6 +49,8 @@ const fn operation(method: &'static str, guard: Guard, handle: Handle) -> Operat
 
 /// The method of an operation that does not look at it.
 const ANY: &str = "*";
+
+const ANY_METHODS: &[&str] = &["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE"];
 
 const TARGET: &str = "/target";
 
@@ -101,11 +103,22 @@ const ROUTES: &[Route] = &[
         name: "duplicates",
         operations: &[operation("GET", Guard::Read, problems::duplicates)],
     },
+    Route { path: "/openapi.json", name: "openapi", operations: &[operation("GET", Guard::Open, openapi::get)] },
     Route { path: "/metrics", name: "metrics", operations: &[operation("GET", Guard::Open, exposition::metrics)] },
     Route { path: "/healthcheck", name: "health", operations: &[operation(ANY, Guard::Open, operations::healthy)] },
     Route { path: "/-/healthy", name: "health", operations: &[operation("GET", Guard::Open, operations::healthy)] },
     Route { path: "/-/ready", name: "ready", operations: &[operation("GET", Guard::Open, operations::ready)] },
 ];
+
+/// All paths and their methods, for the description of the API. GET stands for HEAD as well.
+pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let operations =
+        ROUTES.iter().flat_map(|route| route.operations.iter().map(|operation| (route.path, operation.method)));
+    operations.flat_map(|(path, method)| {
+        let methods = if method == ANY { ANY_METHODS.to_vec() } else { vec![method] };
+        methods.into_iter().map(move |method| (path, method))
+    })
+}
 
 /// The paths that Prometheus polls.
 const LISTS: &[&str] = &["/discover", "/group", "/sd"];

@@ -15,7 +15,8 @@ use prometheus::Registry;
 
 use super::gate::limits::ARRIVALS_MAX;
 use super::gate::{EdgeMetrics, Listener, OpenGate};
-use super::{Request, Response};
+use super::request::Request;
+use super::response::Response;
 use workers::Workers;
 
 pub use super::gate::limits::Limits;

@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+/// What may stand around names, values and operators.
+const BLANKS: [char; 2] = [' ', '\t'];
+
 /// Requirements on the labels of a registration, all of which must hold. Equal for equal requirements, however they
 /// were written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -139,7 +142,7 @@ impl<'a> Parser<'a> {
             return self.quoted();
         }
         let end = self.rest.find(['(', ')', ',', '"']).unwrap_or(self.rest.len());
-        Ok(self.advance(end).trim_end().to_owned())
+        Ok(self.advance(end).trim_end_matches(BLANKS).to_owned())
     }
 
     fn quoted(&mut self) -> Result<String, SelectorError> {
@@ -157,7 +160,7 @@ impl<'a> Parser<'a> {
     }
 
     fn skip_blanks(&mut self) {
-        self.rest = self.rest.trim_start();
+        self.rest = self.rest.trim_start_matches(BLANKS);
     }
 
     fn take(&mut self, token: &'static str) -> Option<&'static str> {

@@ -31,6 +31,8 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Horizon {
     /// The last instant at which the store took writes; `None` before the first one.
     proven: Option<Instant>,
+    /// What ran out until then has run out on every server.
+    final_until: Option<Instant>,
     outage: Option<Outage>,
     /// How long past its deadline a registration may be kept.
     keep: Duration,
@@ -42,8 +44,9 @@ struct Outage {
     since: Instant,
     /// Whose renewals were refused, and when: each refusal is a sign of life.
     refused: HashMap<TargetId, Instant>,
-    /// Deadlines that the store's own replaced meanwhile. The rule starts from these, or several servers that come
-    /// back one after the other would each lengthen what the others have lengthened.
+    /// Deadlines that were replaced by others from the store, although their owners wrote nothing new: another server
+    /// has moved them, or the store has gone back to what it saved before. The rule starts from the ones replaced, or
+    /// several servers that come back one after the other would each lengthen what the others have lengthened.
     replaced: HashMap<TargetId, Instant>,
     /// Somebody else could write in the midst of it, so that it was this server's alone.
     only_here: bool,
@@ -70,23 +73,23 @@ pub(super) struct Ended {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Write {
     pub(super) id: TargetId,
-    /// The deadline that it replaces.
+    /// The deadline that it replaces, if it is not newer than what had that.
     pub(super) replaced: Option<Instant>,
-    /// Its lifetime began here, if it ends.
+    /// When somebody wrote it, by its lifetime, if it says something new.
     pub(super) began: Option<Instant>,
-    /// It says something else than before, or says it anew: somebody wrote it.
-    pub(super) is_news: bool,
+    /// How long ago that was by the clock of whoever wrote it.
+    pub(super) age: Option<Duration>,
 }
 
 impl Horizon {
     /// A store that nothing is known of yet.
     pub(super) fn new(keep: Duration) -> Horizon {
-        Horizon { proven: None, outage: None, keep }
+        Horizon { proven: None, final_until: None, outage: None, keep }
     }
 
     /// Everything whose deadline is no later than this has run out.
     pub(super) fn expired_until(&self, now: Instant) -> Option<Instant> {
-        self.proven.max(now.checked_sub(self.keep))
+        self.final_until.max(now.checked_sub(self.keep))
     }
 
     /// Since when nobody could renew, if that is so now.
@@ -109,9 +112,9 @@ impl Horizon {
         self.proven.get_or_insert(at);
     }
 
-    /// Nothing could be written since then.
+    /// Nothing could be written since then, or what was written may be lost.
     pub(super) fn interrupt(&mut self, since: Instant) {
-        self.proven = Some(since);
+        let since = since.min(*self.proven.get_or_insert(since));
         self.outage.get_or_insert_with(|| Outage::since(since));
     }
 
@@ -130,24 +133,32 @@ impl Horizon {
         if let Some(replaced) = write.replaced {
             outage.replaced.entry(write.id).or_insert(replaced);
         }
-        let is_amid = |began| outage.since + NOTICED_WITHIN < began && began + NOTICED_WITHIN < now;
-        outage.only_here |= write.is_news && write.began.is_some_and(is_amid);
-    }
-
-    /// Whether the rule moves deadlines when this outage ends: not when it was this server's alone.
-    pub(super) fn lengthens(&self) -> bool {
-        self.outage.as_ref().is_some_and(|outage| !outage.only_here)
+        // Neither a lifetime that is not ours nor a clock that is wrong shall tell alone that others could write.
+        let amid = outage.since + NOTICED_WITHIN..now.checked_sub(NOTICED_WITHIN).unwrap_or(now);
+        let by_clock = write.age.and_then(|age| now.checked_sub(age));
+        outage.only_here |= [write.began, by_clock].iter().all(|at| at.is_some_and(|at| amid.contains(&at)));
     }
 
     /// The deadline of a registration after the outage, if that ends at `end`.
     pub(super) fn lengthened(&self, id: TargetId, deadline: Instant, lifetime: Duration, end: Instant) -> Instant {
         let Some(outage) = &self.outage else { return deadline };
-        let original = outage.replaced.get(&id).map_or(deadline, |replaced| deadline.min(*replaced));
+        if !outage.concerns(id, end) {
+            // It has run out, wherever its owner could renew; there is only the news of other servers to wait for.
+            return deadline.max(end);
+        }
+        // The store may have gone back to an older deadline than the one that was acknowledged.
+        let original = outage.replaced.get(&id).copied().unwrap_or(deadline);
+        let deadline = deadline.max(original);
         let half = end + lifetime / 2;
-        let is_refused = outage.refused.get(&id).is_some_and(|at| *at <= end);
         let length = end.saturating_duration_since(outage.since);
-        let lengthened = if is_refused { half } else { (original + length).min(half) };
+        let lengthened = if outage.has_refused(id, end) { half } else { (original + length).min(half) };
         deadline.max(lengthened.min(original + self.keep))
+    }
+
+    /// Whether the rule applies to a registration, so that its new deadline has to be in the store: in an outage of this
+    /// server alone only when its owner was refused here.
+    pub(super) fn concerns(&self, id: TargetId, end: Instant) -> bool {
+        self.outage.as_ref().is_some_and(|outage| outage.concerns(id, end))
     }
 
     /// Remembers what the store is about to make durable.
@@ -157,15 +168,20 @@ impl Horizon {
         }
     }
 
-    /// The store took a write at this time. Ends the outage, if the new deadlines have been settled for this time.
-    pub(super) fn prove(&mut self, at: Instant) -> Option<Ended> {
+    /// The store took a write at this time, and what ran out until `final_until` has run out on every server. Ends the
+    /// outage, if the new deadlines have been settled for this time.
+    pub(super) fn prove(&mut self, at: Instant, final_until: Instant) -> Option<Ended> {
         let Some(outage) = self.outage.take_if(|outage| outage.settled.as_ref().is_some_and(|s| s.end == at)) else {
             // While an outage lasts, writes that succeed end it only when what must not run out is in the store.
-            self.proven = if self.outage.is_none() { self.proven.max(Some(at)) } else { self.proven };
+            if self.outage.is_none() {
+                self.proven = self.proven.max(Some(at));
+                self.final_until = self.final_until.max(Some(final_until));
+            }
             return None;
         };
         let Outage { since, mut refused, settled, .. } = outage;
         self.proven = Some(at);
+        self.final_until = self.final_until.max(Some(final_until));
         // Who was refused after that is a matter of the next outage, which has begun then.
         refused.retain(|_, refused_at| *refused_at > at);
         if !refused.is_empty() {
@@ -179,5 +195,13 @@ impl Horizon {
 impl Outage {
     fn since(since: Instant) -> Outage {
         Outage { since, refused: HashMap::new(), replaced: HashMap::new(), only_here: false, settled: None }
+    }
+
+    fn has_refused(&self, id: TargetId, until: Instant) -> bool {
+        self.refused.get(&id).is_some_and(|at| *at <= until)
+    }
+
+    fn concerns(&self, id: TargetId, end: Instant) -> bool {
+        !self.only_here || self.has_refused(id, end)
     }
 }

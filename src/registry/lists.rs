@@ -69,6 +69,11 @@ impl Lists {
         }
     }
 
+    /// How many registrations each group has, in no order.
+    pub(super) fn group_sizes(&self) -> Vec<(Arc<str>, usize)> {
+        self.groups.iter().map(|(name, list)| (name.clone(), list.len())).collect()
+    }
+
     /// Each group with its list, in no order.
     pub(super) fn groups(&mut self) -> impl Iterator<Item = (Arc<str>, Arc<Snapshot>)> {
         self.groups.iter_mut().map(|(name, list)| (name.clone(), list.snapshot()))

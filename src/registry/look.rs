@@ -89,6 +89,14 @@ impl View {
         Ok(state.lists.groups().collect())
     }
 
+    /// The largest groups, and how many registrations they have.
+    pub(super) fn largest_groups(&self, count: usize, now: Instant) -> Vec<(Arc<str>, usize)> {
+        let mut sizes = self.at(now).lists.group_sizes();
+        sizes.sort_unstable_by(|(a, a_size), (b, b_size)| b_size.cmp(a_size).then_with(|| a.cmp(b)));
+        sizes.truncate(count);
+        sizes
+    }
+
     /// The latest changes, newest first.
     pub(super) fn changes(
         &self,

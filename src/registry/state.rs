@@ -64,12 +64,15 @@ pub(super) struct Held {
 pub(super) struct Fit {
     pub(super) content: Content,
     pub(super) updated_at: SystemTime,
+    /// How long ago its owner wrote it, by the owner's clock.
+    pub(super) age: Option<Duration>,
 }
 
 impl Held {
     pub(super) fn kept(&self, id: TargetId) -> Kept {
         let Held { content, deadline, updated_at, written_at, .. } = self;
-        Kept { id, content: content.clone(), updated_at: *updated_at, deadline: *deadline, written_at: *written_at }
+        let (content, updated_at, deadline, written_at) = (content.clone(), *updated_at, *deadline, *written_at);
+        Kept { id, content, updated_at, deadline, moved_from: None, written_at }
     }
 }
 
@@ -132,7 +135,7 @@ impl State {
         let lengthened = concerned.filter_map(|(deadline, id)| {
             let held = self.held.get(id)?;
             let new = self.horizon.lengthened(*id, *deadline, held.ttl.duration()?, end);
-            (new > *deadline).then(|| Kept { deadline: Some(new), ..held.kept(*id) })
+            (new > *deadline).then(|| Kept { deadline: Some(new), moved_from: Some(*deadline), ..held.kept(*id) })
         });
         lengthened.collect()
     }
@@ -149,7 +152,7 @@ impl State {
 
     pub(super) fn put(&mut self, id: TargetId, fit: Fit, ttl: Ttl, deadline: Option<Instant>, now: Instant) {
         self.quarantined.remove(&id);
-        let Fit { content, updated_at } = fit;
+        let Fit { content, updated_at, age } = fit;
         if let Some(lifetime) = ttl.duration() {
             self.half_lifetime_max = self.half_lifetime_max.max(lifetime / 2);
         }
@@ -158,7 +161,8 @@ impl State {
         let is_news = old.is_none_or(|old| old.updated_at != updated_at || old.content != content);
         // A deadline that was moved since it was written does not tell when that was.
         let written_at = if is_news { began } else { old.and_then(|old| old.written_at).or(began) };
-        self.horizon.note(Write { id, replaced: old.and_then(|old| old.deadline), began, is_news }, now);
+        let replaced = old.filter(|old| updated_at <= old.updated_at).and_then(|old| old.deadline);
+        self.horizon.note(Write { id, replaced, began: began.filter(|_| is_news), age }, now);
         if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, id));
         }
@@ -198,7 +202,10 @@ impl State {
         at: Instant,
     ) {
         if self.loaded {
-            let by = if action == Action::Expired { Author::Nobody } else { self.log.author(id) };
+            let by = match action {
+                Action::Expired | Action::Restored => Author::Nobody,
+                Action::Registered | Action::Changed | Action::Deleted => self.log.author(id),
+            };
             let (group, content) = (group.clone(), content.clone());
             self.log.add(LoggedChange { at, action, id, group, left, content, by });
         }
@@ -215,6 +222,16 @@ impl State {
             self.lists.remove(id, &held.group);
             self.forget_deadline(id, held.deadline, None);
             self.tell(id, &held.group, None, &held.content, action, now);
+        }
+    }
+
+    /// The store had lost these and was given them back.
+    pub(super) fn restored(&mut self, ids: &[TargetId], now: Instant) {
+        for id in ids {
+            if let Some(held) = self.held.get(id) {
+                let (group, content) = (held.group.clone(), held.content.clone());
+                self.tell(*id, &group, None, &content, Action::Restored, now);
+            }
         }
     }
 

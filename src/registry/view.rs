@@ -224,15 +224,16 @@ impl View {
     fn settle_at(&self, end: Instant) -> Option<Vec<Kept>> {
         let mut state = self.at(end);
         state.outage(end)?;
-        let kept = if state.horizon.lengthens() { state.lengthened(end) } else { Vec::new() };
+        let mut kept = state.lengthened(end);
         let deadlines = kept.iter().filter_map(|kept| Some((kept.id, kept.deadline?))).collect();
+        kept.retain(|kept| state.horizon.concerns(kept.id, end));
         state.horizon.settle(end, deadlines);
         Some(kept)
     }
 
-    fn writable_at(&self, at: Instant) {
+    fn writable_at(&self, at: Instant, final_until: Instant) {
         let mut state = self.at(at);
-        if let Some(Ended { length, deadlines }) = state.horizon.prove(at) {
+        if let Some(Ended { length, deadlines }) = state.horizon.prove(at, final_until) {
             let lengthened = deadlines.len();
             deadlines.into_iter().for_each(|(id, deadline)| state.lengthen(id, deadline));
             info!(seconds = length.as_secs_f64(), lengthened; "the store takes writes again");
@@ -266,7 +267,8 @@ fn fit(value: &[u8], names: LabelNames) -> Result<Fit, String> {
     let document = Document::decode(value).map_err(|e| e.to_string())?;
     let updated_at = document.updated_at().unwrap_or(SystemTime::UNIX_EPOCH);
     let registration = document.into_registration(names).map_err(|e| e.to_string())?;
-    Ok(Fit { content: Content::new(&registration), updated_at })
+    let age = SystemTime::now().duration_since(updated_at).ok();
+    Ok(Fit { content: Content::new(&registration), updated_at, age })
 }
 
 /// The edge where stores come in.
@@ -287,8 +289,14 @@ impl Mirror for View {
         self.settle_at(end)
     }
 
-    fn writable(&self, at: Instant) {
-        self.writable_at(at);
+    fn writable(&self, at: Instant, final_until: Instant) {
+        self.writable_at(at, final_until);
+    }
+
+    fn restored(&self, ids: &[TargetId]) {
+        if !ids.is_empty() {
+            self.at(Instant::now()).restored(ids, Instant::now());
+        }
     }
 
     fn next_expiry(&self) -> Option<Instant> {

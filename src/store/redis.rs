@@ -74,7 +74,11 @@ impl Store for RedisStore {
         }
         let deadline = Instant::now() + WAIT_MAX;
         loop {
-            match self.current.session()?.write(updates.clone(), deadline) {
+            let session = match updates.len() {
+                1 => self.current.session()?,
+                _ => self.current.session_for_transaction()?,
+            };
+            match session.write(updates.clone(), deadline) {
                 // Nothing was sent, so the next session can have it. What may have been done is not done again: someone
                 // may have seen it, and written something newer.
                 Err(Fault::Outdated) if Instant::now() + ANSWER_MAX <= deadline => {}

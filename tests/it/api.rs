@@ -2,6 +2,8 @@
 
 mod groups;
 mod lifetimes;
+mod model;
+mod openapi;
 mod registrations;
 mod scopes;
 mod selections;

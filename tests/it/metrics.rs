@@ -79,6 +79,36 @@ fn addresses_are_escaped() {
 }
 
 #[test]
+fn each_group_is_a_series_as_long_as_it_is_there() {
+    let server = Server::start(&[]);
+    let groups = || series(&server, "inventor_group_registrations");
+    assert_eq!(groups(), [""; 0]);
+    server.register(r#"{"static_config":{"targets":["a:1"],"target_group":"g \"1\""}}"#);
+    server.register(r#"{"static_config":{"targets":["b:1"],"target_group":"h"}}"#);
+    let id = server.register(r#"{"static_config":{"targets":["c:1"],"target_group":"h"}}"#);
+    let first = r#"inventor_group_registrations{group="g \"1\""} 1"#;
+    assert_eq!(groups(), [first, r#"inventor_group_registrations{group="h"} 2"#]);
+    server.delete(format!("{{\"id\":\"{id}\"}}")).has_status(200, "a known id");
+    assert_eq!(groups(), [first, r#"inventor_group_registrations{group="h"} 1"#]);
+    promtool_accepts(&server);
+    let server = Server::start(&[("GROUP_INFO", "off")]);
+    server.register(r#"{"static_config":{"targets":["a:1"],"target_group":"g"}}"#);
+    assert_eq!(series(&server, "inventor_group_registrations"), [""; 0]);
+}
+
+#[test]
+fn only_the_largest_thousand_groups_are_series() {
+    let server = Server::start(&[]);
+    for n in 0..1010 {
+        server.register(format!(r#"{{"static_config":{{"targets":["a:{n}"],"target_group":"g{n:04}"}}}}"#));
+    }
+    server.register(r#"{"static_config":{"targets":["large:1"],"target_group":"g1009"}}"#);
+    let groups = series(&server, "inventor_group_registrations");
+    assert_eq!(groups.len(), 1000);
+    assert!(groups.contains(&r#"inventor_group_registrations{group="g1009"} 2"#.to_owned()));
+}
+
+#[test]
 fn target_info_can_be_switched_off() {
     let server = Server::start(&[("TARGET_INFO", "off")]);
     server.register(r#"{"static_config":{"targets":["a:1"]}}"#);

@@ -301,3 +301,31 @@ fn a_list_that_cannot_be_had_leaves_the_targets_alone() {
     prometheus.process.line_with(&["level=error", "discover"]);
     prometheus.scrapes(&["http://a:1/metrics"]);
 }
+
+#[test]
+fn two_shards_are_everything_and_nothing_twice_while_targets_come_and_go() {
+    let server = Server::start(&[]);
+    let jobs: Vec<String> =
+        [0, 1].map(|n| job(&server, &format!("shard-{n}"), &format!("/sd?group=g&shard={n}&shards=2"), "", "")).into();
+    let prometheus = Prometheus::start_with_jobs(&jobs);
+    let mut present: Vec<(String, String)> = Vec::new();
+    for round in 0..3 {
+        for n in 0..10 {
+            let target = format!("host-{round}-{n}:1");
+            let id = register(&server, &target, json!({"target_group": "g", "labels": {"round": round.to_string()}}));
+            present.push((target, id));
+        }
+        for (_, id) in present.drain(..3) {
+            delete(&server, &id);
+        }
+        register(&server, "stranger:1", json!({"target_group": "other"}));
+        let mut expected: Vec<String> = present.iter().map(|(target, _)| format!("http://{target}/metrics")).collect();
+        expected.sort();
+        // A target of both shards would stand there twice.
+        eventually(SOON, || prometheus.targets().iter().map(|target| target.url.clone()).eq(expected.iter().cloned()));
+        let jobs: std::collections::BTreeSet<String> =
+            prometheus.targets().into_iter().map(|target| target.job).collect();
+        assert_eq!(jobs.len(), 2, "each shard has its part");
+    }
+    assert_eq!(prometheus.labels(&format!("http://{}/metrics", present[0].0))["round"], json!("0"));
+}

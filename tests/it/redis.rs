@@ -1,6 +1,5 @@
 //! The Redis store on real Redis servers.
 
-mod chaos;
 mod follow;
 mod lifetimes;
 mod outage;
@@ -23,9 +22,10 @@ use inventor::store::redis::{Address, RedisStore, Settings, StartError};
 use ::redis::Connection;
 use proxy::Proxy;
 
+use crate::ending::Ending;
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
-use crate::store_contract::{Ending, Node, document, hour, id, rules, store_contract};
+use crate::store_contract::{Node, document, hour, id, rules, store_contract};
 
 store_contract!(with_new_store);
 

@@ -103,9 +103,10 @@ impl RedisServer {
         self.process = Some(Process::start(command.args(&self.arguments)));
     }
 
-    /// Whether it answers; an error is an answer, too, since not everyone may be let in.
+    /// Whether it answers and has read its data; an error is an answer, too, since not everyone may be let in.
     fn answers(&self) -> bool {
-        self.try_connect(None).map_or_else(|error| !error.is_io_error(), |_| true)
+        let pong = self.try_connect(None).and_then(|mut connection| redis::cmd("PING").exec(&mut connection));
+        pong.map_or_else(|error| !error.is_io_error() && error.code() != Some("LOADING"), |()| true)
     }
 
     /// Adds arguments for the next start.

@@ -78,7 +78,13 @@ impl Setup {
     /// Starts the server and waits until it listens.
     #[track_caller]
     pub(crate) fn start(&self) -> Server {
-        self.started(Process::start(&mut self.command()))
+        self.started(self.launch())
+    }
+
+    /// Starts the server and waits for nothing.
+    #[track_caller]
+    pub(crate) fn launch(&self) -> Process {
+        Process::start(&mut self.command())
     }
 
     /// Starts the server with a listening socket as systemd passes it: the descriptor 3, announced by variables.
@@ -115,7 +121,7 @@ impl Setup {
     /// Starts the binary, which is expected to end by itself, and waits for that.
     #[track_caller]
     pub(crate) fn run(&self) -> Outcome {
-        Outcome::of(Process::start(&mut self.command()))
+        Outcome::of(self.launch())
     }
 
     /// Starts the binary, which is expected to go on until it is told to end.

@@ -12,6 +12,7 @@ use inventor::registry::{Now, Registry, Rules, Selector};
 use inventor::store::{Mirror, Store, StoreError, Update};
 use serde_json::{Value, json};
 
+use crate::ending::Ending;
 use crate::eventually::{SOON, eventually};
 
 /// A store, the registry that shows what it holds, and what both measure: a server without its port.
@@ -352,15 +353,6 @@ pub(crate) fn a_closed_store_refuses_and_says_so(node: &Node) {
     assert!(node.store.get(id("a")).is_err());
     assert!(node.delete("a").is_err());
     assert_eq!(node.shown("a").as_deref(), Some("text"), "the list stays as it was");
-}
-
-/// Tells threads that a test has ended, be it by a failure: they would be waited for otherwise.
-pub(crate) struct Ending<'a>(pub(crate) &'a AtomicBool);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Makes a test of every fact; `$with` opens a store of its own and passes it to the fact.

@@ -182,3 +182,27 @@ fn a_token_file_that_went_bad_leaves_the_tokens_as_they_were() {
     eventually(SOON, || server.log().iter().filter(|line| line.contains("API_TOKEN_FILE")).count() >= 2);
     assert_eq!(write_status(&server, "x-api-token", "first"), 200);
 }
+
+#[test]
+fn a_byte_order_mark_in_a_token_file_is_no_part_of_the_token() {
+    let setup = Setup::new().without("API_TOKEN");
+    let path = setup.write("tokens", b"\xef\xbb\xbffirst\r\nsecond\r\n");
+    let server = setup.env("API_TOKEN_FILE", path.to_str().unwrap()).start();
+    for token in ["first", "second"] {
+        assert_eq!(write_status(&server, "x-api-token", token), 200, "{token}");
+    }
+}
+
+#[test]
+fn what_a_token_guards_is_not_for_shared_caches() {
+    let server = Server::start(&[("SD_TOKEN", "reader")]);
+    let id = server.register(BODY);
+    let read = |target: &str| Request::new("GET", target).header("x-sd-token", "reader");
+    let find = Request::new("GET", "/target").token().body(format!(r#"{{"id":"{id}"}}"#));
+    for request in [read("/discover"), read("/group?name=g"), find] {
+        let response = server.send(&request);
+        response.has_status(200, &request);
+        let control = response.header("Cache-Control").unwrap_or_default();
+        assert!(control.contains("private") || control.contains("no-store"), "{request:?}: {control:?}");
+    }
+}

@@ -14,7 +14,7 @@ use super::request::{Incoming, Phase, RequestReader, Step};
 use super::response::{self, ConnectionField};
 use super::timed::TimedSocket;
 use super::{Answered, Gate};
-use crate::http::{Body, Response};
+use crate::http::response::{Body, Response};
 
 /// How many bytes one read takes. It stands on the stack of every connection's thread.
 const READ_BYTES: usize = 4 * 1024;

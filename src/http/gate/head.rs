@@ -3,7 +3,7 @@
 use super::escape::{push_ascii, push_value, unescape};
 use super::limits::FIELDS_MAX;
 use super::refusal::Refusal;
-use crate::http::Request;
+use crate::http::request::Request;
 
 /// A head that is complete and unambiguous.
 #[derive(Debug, Default)]

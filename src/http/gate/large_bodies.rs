@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::limits::LARGE_BODIES_MAX;
-use crate::http::Response;
+use crate::http::response::Response;
 
 /// How large a body may be, as decided from the head of its request.
 #[derive(Debug)]

@@ -53,7 +53,7 @@ impl EdgeMetrics {
             refused: counters(
                 registry,
                 "inventor_http_connections_refused_total",
-                "Connections closed without being served, by the resource that was short.",
+                "Connections closed without service because there was no thread for them.",
                 &["reason"],
             ),
             evicted: counters(
@@ -73,10 +73,10 @@ impl EdgeMetrics {
             edge_seconds: durations(
                 registry,
                 "inventor_http_edge_duration_seconds",
-                "Time from the end of a request to the end of its response, without the handler, in seconds.",
+                "Time from the end of a request to the end of its response, without the time in the handler.",
             ),
             in_flight: gauge(registry, "inventor_http_requests_in_flight", "Requests received and not yet answered."),
-            queue: gauge(registry, "inventor_http_queue_length", "Requests waiting for a worker."),
+            queue: gauge(registry, "inventor_http_queue_length", "Complete requests waiting for a worker."),
             panics: counter(registry, "inventor_http_handler_panics_total", "Requests whose handler panicked."),
         };
         // Series exist from the start, so that their first increase is seen.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::limits::Limits;
 use super::refusal::Refusal;
 use super::timed::TimedSocket;
-use crate::http::{Body, Response};
+use crate::http::response::{Body, Response};
 
 /// The most parts that one call to the system takes (`IOV_MAX`).
 const PARTS_PER_WRITE_MAX: usize = 1024;

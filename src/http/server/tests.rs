@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::sync::mpsc;
 
 use super::*;
-use crate::http::Body;
+use crate::http::response::Body;
 
 const SECOND: Duration = Duration::from_secs(1);
 

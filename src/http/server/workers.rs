@@ -17,7 +17,8 @@ use super::queue::{Pending, Queue, RequestId};
 use crate::http::gate::limits::Limits;
 use crate::http::gate::request::Incoming;
 use crate::http::gate::{Answered, Backend, BodyLimit, EdgeMetrics, Permit, Refusal, unescape};
-use crate::http::{Request, Response};
+use crate::http::request::Request;
+use crate::http::response::Response;
 use crate::logging::Throttle;
 
 /// The field in which the gate tells the workers which request this is, and whose. Always the last one, so what a

@@ -26,7 +26,7 @@ fn view() -> (View, Instant) {
 /// The store takes a write at this time.
 fn prove(view: &View, at: Instant) {
     view.settle_at(at);
-    view.writable_at(at);
+    view.writable_at(at, at);
 }
 
 fn id(n: u8) -> TargetId {
@@ -154,11 +154,11 @@ fn a_failed_attempt_to_end_an_outage_leaves_it_on() {
     let lengthened = view.settle_at(start + seconds(100)).unwrap();
     assert_eq!(lengthened[0].deadline, Some(start + seconds(160)));
     // The store could not write that, although it took something else.
-    view.writable_at(start + seconds(101));
+    view.writable_at(start + seconds(101), start + seconds(101));
     assert_eq!(view.outage(start + seconds(101)), Some(seconds(101)));
     let lengthened = view.settle_at(start + seconds(200)).unwrap();
     assert_eq!(lengthened[0].deadline, Some(start + seconds(260)), "the rule starts from the deadline of the owner");
-    view.writable_at(start + seconds(200));
+    view.writable_at(start + seconds(200), start + seconds(200));
     assert_eq!(view.outage(start + seconds(200)), None);
 }
 
@@ -168,10 +168,16 @@ fn an_outage_of_this_server_alone_lengthens_nothing() {
     let lifetime = Ttl::DEFAULT.duration().unwrap();
     view.apply_at(vec![put(1, "g", Some(start + seconds(60))), put(2, "g", Some(start + seconds(70)))], start);
     let back = start + seconds(100);
-    // Somebody has renewed in the midst of it.
-    view.apply_at(vec![put(2, "other", Some(start + seconds(50) + lifetime))], back);
+    // Somebody has renewed in the midst of it, and the document says so as well.
+    let updated_at = (SystemTime::now() - seconds(50)).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let value = format!(r#"{{"targets":["host-2:9100"],"updated_at":"{updated_at}"}}"#).into_bytes();
+    let deadline = Some(start + seconds(50) + lifetime);
+    view.apply_at(vec![Change::Put { id: id(2), value, deadline }], back);
     assert!(view.settle_at(back).unwrap().is_empty());
-    view.writable_at(back);
+    // Until the others have spoken, nothing goes.
+    view.writable_at(back, start + seconds(90));
+    check_shown(&view, back, &[1, 2]);
+    view.writable_at(back, back);
     check_shown(&view, back, &[2]);
 }
 

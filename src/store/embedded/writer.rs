@@ -145,7 +145,7 @@ impl Writer {
             self.alive_at = now + ALIVE_EVERY;
         }
         let some_expire = self.mirror.next_expiry().is_some_and(|expiry| expiry <= now);
-        self.mirror.writable(now);
+        self.mirror.writable(now, now);
         // After a crash, what ran out before it is known to have run out.
         if some_expire || self.alive_at <= now {
             self.change(file, now, |_| Ok(()))?;

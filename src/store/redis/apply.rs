@@ -14,6 +14,7 @@
 //! writes, or made them wait) ends with settling alone. The mirror is told that Redis takes writes by every round whose
 //! writes or probe it took, and that an outage is over when all is settled.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::mem;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -29,7 +30,8 @@ use super::round::{Answers, Round};
 use super::scan::Scan;
 use super::session::{Cause, Session, Work};
 use super::settle::Settling;
-use crate::store::{Change, Comparison, HEARTBEAT, WAIT_MAX};
+use crate::registration::TargetId;
+use crate::store::{Change, Comparison, HEARTBEAT, Kept, WAIT_MAX};
 
 /// Ids in one round, at most and at the beginning: few, until it is known that the values are small.
 const ROUND_IDS_MAX: usize = 1000;
@@ -44,6 +46,13 @@ const EXPIRY_WAIT_MIN: Duration = Duration::from_millis(5);
 /// How long the applier can be away, waiting for work and for answers; longer, and this program stood still.
 const AWAY_MAX: Duration = WAIT_MAX.saturating_add(HEARTBEAT);
 
+/// For how long after trouble nothing runs out here: other servers may have refused owners meanwhile, and are about to
+/// move their deadlines. By so much a registration may outlive its end, once.
+const NEWS_WITHIN: Duration = Duration::from_secs(3);
+
+/// A round that takes longer than this is trouble.
+const ROUND_MAX: Duration = Duration::from_millis(500);
+
 /// How long after a restart a scan is repeated, if something is missing that another server may be putting back.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 
@@ -51,6 +60,8 @@ pub(super) struct Applier<'a> {
     connection: Connection,
     session: &'a Session,
     context: &'a Context,
+    /// Redis can move a deadline on the condition that it becomes later.
+    only_later: bool,
     /// Set until the first full load, when the server process is another than the one before.
     restart: Option<Restart>,
     stage: Stage,
@@ -58,14 +69,27 @@ pub(super) struct Applier<'a> {
     fetched: Vec<Change>,
     /// Why everything is to be read anew, next, and when.
     due: Option<(Cause, Instant)>,
-    /// How many registrations were missing after the restart, the last time.
-    missing: Option<usize>,
+    /// What was missing after the restart, the last time, and seemed to be deleted.
+    missing: HashSet<TargetId>,
     /// Ids in the next round.
     round_ids: usize,
     /// When Redis was last seen to take a write.
     proven_at: Option<Instant>,
     began_round: Instant,
+    trial: Trial,
+    /// When there was trouble last: until a moment ago nobody could write, or not everybody.
+    troubled_at: Instant,
     probe_key: String,
+}
+
+/// Whether this session has tried everything that it may have to write one day: a right that is missing is better known
+/// at once than in the hour of need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trial {
+    Due,
+    /// Tried, and tried again until it passes.
+    Begun,
+    Passed,
 }
 
 /// What the applier does beside following changes.
@@ -84,21 +108,25 @@ impl<'a> Applier<'a> {
         session: &'a Session,
         context: &'a Context,
         restart: Option<Restart>,
+        only_later: bool,
     ) -> Applier<'a> {
         let now = Instant::now();
         Applier {
             connection,
             session,
             context,
+            only_later,
             restart,
             // The session asks for its first scan by itself.
             stage: Stage::Following { since: now },
             fetched: Vec::new(),
             due: None,
-            missing: None,
+            missing: HashSet::new(),
             round_ids: ROUND_IDS_MIN,
             proven_at: None,
             began_round: now,
+            trial: Trial::Due,
+            troubled_at: now,
             probe_key: probe_key(),
         }
     }
@@ -108,11 +136,17 @@ impl<'a> Applier<'a> {
     /// # Errors
     /// Always: why it ended.
     pub(super) fn run(mut self) -> Result<Infallible, Fault> {
+        if let Some(restart) = self.restart {
+            self.context.mirror.interrupted(restart.last_contact);
+        }
         loop {
             let work = self.session.take(self.round_ids, self.patience())?;
             let now = Instant::now();
             let stood_still = now.duration_since(self.began_round) > AWAY_MAX;
             self.began_round = now;
+            if stood_still {
+                self.troubled_at = now;
+            }
             let cause = work.rescan.or(stood_still.then_some(Cause::Stood));
             self.due = cause.map(|cause| (cause, now)).or(self.due);
             self.begin_scan(now)?;
@@ -129,16 +163,35 @@ impl<'a> Applier<'a> {
     /// How long to wait for work.
     fn patience(&self) -> Duration {
         match &self.stage {
+            // Before anybody relies on it.
+            Stage::Following { .. } if self.trial == Trial::Due => Duration::ZERO,
             Stage::Following { .. } => {
                 let now = Instant::now();
                 let until = |at: Instant| at.saturating_duration_since(now).max(EXPIRY_WAIT_MIN);
-                let expiry = self.context.mirror.next_expiry().map_or(HEARTBEAT, until);
+                let expiry = self.next_expiry().map_or(HEARTBEAT, until);
                 let due = self.due.map_or(HEARTBEAT, |(_, at)| until(at));
                 HEARTBEAT.min(expiry).min(due)
             }
             Stage::Settling(settling, _) if settling.is_refused => HEARTBEAT,
             _ => Duration::ZERO,
         }
+    }
+
+    /// When the next registration runs out here.
+    fn next_expiry(&self) -> Option<Instant> {
+        let expiry = self.context.mirror.next_expiry()?;
+        Some(expiry.max(self.calm_at().min(expiry + NEWS_WITHIN)))
+    }
+
+    /// From when on what runs out has run out everywhere.
+    fn calm_at(&self) -> Instant {
+        self.troubled_at + NEWS_WITHIN
+    }
+
+    /// Tells the mirror that Redis took a write at this time.
+    fn prove(&self, at: Instant) {
+        let is_calm = self.calm_at() <= at;
+        self.context.mirror.writable(at, if is_calm { at } else { at.checked_sub(NEWS_WITHIN).unwrap_or(at) });
     }
 
     /// Begins a scan when one is due. What is under way is ended first: it would never end if each time that someone
@@ -175,11 +228,12 @@ impl<'a> Applier<'a> {
                     // The outage has become longer, and with it what follows from it.
                     settling.begin_again(self.context.mirror.settle(now), now);
                 }
-                round.settle(settling.take(self.round_ids, now), now);
+                round.settle(settling, self.round_ids, now, self.only_later);
             }
         }
-        if self.is_proof_due(now) && !round.proves() {
-            round.probe(&self.probe_key, self.proven_at.is_none());
+        if self.is_proof_due(now) && (self.trial != Trial::Passed || !round.proves()) {
+            round.probe(&self.probe_key, self.trial != Trial::Passed);
+            self.trial = if self.trial == Trial::Passed { Trial::Passed } else { Trial::Begun };
         }
         round.fetch(ids);
         if let Stage::Scanning(scan) = &self.stage {
@@ -195,7 +249,7 @@ impl<'a> Applier<'a> {
     /// Redis that makes every write wait can still be read.
     fn is_proof_due(&self, now: Instant) -> bool {
         let is_old = self.proven_at.is_none_or(|at| at + HEARTBEAT <= now);
-        let expires = || self.context.mirror.next_expiry().is_some_and(|expiry| expiry <= now);
+        let expires = || self.next_expiry().is_some_and(|expiry| expiry <= now);
         match &self.stage {
             Stage::Scanning(_) => self.context.current.was_loaded() && is_old,
             Stage::Following { .. } => is_old || expires(),
@@ -210,10 +264,11 @@ impl<'a> Applier<'a> {
         self.apply_fetched();
         let answers = receive(&mut self.connection, round.pipeline.len())?;
         self.session.note_contact();
-        let Answers { changes, made, unknown, given_back, restored, is_writable, refused, foreign, page } =
+        let Answers { changes, made, present, given_back, restored, is_writable, refused, foreign, page } =
             round.read(answers, sent_at)?;
-        self.session.changed(unknown.into_iter());
-        self.context.metrics.restored.inc_by(restored);
+        self.session.changed(present.into_iter());
+        self.context.metrics.restored.inc_by(restored.len() as u64);
+        self.context.mirror.restored(&restored);
         self.fetched.extend(changes);
         match &mut self.stage {
             Stage::Following { .. } => {}
@@ -222,7 +277,8 @@ impl<'a> Applier<'a> {
                 page.map_or(Ok(()), |page| scan.turn_page(page))?;
             }
             Stage::Settling(settling, _) => {
-                given_back.into_iter().for_each(|owed| settling.give_back(owed));
+                given_back.into_iter().for_each(|kept| settling.give_back(kept));
+                settling.is_refused = refused.is_some();
                 settling.is_proven |= is_writable && refused.is_none();
             }
         }
@@ -238,9 +294,14 @@ impl<'a> Applier<'a> {
 
     /// Takes note of whether Redis takes writes, and tells the mirror if it does.
     fn note(&mut self, refused: Option<Fault>, is_writable: bool, at: Instant) {
+        let now = Instant::now();
+        if refused.is_some() || now.duration_since(at) > ROUND_MAX {
+            self.troubled_at = now;
+        }
         if refused.is_some() {
             self.context.current.note_refusal(refused);
-        } else if is_writable {
+        } else if is_writable && self.trial != Trial::Due {
+            self.trial = Trial::Passed;
             self.context.current.note_refusal(None);
             self.proven_at = Some(at);
             if let Stage::Following { .. } = self.stage
@@ -252,7 +313,7 @@ impl<'a> Applier<'a> {
                 return;
             }
             // In the other stages this is not the end of an outage: nothing is settled for this time.
-            self.context.mirror.writable(at);
+            self.prove(at);
         }
     }
 
@@ -272,13 +333,19 @@ impl<'a> Applier<'a> {
     }
 
     fn apply_fetched(&mut self) {
-        let changes = mem::take(&mut self.fetched);
-        for change in &changes {
-            match (change, &mut self.stage) {
-                (Change::Put { id, .. }, Stage::Scanning(scan)) => drop(scan.present.insert(*id)),
-                (Change::Put { id, .. } | Change::Deleted(id), Stage::Settling(settling, _)) => settling.forget(*id),
-                _ => {}
+        let mut changes = mem::take(&mut self.fetched);
+        match &mut self.stage {
+            Stage::Following { .. } => {}
+            Stage::Scanning(scan) => {
+                let put = |change: &Change| if let Change::Put { id, .. } = change { Some(*id) } else { None };
+                scan.present.extend(changes.iter().filter_map(put));
+                // After a restart what is gone may be lost as well, which is for the end of the scan to decide.
+                changes.retain(|change| self.restart.is_none() || !matches!(change, Change::Gone(_)));
             }
+            Stage::Settling(settling, _) => changes.iter().for_each(|change| match change {
+                Change::Put { id, .. } | Change::Deleted(id) => settling.forget(*id),
+                Change::Gone(id) => settling.note_gone(*id, Instant::now()),
+            }),
         }
         if !changes.is_empty() {
             self.context.mirror.apply(changes);
@@ -303,16 +370,15 @@ impl<'a> Applier<'a> {
         // how long it is shown is for the mirror to say.
         let has_run_out = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         comparison.missing.retain(|kept| !has_run_out(kept.deadline) && !self.session.may_have_changed(kept.id));
-        let missing: Vec<_> = comparison.missing.iter().map(|kept| kept.id).collect();
+        let missing: HashSet<TargetId> = comparison.missing.iter().map(|kept| kept.id).collect();
         let lost = self.lost(&scan, comparison);
-        let deleted = missing.len() - lost.len();
-        if lost.is_empty() && deleted > 0 && self.restart.is_some() && self.missing.replace(deleted) != Some(deleted) {
+        let gone = &missing - &lost.iter().map(|kept| kept.id).collect();
+        if self.restart.is_some() && !gone.is_subset(&self.missing) {
+            self.missing = gone;
             self.due = Some((Cause::Confirm, now + CONFIRM_AFTER));
             return;
         }
-        let is_lost = |id| lost.iter().any(|kept| kept.id == id);
-        let gone = missing.into_iter().filter(|id| deleted > 0 && !is_lost(*id)).map(Change::Gone).collect();
-        self.context.mirror.apply(gone);
+        self.context.mirror.apply(gone.into_iter().map(Change::Gone).collect());
         let settling = Settling::new(lost, self.context.mirror.settle(now), now);
         if settling.end.is_none() && settling.is_done() {
             self.finish(&settling, Some(scan));
@@ -322,7 +388,7 @@ impl<'a> Applier<'a> {
     }
 
     /// What a restart of Redis has lost.
-    fn lost(&self, scan: &Scan, comparison: Comparison) -> Vec<crate::store::Kept> {
+    fn lost(&self, scan: &Scan, comparison: Comparison) -> Vec<Kept> {
         let found = scan.present.len();
         let lost = self.restart.map_or_else(Vec::new, |restart| restart.lost(found, comparison));
         if !lost.is_empty() {
@@ -334,7 +400,8 @@ impl<'a> Applier<'a> {
     /// Redis has everything, and the mirror shows it.
     fn finish(&mut self, settling: &Settling, scan: Option<Scan>) {
         if let Some(end) = settling.end {
-            self.context.mirror.writable(end);
+            self.troubled_at = Instant::now();
+            self.prove(end);
         }
         let Some(scan) = scan else { return };
         self.restart = None;

@@ -73,6 +73,18 @@ impl Current {
         state.session.clone().ok_or_else(|| state.fault.clone())
     }
 
+    /// The session for changes that are made together. Without the right to a transaction they would be made one by one.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) fn session_for_transaction(&self) -> Result<Arc<Session>, Fault> {
+        let session = self.session()?;
+        match &self.state.lock().refused {
+            Some(fault @ Fault::NoPermission(_)) => Err(fault.clone()),
+            _ => Ok(session),
+        }
+    }
+
     /// Whether the mirror follows a session that is fully loaded, so that there is something to lose.
     pub(super) fn is_loaded(&self) -> bool {
         self.state.lock().loaded

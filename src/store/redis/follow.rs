@@ -83,7 +83,7 @@ impl Follower {
         metrics.sessions.inc();
         debug!(server:% = session.server(); "connected to Redis");
         let Err(fault) = track::spawn(tracked, Arc::clone(&session), Arc::clone(metrics))
-            .and_then(|()| Applier::new(connection, &session, &self.context, restart).run());
+            .and_then(|()| Applier::new(connection, &session, &self.context, restart, server.moves_only_later).run());
         session.end(fault.clone());
         self.lost(&session);
         Err(fault)

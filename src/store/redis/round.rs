@@ -8,9 +8,9 @@ use ::redis::{Pipeline, Value};
 use super::fault::Fault;
 use super::scan::Scan;
 use super::session::{Reply, Write};
-use super::settle::Owed;
+use super::settle::{Settling, has_run_out};
 use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
-use crate::store::{Change, Update};
+use crate::store::{Change, Kept, Update};
 
 /// How many keys one step of a scan looks at.
 const SCAN_COUNT: usize = 1000;
@@ -27,6 +27,22 @@ pub(super) struct Round {
     turns_page: bool,
 }
 
+/// A registration that Redis is owed, and how it is written.
+struct Owed {
+    kept: Kept,
+    way: Way,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Its key lives: only the deadline is moved, so that a deletion that crosses with it is not undone.
+    Move,
+    /// It is put where nothing is.
+    Put,
+    /// It is put where nothing is; if another server was faster, the later deadline holds.
+    PutAndMove,
+}
+
 /// What the answers of a round say.
 #[derive(Default)]
 pub(super) struct Answers {
@@ -34,12 +50,12 @@ pub(super) struct Answers {
     pub(super) changes: Vec<Change>,
     /// Who waits for a write that was made, and what each of its removals found.
     pub(super) made: Vec<(Reply, Vec<bool>)>,
-    /// Ids of which nobody knows what became of them.
-    pub(super) unknown: Vec<TargetId>,
+    /// Ids that Redis was owed and has: with a new deadline, or as somebody else wrote them.
+    pub(super) present: Vec<TargetId>,
     /// What Redis did not take of what it is owed.
-    pub(super) given_back: Vec<Owed>,
-    /// How many registrations were put back.
-    pub(super) restored: u64,
+    pub(super) given_back: Vec<Kept>,
+    /// Registrations that were put back.
+    pub(super) restored: Vec<TargetId>,
     /// A write was taken, or would have been.
     pub(super) is_writable: bool,
     /// Why a write was refused, if one was.
@@ -80,20 +96,31 @@ impl Round {
         }
     }
 
-    /// Writes what Redis is owed: moves the deadline of a key that lives, and puts one where there is none.
-    pub(super) fn settle(&mut self, owed: Vec<Owed>, now: Instant) {
-        for Owed { kept, may_live } in &owed {
-            let key = kept.id.to_string();
+    /// Writes up to `count` of what Redis is owed. `only_later`: Redis knows how to move a deadline only if that makes it later.
+    pub(super) fn settle(&mut self, settling: &mut Settling, count: usize, now: Instant, only_later: bool) {
+        for kept in settling.take(count, now) {
+            let lives = settling.lives(&kept, now);
             let left = kept.deadline.map(|deadline| millis(deadline.saturating_duration_since(now)).max(1));
-            if let (true, Some(left)) = (may_live, left) {
-                self.pipeline.cmd("PEXPIRE").arg(&key).arg(left);
+            let way = match left {
+                Some(_) if lives => Way::Move,
+                Some(_) if only_later => Way::PutAndMove,
+                _ => Way::Put,
+            };
+            let key = kept.id.to_string();
+            if way != Way::Move {
+                let set = self.pipeline.cmd("SET").arg(&key).arg(kept.document()).arg("NX");
+                if let Some(left) = left {
+                    set.arg("PX").arg(left);
+                }
             }
-            let set = self.pipeline.cmd("SET").arg(&key).arg(kept.document()).arg("NX");
-            if let Some(left) = left {
-                set.arg("PX").arg(left);
+            if way != Way::Put {
+                let expire = self.pipeline.cmd("PEXPIRE").arg(&key).arg(left);
+                if only_later {
+                    expire.arg("GT");
+                }
             }
+            self.owed.push(Owed { kept, way });
         }
-        self.owed = owed;
     }
 
     /// Finds out whether a write would succeed, without making one: the key does not exist.
@@ -101,7 +128,6 @@ impl Round {
         self.pipeline.cmd("SET").arg(key).arg("").arg("XX");
         self.probes += 1;
         if tries_all {
-            // A missing right is better known now than in the hour of need.
             self.pipeline.cmd("PEXPIRE").arg(key).arg(1).cmd("MULTI").cmd("EXEC");
             self.probes += 3;
         }
@@ -126,7 +152,8 @@ impl Round {
     /// Whether something is written whose answer shows that Redis takes writes.
     pub(super) fn proves(&self) -> bool {
         let has_put = |write: &Write| write.updates.iter().any(|update| matches!(update, Update::Put { .. }));
-        self.probes > 0 || !self.owed.is_empty() || self.writes.iter().any(has_put)
+        let is_put = |owed: &Owed| owed.way != Way::Move;
+        self.probes > 0 || self.owed.iter().any(is_put) || self.writes.iter().any(has_put)
     }
 
     /// Reads the answers to what was sent at `sent_at`. Those who wait for writes stay in the round when it fails.
@@ -144,7 +171,7 @@ impl Round {
             read.write(write, &mut answers, sent_at);
         }
         for owed in std::mem::take(&mut self.owed) {
-            read.settle(owed, &mut answers);
+            read.settle(owed, &mut answers, Instant::now());
         }
         for answer in answers.by_ref().take(self.probes) {
             read.proof(answer);
@@ -178,7 +205,6 @@ impl Answers {
             _ => None,
         });
         if let Some(fault) = error.or((made.len() != updates.len()).then_some(Fault::Unexpected("EXEC"))) {
-            self.unknown.extend(updates.iter().map(Update::id));
             if fault.is_refusal() {
                 self.refused = Some(fault.clone());
             }
@@ -192,21 +218,28 @@ impl Answers {
         self.made.push((reply, found));
     }
 
-    fn settle(&mut self, owed: Owed, answers: &mut impl Iterator<Item = Value>) {
-        let moves = owed.may_live && owed.kept.deadline.is_some();
-        let moved = moves.then(|| answers.next().unwrap_or_default());
-        let put = answers.next().unwrap_or_default();
-        let has_failed =
-            [moved.as_ref(), Some(&put)].into_iter().flatten().any(|answer| matches!(answer, Value::ServerError(_)));
-        if put == Value::Okay {
-            self.restored += 1;
-        } else {
-            // It lives, with a new deadline or somebody else's.
-            self.unknown.push(owed.kept.id);
-        }
-        moved.into_iter().chain([put]).for_each(|answer| self.proof(answer));
-        if has_failed {
-            self.given_back.push(owed);
+    fn settle(&mut self, owed: Owed, answers: &mut impl Iterator<Item = Value>, now: Instant) {
+        let Owed { kept, way } = owed;
+        let put = (way != Way::Move).then(|| answers.next().unwrap_or_default());
+        let moved = (way != Way::Put).then(|| answers.next().unwrap_or_default());
+        let refusal = [&put, &moved].into_iter().flatten().find_map(|answer| match answer {
+            Value::ServerError(error) => Some(Fault::from(error.clone())),
+            _ => None,
+        });
+        self.is_writable |= put.is_some() && refusal.is_none();
+        self.restored.extend((put == Some(Value::Okay)).then_some(kept.id));
+        match refusal {
+            Some(refusal) => {
+                self.refused.get_or_insert(refusal);
+                self.given_back.push(kept);
+            }
+            // It has run out on the way, and is put the next time.
+            None if moved == Some(Value::Int(0)) && put.is_none() && has_run_out(&kept, now) => {
+                self.given_back.push(kept)
+            }
+            None if put == Some(Value::Okay) => {}
+            // It is there, with a new deadline or as somebody else wrote it; or it was deleted.
+            None => self.present.push(kept.id),
         }
     }
 

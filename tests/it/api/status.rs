@@ -223,3 +223,21 @@ fn addresses_in_several_registrations_are_found() {
     assert_eq!((&found["duplicates"][0]["address"], &found["duplicates"][0]["ids_total"]), (&json!("b:1"), &json!(3)));
     assert_eq!(found["duplicates"][1]["ids"].as_array().unwrap().len(), 2);
 }
+
+#[test]
+fn what_redis_had_lost_is_told_and_keeps_its_lifetime() {
+    let mut redis = RedisServer::start();
+    let server = start(&Setup::new().env("REDIS_URL", &redis.url()));
+    let id = server.register(r#"{"static_config":{"targets":["a:1"],"ttl_seconds":1000}}"#);
+    redis.kill();
+    eventually(SOON, || server.get("/-/ready").status == 503);
+    redis.run();
+    eventually(SOON, || server.get("/-/ready").status == 200);
+    let latest = || server.get("/api/v1/changes?limit=1").json()["changes"][0].clone();
+    eventually(SOON, || latest()["action"] == json!("restored"));
+    assert_eq!((&latest()["id"], &latest()["by"]), (&json!(id), &Value::Null));
+    let document: String = redis.command(&["GET", &id]);
+    assert!(document.ends_with(",\"ttl_seconds\":1000}"), "{document}");
+    let rest: i64 = redis.command(&["TTL", &id]);
+    assert!((900..=1000).contains(&rest), "the rest is {rest} s");
+}

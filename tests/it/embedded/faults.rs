@@ -15,8 +15,9 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::{file, open, try_open};
+use crate::ending::Ending;
 use crate::eventually::{SOON, eventually};
-use crate::store_contract::{Ending, Node, hour, id, put, registration, rules};
+use crate::store_contract::{Node, hour, id, put, registration, rules};
 
 #[test]
 fn a_store_whose_file_is_gone_refuses_until_it_is_back() {
@@ -174,8 +175,8 @@ impl Mirror for Gated {
         self.mirror.settle(end)
     }
 
-    fn writable(&self, at: Instant) {
-        self.mirror.writable(at);
+    fn writable(&self, at: Instant, final_until: Instant) {
+        self.mirror.writable(at, final_until);
     }
 
     fn next_expiry(&self) -> Option<Instant> {

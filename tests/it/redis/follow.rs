@@ -48,7 +48,7 @@ fn what_anyone_does_to_a_key_is_shown() {
     eventually(SOON, || replica.rest("a").is_some_and(|rest| rest <= Duration::from_secs(100)));
     let _: () = command(&mut connection, &["PERSIST", &a_key]);
     eventually(SOON, || replica.rest("a").is_none());
-    let at = value("a", "1").find('1').expect("the text");
+    let at = value("a", "1").find(r#":"1""#).expect("the text") + 2;
     let _: () = command(&mut connection, &["SETRANGE", &a_key, &at.to_string(), "2"]);
     shows("a", Some("2"));
     let _: () = command(&mut connection, &["RENAME", &a_key, &b_key]);

@@ -8,7 +8,7 @@ use inventor::registry::Now;
 use super::{Replica, key};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::RedisServer;
-use crate::store_contract::{hour, id, registration};
+use crate::store_contract::{id, put, registration};
 
 /// What is left of a lifetime in Redis itself, in milliseconds.
 #[track_caller]
@@ -56,13 +56,12 @@ fn an_outage_lengthens_lifetimes_by_itself_and_up_to_half_a_lifetime() {
     let before = left(&redis, "has time");
     take_writes(&redis);
     replica.is_up();
-    // The outage began with the puts, or up to a moment later, and has ended by now.
-    let outage = began.elapsed().as_millis() as i64;
+    // The outage began with the puts, or up to a heartbeat later.
     let close = |left: i64, most: i64| assert!((most - 2500..=most).contains(&left), "{left} ms of {most} are left");
     close(left(&redis, "runs out"), 2000);
     close(left(&redis, "has a moment left"), 8000);
     close(left(&redis, "was refused"), 10_000);
-    assert!(left(&redis, "has time") <= before, "it was lengthened in an outage of {outage} ms");
+    assert!(left(&redis, "has time") <= before, "more than half a lifetime is not lengthened");
     assert_eq!(left(&redis, "ever"), -1);
     for name in ["runs out", "has a moment left", "was refused"] {
         let shown = replica.rest(name).unwrap().as_millis() as i64;
@@ -70,6 +69,22 @@ fn an_outage_lengthens_lifetimes_by_itself_and_up_to_half_a_lifetime() {
     }
     eventually(SOON, || replica.shown("runs out").is_none());
     assert_eq!(replica.count(), 4);
+}
+
+#[test]
+fn an_outage_is_over_when_redis_has_all_the_new_deadlines() {
+    const COUNT: usize = 5000;
+    let redis = RedisServer::start();
+    let replica = Replica::start_with_lifetime(600, &redis);
+    let puts = (0..COUNT).map(|n| put(&n.to_string(), "text", Ttl::from_seconds(4)));
+    replica.store.write(puts.collect()).unwrap();
+    refuse_writes(&redis);
+    eventually(SOON, || redis.command::<usize>(&["DBSIZE"]) == 0);
+    assert_eq!(replica.count(), COUNT);
+    take_writes(&redis);
+    eventually(SOON, || replica.stale().is_none());
+    assert_eq!(redis.command::<usize>(&["DBSIZE"]), COUNT);
+    assert_eq!(replica.count(), COUNT);
 }
 
 #[test]
@@ -117,8 +132,6 @@ fn an_outage_of_one_replica_alone_lengthens_nothing() {
     proxy.cut();
     proxy.speak();
     alone.is_up();
-    let rest = alone.rest("short");
-    assert!(rest.is_none_or(|rest| rest <= Duration::from_secs(13).saturating_sub(began.elapsed())), "{rest:?}");
     eventually(SOON, || alone.shown("short").is_none());
     let ended = began.elapsed();
     assert!(ended < Duration::from_secs(15), "it ended after {ended:?}");
@@ -145,5 +158,4 @@ fn what_is_renewed_as_often_as_twice_per_lifetime_lives_through_outages_in_a_row
         assert!(left(&redis, "a") > 0);
     }
     assert!(renew(&replica, "a"));
-    assert_eq!(hour().duration(), Some(Duration::from_secs(3600)));
 }

@@ -51,7 +51,7 @@ impl Proxy {
     }
 
     /// A proxy that leads each new connection to the next server.
-    pub(super) fn alternating(servers: &[PathBuf]) -> Proxy {
+    pub(crate) fn alternating(servers: &[PathBuf]) -> Proxy {
         let directory = TempDir::new().unwrap();
         let control = Arc::new(Control::default());
         let listener = UnixListener::bind(directory.path().join("proxy.sock")).unwrap();
@@ -88,12 +88,12 @@ impl Proxy {
     }
 
     /// Holds back the answers to whichever connection asks something with this text in it from now on.
-    pub(super) fn hold_next(&self, text: &str) {
+    pub(crate) fn hold_next(&self, text: &str) {
         self.control.set(|state| state.hold = Some(text.into()));
     }
 
     /// Holds back the answers to the connections that have asked something with this text in it.
-    pub(super) fn hold(&self, text: &str) {
+    pub(crate) fn hold(&self, text: &str) {
         self.control.set(|state| {
             for passed in state.connections.iter_mut().filter(|passed| contains(&passed.asked, text.as_bytes())) {
                 passed.held = true;
@@ -103,7 +103,7 @@ impl Proxy {
 
     /// Waits until an answer has come that is held back: the server has done what it was asked.
     #[track_caller]
-    pub(super) fn is_holding(&self) {
+    pub(crate) fn is_holding(&self) {
         eventually(SOON, || self.control.state.lock().connections.iter().any(|passed| passed.holding));
     }
 

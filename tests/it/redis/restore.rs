@@ -176,7 +176,7 @@ fn of_a_server_that_saves_now_and_then_the_order_of_writes_tells_what_was_lost()
 }
 
 #[test]
-fn after_a_restart_a_deletion_is_believed_when_it_is_seen_a_second_time() {
+fn after_a_restart_a_deletion_is_believed_when_two_scans_a_second_apart_agree() {
     let mut redis = RedisServer::start_with(DURABLE);
     let proxy = Proxy::before(&redis.socket());
     let replica = Replica::start_behind(&proxy);
@@ -200,7 +200,7 @@ fn after_a_restart_a_deletion_is_believed_when_it_is_seen_a_second_time() {
     });
     assert!(looked.elapsed() > Duration::from_millis(900), "it was believed after {:?}", looked.elapsed());
     replica.is_up();
-    assert_eq!(replica.metric("inventor_redis_resyncs_total"), scans + 2.0);
+    assert!(replica.metric("inventor_redis_resyncs_total") >= scans + 2.0);
     assert_eq!((replica.count(), stored(&redis)), (9, 9));
 }
 

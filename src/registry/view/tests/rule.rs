@@ -107,7 +107,7 @@ impl World {
             }
             if began.is_none() {
                 assert!(self.view.settle_at(self.at(now)).is_none(), "seed {seed}: an outage at {now} that is none");
-                self.view.writable_at(self.at(now));
+                self.view.writable_at(self.at(now), self.at(now));
                 self.proven = now;
             }
             self.renew(now, began.is_some());
@@ -148,7 +148,7 @@ impl World {
             // It may fail the first time.
             self.view.settle_at(at);
         }
-        self.view.writable_at(at);
+        self.view.writable_at(at, at);
         self.proven = now;
         for owner in self.owners.iter_mut().filter(|owner| owner.shown_until != u64::MAX) {
             let half = now + TTL / 2;

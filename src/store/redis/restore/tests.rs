@@ -17,6 +17,7 @@ fn missing(name: &str, written_at: Option<Instant>, updated_at: u64) -> Kept {
         content: Content::new(&registration),
         updated_at: SystemTime::UNIX_EPOCH + Duration::from_secs(updated_at),
         deadline: None,
+        moved_from: None,
         written_at,
     }
 }

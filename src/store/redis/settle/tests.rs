@@ -9,7 +9,14 @@ fn kept(name: &str, deadline: Option<Instant>) -> Kept {
     let body = format!(r#"{{"static_config":{{"targets":["{name}"]}}}}"#);
     let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
     let content = Content::new(&registration);
-    Kept { id: registration.id(), content, updated_at: SystemTime::UNIX_EPOCH, deadline, written_at: None }
+    Kept {
+        id: registration.id(),
+        content,
+        updated_at: SystemTime::UNIX_EPOCH,
+        deadline,
+        moved_from: None,
+        written_at: None,
+    }
 }
 
 #[test]
@@ -36,8 +43,18 @@ fn what_somebody_wrote_or_deleted_meanwhile_is_not_written() {
 fn what_is_refused_stays_owed() {
     let now = Instant::now();
     let mut settling = Settling::new(vec![kept("a", None)], Some(Vec::new()), now);
-    let owed = settling.take(1, now).remove(0);
-    settling.give_back(owed);
-    assert!(settling.is_refused && !settling.is_done());
+    let kept = settling.take(1, now).remove(0);
+    settling.give_back(kept);
+    assert!(!settling.is_done());
     assert_eq!(settling.end, Some(now));
+}
+
+#[test]
+fn what_is_gone_although_it_had_time_was_deleted() {
+    let now = Instant::now();
+    let moved = |name, from| Kept { moved_from: Some(from), ..kept(name, Some(now + Duration::from_secs(60))) };
+    let lengthened = vec![moved("ran out", now), moved("had time", now + Duration::from_secs(1))];
+    let mut settling = Settling::new(vec![kept("lost", None)], Some(lengthened), now);
+    ["ran out", "had time", "lost"].iter().for_each(|name| settling.note_gone(kept(name, None).id, now));
+    assert_eq!(settling.take(3, now).iter().map(|kept| kept.id).collect::<Vec<_>>(), [kept("ran out", None).id]);
 }

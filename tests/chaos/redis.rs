@@ -1,0 +1,260 @@
+//! Two servers on one Redis that is killed, stopped, paused and made to refuse writes, beside a program that writes raw
+//! commands. At every quiet point both servers show what Redis holds.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use crate::Plan;
+use crate::client::Request;
+use crate::eventually::{SOON, eventually};
+use crate::redis_server::{RedisServer, command};
+use crate::server::{Server, Setup};
+use crate::tally::Wrong;
+use crate::users::{PERMANENT, Shown, TTL, Users, ask, put, revision, shown, target_id};
+
+/// Faults between two quiet points.
+const ROUND: usize = 6;
+
+/// Registrations that everybody writes by raw commands.
+const SHARED: u64 = 300;
+
+/// For how long the lists may differ from Redis at a quiet point: what runs out in Redis is gone a moment later here.
+const AGREEMENT_MAX: Duration = Duration::from_secs(5);
+
+pub(crate) struct Ground {
+    redis: RedisServer,
+    servers: [Server; 2],
+    is_durable: bool,
+}
+
+/// What happens to Redis.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// It closes the connections on which servers hear of changes.
+    Trackers,
+    /// It closes all connections.
+    Clients,
+    Still,
+    /// It makes everybody wait for a moment.
+    Pause,
+    WritesWait,
+    Full,
+    Restart,
+}
+
+impl Fault {
+    fn roll(dice: &mut Rng) -> Fault {
+        match dice.u64(..12) {
+            0..=1 => Fault::Trackers,
+            2 => Fault::Clients,
+            3..=4 => Fault::Still,
+            5 => Fault::Pause,
+            6 => Fault::WritesWait,
+            7 => Fault::Full,
+            _ => Fault::Restart,
+        }
+    }
+}
+
+impl Ground {
+    /// Starts a Redis with these arguments, and whether it keeps what it confirmed.
+    #[track_caller]
+    pub(crate) fn start(arguments: &[&str], is_durable: bool) -> Ground {
+        let redis = RedisServer::start_with(arguments);
+        let setup = Setup::new()
+            .env("REDIS_URL", &redis.url())
+            .env("RUST_LOG", "warn,inventor::serve=info,inventor::registry=info");
+        let start = |ttl: Duration| {
+            let server = setup.clone().env("TTL_SECONDS", &ttl.as_secs().to_string()).start();
+            is_ready(&server);
+            server
+        };
+        // The lifetime is that of the server at the time of the registration.
+        let server = start(Duration::ZERO);
+        for n in 0..PERMANENT {
+            let (status, _) = ask(server.address(), &put(&format!("permanent-{n}"), "permanent", 0)).expect("it is up");
+            assert_eq!(status, 200);
+        }
+        Ground { servers: [start(TTL), start(TTL)], redis, is_durable }
+    }
+
+    #[track_caller]
+    pub(crate) fn run(mut self, plan: &Plan) {
+        let users = Users::new(self.servers.iter().map(Server::address).collect(), self.is_durable, plan.seed);
+        let (url, end) = (self.redis.url(), Instant::now() + plan.time);
+        thread::scope(|scope| {
+            let _ending = users.ending();
+            users.spawn(scope);
+            scope.spawn(|| write_raw(&users, &url));
+            let mut dice = Rng::with_seed(users.seed);
+            while Instant::now() < end {
+                for _ in 0..ROUND {
+                    thread::sleep(Duration::from_millis(dice.u64(300..1800)));
+                    users.outages.during(|| self.fault(&users, &mut dice));
+                }
+                users.quietly(|| self.compare(&users));
+            }
+        });
+        let name = if self.is_durable { "a Redis that keeps its data" } else { "a Redis that forgets" };
+        users.tally.conclude(name, plan.seed, plan.time.as_secs());
+    }
+
+    fn fault(&mut self, users: &Users, dice: &mut Rng) {
+        // Most are short; some are longer than anything lives.
+        let time = match dice.u64(..8) {
+            0 => TTL + Duration::from_millis(dice.u64(500..2000)),
+            1 => Duration::from_millis(dice.u64(3500..5000)),
+            _ => Duration::from_millis(dice.u64(50..1500)),
+        };
+        let fault = Fault::roll(dice);
+        users.tally.fault(&format!("{fault:?} for {time:?}"));
+        let redis = &self.redis;
+        let command = |words: &[&str]| drop(redis.command::<redis::Value>(words));
+        match fault {
+            Fault::Trackers => kill_clients(redis, |line| line.contains("flags=t")),
+            Fault::Clients => kill_clients(redis, |line| !line.contains("cmd=client")),
+            Fault::Still => {
+                redis.freeze();
+                thread::sleep(time);
+                redis.thaw();
+            }
+            Fault::Pause => command(&["CLIENT", "PAUSE", "200"]),
+            Fault::WritesWait => {
+                command(&["CLIENT", "PAUSE", &time.as_millis().to_string(), "WRITE"]);
+                thread::sleep(time);
+            }
+            Fault::Full => {
+                command(&["CONFIG", "SET", "maxmemory", "1"]);
+                thread::sleep(time);
+                command(&["CONFIG", "SET", "maxmemory", "0"]);
+            }
+            Fault::Restart => {
+                // Without a file it has nothing afterwards, with one everything but the last moment.
+                let dump = redis.socket().with_file_name("dump.rdb");
+                if dice.bool() && !self.is_durable {
+                    command(&["SAVE"]);
+                }
+                self.redis.kill();
+                thread::sleep(time);
+                self.redis.run();
+                let _ = std::fs::remove_file(dump);
+            }
+        }
+    }
+
+    /// Compares both servers with Redis.
+    #[track_caller]
+    fn compare(&self, users: &Users) {
+        self.servers.iter().for_each(is_ready);
+        let list = |server: &Server| shown(server.get("/discover").text()).expect("a list");
+        let deadline = Instant::now() + AGREEMENT_MAX;
+        loop {
+            let (stored, lists) = (stored(&self.redis), self.servers.each_ref().map(list));
+            if lists.iter().all(|list| *list == stored) {
+                return;
+            }
+            if Instant::now() > deadline {
+                return users.tally.note(Wrong::Difference, difference(&stored, &lists));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+#[track_caller]
+fn is_ready(server: &Server) {
+    eventually(SOON, || {
+        ask(server.address(), &Request::new("GET", "/-/ready")).is_some_and(|(status, _)| status == 200)
+    });
+}
+
+/// Does what other programs may do, with everything that can be done to a key.
+fn write_raw(users: &Users, url: &str) {
+    let mut dice = Rng::with_seed(users.seed ^ 99);
+    let mut connection = None;
+    while users.goes_on() {
+        users.work(|| {
+            let open = || redis::Client::open(url)?.get_connection_with_timeout(Duration::from_secs(1));
+            if connection.is_none() {
+                connection = open().ok();
+            }
+            let Some(open) = &mut connection else { return thread::sleep(Duration::from_millis(20)) };
+            let _ = open.set_read_timeout(Some(Duration::from_secs(1)));
+            if raw(&mut dice).query::<redis::Value>(open).is_err_and(|error| error.is_io_error()) {
+                connection = None;
+            }
+        });
+    }
+}
+
+/// What is in Redis: revisions by names.
+#[track_caller]
+fn stored(redis: &RedisServer) -> Shown {
+    let mut connection = redis.connect();
+    let keys: Vec<String> = command(&mut connection, &["KEYS", "????????-*"]);
+    let values =
+        keys.iter().filter_map(|key| redis::cmd("GET").arg(key).query::<Option<String>>(&mut connection).ok()?);
+    values.map(|value| revision(&serde_json::from_str(&value).expect("JSON")).expect("a document")).collect()
+}
+
+fn difference(stored: &Shown, lists: &[Shown; 2]) -> String {
+    let mut lines = Vec::new();
+    for (n, list) in lists.iter().enumerate() {
+        let names = stored.keys().chain(list.keys()).filter(|name| stored.get(*name) != list.get(*name));
+        lines
+            .extend(names.map(|name| {
+                format!("{name}: Redis has {:?}, server {n} shows {:?}", stored.get(name), list.get(name))
+            }));
+    }
+    lines.truncate(10);
+    lines.join("\n")
+}
+
+/// One of the things that can be done to the shared registrations, or beside them.
+fn raw(dice: &mut Rng) -> redis::Cmd {
+    let [one, other] = [dice.u64(..SHARED), dice.u64(..SHARED)].map(|n| format!("shared-{n}"));
+    let document = |name: &str, dice: &mut Rng| {
+        let revision = dice.u64(..1 << 40);
+        format!(r#"{{"targets":["{name}:9100"],"labels":{{"revision":"{revision}"}},"target_group":"shared"}}"#)
+    };
+    let value = document(&one, dice);
+    let key = target_id(&one).to_string();
+    let mut command = redis::Cmd::new();
+    match dice.u64(..100) {
+        0..=49 => command.arg("SET").arg(key).arg(value).arg("PX").arg(200 + dice.u64(..40_000)),
+        50..=59 => command.arg("SET").arg(key).arg(value),
+        60..=69 => command.arg("DEL").arg(key),
+        70..=77 => command.arg("PEXPIRE").arg(key).arg(100 + dice.u64(..30_000)),
+        78..=81 => command.arg("PERSIST").arg(key),
+        82..=85 => {
+            let second = document(&other, dice);
+            command.arg("MSET").arg(key).arg(value).arg(target_id(&other).to_string()).arg(second)
+        }
+        86..=89 => command.arg("GETEX").arg(key).arg("PX").arg(5000),
+        90..=92 => command.arg("RPUSH").arg("a-list").arg(1),
+        93..=95 => {
+            let script = "redis.call('SET', KEYS[1], ARGV[1], 'PX', 9000) redis.call('DEL', KEYS[2])";
+            command.arg("EVAL").arg(script).arg(2).arg(key).arg(target_id(&other).to_string()).arg(value)
+        }
+        96..=97 => {
+            // Empties another database, whereupon Redis has everybody forget everything.
+            let script = "redis.call('SELECT', 1) redis.call('SET', 'x', 1) redis.call('FLUSHDB')";
+            command.arg("EVAL").arg(script).arg(0)
+        }
+        _ => command.arg("SET").arg(key).arg(value).arg("KEEPTTL"),
+    };
+    command
+}
+
+/// Kills the connections whose lines in the list of clients are like this.
+fn kill_clients(redis: &RedisServer, is: impl Fn(&str) -> bool) {
+    let mut connection = redis.connect();
+    let clients: String = command(&mut connection, &["CLIENT", "LIST"]);
+    for line in clients.lines().filter(|line| is(line)) {
+        let id = line.strip_prefix("id=").and_then(|rest| rest.split(' ').next()).expect("a line begins with the id");
+        // It may be gone by itself.
+        let _ = redis::cmd("CLIENT").arg("KILL").arg("ID").arg(id).query::<redis::Value>(&mut connection);
+    }
+}

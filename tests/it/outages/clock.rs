@@ -1,0 +1,107 @@
+//! The wall clock is wrong and is set right, while the server runs and while it is stopped: lifetimes are what they are.
+
+use std::time::{Duration, Instant};
+
+use super::{SLACK, is_gone, is_listed, with_ttl};
+use crate::faults::{self, Clock};
+use crate::owners::{by_id, registration};
+use crate::server::{Server, Setup};
+
+const TTL: Duration = Duration::from_secs(3);
+
+const HOUR: i64 = 3600;
+const YEAR: i64 = 365 * 24 * HOUR;
+
+#[track_caller]
+fn start() -> (Setup, Server, Clock) {
+    let (setup, _, clock) = faults::inject(with_ttl(Setup::new(), TTL));
+    let server = setup.start();
+    clock.is_attached();
+    (setup, server, clock)
+}
+
+/// Ends the server, and starts it again.
+#[track_caller]
+fn restart(setup: &Setup, server: Server) -> Server {
+    assert_eq!(server.terminate(), Some(0));
+    setup.start()
+}
+
+/// The list, GET and DELETE agree that there is no such target, now and after a restart.
+#[track_caller]
+fn is_gone_everywhere(setup: &Setup, server: Server, name: &str) {
+    let server = restart_unless_found(setup, server, name);
+    restart_unless_found(setup, server, name).delete(by_id(name)).is(404, "Id not found\n");
+}
+
+#[track_caller]
+fn restart_unless_found(setup: &Setup, server: Server, name: &str) -> Server {
+    assert!(!is_listed(&server, name));
+    server.find(by_id(name)).has_status(404, "what is not listed is not found");
+    restart(setup, server)
+}
+
+#[test]
+fn a_clock_that_was_a_year_behind_at_the_start_lengthens_no_lifetime() {
+    let (setup, server, clock) = start();
+    server.register(registration("before"));
+    assert_eq!(server.terminate(), Some(0));
+    clock.step(-YEAR);
+    let server = setup.start();
+    let started = Instant::now();
+    server.register(registration("meanwhile"));
+    clock.step(YEAR);
+    for name in ["before", "meanwhile"] {
+        assert!(is_listed(&server, name), "{name} is alive");
+        server.find(by_id(name)).has_status(200, name);
+    }
+    for name in ["before", "meanwhile"] {
+        let lived = is_gone(&server, name, started);
+        assert!(lived <= TTL + SLACK, "{name} was listed for {lived:?}");
+    }
+    is_gone_everywhere(&setup, server, "before");
+}
+
+#[test]
+fn a_clock_that_is_set_forward_ends_no_lifetime() {
+    let (setup, server, clock) = start();
+    server.register(registration("a"));
+    server.register(registration("b"));
+    clock.step(HOUR);
+    assert!(is_listed(&server, "a"));
+    server.find(by_id("a")).has_status(200, "what is listed is found");
+    server.delete(by_id("b")).is(200, "true\n");
+    let server = restart(&setup, server);
+    let started = Instant::now();
+    assert!(is_listed(&server, "a"), "it has some of its lifetime left");
+    let lived = is_gone(&server, "a", started);
+    assert!(lived <= TTL + SLACK, "it was listed for {lived:?} after the start");
+    is_gone_everywhere(&setup, server, "a");
+}
+
+#[test]
+fn a_clock_that_is_set_back_brings_nothing_back() {
+    let (setup, server, clock) = start();
+    server.register(registration("a"));
+    let registered = Instant::now();
+    clock.step(-HOUR);
+    let lived = is_gone(&server, "a", registered);
+    assert!(lived <= TTL + SLACK, "it was listed for {lived:?}");
+    is_gone_everywhere(&setup, server, "a");
+}
+
+#[test]
+fn a_clock_that_is_set_while_the_server_is_stopped_changes_no_lifetime() {
+    for step in [HOUR, -HOUR] {
+        let (setup, server, clock) = start();
+        server.register(registration("a"));
+        assert_eq!(server.terminate(), Some(0));
+        clock.step(step);
+        let server = setup.start();
+        let started = Instant::now();
+        assert!(is_listed(&server, "a"), "it has some of its lifetime left");
+        let lived = is_gone(&server, "a", started);
+        assert!(lived <= TTL + SLACK, "it was listed for {lived:?} after the start");
+        is_gone_everywhere(&setup, server, "a");
+    }
+}

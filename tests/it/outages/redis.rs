@@ -1,0 +1,376 @@
+//! Redis dies, stands still, refuses writes, forgets, or holds what nobody should have put there.
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::{INTERVAL, SLACK, TTL, is_fresh, is_gone, is_listed, is_marked, outlive, with_ttl};
+use crate::eventually::{SOON, eventually};
+use crate::faults;
+use crate::owners::{by_id, id, names, registration};
+use crate::redis::proxy::Proxy;
+use crate::redis_server::RedisServer;
+use crate::server::{Server, Setup};
+
+/// Redis that loses nothing when it dies.
+const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn on(redis: &RedisServer) -> Setup {
+    Setup::new().env("REDIS_URL", &redis.url())
+}
+
+#[track_caller]
+fn start(setup: Setup, ttl: Duration) -> Server {
+    let server = with_ttl(setup, ttl).start();
+    is_fresh(&server);
+    server
+}
+
+/// Registers these at a server, and waits until another one lists them too.
+#[track_caller]
+fn register_for_both(servers: [&Server; 2], names: &[&str]) {
+    for name in names {
+        servers[0].register(registration(name));
+    }
+    eventually(SOON, || names.iter().all(|name| is_listed(servers[1], name)));
+}
+
+/// The time to live of what is registered under this name, in Redis.
+#[track_caller]
+fn left(redis: &RedisServer, name: &str) -> Duration {
+    let left: i64 = redis.command(&["PTTL", &id(name).to_string()]);
+    Duration::from_millis(u64::try_from(left).unwrap_or_else(|_| panic!("{name} has no lifetime in Redis: {left}")))
+}
+
+#[track_caller]
+fn is_stored(redis: &RedisServer, name: &str) -> bool {
+    redis.command::<i64>(&["EXISTS", &id(name).to_string()]) == 1
+}
+
+#[test]
+fn a_redis_that_is_away_empties_no_list() {
+    let redis = std::cell::RefCell::new(RedisServer::start_with(DURABLE));
+    let server = start(on(&redis.borrow()), TTL);
+    outlive(&server, registration, || redis.borrow_mut().kill(), || redis.borrow_mut().run());
+}
+
+#[test]
+fn a_redis_that_comes_back_empty_empties_no_list() {
+    let redis = std::cell::RefCell::new(RedisServer::start());
+    let server = start(on(&redis.borrow()), TTL);
+    outlive(&server, registration, || redis.borrow_mut().kill(), || redis.borrow_mut().run());
+}
+
+#[test]
+fn a_redis_that_stands_still_empties_no_list() {
+    let redis = RedisServer::start();
+    let server = start(on(&redis), TTL);
+    outlive(&server, registration, || redis.freeze(), || redis.thaw());
+}
+
+#[test]
+fn a_redis_that_makes_writes_wait_and_answers_reads_empties_no_list() {
+    let redis = RedisServer::start();
+    let server = start(on(&redis), TTL);
+    let pause = || redis.command::<()>(&["CLIENT", "PAUSE", "100000", "WRITE"]);
+    outlive(&server, registration, pause, || redis.command(&["CLIENT", "UNPAUSE"]));
+}
+
+#[test]
+fn a_redis_that_refuses_writes_empties_no_list() {
+    let unsavable = || {
+        let redis = RedisServer::start_with(&["--save", "3600 1"]);
+        // A dump cannot take the place of a directory.
+        std::fs::create_dir(redis.socket().with_file_name("dump.rdb")).unwrap();
+        redis
+    };
+    let begin_misconf = |redis: &RedisServer| {
+        let _: redis::Value = redis.command(&["BGSAVE"]);
+        eventually(SOON, || redis.command::<String>(&["INFO", "persistence"]).contains("rdb_last_bgsave_status:err"));
+    };
+    let set = |redis: &RedisServer, name: &str, value: &str| redis.command::<()>(&["CONFIG", "SET", name, value]);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let redis = RedisServer::start();
+            let server = start(on(&redis), TTL);
+            outlive(&server, registration, || set(&redis, "maxmemory", "1"), || set(&redis, "maxmemory", "0"));
+        });
+        scope.spawn(|| {
+            let redis = RedisServer::start();
+            let server = start(on(&redis), TTL);
+            let replicas = |count| set(&redis, "min-replicas-to-write", count);
+            outlive(&server, registration, || replicas("1"), || replicas("0"));
+        });
+        scope.spawn(|| {
+            let redis = unsavable();
+            let server = start(on(&redis), TTL);
+            let end = || set(&redis, "stop-writes-on-bgsave-error", "no");
+            outlive(&server, registration, || begin_misconf(&redis), end);
+        });
+    });
+}
+
+#[test]
+fn after_an_outage_redis_and_all_servers_have_the_same_lifetimes() {
+    let ttl = Duration::from_secs(8);
+    let redis = RedisServer::start();
+    let servers = [start(on(&redis), ttl), start(on(&redis), ttl)];
+    register_for_both([&servers[0], &servers[1]], &["ran-out", "deleted"]);
+    thread::sleep(ttl / 2);
+    register_for_both([&servers[0], &servers[1]], &["had-time"]);
+    redis.freeze();
+    thread::sleep(ttl / 2 + Duration::from_secs(1));
+    redis.thaw();
+    servers.iter().for_each(is_fresh);
+    let fresh = Instant::now();
+    for name in ["ran-out", "had-time"] {
+        let left = left(&redis, name);
+        assert!(left <= ttl / 2, "{name} has {left:?}");
+        servers.iter().for_each(|server| assert!(is_listed(server, name), "{name}"));
+    }
+    // A deletion reaches the other server at once, and not only when the time is up.
+    servers[0].delete(by_id("deleted")).is(200, "true\n");
+    eventually(SOON, || !is_listed(&servers[1], "deleted"));
+    assert!(fresh.elapsed() < ttl / 2 - Duration::from_secs(1), "deleted everywhere after {:?}", fresh.elapsed());
+    assert!(!is_stored(&redis, "deleted"));
+    for server in &servers {
+        let lived_on = is_gone(server, "ran-out", fresh);
+        assert!(lived_on <= ttl / 2 + SLACK, "it stays for {lived_on:?}");
+    }
+}
+
+#[test]
+fn a_short_outage_lengthens_nothing_that_has_half_a_lifetime_left() {
+    let ttl = Duration::from_secs(20);
+    let redis = RedisServer::start();
+    let server = start(on(&redis), ttl);
+    server.register(registration("a"));
+    let registered = Instant::now();
+    redis.freeze();
+    is_marked(&server);
+    redis.thaw();
+    is_fresh(&server);
+    let left = left(&redis, "a");
+    assert!(left + registered.elapsed() <= ttl + Duration::from_millis(100), "{left:?} are left");
+}
+
+#[test]
+fn a_renewal_that_redis_refused_is_a_sign_of_life() {
+    let redis = RedisServer::start();
+    let server = start(on(&redis), TTL);
+    for name in ["alive", "other"] {
+        server.register(registration(name));
+    }
+    thread::sleep(TTL - Duration::from_secs(1));
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    server.put(registration("alive")).has_status(503, "a renewal");
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    let healed = Instant::now();
+    is_fresh(&server);
+    let fresh = Instant::now();
+    assert!(left(&redis, "alive") <= TTL / 2);
+    while healed.elapsed() < TTL / 2 - Duration::from_millis(100) {
+        assert!(is_listed(&server, "alive"), "dropped {:?} after its renewal was refused", healed.elapsed());
+        thread::sleep(Duration::from_millis(20));
+    }
+    is_gone(&server, "alive", fresh);
+    assert!(fresh.elapsed() <= TTL / 2 + SLACK);
+    assert!(!is_listed(&server, "other"));
+}
+
+#[test]
+fn outages_in_a_row_keep_nothing_for_longer_than_they_last() {
+    let redis = RedisServer::start();
+    let server = start(on(&redis), TTL);
+    server.register(registration("silent"));
+    let registered = Instant::now();
+    let mut sum = Duration::ZERO;
+    // The lifetime ends within the first, and what that has added within the second.
+    thread::sleep(TTL - Duration::from_secs(1));
+    for _ in 0..2 {
+        let began = Instant::now();
+        redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+        server.put(registration("another")).has_status(503, "a write");
+        thread::sleep(Duration::from_secs(1));
+        redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+        is_fresh(&server);
+        sum += began.elapsed();
+        thread::sleep(Duration::from_millis(300));
+    }
+    // The outage may have begun with the last answer before it.
+    let lived = is_gone(&server, "silent", registered);
+    assert!(lived <= TTL + sum + SLACK, "{lived:?} with outages of {sum:?}");
+}
+
+/// Redis comes back with 14 of 20 registrations, and does not let the others be put back.
+#[track_caller]
+fn come_back_refusing(arguments: &[&str], relent: &[&str]) {
+    let mut redis = RedisServer::start();
+    let (setup, _, clock) = faults::inject(on(&redis));
+    let server = start(setup, HOUR);
+    clock.is_attached();
+    let expected: BTreeSet<String> = (0..20).map(|n| format!("host-{n}")).collect();
+    let (saved, lost): (Vec<&String>, Vec<&String>) = expected.iter().partition(|name| name.as_str() < "host-4");
+    saved.iter().for_each(|name| drop(server.register(registration(name))));
+    redis.command::<()>(&["SAVE"]);
+    lost.iter().for_each(|name| drop(server.register(registration(name))));
+    redis.kill();
+    is_marked(&server);
+    redis.arguments(arguments);
+    redis.run();
+    // It tries for a while.
+    for _ in 0..3 {
+        thread::sleep(INTERVAL);
+        assert_eq!(names(&server.get("/discover")), expected);
+    }
+    // However long it goes on, what Redis has is not the truth.
+    clock.pass(Duration::from_secs(90));
+    let passed = Instant::now();
+    while passed.elapsed() < Duration::from_secs(4) {
+        assert_eq!(names(&server.get("/discover")), expected);
+        server.get("/-/ready").has_status(503, "nobody can renew");
+        thread::sleep(Duration::from_millis(50));
+    }
+    redis.command::<()>(relent);
+    is_fresh(&server);
+    assert_eq!(names(&server.get("/discover")), expected);
+    expected.iter().for_each(|name| assert!(is_stored(&redis, name), "{name} is not put back"));
+    assert_eq!(saved.len(), 14);
+}
+
+#[test]
+fn a_restore_that_redis_refuses_loses_nothing() {
+    thread::scope(|scope| {
+        scope.spawn(|| come_back_refusing(&["--maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]));
+        let replicas = "min-replicas-to-write";
+        scope.spawn(|| come_back_refusing(&["--min-replicas-to-write", "1"], &["CONFIG", "SET", replicas, "0"]));
+    });
+}
+
+const SEVERAL: [&str; 6] = ["one", "two", "three", "four", "five", "six"];
+
+/// Replaces the process by one that has everything, as an orderly restart does.
+#[track_caller]
+fn restart_without_loss(redis: &mut RedisServer) {
+    redis.command::<()>(&["SAVE"]);
+    redis.kill();
+    redis.run();
+}
+
+/// A server that was away learns of what happened meanwhile, and leaves it at that.
+#[track_caller]
+fn is_deleted(redis: &RedisServer, servers: [&Server; 2], name: &str) {
+    register_for_both(servers, &["later"]);
+    servers.into_iter().for_each(is_fresh);
+    // It may wait for a moment whether somebody else puts it back.
+    eventually(SOON, || servers.iter().all(|server| !is_listed(server, name)));
+    assert!(!is_stored(redis, name), "{name} was put back");
+    let rest: Vec<_> = SEVERAL.iter().filter(|rest| **rest != name).collect();
+    servers.into_iter().for_each(|server| assert!(rest.iter().all(|name| is_listed(server, name)), "{rest:?}"));
+}
+
+/// One server is stopped, Redis restarts without loss, something is deleted at the other server.
+#[track_caller]
+fn delete_while_stopped(deleted: &str, slept: Duration) {
+    let mut redis = RedisServer::start();
+    let (setup, _, clock) = faults::inject(on(&redis));
+    let mut servers = [start(on(&redis), HOUR), start(setup, HOUR)];
+    clock.is_attached();
+    register_for_both([&servers[0], &servers[1]], &SEVERAL);
+    servers[1].process().signal(Signal::SIGSTOP);
+    clock.sleep(slept);
+    restart_without_loss(&mut redis);
+    is_fresh(&servers[0]);
+    servers[0].delete(by_id(deleted)).is(200, "true\n");
+    servers[1].process().signal(Signal::SIGCONT);
+    is_deleted(&redis, [&servers[0], &servers[1]], deleted);
+}
+
+#[test]
+fn a_server_that_stood_still_undoes_no_deletion() {
+    delete_while_stopped("three", Duration::ZERO);
+}
+
+#[test]
+fn a_server_that_slept_for_long_undoes_no_deletion() {
+    delete_while_stopped("six", 2 * Duration::from_secs(60));
+}
+
+#[test]
+fn a_server_that_was_cut_off_undoes_no_deletion() {
+    let mut redis = RedisServer::start();
+    let proxy = Proxy::before(&redis.socket());
+    let behind = Setup::new().env("REDIS_URL", &format!("redis+unix://{}", proxy.socket().display()));
+    let servers = [start(on(&redis), HOUR), start(behind, HOUR)];
+    register_for_both([&servers[0], &servers[1]], &SEVERAL);
+    proxy.fall_silent();
+    is_marked(&servers[1]);
+    servers[0].delete(by_id("three")).is(200, "true\n");
+    restart_without_loss(&mut redis);
+    is_fresh(&servers[0]);
+    proxy.cut();
+    proxy.speak();
+    is_deleted(&redis, [&servers[0], &servers[1]], "three");
+}
+
+#[test]
+fn an_outage_of_one_server_alone_lengthens_nothing() {
+    let redis = RedisServer::start();
+    let mut servers = [start(on(&redis), TTL), start(on(&redis), TTL)];
+    register_for_both([&servers[0], &servers[1]], &["silent", "renewed"]);
+    servers[1].process().signal(Signal::SIGSTOP);
+    let stopped = Instant::now();
+    while stopped.elapsed() < TTL + Duration::from_secs(1) {
+        servers[0].register(registration("renewed"));
+        thread::sleep(INTERVAL);
+    }
+    assert!(!is_listed(&servers[0], "silent"));
+    servers[1].process().signal(Signal::SIGCONT);
+    assert!(is_listed(&servers[1], "renewed"));
+    is_fresh(&servers[1]);
+    is_gone(&servers[1], "silent", stopped);
+    let went_on = Instant::now();
+    while went_on.elapsed() < Duration::from_secs(1) {
+        servers[0].register(registration("renewed"));
+        assert!(!is_stored(&redis, "silent"), "it ran out at the other server");
+        assert!(!is_listed(&servers[0], "silent"));
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(servers.iter().all(|server| is_listed(server, "renewed")));
+}
+
+#[test]
+fn a_huge_value_stops_nothing() {
+    let redis = RedisServer::start_with(&["--client-output-buffer-limit", "normal 128mb 64mb 10"]);
+    let server = start(on(&redis), HOUR);
+    server.register(registration("a"));
+    let last = (160 << 20) - 1;
+    let _: i64 = redis.command(&["SETRANGE", &id("huge").to_string(), &last.to_string(), "x"]);
+    let serves = |server: &Server| {
+        is_fresh(server);
+        server.register(registration("a"));
+        server.register(registration("b"));
+        assert_eq!(names(&server.get("/discover")), BTreeSet::from(["a".to_owned(), "b".to_owned()]));
+        let counted = "\ninventor_registrations_quarantined 1\n";
+        eventually(SOON, || server.get("/metrics").text().contains(counted));
+        is_fresh(server);
+    };
+    serves(&server);
+    serves(&start(on(&redis), HOUR));
+    server.delete(by_id("huge")).is(200, "true\n");
+    assert!(!is_stored(&redis, "huge"));
+}
+
+#[test]
+fn a_redis_that_evicts_registrations_is_warned_of() {
+    let redis = RedisServer::start_with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
+    let mut server = start(on(&redis), HOUR);
+    server.process().line_with(&["level=warn", "allkeys-lru", "noeviction"]);
+    let redis = RedisServer::start_with(&["--maxmemory-policy", "noeviction"]);
+    let server = start(on(&redis), HOUR);
+    assert!(!server.log().iter().any(|line| line.contains("level=warn")), "{:?}", server.log());
+}
