@@ -124,12 +124,6 @@ impl Setup {
         Outcome::of(self.launch())
     }
 
-    /// Starts the binary, which is expected to go on until it is told to end.
-    #[track_caller]
-    pub(crate) fn launch(&self) -> Process {
-        Process::start(&mut self.command())
-    }
-
     /// The command that starts the binary.
     pub(crate) fn command(&self) -> Command {
         let binary = env!("CARGO_BIN_EXE_inventor");
