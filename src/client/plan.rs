@@ -1,11 +1,10 @@
 //! What would change: how many registrations are to be created, changed, left and deleted, and the differences between
 //! what the server has and what the files say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
 use serde::Serialize;
-use similar::TextDiff;
 
 use super::Entry;
 use crate::registration::TargetId;
@@ -54,36 +53,40 @@ impl fmt::Display for Plan {
 
 /// The differences as a unified diff, with a part for each registration; empty when there are none.
 pub(super) fn differences(current: &[Entry], wanted: &[Entry], names: (&str, &str)) -> String {
-    let mut pairs: BTreeMap<&[String], (String, String)> = BTreeMap::new();
-    for entry in current {
-        pairs.entry(&entry.targets).or_default().0 = described(entry);
+    let mut pairs: BTreeMap<&[String], [Option<&Entry>; 2]> = BTreeMap::new();
+    for (side, entries) in [current, wanted].into_iter().enumerate() {
+        entries.iter().for_each(|entry| pairs.entry(&entry.targets).or_default()[side] = Some(entry));
     }
-    for entry in wanted {
-        pairs.entry(&entry.targets).or_default().1 = described(entry);
-    }
-    pairs.retain(|_, (current, wanted)| current != wanted);
     let mut text = String::new();
-    if !pairs.is_empty() {
+    for (targets, pair) in pairs {
+        let [current, wanted] = pair.map(|entry| entry.map(described).unwrap_or_default());
+        if current == wanted {
+            continue;
+        }
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "--- {}\n+++ {}", names.0, names.1);
-    }
-    for (targets, (current, wanted)) in pairs {
         let _ = writeln!(text, "@@ {} @@", targets.join(" ").escape_debug());
-        for change in TextDiff::from_lines(&current, &wanted).iter_all_changes() {
-            let _ = write!(text, "{}{change}", change.tag());
+        let names: BTreeSet<&String> = current.keys().chain(wanted.keys()).collect();
+        for name in names {
+            match (current.get(name), wanted.get(name)) {
+                (Some(old), Some(new)) if old == new => text.extend([" ", name, "=", old, "\n"]),
+                (old, new) => {
+                    old.iter().for_each(|old| text.extend(["-", name, "=", old, "\n"]));
+                    new.iter().for_each(|new| text.extend(["+", name, "=", new, "\n"]));
+                }
+            }
         }
     }
-    text
+    if text.is_empty() { text } else { format!("--- {}\n+++ {}\n{text}", names.0, names.1) }
 }
 
-/// A registration with a line for whatever can differ.
-fn described(entry: &Entry) -> String {
-    let mut text = format!("group {:?}\n", entry.group());
-    for (name, value) in &entry.labels {
-        let _ = writeln!(text, "label {}={value:?}", name.escape_debug());
+/// What can differ, in the order in which it is shown.
+fn described(entry: &Entry) -> BTreeMap<String, String> {
+    let labels = entry.labels.iter();
+    let mut lines: BTreeMap<String, String> =
+        labels.map(|(name, value)| (format!("label {}", name.escape_debug()), format!("{value:?}"))).collect();
+    lines.insert("group".to_owned(), format!("{:?}", entry.group()));
+    if !entry.modules.is_empty() {
+        lines.insert("modules".to_owned(), format!("{:?}", entry.modules));
     }
-    for module in &entry.modules {
-        let _ = writeln!(text, "module {module:?}");
-    }
-    text
+    lines
 }

@@ -8,18 +8,23 @@ locals {
   ]
 }
 
-resource "terraform_data" "probes" {
-  input            = { group = local.group }
-  triggers_replace = jsonencode(local.probes)
-
-  provisioner "local-exec" {
-    command     = "printf %s \"$PROBES\" | inventor sync --group \"$GROUP\" -"
-    environment = { GROUP = local.group, PROBES = jsonencode(local.probes) }
-  }
+# The group as such, which goes when it is destroyed.
+resource "terraform_data" "group" {
+  input = local.group
 
   provisioner "local-exec" {
     when        = destroy
     command     = "printf '[]' | inventor sync --group \"$GROUP\" --allow-empty -"
-    environment = { GROUP = self.input.group }
+    environment = { GROUP = self.input }
+  }
+}
+
+# What is in it. A change is made in one step: nothing is gone in between.
+resource "terraform_data" "probes" {
+  triggers_replace = [terraform_data.group.id, jsonencode(local.probes)]
+
+  provisioner "local-exec" {
+    command     = "printf %s \"$PROBES\" | inventor sync --group \"$GROUP\" -"
+    environment = { GROUP = terraform_data.group.output, PROBES = jsonencode(local.probes) }
   }
 }

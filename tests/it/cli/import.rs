@@ -33,7 +33,7 @@ fn everything_is_registered_and_a_second_time_nothing_changes() {
     assert!(again.contains("0 to create, 0 to change, 2500 to leave, 0 to delete"), "{again}");
     let moved = cli.ends_with(0, &["import", "--dry-run", "-g", "other", file]);
     assert!(moved.contains("0 to create, 2500 to change"), "{moved}");
-    assert!(moved.contains("-group \"node\"\n+group \"other\""), "{}", &moved[..500]);
+    assert!(moved.contains("-group=\"node\"\n+group=\"other\""), "{}", &moved[..500]);
 }
 
 #[test]

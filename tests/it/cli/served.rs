@@ -105,7 +105,7 @@ fn sync_makes_a_group_be_what_the_files_say_and_a_second_time_writes_nothing() {
     assert!(
         shown.starts_with(differences)
             && shown
-                .contains("@@ changed:1 @@\n group \"g\"\n-label x=\"old\"\n+label x=\"new\"\n@@ created:1 @@\n+group")
+                .contains("@@ changed:1 @@\n group=\"g\"\n-label x=\"old\"\n+label x=\"new\"\n@@ created:1 @@\n+group")
             && shown.contains(plan),
         "{shown}"
     );
@@ -170,4 +170,20 @@ fn the_agent_learns_from_the_server_how_long_registrations_live() {
         std::thread::sleep(std::time::Duration::from_millis(100));
         assert_eq!(listed(&server), ["a:1"], "it is renewed in time");
     }
+}
+
+#[test]
+fn a_new_token_is_accepted_for_its_groups_alone() {
+    let maker = Cli::at("http://127.0.0.1:1");
+    let made: Value =
+        serde_json::from_str(&maker.run(&["token", "-o", "json", "ci", "write", "a b,c*"]).stdout).unwrap();
+    let tokens = maker.write("tokens", format!("{}\n", made["line"].as_str().unwrap()));
+    let server = Server::start(&[("TOKENS_FILE", tokens.to_str().unwrap())]);
+    let cli = Cli::of(&server).env("INVENTOR_TOKEN", made["secret"].as_str().unwrap());
+    for group in ["a b", "c", "cc"] {
+        cli.ends_with(0, &["register", "--target", "a:1", "--group", group]);
+    }
+    cli.fails_with(1, &["register", "--target", "b:1", "--group", "other"], &["does not accept this token for that"]);
+    cli.fails_with(1, &["register", "--target", "b:1"], &["does not accept this token for that"]);
+    assert_eq!(json_of(&cli, &["list"]).as_array().unwrap().len(), 1, "what may be written may be read");
 }
