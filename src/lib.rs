@@ -1,16 +1,21 @@
 //! inventor: a Prometheus HTTP service-discovery server. Scrape targets are registered over a small REST API,
 //! expire unless they are renewed, and are listed for Prometheus.
 //!
-//! The modules in reading order; each knows only those named after it, and `registration` and `metrics` are known
-//! to all:
+//! The modules in reading order. A module knows only those named before it; nothing goes in circles:
 //!
 //! - [`registration`]: what a registration is. Parsed means valid. The id and the stored document.
+//! - [`metrics`], [`oneshot`]: what operators see, and how one thread waits for the answer of another.
 //! - [`store`]: what keeps documents durably, a file or Redis, and tells the registry of every change.
-//! - [`registry`]: what the server can do. It holds all live registrations in memory and renders the lists.
-//! - [`http`]: requests, responses, the route table and the handlers; under it the gate, the server and its workers.
-//! - [`serve`]: builds all of this in the order of the start, and takes it down in the order of the shutdown.
-//! - [`oneshot`]: how one thread waits for the answer of another.
-//! - [`config`]: every variable, read and checked once. [`logging`] and [`metrics`]: what operators see.
+//! - [`registry`]: what the server can do. It holds all live registrations in memory, keeps every list up to date, and
+//!   decides how long registrations live, outages included. It knows no HTTP.
+//! - [`logging`]: one line per event.
+//! - [`http`]: requests, responses, the route table and the handlers; under it the server, its workers, and the gate
+//!   that owns the public port.
+//! - [`healthcheck`], [`systemd`]: the server seen from outside, and what systemd is told.
+//! - [`config`]: the settings and the command line, read and checked once.
+//! - [`client`]: the other side of the API: commands for people and playbooks, and the agent. It knows registrations and
+//!   the wire, never the registry.
+//! - [`serve`]: builds the server in the order of the start, and takes it down in the order of the shutdown.
 //!
 //! What every change must keep:
 //!

@@ -10,9 +10,8 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{error, warn};
 use prometheus::Registry;
@@ -25,6 +24,7 @@ use self::inbox::{Inbox, Lookup, Write};
 use self::metrics::Metrics;
 use self::writer::Writer;
 use super::{Mirror, Store, StoreError, Update, WAIT_MAX};
+use crate::oneshot::{self, NoAnswer};
 use crate::registration::TargetId;
 
 /// How long closing waits for the queued writes and for the file.
@@ -60,15 +60,15 @@ impl EmbeddedStore {
 
 impl Store for EmbeddedStore {
     fn write(&self, updates: Vec<Update>) -> Result<Vec<bool>, StoreError> {
-        let (reply, answer) = sync_channel(1);
+        let (reply, answer) = oneshot::channel();
         self.inbox.submit_write(Write { updates, reply })?;
-        wait(&answer)
+        wait(answer)
     }
 
     fn get(&self, id: TargetId) -> Result<Option<Vec<u8>>, StoreError> {
-        let (reply, answer) = sync_channel(1);
+        let (reply, answer) = oneshot::channel();
         self.inbox.submit_lookup(Lookup { id, reply })?;
-        wait(&answer)
+        wait(answer)
     }
 
     fn health(&self) -> Result<(), StoreError> {
@@ -88,11 +88,11 @@ impl Drop for EmbeddedStore {
     }
 }
 
-fn wait<T>(answer: &Receiver<T>) -> Result<T, StoreError> {
-    answer.recv_timeout(WAIT_MAX).map_err(|error| {
-        StoreError::Unavailable(match error {
-            RecvTimeoutError::Timeout => format!("no answer within {WAIT_MAX:?}; the outcome is unknown"),
-            RecvTimeoutError::Disconnected => "its file failed; the outcome is unknown".to_owned(),
+fn wait<T>(answer: oneshot::Receiver<T>) -> Result<T, StoreError> {
+    answer.wait(Instant::now() + WAIT_MAX).map_err(|none| {
+        StoreError::Unavailable(match none {
+            NoAnswer::Late => format!("no answer within {WAIT_MAX:?}; the outcome is unknown"),
+            NoAnswer::Never => "its file failed; the outcome is unknown".to_owned(),
         })
     })
 }

@@ -1,11 +1,11 @@
 //! What waits for the writer thread: the callers' operations, and the order to end.
 
 use std::mem;
-use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::oneshot;
 use crate::registration::TargetId;
 use crate::store::{StoreError, Update, WAIT_MAX};
 
@@ -13,7 +13,7 @@ use crate::store::{StoreError, Update, WAIT_MAX};
 const OPERATIONS_MAX: usize = 1024;
 
 /// Where a caller waits. Dropped without an answer, it tells the caller that what it asked for failed.
-pub(super) type Reply<T> = SyncSender<T>;
+pub(super) type Reply<T> = oneshot::Sender<T>;
 
 /// Changes that a caller asks for, all or none.
 pub(super) struct Write {

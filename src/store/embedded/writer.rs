@@ -11,7 +11,7 @@ use log::{error, info};
 use super::clock::FileClock;
 use super::errors::{FileError, OpenError, contain};
 use super::file::DocumentFile;
-use super::inbox::{Inbox, Reply, Work, Write};
+use super::inbox::{Inbox, Work, Write};
 use super::metrics::Metrics;
 use crate::registration::TargetId;
 use crate::store::backoff::Backoff;
@@ -209,7 +209,8 @@ impl Writer {
             replies.push((reply, found));
         }
         self.mirror.apply(changes);
-        replies.into_iter().for_each(|(reply, found)| answer(&reply, found));
+        // A caller that waits no more was told that the outcome is unknown; it does not hear this.
+        replies.into_iter().for_each(|(reply, found)| reply.send(found));
         Ok(())
     }
 
@@ -217,7 +218,7 @@ impl Writer {
         let shown = self.clock.at(Instant::now());
         for lookup in work.lookups.drain(..) {
             let live = file.get(lookup.id)?.filter(|(deadline, _)| !has_passed(*deadline, shown));
-            answer(&lookup.reply, live.map(|(_, document)| document));
+            lookup.reply.send(live.map(|(_, document)| document));
         }
         Ok(())
     }
@@ -291,9 +292,4 @@ impl Writer {
 /// Whether a stored deadline is over when the clock of the file shows this.
 fn has_passed(deadline: u64, shown: u64) -> bool {
     deadline != 0 && deadline <= shown
-}
-
-fn answer<T>(reply: &Reply<T>, value: T) {
-    // A caller that waits no more was told that the outcome is unknown; it does not hear this.
-    let _ = reply.try_send(value);
 }

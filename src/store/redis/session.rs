@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::mem;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::redis::{Client, ConnectionAddr};
@@ -13,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::connect::ANSWER_MAX;
 use super::fault::Fault;
+use crate::oneshot;
 use crate::registration::TargetId;
 use crate::store::Update;
 
@@ -71,27 +71,33 @@ pub(super) struct Write {
 
 /// Where a handler is told what Redis answered. Dropped, it says that there was no answer.
 pub(super) struct Reply {
-    outcome: Arc<Outcome>,
+    answer: Option<oneshot::Sender<Answer>>,
     /// Whether Redis may have got the command.
     sent: bool,
 }
 
-#[derive(Default)]
-struct Outcome {
-    answer: Mutex<Option<Result<Vec<bool>, Fault>>>,
-    told: Condvar,
-}
+type Answer = Result<Vec<bool>, Fault>;
 
 impl Reply {
     /// Tells the handler. For a change that was made, the mirror has to show it already.
-    pub(super) fn tell(self, answer: Result<Vec<bool>, Fault>) {
-        self.outcome.tell(answer);
+    pub(super) fn tell(mut self, answer: Answer) {
+        self.leave(answer);
+    }
+
+    fn leave(&mut self, answer: Answer) {
+        if let Some(place) = self.answer.take() {
+            place.send(answer);
+        }
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.answer.as_ref().is_some_and(oneshot::Sender::is_awaited)
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        self.outcome.tell(Err(if self.sent { Fault::Unanswered } else { Fault::Outdated }));
+        self.leave(Err(if self.sent { Fault::Unanswered } else { Fault::Outdated }));
     }
 }
 
@@ -101,20 +107,6 @@ impl Write {
     pub(super) fn begin(&mut self) -> bool {
         self.reply.sent = Instant::now() + ANSWER_MAX <= self.deadline;
         self.reply.sent
-    }
-}
-
-impl Outcome {
-    /// The first answer is the one that counts.
-    fn tell(&self, answer: Result<Vec<bool>, Fault>) {
-        self.answer.lock().get_or_insert(answer);
-        self.told.notify_one();
-    }
-
-    fn wait(&self, deadline: Instant) -> Option<Result<Vec<bool>, Fault>> {
-        let mut answer = self.answer.lock();
-        self.told.wait_while_until(&mut answer, |answer| answer.is_none(), deadline);
-        answer.take()
     }
 }
 
@@ -229,21 +221,21 @@ impl Session {
     /// [`Fault::Outdated`] when it was not sent to Redis. With any other, the change may have been made nevertheless;
     /// it is not sent later than that.
     pub(super) fn write(&self, updates: Vec<Update>, deadline: Instant) -> Result<Vec<bool>, Fault> {
-        let outcome = Arc::new(Outcome::default());
+        let (sender, answer) = oneshot::channel();
         let mut queue = self.queue.lock();
         if queue.ended.is_some() {
             return Err(Fault::Outdated);
         }
-        let reply = Reply { outcome: Arc::clone(&outcome), sent: false };
+        let reply = Reply { answer: Some(sender), sent: false };
         queue.writes.push(Write { updates, reply, deadline });
         drop(queue);
         self.arrived.notify_one();
-        match outcome.wait(deadline) {
-            Some(Err(Fault::Unanswered)) => Err(self.ended().unwrap_or(Fault::Unanswered)),
-            Some(answer) => answer,
-            None => {
+        match answer.wait(deadline) {
+            Ok(Err(Fault::Unanswered)) => Err(self.ended().unwrap_or(Fault::Unanswered)),
+            Ok(answer) => answer,
+            Err(_) => {
                 // What is not sent yet must not follow when its client has long been told that it failed.
-                self.queue.lock().writes.retain(|write| !Arc::ptr_eq(&write.reply.outcome, &outcome));
+                self.queue.lock().writes.retain(|write| write.reply.is_awaited());
                 Err(Fault::Silent)
             }
         }

@@ -38,6 +38,9 @@ struct Run {
     model: Model,
 }
 
+/// Whether a label, if it is there, meets a selector with this value.
+type Meets = fn(Option<&String>, &str) -> bool;
+
 impl Run {
     fn send(&mut self, request: &Request) -> Response {
         self.connection.send(request)
@@ -48,7 +51,8 @@ impl Run {
         let is_mortal = self.random.usize(..8) == 0;
         let target = random_target(&mut self.random);
         let target = if is_mortal { format!("mortal-{target}") } else { target };
-        let entry = Entry { group: *pick(&mut self.random, GROUPS), labels: random_labels(&mut self.random) };
+        let group: &str = pick(&mut self.random, GROUPS);
+        let entry = Entry { group, labels: random_labels(&mut self.random) };
         let ttl =
             if is_mortal { json!(1) } else { pick(&mut self.random, &[json!(null), json!(0), json!(600)]).clone() };
         let config =
@@ -101,7 +105,7 @@ impl Run {
     fn criteria(&mut self) -> (String, Vec<String>) {
         let group = self.random.bool().then(|| *pick(&mut self.random, GROUPS));
         let value = self.random.usize(..4).to_string();
-        let (selector, meets): (String, fn(Option<&String>, &str) -> bool) = match self.random.usize(..5) {
+        let (selector, meets): (String, Meets) = match self.random.usize(..5) {
             0 => (format!("env%3D{value}"), |is, value| is.is_some_and(|is| is == value)),
             1 => (format!("env!%3D{value}"), |is, value| is.is_none_or(|is| is != value)),
             2 => (format!("env+in+({value},9)"), |is, value| is.is_some_and(|is| is == value)),
