@@ -227,7 +227,7 @@ mod tests {
             r#"[{"targets":["a:1","",5,null],"labels":{"bad-label":"x","ok":5},"modules":[{}]},{"targets":"b:1","labels":[]}]"#,
             &[
                 "/0/targets/2: expected a string",
-                "/0/labels/bad-label: \"bad-label\" is not a label name",
+                "/0/labels/bad-label: \"bad-label\" does not match",
                 "/0/labels/ok: expected a string",
                 "/0/modules/0: expected a string",
                 "/0/targets/1: empty",
