@@ -15,6 +15,7 @@ mod gauges;
 mod metrics;
 mod negotiation;
 mod operations;
+mod page;
 mod pollers;
 mod problem;
 mod query;

@@ -20,6 +20,7 @@
 //! 4. It keeps answering under abuse, faults and restarts, within limits that have names.
 //! 5. It is complete by itself; with Redis any number of servers share one registry.
 
+pub mod client;
 pub mod config;
 pub mod healthcheck;
 pub mod http;

@@ -9,11 +9,14 @@ use log::LevelFilter;
 use log::kv::{self, Key, Value, VisitSource};
 use parking_lot::Mutex;
 
-/// Sends the log to standard error through this filter (see `env_logger`); without the lines of the muted module,
-/// unless the filter names it.
-pub fn start(filter: &str, muted: &str) {
-    env_logger::Builder::new()
-        .filter_module(muted, LevelFilter::Off)
+/// Sends the log to standard error through this filter (see `env_logger`); without the lines of the muted modules,
+/// unless the filter names them.
+pub fn start(filter: &str, muted: &[&str]) {
+    let mut builder = env_logger::Builder::new();
+    for module in muted {
+        builder.filter_module(module, LevelFilter::Off);
+    }
+    builder
         .parse_filters(filter)
         .format(|out, record| {
             let mut line =

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use inventor::client;
 use inventor::config::{self, Config, Invocation};
 use inventor::healthcheck;
 use inventor::http::server;
@@ -16,6 +17,23 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(1, &e),
         },
+        Ok(Invocation::Client(command)) => {
+            if let Some(filter) = &command.log {
+                logging::start(filter, client::WIRE_LOGS);
+            }
+            match client::run(&command) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failure) => fail(failure.code(), &failure),
+            }
+        }
+        Ok(Invocation::Manual(directory)) => match config::write_manual(&directory) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(1, &e),
+        },
+        Ok(Invocation::Completions(shell)) => {
+            let _ = io::stdout().write_all(config::completions(shell).as_bytes());
+            ExitCode::SUCCESS
+        }
         Ok(Invocation::Print(text)) => {
             // Whoever closes the pipe early has read enough.
             let _ = io::stdout().write_all(text.as_bytes());
@@ -30,7 +48,7 @@ fn main() -> ExitCode {
 }
 
 fn run(config: Config) -> ExitCode {
-    logging::start(&config.log, server::ENGINE_LOG);
+    logging::start(&config.log, &[server::ENGINE_LOG]);
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Config(e)) => fail(2, &e),

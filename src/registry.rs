@@ -83,7 +83,7 @@ impl fmt::Display for GetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             GetError::Store(e) => e.fmt(f),
-            GetError::Undecodable(e) => write!(f, "the stored value is no registration: {e}"),
+            GetError::Undecodable(e) => write!(f, "the stored value is not a registration: {e}"),
         }
     }
 }

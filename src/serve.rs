@@ -39,7 +39,7 @@ pub enum StartError {
     /// The embedded store cannot be opened.
     Embedded(OpenError),
     /// The Redis store cannot be set up; never because Redis is not there.
-    Redis(redis::StartError),
+    Redis(redis::SetupError),
     /// The system refused a signal handler or a thread.
     System(String),
 }
@@ -74,10 +74,10 @@ enum Event {
 /// [`StartError`] when it cannot start; once started it ends well.
 pub fn serve(config: Config) -> Result<(), StartError> {
     for variable in &config.without_effect {
-        warn!(variable; "set, but without effect: neither REDIS_ADDR nor REDIS_URL nor REDIS_SENTINELS is");
+        warn!(variable; "ignored: none of REDIS_ADDR, REDIS_URL and REDIS_SENTINELS is set");
     }
-    let listen =
-        listen(config.listen).map_err(|e| StartError::System(format!("a passed socket cannot be used: {e}")))?;
+    let listen = listen(config.listen)
+        .map_err(|e| StartError::System(format!("cannot use the socket passed by systemd: {e}")))?;
     let (tell, events) = mpsc::channel();
     listen_to_signals(&tell).map_err(StartError::System)?;
     let tokens = Arc::new(Tokens::new(config.tokens.read().map_err(StartError::Config)?));
@@ -99,6 +99,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
         store,
         group_info: config.group_info,
         target_info: config.target_info,
+        page: config.page,
     };
     let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition.clone()));
     open_store(config.store, registry.clone(), exposition, tell)?;
@@ -155,7 +156,8 @@ impl Service {
         self.answer()?;
         let (registrations, version) = (self.registry.registrations(), env!("CARGO_PKG_VERSION"));
         info!(address = self.addresses.join(","), store, registrations, version; "server started");
-        let watchdog = Watchdog::start(&self.addresses).map_err(|e| StartError::System(format!("no thread: {e}")))?;
+        let watchdog = Watchdog::start(&self.addresses)
+            .map_err(|e| StartError::System(format!("cannot start the watchdog thread: {e}")))?;
         self.watchdog = Some(watchdog);
         systemd::ready();
         Ok(())
@@ -169,10 +171,10 @@ impl Service {
         }
         match sources.read() {
             Ok(sets) => {
-                info!(write = sets.write.len(), read = sets.read.len(), named = sets.named.len(); "tokens read again");
+                info!(write = sets.write.len(), read = sets.read.len(), named = sets.named.len(); "tokens reread");
                 tokens.replace(sets);
             }
-            Err(e) => error!(reason:% = e; "the tokens stay as they are"),
+            Err(e) => error!(reason:% = e; "cannot reread the tokens, keeping the old ones"),
         }
         if is_started {
             systemd::ready();
@@ -189,7 +191,7 @@ impl Service {
             running.drain(DRAIN);
         }
         self.registry.close();
-        info!("ended");
+        info!("server stopped");
     }
 }
 
@@ -229,13 +231,13 @@ fn open_store(
         .name("open".into())
         .spawn(run)
         .map(drop)
-        .map_err(|e| StartError::System(format!("no thread to open the store: {e}")))
+        .map_err(|e| StartError::System(format!("cannot start the thread that opens the store: {e}")))
 }
 
 /// `ctrlc` takes SIGINT. It could take SIGTERM too, but only together with SIGHUP, which means something else here,
 /// and it does not know SIGQUIT; these come through `signal_hook`.
 fn listen_to_signals(tell: &Sender<Event>) -> Result<(), String> {
-    let failed = |e: &dyn fmt::Display| format!("signals cannot be handled: {e}");
+    let failed = |e: &dyn fmt::Display| format!("cannot handle signals: {e}");
     let interrupt = tell.clone();
     // Nobody listens any more once the server is ending; a second signal changes nothing.
     ctrlc::set_handler(move || drop(interrupt.send(Event::End))).map_err(|e| failed(&e))?;

@@ -56,6 +56,11 @@ pub fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
+/// What the service is doing, in a sentence for `systemctl status`.
+pub fn status(text: &str) {
+    notify(&[NotifyState::Status(text)]);
+}
+
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(e) = sd_notify::notify(states) {
         warn!(reason:% = e; "could not notify systemd");
@@ -101,6 +106,8 @@ impl Drop for Watchdog {
 fn feed_if_answered(endpoints: &[Endpoint], period: Duration) {
     match endpoints.iter().try_for_each(|endpoint| healthcheck::ask(endpoint, Question::Healthy)) {
         Ok(()) => notify(&[NotifyState::Watchdog]),
-        Err(e) => warn!(reason:% = e, period_seconds = period.as_secs(); "the watchdog is not fed"),
+        Err(e) => {
+            warn!(reason:% = e, period_seconds = period.as_secs(); "not feeding the systemd watchdog: the server does not answer")
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! Where the tokens come from: variables, or files that are read again while the server runs.
 
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::{ConfigError, Values};
+use super::error::ConfigError;
+use super::values::Values;
+use super::variables::{API_TOKEN, API_TOKEN_FILE, SD_TOKEN, SD_TOKEN_FILE, TOKENS_FILE, Variable};
 use crate::http::{NamedToken, Token, TokenSets};
 
 /// The most tokens that a file may hold.
@@ -24,18 +26,18 @@ pub struct TokenSources {
 #[derive(Debug)]
 enum Source {
     Value(Token),
-    File(&'static str, PathBuf),
+    File(Variable, PathBuf),
 }
 
 impl TokenSources {
-    pub(super) fn new(values: &Values<'_>) -> Result<TokenSources, ConfigError> {
-        let write = source(values, "API_TOKEN", "API_TOKEN_FILE")?;
-        let named = values.path("TOKENS_FILE");
+    pub(super) fn new(values: &Values) -> Result<TokenSources, ConfigError> {
+        let write = source(values, API_TOKEN, API_TOKEN_FILE)?;
+        let named = values.path(TOKENS_FILE);
         if write.is_none() && named.is_none() {
             let reason = "not set; a token for registrations is needed, here, in API_TOKEN_FILE or in TOKENS_FILE";
-            return Err(ConfigError::secret("API_TOKEN", reason.to_owned()));
+            return Err(ConfigError::without_value(API_TOKEN, reason.to_owned()));
         }
-        Ok(TokenSources { write, read: source(values, "SD_TOKEN", "SD_TOKEN_FILE")?, named })
+        Ok(TokenSources { write, read: source(values, SD_TOKEN, SD_TOKEN_FILE)?, named })
     }
 
     /// Reads the tokens.
@@ -48,7 +50,7 @@ impl TokenSources {
         if !sets.can_write() {
             let path = self.named.as_deref().unwrap_or(Path::new("")).to_string_lossy();
             let reason = "holds no token for writing, and neither API_TOKEN nor API_TOKEN_FILE is set";
-            return Err(ConfigError::new("TOKENS_FILE", &path, reason.to_owned()));
+            return Err(ConfigError::new(TOKENS_FILE, &path, reason.to_owned()));
         }
         Ok(sets)
     }
@@ -64,23 +66,23 @@ impl TokenSources {
             }
         };
         let tokens = read_file(path).and_then(parse);
-        tokens.map_err(|reason| ConfigError::new("TOKENS_FILE", &path.to_string_lossy(), reason))
+        tokens.map_err(|reason| ConfigError::new(TOKENS_FILE, &path.to_string_lossy(), reason))
     }
 }
 
-fn source(values: &Values<'_>, name: &'static str, file_name: &'static str) -> Result<Option<Source>, ConfigError> {
-    match (values.raw(name), values.raw(file_name)) {
-        (Some(_), Some(_)) => Err(ConfigError::secret(name, format!("set together with {file_name}; set one of them"))),
+fn source(values: &Values, variable: Variable, file: Variable) -> Result<Option<Source>, ConfigError> {
+    match (values.raw(variable), values.raw(file)) {
+        (Some(_), Some(_)) => Err(ConfigError::together(variable, file)),
         (Some(value), None) => {
-            let value = value.into_vec();
+            let value = value.as_bytes();
             if value.trim_ascii() != value || value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
-                let reason = "begins or ends with a blank, or has a line end or another control character in it, \
+                let reason = "begins or ends with a blank, or contains a line break or another control character, \
                               which no client can send";
-                return Err(ConfigError::secret(name, reason.to_owned()));
+                return Err(ConfigError::without_value(variable, reason.to_owned()));
             }
-            Ok(Token::new(&value).map(Source::Value))
+            Ok(Token::new(value).map(Source::Value))
         }
-        (None, Some(path)) => Ok(Some(Source::File(file_name, path.into()))),
+        (None, Some(path)) => Ok(Some(Source::File(file, path.into()))),
         (None, None) => Ok(None),
     }
 }
@@ -90,7 +92,7 @@ impl Source {
         match self {
             Source::Value(token) => Ok(vec![token.clone()]),
             Source::File(variable, path) => {
-                read_tokens(path).map_err(|reason| ConfigError::new(variable, &path.to_string_lossy(), reason))
+                read_tokens(path).map_err(|reason| ConfigError::new(*variable, &path.to_string_lossy(), reason))
             }
         }
     }
@@ -102,7 +104,7 @@ fn read_tokens(path: &Path) -> Result<Vec<Token>, String> {
     let tokens: Vec<Token> = lines.filter_map(Token::new).collect();
     match tokens.len() {
         0 => Err("holds no token; expected one or more, one per line".to_owned()),
-        n if n > TOKENS_MAX => Err(format!("holds {n} tokens; at most {TOKENS_MAX} are allowed")),
+        n if n > TOKENS_MAX => Err(format!("contains {n} tokens; at most {TOKENS_MAX} are allowed")),
         _ => Ok(tokens),
     }
 }

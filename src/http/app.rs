@@ -46,6 +46,8 @@ pub struct Options {
     pub group_info: bool,
     /// Whether `/metrics` has a series for each target.
     pub target_info: bool,
+    /// Whether `/` is a page.
+    pub page: bool,
 }
 
 /// What a handler is called with.

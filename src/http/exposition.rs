@@ -23,8 +23,8 @@ pub(super) fn metrics(app: &App, _: &Call<'_>) -> Result<Response, Response> {
     let now = app.now();
     let discovered = app.registry.discover(Selector::All, now).ok();
     let text = text(app, discovered.as_ref(), now).map_err(|e| {
-        error!(reason:% = e; "the metrics cannot be encoded");
-        Response::error(500, "the metrics cannot be encoded")
+        error!(reason:% = e; "cannot encode the metrics");
+        Response::error(500, "cannot encode the metrics")
     })?;
     let mut parts: Vec<Arc<[u8]>> = vec![text.into()];
     if let Some(discovered) = discovered.filter(|_| app.options.target_info) {

@@ -14,6 +14,7 @@ mod metrics;
 mod refusal;
 pub mod request;
 mod response;
+mod shared;
 mod timed;
 
 use std::io::{self, ErrorKind};
@@ -29,13 +30,10 @@ use log::warn;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::Socket;
 
-use super::request::Request;
-use super::response::Response;
 use crate::logging::Throttle;
 use connections::Connections;
 use large_bodies::Permits;
 use limits::{Limits, STACK_BYTES};
-use request::Incoming;
 
 pub use escape::unescape;
 pub use large_bodies::{BodyLimit, Permit};
@@ -43,28 +41,8 @@ pub(super) use listener::Listener;
 pub use listener::{BindError, Listen};
 pub use metrics::EdgeMetrics;
 pub use refusal::Refusal;
-
-/// What answers complete requests. Called from the thread of each connection.
-pub trait Backend: Send + Sync {
-    /// How large the body of this request may be, which is still to come. Asked only when it is larger than that of an
-    /// ordinary request, before the rest of it is read.
-    fn body_limit(&self, request: &Request) -> BodyLimit;
-
-    /// Answers a request of the named client. The permit for its body, if it has a large one, is dropped with it.
-    ///
-    /// # Errors
-    /// A refusal when there is no answer to be had in time.
-    fn answer(&self, request: Incoming, permit: Option<Permit>, client: &str) -> Result<Answered, Refusal>;
-}
-
-/// An answer, and how long the handler took for it.
-#[derive(Debug)]
-pub struct Answered {
-    /// What goes to the client.
-    pub response: Response,
-    /// The time that was not the edge's.
-    pub handled_in: Duration,
-}
+use shared::Gate;
+pub use shared::{Answered, Backend};
 
 /// How long the accept loop waits for a connection to end when the system has no descriptor left.
 const SHORTAGE_WAIT: Duration = Duration::from_millis(20);
@@ -72,18 +50,6 @@ const SHORTAGE_WAIT: Duration = Duration::from_millis(20);
 /// How long the accept loop waits for new connections, in ms, while one that it has accepted is lacking a thread: then
 /// others can make room.
 const WHILE_SHORT_MS: u8 = connections::SPARED_FOR.as_millis() as u8;
-
-/// The part of the gate that all its threads share.
-struct Gate {
-    limits: Limits,
-    metrics: EdgeMetrics,
-    backend: Arc<dyn Backend>,
-    connections: Arc<Connections>,
-    large_bodies: Permits,
-    draining: AtomicBool,
-    refusals: Throttle,
-    shortages: Throttle,
-}
 
 /// The gate at work.
 pub(super) struct OpenGate {
@@ -137,10 +103,6 @@ impl OpenGate {
 }
 
 impl Gate {
-    fn drains(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
-    }
-
     /// The accept loop. No error ends it: a shortage is a condition, and it passes.
     fn accept_until_woken(self: &Arc<Gate>, listeners: &[Listener], woken: &UnixStream) {
         while !self.drains() {
@@ -212,7 +174,7 @@ impl Gate {
     fn tell_of_shortage(&self, what: &str, error: &io::Error) {
         if let Some(events) = self.shortages.admit() {
             let open = self.connections.len();
-            warn!(what, error:%, connections = open, events; "shortage, making room");
+            warn!(what, error:%, connections = open, events; "out of resources, closing an idle connection to make room");
         }
     }
 }

@@ -25,7 +25,7 @@ impl HttpMetrics {
         let refused = metrics::counters(
             registry,
             "inventor_registrations_refused_total",
-            "Registrations refused because of what they say, by reason.",
+            "Registrations refused as invalid, by reason.",
             &["reason"],
         );
         for kind in InvalidKind::ALL {

@@ -12,7 +12,7 @@ use super::query::percent_decode;
 use super::request::Request;
 use super::response::Response;
 use super::server::{BodyLimit, Handler};
-use super::{discovery, exposition, operations, targets};
+use super::{discovery, exposition, operations, page, targets};
 
 /// Answers a request. An error is a response as well: the way out of a handler is `?`.
 type Handle = fn(&App, &Call<'_>) -> Result<Response, Response>;
@@ -55,6 +55,8 @@ const ANY_METHODS: &[&str] = &["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS
 const TARGET: &str = "/target";
 
 const ROUTES: &[Route] = &[
+    Route { path: "/", name: "page", operations: &[operation("GET", Guard::Open, page::index)] },
+    Route { path: "/ui/{file}", name: "page", operations: &[operation("GET", Guard::Open, page::asset)] },
     Route { path: "/discover", name: "discover", operations: &[operation("GET", Guard::Read, discovery::discover)] },
     Route { path: "/group", name: "group", operations: &[operation("GET", Guard::Read, discovery::group)] },
     Route { path: "/sd", name: "sd", operations: &[operation("GET", Guard::Read, discovery::sd)] },

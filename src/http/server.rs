@@ -2,6 +2,7 @@
 //! It knows the gate and is not known to it. Nothing else in the program knows how HTTP travels.
 
 mod engine;
+mod handler;
 mod lane;
 mod queue;
 mod workers;
@@ -15,36 +16,11 @@ use prometheus::Registry;
 
 use super::gate::limits::ARRIVALS_MAX;
 use super::gate::{EdgeMetrics, Listener, OpenGate};
-use super::request::Request;
-use super::response::Response;
 use workers::Workers;
 
 pub use super::gate::limits::Limits;
 pub use super::gate::{BindError, BodyLimit, Listen};
-
-/// What answers requests. Called from several threads at a time.
-pub trait Handler: Send + Sync {
-    /// Answers a request. A panic costs this request.
-    fn handle(&self, request: &Request) -> Response;
-
-    /// Whether answering this request may take a call to the store; its body is not there yet. Such requests never
-    /// take all workers, if there are two or more.
-    fn may_wait(&self, _request: &Request) -> bool {
-        false
-    }
-
-    /// How large the body of this request may be. Asked when it turns out to be larger than 64 KiB, before more of it
-    /// is read: there is everything but the body.
-    fn body_limit(&self, _request: &Request) -> BodyLimit {
-        BodyLimit::Ordinary
-    }
-}
-
-impl<F: Fn(&Request) -> Response + Send + Sync> Handler for F {
-    fn handle(&self, request: &Request) -> Response {
-        self(request)
-    }
-}
+pub use handler::Handler;
 
 /// Where the engine logs. Its only line at the level of errors says that it accepts no more connections, which is
 /// as it should be, so it is better not shown.
@@ -97,7 +73,7 @@ impl Server {
         let for_clients = usize::try_from(for_clients).unwrap_or(usize::MAX);
         let connections_max = settings.connections_max.min(for_clients).max(CONNECTIONS_MIN);
         if connections_max < settings.connections_max {
-            warn!(wanted = settings.connections_max, allowed = connections_max, descriptors; "too few descriptors for all connections");
+            warn!(wanted = settings.connections_max, allowed = connections_max, descriptors; "too few file descriptors for MAX_CONNECTIONS, allowing fewer connections");
         }
         Ok(Server {
             listeners: settings.listen.into_iter().map(Listener::bind).collect::<Result<_, _>>()?,

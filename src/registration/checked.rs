@@ -31,7 +31,7 @@ impl Registration {
     pub(super) fn check(fields: Fields, names: LabelNames) -> Result<Registration, Invalid> {
         let mut registration = Registration { fields };
         if registration.targets().is_empty() {
-            return Err(Invalid::new(InvalidKind::Targets, "targets: at least one is needed"));
+            return Err(Invalid::new(InvalidKind::Targets, "targets: at least one is required"));
         }
         if let Some(at) = registration.targets().iter().position(String::is_empty) {
             return Err(Invalid::new(InvalidKind::Targets, format!("targets: {at}: empty or null")));
@@ -61,8 +61,9 @@ impl Registration {
         let entry = json::encode(targets).len() + json::encode(labels).len() + ENTRY_FRAME_BYTES;
         let shown = entries.saturating_mul(entry).saturating_add(json::encode(modules).len());
         if shown > SHOWN_BYTES_MAX {
-            let message =
-                format!("modules: with them the entry has {shown} bytes in the list; {SHOWN_BYTES_MAX} are allowed");
+            let message = format!(
+                "modules: with all modules, the registration takes {shown} bytes in the list; at most {SHOWN_BYTES_MAX} are allowed"
+            );
             return Err(Invalid::new(InvalidKind::Size, message));
         }
         Ok(())

@@ -63,7 +63,7 @@ fn refuse_raw_control_characters(bytes: &[u8]) -> Result<(), serde_json::Error> 
             b'\\' => escaped = in_string,
             b'"' => in_string = !in_string,
             0x00..0x20 if in_string => {
-                return Err(de::Error::custom(format_args!("control character {byte:#04x} in a string, not escaped")));
+                return Err(de::Error::custom(format_args!("unescaped control character {byte:#04x} in a string")));
             }
             _ => {}
         }
@@ -72,7 +72,7 @@ fn refuse_raw_control_characters(bytes: &[u8]) -> Result<(), serde_json::Error> 
 }
 
 /// Replaces each ill-formed *byte* by U+FFFD (`String::from_utf8_lossy` replaces maximal subparts, which gives other ids).
-fn well_formed(bytes: &[u8]) -> Cow<'_, str> {
+pub(crate) fn well_formed(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Cow::Borrowed(text);
     }

@@ -21,8 +21,8 @@ impl LabelNames {
         match self {
             _ if name.is_empty() => Some("a name is empty".to_owned()),
             LabelNames::Legacy if !legacy(name) => Some(format!(
-                "{:?} is not a label name that every Prometheus accepts, [a-zA-Z_][a-zA-Z0-9_]*; \
-                 LABEL_NAMES=utf8 lets it pass",
+                "{:?} does not match [a-zA-Z_][a-zA-Z0-9_]*, as Prometheus before 3.0 requires; \
+                 LABEL_NAMES=utf8 on the server allows it",
                 echo(name)
             )),
             LabelNames::Legacy | LabelNames::Utf8 => None,

@@ -74,9 +74,7 @@ impl Held {
         let (content, updated_at, deadline, written_at) = (content.clone(), *updated_at, *deadline, *written_at);
         Kept { id, content, updated_at, deadline, moved_from: None, written_at }
     }
-}
 
-impl Held {
     /// The seconds since the last write, or, when this is that write again, those before it.
     fn renewal_seconds(&self, updated_at: SystemTime) -> u32 {
         let since = updated_at.duration_since(self.updated_at).map_or(0, |since| since.as_secs());
@@ -254,7 +252,7 @@ impl State {
     pub(super) fn quarantine(&mut self, id: TargetId, value: Quarantined, now: Instant) {
         self.remove(id, Action::Deleted, now);
         if self.quarantined.len() < QUARANTINE_MAX && !self.quarantined.contains_key(&id) {
-            warn!(id:% = id, reason = value.reason; "a stored value is not fit to be shown and is left out of all lists");
+            warn!(id:% = id, reason = value.reason; "a stored value is invalid and is left out of all lists");
             self.quarantined.insert(id, value);
         }
     }

@@ -77,7 +77,7 @@ impl Store for EmbeddedStore {
 
     fn close(&self) {
         if !self.inbox.close(CLOSE_WAIT_MAX) {
-            error!("the store does not close in time; its file is checked at the next start");
+            error!("the store did not close in time; the next start will check its file");
         }
     }
 }

@@ -15,17 +15,16 @@ mod scan;
 mod session;
 mod settings;
 mod settle;
+mod setup_error;
 mod track;
 
-use std::fmt;
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use ::redis::{Value, cmd};
 
 pub use settings::{Address, InvalidUrl, POOL_SIZE_DEFAULT, RESYNC_EVERY_DEFAULT, Sentinel, Settings, Tls};
+pub use setup_error::SetupError;
 
 use connect::{ANSWER_MAX, Connector};
 use context::Context;
@@ -49,18 +48,18 @@ impl RedisStore {
     /// [`health`](Store::health) says why.
     ///
     /// # Errors
-    /// [`StartError`], never for a Redis that cannot be reached or used.
+    /// [`SetupError`], never for a Redis that cannot be reached or used.
     pub fn start(
         settings: Settings,
         mirror: Arc<dyn Mirror>,
         metrics: &prometheus::Registry,
-    ) -> Result<RedisStore, StartError> {
+    ) -> Result<RedisStore, SetupError> {
         let metrics = Arc::new(Metrics::new(metrics));
         let connector = Arc::new(Connector::new(settings)?);
         let current = Arc::new(Current::new());
         let pool = Pool::new(Arc::clone(&connector), Arc::clone(&current), Arc::clone(&metrics));
         let context = Context { connector, current: Arc::clone(&current), mirror, metrics };
-        Follower::new(context).spawn().map_err(StartError::Thread)?;
+        Follower::new(context).spawn().map_err(SetupError::Thread)?;
         Ok(RedisStore { current, pool })
     }
 }
@@ -120,28 +119,3 @@ impl From<Fault> for StoreError {
         StoreError::Unavailable(format!("Redis: {fault}"))
     }
 }
-
-/// Why the store cannot start: never because of Redis itself.
-#[derive(Debug)]
-pub enum StartError {
-    /// A certificate or key cannot be read.
-    File {
-        /// Which one.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// There is no thread to be had.
-    Thread(io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::File { path, error } => write!(f, "{}: {error}", path.display()),
-            StartError::Thread(error) => write!(f, "a thread of the Redis store: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}

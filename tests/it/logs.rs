@@ -37,7 +37,7 @@ fn start_and_end_are_logged() {
     server.process().signal(nix::sys::signal::Signal::SIGTERM);
     server.process().wait();
     let log = server.log();
-    assert!(log.last().is_some_and(|line| line.contains("ended")), "{log:?}");
+    assert!(log.last().is_some_and(|line| line.contains("server stopped")), "{log:?}");
 }
 
 #[test]

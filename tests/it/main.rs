@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod api;
+mod cli;
 mod client;
 mod configuration;
 mod discover;
@@ -22,6 +23,7 @@ mod metrics;
 mod negotiation;
 mod outages;
 mod owners;
+mod page;
 mod process;
 mod prometheus;
 mod put;

@@ -72,9 +72,14 @@ fn the_commands_print_what_the_readme_says() {
     let server = Server::start(&[]);
     let examples = examples();
     assert!(examples.len() >= 3, "the README has {} examples", examples.len());
+    let binary = Path::new(env!("CARGO_BIN_EXE_inventor")).parent().expect("it is in a directory");
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap_or_default());
     for Example { command, output } in examples {
         let real = command.replace("localhost:9101", &server.address().to_string());
-        let ran = Command::new("bash").args(["-c", &real]).output().expect("bash is installed");
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &real]).env("PATH", &path).env("INVENTOR_TOKEN", "secret");
+        bash.env("INVENTOR_URL", format!("http://{}", server.address()));
+        let ran = bash.output().expect("bash is installed");
         let (printed, complaints) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
         assert!(ran.status.success(), "{command}\nends with {}: {printed}{complaints}", ran.status);
         assert_eq!(without_times(printed.trim()), without_times(output.trim()), "{command}\n{complaints}");

@@ -9,7 +9,7 @@ mod restore;
 mod rules;
 mod sentinel;
 mod serving;
-mod tls;
+pub(crate) mod tls;
 
 use std::ops::Deref;
 use std::thread;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use inventor::registration::Ttl;
 use inventor::registry::Rules;
-use inventor::store::redis::{Address, RedisStore, Settings, StartError};
+use inventor::store::redis::{Address, RedisStore, Settings, SetupError};
 
 use ::redis::Connection;
 use proxy::Proxy;
@@ -122,6 +122,6 @@ fn settings(redis: &RedisServer) -> Settings {
 }
 
 /// Starts a replica unless its settings are wrong in themselves.
-fn try_launch(rules: Rules, settings: Settings) -> Result<Replica, StartError> {
+fn try_launch(rules: Rules, settings: Settings) -> Result<Replica, SetupError> {
     Node::open(rules, |mirror, metrics| RedisStore::start(settings, mirror, metrics)).map(Replica)
 }

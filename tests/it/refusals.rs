@@ -96,7 +96,7 @@ fn label_names_that_some_prometheus_refuses_are_refused() {
     check(&bodies);
     check(&[(
         r#"{"static_config":{"targets":["a:1"],"labels":{"bad-label":"y"}}}"#,
-        "\"bad-label\" is not a label name",
+        "\"bad-label\" does not match [a-zA-Z_]",
     )]);
 }
 

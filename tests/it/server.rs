@@ -124,7 +124,8 @@ impl Setup {
         Outcome::of(self.launch())
     }
 
-    fn command(&self) -> Command {
+    /// The command that starts the binary.
+    pub(crate) fn command(&self) -> Command {
         let binary = env!("CARGO_BIN_EXE_inventor");
         let mut command = Command::new(if self.prelude.is_some() { "/bin/sh" } else { binary });
         if let Some(prelude) = &self.prelude {

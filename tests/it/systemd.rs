@@ -95,7 +95,7 @@ fn the_watchdog_is_not_fed_when_the_port_cannot_be_reached() {
     assert_eq!(manager.next(), ["WATCHDOG=1"]);
     // The process is as well as before, and no client gets to it.
     std::fs::remove_file(path).unwrap();
-    server.process().line_with(&["the watchdog is not fed"]);
+    server.process().line_with(&["not feeding the systemd watchdog: the server does not answer"]);
     manager.socket.set_nonblocking(true).unwrap();
     while manager.socket.recv(&mut [0; 64]).is_ok() {}
     server.process().signal(Signal::SIGHUP);
@@ -132,7 +132,7 @@ fn a_passed_socket_that_is_no_listener_is_refused() {
     let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let outcome = Setup::new().run_with(datagrams);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    assert!(outcome.stderr.contains("passed socket"), "{outcome:?}");
+    assert!(outcome.stderr.contains("socket passed by systemd"), "{outcome:?}");
 }
 
 #[test]

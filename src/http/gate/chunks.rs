@@ -107,7 +107,7 @@ fn take_line<'a>(input: &mut &'a [u8], bytes_max: usize) -> Result<Option<&'a [u
     };
     let (line, rest) = input.split_at(end + 1);
     if !line.ends_with(b"\r\n") {
-        return Err(Refusal::bad("a line of the chunked body ends without a carriage return"));
+        return Err(Refusal::bad("a line of the chunked body does not end with CRLF"));
     }
     *input = rest;
     Ok(Some(line))

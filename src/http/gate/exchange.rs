@@ -12,8 +12,8 @@ use super::large_bodies::{BodyLimit, Permit};
 use super::refusal::Refusal;
 use super::request::{Incoming, Phase, RequestReader, Step};
 use super::response::{self, ConnectionField};
+use super::shared::{Answered, Gate};
 use super::timed::TimedSocket;
-use super::{Answered, Gate};
 use crate::http::response::{Body, Response};
 
 /// How many bytes one read takes. It stands on the stack of every connection's thread.
@@ -27,7 +27,7 @@ pub(super) const LATE_REQUEST: Duration = Duration::from_millis(500);
 
 const TOO_LARGE: Refusal = Refusal::new(413, "the body is larger than 65536 bytes");
 const NO_PERMIT: Refusal = Refusal::new(503, "other large bodies are being received");
-const TOO_SLOW: Refusal = Refusal::new(408, "the request did not come in time");
+const TOO_SLOW: Refusal = Refusal::new(408, "the request did not arrive in time");
 
 /// Serves a connection until either side ends it.
 pub(super) fn run(gate: &Gate, admitted: &Admitted) {
@@ -45,7 +45,7 @@ pub(super) fn run(gate: &Gate, admitted: &Admitted) {
                 return response::close_lingering(&mut exchange.socket, gate.limits.lingering_close);
             }
             Err(error) => {
-                debug!(client = admitted.connection.client, error:%; "response cut off");
+                debug!(client = admitted.connection.client, error:%; "response not sent completely");
                 // What the system still has for a client that does not read is thrown away, and not kept for minutes.
                 let _ = admitted.connection.socket.set_linger(Some(Duration::ZERO));
                 return;

@@ -44,7 +44,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(bytes) {
         Ok(httparse::Status::Complete(end)) if end == bytes.len() => {}
-        Ok(_) => return Err(Refusal::bad("the head does not end where its lines end")),
+        Ok(_) => return Err(Refusal::bad("the header is malformed")),
         Err(error) => return Err(refusal(error)),
     }
     let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
@@ -103,10 +103,10 @@ fn refusal(error: httparse::Error) -> Refusal {
     match error {
         httparse::Error::TooManyHeaders => Refusal::new(431, "too many header fields"),
         httparse::Error::HeaderName => Refusal::bad("a header name is malformed"),
-        httparse::Error::HeaderValue => Refusal::bad("a header value holds a control character"),
+        httparse::Error::HeaderValue => Refusal::bad("a header value contains a control character"),
         // The version itself has been looked at before.
         httparse::Error::Token | httparse::Error::Version => Refusal::bad("the request line is malformed"),
-        httparse::Error::NewLine | httparse::Error::Status => Refusal::bad("a line of the head is malformed"),
+        httparse::Error::NewLine | httparse::Error::Status => Refusal::bad("a header line is malformed"),
     }
 }
 
@@ -118,7 +118,7 @@ fn push_target(out: &mut Vec<u8>, target: &str) -> Result<(), Refusal> {
     let path = match url {
         Some(rest) => rest.find(['/', '?']).map_or("", |start| &rest[start..]),
         None if target.starts_with('/') || target == "*" => target,
-        None => return Err(Refusal::bad("the target is neither a path nor a URL")),
+        None => return Err(Refusal::bad("the request target is neither a path nor a URL")),
     };
     if !path.starts_with(['/', '*']) {
         out.push(b'/');
@@ -192,7 +192,7 @@ impl Framing {
         }
         match (self.length, self.chunked) {
             (Some(_), true) => Err(Refusal::bad("Content-Length and Transfer-Encoding must not be combined")),
-            (None, true) if http_1_0 => Err(Refusal::bad("HTTP/1.0 has no Transfer-Encoding")),
+            (None, true) if http_1_0 => Err(Refusal::bad("HTTP/1.0 does not support Transfer-Encoding")),
             (None, true) => Ok(BodyLength::Chunked),
             (None, false) => Ok(BodyLength::Known(0)),
             (Some(length), false) => Ok(BodyLength::Known(length)),

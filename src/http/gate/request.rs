@@ -198,14 +198,14 @@ impl Lines {
             match input.first() {
                 None | Some(b'\r') if input.len() < 2 => return Ok(None),
                 Some(first) if is_token(*first) => {}
-                _ => return Err(Refusal::bad("this is not HTTP")),
+                _ => return Err(Refusal::bad("this is not an HTTP request")),
             }
         }
         let end = input.len().min(HEAD_BYTES_MAX);
         while let Some(line_feed) = input[self.scanned..end].iter().position(|b| *b == b'\n') {
             let after = self.scanned + line_feed + 1;
             let Some(line) = input[self.line_start..after].strip_suffix(b"\r\n") else {
-                return Err(Refusal::bad("a line of the head ends without a carriage return"));
+                return Err(Refusal::bad("a header line does not end with CRLF"));
             };
             if self.line_start == 0 {
                 check_version(line)?;
@@ -236,7 +236,7 @@ fn check_version(request_line: &[u8]) -> Result<(), Refusal> {
         {
             Err(Refusal::new(505, "only HTTP/1.1 and HTTP/1.0 are supported"))
         }
-        _ => Err(Refusal::bad("the request line does not end with a version of HTTP")),
+        _ => Err(Refusal::bad("the request line does not end with an HTTP version")),
     }
 }
 

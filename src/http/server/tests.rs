@@ -12,7 +12,9 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::sync::mpsc;
 
 use super::*;
+use crate::http::request::Request;
 use crate::http::response::Body;
+use crate::http::response::Response;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -10,8 +10,8 @@ use std::time::Instant;
 use log::error;
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use super::Handler;
 use super::engine::{Engine, NotSent, secret};
+use super::handler::Handler;
 use super::lane::Lane;
 use super::queue::{Pending, Queue, RequestId};
 use crate::http::gate::limits::Limits;
@@ -48,7 +48,7 @@ struct Shared {
 }
 
 const BUSY: Refusal = Refusal { status: 503, reason: "the server is busy" };
-const NO_ANSWER: Refusal = Refusal { status: 503, reason: "there was no answer in time" };
+const NO_ANSWER: Refusal = Refusal { status: 503, reason: "the server did not answer in time" };
 
 impl Workers {
     pub(super) fn start(

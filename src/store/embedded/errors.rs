@@ -81,7 +81,7 @@ impl OpenError {
                     OpenError::InUse { path: path.to_owned() }
                 }
                 redb::Error::UpgradeRequired(version) => {
-                    OpenError::Format { path: path.to_owned(), found: format!("of redb, version {version}"), known }
+                    OpenError::Format { path: path.to_owned(), found: format!("{version} of redb"), known }
                 }
                 error => OpenError::Damaged { path: path.to_owned(), detail: error.to_string() },
             },
@@ -98,37 +98,37 @@ impl fmt::Display for OpenError {
         match self {
             OpenError::InUse { path } => write!(
                 f,
-                "{} is open in another process; stop that one, or set DATA_DIR to another directory",
+                "{} is open in another process; stop it, or set DATA_DIR to another directory",
                 path.display()
             ),
             OpenError::Damaged { path, detail } => write!(
                 f,
-                "{} is damaged or no file of inventor ({detail}); it was left as it is. Put back a copy, or move it \
-                 away to start with no registrations",
+                "{} is damaged or is not an inventor file ({detail}); it was left untouched. Restore a backup, or move the \
+                 file away to start without registrations",
                 path.display()
             ),
             OpenError::Format { path, found, known } => write!(
                 f,
                 "{} has format {found}, and this version of inventor knows format {known}; it was left as it is. \
-                 Start the version that wrote it, or set DATA_DIR to another directory",
+                 Run the version that wrote it, or set DATA_DIR to another directory",
                 path.display()
             ),
             OpenError::NotADirectory { path } => write!(
                 f,
-                "{} cannot be the data directory, because it or a part of it is no directory; set DATA_DIR to a \
+                "{} cannot be the data directory, because part of the path is not a directory; set DATA_DIR to a \
                  directory",
                 path.display()
             ),
             OpenError::Unwritable { path, error } => write!(
                 f,
-                "{} cannot be written ({error}); give the server's user the right to write there, or set DATA_DIR to \
+                "cannot write {} ({error}); give the server's user write permission, or set DATA_DIR to \
                  another directory",
                 path.display()
             ),
             OpenError::NoSpace { path, error } => {
-                write!(f, "{} cannot be written ({error}); make room on its file system", path.display())
+                write!(f, "cannot write {} ({error}); free some space on its file system", path.display())
             }
-            OpenError::Io { path, error } => write!(f, "{} cannot be opened: {error}", path.display()),
+            OpenError::Io { path, error } => write!(f, "cannot open {}: {error}", path.display()),
         }
     }
 }

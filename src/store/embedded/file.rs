@@ -183,7 +183,7 @@ impl DocumentFile {
         let moved = |why: &dyn fmt::Display| FileError::Moved(format!("{}: {why}", self.path.display()));
         let metadata = fs::metadata(&self.path).map_err(|error| moved(&error))?;
         if (metadata.dev(), metadata.ino()) != self.identity {
-            return Err(moved(&"another file stands there"));
+            return Err(moved(&"another file is in its place"));
         }
         Ok(metadata.len())
     }
@@ -235,7 +235,7 @@ fn create_directory(directory: &Path) -> io::Result<()> {
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         // One may have the right to create a directory without the right to open its parent.
         if let Err(error) = sync_directory(parent) {
-            warn!(path:% = parent.display(), error:%; "a new directory may not survive a loss of power");
+            warn!(path:% = parent.display(), error:%; "cannot sync the new directory; a power failure may lose it");
         }
     }
     Ok(())

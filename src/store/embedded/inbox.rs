@@ -72,7 +72,7 @@ impl Waiting {
 
     fn check_room(&self) -> Result<(), StoreError> {
         if self.writes.len() + self.lookups.len() >= OPERATIONS_MAX {
-            return Err(StoreError::Unavailable(format!("{OPERATIONS_MAX} operations are waiting already")));
+            return Err(StoreError::Unavailable(format!("{OPERATIONS_MAX} operations are already waiting")));
         }
         self.check()
     }

@@ -109,7 +109,7 @@ impl Writer {
                 self.look_up(&file, &mut work)
             });
             if let Err(fault) = outcome {
-                error!(path:% = file.path().display(), error:% = fault; "store failed");
+                error!(path:% = file.path().display(), error:% = fault; "the store failed");
                 self.metrics.faults.inc();
                 self.inbox.begin_fault(fault.to_string());
                 // The callers hear of it only now, so that a store that failed them never says that it is well.
@@ -124,7 +124,7 @@ impl Writer {
             file.change(self.clock.at(Instant::now()), |_| Ok(()))?;
             file.close()
         }) {
-            error!(error:% = fault; "the store was not closed cleanly; it is checked at the next start");
+            error!(error:% = fault; "the store was not closed cleanly; the next start will check its file");
         }
     }
 
@@ -231,19 +231,19 @@ impl Writer {
             Ok(())
         });
         if let Err(fault) = dropped {
-            error!(path:% = path.display(), error:% = fault; "store failed further");
+            error!(path:% = path.display(), error:% = fault; "the store failed again");
         }
         while !self.inbox.pause(backoff.next_pause()) {
             match contain(|| self.reopen(&path)) {
                 Ok(file) => {
                     self.inbox.end_fault();
-                    info!(path:% = path.display(); "store works again");
+                    info!(path:% = path.display(); "the store works again");
                     return Some(file);
                 }
                 Err(fault) => {
                     let now = fault.to_string();
                     if now != why {
-                        error!(path:% = path.display(), error:% = now; "store cannot be opened again");
+                        error!(path:% = path.display(), error:% = now; "cannot reopen the store");
                         self.inbox.begin_fault(now.clone());
                         why = now;
                     }

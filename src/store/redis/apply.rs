@@ -392,7 +392,7 @@ impl<'a> Applier<'a> {
         let found = scan.present.len();
         let lost = self.restart.map_or_else(Vec::new, |restart| restart.lost(found, comparison));
         if !lost.is_empty() {
-            warn!(found, missing = lost.len(); "Redis restarted and lost registrations: putting them back");
+            warn!(found, missing = lost.len(); "Redis restarted and lost registrations, putting them back");
         }
         lost
     }

@@ -12,9 +12,9 @@ use ::redis::{
     ProtocolVersion, RedisConnectionInfo, RedisError, TlsCertificates, Value, cmd, io::tcp::TcpSettings,
 };
 
-use super::StartError;
 use super::fault::Fault;
 use super::settings::{Address, Sentinel, Settings, Tls};
+use super::setup_error::SetupError;
 use crate::registration::TargetId;
 
 /// How long a connection may take, each address of a host name anew.
@@ -47,8 +47,8 @@ pub(super) struct Server {
 
 impl Connector {
     /// # Errors
-    /// [`StartError::File`] when a certificate cannot be read.
-    pub(super) fn new(settings: Settings) -> Result<Connector, StartError> {
+    /// [`SetupError::File`] when a certificate cannot be read.
+    pub(super) fn new(settings: Settings) -> Result<Connector, SetupError> {
         let certificates = settings.tls.as_ref().map(read_certificates).transpose()?;
         if certificates.is_some() {
             // Fails only when a provider is installed already, which does as well.
@@ -180,9 +180,9 @@ pub(super) fn probe_key() -> String {
     TargetId::of(&[format!("{:016x}{:016x}", random(), random())]).to_string()
 }
 
-fn read_certificates(tls: &Tls) -> Result<TlsCertificates, StartError> {
+fn read_certificates(tls: &Tls) -> Result<TlsCertificates, SetupError> {
     let read =
-        |path: &Path| fs::read(path).map_err(|error: io::Error| StartError::File { path: path.to_owned(), error });
+        |path: &Path| fs::read(path).map_err(|error: io::Error| SetupError::File { path: path.to_owned(), error });
     let root_cert = tls.ca.as_deref().map(read).transpose()?;
     let client_tls = match &tls.identity {
         None => None,

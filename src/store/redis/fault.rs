@@ -57,7 +57,7 @@ pub(super) enum Fault {
     Thread(std::io::ErrorKind),
     /// Not connected yet for the first time.
     Starting,
-    /// Connected, and the first full load is still under way.
+    /// Connected, and the first full load is not finished.
     Unloaded,
     /// The store was closed.
     Closed,
@@ -143,39 +143,41 @@ impl fmt::Display for Fault {
             Fault::Tls(TlsFault::Server, e) => write!(
                 f,
                 "its certificate is not trusted ({e}): set REDIS_TLS_CA to the certificate of the CA that signed it, \
-                 and use the name that it was made out to"
+                 and use the host name that it was issued for"
             ),
             Fault::Tls(TlsFault::Client, e) => {
-                write!(f, "it does not accept this client ({e}): check REDIS_TLS_CERT and REDIS_TLS_KEY")
+                write!(f, "it rejects this client ({e}): check REDIS_TLS_CERT and REDIS_TLS_KEY")
             }
             Fault::Tls(TlsFault::None, e) => write!(f, "it does not speak TLS on this port ({e})"),
             Fault::Silent => write!(f, "connected, but it does not answer in time"),
             Fault::TlsUnfinished => write!(
                 f,
-                "no TLS comes about: it hangs, or it does not speak TLS on this port, or it wants to see a certificate \
+                "the TLS handshake does not complete: it hangs, does not speak TLS on this port, or requires a client certificate \
                  (REDIS_TLS_CERT, REDIS_TLS_KEY)"
             ),
             Fault::NoResp3 => write!(
                 f,
-                "it does not speak RESP3: Redis 6 or newer is needed, or Valkey, and no proxy in between that knows only RESP2"
+                "it does not support RESP3: use Redis 6 or newer, or Valkey, without a proxy in between that supports only RESP2"
             ),
             Fault::NoTracking(e) => write!(
                 f,
-                "it refuses CLIENT TRACKING ({e}): Redis 6 or newer is needed, or Valkey, and no proxy in between"
+                "it refuses CLIENT TRACKING ({e}): use Redis 6 or newer, or Valkey, without a proxy in between"
             ),
             Fault::WrongPassword => {
-                write!(f, "it refuses the user or the password: check REDIS_USERNAME and REDIS_PASSWORD")
+                write!(f, "it rejects the user or the password: check REDIS_USERNAME and REDIS_PASSWORD")
             }
-            Fault::PasswordNeeded => write!(f, "it asks for a password: set REDIS_PASSWORD"),
+            Fault::PasswordNeeded => write!(f, "it requires a password: set REDIS_PASSWORD"),
             Fault::NoPermission(detail) => write!(
                 f,
-                "a right is missing ({detail}): the ACL user needs \
+                "a permission is missing ({detail}): the ACL user needs \
                  ~* +client|tracking +getrange +pttl +scan +set +del +pexpire +multi +exec +info +ping, and +select for a \
                  database other than 0"
             ),
-            Fault::Replica => write!(f, "it is a replica: name its master, or the Sentinels that know the master"),
+            Fault::Replica => {
+                write!(f, "it is a replica: use the address of its master, or the Sentinels that watch it")
+            }
             Fault::Cluster => {
-                write!(f, "it belongs to a Redis Cluster, which is not supported: a single Redis is needed")
+                write!(f, "it belongs to a Redis Cluster, which is not supported: use a single Redis")
             }
             Fault::Loading => write!(f, "it is still loading its data"),
             Fault::Full => write!(f, "it is out of memory: raise its maxmemory"),
@@ -183,23 +185,23 @@ impl fmt::Display for Fault {
             Fault::ChangedServer => write!(
                 f,
                 "two connections to the same address reached two different servers: a restart, a failover, or a \
-                 balancer in front of several servers, which is not supported"
+                 load balancer in front of several servers, which is not supported"
             ),
             Fault::NoSentinel(last) => {
-                write!(f, "no Sentinel gives an answer: check REDIS_SENTINELS; the last one asked: {last}")
+                write!(f, "no Sentinel answers: check REDIS_SENTINELS; the last one tried: {last}")
             }
             Fault::UnknownMaster(name) => {
                 write!(f, "the Sentinels know no master named {name:?}: check REDIS_SENTINEL_MASTER")
             }
-            Fault::WrongType => write!(f, "the key holds something else than a string"),
-            Fault::Server(e) => write!(f, "it answers with an error: {e}"),
+            Fault::WrongType => write!(f, "the key does not hold a string"),
+            Fault::Server(e) => write!(f, "it answered with an error: {e}"),
             Fault::Unexpected(what) => write!(f, "an unexpected answer to {what}"),
-            Fault::Outdated => write!(f, "the connection was made anew meanwhile"),
+            Fault::Outdated => write!(f, "the connection was reopened in the meantime"),
             Fault::Unanswered => write!(f, "the connection was lost before the answer came"),
-            Fault::PoolEmpty(why) => write!(f, "no pooled connection in time: {why}"),
-            Fault::Thread(kind) => write!(f, "a thread could not be started: {kind}"),
+            Fault::PoolEmpty(why) => write!(f, "no pooled connection became free in time: {why}"),
+            Fault::Thread(kind) => write!(f, "cannot start a thread: {kind}"),
             Fault::Starting => write!(f, "not connected yet"),
-            Fault::Unloaded => write!(f, "the first full load is still under way"),
+            Fault::Unloaded => write!(f, "the first full load is not finished"),
             Fault::Closed => write!(f, "closed"),
         }
     }

@@ -134,7 +134,7 @@ impl Follower {
     fn log(&mut self, fault: &Fault) {
         let text = fault.to_string();
         if self.logged.as_ref() != Some(&text) {
-            error!(address:% = self.context.connector.settings().address, fault = text; "Redis is not available");
+            error!(address:% = self.context.connector.settings().address, fault = text; "Redis is unavailable");
             self.logged = Some(text);
         }
     }

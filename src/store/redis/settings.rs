@@ -92,7 +92,7 @@ impl Settings {
             Some(detail) => InvalidUrl(format!("{}: {detail}", e.category())),
             None => InvalidUrl(
                 "not of the form redis://user:password@host:port/database, rediss://... or redis+unix:///path?db=0 \
-                 (a /, #, ?, @ or : in a password is percent-encoded)"
+                 (percent-encode /, #, ?, @ and : in a password)"
                     .to_owned(),
             ),
         })?;

@@ -159,7 +159,7 @@ fn a_newer_format_is_refused_and_kept() {
     set_format(directory.path(), 2);
     let error = refused(directory.path());
     assert!(matches!(error, OpenError::Format { .. }), "{error:?}");
-    assert!(error.to_string().contains("has format 2, and this version of inventor knows format 1"), "{error}");
+    assert!(error.to_string().contains("has format 2, but this version of inventor supports format 1"), "{error}");
     set_format(directory.path(), 1);
     let node = open(directory.path());
     assert_eq!(node.shown("a").as_deref(), Some("of the future"));
@@ -211,7 +211,7 @@ fn where_nothing_can_be_written_it_is_refused() {
     for path in ["/sys/inventor", "/sys"] {
         let error = refused(Path::new(path));
         assert!(matches!(error, OpenError::Unwritable { .. }), "{error:?}");
-        assert!(error.to_string().contains("cannot be written"), "{error}");
+        assert!(error.to_string().contains("cannot write"), "{error}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A proxy before a Redis, that a test tells to fall silent, to cut connections, or to hold back answers.
+//! A proxy before a server, that a test tells to fall silent, to cut connections, or to hold back answers.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;

@@ -68,7 +68,7 @@ fn without_the_right_to_read_nothing_is_shown_and_the_right_is_named() {
     for right in ["+client|tracking", "+getrange", "+pttl", "+scan", "+info"] {
         let replica = without_right(&redis, right);
         let command = right.trim_start_matches('+').split('|').next().unwrap();
-        replica.is_unwell_because(&["a right is missing", command, MINIMAL_RIGHTS]);
+        replica.is_unwell_because(&["a permission is missing", command, MINIMAL_RIGHTS]);
         assert!(!replica.is_loaded());
     }
 }
@@ -94,16 +94,16 @@ fn without_the_right_to_delete_the_first_deletion_names_it() {
     replica.is_up();
     replica.put("a", "document");
     let refused = replica.delete("a").unwrap_err().to_string();
-    assert!(refused.contains("a right is missing") && refused.contains("'del'"), "{refused}");
+    assert!(refused.contains("a permission is missing") && refused.contains("'del'"), "{refused}");
     assert_eq!(replica.shown("a").as_deref(), Some("document"));
 }
 
 #[test]
 fn a_wrong_password_and_a_missing_one_are_told_apart() {
     let redis = RedisServer::start_with(&["--requirepass", "right"]);
-    refused(settings(&redis), &["asks for a password", "REDIS_PASSWORD"]);
+    refused(settings(&redis), &["requires a password", "REDIS_PASSWORD"]);
     let wrong = Settings { password: Some("wrong".into()), ..settings(&redis) };
-    refused(wrong, &["refuses the user or the password", "REDIS_PASSWORD"]);
+    refused(wrong, &["rejects the user or the password", "REDIS_PASSWORD"]);
     Replica::launch(Settings { password: Some("right".into()), ..settings(&redis) }).is_up();
 }
 

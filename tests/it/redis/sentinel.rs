@@ -104,7 +104,7 @@ fn sentinels_have_a_password_of_their_own() {
     let watched = Watched::start(Some("sentinels only"));
     Replica::launch(watched.settings(&[], "themaster", Some("sentinels only"))).is_up();
     let refused = Replica::launch(watched.settings(&[], "themaster", None));
-    refused.is_unwell_because(&["no Sentinel gives an answer", "password"]);
+    refused.is_unwell_because(&["no Sentinel answers", "password"]);
 }
 
 #[test]

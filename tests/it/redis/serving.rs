@@ -176,7 +176,7 @@ fn polls_go_on_and_writes_are_refused_while_redis_is_away() {
     assert!(after.header("X-Inventor-Stale").is_none());
     let list = after.json();
     assert_eq!(list.as_array().map(Vec::len), Some(2), "{list}");
-    let told = server.log().iter().filter(|line| line.contains("Redis is not available")).count();
+    let told = server.log().iter().filter(|line| line.contains("Redis is unavailable")).count();
     // The end of the connection and the refusal of the next one are two different faults.
     assert!((1..=2).contains(&told), "an outage is told once, not at every attempt: {told}");
 }
@@ -330,7 +330,7 @@ fn database_user_and_password_come_from_variables_and_a_file() {
 fn a_wrong_password_is_told_once_and_never_shown() {
     let redis = RedisServer::start_with(&["--requirepass", "right"]);
     let mut server = setup(&redis).env("REDIS_PASSWORD", "hunter2").start();
-    server.process().line_with(&["Redis is not available", "REDIS_PASSWORD"]);
+    server.process().line_with(&["Redis is unavailable", "REDIS_PASSWORD"]);
     // Tried again and again, as Redis counts.
     eventually(SOON, || {
         let mut connection = redis.connect_with(Some("right"));
@@ -339,7 +339,7 @@ fn a_wrong_password_is_told_once_and_never_shown() {
         count.and_then(|count| count.trim().parse::<u32>().ok()).is_some_and(|count| count >= 5)
     });
     let log = server.log().join("\n");
-    assert_eq!(log.matches("Redis is not available").count(), 1, "{log}");
+    assert_eq!(log.matches("Redis is unavailable").count(), 1, "{log}");
     assert!(!log.contains("hunter2"), "{log}");
     is_unavailable(&server.put(registration("a")), &redis);
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use inventor::store::redis::{Address, Settings, StartError, Tls};
+use inventor::store::redis::{Address, Settings, SetupError, Tls};
 use tempfile::TempDir;
 
 use super::Replica;
@@ -11,12 +11,12 @@ use crate::redis_server::RedisServer;
 use crate::store_contract::{hour, rules};
 
 /// Certificates made for one test.
-struct Certificates(TempDir);
+pub(crate) struct Certificates(TempDir);
 
 impl Certificates {
     /// A CA with a certificate for a server on this machine and one for a client, and a CA that signed nothing.
     #[track_caller]
-    fn new() -> Certificates {
+    pub(crate) fn new() -> Certificates {
         let certificates = Certificates(TempDir::new().unwrap());
         std::fs::write(certificates.path("openssl.cnf"), "[req]\ndistinguished_name = dn\n[dn]\n").unwrap();
         certificates.make("ca", "basicConstraints=critical,CA:TRUE", None);
@@ -40,7 +40,7 @@ impl Certificates {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -113,5 +113,5 @@ fn a_file_that_cannot_be_read_ends_the_start() {
     let tls = Some(Tls { ca: Some(Path::new("/nowhere/ca.crt").to_owned()), identity: None });
     let settings = Settings { tls, ..Settings::new(Address::Tcp("localhost".into(), 6379)) };
     let error = super::try_launch(rules(hour()), settings).err().expect("there is no such file");
-    assert!(matches!(&error, StartError::File { path, .. } if path.ends_with("ca.crt")), "{error}");
+    assert!(matches!(&error, SetupError::File { path, .. } if path.ends_with("ca.crt")), "{error}");
 }

@@ -30,9 +30,9 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("registry", &["registration", "metrics", "store"]),
     ("http", &["registration", "metrics", "oneshot", "logging", "store", "registry"]),
     ("healthcheck", &[]),
-    ("client", &["registration", "config"]),
+    ("client", &["registration", "config", "systemd"]),
     ("config", &["registration", "metrics", "store", "store::redis", "http", "healthcheck"]),
-    ("logging", &["http"]),
+    ("logging", &[]),
     ("systemd", &["healthcheck"]),
     (
         "serve",

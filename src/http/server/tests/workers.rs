@@ -115,7 +115,7 @@ fn broken_private_connections_are_replaced() {
         format!("PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3000\r\n\r\n{}", "x".repeat(3000));
     // tiny_http closes a connection on which it finds this; the gate would never let it through.
     let malformed = || Incoming {
-        head: b"this is not HTTP\r\n".to_vec(),
+        head: b"this is not an HTTP request\r\n".to_vec(),
         body: Vec::new(),
         keep_alive: true,
         http_1_0: false,

@@ -1,0 +1,141 @@
+//! One file of the directory: when it is read, and what it holds.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs::{self, File, Metadata};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use log::{error, info};
+
+use crate::client::{Entry, files};
+use crate::registration::LabelNames;
+
+/// The largest file that is read.
+const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// A file that was not seen to be closed counts as complete when it has not been written to for so long.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// What a look has found.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Something is not as it was.
+    pub(super) changed: bool,
+    /// A file may still be written to, and is to be looked at again soon.
+    pub(super) unsettled: bool,
+}
+
+/// What is known of a file.
+#[derive(Default)]
+pub(super) struct HeldFile {
+    /// When it was read last.
+    state: Option<FileState>,
+    hash: Option<u64>,
+    entries: Vec<Entry>,
+    /// What is wrong with it, once it was told.
+    fault: Option<String>,
+}
+
+/// What changes whenever a file does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct FileState {
+    place: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl FileState {
+    fn of(metadata: &Metadata) -> FileState {
+        FileState {
+            place: (metadata.dev(), metadata.ino()),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+impl HeldFile {
+    /// What it held when it was last right.
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Reads the file if it is known to be complete, or looks different and is not being written to.
+    pub(super) fn look(&mut self, path: &Path, is_complete: bool) -> Found {
+        match self.try_look(path, is_complete) {
+            Ok(found) => found,
+            // It went away after the directory was listed.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {
+                Found { unsettled: true, changed: false }
+            }
+            Err(e) => {
+                (self.state, self.hash) = (None, None);
+                self.is_broken(path, e.to_string());
+                Found::default()
+            }
+        }
+    }
+
+    fn try_look(&mut self, path: &Path, is_complete: bool) -> io::Result<Found> {
+        let mut file = File::open(path)?;
+        let metadata = file.metadata()?;
+        let state = FileState::of(&metadata);
+        if self.state == Some(state) && !is_complete {
+            return Ok(Found::default());
+        }
+        // What a link leads to is put in place as a whole.
+        if !is_complete && !fs::symlink_metadata(path)?.is_symlink() && is_being_written(&metadata) {
+            return Ok(Found { unsettled: true, changed: false });
+        }
+        let mut bytes = Vec::new();
+        file.by_ref().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(io::Error::other(format!("larger than {FILE_BYTES_MAX} bytes")));
+        }
+        self.state = Some(state);
+        Ok(Found { changed: self.read(path, &bytes), unsettled: false })
+    }
+
+    /// Takes what the file holds now; `false` when that is what it held before, or is broken.
+    fn read(&mut self, path: &Path, bytes: &[u8]) -> bool {
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        let hash = Some(hasher.finish());
+        if self.hash == hash {
+            return false;
+        }
+        self.hash = hash;
+        let content = files::parse(bytes, LabelNames::Utf8);
+        if let Some(fault) = content.faults.first() {
+            self.is_broken(path, fault.to_string());
+            return false;
+        }
+        info!(file:% = name(path), registrations = content.entries.len(); "file read");
+        self.fault = None;
+        self.entries = content.entries;
+        true
+    }
+
+    fn is_broken(&mut self, path: &Path, reason: String) {
+        if self.fault.as_ref() != Some(&reason) {
+            let kept = self.entries.len();
+            error!(file:% = name(path), reason, kept; "the file is broken; what it held before is kept");
+            self.fault = Some(reason);
+        }
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A time of change in the future says nothing: the clock was set back.
+fn is_being_written(metadata: &Metadata) -> bool {
+    let age = metadata.modified().map(|modified| modified.elapsed());
+    matches!(age, Ok(Ok(age)) if age < SETTLED)
+}

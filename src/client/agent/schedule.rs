@@ -1,0 +1,241 @@
+//! When what is to be done: which registrations there are to be, how each of them stands, and what is due next.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::clock::Time;
+use super::directory::Wanted;
+use crate::client::Entry;
+use crate::registration::TargetId;
+
+/// The time between two renewals of what lives for ever, which puts it back should the server have lost it.
+const FOREVER_RENEWED: Duration = Duration::from_secs(2 * 3600);
+
+/// The same where the server does not say how long registrations live.
+const UNKNOWN_RENEWED: Duration = Duration::from_secs(5 * 60);
+
+/// Renewals per lifetime.
+const RENEWALS: u32 = 3;
+
+/// How much earlier than that a renewal may be: hosts that started together do not stay together.
+const EARLIER_MOST: f64 = 0.15;
+
+/// How long what the token is refused for is left alone.
+const UNAUTHORISED_RETRY: Duration = Duration::from_secs(60);
+
+/// How long after a question an exporter is asked again; each time twice as long, up to the second.
+const EXPORTER_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Ask whether the exporter answers.
+    Wait,
+    /// Register, or renew.
+    Put,
+    /// Delete.
+    Delete,
+}
+
+/// How a registration stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Its exporter has not answered yet.
+    Waiting { pause: Duration },
+    /// It is to be registered, or renewed.
+    Registering,
+    /// The server will not have it before its file changes.
+    Refused,
+    /// Its file is gone, and it is to be deleted.
+    Leaving,
+}
+
+/// A registration of the agent.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) wanted: Wanted,
+    state: State,
+    due: Time,
+    /// Whether the server has it, or may have it.
+    attempted: bool,
+    /// Whether what it has is what the file says.
+    pub(super) registered: bool,
+    /// What was told of it last.
+    told: Option<String>,
+}
+
+/// All registrations of the agent.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    held: BTreeMap<TargetId, Held>,
+}
+
+/// How long a registration lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lifetime {
+    /// In seconds, not 0.
+    Seconds(u64),
+    Forever,
+    /// The server has not said it.
+    Unknown,
+}
+
+impl Lifetime {
+    /// From seconds, of which 0 is for ever.
+    pub(super) fn from_seconds(seconds: u64) -> Lifetime {
+        if seconds == 0 { Lifetime::Forever } else { Lifetime::Seconds(seconds) }
+    }
+
+    /// The longest time between two renewals.
+    pub(super) fn interval(self) -> Duration {
+        match self {
+            Lifetime::Seconds(seconds) => Duration::from_secs(seconds) / RENEWALS,
+            Lifetime::Forever => FOREVER_RENEWED,
+            Lifetime::Unknown => UNKNOWN_RENEWED,
+        }
+    }
+}
+
+impl Schedule {
+    /// Makes the registrations be these; new ones wait for their exporters if they are to.
+    pub(super) fn update(&mut self, wanted: BTreeMap<TargetId, Wanted>, wait_for_exporters: bool, now: Time) {
+        for (id, held) in &mut self.held {
+            if !wanted.contains_key(id) && held.state != State::Leaving {
+                (held.state, held.due, held.told) = (State::Leaving, now, None);
+            }
+        }
+        // What the server never heard of needs no deletion.
+        self.held.retain(|_, held| held.state != State::Leaving || held.attempted);
+        for (id, wanted) in wanted {
+            match self.held.get_mut(&id) {
+                Some(held) if held.wanted.entry == wanted.entry && held.state != State::Leaving => held.wanted = wanted,
+                Some(held) => {
+                    held.wanted = wanted;
+                    held.registered = false;
+                    held.told = None;
+                    if !matches!(held.state, State::Waiting { .. }) {
+                        (held.state, held.due) = (State::Registering, now);
+                    }
+                }
+                None => {
+                    let waiting = State::Waiting { pause: EXPORTER_RETRY.0 };
+                    let state = if wait_for_exporters { waiting } else { State::Registering };
+                    let held = Held { wanted, state, due: now, attempted: false, registered: false, told: None };
+                    self.held.insert(id, held);
+                }
+            }
+        }
+    }
+
+    /// What is due first, and when. Asking exporters comes after everything else that is due.
+    pub(super) fn next(&self, now: Time) -> Option<(Time, TargetId, Task)> {
+        let tasks = self.held.iter().filter_map(|(id, held)| Some((held.due, *id, held.task()?)));
+        tasks.min_by_key(|(due, _, task)| (*due > now, *task == Task::Wait, *due))
+    }
+
+    pub(super) fn get(&self, id: TargetId) -> Option<&Held> {
+        self.held.get(&id)
+    }
+
+    /// The server has it now, as its file says.
+    pub(super) fn is_registered(&mut self, id: TargetId, lifetime: Lifetime, now: Time) {
+        let Some(held) = self.held.get_mut(&id) else { return };
+        let interval = lifetime.interval();
+        // The first renewal comes at any time, so that those of hosts that start or change together are spread.
+        let share = if held.registered { 1.0 - EARLIER_MOST * fastrand::f64() } else { 1.0 - 0.9 * fastrand::f64() };
+        held.due = now + interval.mul_f64(share);
+        (held.attempted, held.registered, held.told) = (true, true, None);
+    }
+
+    /// The server is not going to have it before its file changes.
+    pub(super) fn is_refused(&mut self, id: TargetId) {
+        if let Some(held) = self.held.get_mut(&id) {
+            (held.state, held.registered) = (State::Refused, false);
+        }
+    }
+
+    /// The token does not do for it.
+    pub(super) fn is_unauthorised(&mut self, id: TargetId, now: Time) {
+        if let Some(held) = self.held.get_mut(&id) {
+            held.due = now + UNAUTHORISED_RETRY;
+        }
+    }
+
+    /// Nobody knows whether the server has it; others are tried before it is again.
+    pub(super) fn is_unknown(&mut self, id: TargetId, retry: Time) {
+        if let Some(held) = self.held.get_mut(&id) {
+            (held.attempted, held.due) = (true, retry);
+        }
+    }
+
+    /// It is deleted.
+    pub(super) fn is_gone(&mut self, id: TargetId) {
+        self.held.remove(&id);
+    }
+
+    /// Its exporter has answered, or it was registered before: it is never waited for again.
+    pub(super) fn is_answered(&mut self, id: TargetId, now: Time) {
+        if let Some(held) = self.held.get_mut(&id) {
+            (held.state, held.due) = (State::Registering, now);
+        }
+    }
+
+    /// Its exporter has not answered.
+    pub(super) fn is_silent(&mut self, id: TargetId, now: Time) {
+        if let Some(held) = self.held.get_mut(&id)
+            && let State::Waiting { pause } = &mut held.state
+        {
+            held.due = now + *pause;
+            *pause = (*pause * 2).min(EXPORTER_RETRY.1);
+        }
+    }
+
+    /// Whether this is to be told of it: only if it was not what was told last.
+    pub(super) fn is_news(&mut self, id: TargetId, text: &str) -> bool {
+        let Some(held) = self.held.get_mut(&id) else { return false };
+        held.told.replace(text.to_owned()).as_deref() != Some(text)
+    }
+
+    /// Tries everything again that was refused, for whatever reason.
+    pub(super) fn retry_refused(&mut self, now: Time) {
+        for held in self.held.values_mut() {
+            if held.state == State::Refused {
+                held.state = State::Registering;
+            }
+            if !held.registered {
+                held.due = held.due.min(now);
+            }
+        }
+    }
+
+    /// The shortest time between two renewals, by what is known of the server's default.
+    pub(super) fn shortest_interval(&self, default: Lifetime) -> Option<Duration> {
+        self.held.values().map(|held| lifetime(&held.wanted.entry, default).interval()).min()
+    }
+
+    /// What the server has, or may have, and would be left behind.
+    pub(super) fn left_behind(&self) -> Vec<TargetId> {
+        self.held.iter().filter(|(_, held)| held.attempted).map(|(id, _)| *id).collect()
+    }
+
+    /// How many there are, and how many of them are registered.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.held.len(), self.held.values().filter(|held| held.registered).count())
+    }
+}
+
+/// How long an entry lives, by what its file says or else by the server's default.
+pub(super) fn lifetime(entry: &Entry, default: Lifetime) -> Lifetime {
+    entry.ttl_seconds.map_or(default, Lifetime::from_seconds)
+}
+
+impl Held {
+    fn task(&self) -> Option<Task> {
+        match self.state {
+            State::Waiting { .. } => Some(Task::Wait),
+            State::Registering => Some(Task::Put),
+            State::Leaving => Some(Task::Delete),
+            State::Refused => None,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Files of registrations: `file_sd` lists and bodies of `PUT /target`, one or many, in JSON or YAML. What a file is, its
+//! content says. Every entry is made into the body of a PUT and read as the server reads it.
+
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde_json::value::RawValue;
+
+use super::{Entry, Failure};
+use crate::registration::{LabelNames, Registration, TtlBounds, json};
+
+/// The largest file that is read.
+pub(super) const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// The members of an entry of a list. A body of `PUT /target` may have others, which the server ignores.
+const MEMBERS: [&str; 5] = ["targets", "labels", "modules", "target_group", "ttl_seconds"];
+
+/// What is wrong in a file, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// The number of the entry, from 1; `None` is the file as a whole.
+    pub(super) entry: Option<usize>,
+    pub(super) reason: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.entry {
+            Some(number) => write!(f, "entry {number}: {}", self.reason),
+            None => f.write_str(&self.reason),
+        }
+    }
+}
+
+/// What a file holds.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    pub(super) entries: Vec<Entry>,
+    pub(super) faults: Vec<Fault>,
+}
+
+/// Reads a file, or standard input where the path is `-`.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let wrong = |e: io::Error| Failure::Usage(format!("{}: cannot be read: {e}", path.display()));
+    let mut bytes = Vec::new();
+    if path.as_os_str() == "-" {
+        io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(wrong)?;
+    } else {
+        let file = std::fs::File::open(path).map_err(wrong)?;
+        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(wrong)?;
+    }
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(Failure::Usage(format!("{}: larger than {FILE_BYTES_MAX} bytes", path.display())));
+    }
+    Ok(bytes)
+}
+
+/// Reads the entries of these files, all of which have to be right.
+pub(super) fn entries<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<Vec<Entry>, Failure> {
+    let mut entries = Vec::new();
+    for path in paths {
+        let content = parse(&read(path)?, LabelNames::Utf8);
+        if let Some(fault) = content.faults.first() {
+            let more = content.faults.len() - 1;
+            let more = if more > 0 { format!(", and {more} more; `inventor check` shows all") } else { String::new() };
+            return Err(Failure::Usage(format!("{}: {fault}{more}", path.display())));
+        }
+        entries.extend(content.entries);
+    }
+    Ok(entries)
+}
+
+/// Reads what a file holds. An empty file is a fault: it is rather a file that is being written than an empty list.
+pub(super) fn parse(bytes: &[u8], names: LabelNames) -> Content {
+    let mut content = Content::default();
+    let text = json::well_formed(bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes));
+    let documents = match text.trim_start().chars().next() {
+        None => Err("holds nothing".to_owned()),
+        Some('{' | '[') => documents(&text, &mut content, names),
+        Some(_) => yaml::to_json(&text).and_then(|list| documents(&list, &mut content, names)),
+    };
+    if let Err(reason) = documents {
+        content.faults.push(Fault { entry: None, reason });
+    }
+    content
+}
+
+/// Reads JSON documents that follow each other; a flow collection of YAML may look like one at its beginning.
+fn documents(text: &str, content: &mut Content, names: LabelNames) -> Result<(), String> {
+    for document in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
+        let document = document.map_err(|e| e.to_string())?.get();
+        if document.starts_with('[') {
+            let list: Vec<&RawValue> = serde_json::from_str(document).map_err(|e| e.to_string())?;
+            list.into_iter().for_each(|entry| content.read_entry(entry.get(), names));
+        } else {
+            content.read_entry(document, names);
+        }
+    }
+    Ok(())
+}
+
+impl Content {
+    fn read_entry(&mut self, text: &str, names: LabelNames) {
+        match entry(text, names) {
+            Ok(entry) => self.entries.push(entry),
+            Err(reason) => {
+                self.faults.push(Fault { entry: Some(self.entries.len() + self.faults.len() + 1), reason });
+            }
+        }
+    }
+}
+
+fn entry(text: &str, names: LabelNames) -> Result<Entry, String> {
+    let members: BTreeMap<String, &RawValue> =
+        serde_json::from_str(text).map_err(|_| "expected an object with targets and labels".to_owned())?;
+    let registration = if members.keys().any(|name| name.eq_ignore_ascii_case("static_config")) {
+        Registration::parse(text.as_bytes(), names, TtlBounds::default())
+    } else {
+        if let Some(unknown) = members.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
+            return Err(format!("unknown member {unknown:?}; expected {}", MEMBERS.join(", ")));
+        }
+        let body = format!("{{\"static_config\":{text}}}");
+        Registration::parse(body.as_bytes(), names, TtlBounds::default())
+    };
+    let registration = registration.map_err(|invalid| {
+        let text = invalid.to_string();
+        text.strip_prefix("static_config: ").map(str::to_owned).unwrap_or(text)
+    })?;
+    Ok(Entry::from(&registration))
+}

@@ -1,0 +1,94 @@
+//! What is to be imported: files, standard input, and any server's `http_sd` lists.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::refusals::Refusals;
+use crate::client::connection::{Connection, check_url};
+use crate::client::{Entry, Failure, files};
+use crate::registration::{LabelNames, MODULE_LABEL, TargetId};
+
+/// The labels under which another inventor shows group and id in `/sd`.
+const GROUP_LABEL: &str = "__meta_inventor_group";
+const ID_LABEL: &str = "__meta_inventor_id";
+
+/// What the sources hold.
+#[derive(Default)]
+pub(super) struct Sources {
+    pub(super) entries: Vec<Entry>,
+    pub(super) refusals: Refusals,
+    places: HashMap<TargetId, usize>,
+}
+
+/// Reads all sources before anything is registered.
+pub(super) fn read(connection: &Connection, sources: &[OsString]) -> Result<Sources, Failure> {
+    let mut all = Sources::default();
+    for source in sources {
+        let name = source.to_string_lossy();
+        let is_url = name.starts_with("http://") || name.starts_with("https://");
+        let bytes = if is_url { get(connection, &name)? } else { files::read(Path::new(source))? };
+        let content = files::parse(&bytes, LabelNames::Utf8);
+        drop(bytes);
+        for fault in content.faults {
+            match fault.entry {
+                Some(number) => all.refusals.add(&format!("{name}: entry {number}"), &fault.reason),
+                None => return Err(Failure::Usage(format!("{name}: {fault}"))),
+            }
+        }
+        content.entries.into_iter().for_each(|entry| all.add(entry, &name));
+    }
+    all.places = HashMap::new();
+    Ok(all)
+}
+
+fn get(connection: &Connection, url: &str) -> Result<Vec<u8>, Failure> {
+    check_url("URL", url)?;
+    let answer = connection.get_foreign(url).map_err(|e| Failure::Unavailable(format!("no answer from {e}")))?;
+    match answer.status {
+        200 => Ok(answer.body),
+        status => Err(Failure::Unavailable(format!("{url} answers {status}: {}", answer.reason()))),
+    }
+}
+
+impl Sources {
+    fn add(&mut self, entry: Entry, source: &str) {
+        let entry = from_list(entry);
+        match self.places.entry(entry.id()) {
+            Slot::Vacant(place) => {
+                place.insert(self.entries.len());
+                self.entries.push(entry);
+            }
+            Slot::Occupied(place) => {
+                let known = &mut self.entries[*place.get()];
+                if is_next_module(known, &entry) {
+                    known.modules.extend(entry.modules);
+                } else {
+                    self.refusals.add(&entry.targets.join(","), &format!("stands twice, the second time in {source}"));
+                }
+            }
+        }
+    }
+}
+
+/// Takes group and module from the labels that lists show them under.
+fn from_list(mut entry: Entry) -> Entry {
+    entry.labels.remove(ID_LABEL);
+    if let Some(group) = entry.labels.remove(GROUP_LABEL) {
+        entry.target_group.get_or_insert(group);
+    }
+    if entry.modules.is_empty() {
+        entry.modules.extend(entry.labels.remove(MODULE_LABEL));
+    }
+    entry
+}
+
+/// Whether the second is the same registration as the first with another module: lists show one entry for each.
+fn is_next_module(known: &Entry, entry: &Entry) -> bool {
+    !entry.modules.is_empty()
+        && !known.modules.is_empty()
+        && known.labels == entry.labels
+        && known.target_group == entry.target_group
+        && !known.modules.iter().any(|module| entry.modules.contains(module))
+}

@@ -1,0 +1,100 @@
+//! `register` and `deregister`: what flags or a file say, once.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::connection::Connection;
+use super::output::{Output, tell};
+use super::{Entry, Failure, files, harmless, scrape};
+use crate::config::commands::{Declaration, Deregister};
+use crate::registration::{LabelNames, Registration, TargetId, TtlBounds, parse_id};
+
+/// Registers and prints the ids. One of several that is refused does not keep the others from being registered.
+pub(super) fn register(connection: &Connection, declaration: &Declaration, output: Output) -> Result<(), Failure> {
+    let entries = entries(declaration)?;
+    let (mut ids, mut refused) = (Vec::new(), 0);
+    for entry in &entries {
+        match connection.register(entry) {
+            Ok(id) => ids.push(id),
+            Err(Failure::No(reason)) if entries.len() > 1 => {
+                tell(&format!("{}: {reason}", entry.targets.join(",")));
+                refused += 1;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    show(&ids, output)?;
+    match refused {
+        0 => Ok(()),
+        _ => Err(Failure::No(format!("{refused} of {} are refused, see above", entries.len()))),
+    }
+}
+
+fn show(ids: &[String], output: Output) -> Result<(), Failure> {
+    if output.is_table() {
+        ids.iter().for_each(|id| output.print(&format!("{}\n", harmless::text(id))));
+        return Ok(());
+    }
+    let shown: Vec<_> = ids.iter().map(|id| json!({ "id": id })).collect();
+    match shown.as_slice() {
+        [one] => output.value(one),
+        several => output.value(&several),
+    }
+}
+
+/// Deletes, and says what was not there.
+pub(super) fn deregister(connection: &Connection, command: &Deregister) -> Result<(), Failure> {
+    let ids: Vec<TargetId> = if command.ids.is_empty() {
+        entries(&command.declaration)?.iter().map(Entry::id).collect()
+    } else {
+        let id = |text: &String| parse_id(text).map_err(|e| Failure::Usage(e.to_string()));
+        command.ids.iter().map(id).collect::<Result<_, _>>()?
+    };
+    let mut missing = Vec::new();
+    for id in ids {
+        if !connection.deregister(id)? {
+            missing.push(id.to_string());
+        }
+    }
+    match missing.len() {
+        0 => Ok(()),
+        _ => Err(Failure::No(format!("not registered: {}", missing.join(", ")))),
+    }
+}
+
+/// What the flags or the file say.
+fn entries(declaration: &Declaration) -> Result<Vec<Entry>, Failure> {
+    let (group, ttl) = (declaration.group.as_deref(), declaration.ttl);
+    let entries = match &declaration.file {
+        Some(path) => files::entries([path.as_path()])?,
+        None => vec![described(declaration)?],
+    };
+    if entries.is_empty() {
+        return Err(Failure::Usage("the file holds no registration".to_owned()));
+    }
+    Ok(entries.into_iter().map(|entry| entry.or(group, ttl)).collect())
+}
+
+fn described(declaration: &Declaration) -> Result<Entry, Failure> {
+    if declaration.targets.is_empty() {
+        let text = "say what by --target HOST:PORT, or name a file; `inventor register --help` shows how";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    let mut labels = BTreeMap::new();
+    for (name, value) in &declaration.labels {
+        if labels.insert(name.clone(), value.clone()).is_some() {
+            return Err(Failure::Usage(format!("--label {name} is given twice")));
+        }
+    }
+    scrape::add_labels(declaration, &mut labels)?;
+    let entry = Entry {
+        targets: declaration.targets.clone(),
+        labels,
+        modules: declaration.modules.clone(),
+        ..Entry::default()
+    };
+    Registration::parse(&entry.body(), LabelNames::Utf8, TtlBounds::default())
+        .map_err(|invalid| Failure::Usage(invalid.to_string().replacen("static_config: ", "", 1)))?;
+    Ok(entry)
+}

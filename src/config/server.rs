@@ -1,0 +1,123 @@
+//! The settings of the server, checked.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::store::{self, StoreConfig};
+use super::tokens::TokenSources;
+use super::values::Values;
+use super::variables::{
+    GROUP_INFO, LABEL_NAMES, LISTEN_ADDR, LISTEN_PORT, MAX_CONNECTIONS, OUTAGE_KEEP_SECONDS, RUST_LOG, TARGET_INFO,
+    TTL_MAX_SECONDS, TTL_MIN_SECONDS, TTL_SECONDS, UI, WORKERS,
+};
+use crate::http::server::Listen;
+use crate::registration::{LabelNames, Ttl, TtlBounds};
+
+/// The largest number of worker threads.
+pub const WORKERS_MAX: usize = 1024;
+
+/// The largest number of connections that may be asked for.
+pub const CONNECTIONS_MAX: usize = 1_000_000;
+
+/// The longest that registrations may be kept beyond their lifetime because of an outage: 30 days, in seconds.
+pub const OUTAGE_KEEP_SECONDS_MAX: u64 = 30 * 24 * 3600;
+
+/// What the server is to do. Holds secrets, and so cannot be printed.
+pub struct Config {
+    /// Where to listen.
+    pub listen: Listen,
+    /// Where tokens come from.
+    pub tokens: TokenSources,
+    /// The lifetime of registrations.
+    pub ttl: Ttl,
+    /// The lifetimes that a registration may ask for.
+    pub ttls: TtlBounds,
+    /// Where registrations are kept.
+    pub store: StoreConfig,
+    /// Which label names are accepted.
+    pub label_names: LabelNames,
+    /// Whether `/metrics` has a series for each group.
+    pub group_info: bool,
+    /// Whether `/metrics` has a series for each target.
+    pub target_info: bool,
+    /// Whether `/` is a page for browsers.
+    pub page: bool,
+    /// How long a registration is kept beyond its lifetime because of an outage.
+    pub outage_keep: Duration,
+    /// The number of worker threads.
+    pub workers: usize,
+    /// The largest number of connections.
+    pub connections_max: usize,
+    /// The filter of the log.
+    pub log: String,
+    /// Variables that were set and mean nothing without others.
+    pub without_effect: Vec<&'static str>,
+}
+
+impl Config {
+    pub(super) fn new(values: &Values) -> Result<Config, ConfigError> {
+        let (ttl, ttls) = ttl(values)?;
+        Ok(Config {
+            listen: listen(values)?,
+            tokens: TokenSources::new(values)?,
+            ttl,
+            ttls,
+            without_effect: store::without_effect(values),
+            store: StoreConfig::new(values)?,
+            label_names: values.required(LABEL_NAMES, "legacy or utf8", label_names)?,
+            group_info: values.switch(GROUP_INFO)?,
+            target_info: values.switch(TARGET_INFO)?,
+            page: values.switch(UI)?,
+            outage_keep: Duration::from_secs(values.number(OUTAGE_KEEP_SECONDS, 0..=OUTAGE_KEEP_SECONDS_MAX)?),
+            workers: values.number(WORKERS, 1..=WORKERS_MAX)?,
+            connections_max: values.number(MAX_CONNECTIONS, 1..=CONNECTIONS_MAX)?,
+            log: log(values)?,
+        })
+    }
+}
+
+/// The default lifetime and its bounds, which it keeps itself.
+fn ttl(values: &Values) -> Result<(Ttl, TtlBounds), ConfigError> {
+    let ttl = Ttl::from_seconds(values.number(TTL_SECONDS, 0..=Ttl::SECONDS_MAX)?);
+    let bound = |variable| values.is_given(variable).then(|| values.number(variable, 1..=Ttl::SECONDS_MAX)).transpose();
+    let ttls = TtlBounds { min: bound(TTL_MIN_SECONDS)?, max: bound(TTL_MAX_SECONDS)? };
+    if !ttls.allow(ttl) {
+        let reason = format!("not between {ttls}, which bound it as well");
+        return Err(ConfigError::new(TTL_SECONDS, &ttl.seconds().to_string(), reason));
+    }
+    Ok((ttl, ttls))
+}
+
+pub(super) fn listen(values: &Values) -> Result<Listen, ConfigError> {
+    let port = values.required(LISTEN_PORT, "a port, 0 to 65535", |text| text.parse::<u16>().ok())?;
+    let listen = values.optional(LISTEN_ADDR, "an IPv4 or IPv6 address, or unix:/path", |text| {
+        let path = text.strip_prefix("unix:").filter(|path| path.starts_with('/'));
+        let tcp =
+            || text.trim_matches(['[', ']']).parse::<IpAddr>().ok().map(|addr| Listen::Tcp { addr: Some(addr), port });
+        path.map(|path| Listen::Unix(path.into())).or_else(tcp)
+    })?;
+    Ok(listen.unwrap_or(Listen::Tcp { addr: None, port }))
+}
+
+pub(super) fn log(values: &Values) -> Result<String, ConfigError> {
+    values.required(RUST_LOG, "a level such as info, or a filter such as warn,inventor=debug", log_filter)
+}
+
+/// A filter that `env_logger` takes. It takes any word for the name of a module, and then logs nothing else: a mistyped
+/// level must not do that.
+fn log_filter(text: &str) -> Option<String> {
+    let filter = text.split('/').next().unwrap_or_default();
+    let known =
+        |word: &str| word.contains('=') || word.starts_with("inventor") || word.parse::<log::LevelFilter>().is_ok();
+    let valid = filter.split(',').all(|word| known(word.trim())) && env_filter::Builder::new().try_parse(text).is_ok();
+    valid.then(|| text.to_owned())
+}
+
+pub(super) fn label_names(text: &str) -> Option<LabelNames> {
+    match text {
+        "legacy" => Some(LabelNames::Legacy),
+        "utf8" => Some(LabelNames::Utf8),
+        _ => None,
+    }
+}

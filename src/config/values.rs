@@ -1,0 +1,132 @@
+//! The server's settings as they were given: by a flag, the environment, or `.env`, in this order; what is empty was not
+//! given.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
+use super::error::ConfigError;
+use super::variables::{VARIABLES, Variable};
+
+pub(super) struct Values {
+    given: HashMap<&'static str, OsString>,
+}
+
+impl Values {
+    /// Collects the values from these levels of the command line, of which the later wins, and from `.env`.
+    pub(super) fn new(levels: &[&ArgMatches]) -> Result<Values, ConfigError> {
+        let mut given =
+            if std::env::var_os("APP_ENV").is_some() { HashMap::new() } else { env_file(Path::new(".env"))? };
+        for source in [ValueSource::EnvVariable, ValueSource::CommandLine] {
+            for (variable, level) in
+                VARIABLES.iter().flat_map(|variable| levels.iter().map(move |level| (variable, level)))
+            {
+                // A level does not have every flag.
+                let Ok(Some(value)) = level.try_get_one::<OsString>(variable.name) else { continue };
+                if level.value_source(variable.name) == Some(source) {
+                    given.insert(variable.name, value.clone());
+                }
+            }
+        }
+        given.retain(|_, value| !value.is_empty());
+        Ok(Values { given })
+    }
+
+    /// Only what stands in the environment.
+    pub(super) fn of_environment() -> Values {
+        let value = |variable: &Variable| Some((variable.name, std::env::var_os(variable.name)?));
+        let given = VARIABLES.iter().filter_map(value).filter(|(_, value)| !value.is_empty());
+        Values { given: given.collect() }
+    }
+
+    pub(super) fn raw(&self, variable: Variable) -> Option<&OsStr> {
+        self.given.get(variable.name).map(OsString::as_os_str)
+    }
+
+    pub(super) fn is_given(&self, variable: Variable) -> bool {
+        self.given.contains_key(variable.name)
+    }
+
+    /// The value or the default, read by `parse`; `expected` says what would be right.
+    pub(super) fn optional<T>(
+        &self,
+        variable: Variable,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(value) = self.raw(variable).or(variable.default.map(OsStr::new)) else { return Ok(None) };
+        match value.to_str().and_then(parse) {
+            Some(parsed) => Ok(Some(parsed)),
+            None => Err(ConfigError::new(variable, &value.to_string_lossy(), format!("expected {expected}"))),
+        }
+    }
+
+    /// The same of a variable that has a default, or that must be given.
+    pub(super) fn required<T>(
+        &self,
+        variable: Variable,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, ConfigError> {
+        let value = self.optional(variable, expected, parse)?;
+        value.ok_or_else(|| ConfigError::without_value(variable, format!("not set; expected {expected}")))
+    }
+
+    /// A whole number within bounds.
+    pub(super) fn number<T: FromStr + PartialOrd + Display>(
+        &self,
+        variable: Variable,
+        bounds: RangeInclusive<T>,
+    ) -> Result<T, ConfigError> {
+        let expected = format!("a whole number from {} to {}", bounds.start(), bounds.end());
+        self.required(variable, &expected, |text| text.parse().ok().filter(|number| bounds.contains(number)))
+    }
+
+    pub(super) fn switch(&self, variable: Variable) -> Result<bool, ConfigError> {
+        self.required(variable, "on or off", |text| match text {
+            "on" => Some(true),
+            "off" => Some(false),
+            _ => None,
+        })
+    }
+
+    pub(super) fn text(&self, variable: Variable) -> Result<Option<String>, ConfigError> {
+        self.optional(variable, "UTF-8", |text| Some(text.to_owned()))
+    }
+
+    /// A path need not be UTF-8.
+    pub(super) fn path(&self, variable: Variable) -> Option<PathBuf> {
+        self.raw(variable).or(variable.default.map(OsStr::new)).map(PathBuf::from)
+    }
+}
+
+/// Reads `.env`, if there is one.
+fn env_file(path: &Path) -> Result<HashMap<&'static str, OsString>, ConfigError> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
+        Err(e) => return Err(ConfigError::env_file(format!("cannot be read: {e}"))),
+    };
+    let text = text.trim_start_matches('\u{feff}');
+    let lines: Result<HashMap<String, String>, _> = dotenvy::from_read_iter(text.as_bytes()).collect();
+    let lines = lines.map_err(|e| ConfigError::env_file(syntax_error(text, e)))?;
+    let value = |variable: &Variable| Some((variable.name, OsString::from(lines.get(variable.name)?)));
+    Ok(VARIABLES.iter().filter_map(value).collect())
+}
+
+/// The text of dotenvy's own error repeats the line, which may hold a token.
+fn syntax_error(text: &str, error: dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::LineParse(wrong, _) => {
+            let number = text.lines().position(|line| line.contains(wrong.trim())).map_or(0, |at| at + 1);
+            format!("line {number} is not of the form NAME=value; quote values with blanks or $")
+        }
+        e => e.to_string(),
+    }
+}

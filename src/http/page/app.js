@@ -1,0 +1,135 @@
+// What keeps the page going: it looks at the server every few seconds, and goes where the address says.
+
+import { startClicks } from './clicks.js';
+import { startConfiguration } from './configuration.js';
+import { startDeclare } from './declare.js';
+import { startDeletion } from './deletion.js';
+import { $, say } from './dom.js';
+import { startEmpty } from './empty.js';
+import { emit, on, trouble } from './events.js';
+import { startForm } from './form.js';
+import { contact, drawFrame, paintFrame } from './frame.js';
+import { loadGroups, startGroups } from './groups.js';
+import { startKeys } from './keys.js';
+import { isOutdated, load, mark, paint, refresh } from './list.js';
+import { startNotices } from './notices.js';
+import { closePanel, isOpen } from './panel.js';
+import { loadPollers } from './pollers.js';
+import { leaveRegistration, paintRegistration, refreshRegistration, showRegistration } from './registration.js';
+import { startSearch } from './search.js';
+import { get, server } from './server.js';
+import { startAddress, state } from './state.js';
+import { startTheme } from './theme.js';
+import { drawToken, gate, startTokens } from './tokens.js';
+import { showView } from './views.js';
+import { paintTimes } from './words.js';
+
+const LOOK_MS = 10_000; // between looks at the server
+const RETRY_SECONDS = [2, 4, 8, 15]; // between tries when it does not answer
+
+let timer;
+let routed;
+
+/** Asks for all that is in sight: the rows first. */
+async function look({ isWritten = false } = {}) {
+  clearTimeout(timer);
+  try {
+    const list = isOutdated() ? load : isWritten ? () => {} : refresh;
+    const main = state.view ? [showView()] : [list(), refreshRegistration()];
+    const status = get('status').then(s => {
+      server.status = s;
+    });
+    await Promise.all([...main, loadGroups(), status, loadPollers()]);
+    if (contact.lost) say('The server answers again.');
+    Object.assign(contact, { heard: Date.now(), lost: null });
+    drawFrame();
+    again(LOOK_MS);
+  } catch (error) {
+    if (error.name === 'AbortError') again(LOOK_MS);
+    else trouble(error);
+  }
+}
+
+function again(ms) {
+  clearTimeout(timer);
+  if (!document.hidden) timer = setTimeout(look, ms);
+}
+
+function noAnswer(error) {
+  if (error.status === 401) {
+    clearTimeout(timer);
+    return gate(error.message);
+  }
+  // A mistake of this page, not of the server.
+  if (error.status === undefined) console.error(error);
+  if (!contact.lost) say('The server does not answer.');
+  const tries = contact.lost?.tries ?? 0;
+  const wait = RETRY_SECONDS[Math.min(tries, RETRY_SECONDS.length - 1)] * 1000;
+  contact.lost = { error, tries: tries + 1, again: Date.now() + wait };
+  drawFrame();
+  again(wait);
+}
+
+function routeView(view) {
+  if (routed === view) return;
+  routed = view;
+  scrollTo(0, 0);
+  if (!view) return;
+  closePanel({ back: false });
+  showView().catch(trouble);
+}
+
+let shownId;
+
+/** Shows what the address says. */
+function route() {
+  const { view, id } = state;
+  $('#browse').hidden = Boolean(view);
+  $('#view').hidden = !view;
+  $('#shell').classList.toggle('wide', Boolean(view));
+  routeView(view);
+  if (!view && isOutdated()) load().catch(trouble);
+  if (view || !id) leaveRegistration();
+  else if (id !== shownId || !isOpen()) {
+    mark(id);
+    showRegistration(id);
+  }
+  shownId = id;
+  drawFrame();
+}
+
+function tick() {
+  if (document.hidden) return;
+  paint();
+  paintRegistration();
+  paintTimes();
+  paintFrame();
+  emit('tick');
+}
+
+startAddress();
+startTheme();
+startTokens();
+startNotices();
+startGroups();
+startSearch();
+startEmpty();
+startClicks();
+startKeys();
+startDeletion();
+startForm();
+startConfiguration();
+startDeclare();
+on('route', route);
+on('trouble', noAnswer);
+on('retry', () => look());
+on('written', () => {
+  drawToken();
+  look({ isWritten: true });
+});
+document.addEventListener('visibilitychange', () => (document.hidden ? clearTimeout(timer) : look()));
+$('#use').onclick = () => emit('use');
+$('#register').onclick = () => emit('register');
+setInterval(tick, 1000);
+emit('route');
+look();

@@ -1,0 +1,148 @@
+// The configuration to paste for who polls: exactly what the list is filtered by.
+import { codes, curlGet } from './codes.js';
+import { $, fill, foreign, h } from './dom.js';
+import { on } from './events.js';
+import { list } from './list.js';
+import { enterPanel, isOpen, openPanel } from './panel.js';
+import { selector, written } from './selector.js';
+import { get, origin, server } from './server.js';
+import { filter, readable, state } from './state.js';
+import { plural } from './words.js';
+
+const SHARDS_MAX = 1024;
+const MODULE_LABELS = ['__param_module', 'module'];
+// Without this, all modules of one address would be one target.
+const relabelling = label =>
+  `      - source_labels: [__meta_inventor_sd_module]\n        regex: (.+)\n        target_label: ${label}\n`;
+const alloyRule = label =>
+  `  rule {\n    source_labels = ["__meta_inventor_sd_module"]\n    regex         = "(.+)"\n    target_label  = "${label}"\n  }\n`;
+
+const chosen = { form: 0, shards: 1, shard: 0 };
+
+function listUrl() {
+  const p = new URLSearchParams(state.groups.map(g => ['group', g]));
+  if (state.selector.length) p.set('selector', selector(state.selector));
+  if (chosen.shards > 1) {
+    p.set('shard', chosen.shard);
+    p.set('shards', chosen.shards);
+  }
+  return `${origin}/sd${p.size ? `?${readable(p)}` : ''}`;
+}
+
+function prometheus(url, { needsToken, labels, refresh }) {
+  const job = state.groups.length === 1 ? state.groups[0].replace(/[^\w-]+/g, '-') : 'inventor';
+  const token = '        authorization:\n          credentials_file: /etc/prometheus/inventor.token\n';
+  return [
+    `scrape_configs:\n  - job_name: ${job}\n    http_sd_configs:\n      - url: ${JSON.stringify(url)}\n`,
+    refresh && '        refresh_interval: 30s\n',
+    needsToken && token,
+    labels.length && '    relabel_configs:\n',
+    ...labels.map(relabelling),
+  ]
+    .filter(Boolean)
+    .join('');
+}
+
+function alloy(url, { needsToken, labels }) {
+  const token =
+    '  authorization {\n    type             = "Bearer"\n    credentials_file = "/etc/alloy/inventor.token"\n  }\n';
+  const rules = labels.map(alloyRule).join('');
+  const relabel = `discovery.relabel "inventor" {\n  targets = discovery.http.inventor.targets\n${rules}}\n\n`;
+  return [
+    `discovery.http "inventor" {\n  url              = ${JSON.stringify(url)}\n  refresh_interval = "30s"\n`,
+    needsToken && token,
+    '}\n\n',
+    labels.length && relabel,
+    `prometheus.scrape "inventor" {\n  targets    = discovery.${labels.length ? 'relabel.inventor.output' : 'http.inventor.targets'}\n`,
+    '  forward_to = [prometheus.remote_write.default.receiver]\n}',
+  ]
+    .filter(Boolean)
+    .join('');
+}
+
+function texts() {
+  const url = listUrl();
+  const hasModules = $('.row:not(.head) .c-modules:not(:empty)');
+  const given = { needsToken: server.status?.tokens.read, labels: hasModules ? MODULE_LABELS : [] };
+  return [
+    ['Prometheus', prometheus(url, { ...given, refresh: true })],
+    ['vmagent', `# How often: -promscrape.httpSDCheckInterval=30s\n${prometheus(url, given)}`],
+    ['Alloy', alloy(url, given)],
+    ['curl', curlGet(url, given.needsToken)],
+  ];
+}
+
+/** How many share the work, and which of them this one is. */
+function shardFields(changed) {
+  const shard = h('select', { id: 'u-shard' });
+  const which = h('span.line', h('label', { for: 'u-shard' }, 'this is number'), shard);
+  const shards = h('input', { type: 'number', id: 'u-shards', min: 1, max: SHARDS_MAX, value: chosen.shards });
+  const draw = () => {
+    fill(
+      shard,
+      Array.from({ length: chosen.shards }, (_, i) => h('option', { selected: i === chosen.shard }, String(i))),
+    );
+    which.hidden = chosen.shards === 1;
+    changed();
+  };
+  shard.onchange = () => {
+    chosen.shard = Number(shard.value);
+    changed();
+  };
+  shards.onchange = () => {
+    chosen.shards = Math.max(1, Math.min(SHARDS_MAX, Math.floor(shards.value) || 1));
+    chosen.shard = Math.min(chosen.shard, chosen.shards - 1);
+    shards.value = chosen.shards;
+    draw();
+  };
+  draw();
+  return h('div.line', h('label', { for: 'u-shards' }, 'Servers sharing the work'), shards, which);
+}
+
+/** How many the configuration selects: free text is not part of it, so that the number may be another. */
+async function tellMatched(el) {
+  const matched = filter().q ? (await get('registrations', { ...filter(), q: '', limit: 1 })).total : list.total;
+  el.textContent = plural(matched, 'registration');
+}
+
+export function use() {
+  const forms = codes(texts(), chosen.form);
+  forms.chosen = at => {
+    chosen.form = at;
+  };
+  const matched = h('b');
+  const conditions = [...state.groups.map(g => `group ${g}`), ...state.selector.map(written)];
+  const lead = conditions.length
+    ? ['Poll this for exactly these ', matched, ', now and as they come and go:']
+    : ['Poll this for all ', matched, '. Filter the list first to poll a part of it.'];
+  const wasOpen = isOpen('use');
+  openPanel(
+    'use',
+    'Use it',
+    { closed() {} },
+    h('p.lead', lead),
+    conditions.length > 0 &&
+      h(
+        'ul.tokens',
+        conditions.map(text => h('li.token', h('span', foreign(text)))),
+      ),
+    filter().q &&
+      h(
+        'p.warn',
+        'The search “',
+        foreign(filter().q),
+        '” is not part of it: a configuration selects by group and label.',
+      ),
+    shardFields(() => forms.update(texts())),
+    forms,
+    server.status?.tokens.read && h('p.note', 'The file holds the read token, and nothing else.'),
+  );
+  tellMatched(matched).catch(() => {});
+  if (!wasOpen) enterPanel();
+}
+
+export function startConfiguration() {
+  on('use', use);
+  const follow = () => isOpen('use') && use();
+  on('route', follow);
+}

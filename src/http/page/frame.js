@@ -1,0 +1,147 @@
+// What stands around the list: tabs, the overview, whether what is shown is fresh, and banners when it is not.
+import { $, fill, h } from './dom.js';
+import { emit } from './events.js';
+import { outageText, problemCounts } from './problems.js';
+import { late, server, storeLost } from './server.js';
+import { href, link, nothing, state, views } from './state.js';
+import { clock, count, plural, setText, short, words } from './words.js';
+
+/** When the server answered last, and since when it does not: `lost` is {error, tries, again}. */
+export const contact = { heard: 0, lost: null };
+
+const sub = text => h('span.sub', text);
+const capital = word => word[0].toUpperCase() + word.slice(1);
+
+function drawTabs(problems) {
+  const lates = late().length;
+  const badges = {
+    pollers:
+      lates > 0 && h('span.tag.low', { title: plural(lates, 'late poller') }, count(lates), h('span.vh', ' late')),
+    problems: problems > 0 && h('span.tag.end', count(problems)),
+  };
+  const signature = JSON.stringify([lates, problems, href({ view: 'pollers', id: '' }), state.view]);
+  const tabs = $('#tabs');
+  if (tabs.dataset.drawn === signature) return;
+  tabs.dataset.drawn = signature;
+  const focused = [...tabs.children].indexOf(document.activeElement);
+  const tab = view => {
+    const props = { href: href({ view, id: '' }), 'aria-current': state.view === view && 'page' };
+    return h('a', props, view ? capital(view) : 'Registrations', badges[view]);
+  };
+  fill(tabs, views.map(tab));
+  tabs.children[focused]?.focus();
+}
+
+const fact = (name, ...value) => h('dl.fact', h('dt', name), h('dd', value));
+
+function runsOut({ expiring }) {
+  const first = (label, within) =>
+    h(
+      'a',
+      { href: href({ ...nothing, sort: 'expires_at' }), title: 'Those that expire first' },
+      sub(label),
+      h('b', count(expiring[within])),
+    );
+  return fact('Expire unless renewed', first('5 min', '5m'), first('1 h', '1h'), first('6 h', '6h'));
+}
+
+function storeFact({ store }) {
+  if (storeLost()) return fact('Store', h('b.end', 'Unavailable'), sub(`for ${words(store.stale_seconds)}`));
+  return fact('Store', h('b', store.kind === 'redis' ? 'Redis' : 'Embedded'), sub('healthy'));
+}
+
+function pollersFact() {
+  const n = server.pollers?.length ?? 0;
+  const lates = late().length;
+  const text = lates ? h('span.low', `${lates} late`) : sub(n ? 'on time' : 'nobody');
+  return server.pollers && fact('Pollers', link({ view: 'pollers', id: '' }, h('b', count(n)), text));
+}
+
+function problemsFact(ill, problems) {
+  const what = sub(ill.map(([n, name]) => `${count(n)} ${name}`).join(', '));
+  return fact('Problems', link({ view: 'problems', id: '' }, h(problems ? 'b.end' : 'b', count(problems)), what));
+}
+
+function drawOverview(ill, problems) {
+  const s = server.status;
+  if (!s) return;
+  const strip = $('#strip');
+  const signature = JSON.stringify([s, server.pollers?.length, ill]);
+  if (strip.dataset.drawn === signature) return;
+  strip.dataset.drawn = signature;
+  const addresses = `${plural(s.addresses, 'address', 'addresses')} in ${plural(s.groups, 'group')}`;
+  const focused = [...strip.querySelectorAll('a')].indexOf(document.activeElement);
+  fill(
+    strip,
+    fact('Registered', h('b', count(s.registrations)), sub(addresses)),
+    runsOut(s),
+    storeFact(s),
+    pollersFact(),
+    problemsFact(ill, problems),
+  );
+  strip.querySelectorAll('a')[focused]?.focus();
+}
+
+const banner = (mood, title, text, button) =>
+  h(`div.banner.${mood}`, { role: 'alert' }, h('p', h('b', title), ' ', text), button);
+
+function unreachable({ error }) {
+  const { heard } = contact;
+  const title =
+    error.status === 503 && !heard
+      ? 'The server is starting.'
+      : error.status
+        ? 'The server cannot answer.'
+        : 'The server cannot be reached.';
+  const text = [
+    error.status > 0 && `${error.message} `,
+    heard > 0 && `This is what it said at ${clock(heard)}; the countdowns keep running. `,
+    h('span', { id: 'retry' }),
+  ];
+  return banner(
+    'end',
+    title,
+    text,
+    h('button', () => emit('retry'), 'Try now'),
+  );
+}
+
+function drawBanners() {
+  const s = server.status;
+  const { lost } = contact;
+  const told = lost ? unreachable(lost) : storeLost() && banner('low', 'The store is unavailable.', outageText(s));
+  const box = $('#banners');
+  // A banner is told once, not at each second of what it counts.
+  const said = told ? `${told.className} ${$('b', told).textContent} ${lost?.error.message ?? ''}` : '';
+  if (box.dataset.said !== said) fill(box, told);
+  else if (told && !lost) setText($('p', box).lastChild, outageText(s));
+  box.dataset.said = said;
+}
+
+export function drawFrame() {
+  const ill = problemCounts();
+  const problems = ill.reduce((sum, [n]) => sum + n, 0);
+  document.title = `${problems ? `(${problems}) ` : ''}inventor`;
+  drawTabs(problems);
+  drawOverview(ill, problems);
+  drawBanners();
+  document.documentElement.classList.toggle('stale', Boolean(contact.lost));
+  paintFrame();
+}
+
+function freshness() {
+  const { heard, lost } = contact;
+  if (lost) return heard ? `stale ${short((Date.now() - heard) / 1000)}` : 'no answer';
+  return heard ? 'live' : '';
+}
+
+/** Each second: how old what is shown is, and when the server is asked again. */
+export function paintFrame() {
+  const { lost } = contact;
+  const el = $('#fresh');
+  const text = freshness();
+  if (el.textContent !== text) fill(el, h('i'), text);
+  el.className = lost ? 'end' : '';
+  const retry = $('#retry');
+  if (retry && lost) setText(retry, `Trying again in ${Math.max(0, Math.ceil((lost.again - Date.now()) / 1000))} s.`);
+}

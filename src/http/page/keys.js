@@ -1,0 +1,161 @@
+// All by keyboard: single keys where nobody types, and the list of them.
+import { use } from './configuration.js';
+import { remove } from './deletion.js';
+import { $, copy, h, iconButton } from './dom.js';
+import { trouble } from './events.js';
+import { register } from './form.js';
+import { showGroups } from './groups.js';
+import { currentRow, list, reload, step, toTop } from './list.js';
+import { undo } from './notices.js';
+import { closePanel, enterPanel, isOpen } from './panel.js';
+import { server } from './server.js';
+import { go, state, views } from './state.js';
+import { kept, nextTheme } from './theme.js';
+import { isGated, modal } from './tokens.js';
+import { showView } from './views.js';
+import { until, words } from './words.js';
+
+const NARROW = 900; // below, the groups are over the list
+
+const LEFT = {
+  '/': 'search',
+  f: 'filter groups',
+  'j k': 'down, up',
+  Enter: 'open',
+  Esc: 'close, step back',
+  r: 'update the list',
+  '1 … 4': 'views',
+};
+const RIGHT = {
+  n: 'register',
+  e: 'edit',
+  d: 'delete',
+  z: 'undo',
+  c: 'copy targets',
+  u: 'use it',
+  t: 'theme',
+};
+const MORE =
+  'Alt+click a label to exclude it, Ctrl+click for several groups. In the search, type env=prod, env in (prod,stg) or !canary and press Enter to filter by label.';
+
+function keyList(keys) {
+  const boxes = names => names.split(' ').map(name => h('kbd', name));
+  return h(
+    'dl',
+    Object.entries(keys).map(([names, what]) => [h('dt', boxes(names)), h('dd', what)]),
+  );
+}
+
+function help() {
+  const s = server.status;
+  const switched = e => kept('keys', e.target.checked ? 'on' : 'off');
+  const close = iconButton('close', 'Close', () => $('#dialog').close());
+  modal(
+    'Keyboard',
+    h(
+      'div.form',
+      h('header.line', h('h2.grow', 'Keyboard'), close),
+      h('div.keys', keyList(LEFT), keyList(RIGHT)),
+      h('p.note', MORE),
+      h(
+        'label.check',
+        h('input', { type: 'checkbox', checked: kept('keys') !== 'off', onchange: switched }),
+        h('span', 'Single-key shortcuts'),
+      ),
+      s &&
+        h(
+          'p.note',
+          `inventor ${s.version} (${s.revision}), up ${words(-until(s.started_at))}. `,
+          h('a', { href: 'openapi.json' }, 'API'),
+          ' · ',
+          h('a', { href: 'metrics' }, 'metrics'),
+        ),
+    ),
+  );
+}
+
+const openView = at => () => go({ view: views[at], id: '' });
+
+function toSearch() {
+  if (state.view) openView(0)();
+  $('#q').select();
+}
+
+function toGroups() {
+  if (state.view) openView(0)();
+  if (innerWidth < NARROW) showGroups(true);
+  $('#group-filter').focus();
+}
+
+function walk(by) {
+  const id = step(by);
+  if (id && isOpen('registration')) go({ id }, { replace: true });
+}
+
+/** What a pressed does here and now; undefined if nothing. */
+function actOf(pressed, el) {
+  const isList = !state.view;
+  const row = isList && currentRow();
+  const isFree = row && !isOpen('form');
+  const onRow = {
+    Enter:
+      !el.closest('a, button, summary, .group, pre') &&
+      (() => {
+        go({ id: row.id });
+        enterPanel();
+      }),
+    e: isFree && (() => register(row)),
+    d: isFree && (() => remove(row)),
+    c: () => copy(row.targets.join('\n')),
+  };
+  const always = {
+    '/': toSearch,
+    f: toGroups,
+    j: isList && (() => walk(1)),
+    k: isList && (() => walk(-1)),
+    z: undo,
+    n: () => register(),
+    u: use,
+    t: nextTheme,
+    '?': help,
+    r: () => (isList ? reload() : showView()).catch(trouble),
+    1: openView(0),
+    2: openView(1),
+    3: openView(2),
+    4: openView(3),
+  };
+  return always[pressed] ?? (row && onRow[pressed]);
+}
+
+function pressed(e) {
+  if ($('#dialog').open) return;
+  const el = e.target;
+  const isTyping = el.matches('input:not([type=checkbox]), textarea, select');
+  if (e.key === 'Escape') {
+    if (showGroups(false) || closePanel()) e.preventDefault();
+    else if (isTyping) el.blur();
+    return;
+  }
+  if (e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented || isTyping || isGated()) return;
+  if (kept('keys') === 'off' && e.key !== '?') return;
+  const act = actOf(e.key, el);
+  if (!act) return;
+  e.preventDefault();
+  act();
+}
+
+/** In the list itself: arrows, Home, End. */
+function pressedInList(e) {
+  if (!e.target.matches('.row[data-id]')) return;
+  const by = { ArrowDown: 1, ArrowUp: -1, End: Infinity }[e.key];
+  if (!by && e.key !== 'Home') return;
+  e.preventDefault();
+  if (e.key === 'Home') toTop().catch(trouble);
+  else if (step(by) && state.id) go({ id: list.current }, { replace: true });
+}
+
+export function startKeys() {
+  document.addEventListener('keydown', pressed);
+  $('#grid').addEventListener('keydown', pressedInList);
+  $('#help').onclick = help;
+}

@@ -1,0 +1,43 @@
+// The panel at the right: one place for a registration, the forms and the configuration.
+import { $, fill, h, iconButton, say } from './dom.js';
+import { go, state } from './state.js';
+
+const panel = $('#panel');
+let shownPanel;
+let afterwards;
+let opener;
+
+/** Shows something; `closed` is done when it is closed, instead of looking at no registration any more. */
+export function openPanel(what, title, { actions, closed } = {}, ...body) {
+  const isSame = isOpen(what);
+  const hadFocus = isSame && panel.contains(document.activeElement);
+  if (panel.hidden) opener = document.activeElement;
+  shownPanel = what;
+  afterwards = closed;
+  const close = iconButton('close', 'Close (Esc)', () => closePanel());
+  fill(panel, h('header.panel-head', h('h2.grow', { tabindex: -1 }, title), actions, close), h('div.panel-body', body));
+  if (!isSame) panel.scrollTop = 0;
+  panel.hidden = false;
+  if (hadFocus) enterPanel();
+}
+
+export const enterPanel = () => $('h2', panel)?.focus({ preventScroll: true });
+export const isOpen = what => !panel.hidden && (!what || shownPanel === what);
+
+/** Says whether there was something to close. `back`: the focus returns to where it came from. */
+export function closePanel({ back = true } = {}) {
+  if (panel.hidden) return false;
+  const hadFocus = panel.contains(document.activeElement);
+  panel.hidden = true;
+  if (back && hadFocus && opener?.isConnected) opener.focus({ preventScroll: true });
+  if (afterwards) afterwards();
+  else if (state.id) go({ id: '' });
+  return true;
+}
+
+/** A box that says what is wrong; screen readers hear it. */
+export function alertBox(...text) {
+  const box = h('div.alert', { tabindex: -1 }, text);
+  say(box.textContent);
+  return box;
+}

@@ -1,0 +1,209 @@
+// One registration in the panel: its life, all that it says, and what became of it.
+import { changeHistory } from './actions.js';
+import { codes, curlPut, json } from './codes.js';
+import { $, address, copyButton, fill, foreign, h } from './dom.js';
+import { emit, trouble } from './events.js';
+import { rowOf } from './list.js';
+import { closePanel, isOpen, openPanel } from './panel.js';
+import { nextRenewal, renewalInterval, untilRenewal } from './renewals.js';
+import { filterBy, isMeta, plus, sortedLabels } from './row.js';
+import { get, registrationPath, server, storeLost } from './server.js';
+import { link, nothing, state } from './state.js';
+import { at, count, life, since, time, words } from './words.js';
+
+const HISTORY_MAX = 20; // changes
+
+let showing = null; // {row, history, form}
+
+export const fetchRegistration = id => get(registrationPath(id));
+const fetchHistory = async id => (await get('changes', { id, limit: HISTORY_MAX })).changes;
+
+/** The registration as one would register it again; the default lifetime stays the default. */
+export function contentOf({ targets, labels, target_group, modules, ttl_seconds }) {
+  const isDefault = ttl_seconds === server.status?.default_ttl_seconds;
+  return {
+    targets,
+    labels,
+    target_group,
+    ...(modules.length && { modules }),
+    ...(!isDefault && { ttl_seconds }),
+  };
+}
+
+export async function showRegistration(id) {
+  if (showing?.row.id !== id) showing = rowOf(id) ? { row: rowOf(id), form: showing?.form } : null;
+  if (showing) drawRegistration();
+  const isWanted = () => state.id === id && (isOpen('registration') || !isOpen());
+  try {
+    const row = await fetchRegistration(id);
+    if (!isWanted()) return;
+    showing = { ...showing, row };
+    drawRegistration();
+    const history = await fetchHistory(id);
+    if (!isWanted() || !showing) return;
+    showing.history = history;
+    drawHistory();
+  } catch (error) {
+    if (!isWanted()) return;
+    if (error.status === 404) await showAbsent(id);
+    else trouble(error);
+  }
+}
+
+async function showAbsent(id) {
+  showing = null;
+  const history = await fetchHistory(id).catch(() => []);
+  openPanel(
+    'registration',
+    'Not registered',
+    {},
+    h('p.lead', 'There is no registration ', h('code', foreign(id)), ' now.'),
+    h('section', h('h3', 'What became of it'), changeHistory(history)),
+  );
+}
+
+/** What a list says of it: one entry for each module. */
+function entries({ id, targets, labels, target_group, modules }) {
+  const entry = module => ({
+    targets,
+    labels: {
+      ...labels,
+      __meta_inventor_group: target_group,
+      __meta_inventor_id: id,
+      ...(module && { __meta_inventor_sd_module: module }),
+    },
+  });
+  return modules.length ? modules.map(entry) : [entry()];
+}
+
+function titled(title, n, text, ...body) {
+  const copy = n > 0 && copyButton(text, `Copy ${title.toLowerCase()}`);
+  return h('section', h('h3', title, h('span.n', count(n)), copy), body);
+}
+
+function labelLine([name, value]) {
+  const only = (sign, op, what) =>
+    h('button.icon-only', { title: what, 'aria-label': what, onclick: () => filterBy(name, op, value) }, sign);
+  const acts = [
+    only('=', '=', `Only where ${name} = ${value}`),
+    only('≠', '!=', `Only where ${name} ≠ ${value}`),
+    copyButton(value, `Copy the value of ${name}`),
+  ];
+  const text = h('span', value ? foreign(value) : h('i', 'empty'));
+  return h(`li${isMeta(name) ? '.meta' : ''}`, h('span.k', foreign(name)), text, h('span.do', acts));
+}
+
+function facts(row) {
+  const list = {
+    Group: link({ ...nothing, groups: [row.target_group] }, foreign(row.target_group)),
+    Modules: row.modules.length ? foreign(row.modules.join(', ')) : 'none',
+    Lifetime: row.ttl_seconds ? `${words(row.ttl_seconds)} from each renewal` : 'for ever',
+    Id: h('span.mono', row.id, copyButton(row.id, 'Copy id')),
+  };
+  return h(
+    'dl.facts-list',
+    Object.entries(list).map(([name, value]) => [h('dt', name), h('dd', value)]),
+  );
+}
+
+function drawRegistration() {
+  const { row } = showing;
+  const labels = sortedLabels(row.labels);
+  const forms = codes(
+    [
+      ['JSON', json(row, 2)],
+      ['curl', curlPut(contentOf(row))],
+      ['What Prometheus gets', json(entries(row), 2)],
+    ],
+    showing.form,
+  );
+  forms.chosen = at => {
+    showing.form = at;
+  };
+  const actions = [
+    h('button', { onclick: () => emit('edit', showing.row), title: 'Edit (e)' }, 'Edit'),
+    h('button.danger', { onclick: () => emit('delete', showing.row), title: 'Delete (d)' }, 'Delete'),
+  ];
+  const targets = h(
+    'ul.mono',
+    row.targets.map(t => h('li', address(t))),
+  );
+  const steers = 'Names that begin with __ steer relabelling and are gone after it.';
+  openPanel(
+    'registration',
+    [address(row.targets[0]), plus(row.targets.length - 1, 'more targets')],
+    { actions },
+    h('section.lifeline', h('p.big'), h('div.life', h('i')), h('p.ends'), h('p.verdict')),
+    titled('Targets', row.targets.length, row.targets.join('\n'), targets),
+    titled(
+      'Labels',
+      labels.length,
+      json(row.labels, 2),
+      h('ul.labels.mono', labels.map(labelLine)),
+      labels.some(([name]) => isMeta(name)) && h('p.note', steers),
+    ),
+    facts(row),
+    forms,
+    h('section', h('h3', 'History'), h('div.history')),
+  );
+  paintRegistration();
+  drawHistory();
+}
+
+const drawHistory = () => fill($('.history'), changeHistory(showing.history));
+
+/** What the observed renewals say about what comes next. */
+function verdict(row, text) {
+  const goes = () => ['expires at ', time(row.expires_at), '.'];
+  const every = renewalInterval(row);
+  if (text === 'never') return 'It stays until somebody deletes it.';
+  if (text === 'expired') return 'It was not renewed in time, so Prometheus no longer gets it.';
+  if (text === 'kept') return 'Nobody can renew it while the store is unavailable, so it is kept.';
+  if (!every) return ['No renewal seen yet. Without one it ', goes()];
+  const left = untilRenewal(row);
+  if (left > -every / 2) return `Renewed every ${words(every)}; next ${nextRenewal(row)}.`;
+  return [`Usually renewed every ${words(every)}, now ${words(-left)} late. Unless renewed, it `, goes()];
+}
+
+/** Each second: how long it has to live. */
+export function paintRegistration() {
+  const place = $('.lifeline');
+  if (!place || !showing) return;
+  const { row } = showing;
+  const { share, text, mood, more } = life(row, storeLost());
+  const [big, bar, ends, words] = place.children;
+  const isTicking = /\d/.test(text);
+  place.className = `lifeline ${mood}`;
+  fill(
+    big,
+    h('b', isTicking ? text : text[0].toUpperCase() + text.slice(1)),
+    isTicking && [' left', h('span.mood', more)],
+  );
+  bar.firstChild.style.setProperty('--share', share.toFixed(4));
+  fill(ends, h('span', 'renewed ', since(row.updated_at)), row.expires_at && time(row.expires_at, at(row.expires_at)));
+  fill(words, verdict(row, text));
+}
+
+const shape = ({ labels, target_group, modules, ttl_seconds }) =>
+  JSON.stringify([labels, target_group, modules, ttl_seconds]);
+const GONE = { expires_at: '1970-01-01T00:00:00Z' };
+
+/** Looks again, and draws anew only what is another. */
+export async function refreshRegistration() {
+  if (!isOpen('registration') || !showing) return;
+  const { id } = showing.row;
+  const row = await fetchRegistration(id).catch(error => {
+    if (error.status !== 404) throw error;
+  });
+  if (showing?.row.id !== id) return;
+  const isSame = !row || shape(row) === shape(showing.row);
+  showing.row = row ?? { ...showing.row, ...GONE };
+  if (isSame) paintRegistration();
+  else drawRegistration();
+}
+
+export function leaveRegistration() {
+  if (!isOpen('registration')) return;
+  showing = null;
+  closePanel();
+}

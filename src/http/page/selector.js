@@ -1,0 +1,52 @@
+// Label selectors as in Kubernetes, as a list of {key, op, values}; op is one of = != in notin ! exists, or `raw` for what this page cannot read: the server shall say what is wrong with it.
+
+const NEEDS_QUOTES = /[,()"]|^[\s=]|\s$|^$/;
+const quote = value => (NEEDS_QUOTES.test(value) ? `"${value.replace(/["\\]/g, '\\$&')}"` : value);
+
+function unquote(text) {
+  const value = text.trim();
+  return /^".*"$/s.test(value) ? value.slice(1, -1).replace(/\\(.)/gs, '$1') : value;
+}
+
+/** Splits at commas outside of quotes and parentheses. */
+const split = text => text.match(/(?:"(?:\\.|[^"\\])*"|\((?:"(?:\\.|[^"\\])*"|[^)])*\)|[^,])+/gs) ?? [];
+
+const REQUIREMENT = /^\s*(!?)\s*([A-Za-z_][\w.-]*)\s*(?:(==?|!=)(.*)|\s(in|notin)\s*\((.*)\))?\s*$/s;
+
+/** One requirement, or null. A bare word is one only in an address: in the search it is a word to look for. */
+export function requirement(text, { bare = true } = {}) {
+  const [all, not, key, sign, value, set, list] = REQUIREMENT.exec(text) ?? [];
+  if (!all || (not && (sign || set))) return null;
+  if (not) return { key, op: '!', values: [] };
+  if (sign) return { key, op: sign === '!=' ? '!=' : '=', values: [unquote(value)] };
+  if (set) return { key, op: set, values: split(list).map(unquote) };
+  return bare ? { key, op: 'exists', values: [] } : null;
+}
+
+export const requirements = text =>
+  split(text).map(part => requirement(part) ?? { key: part.trim(), op: 'raw', values: [] });
+
+export function written({ key, op, values }) {
+  if (op === 'exists' || op === 'raw') return key;
+  if (op === '!') return `!${key}`;
+  return op === 'in' || op === 'notin' ? `${key} ${op} (${values.map(quote).join(',')})` : key + op + quote(values[0]);
+}
+
+export const isNegative = ({ op }) => op === '!' || op === '!=' || op === 'notin';
+export const includes = (list, key, value) =>
+  list.some(r => r.key === key && (r.op === '=' || r.op === 'in') && r.values.includes(value));
+export const selector = list => list.map(written).join(',');
+
+/** A second value of a label widens the requirement, the same again takes it away. */
+export function withRequirement(list, key, op, value) {
+  const wide = op === '=' ? 'in' : 'notin';
+  let values = [value];
+  const rest = list.filter(r => {
+    if (r.key !== key) return true;
+    const has = r.values.includes(value);
+    if (r.op !== op && r.op !== wide) return !has;
+    values = has ? r.values.filter(v => v !== value) : [...r.values, value];
+    return false;
+  });
+  return values.length ? [...rest, { key, op: values.length > 1 ? wide : op, values }] : rest;
+}

@@ -1,0 +1,106 @@
+// Where a person enters a token: a gate before everything for reading, a dialog when something is changed.
+import { $, fill, h, icon } from './dom.js';
+import { emit } from './events.js';
+import { person, token } from './server.js';
+
+const dialog = $('#dialog');
+
+export function modal(label, content, closed) {
+  fill(dialog, content);
+  dialog.ariaLabel = label;
+  dialog.onclose = () => {
+    fill(dialog);
+    closed?.();
+  };
+  dialog.showModal();
+}
+
+const STAYS = ' It is kept in this tab until you close it, and sent to this server only.';
+const PLAIN_HTTP = 'This page was loaded over plain HTTP: anyone on the network path can read the token.';
+
+function tokenForm(name, text, refusal, submit, ...buttons) {
+  const field = h('input.mono', {
+    type: 'password',
+    id: 'token-field',
+    autocomplete: 'off',
+    'aria-invalid': refusal && 'true',
+    'aria-describedby': refusal && 'token-wrong',
+  });
+  const onsubmit = e => {
+    e.preventDefault();
+    submit(field.value.trim() || null);
+  };
+  return h(
+    'form.form',
+    { onsubmit },
+    h('h2', name),
+    h('p', text, STAYS),
+    h(
+      'div.f',
+      h('label', { for: 'token-field' }, 'Token'),
+      field,
+      refusal && h('p.wrong', { id: 'token-wrong', role: 'alert' }, refusal),
+    ),
+    !isSecureContext && h('p.warn', PLAIN_HTTP),
+    h('div.line', h('button.primary', { type: 'submit' }, 'Continue'), buttons),
+  );
+}
+
+function askForToken(refusal) {
+  return new Promise(resolve => {
+    let value = null;
+    const submit = v => {
+      value = v;
+      dialog.close();
+    };
+    const cancel = h('button', () => dialog.close(), 'Cancel');
+    const form = tokenForm('Write token', 'Changes need a token that may write.', refusal, submit, cancel);
+    modal('Write token', form, () => resolve(value));
+    $('input', dialog).focus();
+  });
+}
+
+/** Nothing is shown before the server knows who asks. */
+export function gate(message) {
+  const isAgain = token.get('read') ?? token.get('write');
+  const close = () => {
+    $('.gate')?.remove();
+    document.body.classList.remove('gated');
+  };
+  token.set('read', null);
+  token.set('write', null);
+  close();
+  document.body.classList.add('gated');
+  const submit = value => {
+    token.set('read', value);
+    close();
+    emit('retry');
+  };
+  const text = 'Enter the token that Prometheus polls with, or one that may write.';
+  const form = tokenForm('This server asks for a token', text, isAgain && message, submit);
+  form.classList.add('gate');
+  $('#browse').before(form);
+  $('input', form).focus();
+}
+
+export const isGated = () => Boolean($('.gate'));
+
+export function drawToken() {
+  const has = token.get('write');
+  const button = $('#token');
+  const label = has ? 'Writing is enabled: forget the token' : 'Read-only: enter a write token';
+  if (button.title === label) return;
+  fill(button, icon(has ? 'unlock' : 'lock'));
+  button.title = button.ariaLabel = label;
+  button.classList.toggle('on', Boolean(has));
+}
+
+export function startTokens() {
+  person.askForToken = askForToken;
+  $('#token').onclick = async () => {
+    if (token.get('write')) token.set('write', null);
+    else token.set('write', await askForToken(''));
+    drawToken();
+  };
+  drawToken();
+}

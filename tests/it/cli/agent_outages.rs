@@ -1,0 +1,142 @@
+//! The agent while the server is away, silent, or does not accept it; and a day of renewals without one.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::agent::{agent, file_sd, lists};
+use super::{Cli, listed_by};
+use crate::eventually::{SOON, eventually};
+use crate::process::Process;
+use crate::redis::proxy::Proxy;
+use crate::server::{Server, Setup};
+
+/// A server on a Unix socket, which can be started again at the same address.
+struct OnSocket {
+    setup: Setup,
+    socket: PathBuf,
+}
+
+impl OnSocket {
+    fn new() -> OnSocket {
+        let setup = Setup::new();
+        let socket = setup.path("socket");
+        let setup = setup.env("LISTEN_ADDR", &format!("unix:{}", socket.display()));
+        OnSocket { setup, socket }
+    }
+
+    fn client(&self) -> Cli {
+        Cli::at(&format!("unix:{}", self.socket.display()))
+    }
+
+    /// What is listed, as text; `None` while nobody answers.
+    fn get(&self, path: &str) -> Option<String> {
+        let mut stream = UnixStream::connect(&self.socket).ok()?;
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+    }
+
+    #[track_caller]
+    fn lists(&self, target: &str) {
+        eventually(SOON, || self.get("/discover").is_some_and(|list| list.contains(target)));
+    }
+}
+
+fn count(process: &Process, text: &str) -> usize {
+    process.stderr().iter().filter(|line| line.contains(text)).count()
+}
+
+#[track_caller]
+fn nothing_expired(metrics: &str) {
+    assert!(metrics.lines().any(|line| line == "inventor_registrations_expired_total 0"), "{metrics}");
+}
+
+#[test]
+fn a_server_that_is_killed_and_started_again_has_everything_at_once() {
+    let place = OnSocket::new();
+    let cli = place.client();
+    cli.write("d/a.json", file_sd("a:1"));
+    let server = place.setup.start();
+    let mut agent = agent(&cli, &[]);
+    place.lists("a:1");
+    drop(server);
+    // A file changes while nobody can be told of it, and longer than a registration lives passes.
+    cli.write("d/a.json", file_sd("a:2"));
+    agent.line_with(&["the server does not answer", "level=warn"]);
+    std::thread::sleep(Duration::from_secs(4));
+    let _server = place.setup.start();
+    place.lists("a:2");
+    agent.line_with(&["the server answers again"]);
+    eventually(SOON, || place.get("/discover").is_some_and(|list| !list.contains("a:1")));
+    assert_eq!(count(&agent, "does not answer"), 1, "{:?}", agent.stderr());
+}
+
+#[test]
+fn a_network_that_is_cut_and_silent_costs_nothing_but_time() {
+    let place = OnSocket::new();
+    let _server = place.setup.start();
+    let proxy = Proxy::before(&place.socket);
+    let cli = Cli::at(&format!("unix:{}", proxy.socket().display()));
+    cli.write("d/a.json", file_sd("a:1"));
+    let mut agent = agent(&cli, &["--request-timeout", "500ms"]);
+    place.lists("a:1");
+    proxy.cut();
+    proxy.fall_silent();
+    cli.write("d/b.json", file_sd("b:1"));
+    agent.line_with(&["the server does not answer", "no answer in time"]);
+    // It is told to end while it waits, and does so; another one takes over.
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.wait().code(), Some(0));
+    let mut next = super::agent::agent(&cli, &["--request-timeout", "500ms"]);
+    next.line_with(&["the server does not answer"]);
+    proxy.speak();
+    proxy.cut();
+    place.lists("b:1");
+    place.lists("a:1");
+    assert_eq!(count(&next, "does not answer"), 1, "{:?}", next.stderr());
+}
+
+#[test]
+fn a_wrong_token_is_told_once_and_the_right_one_is_taken_when_it_comes() {
+    let server = Server::start(&[]);
+    let cli = Cli::of(&server).env("INVENTOR_TOKEN", "");
+    let token = cli.write("token", "wrong\n");
+    cli.write("d/a.json", file_sd("a:1"));
+    cli.write("d/b.json", file_sd("b:1"));
+    let mut agent = agent(&cli, &["--token-file", token.to_str().unwrap()]);
+    agent.line_with(&["not accepted; tried again every minute", "file=a.json", "403"]);
+    agent.line_with(&["not accepted; tried again every minute", "file=b.json", "403"]);
+    agent.signal(Signal::SIGHUP);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(count(&agent, "not accepted"), 2, "each is told once: {:?}", agent.stderr());
+    std::fs::write(token, "secret\n").unwrap();
+    agent.signal(Signal::SIGHUP);
+    lists(&server, &["a:1", "b:1"]);
+    let log = agent.stderr().join("\n");
+    assert!(!log.contains("secret") && !log.contains("wrong"), "no token is logged: {log}");
+}
+
+#[test]
+fn a_day_of_renewals_never_lets_one_expire() {
+    // Renewed at a third of 6 s instead of 6 hours: 26 s are 26 hours.
+    let server = Server::start(&[]);
+    let cli = Cli::of(&server);
+    let expected: Vec<String> = (0..20).map(|number| format!("host{number:02}:9100")).collect();
+    expected.iter().enumerate().for_each(|(number, target)| {
+        cli.write(&format!("d/{number}.json"), file_sd(target));
+    });
+    let _agent = cli.start(&["agent", "--dir", "d", "--ttl", "6s"]);
+    eventually(SOON, || super::listed(&server) == expected);
+    let mut connection = server.connect();
+    let end = Instant::now() + Duration::from_secs(26);
+    while Instant::now() < end {
+        assert_eq!(listed_by(&mut connection), expected);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    nothing_expired(server.get("/metrics").text());
+}

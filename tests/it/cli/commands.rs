@@ -1,0 +1,206 @@
+//! The commands that say a thing once, their exit codes, and what they say when it does not work.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::{Cli, listed};
+use crate::server::{Server, Setup};
+
+#[test]
+fn flags_describe_a_registration_and_its_scrape() {
+    let server = Server::start(&[]);
+    let cli = Cli::of(&server);
+    let id = cli.ends_with(
+        0,
+        &[
+            "register",
+            "--target",
+            "a:1",
+            "--target",
+            "b:1",
+            "--label",
+            "dc=x=y",
+            "-g",
+            "node",
+            "--module",
+            "m",
+            "--ttl",
+            "1h30m",
+            "--scheme",
+            "https",
+            "--path",
+            "/m",
+            "--param",
+            "k=v",
+            "--interval",
+            "30s",
+            "--timeout",
+            "10s",
+        ],
+    );
+    let found = server.find(format!(r#"{{"id":"{}"}}"#, id.trim())).json()["static_config"].clone();
+    assert_eq!(found["targets"], json!(["a:1", "b:1"]));
+    assert_eq!((&found["target_group"], &found["modules"]), (&json!("node"), &json!(["m"])));
+    assert_eq!(found["ttl_seconds"], 5400);
+    let labels = json!({
+        "dc": "x=y", "__scheme__": "https", "__metrics_path__": "/m", "__param_k": "v",
+        "__scrape_interval__": "30s", "__scrape_timeout__": "10s",
+    });
+    assert_eq!(found["labels"], labels);
+    let json = cli.ends_with(0, &["register", "--target", "a:1", "-o", "json", "--ttl", "never"]);
+    let registered: Value = serde_json::from_str(&json).unwrap();
+    let again = server.find(registered.to_string()).json();
+    assert_eq!(again["static_config"]["ttl_seconds"], 0);
+    assert_eq!(
+        cli.ends_with(0, &["register", "--target", "a:1", "-o", "yaml"]),
+        format!("id: {}", registered["id"].as_str().unwrap())
+    );
+}
+
+#[test]
+fn what_prometheus_would_refuse_is_wrong_usage() {
+    let cli = Cli::at("http://127.0.0.1:9");
+    for (flags, words) in [
+        (&["--interval", "5s", "--timeout", "10s"][..], &["__scrape_timeout__", "10s"][..]),
+        (&["--interval", "soon"], &["__scrape_interval__", "soon"]),
+        (&["--interval", "0s"], &["__scrape_interval__"]),
+        (&["--timeout", "1.5s"], &["__scrape_timeout__"]),
+        (&["--scheme", "ftp"], &["__scheme__", "ftp"]),
+        (&["--path", "metrics?x=1"], &["__metrics_path__", "--param"]),
+        (&["--label", "__scheme__=http", "--scheme", "https"], &["__scheme__", "twice"]),
+        (&["--label", "a=1", "--label", "a=2"], &["a", "twice"]),
+        (&["--label", "=1"], &["a name is empty"]),
+        (&["--label", "a"], &["NAME=VALUE"]),
+        (&["--ttl", "500ms"], &["--ttl", "never"]),
+        (&["--ttl", "0"], &["--ttl"]),
+    ] {
+        cli.fails_with(2, &[&["register", "--target", "a:1"], flags].concat(), words);
+    }
+    cli.fails_with(2, &["register"], &["--target"]);
+    cli.fails_with(2, &["register", "--target", ""], &["targets", "empty"]);
+    cli.fails_with(2, &["register", "missing.json"], &["missing.json", "cannot be read"]);
+    cli.fails_with(2, &["register", "f", "--target", "a:1"], &["--target"]);
+    cli.fails_with(2, &["--api-token", "x", "list"], &["--api-token", "list"]);
+}
+
+#[test]
+fn deregistering_says_what_was_not_there() {
+    let server = Server::start(&[]);
+    let cli = Cli::of(&server);
+    let file = cli.write("f.json", r#"[{"targets": ["a:1"]}, {"targets": ["b:1"]}, {"targets": ["c:1"]}]"#);
+    let file = file.to_str().unwrap();
+    let ids = cli.ends_with(0, &["register", file]);
+    assert_eq!(listed(&server), ["a:1", "b:1", "c:1"]);
+    cli.ends_with(0, &["deregister", "--id", ids.lines().next().unwrap()]);
+    cli.ends_with(0, &["deregister", "--target", "b:1"]);
+    cli.fails_with(1, &["deregister", file], &["not registered", ids.lines().next().unwrap()]);
+    assert!(listed(&server).is_empty(), "the others are deleted all the same");
+    cli.fails_with(2, &["deregister", "--id", "nonsense"], &["nonsense", "not a UUID"]);
+}
+
+#[test]
+fn the_exit_code_tells_a_refusal_from_an_outage() {
+    let server = Server::start(&[("SD_TOKEN", "reader")]);
+    let cli = Cli::of(&server);
+    let register = ["register", "--target", "a:1"];
+    cli.fails_with(1, &["register", "--target", "a:1", "--label", "a-b=c"], &["a-b", "LABEL_NAMES"]);
+    cli.env("INVENTOR_TOKEN", "wrong").fails_with(1, &register, &["does not accept this token", "INVENTOR_TOKEN"]);
+    cli.env("INVENTOR_TOKEN", "").fails_with(1, &register, &["wants a token", "INVENTOR_TOKEN"]);
+    Cli::at("http://127.0.0.1:1").fails_with(3, &register, &["http://127.0.0.1:1", "Is it running", "--url"]);
+    Cli::at("http://nowhere.invalid").fails_with(3, &register, &["nowhere.invalid"]);
+    Cli::at("unix:/nowhere/socket").fails_with(3, &register, &["unix:/nowhere/socket"]);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    Cli::at(&url).fails_with(3, &["list", "--timeout", "200ms"], &["no answer in time"]);
+    for url in ["ftp://x", "localhost:9101", "http://", "nonsense"] {
+        Cli::at(url).fails_with(2, &register, &["--url"]);
+    }
+}
+
+#[test]
+fn no_message_shows_a_token_or_a_password() {
+    let cli = Cli::at("http://user:geheim@127.0.0.1:1");
+    let outcome = cli.run(&["status"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.contains("password") && !outcome.stderr.contains("geheim"), "{outcome:?}");
+    let outcome = Cli::at("http://127.0.0.1:1").run(&["status", "--header", "Authorization geheim"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(!outcome.stderr.contains("geheim"), "{outcome:?}");
+    let outcome = Cli::at("http://127.0.0.1:1").env("INVENTOR_TOKEN", "gehe\nim").run(&["status"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.contains("INVENTOR_TOKEN") && !outcome.stderr.contains("gehe"), "{outcome:?}");
+    for arguments in [&["--help"][..], &["list", "--help"], &["agent", "--help"]] {
+        let help = Cli::at("http://127.0.0.1:1").env("INVENTOR_TOKEN", "geheim").ends_with(0, arguments);
+        assert!(!help.contains("geheim") && !help.contains("--token "), "{help}");
+    }
+}
+
+#[test]
+fn the_token_may_be_in_a_file_and_the_file_wins() {
+    let server = Server::start(&[]);
+    let cli = Cli::of(&server).env("INVENTOR_TOKEN", "wrong");
+    let token = cli.write("token", "\nsecret\nother\n");
+    cli.ends_with(0, &["register", "--target", "a:1", "--token-file", token.to_str().unwrap()]);
+    cli.env("INVENTOR_TOKEN_FILE", token.to_str().unwrap()).ends_with(0, &["register", "--target", "a:1"]);
+    cli.fails_with(2, &["list", "--token-file", "missing"], &["--token-file missing", "cannot be read"]);
+    let empty = cli.write("empty", "\n");
+    cli.fails_with(2, &["list", "--token-file", empty.to_str().unwrap()], &["holds no token"]);
+}
+
+#[test]
+fn the_client_reads_no_dot_env() {
+    let cli = Cli::at("http://127.0.0.1:1");
+    cli.write(".env", "INVENTOR_TOKEN_FILE=missing\nthis is no assignment\n");
+    cli.fails_with(3, &["status"], &["no answer from http://127.0.0.1:1"]);
+}
+
+#[test]
+fn serve_is_the_server_and_takes_its_flags_before_and_after() {
+    let setup = Setup::new().without("LISTEN_PORT").argument("--listen-port=0").argument("serve");
+    let server = setup.argument("--ttl-seconds=77").start();
+    assert_eq!(server.get("/discover").status, 200);
+    assert_eq!(server.terminate(), Some(0));
+}
+
+#[test]
+fn a_token_is_random_and_its_line_is_of_its_hash() {
+    let cli = Cli::at("http://127.0.0.1:1");
+    let outcome = cli.run(&["token", "ci", "write", "node,db*,a b"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let secret =
+        outcome.stderr.lines().find(|line| line.len() == 43 && !line.contains(' ')).expect("the token is shown");
+    let hash = outcome.stdout.strip_prefix("ci write node,db*,a%20b sha256:").expect("the line is for the file");
+    let digest =
+        std::process::Command::new("sh").args(["-c", "printf %s \"$0\" | sha256sum", secret]).output().unwrap();
+    assert!(String::from_utf8_lossy(&digest.stdout).starts_with(hash), "{outcome:?}");
+    let other: Value = serde_json::from_str(&cli.run(&["token", "-o", "json", "ci", "read", "*"]).stdout).unwrap();
+    assert_ne!(other["secret"], secret);
+    assert!(other["line"].as_str().unwrap().starts_with("ci read * sha256:"));
+    for (arguments, word) in [
+        (["token", "api", "read", "*"], "api"),
+        (["token", "a b", "read", "*"], "NAME"),
+        (["token", "ci", "admin", "*"], "admin"),
+        (["token", "ci", "read", "a,,b"], "without a name"),
+        (["token", "ci", "read", "a*b"], "%2A"),
+        (["token", "ci", "read", "100%"], "%25"),
+    ] {
+        cli.fails_with(2, &arguments, &[word]);
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let cli = Cli::at("http://127.0.0.1:1");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = cli.ends_with(0, &["completions", shell]);
+        for word in ["deregister", "token-file", "wait-for"] {
+            assert!(script.contains(word), "{shell} does not complete {word}");
+        }
+    }
+    cli.fails_with(2, &["completions", "perl"], &["perl"]);
+    cli.ends_with(0, &["man", "pages"]);
+    let page = |name: &str| fs::read_to_string(cli.path("pages").join(name)).unwrap();
+    assert!(page("inventor.1").contains("TTL_SECONDS"), "the settings are in the page of the program");
+    assert!(page("inventor-agent.1").contains("deregister"), "each command has a page");
+}

@@ -1,0 +1,107 @@
+//! `import`: many registrations, from files and from lists of other servers.
+
+use std::fmt::Write;
+
+use nix::sys::signal::Signal;
+
+use super::{Cli, listed};
+use crate::eventually::{SOON, eventually};
+use crate::server::Server;
+
+fn many(count: usize) -> String {
+    let mut list = String::from("[");
+    for number in 0..count {
+        let comma = if number > 0 { "," } else { "" };
+        write!(list, r#"{comma}{{"targets": ["host{number:05}:9100"], "labels": {{"n": "{number}"}}}}"#).unwrap();
+    }
+    list + "]"
+}
+
+#[test]
+fn everything_is_registered_and_a_second_time_nothing_changes() {
+    let server = Server::start(&[]);
+    let cli = Cli::of(&server);
+    let file = cli.write("f.json", many(2500));
+    let file = file.to_str().unwrap();
+    let plan = cli.ends_with(0, &["import", "--dry-run", "-g", "node", file]);
+    assert!(plan.contains("2500 to create, 0 to change, 0 to leave, 0 to delete"), "{plan}");
+    assert!(listed(&server).is_empty(), "a dry run registers nothing");
+    let first = cli.ends_with(0, &["import", "-g", "node", file]);
+    assert!(first.contains("2500 of 2500 registered in "), "{first}");
+    assert_eq!(listed(&server).len(), 2500);
+    let again = cli.ends_with(0, &["import", "-g", "node", file]);
+    assert!(again.contains("0 to create, 0 to change, 2500 to leave, 0 to delete"), "{again}");
+    let moved = cli.ends_with(0, &["import", "--dry-run", "-g", "other", file]);
+    assert!(moved.contains("0 to create, 2500 to change"), "{moved}");
+    assert!(moved.contains("-group \"node\"\n+group \"other\""), "{}", &moved[..500]);
+}
+
+#[test]
+fn what_is_refused_is_named_and_the_rest_is_registered() {
+    let server = Server::start(&[]);
+    let cli = Cli::of(&server);
+    let file = cli.write(
+        "f.json",
+        r#"[{"targets": ["a:1"]}, {"targets": []}, {"targets": ["b:1"], "labels": {"a-b": "x"}}, {"targets": ["c:1"]},
+            {"targets": ["a:1"], "labels": {"x": "y"}}]"#,
+    );
+    let file = file.to_str().unwrap();
+    let entry = format!("{file}: entry 2: targets");
+    cli.fails_with(1, &["import", file], &[&entry, "b:1: ", "a-b", "a:1: stands twice", "3 entries are refused"]);
+    assert_eq!(listed(&server), ["a:1", "c:1"]);
+    cli.env("INVENTOR_TOKEN", "wrong").fails_with(1, &["import", file], &["token"]);
+    cli.fails_with(2, &["import", cli.write("broken", "[").to_str().unwrap()], &["broken", "EOF"]);
+    cli.fails_with(2, &["import", "missing"], &["missing"]);
+}
+
+#[test]
+fn another_servers_list_becomes_registrations_with_their_modules() {
+    let old = Server::start(&[]);
+    for target in ["a:1", "b:1"] {
+        old.register(format!(
+            r#"{{"static_config": {{"targets": ["{target}"], "labels": {{"x": "y"}}, "modules": ["m", "n"]}}}}"#
+        ));
+    }
+    old.register(r#"{"static_config": {"targets": ["c:1"], "target_group": "g"}}"#);
+    let new = Server::start(&[]);
+    let cli = Cli::of(&new);
+    cli.ends_with(0, &["import", &format!("http://{}/discover", old.address())]);
+    assert_eq!(new.get("/discover").text(), old.get("/discover").text());
+    cli.fails_with(3, &["import", "http://127.0.0.1:1/discover"], &["http://127.0.0.1:1/discover"]);
+    cli.fails_with(3, &["import", &format!("http://{}/nothing", old.address())], &["/nothing", "404"]);
+}
+
+#[test]
+fn a_server_that_fails_for_good_ends_it_and_says_how_far_it_came() {
+    let server = Server::start(&[]);
+    let cli = Cli::of(&server);
+    let file = cli.write("f.json", many(60_000));
+    let mut import = cli.start(&["import", file.to_str().unwrap()]);
+    eventually(SOON, || server.get("/discover").body.len() > 10_000);
+    drop(server);
+    let code = eventually_ends(&mut import);
+    assert_eq!(code, Some(3), "{:?}", import.stderr());
+    let said = import.stderr().join("\n");
+    assert!(said.contains(" of 60000 are registered; run it again"), "{said}");
+}
+
+#[test]
+fn interrupted_it_says_what_was_done() {
+    let server = Server::start(&[]);
+    let cli = Cli::of(&server);
+    let file = cli.write("f.json", many(60_000));
+    let mut import = cli.start(&["import", file.to_str().unwrap()]);
+    eventually(SOON, || server.get("/discover").body.len() > 10_000);
+    import.signal(Signal::SIGINT);
+    assert_eq!(eventually_ends(&mut import), Some(130), "{:?}", import.stderr());
+    let said = import.stderr().join("\n");
+    let registered = said.split("interrupted: ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+    assert_eq!(listed(&server).len().to_string(), registered, "{said}");
+}
+
+/// The exit code, which takes its time while the server is given some to come back.
+#[track_caller]
+fn eventually_ends(import: &mut crate::process::Process) -> Option<i32> {
+    eventually(3 * SOON, || !import.is_running());
+    import.wait().code()
+}

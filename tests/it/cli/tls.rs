@@ -1,0 +1,108 @@
+//! The client through a proxy that speaks TLS: a private CA, certificates of clients, and a password of the proxy's own.
+
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+
+use super::Cli;
+use nix::sys::signal::Signal;
+
+use super::agent::{agent, file_sd, lists};
+use crate::eventually::{SOON, eventually};
+use crate::process::Process;
+use crate::redis::tls::Certificates;
+use crate::server::Server;
+
+/// nginx before a server, on a port of its own.
+struct Proxy {
+    process: Process,
+    port: u16,
+}
+
+impl Proxy {
+    /// The listening socket is passed, as nginx passes it to itself when it is upgraded.
+    #[track_caller]
+    fn before(server: &Server, certificates: &Certificates, more: &str) -> Proxy {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let directory = certificates.path("");
+        let directory = directory.display();
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|name| format!("{name}_temp_path {directory}/{name};\n"))
+            .concat();
+        let configuration = format!(
+            "daemon off; user root; worker_processes 1; error_log stderr; pid {directory}/pid; events {{}}\n\
+             http {{ access_log off; {temporary}\n\
+             server {{ listen 127.0.0.1:{port} ssl; {more}\n\
+             ssl_certificate {directory}/server.crt; ssl_certificate_key {directory}/server.key;\n\
+             location / {{ proxy_pass http://{}; proxy_http_version 1.1; proxy_set_header Connection \"\"; }} }} }}",
+            server.address()
+        );
+        std::fs::write(certificates.path("nginx.conf"), configuration).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"exec 3<&0 </dev/null; NGINX="3;" exec nginx -e stderr -c "$0""#]);
+        command.arg(certificates.path("nginx.conf"));
+        let process = Process::start_reading(Stdio::from(OwnedFd::from(listener)), &mut command);
+        Proxy { process, port }
+    }
+
+    fn client(&self) -> Cli {
+        Cli::at(&format!("https://localhost:{}/", self.port))
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // Killed, it would leave its worker behind.
+        self.process.signal(Signal::SIGTERM);
+        self.process.wait();
+    }
+}
+
+#[test]
+fn a_private_authority_is_trusted_when_it_is_named() {
+    let server = Server::start(&[]);
+    let certificates = Certificates::new();
+    let proxy = Proxy::before(&server, &certificates, "");
+    let cli = proxy.client();
+    let [ca, other] = ["ca.crt", "other.crt"].map(|name| certificates.path(name).to_str().unwrap().to_owned());
+    cli.write("d/a.json", file_sd("a:1"));
+    let _agent = agent(&cli, &["--ca-file", &ca]);
+    lists(&server, &["a:1"]);
+    cli.ends_with(0, &["register", "--target", "b:1", "--ca-file", &ca]);
+    cli.fails_with(3, &["status", "--ca-file", &other], &["TLS", "certificate"]);
+    cli.fails_with(3, &["status"], &["TLS", "certificate"]);
+    cli.fails_with(2, &["status", "--ca-file", "missing"], &["--ca-file missing"]);
+    let empty = cli.write("empty", "");
+    cli.fails_with(2, &["status", "--ca-file", empty.to_str().unwrap()], &["holds no PEM certificate"]);
+}
+
+#[test]
+fn the_proxy_may_want_a_certificate_and_a_password_of_its_own() {
+    let server = Server::start(&[]);
+    let certificates = Certificates::new();
+    let directory = certificates.path("");
+    // printf 'user:{PLAIN}pass' is a password file of nginx.
+    std::fs::write(certificates.path("passwords"), "user:{PLAIN}pass\n").unwrap();
+    let more = format!(
+        "ssl_client_certificate {0}/ca.crt; ssl_verify_client on; auth_basic x; auth_basic_user_file {0}/passwords;",
+        directory.display()
+    );
+    let proxy = Proxy::before(&server, &certificates, &more);
+    let cli = proxy.client();
+    let [ca, cert, key, other] = ["ca.crt", "client.crt", "client.key", "server.key"]
+        .map(|name| certificates.path(name).to_str().unwrap().to_owned());
+    let register = ["register", "--target", "a:1", "--ca-file", &ca];
+    let with = |more: &[&'static str], cert: &str, key: &str| {
+        let arguments: Vec<&str> = [&register[..], &["--cert", cert, "--key", key], more].concat();
+        cli.run(&arguments)
+    };
+    let password = ["--header", "Authorization: Basic dXNlcjpwYXNz"];
+    let reached = || with(&password, &cert, &key).code == Some(0);
+    eventually(SOON, reached);
+    cli.fails_with(1, &register, &["the server refuses this"]);
+    assert_eq!(with(&[], &cert, &key).code, Some(1), "without the password");
+    let wrong = with(&password, &cert, &other);
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    assert!(wrong.stderr.contains("does not fit --cert") && !wrong.stderr.contains("panicked"), "{wrong:?}");
+    cli.fails_with(2, &["status", "--cert", &cert], &["--key"]);
+}

@@ -1,0 +1,114 @@
+// The browser: one Chromium for all tests, a fresh profile for each page. Whatever a page complains of, whatever it
+// asks of other hosts and whatever its policy reports fails the test that opened it.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after } from 'node:test';
+import { chromium, require } from './tools.js';
+
+const ARGUMENTS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+const WAIT_MS = 30_000;
+// Said by the browser of each answer that is no 2xx, and of a server that is gone: these are part of some facts.
+const EXPECTED = /^Failed to load resource/;
+
+const programs = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const executablePath = process.env.CHROMIUM ?? programs[0];
+let browser;
+export const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+
+after(() => browser?.close());
+
+/** Opens the page of a server, gives it to the fact, and looks at what the browser has to say afterwards. */
+export async function withPage(server, { path = '', width = 1440, height = 900, ...options }, fact) {
+  browser ??= await chromium.launch({ executablePath, args: ARGUMENTS });
+  const context = await browser.newContext({ viewport: { width, height }, ...options });
+  context.setDefaultTimeout(WAIT_MS);
+  const page = await context.newPage();
+  const faults = [];
+  page.on('pageerror', error => faults.push(`error: ${error.stack}`));
+  page.on('dialog', dialog => {
+    faults.push(`a dialog: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  page.on('console', message => {
+    if (!EXPECTED.test(message.text())) faults.push(`console: ${message.text()}`);
+  });
+  page.on('request', request => {
+    if (!request.url().startsWith(server.url) && !request.url().startsWith('blob:'))
+      faults.push(`asked ${request.url()}`);
+    if (/secret|token-/.test(request.url())) faults.push(`a token in ${request.url()}`);
+  });
+  await page.exposeFunction('policyReports', report => faults.push(`policy: ${report}`));
+  await page.addInitScript(() => {
+    document.addEventListener('securitypolicyviolation', e =>
+      window.policyReports(`${e.violatedDirective} ${e.blockedURI}`),
+    );
+  });
+  try {
+    await page.goto(server.url + path);
+    await fact(page);
+  } finally {
+    await context.close();
+  }
+  assert.deepEqual(faults, []);
+}
+
+/** The rows of the list. */
+export const rows = page => page.locator('#grid .row[data-id]');
+export const rowOf = (page, text) => rows(page).filter({ hasText: text });
+export const toast = (page, text) => page.locator('.toast').filter({ hasText: text });
+
+/** Waits until a locator has this text, which Playwright does not offer outside of its own runner. */
+export async function hasText(locator, text) {
+  await locator.filter({ hasText: text }).first().waitFor();
+}
+
+export async function eventually(what, condition) {
+  const end = Date.now() + WAIT_MS;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    assert.ok(Date.now() < end, `in vain: ${what}`);
+    await new Promise(resolve => setTimeout(resolve, 50));
+  }
+}
+
+/** Waits until as many rows are shown. */
+export const rowCountIs = (page, n) => eventually(`${n} rows`, async () => (await rows(page).count()) === n);
+
+export async function giveToken(page, token = 'secret') {
+  await page.locator('dialog #token-field').fill(token);
+  await page.keyboard.press('Enter');
+}
+
+/** What axe finds; it runs in a world of its own, because the page's policy lets no foreign script in. */
+export async function accessibilityFaults(page) {
+  const session = await page.context().newCDPSession(page);
+  const { frameTree } = await session.send('Page.getFrameTree');
+  const world = await session.send('Page.createIsolatedWorld', { frameId: frameTree.frame.id, worldName: 'axe' });
+  const evaluate = expression =>
+    session.send('Runtime.evaluate', {
+      contextId: world.executionContextId,
+      awaitPromise: true,
+      returnByValue: true,
+      expression,
+    });
+  await evaluate(axe);
+  const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+  const options = JSON.stringify({ runOnly: tags });
+  const { result } = await evaluate(
+    `axe.run(document, ${options}).then(found => JSON.stringify({
+      rules: found.passes.length,
+      faults: found.violations.map(v => v.id + ': ' + v.nodes.map(n => n.target + ' ' + n.failureSummary).join('; ')),
+    }))`,
+  );
+  await session.detach();
+  return JSON.parse(result.value);
+}

@@ -1,0 +1,216 @@
+// The list: what it shows, how it is narrowed, ordered and walked through.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { eventually, hasText, rowCountIs, rowOf, rows, withPage } from './browser.js';
+import { Server } from './server.js';
+
+let server;
+const targets = page => rows(page).locator('.addr').allTextContents();
+const shown = page => page.locator('#summary .shown').textContent();
+
+before(async () => {
+  server = await Server.start();
+  const prod = { env: 'prod', dc: 'fra1' };
+  await server.register(['10.0.0.1:9100', '10.0.0.2:9100'], { labels: prod, target_group: 'node', ttl_seconds: 600 });
+  await server.register('10.0.0.3:9100', { labels: { ...prod, canary: 'true' }, target_group: 'node' });
+  await server.register('db.example.net:9104', { labels: { env: 'stg', dc: 'ams1' }, target_group: 'mysqld' });
+  const modules = ['http_2xx', 'icmp'];
+  await server.register('https://shop.example.com/', {
+    labels: { env: 'dev' },
+    target_group: 'blackbox',
+    modules,
+    ttl_seconds: 0,
+  });
+});
+after(() => server.stop());
+
+test('the overview counts registrations, addresses and groups apart', () =>
+  withPage(server, {}, async page => {
+    await hasText(page.locator('#strip'), '4');
+    const facts = await page.locator('.fact').allTextContents();
+    assert.equal(facts[0], 'Registered45 addresses in 3 groups');
+    assert.equal(facts[1], 'Expire unless renewed5 min01 h16 h3');
+    assert.equal(facts[2], 'StoreEmbeddedhealthy');
+    assert.equal(await shown(page), '4 registrations');
+    assert.equal(await page.locator('#fresh').textContent(), 'live');
+  }));
+
+test('a row shows targets, labels, group, modules and the time left', () =>
+  withPage(server, {}, async page => {
+    const row = rowOf(page, '10.0.0.1');
+    assert.equal(await row.locator('.c-targets').textContent(), '10.0.0.1:9100 +1 more targets');
+    assert.deepEqual(await row.locator('.chip').allTextContents(), ['dc=fra1', 'env=prod']);
+    assert.equal(await row.locator('.c-group').textContent(), 'node');
+    assert.match(await row.locator('.c-left').textContent(), /^9m \d\ds$/);
+    const shop = rowOf(page, 'shop.example.com');
+    assert.equal(await shop.locator('.c-modules').textContent(), 'http_2xx, icmp');
+    assert.equal(await shop.locator('.c-left').textContent(), 'never');
+  }));
+
+test('a search narrows the list while one types, keeps what is typed, and adds no step to go back', () =>
+  withPage(server, {}, async page => {
+    await rowCountIs(page, 4);
+    const steps = await page.evaluate(() => history.length);
+    await page.locator('#q').pressSequentially('fra1 canary', { delay: 20 });
+    await rowCountIs(page, 1);
+    assert.equal(await page.locator('#q').inputValue(), 'fra1 canary');
+    assert.match(page.url(), /\?q=fra1\+canary$/);
+    assert.equal(await page.evaluate(() => history.length), steps);
+    assert.equal(await shown(page), '1 of 4 registrations');
+    await page.keyboard.press('Escape');
+    await rowCountIs(page, 4);
+  }));
+
+test('labels that are clicked filter, widen, exclude and go away again', () =>
+  withPage(server, {}, async page => {
+    const token = page.locator('#tokens .token');
+    await rowOf(page, '10.0.0.1').getByRole('button', { name: 'env=prod' }).click();
+    await rowCountIs(page, 2);
+    assert.deepEqual(await token.allTextContents(), ['env=prod']);
+    assert.equal(await rowOf(page, '10.0.0.1').locator('.chip.on').textContent(), 'env=prod');
+    await page.goBack();
+    await rowCountIs(page, 4);
+    await rowOf(page, 'db.example')
+      .getByRole('button', { name: 'dc=ams1' })
+      .click({ modifiers: ['Alt'] });
+    await rowCountIs(page, 3);
+    assert.deepEqual(await token.allTextContents(), ['dc!=ams1']);
+    await rowOf(page, 'shop').getByRole('button', { name: 'env=dev' }).click();
+    await rowCountIs(page, 1);
+    await page.locator('#q').press('Backspace');
+    await rowCountIs(page, 3);
+    await page.getByRole('button', { name: 'Remove filter dc!=ams1' }).click();
+    await rowCountIs(page, 4);
+  }));
+
+test('a second value of a label widens the filter, and the same again takes it away', async () => {
+  const { registrations } = await server.registrations('group=mysqld');
+  const path = `?selector=env+in+(prod,stg)&id=${registrations[0].id}`;
+  await withPage(server, { path }, async page => {
+    const token = page.locator('#tokens .token');
+    await rowCountIs(page, 3);
+    await rowOf(page, '10.0.0.3').getByRole('button', { name: 'env=prod' }).click();
+    await rowCountIs(page, 1);
+    assert.deepEqual(await token.allTextContents(), ['env=stg']);
+    await page.getByRole('button', { name: 'Only where dc = ams1' }).click();
+    await eventually('both', async () => (await token.allTextContents()).join() === 'env=stg,dc=ams1');
+    await page.getByRole('button', { name: 'Only where env = stg' }).click();
+    await eventually('one is gone', async () => (await token.allTextContents()).join() === 'dc=ams1');
+    await page.getByRole('button', { name: 'Remove filter dc=ams1' }).click();
+    await rowCountIs(page, 4);
+    await rowOf(page, '10.0.0.3').getByRole('button', { name: 'env=prod' }).click();
+    await rowCountIs(page, 2);
+    await page.getByRole('button', { name: 'Only where env = stg' }).click();
+    await rowCountIs(page, 3);
+    assert.deepEqual(await token.allTextContents(), ['env in (prod,stg)']);
+  });
+});
+
+test('a selector that is typed becomes a filter, also one that excludes', () =>
+  withPage(server, {}, async page => {
+    await page.locator('#q').fill('!canary');
+    await page.keyboard.press('Enter');
+    await rowCountIs(page, 3);
+    await page.locator('#q').fill('env in (prod, dev)');
+    await page.keyboard.press('Enter');
+    await rowCountIs(page, 2);
+    assert.deepEqual(await page.locator('#tokens .token').allTextContents(), ['!canary', 'env in (prod,dev)']);
+    assert.equal(new URL(page.url()).searchParams.get('selector'), '!canary,env in (prod,dev)');
+    await page.reload();
+    await rowCountIs(page, 2);
+  }));
+
+test('a filter that the server does not take is explained, not ignored', () =>
+  withPage(server, { path: '?selector=data-center%3Dx' }, async page => {
+    await hasText(page.locator('#below'), 'The server does not understand this filter');
+    assert.match(await page.locator('#below p').first().textContent(), /expected one of/);
+    assert.equal(await rows(page).count(), 0);
+    await page.getByRole('link', { name: 'Without data-center=x' }).click();
+    await rowCountIs(page, 4);
+  }));
+
+test('where nothing matches, each condition tells what there would be without it', () =>
+  withPage(server, { path: '?group=node&selector=env%3Dprod&q=nowhere' }, async page => {
+    await hasText(page.locator('#below'), 'No registration matches all of this');
+    await hasText(page.locator('#below p').filter({ hasText: 'Without nowhere' }), '2 registrations');
+    await hasText(page.locator('#below p').filter({ hasText: 'Without group node' }), '0 registrations');
+    await page.getByRole('button', { name: 'Clear filters' }).click();
+    await rowCountIs(page, 4);
+  }));
+
+test('groups filter, several with Ctrl, and tell of themselves', () =>
+  withPage(server, {}, async page => {
+    const group = name => page.locator('.group').filter({ hasText: name });
+    await group('node').click();
+    await rowCountIs(page, 2);
+    await hasText(page.locator('#summary'), '3 targets');
+    await hasText(page.locator('#summary'), 'next expires in');
+    await group('mysqld').click({ modifiers: ['Control'] });
+    await rowCountIs(page, 3);
+    assert.deepEqual(new URL(page.url()).searchParams.getAll('group'), ['node', 'mysqld']);
+    await page.locator('#group-filter').fill('black');
+    await page.keyboard.press('Enter');
+    await rowCountIs(page, 1);
+  }));
+
+test('a heading sorts, and the other way at the second click', () =>
+  withPage(server, {}, async page => {
+    await page.getByRole('button', { name: 'Time left' }).click();
+    await eventually('the shortest is first', async () => (await targets(page))[0] === '10.0.0.1:9100');
+    assert.equal((await targets(page)).at(-1), 'https://shop.example.com/');
+    await page.getByRole('button', { name: 'Time left' }).click();
+    await eventually('never is first', async () => (await targets(page))[0] === 'https://shop.example.com/');
+    assert.equal(await page.locator('[aria-sort]').getAttribute('aria-sort'), 'descending');
+    await page.locator('#sort').selectOption('By group');
+    await eventually('by group', async () => (await targets(page))[1] === 'db.example.net:9104');
+  }));
+
+test('the time left counts each second and reaches its end', async () => {
+  const own = await Server.start();
+  await own.register('brief:1', { ttl_seconds: 5, target_group: 'brief' });
+  await own.register('long:1');
+  await withPage(own, {}, async page => {
+    const left = rowOf(page, 'brief:1').locator('.c-left');
+    await rows(page).first().hover();
+    const texts = new Set();
+    await eventually('it has expired', async () => {
+      const text = await left.textContent();
+      texts.add(text);
+      return text === 'expired';
+    });
+    assert.ok(texts.size >= 3, [...texts].join());
+    // Nothing moves under the pointer: the list tells, and waits.
+    await page.getByRole('button', { name: 'The list has changed' }).click();
+    await rowCountIs(page, 1);
+  });
+  await own.stop();
+});
+
+test('a row that was changed elsewhere changes in place, and what was added is told of', async () => {
+  const own = await Server.start();
+  await own.register('a:1', { labels: { version: '1' } });
+  await withPage(own, {}, async page => {
+    await hasText(rows(page), 'version=1');
+    await rows(page).first().focus();
+    await own.register('a:1', { labels: { version: '2' } });
+    await own.register('b:1');
+    await hasText(rows(page), 'version=2');
+    await page.getByText('The list has changed').waitFor();
+    assert.equal(await rows(page).count(), 1);
+    await page.keyboard.press('r');
+    await rowCountIs(page, 2);
+  });
+  await own.stop();
+});
+
+test('an empty registry shows the first steps, and the first target as soon as it is there', async () => {
+  const own = await Server.start();
+  await withPage(own, {}, async page => {
+    await hasText(page.locator('#below'), 'Nothing is registered yet');
+    const shell = await page.locator('.code').first().textContent();
+    assert.ok(shell.includes(`curl -sS -X PUT '${own.url}target'`), shell);
+    await own.register('a:1');
+    await rowCountIs(page, 1);
+  });
+  await own.stop();
+});

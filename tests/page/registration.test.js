@@ -1,0 +1,214 @@
+// One registration: looked at, registered, edited, deleted, brought back; on both stores.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { eventually, giveToken, hasText, rowCountIs, rowOf, rows, toast, withPage } from './browser.js';
+import { Redis, Server } from './server.js';
+
+const panel = page => page.locator('#panel');
+const field = (page, name) => page.locator(`#f-${name}`);
+const button = (page, name) => panel(page).getByRole('button', { name, exact: true });
+
+async function signIn(page) {
+  await page.locator('#token').click();
+  await giveToken(page);
+  await page.getByRole('button', { name: 'Writing is enabled' }).waitFor();
+}
+
+function facts(store) {
+  let server;
+  let redis;
+
+  before(async () => {
+    redis = store === 'redis' ? await Redis.start() : null;
+    server = await Server.start(redis?.env());
+  });
+  after(async () => {
+    await server.stop();
+    await redis?.stop();
+  });
+
+  test('a click opens a registration, j and k walk on, Esc closes it and returns to the row', async () => {
+    const labels = { env: 'prod', __meta_team: 'storage', empty: '' };
+    await server.register(['walk-a:1', 'walk-b:1'], { labels, target_group: 'walk', modules: ['m1', 'm2'] });
+    await server.register('walk-c:1', { target_group: 'walk', ttl_seconds: 0 });
+    await withPage(server, { path: '?group=walk' }, async page => {
+      await rowOf(page, 'walk-a').locator('.c-targets').click();
+      await hasText(panel(page), 'walk-b:1');
+      const [{ id }] = (await server.registrations('q=walk-a')).registrations;
+      assert.equal(new URL(page.url()).searchParams.get('id'), id);
+      await hasText(panel(page).locator('.labels'), 'empty');
+      await hasText(panel(page), 'Names that begin with __ steer relabelling');
+      await button(page, 'What Prometheus gets')
+        .or(panel(page).getByRole('tab', { name: 'What Prometheus' }))
+        .first()
+        .click();
+      const entries = JSON.parse(await panel(page).locator('.code').textContent());
+      assert.deepEqual(
+        entries.map(e => e.labels.__meta_inventor_sd_module),
+        ['m1', 'm2'],
+      );
+      await rowOf(page, 'walk-a').focus();
+      const first = (await rows(page).first().textContent()).includes('walk-a');
+      await page.keyboard.press(first ? 'j' : 'k');
+      await hasText(panel(page), 'It stays until somebody deletes it.');
+      await page.keyboard.press('Escape');
+      await panel(page).waitFor({ state: 'hidden' });
+      await eventually('the row has the focus', () =>
+        rowOf(page, 'walk-c').evaluate(el => el === document.activeElement),
+      );
+    });
+  });
+
+  test('a link to what is not registered says so, and what became of it', async () => {
+    const id = await server.register('gone:1');
+    await server.request('DELETE', `api/v1/registrations/${id}`);
+    await withPage(server, { path: `?id=${id}` }, async page => {
+      await hasText(panel(page), 'Not registered');
+      await hasText(panel(page).locator('.action').first(), 'deleted');
+      await hasText(panel(page).locator('.action').nth(1), 'registered');
+    });
+  });
+
+  test('what is wrong with a registration is told at its field, and what was typed stays', () =>
+    withPage(server, {}, async page => {
+      await page.keyboard.press('n');
+      await field(page, 'targets').fill('new-a:9100\nnew-b:9100');
+      await panel(page).getByLabel('Label name').first().fill('data-center');
+      await panel(page).getByLabel('Label value').first().fill('dc-01');
+      await field(page, 'target_group').fill('new');
+      assert.match(await panel(page).locator('.code').textContent(), /"target_group":"new"/);
+      await page.keyboard.press('Control+Enter');
+      await giveToken(page);
+      const name = panel(page).getByLabel('Label name').first();
+      await hasText(panel(page).locator('.wrong'), 'data-center');
+      assert.equal(await name.getAttribute('aria-invalid'), 'true');
+      assert.ok(await name.evaluate(el => el === document.activeElement));
+      assert.equal(await field(page, 'targets').inputValue(), 'new-a:9100\nnew-b:9100');
+      await name.fill('data_center');
+      await field(page, 'ttl_seconds').selectOption('another…');
+      await panel(page).getByLabel('Lifetime in seconds').fill('-1');
+      await panel(page).getByLabel('Lifetime in seconds').press('Control+Enter');
+      await hasText(panel(page).locator('.wrong'), '-1 is not a whole number of seconds');
+      assert.equal(await name.getAttribute('aria-invalid'), null);
+      await field(page, 'ttl_seconds').selectOption('6 h');
+      await field(page, 'ttl_seconds').press('Control+Enter');
+      await toast(page, 'Registered new-a:9100').waitFor();
+      const { registrations } = await server.registrations('group=new');
+      assert.deepEqual(registrations[0].targets, ['new-a:9100', 'new-b:9100']);
+      assert.deepEqual(registrations[0].labels, { data_center: 'dc-01' });
+      await hasText(panel(page), 'new-a');
+    }));
+
+  test('editing tells what follows from it, and saves', async () => {
+    const id = await server.register('edit:1', { labels: { env: 'prod' }, target_group: 'before' });
+    await withPage(server, { path: `?id=${id}` }, async page => {
+      await signIn(page);
+      await hasText(panel(page), 'edit:1');
+      await button(page, 'Edit').click();
+      await hasText(panel(page), 'Nothing changed yet.');
+      await panel(page).getByLabel('Label value').first().fill('stg');
+      await hasText(panel(page), 'Prometheus ends the series of 1 target and starts new ones.');
+      await field(page, 'target_group').fill('after');
+      await hasText(panel(page), 'Whoever polls before loses it; whoever polls after gets it.');
+      await button(page, 'Save').click();
+      await toast(page, 'Saved edit:1').waitFor();
+      const row = await server.registration(id);
+      assert.deepEqual([row.labels, row.target_group], [{ env: 'stg' }, 'after']);
+      await hasText(rowOf(page, 'edit:1'), 'env=stg');
+    });
+  });
+
+  test('other targets are another registration: the new one comes, the old one goes', async () => {
+    const id = await server.register('moves-from:1', { target_group: 'moves' });
+    await withPage(server, { path: `?group=moves&id=${id}` }, async page => {
+      await signIn(page);
+      await button(page, 'Edit').click();
+      await page.getByRole('button', { name: 'Change the targets' }).click();
+      await field(page, 'targets').fill('moves-to:1');
+      await hasText(panel(page), 'Different targets make a different registration');
+      await button(page, 'Save').click();
+      await toast(page, 'Saved moves-to:1').waitFor();
+      const { registrations } = await server.registrations('group=moves');
+      assert.deepEqual(
+        registrations.map(r => r.targets),
+        [['moves-to:1']],
+      );
+    });
+  });
+
+  test('deleting warns of the next renewal, and can be undone', async () => {
+    const content = { labels: { a: 'b' }, target_group: 'renewed', ttl_seconds: 600 };
+    const id = await server.register('renewed:1', content);
+    await eventually('an interval is known', async () => {
+      await server.register('renewed:1', content);
+      return (await server.registration(id)).renewal_interval_seconds;
+    });
+    await withPage(server, { path: '?group=renewed' }, async page => {
+      await signIn(page);
+      await rowOf(page, 'renewed:1').focus();
+      await page.keyboard.press('d');
+      await hasText(toast(page, 'Deleted renewed:1'), 'It will come back at its next renewal');
+      await page.locator('.row.gone').waitFor();
+      assert.equal((await server.registrations('group=renewed')).total, 0);
+      await page.keyboard.press('z');
+      await hasText(toast(page, 'Registered again: renewed:1'), 'Its lifetime starts over: 10 min from now');
+      const row = await server.registration(id);
+      assert.deepEqual([row.labels, row.target_group, row.ttl_seconds], [{ a: 'b' }, 'renewed', 600]);
+      await eventually('it is no longer struck out', async () => !(await page.locator('.row.gone').count()));
+    });
+  });
+
+  test('a group goes out as a file and comes in again after a look at what would change', async () => {
+    for (const name of ['file-a:1', 'file-b:1']) await server.register(name, { target_group: 'file' });
+    await withPage(server, { path: '?group=file', acceptDownloads: true }, async page => {
+      await signIn(page);
+      await rowCountIs(page, 2);
+      const download = page.waitForEvent('download');
+      await page.getByRole('button', { name: 'Export' }).click();
+      assert.equal((await download).suggestedFilename(), 'file.json');
+      await page.getByRole('button', { name: 'Replace' }).click();
+      const text = panel(page).getByLabel('The list as text');
+      await text.fill('[{"targets": ["file-a:1"]}, {"targets": ["file-c:1"], "labels": {"bad-name": "x"}}]');
+      await text.blur();
+      await hasText(panel(page).locator('.alert'), '/1/labels/bad-name');
+      await text.fill('[{"targets": ["file-a:1"]}, {"targets": ["file-c:1"]}]');
+      await text.blur();
+      await hasText(panel(page).locator('.diff li').nth(0), '1registered');
+      await hasText(panel(page).locator('.diff li').nth(2), '1deleted');
+      assert.equal((await server.registrations('group=file')).total, 2);
+      const replace = page.getByRole('button', { name: 'Replace the group' });
+      assert.ok(await replace.isDisabled());
+      await panel(page).getByLabel('Yes, delete 1 registration').check();
+      await replace.click();
+      await toast(page, 'Group file now matches the file').waitFor();
+      const { registrations } = await server.registrations('group=file');
+      assert.deepEqual(registrations.flatMap(r => r.targets).sort(), ['file-a:1', 'file-c:1']);
+    });
+  });
+
+  test('what is registered is text, whatever it says', async () => {
+    const hostile = '"><script>alert(1)</script>:9100';
+    const labels = {
+      note: '<img src=x onerror=alert(1)>',
+      name: 'abc\u202egnp.exe',
+      quote: "it's $(id) `id`",
+      zero: 'a\u200bb',
+    };
+    await server.register(hostile, { labels, target_group: '<b>x</b> شبكة', modules: ['<i>'] });
+    await withPage(server, {}, async page => {
+      await rowOf(page, 'script').locator('.c-targets').click();
+      await hasText(panel(page), '<img src=x onerror=alert(1)>');
+      await hasText(panel(page), 'abcU+202Egnp.exe');
+      await hasText(panel(page), 'aU+200Bb');
+      assert.equal(await page.locator('#grid script, #panel script, #grid b, #panel img, #grid img').count(), 0);
+      await panel(page).getByRole('tab', { name: 'curl' }).click();
+      const line = await panel(page).locator('.code').textContent();
+      assert.ok(line.includes("it'\\''s $(id) `id`"), line);
+      assert.ok(line.includes('abc\\u202egnp.exe'), line);
+      await panel(page).getByRole('link', { name: '<b>x</b>' }).click();
+      await rowCountIs(page, 1);
+    });
+  });
+}
+
+for (const store of ['embedded', 'redis']) describe(`with the store ${store}:`, () => facts(store));

@@ -1,0 +1,134 @@
+// The server under test, and Redis: the real programs, in directories and on ports of their own.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { createInterface } from 'node:readline';
+import { root } from './tools.js';
+
+const BINARY = process.env.INVENTOR_BINARY ?? `${root}target/debug/inventor`;
+const START_MS = 60_000;
+const TOKEN = 'secret';
+
+const running = new Set();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/** Starts a program and waits for a line that says that it is ready. */
+function launch(program, args, options, ready) {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  running.add(child);
+  const ended = new Promise(resolve => child.once('close', resolve)).then(() => running.delete(child));
+  return new Promise((resolve, reject) => {
+    const said = [];
+    const timer = setTimeout(() => reject(new Error(`${program} is not ready:\n${said.join('\n')}`)), START_MS);
+    const heard = line => {
+      said.push(line);
+      const found = ready.exec(line);
+      if (!found) return;
+      clearTimeout(timer);
+      resolve({ child, ended, found });
+    };
+    for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', heard);
+    child.once('error', reject);
+    child.once('exit', () => reject(new Error(`${program} ended:\n${said.join('\n')}`)));
+  });
+}
+
+const directory = () => mkdtempSync(`${tmpdir()}/inventor-page-`);
+
+/** A server with the token `secret`; it keeps its data and its port when it is stopped and started again. */
+export class Server {
+  constructor(env = {}) {
+    this.directory = directory();
+    this.env = {
+      APP_ENV: 'test',
+      API_TOKEN: TOKEN,
+      LISTEN_ADDR: '127.0.0.1',
+      LISTEN_PORT: '0',
+      DATA_DIR: `${this.directory}/data`,
+      ...env,
+    };
+  }
+
+  static async start(env) {
+    const server = new Server(env);
+    await server.start();
+    return server;
+  }
+
+  async start() {
+    const options = { env: { ...this.env, PATH: process.env.PATH }, cwd: this.directory };
+    const { child, ended, found } = await launch(BINARY, [], options, /server started.* address=127\.0\.0\.1:(\d+)/);
+    Object.assign(this, { child, ended, url: `http://127.0.0.1:${found[1]}/` });
+    this.env.LISTEN_PORT = found[1];
+  }
+
+  async kill() {
+    this.child.kill('SIGKILL');
+    await this.ended;
+  }
+
+  async stop() {
+    await this.kill();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  async request(method, path, { body, token = TOKEN, headers = {} } = {}) {
+    const response = await fetch(new URL(path, this.url), {
+      method,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      headers: { ...(token && { authorization: `Bearer ${token}` }), ...headers },
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return text && JSON.parse(text);
+  }
+
+  /** Registers, and gives the id. */
+  async register(targets, more = {}) {
+    const content = { targets: [targets].flat(), ...more };
+    return (await this.request('PUT', 'target', { body: { static_config: content } })).id;
+  }
+
+  registration = id => this.request('GET', `api/v1/registrations/${id}`);
+  registrations = (query = '') => this.request('GET', `api/v1/registrations?${query}`);
+}
+
+/** A Redis on a socket; it can go, come back, and be asked. */
+export class Redis {
+  static async start() {
+    const redis = new Redis();
+    redis.directory = directory();
+    redis.socket = `${redis.directory}/redis.sock`;
+    await redis.start();
+    return redis;
+  }
+
+  env = () => ({ REDIS_URL: `redis+unix://${this.socket}` });
+
+  async start() {
+    const args = ['--port', '0', '--unixsocket', this.socket, '--appendonly', 'yes', '--dir', this.directory];
+    Object.assign(
+      this,
+      await launch('redis-server', args, {}, /Ready to accept connections|ready to accept connections/),
+    );
+  }
+
+  async kill() {
+    this.child.kill('SIGKILL');
+    await this.ended;
+  }
+
+  async stop() {
+    await this.kill();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** Runs a command of Redis, such as another program would. */
+  async command(...args) {
+    const child = spawn('redis-cli', ['-s', this.socket, ...args], { stdio: 'ignore' });
+    const code = await new Promise(resolve => child.once('close', resolve));
+    if (code) throw new Error(`redis-cli ended with ${code}`);
+  }
+}

@@ -1,0 +1,123 @@
+// Tokens: asked for when they are needed, kept in the tab, sent in a header, told when they are refused.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { eventually, giveToken, hasText, rowCountIs, rowOf, toast, withPage } from './browser.js';
+import { Server } from './server.js';
+
+const hash = secret => `sha256:${createHash('sha256').update(secret).digest('hex')}`;
+const stored = page => page.evaluate(() => [{ ...sessionStorage }, Object.keys(localStorage), document.cookie]);
+
+let open;
+let guarded;
+
+before(async () => {
+  open = await Server.start();
+  await open.register('a:1', { target_group: 'x' });
+  guarded = new Server({ SD_TOKEN: 'token-read' });
+  const file = `${guarded.directory}/tokens`;
+  writeFileSync(file, `team-x write x ${hash('token-x')}\nviewer read x ${hash('token-view-x')}\n`);
+  guarded.env.TOKENS_FILE = file;
+  await guarded.start();
+  await guarded.register('a:1', { target_group: 'x' });
+  await guarded.register('b:1', { target_group: 'y' });
+});
+after(async () => {
+  await open.stop();
+  await guarded.stop();
+});
+
+test('a wrong token is refused where it was entered, and nothing typed is lost', () =>
+  withPage(open, {}, async page => {
+    await page.getByRole('button', { name: 'Register' }).click();
+    await page.locator('#f-targets').fill('typed:1');
+    await page.keyboard.press('Control+Enter');
+    await giveToken(page, 'token-wrong');
+    await hasText(page.locator('dialog #token-wrong'), 'refused this token');
+    assert.equal(await page.locator('#token-field').getAttribute('aria-invalid'), 'true');
+    assert.deepEqual(await stored(page), [{}, [], '']);
+    await page.keyboard.press('Escape');
+    assert.equal(await page.locator('#f-targets').inputValue(), 'typed:1');
+    await page.locator('#f-targets').press('Control+Enter');
+    await giveToken(page);
+    await toast(page, 'Registered typed:1').waitFor();
+    assert.deepEqual(await stored(page), [{ 'inventor.write': 'secret' }, [], '']);
+    await page.reload();
+    await page.getByRole('button', { name: 'Writing is enabled' }).click();
+    await page.getByRole('button', { name: 'Read-only' }).waitFor();
+    assert.deepEqual(await stored(page), [{}, [], '']);
+  }));
+
+test('a tab of its own has no token', () =>
+  withPage(open, {}, async page => {
+    await page.locator('#token').click();
+    await giveToken(page);
+    await page.getByRole('button', { name: 'Writing is enabled' }).waitFor();
+    const other = await page.context().newPage();
+    await other.goto(open.url);
+    await other.getByRole('button', { name: 'Read-only' }).waitFor();
+  }));
+
+test('a server with a read token shows nothing before it is given', () =>
+  withPage(guarded, {}, async page => {
+    await hasText(page.locator('.gate'), 'This server asks for a token');
+    assert.ok(await page.locator('#browse').isHidden());
+    await page.locator('#token-field').fill('token-wrong');
+    await page.keyboard.press('Enter');
+    await page.locator('.gate #token-wrong').waitFor();
+    await page.locator('#token-field').fill('token-read');
+    await page.keyboard.press('Enter');
+    await rowCountIs(page, 2);
+    await page.keyboard.press('u');
+    await hasText(page.locator('#panel .code'), 'credentials_file');
+    // It may look, and no more.
+    await page.keyboard.press('Escape');
+    await rowOf(page, 'a:1').focus();
+    await page.keyboard.press('d');
+    await giveToken(page);
+    await toast(page, 'Deleted a:1').waitFor();
+    await page.keyboard.press('z');
+    await toast(page, 'Registered again').waitFor();
+  }));
+
+test('a token that may write is asked for once', () =>
+  withPage(guarded, {}, async page => {
+    await page.locator('.gate #token-field').fill('secret');
+    await page.keyboard.press('Enter');
+    await rowOf(page, 'b:1').focus();
+    await page.keyboard.press('d');
+    await toast(page, 'Deleted b:1').waitFor();
+    await page.keyboard.press('z');
+    await toast(page, 'Registered again').waitFor();
+  }));
+
+test('a token for one group sees that group alone, and is told what it may not', () =>
+  withPage(guarded, {}, async page => {
+    await page.locator('.gate #token-field').fill('token-x');
+    await page.keyboard.press('Enter');
+    await rowCountIs(page, 1);
+    assert.equal(await page.locator('.group').count(), 2);
+    await page.keyboard.press('4');
+    await hasText(page.locator('#view'), 'This token may not see pollers');
+    await page.keyboard.press('1');
+    await page.keyboard.press('n');
+    await page.locator('#f-targets').fill('c:1');
+    await page.locator('#f-target_group').fill('y');
+    await page.keyboard.press('Control+Enter');
+    await hasText(page.locator('dialog'), 'Changes need a token');
+    await giveToken(page, 'token-x');
+    await hasText(page.locator('dialog #token-wrong'), 'no right to this group');
+    await page.keyboard.press('Escape');
+    await page.locator('#f-target_group').fill('x');
+    await page.locator('#f-target_group').press('Control+Enter');
+    await toast(page, 'Registered c:1').waitFor();
+  }));
+
+test('a group that a token may not read is refused, not empty', () =>
+  withPage(guarded, { path: '?group=y' }, async page => {
+    await page.locator('.gate #token-field').fill('token-view-x');
+    await page.keyboard.press('Enter');
+    await eventually('it is told', async () => /not|may/.test(await page.locator('#below p').first().textContent()));
+    await hasText(page.locator('#below h2'), 'does not');
+  }));

@@ -1,0 +1,124 @@
+// Pollers, changes, problems, the configuration to paste, and what is done by keyboard.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { eventually, hasText, rowCountIs, rowOf, rows, withPage } from './browser.js';
+import { Redis, Server } from './server.js';
+
+let redis;
+let server;
+const view = page => page.locator('#view');
+const poll = path => fetch(new URL(path, server.url), { headers: { 'user-agent': 'Prometheus/3.5.0' } });
+
+before(async () => {
+  redis = await Redis.start();
+  server = await Server.start(redis.env());
+  for (let i = 0; i < 6; i++) await server.register(`n${i}:1`, { labels: { env: 'prod' }, target_group: 'node' });
+  await server.register(['n0:1', 'other:1'], { target_group: 'twice', modules: ['if_mib'] });
+  await redis.command('SET', '7214ebb0-ab3e-513a-bafe-fb6b460c2cfa', '{"no": "registration"');
+});
+after(async () => {
+  await server.stop();
+  await redis.stop();
+});
+
+test('pollers are listed with what they ask for, which is a link to that list; late ones stand first', async () => {
+  await poll('sd?group=node&selector=env%3Dprod');
+  await new Promise(resolve => setTimeout(resolve, 1100));
+  await poll('sd?group=node&selector=env%3Dprod');
+  await withPage(server, {}, async page => {
+    await page.keyboard.press('2');
+    await hasText(view(page), 'Prometheus/3.5.0');
+    await hasText(view(page).locator('tr.late'), 'late');
+    await hasText(page.locator('#tabs'), 'Pollers1');
+    await view(page).getByRole('link', { name: 'group node, env=prod' }).click();
+    await rowCountIs(page, 6);
+    assert.deepEqual(await page.locator('#tokens .token').allTextContents(), ['group node', 'env=prod']);
+  });
+});
+
+test('changes are listed by day, many at once fold into one line, and can be filtered', () =>
+  withPage(server, { path: '?view=changes' }, async page => {
+    const run = view(page).locator('details').filter({ hasText: 'registrations' });
+    await run.locator('summary').click();
+    await hasText(run, 'n0:1');
+    await page.locator('#c-find').fill('twice');
+    await eventually('one is left', async () => (await view(page).locator('.change').count()) === 1);
+    await hasText(view(page).locator('.change'), 'n0:1 +1');
+    await page.locator('#c-find').fill('nowhere');
+    await hasText(view(page), 'No change matches.');
+  }));
+
+test('problems show what is left out of the lists, and what is registered twice', () =>
+  withPage(server, { path: '?view=problems' }, async page => {
+    await hasText(view(page), 'Quarantined');
+    await hasText(view(page), '7214ebb0-ab3e-513a-bafe-fb6b460c2cfa');
+    await hasText(view(page).locator('pre'), '{"no": "registration"');
+    await hasText(view(page), 'Registered twice');
+    await hasText(view(page).locator('.cards'), 'n0:1');
+    await hasText(page.locator('#strip'), '1 quarantined');
+    assert.match(await page.title(), /^\(\d+\) inventor$/);
+  }));
+
+test('the configuration to paste selects what the list shows, and Prometheus accepts it', () =>
+  withPage(server, { path: '?group=twice&q=other' }, async page => {
+    await rowCountIs(page, 1);
+    await page.keyboard.press('u');
+    const panel = page.locator('#panel');
+    await hasText(panel, 'The search “other” is not part of it');
+    await hasText(panel, 'exactly these 1 registration');
+    await panel.getByLabel('Servers sharing the work').fill('3');
+    await page.keyboard.press('Tab');
+    await panel.getByLabel('this is number').selectOption('2');
+    const config = await panel.locator('.code').textContent();
+    assert.ok(config.includes(`url: "${server.url}sd?group=twice&shard=2&shards=3"`), config);
+    assert.ok(config.includes('__meta_inventor_sd_module'), config);
+    const file = `${server.directory}/prometheus.yml`;
+    writeFileSync(file, config);
+    execFileSync('promtool', ['check', 'config', file]);
+    await panel.getByRole('tab', { name: 'Alloy' }).click();
+    await hasText(panel.locator('.code'), 'discovery.relabel');
+    await panel.getByRole('tab', { name: 'Alloy' }).press('ArrowRight');
+    await hasText(panel.locator('.code'), 'curl -sS');
+    await page.getByRole('button', { name: 'Clear filters' }).click();
+    await hasText(panel, 'Poll this for all 7 registrations');
+  }));
+
+test('everything is reached by keyboard, and single keys can be turned off', () =>
+  withPage(server, {}, async page => {
+    const focusIs = selector =>
+      eventually(`${selector} has the focus`, () => page.locator(`${selector}:focus`).count());
+    await rowCountIs(page, 7);
+    await page.keyboard.press('/');
+    await focusIs('#q');
+    await page.keyboard.press('ArrowDown');
+    await focusIs('.row.current');
+    await page.keyboard.press('End');
+    const last = await rows(page).last().getAttribute('data-id');
+    await focusIs(`.row[data-id="${last}"]`);
+    await page.keyboard.press('Home');
+    await page.keyboard.press('Enter');
+    await focusIs('#panel h2');
+    await page.keyboard.press('Escape');
+    await focusIs('.row.current');
+    await page.keyboard.press('Tab');
+    await focusIs('.row.current button');
+    await page.keyboard.press('f');
+    await focusIs('#group-filter');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('End');
+    await page.keyboard.press('Enter');
+    await rowCountIs(page, 1);
+    await page.keyboard.press('t');
+    await eventually('another theme', () => page.evaluate(() => document.documentElement.dataset.theme === 'light'));
+    await page.keyboard.press('?');
+    await page.getByLabel('Single-key shortcuts').uncheck();
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('3');
+    await page.keyboard.press('n');
+    await hasText(rowOf(page, 'n0:1'), 'twice');
+    assert.ok(await page.locator('#panel').isHidden());
+    await page.reload();
+    assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), 'light');
+  }));

@@ -1,0 +1,124 @@
+// What the page weighs, how soon it is there, and that 100,000 registrations change little about it.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { eventually, rowCountIs, rows, withPage } from './browser.js';
+import { declareFleet } from './fleet.js';
+import { Server } from './server.js';
+
+const GZIP_BYTES_MAX = 45_000;
+const RAW_BYTES_MAX = 150_000;
+const FIRST_PAINT_MS_MAX = 1000;
+// A task may last 100 ms on a machine of its own. These tests share theirs.
+const TASK_MS_MAX = 200;
+const ROWS_MAX = 2_200; // in the document
+
+let empty;
+let large;
+
+before(async () => {
+  empty = await Server.start();
+  large = await Server.start();
+  await declareFleet(large, 1000, 21_600);
+});
+after(() => Promise.all([empty.stop(), large.stop()]));
+
+const watchTasks = page =>
+  page.evaluate(() => {
+    window.tasks = [];
+    new PerformanceObserver(list => window.tasks.push(...list.getEntries().map(e => e.duration))).observe({
+      entryTypes: ['longtask'],
+    });
+  });
+const longestTask = page => page.evaluate(() => Math.round(Math.max(0, ...window.tasks)));
+
+const timings = page =>
+  page.evaluate(() => ({
+    paint: Math.round(performance.getEntriesByName('first-contentful-paint')[0].startTime),
+  }));
+
+test('the page weighs at most 45 KB as it is sent, and 150 KB before', async () => {
+  const html = await (await fetch(empty.url, { headers: { accept: 'text/html' } })).text();
+  const files = ['', ...new Set(html.match(/ui\/[^"]+/g))];
+  const size = async (file, coding) => {
+    const headers = { accept: 'text/html', 'accept-encoding': coding };
+    const response = await fetch(new URL(file, empty.url), { method: 'HEAD', headers });
+    assert.equal(response.status, 200, file);
+    return Number(response.headers.get('content-length'));
+  };
+  let [raw, gzip] = [0, 0];
+  for (const file of files) {
+    raw += await size(file, 'identity');
+    gzip += await size(file, 'gzip');
+  }
+  console.log(`weight: ${raw} bytes, ${gzip} with gzip, in ${files.length} files`);
+  assert.ok(gzip > 1000 && gzip <= GZIP_BYTES_MAX, `${gzip} with gzip`);
+  assert.ok(raw > gzip && raw <= RAW_BYTES_MAX, `${raw}`);
+});
+
+for (const [name, server, n] of [
+  ['nothing', () => empty, 0],
+  ['100,000 registrations', () => large, 100],
+]) {
+  test(`with ${name} the page is there within a second`, () =>
+    withPage(server(), {}, async page => {
+      await (n ? rowCountIs(page, n) : page.locator('.first').waitFor());
+      const { paint } = await timings(page);
+      const loaded = await page.evaluate(() => Math.round(performance.now()));
+      console.log(`${name}: first contentful paint ${paint} ms, usable before ${loaded} ms`);
+      assert.ok(paint <= FIRST_PAINT_MS_MAX, `${paint} ms`);
+    }));
+}
+
+test('typing in a search of 100,000 is smooth', () =>
+  withPage(large, {}, async page => {
+    await rowCountIs(page, 100);
+    await watchTasks(page);
+    await page.locator('#q').pressSequentially('node fra1 prod', { delay: 60 });
+    await eventually('all are found', async () => /of 100,000/.test(await page.locator('#summary').textContent()));
+    const longest = await longestTask(page);
+    console.log(`longest task while typing: ${longest} ms`);
+    assert.ok(longest <= TASK_MS_MAX, `${longest} ms`);
+  }));
+
+test('one scrolls to the end of 100,000: all in order, none twice, and few in the document', () =>
+  withPage(large, {}, async page => {
+    await rowCountIs(page, 100);
+    await watchTasks(page);
+    const { total } = await large.registrations('limit=1');
+    // Every id that was in the document, in the order in which it came.
+    await page.evaluate(() => {
+      window.ids = [];
+      const note = el => el.dataset?.id && window.ids.push(el.dataset.id);
+      const grid = document.querySelector('#grid');
+      for (const el of grid.querySelectorAll('.row[data-id]')) note(el);
+      new MutationObserver(records => {
+        for (const { addedNodes } of records)
+          for (const node of addedNodes) {
+            note(node);
+            for (const el of node.querySelectorAll?.('.row[data-id]') ?? []) note(el);
+          }
+      }).observe(grid, { childList: true, subtree: true });
+    });
+    await page.evaluate(
+      () =>
+        new Promise(resolve => {
+          const down = () => {
+            scrollTo(0, document.documentElement.scrollHeight);
+            if (document.querySelector('#below').textContent === 'End of the list.') resolve();
+            else requestAnimationFrame(down);
+          };
+          down();
+        }),
+    );
+    const ids = await page.evaluate(() => [...new Set(window.ids)]);
+    assert.equal(ids.length, total);
+    assert.deepEqual(ids, [...ids].sort());
+    assert.ok((await rows(page).count()) <= ROWS_MAX);
+    console.log(`longest task while scrolling: ${await longestTask(page)} ms`);
+    // Back at the top, the first rows are there again.
+    await page.evaluate(() => scrollTo(0, 0));
+    await page.locator(`.row[data-id="${ids[0]}"]`).waitFor();
+    assert.ok((await rows(page).count()) <= ROWS_MAX);
+    const heap = await page.evaluate(() => Math.round(performance.memory.usedJSHeapSize / 1e6));
+    console.log(`heap after the way down and up: ${heap} MB`);
+  }));
