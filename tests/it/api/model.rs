@@ -16,11 +16,18 @@ struct Entry {
     labels: BTreeMap<&'static str, String>,
 }
 
+/// Whether a label, if there is one, meets a requirement with this value.
+type Meets = fn(Option<&String>, &str) -> bool;
+
 /// What there should be, by target.
 type Model = BTreeMap<String, Entry>;
 
 fn pick<'a, T>(random: &mut fastrand::Rng, from: &'a [T]) -> &'a T {
     &from[random.usize(..from.len())]
+}
+
+fn random_group(random: &mut fastrand::Rng) -> &'static str {
+    GROUPS[random.usize(..GROUPS.len())]
 }
 
 fn random_target(random: &mut fastrand::Rng) -> String {
@@ -48,7 +55,7 @@ impl Run {
         let is_mortal = self.random.usize(..8) == 0;
         let target = random_target(&mut self.random);
         let target = if is_mortal { format!("mortal-{target}") } else { target };
-        let entry = Entry { group: *pick(&mut self.random, GROUPS), labels: random_labels(&mut self.random) };
+        let entry = Entry { group: random_group(&mut self.random), labels: random_labels(&mut self.random) };
         let ttl =
             if is_mortal { json!(1) } else { pick(&mut self.random, &[json!(null), json!(0), json!(600)]).clone() };
         let config =
@@ -68,7 +75,7 @@ impl Run {
     }
 
     fn declare(&mut self) {
-        let group = *pick(&mut self.random, GROUPS);
+        let group = random_group(&mut self.random);
         let adopt = self.random.bool();
         let mut entries: Model = BTreeMap::new();
         for _ in 0..self.random.usize(..12) {
@@ -99,9 +106,9 @@ impl Run {
 
     /// What meets random criteria, and the query that asks for it.
     fn criteria(&mut self) -> (String, Vec<String>) {
-        let group = self.random.bool().then(|| *pick(&mut self.random, GROUPS));
+        let group = self.random.bool().then(|| random_group(&mut self.random));
         let value = self.random.usize(..4).to_string();
-        let (selector, meets): (String, fn(Option<&String>, &str) -> bool) = match self.random.usize(..5) {
+        let (selector, meets): (String, Meets) = match self.random.usize(..5) {
             0 => (format!("env%3D{value}"), |is, value| is.is_some_and(|is| is == value)),
             1 => (format!("env!%3D{value}"), |is, value| is.is_none_or(|is| is != value)),
             2 => (format!("env+in+({value},9)"), |is, value| is.is_some_and(|is| is == value)),
