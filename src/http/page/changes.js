@@ -75,7 +75,7 @@ function drawFilter() {
     const isOn = String(changesFilter.action === action);
     return h(
       'button',
-      { 'aria-pressed': isOn, disabled: !n, onclick: choose },
+      { 'aria-pressed': isOn, disabled: action !== '' && !n, onclick: choose },
       action || 'all',
       ' ',
       h('span.n', count(n)),

@@ -55,7 +55,7 @@ export async function showPollers(view) {
   if (state.view !== 'pollers') return;
   const { pollers } = server;
   if (!pollers) return fill(view, heading('Pollers', ''), h('p.lead', 'This token may not see who polls.'));
-  if (!pollers.length) return fill(view, nobody());
+  if (!pollers.length) return fill(view, heading('Pollers', '0'), nobody());
   const columns = COLUMNS.map((text, at) => h(`th${isNumber(at) ? '.num' : ''}`, { scope: 'col' }, text));
   const lines = pollers.toSorted((a, b) => b.late - a.late).map(pollerLine);
   const lead =

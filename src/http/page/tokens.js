@@ -18,7 +18,7 @@ export function modal(label, content, closed) {
 const STAYS = ' It is kept in this tab until you close it, and sent to this server only.';
 const PLAIN_HTTP = 'This page was loaded over plain HTTP: anyone on the network path can read the token.';
 
-function tokenForm(name, text, refusal, submit, ...buttons) {
+function tokenForm(level, name, text, refusal, submit, ...buttons) {
   const field = h('input.mono', {
     type: 'password',
     id: 'token-field',
@@ -33,7 +33,7 @@ function tokenForm(name, text, refusal, submit, ...buttons) {
   return h(
     'form.form',
     { onsubmit },
-    h('h2', name),
+    h(level, name),
     h('p', text, STAYS),
     h(
       'div.f',
@@ -54,7 +54,7 @@ function askForToken(refusal) {
       dialog.close();
     };
     const cancel = h('button', () => dialog.close(), 'Cancel');
-    const form = tokenForm('Write token', 'Changes need a token that may write.', refusal, submit, cancel);
+    const form = tokenForm('h2', 'Write token', 'Changes need a token that may write.', refusal, submit, cancel);
     modal('Write token', form, () => resolve(value));
     $('input', dialog).focus();
   });
@@ -77,7 +77,7 @@ export function gate(message) {
     emit('retry');
   };
   const text = 'Enter the token that Prometheus polls with, or one that may write.';
-  const form = tokenForm('This server asks for a token', text, isAgain && message, submit);
+  const form = tokenForm('h1', 'This server asks for a token', text, isAgain && message, submit);
   form.classList.add('gate');
   $('#browse').before(form);
   $('input', form).focus();
