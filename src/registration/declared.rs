@@ -244,6 +244,9 @@ mod tests {
         let module = "m".repeat(2000);
         let modules = vec![format!("\"{module}\""); 30].join(",");
         let targets = (0..1000).map(|n| format!("\"{n}{module}\"")).take(30).collect::<Vec<_>>().join(",");
-        check(&format!(r#"[{{"targets":[{targets}],"modules":[{modules}]}}]"#), &["/0/modules: modules: with all modules"]);
+        check(
+            &format!(r#"[{{"targets":[{targets}],"modules":[{modules}]}}]"#),
+            &["/0/modules: modules: with all modules"],
+        );
     }
 }
