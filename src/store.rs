@@ -177,7 +177,8 @@ impl Kept {
 pub struct Comparison {
     /// What is shown and is not in the store.
     pub missing: Vec<Kept>,
-    /// When the latest of the writes happened that are in the store and were known here before.
+    /// When the latest of the writes happened that are in the store and were known here before, as far as nothing has
+    /// touched them since.
     pub latest_write: Option<Instant>,
     /// The same by the clocks of those who wrote, in whole seconds: known for registrations that never run out, too.
     pub latest_update: Option<SystemTime>,

@@ -15,6 +15,9 @@ use crate::store::Kept;
 /// How many unfit values are remembered, so that each is logged once.
 const QUARANTINE_MAX: usize = 10_000;
 
+/// How exactly a deadline is known.
+const DEADLINE_PRECISION: Duration = Duration::from_secs(1);
+
 /// How much of an unfit value is remembered.
 pub(super) const QUARANTINED_BYTES_MAX: usize = 512;
 
@@ -56,6 +59,8 @@ pub(super) struct Held {
     pub(super) updated_at: SystemTime,
     /// When the lifetime began, as far as the deadline told it when it was written.
     pub(super) written_at: Option<Instant>,
+    /// The deadline was moved although the document stayed: by another server, or by somebody who wrote the same again.
+    pub(super) is_moved: bool,
     /// The whole seconds between its last two writes; 0 when there was one.
     pub(super) renewal_seconds: u32,
 }
@@ -159,6 +164,7 @@ impl State {
         let is_news = old.is_none_or(|old| old.updated_at != updated_at || old.content != content);
         // A deadline that was moved since it was written does not tell when that was.
         let written_at = if is_news { began } else { old.and_then(|old| old.written_at).or(began) };
+        let is_moved = !is_news && old.is_some_and(|old| old.is_moved || differ(old.deadline, deadline));
         let replaced = old.filter(|old| updated_at <= old.updated_at).and_then(|old| old.deadline);
         self.horizon.note(Write { id, replaced, began: began.filter(|_| is_news), age }, now);
         if let Some(deadline) = deadline {
@@ -175,15 +181,15 @@ impl State {
                 held.content = content;
             }
             let old = std::mem::replace(&mut held.deadline, deadline);
-            (held.ttl, held.updated_at, held.written_at, held.renewal_seconds) =
-                (ttl, updated_at, written_at, renewal_seconds);
+            (held.ttl, held.updated_at, held.written_at) = (ttl, updated_at, written_at);
+            (held.is_moved, held.renewal_seconds) = (is_moved, renewal_seconds);
             self.forget_deadline(id, old, deadline);
             return;
         }
         let group = self.lists.put(id, &content, left.clone());
         let action = if left.is_some() { Action::Changed } else { Action::Registered };
         self.tell(id, &group, left.filter(|left| *left != group), &content, action, now);
-        let held = Held { content, group, ttl, deadline, updated_at, written_at, renewal_seconds };
+        let held = Held { content, group, ttl, deadline, updated_at, written_at, is_moved, renewal_seconds };
         if let Some(old) = self.held.insert(id, held) {
             self.forget_deadline(id, old.deadline, deadline);
         }
@@ -255,5 +261,14 @@ impl State {
             warn!(id:% = id, reason = value.reason; "a stored value is invalid and is left out of all lists");
             self.quarantined.insert(id, value);
         }
+    }
+}
+
+/// Whether two deadlines are two: what a store says of one varies by the time that it took to ask.
+fn differ(one: Option<Instant>, other: Option<Instant>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.max(other) - one.min(other) > DEADLINE_PRECISION,
+        (None, None) => false,
+        _ => true,
     }
 }

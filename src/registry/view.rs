@@ -250,7 +250,7 @@ impl View {
         for (id, held) in &state.held {
             if !present.contains(id) {
                 comparison.missing.push(held.kept(*id));
-            } else if held.written_at.is_none_or(|at| at <= until) {
+            } else if held.written_at.is_none_or(|at| at <= until) && !held.is_moved {
                 comparison.latest_write = comparison.latest_write.max(held.written_at);
                 comparison.latest_update = comparison.latest_update.max(Some(held.updated_at));
             }

@@ -8,7 +8,7 @@ use ::redis::{Pipeline, Value};
 use super::fault::Fault;
 use super::scan::Scan;
 use super::session::{Reply, Write};
-use super::settle::{Settling, has_run_out};
+use super::settle::Settling;
 use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
 use crate::store::{Change, Kept, Update};
 
@@ -171,7 +171,7 @@ impl Round {
             read.write(write, &mut answers, sent_at);
         }
         for owed in std::mem::take(&mut self.owed) {
-            read.settle(owed, &mut answers, Instant::now());
+            read.settle(owed, &mut answers);
         }
         for answer in answers.by_ref().take(self.probes) {
             read.proof(answer);
@@ -218,7 +218,7 @@ impl Answers {
         self.made.push((reply, found));
     }
 
-    fn settle(&mut self, owed: Owed, answers: &mut impl Iterator<Item = Value>, now: Instant) {
+    fn settle(&mut self, owed: Owed, answers: &mut impl Iterator<Item = Value>) {
         let Owed { kept, way } = owed;
         let put = (way != Way::Move).then(|| answers.next().unwrap_or_default());
         let moved = (way != Way::Put).then(|| answers.next().unwrap_or_default());
@@ -233,9 +233,10 @@ impl Answers {
                 self.refused.get_or_insert(refusal);
                 self.given_back.push(kept);
             }
-            // It has run out on the way, and is put the next time.
-            None if moved == Some(Value::Int(0)) && put.is_none() && has_run_out(&kept, now) => {
-                self.given_back.push(kept)
+            // It lives on with a later deadline, or is gone: to know which, it is fetched, and owed until then.
+            None if moved == Some(Value::Int(0)) && put.is_none() => {
+                self.present.push(kept.id);
+                self.given_back.push(kept);
             }
             None if put == Some(Value::Okay) => {}
             // It is there, with a new deadline or as somebody else wrote it; or it was deleted.

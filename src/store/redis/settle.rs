@@ -78,7 +78,7 @@ impl Settling {
 }
 
 /// Whether an outage moves the deadline of a registration that is in no store any more, since it has run out.
-pub(super) fn has_run_out(kept: &Kept, now: Instant) -> bool {
+fn has_run_out(kept: &Kept, now: Instant) -> bool {
     kept.moved_from.is_some_and(|deadline| deadline <= now)
 }
 
