@@ -2,6 +2,7 @@
 //! The backends live below; nothing here knows the registry or HTTP.
 
 pub mod backoff;
+pub mod calm;
 pub mod embedded;
 pub mod redis;
 

@@ -15,6 +15,7 @@ use super::inbox::{Inbox, Work, Write};
 use super::metrics::Metrics;
 use crate::registration::TargetId;
 use crate::store::backoff::Backoff;
+use crate::store::calm::Calm;
 use crate::store::{Change, HEARTBEAT, Mirror, Update};
 
 /// How many documents are passed to the mirror at once while the file is loaded.
@@ -23,6 +24,13 @@ const LOAD_BATCH: usize = 1000;
 /// How often at least the file is told that the server is at work. What happened after that is lost by a crash: so much
 /// longer does the outage seem that the crash began.
 const ALIVE_EVERY: Duration = Duration::from_secs(60);
+
+/// How much later than it wanted the writer may come to its work before that is trouble: the disk was slow, or this
+/// program stood still, and renewals may be waiting to be read.
+const LATE_MAX: Duration = Duration::from_millis(100);
+
+/// How long such renewals may take to get here.
+const ARRIVED_WITHIN: Duration = Duration::from_millis(500);
 
 /// How many records are looked at every second, to remove those that ran out.
 const SWEPT_PER_SECOND: usize = 1000;
@@ -35,6 +43,9 @@ pub(super) struct Writer {
     /// When the file is next told that the server is at work.
     alive_at: Instant,
     sweep: Sweep,
+    calm: Calm,
+    /// When the writer last looked after what runs out.
+    tended_at: Instant,
 }
 
 /// How far the search for what ran out has come.
@@ -77,7 +88,8 @@ impl Writer {
                 mirror.interrupted(alive);
             }
             let sweep = Sweep { last: None, next_at: now };
-            let mut writer = Writer { inbox, mirror, metrics, clock, alive_at: now, sweep };
+            let calm = Calm::after(now, ARRIVED_WITHIN);
+            let mut writer = Writer { inbox, mirror, metrics, clock, alive_at: now, sweep, calm, tended_at: now };
             writer.show(file, Load::First, alive.unwrap_or_else(|| clock.at(now)))?;
             if let Err(error) = writer.tend(file) {
                 // The lists are good, and marked; the thread finds the file as it is and goes on trying.
@@ -131,7 +143,11 @@ impl Writer {
     /// When there is something to do even if nobody asks: at once when something runs out.
     fn wake_at(&self) -> Instant {
         let heartbeat = Instant::now() + HEARTBEAT;
-        self.mirror.next_expiry().map_or(heartbeat, |expiry| heartbeat.min(expiry))
+        self.next_expiry().map_or(heartbeat, |expiry| heartbeat.min(expiry))
+    }
+
+    fn next_expiry(&self) -> Option<Instant> {
+        self.mirror.next_expiry().map(|deadline| self.calm.ends(deadline))
     }
 
     /// Shows the mirror that the file takes writes, once it has taken what an outage leaves behind.
@@ -144,8 +160,14 @@ impl Writer {
             })?;
             self.alive_at = now + ALIVE_EVERY;
         }
-        let some_expire = self.mirror.next_expiry().is_some_and(|expiry| expiry <= now);
-        self.mirror.writable(now, now);
+        let planned =
+            self.next_expiry().map_or(self.tended_at + HEARTBEAT, |expiry| expiry.min(self.tended_at + HEARTBEAT));
+        if planned + LATE_MAX < now {
+            self.calm.trouble(now);
+        }
+        self.tended_at = now;
+        let some_expire = self.next_expiry().is_some_and(|expiry| expiry <= now);
+        self.mirror.writable(now, self.calm.final_until(now));
         // After a crash, what ran out before it is known to have run out.
         if some_expire || self.alive_at <= now {
             self.change(file, now, |_| Ok(()))?;

@@ -31,6 +31,7 @@ use super::scan::Scan;
 use super::session::{Cause, Session, Work};
 use super::settle::Settling;
 use crate::registration::TargetId;
+use crate::store::calm::Calm;
 use crate::store::{Change, Comparison, HEARTBEAT, Kept, WAIT_MAX};
 
 /// Ids in one round, at most and at the beginning: few, until it is known that the values are small.
@@ -46,8 +47,7 @@ const EXPIRY_WAIT_MIN: Duration = Duration::from_millis(5);
 /// How long the applier can be away, waiting for work and for answers; longer, and this program stood still.
 const AWAY_MAX: Duration = WAIT_MAX.saturating_add(HEARTBEAT);
 
-/// For how long after trouble nothing runs out here: other servers may have refused owners meanwhile, and are about to
-/// move their deadlines. By so much a registration may outlive its end, once.
+/// How long after trouble other servers may take to move the deadlines of owners that they have refused meanwhile.
 const NEWS_WITHIN: Duration = Duration::from_millis(1500);
 
 /// How often a Redis that refuses writes is asked again.
@@ -82,8 +82,7 @@ pub(super) struct Applier<'a> {
     trial: Trial,
     /// Redis refused the last write.
     is_refused: bool,
-    /// When there was trouble last: until a moment ago nobody could write, or not everybody.
-    troubled_at: Instant,
+    calm: Calm,
     probe_key: String,
 }
 
@@ -132,7 +131,7 @@ impl<'a> Applier<'a> {
             began_round: now,
             trial: Trial::Due,
             is_refused: false,
-            troubled_at: now,
+            calm: Calm::after(now, NEWS_WITHIN),
             probe_key: probe_key(),
         }
     }
@@ -151,7 +150,7 @@ impl<'a> Applier<'a> {
             let stood_still = now.duration_since(self.began_round) > AWAY_MAX;
             self.began_round = now;
             if stood_still {
-                self.troubled_at = now;
+                self.calm.trouble(now);
             }
             let cause = work.rescan.or(stood_still.then_some(Cause::Stood));
             self.due = cause.map(|cause| (cause, now)).or(self.due);
@@ -185,19 +184,12 @@ impl<'a> Applier<'a> {
 
     /// When the next registration runs out here.
     fn next_expiry(&self) -> Option<Instant> {
-        let expiry = self.context.mirror.next_expiry()?;
-        Some(expiry.max(self.calm_at().min(expiry + NEWS_WITHIN)))
-    }
-
-    /// From when on what runs out has run out everywhere.
-    fn calm_at(&self) -> Instant {
-        self.troubled_at + NEWS_WITHIN
+        self.context.mirror.next_expiry().map(|deadline| self.calm.ends(deadline))
     }
 
     /// Tells the mirror that Redis took a write at this time.
     fn prove(&self, at: Instant) {
-        let is_calm = self.calm_at() <= at;
-        self.context.mirror.writable(at, if is_calm { at } else { at.checked_sub(NEWS_WITHIN).unwrap_or(at) });
+        self.context.mirror.writable(at, self.calm.final_until(at));
     }
 
     /// How often it is to be shown that Redis takes writes.
@@ -307,7 +299,7 @@ impl<'a> Applier<'a> {
     fn note(&mut self, refused: Option<Fault>, is_writable: bool, at: Instant) {
         let now = Instant::now();
         if refused.is_some() || now.duration_since(at) > ROUND_MAX {
-            self.troubled_at = now;
+            self.calm.trouble(now);
         }
         if refused.is_some() {
             self.is_refused = true;
@@ -412,7 +404,7 @@ impl<'a> Applier<'a> {
     /// Redis has everything, and the mirror shows it.
     fn finish(&mut self, settling: &Settling, scan: Option<Scan>) {
         if let Some(end) = settling.end {
-            self.troubled_at = Instant::now();
+            self.calm.trouble(Instant::now());
             self.prove(end);
         }
         let Some(scan) = scan else { return };
