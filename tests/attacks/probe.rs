@@ -11,7 +11,7 @@ use crate::target::Target;
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// The longest that an answer may take.
-const LATENCY_MAX: Duration = Duration::from_millis(250);
+const LATENCY_MAX: Duration = Duration::from_secs(1);
 
 /// How often a request and its answer have to wait until it is the turn of some thread, at either side.
 const TURNS: u32 = 8;
