@@ -35,7 +35,7 @@ mod writers;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-const SECONDS_DEFAULT: u64 = 60;
+const SECONDS_DEFAULT: u64 = 30;
 
 /// What the environment says: for how long, and with which dice.
 struct Plan {
