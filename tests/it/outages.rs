@@ -55,6 +55,18 @@ fn is_gone(server: &Server, name: &str, since: Instant) -> Duration {
     since.elapsed()
 }
 
+/// Whose renewal was refused stays listed for half a lifetime after the outage, and not much longer than that after the
+/// server is fresh.
+#[track_caller]
+fn lives_for_half_a_lifetime(server: &Server, name: &str, healed: Instant, fresh: Instant) {
+    while healed.elapsed() < TTL / 2 - Duration::from_millis(100) {
+        assert!(is_listed(server, name), "dropped {:?} after its renewal was refused", healed.elapsed());
+        thread::sleep(Duration::from_millis(20));
+    }
+    is_gone(server, name, fresh);
+    assert!(fresh.elapsed() <= TTL / 2 + SLACK);
+}
+
 /// An outage of longer than a lifetime: six owners renew all the while, one goes away before it.
 #[track_caller]
 fn outlive(server: &Server, body: fn(&str) -> String, begin: impl FnOnce(), end: impl FnOnce()) {

@@ -6,7 +6,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{INTERVAL, LONGER_THAN_TTL, SLACK, TTL, is_fresh, is_gone, is_listed, is_marked, outlive, with_ttl};
+use super::{
+    INTERVAL, LONGER_THAN_TTL, SLACK, TTL, is_fresh, is_gone, is_listed, is_marked, lives_for_half_a_lifetime, outlive,
+    with_ttl,
+};
 use crate::eventually::{SOON, eventually};
 use crate::faults::{self, Disk};
 use crate::owners::{by_id, large_registration, registration};
@@ -120,12 +123,7 @@ fn a_refused_renewal_is_a_sign_of_life() {
     let healed = Instant::now();
     is_fresh(&server);
     let fresh = Instant::now();
-    while healed.elapsed() < TTL / 2 - Duration::from_millis(100) {
-        assert!(is_listed(&server, "alive"), "dropped {:?} after its renewal was refused", healed.elapsed());
-        thread::sleep(Duration::from_millis(20));
-    }
-    is_gone(&server, "alive", fresh);
-    assert!(fresh.elapsed() <= TTL / 2 + SLACK);
+    lives_for_half_a_lifetime(&server, "alive", healed, fresh);
     assert!(!is_listed(&server, "other"), "who has not tried has no longer than {:?}", registered.elapsed());
 }
 
