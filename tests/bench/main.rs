@@ -10,6 +10,7 @@ mod connection;
 mod limits;
 mod load;
 mod memory;
+mod nginx;
 mod polls;
 mod puts;
 mod redis;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::connection::{Connection, poll};
 use crate::limits::RawSender;
 use crate::load::{self, median};
+use crate::nginx::{self, Nginx};
 use crate::puts::Writes;
 use crate::registrations::{FIXED_GROUP, largest_group};
 use crate::report::{Goal, Row};
@@ -27,7 +28,7 @@ pub(crate) fn slice(count: usize) -> Duration {
     })
 }
 
-/// Polls beside a raw sender of the same bytes.
+/// Polls beside a raw sender of the same bytes, and beside nginx.
 pub(crate) fn measure(bench: &mut Bench<'_>, server: &Server) {
     let share = if bench.count < 10_000 { 0.6 } else { 0.8 };
     measure_path(bench, server, "/discover", "/discover", share);
@@ -43,13 +44,28 @@ fn measure_path(bench: &mut Bench<'_>, server: &Server, what: &str, path: &str, 
     let (status, response) = Connection::open(server.address()).fetch(&request);
     assert_eq!(status, 200, "{path}");
     let raw = RawSender::start(&response);
-    let (mut rounds, mut limits) = (Vec::new(), Vec::new());
+    let body = &response[response.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4)..];
+    let nginx = Nginx::start(body);
+    let file = poll(nginx::PATH);
+    let (mut rounds, mut limits, mut beside_nginx) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         limits.push(load::run(raw.target(), POLLERS, slice(bench.count), || request.as_slice()));
         rounds.push(load::run(server.target(), POLLERS, slice(bench.count), || request.as_slice()));
+        let of_nginx = |nginx: &Nginx| load::run(nginx.target(), POLLERS, slice(bench.count), || file.as_slice());
+        beside_nginx.extend(nginx.as_ref().map(of_nginx));
     }
     let row = Row::of_load(bench, what, &rounds).limit_of_load(&rounds, &limits).goal(Goal::Share(goal));
     bench.report.add(row);
+    if nginx.is_none() {
+        return bench.report.note("nginx is not installed: nothing was measured beside it");
+    }
+    let goal = match body.len() {
+        0..100_000 => 0.75,
+        100_000..1_000_000 => 0.9,
+        _ => 1.0,
+    };
+    let row = Row::of_load(bench, format!("{what}, beside nginx"), &rounds);
+    bench.report.add(row.limit_of_load(&rounds, &beside_nginx).goal(Goal::Share(goal)));
 }
 
 /// Polls of everything beside writes; the limit is the rate without these.

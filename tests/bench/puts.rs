@@ -79,7 +79,7 @@ pub(crate) fn measure_redis(bench: &mut Bench<'_>, server: &Server) {
         let (rate, p99) = redis.benchmark(OWNERS, document_bytes(), SETS);
         Load { rate, latencies: vec![p99], ..Load::default() }
     };
-    measure(bench, server, limit, &[Goal::Share(0.4), Goal::P99(0.005)]);
+    measure(bench, server, limit, &[Goal::Share(0.35), Goal::P99(0.003)]);
 }
 
 fn measure(bench: &mut Bench<'_>, server: &Server, limit: impl Fn() -> Load, goals: &[Goal]) {

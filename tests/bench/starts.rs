@@ -16,9 +16,11 @@ pub(crate) fn measure(bench: &mut Bench<'_>, setup: &Setup) {
         .collect();
     let row = Row::new(bench, "start to ready", Unit::Seconds, median(took.iter().map(|took| took.time.as_secs_f64())))
         .processor(median(took.iter().map(|took| took.processor)));
-    let goal = match bench.store {
-        Store::Embedded => 0.5,
-        Store::Redis => 1.0,
+    let goal = match (bench.store, bench.count) {
+        (Store::Embedded, 0..=100_000) => 0.5,
+        (Store::Redis, 0..=100_000) => 0.8,
+        (Store::Embedded, _) => 5.0,
+        (Store::Redis, _) => 8.0,
     };
-    bench.report.add(if bench.count <= 100_000 { row.goal(Goal::AtMost(goal)) } else { row });
+    bench.report.add(row.goal(Goal::AtMost(goal)));
 }
