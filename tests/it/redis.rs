@@ -101,6 +101,25 @@ impl Replica {
     }
 }
 
+/// The two connections of a replica, by the numbers that Redis gives them.
+struct Clients {
+    /// It writes, and has the other one told what everybody else changes.
+    writer: String,
+    tracked: String,
+}
+
+#[track_caller]
+fn clients(connection: &mut Connection) -> Clients {
+    let clients: String = command(connection, &["CLIENT", "LIST"]);
+    let field = |line: &str, name: &str| {
+        let value = line.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+        value.unwrap_or_else(|| panic!("no {name} in {line}")).to_owned()
+    };
+    let line = clients.lines().find(|line| field(line, "flags").contains('t'));
+    let line = line.unwrap_or_else(|| panic!("nobody tracks:\n{clients}"));
+    Clients { writer: field(line, "id"), tracked: field(line, "redir") }
+}
+
 /// The key of a made-up target.
 fn key(name: &str) -> String {
     id(name).to_string()

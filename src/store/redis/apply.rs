@@ -1,5 +1,7 @@
 //! The applier: the only writer of the mirror and of Redis. It works in rounds: one pipeline on one connection, whose
-//! answers are applied in their order, so that an id never goes back to an older value.
+//! answers are applied in their order, so that an id never goes back to an older value. What it wrote itself it knows
+//! from the answers; Redis reports to it only what others change, and that it fetches in a later round than it was
+//! reported, so after everything that was written before.
 //!
 //! It is in one of three stages, and in each of them makes the writes of handlers and fetches what has changed:
 //!
@@ -60,7 +62,7 @@ const ROUND_MAX: Duration = Duration::from_millis(500);
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) struct Applier<'a> {
-    connection: Connection,
+    writer: Connection,
     session: &'a Session,
     context: &'a Context,
     /// Redis can move a deadline on the condition that it becomes later.
@@ -108,7 +110,7 @@ enum Stage {
 
 impl<'a> Applier<'a> {
     pub(super) fn new(
-        connection: Connection,
+        writer: Connection,
         session: &'a Session,
         context: &'a Context,
         restart: Option<Restart>,
@@ -116,7 +118,7 @@ impl<'a> Applier<'a> {
     ) -> Applier<'a> {
         let now = Instant::now();
         Applier {
-            connection,
+            writer,
             session,
             context,
             only_later,
@@ -205,7 +207,7 @@ impl<'a> Applier<'a> {
         let due = self.due.take_if(|(_, at)| *at <= now).map(|(cause, _)| cause);
         let Some(cause) = due.or(overdue.then_some(Cause::Periodic)) else { return Ok(()) };
         // A master may have been made a replica meanwhile, which nothing reports.
-        if cause != Cause::Connected && inspect(&mut self.connection)?.run_id != self.session.run_id {
+        if cause != Cause::Connected && inspect(&mut self.writer)?.run_id != self.session.run_id {
             return Err(Fault::ChangedServer);
         }
         self.context.metrics.resyncs.with_label_values(&[cause.as_str()]).inc();
@@ -262,14 +264,14 @@ impl<'a> Applier<'a> {
 
     fn take_round(&mut self, round: &mut Round) -> Result<(), Fault> {
         let sent_at = Instant::now();
-        self.connection.send_packed_command(&round.pipeline.get_packed_pipeline())?;
+        self.writer.send_packed_command(&round.pipeline.get_packed_pipeline())?;
         // What can be done while the server is busy.
         self.apply_fetched();
-        let answers = receive(&mut self.connection, round.pipeline.len())?;
+        let answers = receive(&mut self.writer, round.pipeline.len())?;
         self.session.note_contact();
-        let Answers { changes, made, present, given_back, restored, is_writable, refused, foreign, page } =
+        let Answers { changes, made, unclear, given_back, restored, is_writable, refused, foreign, page } =
             round.read(answers, sent_at)?;
-        self.session.changed(present.into_iter());
+        self.session.changed(unclear.into_iter());
         self.context.metrics.restored.inc_by(restored.len() as u64);
         self.context.mirror.restored(&restored);
         self.fetched.extend(changes);

@@ -9,7 +9,7 @@ use std::{fs, io};
 
 use ::redis::{
     Client, ClientTlsConfig, Connection, ConnectionAddr, ConnectionInfo, ConnectionLike, IntoConnectionInfo,
-    ProtocolVersion, RedisConnectionInfo, RedisError, TlsCertificates, Value, cmd, io::tcp::TcpSettings,
+    ProtocolVersion, RedisConnectionInfo, TlsCertificates, Value, cmd, io::tcp::TcpSettings,
 };
 
 use super::fault::Fault;
@@ -145,9 +145,15 @@ impl Connector {
 /// Receives this many answers, errors of the server among them.
 ///
 /// # Errors
-/// After any error the connection is out of step and of no more use.
-pub(super) fn receive(connection: &mut Connection, count: usize) -> Result<Vec<Value>, RedisError> {
-    (0..count).map(|_| connection.recv_response()).collect()
+/// [`Fault::Unreported`] when Redis says that it can no longer report changes. After any error the connection is out of
+/// step and of no more use.
+pub(super) fn receive(connection: &mut Connection, count: usize) -> Result<Vec<Value>, Fault> {
+    let answer = |_| match connection.recv_response()? {
+        // The only thing that Redis tells this connection without being asked.
+        Value::Push { .. } => Err(Fault::Unreported),
+        answer => Ok(answer),
+    };
+    (0..count).map(answer).collect()
 }
 
 /// Asks a server what it is, and refuses what cannot serve.

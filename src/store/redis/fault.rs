@@ -47,6 +47,8 @@ pub(super) enum Fault {
     Server(RedisError),
     /// An answer that does not fit the question.
     Unexpected(&'static str),
+    /// The connection is gone on which changes are reported.
+    Unreported,
     /// The session ended before anything was sent.
     Outdated,
     /// The session ended before the answer came.
@@ -196,6 +198,7 @@ impl fmt::Display for Fault {
             Fault::WrongType => write!(f, "the key does not hold a string"),
             Fault::Server(e) => write!(f, "it answered with an error: {e}"),
             Fault::Unexpected(what) => write!(f, "an unexpected answer to {what}"),
+            Fault::Unreported => write!(f, "it has closed the connection on which it reports changes"),
             Fault::Outdated => write!(f, "the connection was reopened in the meantime"),
             Fault::Unanswered => write!(f, "the connection was lost before the answer came"),
             Fault::PoolEmpty(why) => write!(f, "no pooled connection became free in time: {why}"),

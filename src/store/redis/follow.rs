@@ -34,9 +34,9 @@ pub(super) struct Follower {
 /// What a session begins with.
 struct Opened {
     client: Client,
-    /// Hears which keys change.
+    /// Hears which keys others change.
     tracked: Connection,
-    connection: Connection,
+    writer: Connection,
     server: Server,
 }
 
@@ -73,7 +73,7 @@ impl Follower {
 
     /// One session, from connecting until it is lost.
     fn follow(&mut self) -> Result<Infallible, Fault> {
-        let Opened { client, tracked, connection, server } = self.open()?;
+        let Opened { client, tracked, writer, server } = self.open()?;
         let restart = self.restart(&server);
         self.sessions += 1;
         self.warn_of_eviction(&server);
@@ -83,7 +83,7 @@ impl Follower {
         metrics.sessions.inc();
         debug!(server:% = session.server(); "connected to Redis");
         let Err(fault) = track::spawn(tracked, Arc::clone(&session), Arc::clone(metrics))
-            .and_then(|()| Applier::new(connection, &session, &self.context, restart, server.moves_only_later).run());
+            .and_then(|()| Applier::new(writer, &session, &self.context, restart, server.moves_only_later).run());
         session.end(fault.clone());
         self.lost(&session);
         Err(fault)
@@ -94,13 +94,13 @@ impl Follower {
         let connector = &self.context.connector;
         let client = connector.locate()?;
         let (mut tracked, server) = connector.open(&client, SILENCE_MAX)?;
-        // Before anything is read, so that a change is either in what is read or reported.
-        track::turn_on(&mut tracked)?;
-        let (connection, twin) = connector.open(&client, ANSWER_MAX)?;
+        let (mut writer, twin) = connector.open(&client, ANSWER_MAX)?;
         if twin.run_id != server.run_id {
             return Err(Fault::ChangedServer);
         }
-        Ok(Opened { client, tracked, connection, server })
+        // Before anything is read, so that a change is either in what is read or reported.
+        track::turn_on(&mut tracked, &mut writer)?;
+        Ok(Opened { client, tracked, writer, server })
     }
 
     /// Once per server process.

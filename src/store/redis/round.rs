@@ -50,8 +50,8 @@ pub(super) struct Answers {
     pub(super) changes: Vec<Change>,
     /// Who waits for a write that was made, and what each of its removals found.
     pub(super) made: Vec<(Reply, Vec<bool>)>,
-    /// Ids that Redis was owed and has: with a new deadline, or as somebody else wrote them.
-    pub(super) present: Vec<TargetId>,
+    /// Ids of which the answers do not say what Redis has now: they are to be fetched.
+    pub(super) unclear: Vec<TargetId>,
     /// What Redis did not take of what it is owed.
     pub(super) given_back: Vec<Kept>,
     /// Registrations that were put back.
@@ -208,6 +208,8 @@ impl Answers {
             if fault.is_refusal() {
                 self.refused = Some(fault.clone());
             }
+            // A transaction whose commands fail one by one is made in part.
+            self.unclear.extend(updates.iter().map(Update::id));
             reply.tell(Err(fault));
             return;
         }
@@ -235,12 +237,11 @@ impl Answers {
             }
             // It lives on with a later deadline, or is gone: to know which, it is fetched, and owed until then.
             None if moved == Some(Value::Int(0)) && put.is_none() => {
-                self.present.push(kept.id);
+                self.unclear.push(kept.id);
                 self.given_back.push(kept);
             }
-            None if put == Some(Value::Okay) => {}
             // It is there, with a new deadline or as somebody else wrote it; or it was deleted.
-            None => self.present.push(kept.id),
+            None => self.unclear.push(kept.id),
         }
     }
 
@@ -281,3 +282,6 @@ fn change(id: TargetId, value: Value, ttl: Value, sent_at: Instant) -> Result<Ch
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::proxy::Proxy;
-use super::{Replica, key, set, settings, value};
+use super::{Clients, Replica, clients, key, set, settings, value};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
 use crate::store_contract::{hour, id};
@@ -86,10 +86,8 @@ fn a_link_that_is_made_anew_costs_no_failed_write() {
     let replica = Replica::start(&redis);
     let mut connection = redis.connect();
     for n in 0..5 {
-        let clients: String = command(&mut connection, &["CLIENT", "LIST"]);
-        let tracker = clients.lines().find(|line| line.contains(" flags=tB")).expect("a connection that tracks");
-        let number = tracker.strip_prefix("id=").and_then(|rest| rest.split(' ').next()).unwrap();
-        let _: () = command(&mut connection, &["CLIENT", "KILL", "ID", number]);
+        let Clients { tracked, .. } = clients(&mut connection);
+        let _: () = command(&mut connection, &["CLIENT", "KILL", "ID", &tracked]);
         replica.put("a", &n.to_string());
         eventually(SOON, || replica.metric("inventor_redis_connects_total") >= f64::from(n + 2));
         replica.is_up();

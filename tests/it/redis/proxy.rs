@@ -37,7 +37,6 @@ struct State {
 struct Passed {
     client: UnixStream,
     server: UnixStream,
-    asked: Vec<u8>,
     /// Its answers are held back.
     held: bool,
     /// An answer is there and is held back.
@@ -92,13 +91,9 @@ impl Proxy {
         self.control.set(|state| state.hold = Some(text.into()));
     }
 
-    /// Holds back the answers to the connections that have asked something with this text in it.
-    pub(crate) fn hold(&self, text: &str) {
-        self.control.set(|state| {
-            for passed in state.connections.iter_mut().filter(|passed| contains(&passed.asked, text.as_bytes())) {
-                passed.held = true;
-            }
-        });
+    /// Holds back the answers to the connection that was made first: the tracked one of a replica.
+    pub(crate) fn hold_the_first(&self) {
+        self.control.set(|state| state.connections[0].held = true);
     }
 
     /// Waits until an answer has come that is held back: the server has done what it was asked.
@@ -141,7 +136,7 @@ impl Control {
         let (from_server, to_client) = (clone(&server), clone(&client));
         let mut state = self.state.lock();
         let number = state.connections.len();
-        state.connections.push(Passed { client, server, asked: Vec::new(), held: false, holding: false });
+        state.connections.push(Passed { client, server, held: false, holding: false });
         let (asks, answers) = (Arc::clone(self), Arc::clone(self));
         thread::spawn(move || pass(from_client, to_server, |bytes| asks.ask(number, bytes)));
         thread::spawn(move || pass(from_server, to_client, |_| answers.answer(number)));
@@ -154,9 +149,7 @@ impl Control {
             self.changed.wait(&mut state);
         }
         let hold = state.hold.as_ref().is_some_and(|text| contains(bytes, text));
-        let passed = &mut state.connections[number];
-        passed.asked.extend(bytes);
-        passed.held |= hold;
+        state.connections[number].held |= hold;
     }
 
     /// Returns when an answer may go to the client.

@@ -1,5 +1,6 @@
 //! The rules without which a mirror of Redis goes wrong now and then: each has a test in which breaking it shows.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,28 +10,16 @@ use inventor::store::redis::{Address, Settings};
 use redis::Connection;
 
 use super::proxy::Proxy;
-use super::{Ending, Replica, key, set, settings, value};
+use super::{Clients, Ending, Replica, clients, key, set, settings, value};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
 use crate::store_contract::hour;
-
-/// The number of the client whose line in the list of clients has this property.
-#[track_caller]
-fn client(connection: &mut Connection, is: impl Fn(&str) -> bool) -> String {
-    let clients: String = command(connection, &["CLIENT", "LIST"]);
-    let line = clients.lines().find(|line| is(line)).unwrap_or_else(|| panic!("no such client:\n{clients}"));
-    line.strip_prefix("id=").and_then(|rest| rest.split(' ').next()).expect("a line begins with the id").to_owned()
-}
-
-fn is_tracked(line: &str) -> bool {
-    line.split(' ').any(|field| field.starts_with("flags=") && field.contains('t'))
-}
 
 /// Kills the tracked connection and does a command, with nothing between the two.
 #[track_caller]
 fn unseen(redis: &RedisServer, words: &[&str]) {
     let mut connection = redis.connect();
-    let tracked = client(&mut connection, is_tracked);
+    let Clients { tracked, .. } = clients(&mut connection);
     let _: () = command(&mut connection, &["MULTI"]);
     let _: redis::Value = command(&mut connection, &["CLIENT", "KILL", "ID", &tracked]);
     let _: redis::Value = command(&mut connection, words);
@@ -96,14 +85,44 @@ fn what_happened_while_no_change_was_reported_is_read() {
     assert_eq!(replica.metric("inventor_redis_connects_total"), 4.0);
 }
 
+/// How often Redis was asked each command so far.
+#[track_caller]
+fn calls(redis: &RedisServer) -> BTreeMap<String, u64> {
+    let statistics: String = redis.command(&["INFO", "commandstats"]);
+    let calls = statistics.lines().filter_map(|line| {
+        let (command, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+        Some((command.to_owned(), rest.split(',').next()?.parse().ok()?))
+    });
+    calls.collect()
+}
+
+#[test]
+fn a_write_costs_redis_one_command() {
+    let redis = RedisServer::start();
+    let (replica, other) = (Replica::start(&redis), Replica::start(&redis));
+    other.store.close();
+    let (before, began) = (calls(&redis), Instant::now());
+    for n in 0..2000 {
+        replica.put(&(n % 500).to_string(), &n.to_string());
+    }
+    let probes = began.elapsed().as_secs() + 1;
+    let after = calls(&redis);
+    let more = |command: &str| {
+        after.get(command).copied().unwrap_or_default() - before.get(command).copied().unwrap_or_default()
+    };
+    assert_eq!((more("getrange"), more("pttl")), (0, 0), "what was written is not read again");
+    assert!((2000..=2000 + probes).contains(&more("set")), "{} for 2000 writes, {after:?}", more("set"));
+    assert_eq!(replica.count(), 500);
+    assert_eq!(replica.shown("499").as_deref(), Some("1999"));
+}
+
 #[test]
 fn a_lost_connection_of_the_applier_is_noticed_without_work() {
     let redis = RedisServer::start();
     let replica = Replica::start(&redis);
     let mut connection = redis.connect();
-    let own: String = command(&mut connection, &["CLIENT", "ID"]);
-    let applier = client(&mut connection, |line| !is_tracked(line) && !line.starts_with(&format!("id={own} ")));
-    let _: () = command(&mut connection, &["CLIENT", "KILL", "ID", &applier]);
+    let Clients { writer, .. } = clients(&mut connection);
+    let _: () = command(&mut connection, &["CLIENT", "KILL", "ID", &writer]);
     eventually(SOON, || replica.metric("inventor_redis_connects_total") == 2.0);
     replica.is_up();
     replica.put("a", "document");
@@ -219,9 +238,9 @@ fn a_tracker_that_redis_cuts_off_for_reading_slowly_misses_nothing() {
     let redis = RedisServer::start_with(&["--client-output-buffer-limit", "normal", "256kb", "256kb", "1"]);
     let proxy = Proxy::before(&redis.socket());
     let replica = Replica::start_behind(&proxy);
-    proxy.hold("TRACKING");
+    proxy.hold_the_first();
     let mut connection = redis.connect();
-    let tracked = client(&mut connection, is_tracked);
+    let Clients { tracked, .. } = clients(&mut connection);
     let mut written = 0;
     // Until the server has had enough of the one that does not read.
     let cut_off = |connection: &mut Connection| {

@@ -1,0 +1,39 @@
+//! What the answers of a round mean, where no real server can be brought to give them.
+
+use std::thread;
+
+use ::redis::Client;
+
+use super::*;
+use crate::registration::Ttl;
+use crate::store::redis::session::Session;
+
+fn queued() -> Value {
+    Value::SimpleString("QUEUED".to_owned())
+}
+
+fn error(text: &str) -> Value {
+    let reply = format!("-{text}\r\n");
+    ::redis::parse_redis_value(reply.as_bytes()).unwrap()
+}
+
+#[test]
+fn of_a_transaction_that_failed_in_part_everything_is_looked_at() {
+    let session = Session::new(1, Client::open("redis://localhost").unwrap(), "run".to_owned());
+    let ids = [TargetId::of(&["a".to_owned()]), TargetId::of(&["b".to_owned()])];
+    let put = |id| Update::Put { id, document: b"{}".to_vec(), ttl: Ttl::FOREVER };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| session.write(ids.map(put).to_vec(), deadline));
+        let mut round = Round::default();
+        while round.writes.is_empty() {
+            round.write(session.take(0, Duration::from_secs(20)).unwrap().writes);
+        }
+        let made = Value::Array(vec![Value::Okay, error("ERR of the second")]);
+        let answers = vec![Value::Okay, queued(), queued(), made];
+        let read = round.read(answers, Instant::now()).unwrap();
+        assert!(read.changes.is_empty() && read.made.is_empty(), "nothing is known to be made");
+        assert_eq!(read.unclear, ids);
+        assert!(writer.join().unwrap().is_err());
+    });
+}
