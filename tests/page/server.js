@@ -38,12 +38,26 @@ function launch(program, args, options, ready) {
 
 // In memory where there is such a place: how long a busy disk takes is not what these tests are about.
 const place = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
-const directory = () => mkdtempSync(`${place}/inventor-page-`);
+
+/** A program with a directory of its own, which it keeps while it is killed and started again. */
+class Program {
+  directory = mkdtempSync(`${place}/inventor-page-`);
+
+  async kill() {
+    this.child.kill('SIGKILL');
+    await this.ended;
+  }
+
+  async stop() {
+    await this.kill();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
 
 /** A server with the token `secret`; it keeps its data and its port when it is stopped and started again. */
-export class Server {
+export class Server extends Program {
   constructor(env = {}) {
-    this.directory = directory();
+    super();
     this.env = {
       APP_ENV: 'test',
       API_TOKEN: TOKEN,
@@ -65,16 +79,6 @@ export class Server {
     const { child, ended, found } = await launch(BINARY, [], options, /server started.* address=127\.0\.0\.1:(\d+)/);
     Object.assign(this, { child, ended, url: `http://127.0.0.1:${found[1]}/` });
     this.env.LISTEN_PORT = found[1];
-  }
-
-  async kill() {
-    this.child.kill('SIGKILL');
-    await this.ended;
-  }
-
-  async stop() {
-    await this.kill();
-    rmSync(this.directory, { recursive: true, force: true });
   }
 
   /** A request; a write that had to wait too long is repeated, as a 503 asks for. */
@@ -102,11 +106,11 @@ export class Server {
 }
 
 /** A Redis on a socket; it can go, come back, and be asked. */
-export class Redis {
+export class Redis extends Program {
+  socket = `${this.directory}/redis.sock`;
+
   static async start() {
     const redis = new Redis();
-    redis.directory = directory();
-    redis.socket = `${redis.directory}/redis.sock`;
     await redis.start();
     return redis;
   }
@@ -119,16 +123,6 @@ export class Redis {
       this,
       await launch('redis-server', args, {}, /Ready to accept connections|ready to accept connections/),
     );
-  }
-
-  async kill() {
-    this.child.kill('SIGKILL');
-    await this.ended;
-  }
-
-  async stop() {
-    await this.kill();
-    rmSync(this.directory, { recursive: true, force: true });
   }
 
   /** Runs a command of Redis, such as another program would. */
