@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use ::redis::{Connection, PushKind, RedisError, Value, cmd};
+use ::redis::{Cmd, Connection, PushKind, RedisError, Value, cmd};
 
 use super::fault::Fault;
 use super::metrics::Metrics;
@@ -18,20 +18,28 @@ use crate::registration::TargetId;
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(1);
 
 /// Has Redis report every key that changes, of any name, by anyone but the writer: its answers say what it did, so that
-/// a write costs Redis one command, and not three.
+/// a write costs Redis one command, and not three. Where that is not to be had, the writer's changes are reported as
+/// well, and fetched: Redis 6.0 does not tell the number of a connection to users of few rights, and some services know
+/// no `REDIRECT`.
 pub(super) fn turn_on(tracked: &mut Connection, writer: &mut Connection) -> Result<(), Fault> {
-    let mut tracking = cmd("CLIENT");
-    tracking.arg("TRACKING").arg("ON").arg("BCAST");
-    let outcome = match client_id(tracked) {
-        Ok(id) => tracking.arg("REDIRECT").arg(id).arg("NOLOOP").exec(writer),
-        // Redis 6.0 does not tell users of few rights. Then it reports what the writer does as well, and that is fetched.
-        Err(Fault::NoPermission(_)) => tracking.exec(tracked),
-        Err(fault) => return Err(fault),
-    };
-    outcome.map_err(|error| match error.code() {
+    let redirected = client_id(tracked).and_then(|id| {
+        let mut others = tracking();
+        others.arg("REDIRECT").arg(id).arg("NOLOOP").exec(writer).map_err(Fault::from)
+    });
+    match redirected {
+        Err(Fault::NoPermission(_) | Fault::Server(_) | Fault::Unexpected(_)) => {}
+        outcome => return outcome,
+    }
+    tracking().exec(tracked).map_err(|error| match error.code() {
         Some("ERR") => Fault::NoTracking(error),
         _ => error.into(),
     })
+}
+
+fn tracking() -> Cmd {
+    let mut tracking = cmd("CLIENT");
+    tracking.arg("TRACKING").arg("ON").arg("BCAST");
+    tracking
 }
 
 /// The number that Redis has given to a connection.

@@ -1,4 +1,4 @@
-//! A proxy before a server, that a test tells to fall silent, to cut connections, or to hold back answers.
+//! A proxy before a server, that a test tells to fall silent, to cut connections, to hold back answers, or to refuse.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -30,6 +30,8 @@ struct State {
     silent: bool,
     /// What a connection asks that is held from then on.
     hold: Option<Vec<u8>>,
+    /// What is refused.
+    refuse: Option<Vec<u8>>,
     connections: Vec<Passed>,
 }
 
@@ -96,6 +98,11 @@ impl Proxy {
         self.control.set(|state| state.connections[0].held = true);
     }
 
+    /// Answers whatever has this text in it with an error, as a service does that does not know it.
+    pub(crate) fn refuse(&self, text: &str) {
+        self.control.set(|state| state.refuse = Some(text.into()));
+    }
+
     /// Waits until an answer has come that is held back: the server has done what it was asked.
     #[track_caller]
     pub(crate) fn is_holding(&self) {
@@ -139,17 +146,27 @@ impl Control {
         state.connections.push(Passed { client, server, held: false, holding: false });
         let (asks, answers) = (Arc::clone(self), Arc::clone(self));
         thread::spawn(move || pass(from_client, to_server, |bytes| asks.ask(number, bytes)));
-        thread::spawn(move || pass(from_server, to_client, |_| answers.answer(number)));
+        thread::spawn(move || {
+            pass(from_server, to_client, |_| {
+                answers.answer(number);
+                true
+            })
+        });
     }
 
-    /// Returns when these bytes may go to the server.
-    fn ask(&self, number: usize, bytes: &[u8]) {
+    /// Returns when these bytes may go to the server, and whether they may.
+    fn ask(&self, number: usize, bytes: &[u8]) -> bool {
         let mut state = self.state.lock();
         while state.silent {
             self.changed.wait(&mut state);
         }
         let hold = state.hold.as_ref().is_some_and(|text| contains(bytes, text));
         state.connections[number].held |= hold;
+        let is_refused = state.refuse.as_ref().is_some_and(|text| contains(bytes, text));
+        if is_refused {
+            state.connections[number].client.write_all(b"-ERR syntax error\r\n").unwrap();
+        }
+        !is_refused
     }
 
     /// Returns when an answer may go to the client.
@@ -163,11 +180,10 @@ impl Control {
     }
 }
 
-fn pass(mut from: UnixStream, mut to: UnixStream, gate: impl Fn(&[u8])) {
+fn pass(mut from: UnixStream, mut to: UnixStream, gate: impl Fn(&[u8]) -> bool) {
     let mut bytes = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut bytes) {
-        gate(&bytes[..count]);
-        if to.write_all(&bytes[..count]).is_err() {
+        if gate(&bytes[..count]) && to.write_all(&bytes[..count]).is_err() {
             break;
         }
     }

@@ -117,6 +117,21 @@ fn a_write_costs_redis_one_command() {
 }
 
 #[test]
+fn a_service_that_does_not_know_how_to_leave_out_our_own_writes_is_followed_all_the_same() {
+    let redis = RedisServer::start();
+    let proxy = Proxy::before(&redis.socket());
+    proxy.refuse("REDIRECT");
+    let replica = Replica::start_behind(&proxy);
+    let before = calls(&redis);
+    replica.put("own", "document");
+    eventually(SOON, || calls(&redis).get("getrange") > before.get("getrange"));
+    set(&mut redis.connect(), "foreign", "document");
+    eventually(SOON, || replica.shown("foreign").is_some());
+    assert_eq!(replica.shown("own").as_deref(), Some("document"));
+    assert_eq!(replica.metric("inventor_redis_connects_total"), 1.0);
+}
+
+#[test]
 fn a_lost_connection_of_the_applier_is_noticed_without_work() {
     let redis = RedisServer::start();
     let replica = Replica::start(&redis);
