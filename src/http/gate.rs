@@ -4,7 +4,6 @@
 
 mod chunks;
 mod connections;
-mod escape;
 mod exchange;
 mod head;
 mod large_bodies;
@@ -35,7 +34,6 @@ use connections::Connections;
 use large_bodies::Permits;
 use limits::{Limits, STACK_BYTES};
 
-pub use escape::unescape;
 pub use large_bodies::{BodyLimit, Permit};
 pub(super) use listener::Listener;
 pub use listener::{BindError, Listen};

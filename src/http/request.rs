@@ -1,7 +1,7 @@
 //! A request as the handlers see it: complete, and without a trace of how it travelled.
 
 /// A complete request.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
     /// The method in upper case.
     pub method: String,

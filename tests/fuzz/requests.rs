@@ -1,5 +1,6 @@
 //! The request reader: however its input is cut, it finds the same requests, and they are in their normal form.
 
+use inventor::http::Request;
 use inventor::http::gate::limits::BODY_BYTES_MAX;
 use inventor::http::gate::request::{Incoming, RequestReader, Step};
 
@@ -36,21 +37,16 @@ pub(crate) fn read(pieces: &[&[u8]]) -> (Vec<Incoming>, Option<u16>) {
     (requests, None)
 }
 
-fn check_normal_form(request: &Incoming) {
-    let head = std::str::from_utf8(&request.head).expect("the head is ASCII");
-    assert!(head.is_ascii() && request.body.len() <= BODY_BYTES_MAX);
-    let mut lines = head.strip_suffix("\r\n").expect("the head is made of lines").split("\r\n");
-    let parts: Vec<&str> = lines.next().expect("there is a request line").split(' ').collect();
-    let [method, target, "HTTP/1.1"] = parts[..] else { panic!("{parts:?}") };
-    assert!(!method.is_empty() && !method.bytes().any(|b| b.is_ascii_lowercase()));
-    assert!(target.starts_with(['/', '*']) && target.bytes().all(|b| b.is_ascii_graphic()));
-    for line in lines {
-        let (name, value) = line.split_once(": ").expect("a field has a name");
-        assert!(!name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':'));
-        assert!(value.bytes().all(|b| b == b'\t' || b == b' ' || b.is_ascii_graphic()));
-        assert!(
-            !["transfer-encoding", "content-length"].iter().any(|about_body| name.eq_ignore_ascii_case(about_body))
-        );
+fn check_normal_form(incoming: &Incoming) {
+    let Request { method, path, query, headers, body, client } = &incoming.request;
+    assert!(body.len() <= BODY_BYTES_MAX && client.is_empty());
+    assert!(!method.is_empty() && method.bytes().all(|b| b.is_ascii_graphic() && !b.is_ascii_lowercase()));
+    assert!(path.starts_with(['/', '*']) && !path.contains('?'));
+    assert!(path.bytes().chain(query.bytes()).all(|b| b.is_ascii_graphic()));
+    for (name, value) in headers {
+        assert!(!name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':' && !b.is_ascii_uppercase()));
+        assert!(value.iter().all(|b| *b == b'\t' || (*b >= b' ' && *b != 0x7f)) && value.trim_ascii() == value);
+        assert!(!["transfer-encoding", "content-length"].contains(&name.as_str()));
     }
 }
 

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant, SystemTime};
 use log::debug;
 
 use super::connections::{Admitted, Stage};
-use super::head::request_without_body;
 use super::large_bodies::{BodyLimit, Permit};
 use super::refusal::Refusal;
 use super::request::{Incoming, Phase, RequestReader, Step};
 use super::response::{self, ConnectionField};
 use super::shared::{Answered, Gate};
 use super::timed::TimedSocket;
+use crate::http::request::Request;
 use crate::http::response::{Body, Response};
 
 /// How many bytes one read takes. It stands on the stack of every connection's thread.
@@ -92,8 +92,8 @@ impl Exchange<'_> {
                 Step::Request(request) => return Ok(Some(request)),
                 Step::Continue if self.tell_to_continue().is_err() => return Ok(None),
                 Step::Continue => continue,
-                Step::LargeBody { head } => {
-                    self.allow_large_body(&head)?;
+                Step::LargeBody { request } => {
+                    self.allow_large_body(request)?;
                     continue;
                 }
                 Step::Read(next) => next,
@@ -136,9 +136,9 @@ impl Exchange<'_> {
         self.socket.write_vectored(&[IoSlice::new(CONTINUE)], self.gate.limits.stalled).map(drop)
     }
 
-    /// Asks whether the request with this head may bring a large body.
-    fn allow_large_body(&mut self, head: &[u8]) -> Result<(), Rejection> {
-        let request = request_without_body(head, &self.admitted.connection.client);
+    /// Asks whether this request may bring a large body.
+    fn allow_large_body(&mut self, mut request: Request) -> Result<(), Rejection> {
+        request.client.clone_from(&self.admitted.connection.client);
         match self.gate.backend.body_limit(&request) {
             BodyLimit::Ordinary => return Err(TOO_LARGE.into()),
             BodyLimit::Refused(response) => return Err(Rejection::Unwanted(response)),
@@ -168,8 +168,9 @@ impl Exchange<'_> {
         }
         self.requests += 1;
         let begun = Instant::now();
-        let Incoming { keep_alive, http_1_0, is_head, .. } = request;
-        let answer = self.gate.backend.answer(request, self.permit.take(), &self.admitted.connection.client);
+        let Incoming { mut request, keep_alive, http_1_0, is_head } = request;
+        request.client.clone_from(&self.admitted.connection.client);
+        let answer = self.gate.backend.answer(request, self.permit.take());
         let Answered { response, handled_in } = answer.unwrap_or_else(|refusal| {
             self.gate.metrics.bad_request(refusal.status);
             Answered { response: refusal.into(), handled_in: Duration::ZERO }

@@ -1,6 +1,7 @@
-//! The head of a request: what it means for the connection, and its normal form for tiny_http. Pure.
+//! The head of a request: what it means for the connection, and what handlers see of it. Pure.
 
-use super::escape::{push_ascii, push_value, unescape};
+use std::fmt::Write as _;
+
 use super::limits::FIELDS_MAX;
 use super::refusal::Refusal;
 use crate::http::request::Request;
@@ -8,9 +9,8 @@ use crate::http::request::Request;
 /// A head that is complete and unambiguous.
 #[derive(Debug, Default)]
 pub(super) struct Head {
-    /// The request line and the fields that concern the handlers, in ASCII, each ended by CRLF. The method is
-    /// in upper case, the target is a path, the version is 1.1.
-    pub(super) forward: Vec<u8>,
+    /// What concerns the handlers; the body is still to come.
+    pub(super) request: Request,
     /// How the body is delimited.
     pub(super) body: BodyLength,
     /// The client waits for `100 Continue` before it sends the body.
@@ -52,51 +52,24 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
     };
 
     let mut framing = Framing::default();
-    let mut forward = Vec::with_capacity(bytes.len() + 32);
-    forward.extend(method.bytes().map(|b| b.to_ascii_uppercase()));
-    forward.push(b' ');
-    push_target(&mut forward, target)?;
-    forward.extend_from_slice(b" HTTP/1.1\r\n");
+    let mut headers = Vec::with_capacity(request.headers.len());
     for field in request.headers.iter() {
         let value = field.value.trim_ascii();
         if framing.note(field.name, value)? == Destination::Handlers {
-            forward.extend_from_slice(field.name.as_bytes());
-            forward.extend_from_slice(b": ");
-            push_value(&mut forward, value);
-            forward.extend_from_slice(b"\r\n");
+            headers.push((field.name.to_ascii_lowercase(), value.to_vec()));
         }
     }
     let http_1_0 = version == 0;
     let body = framing.body(http_1_0)?;
+    let (path, query) = path_and_query(target)?;
     Ok(Head {
-        forward,
+        request: Request { method: method.to_ascii_uppercase(), path, query, headers, ..Request::default() },
         body,
         expects_continue: framing.expects_continue && !http_1_0 && body != BodyLength::Known(0),
         keep_alive: !framing.close && (!http_1_0 || framing.keep_alive),
         http_1_0,
         is_head: method.eq_ignore_ascii_case("HEAD"),
     })
-}
-
-/// The request that handlers will see, from the head in its normal form; its body is still to come.
-pub(super) fn request_without_body(forward: &[u8], client: &str) -> Request {
-    let text = String::from_utf8_lossy(forward);
-    let mut lines = text.split_terminator("\r\n");
-    let mut words = lines.next().unwrap_or_default().split(' ');
-    let method = words.next().unwrap_or_default().to_owned();
-    let target = words.next().unwrap_or_default();
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    Request {
-        method,
-        path: path.to_owned(),
-        query: query.to_owned(),
-        headers: lines
-            .filter_map(|line| line.split_once(": "))
-            .map(|(name, value)| (name.to_ascii_lowercase(), unescape(value)))
-            .collect(),
-        body: Vec::new(),
-        client: client.to_owned(),
-    }
 }
 
 fn refusal(error: httparse::Error) -> Refusal {
@@ -110,21 +83,32 @@ fn refusal(error: httparse::Error) -> Refusal {
     }
 }
 
-/// Appends the path and query of a target, also of one that is a whole URL.
-fn push_target(out: &mut Vec<u8>, target: &str) -> Result<(), Refusal> {
+/// The path and the query of a target, also of one that is a whole URL.
+fn path_and_query(target: &str) -> Result<(String, String), Refusal> {
     let url = ["http://", "https://"].iter().find_map(|scheme| {
         target.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme)).map(|_| &target[scheme.len()..])
     });
-    let path = match url {
+    let target = match url {
         Some(rest) => rest.find(['/', '?']).map_or("", |start| &rest[start..]),
         None if target.starts_with('/') || target == "*" => target,
         None => return Err(Refusal::bad("the request target is neither a path nor a URL")),
     };
-    if !path.starts_with(['/', '*']) {
-        out.push(b'/');
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let path = if path.is_empty() { "/" } else { path };
+    Ok((in_ascii(path), in_ascii(query)))
+}
+
+/// Bytes outside ASCII as `%XX`, where a client could have written the same itself.
+fn in_ascii(text: &str) -> String {
+    let mut ascii = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte.is_ascii() {
+            true => ascii.push(byte.into()),
+            // Writing to a String cannot fail.
+            false => drop(write!(ascii, "%{byte:02X}")),
+        }
     }
-    push_ascii(out, path.as_bytes());
-    Ok(())
+    ascii
 }
 
 #[derive(PartialEq, Eq)]

@@ -4,6 +4,7 @@ use super::chunks::{Chunks, Taken};
 use super::head::{self, BodyLength, Head};
 use super::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, LARGE_BODY_BYTES_MAX};
 use super::refusal::Refusal;
+use crate::http::request::Request;
 
 /// What a connection keeps of its buffer while it waits for the next request, in bytes.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
@@ -11,11 +12,9 @@ const KEPT_BYTES_MAX: usize = 4 * 1024;
 /// A complete request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Incoming {
-    /// The request line and the header fields as tiny_http is to see them: ASCII only, each line ended by CRLF,
-    /// without the last empty line, and without a word about the body.
-    pub head: Vec<u8>,
-    /// The body, without transfer coding.
-    pub body: Vec<u8>,
+    /// What handlers see of it: the method in upper case, a target in ASCII that is a path, no field about the
+    /// connection or the extent of the body, and the body without transfer coding. Whose it is the reader does not know.
+    pub request: Request,
     /// Whether the client wants to go on with this connection.
     pub keep_alive: bool,
     /// Whether the client speaks HTTP/1.0.
@@ -34,8 +33,8 @@ pub enum Step {
     /// The body is larger than [`BODY_BYTES_MAX`]: call [`RequestReader::allow_large_body`], or give up. This is what
     /// is known of the request.
     LargeBody {
-        /// The request line and the header fields in their normal form.
-        head: Vec<u8>,
+        /// Everything but the body.
+        request: Request,
     },
     /// Answer this request.
     Request(Incoming),
@@ -152,9 +151,9 @@ impl RequestReader {
             Taken::Part => Ok(Step::Read(part.phase())),
             Taken::TooLarge => part.too_large(),
             Taken::Whole(body) => {
-                let Head { forward: head, keep_alive, http_1_0, is_head, .. } = std::mem::take(&mut part.head);
+                let Head { request, keep_alive, http_1_0, is_head, .. } = std::mem::take(&mut part.head);
                 self.part = Part::default();
-                Ok(Step::Request(Incoming { head, body, keep_alive, http_1_0, is_head }))
+                Ok(Step::Request(Incoming { request: Request { body, ..request }, keep_alive, http_1_0, is_head }))
             }
         }
     }
@@ -176,7 +175,7 @@ impl BodyPart {
     fn too_large(&self) -> Result<Step, Refusal> {
         match self.phase() {
             Phase::LargeBody => Err(Refusal::new(413, "the body is larger than 8388608 bytes")),
-            _ => Ok(Step::LargeBody { head: self.head.forward.clone() }),
+            _ => Ok(Step::LargeBody { request: self.head.request.clone() }),
         }
     }
 

@@ -9,7 +9,6 @@ use super::large_bodies::{BodyLimit, Permit, Permits};
 use super::limits::Limits;
 use super::metrics::EdgeMetrics;
 use super::refusal::Refusal;
-use super::request::Incoming;
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::logging::Throttle;
@@ -20,11 +19,11 @@ pub trait Backend: Send + Sync {
     /// ordinary request, before the rest of it is read.
     fn body_limit(&self, request: &Request) -> BodyLimit;
 
-    /// Answers a request of the named client. The permit for its body, if it has a large one, is dropped with it.
+    /// Answers a request. The permit for its body, if it has a large one, is dropped with it.
     ///
     /// # Errors
     /// A refusal when there is no answer to be had in time.
-    fn answer(&self, request: Incoming, permit: Option<Permit>, client: &str) -> Result<Answered, Refusal>;
+    fn answer(&self, request: Request, permit: Option<Permit>) -> Result<Answered, Refusal>;
 }
 
 /// An answer, and how long the handler took for it.

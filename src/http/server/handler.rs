@@ -9,8 +9,8 @@ pub trait Handler: Send + Sync {
     /// Answers a request. A panic costs this request.
     fn handle(&self, request: &Request) -> Response;
 
-    /// Whether answering this request may take a call to the store; its body is not there yet. Such requests never
-    /// take all workers, if there are two or more.
+    /// Whether answering this request may take a call to the store. Such requests never take all workers, if there are
+    /// two or more.
     fn may_wait(&self, _request: &Request) -> bool {
         false
     }

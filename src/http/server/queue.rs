@@ -1,5 +1,5 @@
-//! The requests that no worker has come to yet, by request id: their bodies, which do not pass through tiny_http, and
-//! the way back of their answers.
+//! The requests that no worker has come to yet, by the id under which tiny_http passes them on, and the way back of
+//! their answers.
 
 use std::collections::HashMap;
 
@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use prometheus::IntGauge;
 
 use crate::http::gate::{Answered, Permit, Refusal};
+use crate::http::request::Request;
 use crate::oneshot::{self, Receiver, Sender};
 
 /// What becomes of a request.
@@ -15,9 +16,11 @@ pub(super) type Outcome = Result<Answered, Refusal>;
 /// Counts the requests of a process; none has the id 0.
 pub(super) type RequestId = u64;
 
-/// What a worker needs beside the head.
+/// A request that waits.
 pub(super) struct Pending {
-    pub(super) body: Vec<u8>,
+    pub(super) request: Request,
+    /// Its handler may wait for the store.
+    pub(super) may_wait: bool,
     /// Kept for as long as the body.
     pub(super) permit: Option<Permit>,
     pub(super) reply: Sender<Outcome>,
@@ -43,7 +46,12 @@ impl Queue {
     }
 
     /// Appends a request; `None` when too many wait.
-    pub(super) fn push(&self, body: Vec<u8>, permit: Option<Permit>) -> Option<(RequestId, Receiver<Outcome>)> {
+    pub(super) fn push(
+        &self,
+        request: Request,
+        may_wait: bool,
+        permit: Option<Permit>,
+    ) -> Option<(RequestId, Receiver<Outcome>)> {
         let (reply, outcome) = oneshot::channel();
         let mut state = self.state.lock();
         if state.pending.len() >= self.len_max {
@@ -51,9 +59,14 @@ impl Queue {
         }
         state.last_id += 1;
         let id = state.last_id;
-        state.pending.insert(id, Pending { body, permit, reply });
+        state.pending.insert(id, Pending { request, may_wait, permit, reply });
         self.len.set(state.pending.len() as i64);
         Some((id, outcome))
+    }
+
+    /// Whether the handler of this request may wait for the store.
+    pub(super) fn may_wait(&self, id: RequestId) -> bool {
+        self.state.lock().pending.get(&id).is_some_and(|pending| pending.may_wait)
     }
 
     /// Takes out a request; `None` when nobody waits for its answer any more.

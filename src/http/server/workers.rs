@@ -10,24 +10,19 @@ use std::time::Instant;
 use log::error;
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use super::engine::{Engine, NotSent, secret};
+use super::engine::{Engine, NotSent};
 use super::handler::Handler;
 use super::lane::Lane;
 use super::queue::{Pending, Queue, RequestId};
 use crate::http::gate::limits::Limits;
-use crate::http::gate::request::Incoming;
-use crate::http::gate::{Answered, Backend, BodyLimit, EdgeMetrics, Permit, Refusal, unescape};
+use crate::http::gate::{Answered, Backend, BodyLimit, EdgeMetrics, Permit, Refusal};
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::logging::Throttle;
 
-/// The field in which the gate tells the workers which request this is, and whose. Always the last one, so what a
-/// client writes under this name means nothing.
-const REQUEST_ID_FIELD: &str = "x-inventor-request-id";
-
 /// The workers and what they share with the threads of the connections.
 pub(super) struct Workers {
-    engine: RwLock<Arc<Engine>>,
+    pub(super) engine: RwLock<Arc<Engine>>,
     count: usize,
     shared: Arc<Shared>,
 }
@@ -35,11 +30,9 @@ pub(super) struct Workers {
 struct Shared {
     handler: Arc<dyn Handler>,
     /// For the requests that may wait for the store.
-    lane: Lane<(RequestId, Request)>,
+    lane: Lane<RequestId>,
     limits: Limits,
     metrics: EdgeMetrics,
-    /// Proves to a worker that a request comes from the gate.
-    secret: String,
     queue: Queue,
     /// How many worker threads there are.
     running: Mutex<usize>,
@@ -63,7 +56,6 @@ impl Workers {
             queue: Queue::new(limits.queue, metrics.queue.clone()),
             limits,
             metrics,
-            secret: secret(),
             running: Mutex::new(0),
             ended: Condvar::new(),
             panics: Throttle::default(),
@@ -103,8 +95,8 @@ fn start_engine(workers: usize, shared: &Arc<Shared>) -> io::Result<Arc<Engine>>
         let (worker_engine, worker_shared) = (Arc::clone(&engine), Arc::clone(shared));
         *shared.running.lock() += 1;
         let spawned = thread::Builder::new().name("worker".to_owned()).spawn(move || {
-            while let Some(request) = worker_engine.receive() {
-                worker_shared.work(request);
+            while let Some(id) = worker_engine.receive() {
+                worker_shared.work(id);
             }
             *worker_shared.running.lock() -= 1;
             worker_shared.ended.notify_all();
@@ -123,12 +115,12 @@ impl Backend for Workers {
         self.shared.handler.body_limit(request)
     }
 
-    fn answer(&self, request: Incoming, permit: Option<Permit>, client: &str) -> Result<Answered, Refusal> {
+    fn answer(&self, request: Request, permit: Option<Permit>) -> Result<Answered, Refusal> {
         let deadline = Instant::now() + self.shared.limits.answer;
-        let (id, outcome) = self.shared.queue.push(request.body, permit).ok_or(BUSY)?;
-        let id_field = format!("{REQUEST_ID_FIELD}: {} {id:x} {client}\r\n\r\n", self.shared.secret);
+        let may_wait = self.shared.handler.may_wait(&request);
+        let (id, outcome) = self.shared.queue.push(request, may_wait, permit).ok_or(BUSY)?;
         let engine = Arc::clone(&self.engine.read());
-        if let Err(not_sent) = engine.send(&[&request.head, id_field.as_bytes()], deadline) {
+        if let Err(not_sent) = engine.send(id, deadline) {
             self.shared.queue.take(id);
             if not_sent == NotSent::Broken {
                 self.replace(&engine);
@@ -144,39 +136,26 @@ impl Backend for Workers {
 }
 
 impl Shared {
-    /// Handles one request. Nothing is written to tiny_http: its connections lead back to the gate, which
-    /// gets the response by a shorter way.
-    fn work(&self, incoming: tiny_http::Request) {
-        let id_field = incoming.headers().last().filter(|field| field.field.as_str() == REQUEST_ID_FIELD);
-        let of_gate = id_field.and_then(|field| self.read_id(field.value.as_str()));
-        let Some((id, client)) = of_gate else { return drop(incoming.into_writer()) };
-        let request = request_of(&incoming, client);
-        // The pipe is free for the next request from here on, and no response is written to it.
-        drop(incoming.into_writer());
-        if !self.handler.may_wait(&request) {
-            return self.handle(id, request);
+    /// Handles one request, and those that it has kept waiting.
+    fn work(&self, id: RequestId) {
+        if !self.queue.may_wait(id) {
+            return self.handle(id);
         }
-        let mut next = self.lane.enter((id, request));
-        while let Some((id, request)) = next {
-            self.handle(id, request);
+        let mut next = self.lane.enter(id);
+        while let Some(id) = next {
+            self.handle(id);
             next = self.lane.leave();
         }
     }
 
-    fn handle(&self, id: RequestId, mut request: Request) {
-        let Some(Pending { body, permit, reply }) = self.queue.take(id) else { return };
-        request.body = body;
+    fn handle(&self, id: RequestId) {
+        let Some(Pending { request, permit, reply, .. }) = self.queue.take(id) else { return };
         let begun = Instant::now();
         let response = catch_unwind(AssertUnwindSafe(|| self.handler.handle(&request)));
         let response = response.unwrap_or_else(|_| self.after_panic(&request));
         let handled_in = begun.elapsed();
         drop((request, permit));
         reply.send(Ok(Answered { response, handled_in }));
-    }
-
-    fn read_id(&self, value: &str) -> Option<(RequestId, String)> {
-        let (id, client) = value.strip_prefix(&self.secret)?.trim_start().split_once(' ')?;
-        Some((RequestId::from_str_radix(id, 16).ok()?, client.to_owned()))
     }
 
     fn after_panic(&self, request: &Request) -> Response {
@@ -190,22 +169,5 @@ impl Shared {
             headers: Vec::new(),
             body: b"500 Internal Server Error\n".to_vec().into(),
         }
-    }
-}
-
-/// The request as far as tiny_http knows it.
-fn request_of(incoming: &tiny_http::Request, client: String) -> Request {
-    let (path, query) = incoming.url().split_once('?').unwrap_or((incoming.url(), ""));
-    let headers = incoming.headers().split_last().map_or(&[][..], |(_request_id, fields)| fields);
-    Request {
-        method: incoming.method().as_str().to_owned(),
-        path: path.to_owned(),
-        query: query.to_owned(),
-        headers: headers
-            .iter()
-            .map(|field| (field.field.as_str().as_str().to_ascii_lowercase(), unescape(field.value.as_str())))
-            .collect(),
-        body: Vec::new(),
-        client,
     }
 }
