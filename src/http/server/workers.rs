@@ -1,5 +1,5 @@
-//! The worker pool: takes requests from tiny_http, has them handled, and leaves each response where the thread
-//! of the client's connection waits for it.
+//! The worker pool: takes requests in the order in which tiny_http passes them on, has them handled, and leaves each
+//! response where the thread of the client's connection waits for it.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -72,7 +72,7 @@ impl Workers {
     }
 
     /// Starts anew behind the gate. What waited in the broken engine is told so.
-    fn replace(&self, broken: &Arc<Engine>) {
+    pub(super) fn replace(&self, broken: &Arc<Engine>) {
         let mut engine = self.engine.write();
         if !Arc::ptr_eq(&engine, broken) {
             return;

@@ -77,6 +77,58 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
+fn what_is_sent_while_a_request_is_handled_is_answered_next() {
+    let (entered, in_handler) = mpsc::channel();
+    let (go, gate) = mpsc::channel::<()>();
+    let gate = parking_lot::Mutex::new(gate);
+    let server = Fixture::start(move |request| {
+        entered.send(()).unwrap();
+        gate.lock().recv().unwrap();
+        text(request.path.as_str())
+    });
+    let (second, third) = (get("/second"), last_get("/third"));
+    // All of the next request, a part of it, and nothing but the end of what the client sends.
+    for sent_meanwhile in [second.len(), 10, 0] {
+        let mut client = server.connect();
+        client.write_all(get("/first").as_bytes()).unwrap();
+        in_handler.recv().unwrap();
+        client.write_all(&second.as_bytes()[..sent_meanwhile]).unwrap();
+        if sent_meanwhile == 0 {
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        go.send(()).unwrap();
+        assert_eq!(read_response(&mut client).1, b"/first");
+        if sent_meanwhile > 0 {
+            client.write_all(&second.as_bytes()[sent_meanwhile..]).unwrap();
+            (0..2).for_each(|_| go.send(()).unwrap());
+            assert_eq!(read_response(&mut client).1, b"/second");
+            client.write_all(third.as_bytes()).unwrap();
+            assert_eq!(read_response(&mut client).1, b"/third");
+            (0..2).for_each(|_| in_handler.recv().unwrap());
+        }
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    }
+}
+
+#[test]
+fn small_and_large_answers_follow_each_other() {
+    let part: Arc<[u8]> = vec![b'x'; 1 << 20].into();
+    let large = Body::new(vec![part; 8].into());
+    let server = Fixture::start(move |request| match request.path.as_str() {
+        "/large" => Response { body: large.clone(), ..text("") },
+        path => text(path),
+    });
+    let mut client = server.connect();
+    for _ in 0..10 {
+        for (path, length) in [("/large", 8 << 20), ("/small", 6), ("/smaller", 8)] {
+            client.write_all(get(path).as_bytes()).unwrap();
+            assert_eq!(read_response(&mut client).1.len(), length);
+        }
+    }
+    wait_until(|| server.metric("inventor_http_requests_in_flight") == 0.0);
+}
+
+#[test]
 fn http_1_0_is_answered_and_closed_or_told_that_it_is_kept() {
     let server = Fixture::start(|_| text("ok"));
     assert!(server.exchange("GET / HTTP/1.0\r\n\r\n").contains("Connection: close\r\n"));

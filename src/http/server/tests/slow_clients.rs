@@ -16,6 +16,19 @@ fn slow_requests_are_told_so_and_silent_ones_are_closed() {
 }
 
 #[test]
+fn who_sends_nothing_after_an_answer_is_closed_when_that_time_is_over() {
+    let limits = Limits { idle: Duration::from_millis(300), ..Limits::default() };
+    let server = Fixture::with(|settings| settings.limits = limits, |_| text("ok"));
+    let mut client = server.connect();
+    client.write_all(get("/").as_bytes()).unwrap();
+    read_response(&mut client);
+    let answered = Instant::now();
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    let idle = answered.elapsed();
+    assert!((Duration::from_millis(250)..5 * SECOND).contains(&idle), "closed after {idle:?}");
+}
+
+#[test]
 fn a_client_that_drips_is_held_to_the_total() {
     let limits = Limits { head: Duration::from_millis(300), ..Limits::default() };
     let server = Fixture::with(|settings| settings.limits = limits, |_| text("ok"));

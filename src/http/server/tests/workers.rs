@@ -94,6 +94,62 @@ fn a_handler_that_takes_too_long_is_not_waited_for() {
 }
 
 #[test]
+fn an_answer_that_comes_too_late_is_not_sent() {
+    let (ended, handled) = mpsc::channel();
+    let (go, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let limits = Limits { answer: Duration::from_millis(100), ..Limits::default() };
+    let server = Fixture::with(
+        |settings| settings.limits = limits,
+        move |request| {
+            if request.path == "/slow" {
+                gate.lock().recv().unwrap();
+                ended.send(()).unwrap();
+            }
+            text(request.path.as_str())
+        },
+    );
+    let mut client = server.connect();
+    for _ in 0..3 {
+        client.write_all(get("/slow").as_bytes()).unwrap();
+        assert!(read_response(&mut client).0.starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
+        go.send(()).unwrap();
+        handled.recv().unwrap();
+        client.write_all(get("/next").as_bytes()).unwrap();
+        assert_eq!(read_response(&mut client).1, b"/next");
+    }
+}
+
+#[test]
+fn who_waits_in_a_broken_engine_is_told_at_once() {
+    let (entered, in_handler) = mpsc::channel();
+    let (go, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let limits = Limits { answer: 60 * SECOND, ..Limits::default() };
+    let server = Fixture::with(
+        |settings| (settings.workers, settings.limits) = (1, limits),
+        move |request| {
+            if request.path == "/held" {
+                entered.send(()).unwrap();
+                gate.lock().recv().unwrap();
+            }
+            text("ok")
+        },
+    );
+    let (mut held, mut waiting) = (server.connect(), server.connect());
+    held.write_all(get("/held").as_bytes()).unwrap();
+    in_handler.recv().unwrap();
+    waiting.write_all(get("/").as_bytes()).unwrap();
+    wait_until(|| server.metric("inventor_http_queue_length") == 1.0);
+    let workers = &server.running.as_ref().unwrap().workers;
+    let broken = Arc::clone(&workers.engine.read());
+    workers.replace(&broken);
+    assert!(read_response(&mut waiting).0.starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
+    go.send(()).unwrap();
+    assert_eq!(read_response(&mut held).1, b"ok");
+}
+
+#[test]
 fn broken_private_connections_are_replaced() {
     let (entered, in_handler) = mpsc::channel();
     let (go, gate) = mpsc::sync_channel::<()>(100);
