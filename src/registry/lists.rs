@@ -44,11 +44,6 @@ struct Building {
 pub(super) type Changes = HashMap<TargetId, Option<Content>>;
 
 impl Lists {
-    /// How many registrations there are.
-    pub(super) fn len(&self) -> usize {
-        self.all.len()
-    }
-
     /// How many groups have one.
     pub(super) fn group_count(&self) -> usize {
         self.groups.len()
@@ -79,10 +74,34 @@ impl Lists {
         self.groups.iter_mut().map(|(name, list)| (name.clone(), list.snapshot()))
     }
 
+    /// The name of a registration's group, shared by all who are in it.
+    pub(super) fn group_of(&mut self, content: &Content) -> Arc<str> {
+        let name = content.group();
+        match self.groups.get_key_value(name.as_ref()) {
+            Some((name, _)) => name.clone(),
+            None => {
+                let name: Arc<str> = Arc::from(name);
+                self.groups.insert(name.clone(), List::default());
+                name
+            }
+        }
+    }
+
+    /// Shows all of these, which are in no order, each with its group; nothing has been shown before.
+    pub(super) fn fill(&mut self, registrations: impl Iterator<Item = (Shown, Arc<str>)>) {
+        let mut registrations: Vec<(Shown, Arc<str>)> = registrations.collect();
+        registrations.sort_unstable_by_key(|(shown, _)| shown.id);
+        let mut groups: HashMap<Arc<str>, Vec<Shown>> = HashMap::new();
+        for (shown, group) in &registrations {
+            groups.entry(group.clone()).or_default().push(shown.clone());
+        }
+        self.groups = groups.into_iter().map(|(name, entries)| (name, List::of_sorted(entries))).collect();
+        self.all = List::of_sorted(registrations.into_iter().map(|(shown, _)| shown).collect());
+    }
+
     /// Shows a registration that is new or shown otherwise than before, when it was in `left`. Returns its group.
     pub(super) fn put(&mut self, id: TargetId, content: &Content, left: Option<Arc<str>>) -> Arc<str> {
-        let name = content.group();
-        let name = self.groups.get_key_value(name.as_ref()).map_or_else(|| Arc::from(name), |(name, _)| name.clone());
+        let name = self.group_of(content);
         if let Some(left) = left.filter(|left| *left != name) {
             self.leave_group(&left, id);
         }

@@ -89,9 +89,11 @@ impl View {
         Ok(state.lists.groups().collect())
     }
 
-    /// The largest groups, and how many registrations they have.
+    /// The largest groups, and how many registrations they have; none before the first full load.
     pub(super) fn largest_groups(&self, count: usize, now: Instant) -> Vec<(Arc<str>, usize)> {
-        let mut sizes = self.at(now).lists.group_sizes();
+        let state = self.at(now);
+        let mut sizes = if state.loaded { state.lists.group_sizes() } else { Vec::new() };
+        drop(state);
         sizes.sort_unstable_by(|(a, a_size), (b, b_size)| b_size.cmp(a_size).then_with(|| a.cmp(b)));
         sizes.truncate(count);
         sizes

@@ -8,6 +8,7 @@ use log::warn;
 
 use super::change_log::{Action, Author, ChangeLog, LoggedChange};
 use super::lifetime::{Horizon, Write};
+use super::list::Shown;
 use super::lists::Lists;
 use crate::registration::{Content, TargetId, Ttl};
 use crate::store::Kept;
@@ -24,10 +25,12 @@ pub(super) const QUARANTINED_BYTES_MAX: usize = 512;
 /// What a view holds.
 #[derive(Debug)]
 pub(super) struct State {
+    /// Before that nobody sees the lists, and nothing is in them.
     pub(super) loaded: bool,
     pub(super) held: HashMap<TargetId, Held>,
     pub(super) lists: Lists,
-    pub(super) deadlines: BTreeSet<(Instant, TargetId)>,
+    /// `None` while a view is loaded and nobody has asked for them yet: sorted at once they cost much less.
+    pub(super) deadlines: Option<BTreeSet<(Instant, TargetId)>>,
     pub(super) quarantined: BTreeMap<TargetId, Quarantined>,
     pub(super) horizon: Horizon,
     pub(super) log: ChangeLog,
@@ -97,13 +100,29 @@ impl State {
             loaded: false,
             held: HashMap::new(),
             lists: Lists::default(),
-            deadlines: BTreeSet::new(),
+            deadlines: None,
             quarantined: BTreeMap::new(),
             horizon: Horizon::new(outage_keep),
             log: ChangeLog::default(),
             half_lifetime_max: Duration::ZERO,
             expired: 0,
         }
+    }
+
+    /// Everything has been put for the first time: builds the lists.
+    pub(super) fn load(&mut self, now: Instant) {
+        let shown =
+            |(id, held): (&TargetId, &Held)| (Shown { id: *id, content: held.content.clone() }, held.group.clone());
+        self.lists.fill(self.held.iter().map(shown));
+        self.deadlines();
+        self.expire(now);
+        self.loaded = true;
+    }
+
+    /// All deadlines, the next one first.
+    pub(super) fn deadlines(&mut self) -> &mut BTreeSet<(Instant, TargetId)> {
+        let of = |(id, held): (&TargetId, &Held)| Some((held.deadline?, *id));
+        self.deadlines.get_or_insert_with(|| self.held.iter().filter_map(of).collect())
     }
 
     pub(super) fn outage(&self, now: Instant) -> Option<Duration> {
@@ -117,13 +136,13 @@ impl State {
     }
 
     pub(super) fn tell_of_outage(&self) {
-        warn!(registrations = self.lists.len(); "the store takes no writes; serving the last good list, in which nothing runs out");
+        warn!(registrations = self.held.len(); "the store takes no writes; serving the last good list, in which nothing runs out");
     }
 
     /// Drops what ran out.
     pub(super) fn expire(&mut self, now: Instant) {
         let Some(until) = self.horizon.expired_until(now) else { return };
-        while let Some(&(deadline, id)) = self.deadlines.first() {
+        while let Some(&(deadline, id)) = self.deadlines.as_ref().and_then(BTreeSet::first) {
             if deadline > until {
                 break;
             }
@@ -133,8 +152,10 @@ impl State {
     }
 
     /// The registrations whose deadlines are moved if the outage ends now, with their new ones.
-    pub(super) fn lengthened(&self, end: Instant) -> Vec<Kept> {
-        let concerned = self.deadlines.iter().take_while(|(deadline, _)| *deadline < end + self.half_lifetime_max);
+    pub(super) fn lengthened(&mut self, end: Instant) -> Vec<Kept> {
+        let until = end + self.half_lifetime_max;
+        self.deadlines();
+        let concerned = self.deadlines.iter().flatten().take_while(|(deadline, _)| *deadline < until);
         let lengthened = concerned.filter_map(|(deadline, id)| {
             let held = self.held.get(id)?;
             let new = self.horizon.lengthened(*id, *deadline, held.ttl.duration()?, end);
@@ -148,8 +169,7 @@ impl State {
         let Some(held) = self.held.get_mut(&id) else { return };
         if let Some(old) = held.deadline.filter(|old| *old < deadline) {
             held.deadline = Some(deadline);
-            self.deadlines.remove(&(old, id));
-            self.deadlines.insert((deadline, id));
+            self.move_deadline(id, Some(old), Some(deadline));
         }
     }
 
@@ -167,9 +187,6 @@ impl State {
         let is_moved = !is_news && old.is_some_and(|old| old.is_moved || differ(old.deadline, deadline));
         let replaced = old.filter(|old| updated_at <= old.updated_at).and_then(|old| old.deadline);
         self.horizon.note(Write { id, replaced, began: began.filter(|_| is_news), age }, now);
-        if let Some(deadline) = deadline {
-            self.deadlines.insert((deadline, id));
-        }
         let left = old.map(|old| old.group.clone());
         let renewal_seconds = old.map_or(0, |old| old.renewal_seconds(updated_at));
         if let Some(held) = self.held.get_mut(&id)
@@ -183,16 +200,18 @@ impl State {
             let old = std::mem::replace(&mut held.deadline, deadline);
             (held.ttl, held.updated_at, held.written_at) = (ttl, updated_at, written_at);
             (held.is_moved, held.renewal_seconds) = (is_moved, renewal_seconds);
-            self.forget_deadline(id, old, deadline);
+            self.move_deadline(id, old, deadline);
             return;
         }
-        let group = self.lists.put(id, &content, left.clone());
+        let group = match self.loaded {
+            true => self.lists.put(id, &content, left.clone()),
+            false => self.lists.group_of(&content),
+        };
         let action = if left.is_some() { Action::Changed } else { Action::Registered };
         self.tell(id, &group, left.filter(|left| *left != group), &content, action, now);
         let held = Held { content, group, ttl, deadline, updated_at, written_at, is_moved, renewal_seconds };
-        if let Some(old) = self.held.insert(id, held) {
-            self.forget_deadline(id, old.deadline, deadline);
-        }
+        let old = self.held.insert(id, held);
+        self.move_deadline(id, old.and_then(|old| old.deadline), deadline);
     }
 
     /// Remembers a change for people. What is loaded at the start is none.
@@ -215,16 +234,20 @@ impl State {
         }
     }
 
-    fn forget_deadline(&mut self, id: TargetId, old: Option<Instant>, new: Option<Instant>) {
-        if let Some(old) = old.filter(|_| old != new) {
-            self.deadlines.remove(&(old, id));
+    fn move_deadline(&mut self, id: TargetId, old: Option<Instant>, new: Option<Instant>) {
+        if old == new {
+            return;
+        }
+        if let Some(deadlines) = &mut self.deadlines {
+            old.map(|old| deadlines.remove(&(old, id)));
+            deadlines.extend(new.map(|new| (new, id)));
         }
     }
 
     pub(super) fn remove(&mut self, id: TargetId, action: Action, now: Instant) {
         if let Some(held) = self.held.remove(&id) {
             self.lists.remove(id, &held.group);
-            self.forget_deadline(id, held.deadline, None);
+            self.move_deadline(id, held.deadline, None);
             self.tell(id, &held.group, None, &held.content, action, now);
         }
     }

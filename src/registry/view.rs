@@ -137,7 +137,7 @@ impl View {
     pub fn counts(&self, now: Instant) -> Counts {
         let state = self.at(now);
         Counts {
-            registrations: state.lists.len(),
+            registrations: state.held.len(),
             groups: state.lists.group_count(),
             quarantined: state.quarantined.len(),
             selections: state.lists.selection_count(),
@@ -151,7 +151,8 @@ impl View {
         let mut state = self.state.lock();
         loop {
             let mut several = 0;
-            for deadline in state.deadlines.range((from, Bound::Included((end, TargetId::MAX)))).take(COUNTED_AT_ONCE) {
+            let span = (from, Bound::Included((end, TargetId::MAX)));
+            for deadline in state.deadlines.iter().flat_map(|all| all.range(span)).take(COUNTED_AT_ONCE) {
                 from = Bound::Excluded(*deadline);
                 several += 1;
             }
@@ -216,7 +217,7 @@ impl View {
 
     fn loaded_at(&self, now: Instant) {
         let mut state = self.state.lock();
-        state.loaded = true;
+        state.load(now);
         state.horizon.begin(now);
         self.first_loaded.notify_all();
     }
@@ -232,6 +233,8 @@ impl View {
     }
 
     fn writable_at(&self, at: Instant, final_until: Instant) {
+        // From now on what runs out goes, also while everything is still being loaded.
+        self.lock().deadlines();
         let mut state = self.at(at);
         if let Some(Ended { length, deadlines }) = state.horizon.prove(at, final_until) {
             let lengthened = deadlines.len();
@@ -300,7 +303,7 @@ impl Mirror for View {
     }
 
     fn next_expiry(&self) -> Option<Instant> {
-        self.state.lock().deadlines.first().map(|(deadline, _)| *deadline)
+        self.state.lock().deadlines().first().map(|(deadline, _)| *deadline)
     }
 
     fn compare(&self, present: &HashSet<TargetId>, until: Instant) -> Comparison {

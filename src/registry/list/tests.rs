@@ -49,6 +49,27 @@ fn a_list_equals_a_sorted_map_while_it_grows_changes_and_shrinks() {
 }
 
 #[test]
+fn a_list_made_at_once_equals_one_that_grew() {
+    for len in [0, 1, 2, 511, 512, 513, 1024, 1025, 3000] {
+        let mut entries: Vec<Shown> = (0..len).map(|n| shown(n, 0)).collect();
+        entries.sort_by_key(|shown| shown.id);
+        let mut grown = List::default();
+        entries.iter().for_each(|shown| grown.insert(shown.clone()));
+        let mut made = List::of_sorted(entries);
+        for _ in 0..2 {
+            assert_eq!((made.len(), made.segments.len()), (grown.len(), grown.segments.len()), "{len}");
+            assert_eq!(text(&made.snapshot()), text(&grown.snapshot()), "{len}");
+            assert_eq!(made.snapshot().json().hash, grown.snapshot().json().hash, "{len}");
+            // And so it stays.
+            for list in [&mut made, &mut grown] {
+                list.remove(shown(0, 0).id);
+                list.insert(shown(len + 1, 0));
+            }
+        }
+    }
+}
+
+#[test]
 fn equal_lists_have_equal_hashes_however_they_came_about() {
     let (mut grown, mut fresh) = (List::default(), List::default());
     assert_eq!(grown.snapshot().json().hash, fresh.snapshot().json().hash);

@@ -1,5 +1,6 @@
 //! Time is passed in, so that hours go by without sleeping.
 
+mod load;
 mod rule;
 
 use super::*;

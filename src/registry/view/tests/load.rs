@@ -1,0 +1,129 @@
+//! A view that is loaded, with lists and deadlines built at once, against one that was told of the same changes one after
+//! the other.
+
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use super::{RULES, id, new, seconds, text};
+use crate::registry::criteria::Selector;
+use crate::registry::scope::Scope;
+use crate::registry::view::View;
+use crate::store::Change;
+
+/// Registrations that the changes are about: so few that most of them are changed several times.
+const IDS: u8 = 40;
+
+/// Changes in one load.
+const CHANGES: usize = 200;
+
+/// How many loads there are.
+const LOADS: u64 = 300;
+
+fn change(random: &mut Rng, start: Instant) -> Change {
+    let n = random.u8(..IDS);
+    match random.u8(..10) {
+        0 => Change::Gone(id(n)),
+        1 => Change::Deleted(id(n)),
+        2 => Change::Put { id: id(n), value: b"{}".to_vec(), deadline: None },
+        _ => {
+            let (group, label, updated_at) = (random.u8(..4), random.u8(..3), 1_000 + random.u32(..5));
+            let value = format!(
+                r#"{{"targets":["host-{n}:9100"],"labels":{{"v":"{label}"}},"target_group":"{group}","updated_at":"{updated_at}"}}"#
+            );
+            // Some have run out already, and several run out at the same moment.
+            let deadline = (random.u8(..5) > 0).then(|| start - seconds(10) + seconds(10 * random.u64(..5)));
+            Change::Put { id: id(n), value: value.into_bytes(), deadline }
+        }
+    }
+}
+
+/// All that can be seen of a view at this time.
+fn seen(view: &View, now: Instant) -> String {
+    let mut groups: Vec<String> =
+        view.groups(now).unwrap().iter().map(|(name, list)| format!("{name}: {}", text(list))).collect();
+    groups.sort();
+    let all = view.list(Selector::All, now).unwrap();
+    let json = all.list.json();
+    let mut state = view.lock();
+    let mut held: Vec<String> = state.held.iter().map(|(id, held)| format!("{id}: {held:?}")).collect();
+    held.sort();
+    let quarantined: Vec<_> = state.quarantined.keys().copied().collect();
+    let deadlines = state.deadlines().clone();
+    drop(state);
+    let (counts, soon) = (view.counts(now), view.expiring_within(seconds(20), now));
+    let (list, stale, hash, expired) = (text(&all.list), all.stale, json.hash, view.expired.get());
+    format!(
+        "{list}{stale:?} {hash} {expired} {counts:?} {soon}\n{}{}\n{deadlines:?}\n{quarantined:?}",
+        groups.concat(),
+        held.join("\n")
+    )
+}
+
+/// What the store does beside showing changes: asks for what an outage leaves behind, or for the next deadline.
+fn tend(view: &View, at: Instant) -> String {
+    let mut kept = view.settle_at(at);
+    if let Some(kept) = &mut kept {
+        kept.sort_by_key(|kept| kept.id);
+    }
+    view.writable_at(at, at);
+    let next = view.lock().deadlines().first().copied();
+    format!("{kept:?} {next:?}")
+}
+
+#[test]
+fn what_is_loaded_at_once_equals_what_was_put_one_after_the_other() {
+    for seed in 0..LOADS {
+        let mut random = Rng::with_seed(seed);
+        let start = Instant::now();
+        let (bulk, single) = (new(RULES), new(RULES));
+        single.loaded_at(start);
+        if random.bool() {
+            // The server was stopped.
+            [&bulk, &single].iter().for_each(|view| view.state.lock().horizon.interrupt(start - seconds(5)));
+        }
+        let is_tended = random.u8(..3) == 0;
+        let mut at = start;
+        for _ in 0..CHANGES {
+            at += Duration::from_millis(5);
+            let change = change(&mut random, start);
+            single.apply_at(vec![change.clone()], at);
+            bulk.apply_at(vec![change], at);
+            if is_tended && random.u8(..50) == 0 {
+                assert_eq!(tend(&bulk, at), tend(&single, at), "seed {seed}");
+            }
+        }
+        bulk.loaded_at(at);
+        assert_eq!(seen(&bulk, at), seen(&single, at), "seed {seed}");
+        assert!(bulk.changes(&Scope::All, None, None, 1, at).is_empty(), "what is loaded is no news");
+        assert_eq!(tend(&bulk, at), tend(&single, at), "seed {seed}");
+        assert_eq!(seen(&bulk, at), seen(&single, at), "seed {seed}");
+        for _ in 0..CHANGES {
+            let change = change(&mut random, start);
+            single.apply_at(vec![change.clone()], at);
+            bulk.apply_at(vec![change], at);
+        }
+        assert_eq!(seen(&bulk, at), seen(&single, at), "seed {seed}");
+        at += seconds(25);
+        assert_eq!(tend(&bulk, at), tend(&single, at), "seed {seed}");
+        assert_eq!(seen(&bulk, at), seen(&single, at), "seed {seed}");
+    }
+}
+
+#[test]
+fn several_threads_can_load_what_is_of_different_ids() {
+    let (bulk, single) = (new(RULES), new(RULES));
+    let now = Instant::now();
+    single.loaded_at(now);
+    let changes: Vec<Change> =
+        (0..200).map(|n| super::put(n, &format!("group-{}", n % 7), Some(now + seconds(60)))).collect();
+    changes.iter().for_each(|change| single.apply_at(vec![change.clone()], now));
+    std::thread::scope(|scope| {
+        for part in changes.chunks(50) {
+            let bulk = &bulk;
+            scope.spawn(move || part.chunks(10).for_each(|some| bulk.apply_at(some.to_vec(), now)));
+        }
+    });
+    bulk.loaded_at(now);
+    assert_eq!(seen(&bulk, now), seen(&single, now));
+}
