@@ -61,7 +61,8 @@ pub trait Store: Send + Sync {
     fn close(&self);
 }
 
-/// Where a store shows its live documents. Calls come from one thread at a time.
+/// Where a store shows its live documents. Calls come from one thread at a time; only before the first full load several
+/// threads may apply changes at once, each of other ids.
 pub trait Mirror: Send + Sync {
     /// Applies changes in this order; all of them are visible when it returns.
     fn apply(&self, changes: Vec<Change>);

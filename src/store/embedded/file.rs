@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{info, warn};
 use redb::backends::FileBackend;
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use redb::{Builder, Database, ReadableDatabase, Table, TableDefinition};
 
 use super::errors::{FileError, OpenError, contain};
 use crate::registration::TargetId;
@@ -95,10 +95,10 @@ impl DocumentFile {
         Ok(table.get(ALIVE_KEY)?.map(|alive| alive.value()))
     }
 
-    /// Passes every record to `each`, in the order of the ids, those that have run out among them.
-    pub(super) fn for_each(&self, mut each: impl FnMut(TargetId, u64, &[u8])) -> Result<(), FileError> {
+    /// Passes every record of a part to `each`, in the order of the ids, those that have run out among them.
+    pub(super) fn for_each(&self, part: Part, mut each: impl FnMut(TargetId, u64, &[u8])) -> Result<(), FileError> {
         let table = self.database.begin_read()?.open_table(DOCUMENTS)?;
-        for record in table.iter()? {
+        for record in table.range::<Key>((part.from, part.to))? {
             let (key, value) = record?;
             let (deadline, document) = value.value();
             each(TargetId::from_bytes(key.value()), deadline, document);
@@ -191,6 +191,27 @@ impl DocumentFile {
     /// Closes the file, so that it need not be repaired when it is opened again.
     pub(super) fn close(self) -> Result<(), FileError> {
         Ok(self.database.close()?)
+    }
+}
+
+/// One of several parts of a file, which are of about the same size because ids are hashes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    from: Bound<Key>,
+    to: Bound<Key>,
+}
+
+impl Part {
+    /// All parts, `count` of them: at least one, and not more than an id's first byte can tell apart.
+    pub(super) fn all(count: usize) -> impl Iterator<Item = Part> {
+        let ends = (1..count).filter_map(move |at| u8::try_from(at * 256 / count).ok()).map(|first| {
+            let mut key = Key::default();
+            key[0] = first;
+            key
+        });
+        let from = [Bound::Unbounded].into_iter().chain(ends.clone().map(Bound::Included));
+        let to = ends.map(Bound::Excluded).chain([Bound::Unbounded]);
+        from.zip(to).map(|(from, to)| Part { from, to })
     }
 }
 
@@ -290,4 +311,36 @@ fn read_format(database: &Database) -> Result<u64, FileError> {
     let table = database.begin_read()?.open_table(META)?;
     let format = table.get(FORMAT_KEY)?.map(|format| format.value());
     format.ok_or_else(|| FileError::from(redb::Error::Corrupted("it does not say its format".to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_file_are_the_whole_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = DocumentFile::open_or_create(directory.path()).unwrap();
+        // Among them are the first and the last id there can be, and those at which parts begin and end.
+        let edges = (0..=u8::MAX).flat_map(|first| [[first; 16], [first, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]);
+        let ids: std::collections::BTreeSet<TargetId> = edges.map(TargetId::from_bytes).collect();
+        file.change(1, |records| ids.iter().try_for_each(|id| records.put(*id, 7, &id.to_bytes()))).unwrap();
+        for count in [1, 2, 3, 4, 7, 256] {
+            let parts: Vec<Part> = Part::all(count).collect();
+            assert_eq!(parts.len(), count);
+            let mut found = Vec::new();
+            for part in parts {
+                let before = found.len();
+                file.for_each(part, |id, deadline, document| {
+                    assert_eq!((deadline, document), (7, id.to_bytes().as_slice()));
+                    found.push(id);
+                })
+                .unwrap();
+                let even = ids.len() / count;
+                let here = found.len() - before;
+                assert!((even / 2..=2 * even).contains(&here), "{count}: {here}");
+            }
+            assert!(found.iter().eq(&ids), "{count}");
+        }
+    }
 }

@@ -2,15 +2,19 @@
 //! then tells the callers; and it goes on trying when the file fails.
 
 use std::collections::HashSet;
+use std::io;
 use std::mem;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{error, info};
 
 use super::clock::FileClock;
 use super::errors::{FileError, OpenError, contain};
-use super::file::DocumentFile;
+use super::file::{DocumentFile, Part};
 use super::inbox::{Inbox, Work, Write};
 use super::metrics::Metrics;
 use crate::registration::TargetId;
@@ -20,6 +24,10 @@ use crate::store::{Change, HEARTBEAT, Mirror, Update};
 
 /// How many documents are passed to the mirror at once while the file is loaded.
 const LOAD_BATCH: usize = 1000;
+
+/// How many threads load the file at the start, each a part of it, if there are so many processors. Most of the time goes
+/// into decoding.
+const LOADERS_MAX: usize = 4;
 
 /// How often at least the file is told that the server is at work. What happened after that is lost by a crash: so much
 /// longer does the outage seem that the crash began.
@@ -287,9 +295,41 @@ impl Writer {
     /// Shows the mirror what is in the file and has not run out when its clock showed `alive`.
     fn show(&self, file: &DocumentFile, load: Load, alive: u64) -> Result<(), FileError> {
         self.metrics.set_file_bytes(file.bytes()?);
+        let loaders = match load {
+            Load::First => thread::available_parallelism().map_or(1, NonZero::get).min(LOADERS_MAX),
+            // Polls go on meanwhile.
+            Load::Again => 1,
+        };
+        let show = |part| self.show_part(file, part, load, alive);
+        let present = thread::scope(|scope| {
+            let others = Part::all(loaders)
+                .skip(1)
+                .map(|part| thread::Builder::new().name("load".to_owned()).spawn_scoped(scope, move || show(part)));
+            let others: Vec<_> = others.collect::<io::Result<_>>()?;
+            let mut present = Part::all(loaders).next().map_or_else(|| Ok(HashSet::new()), show)?;
+            for other in others {
+                present.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+            }
+            Ok::<_, FileError>(present)
+        })?;
+        if load == Load::Again {
+            let missing = self.mirror.compare(&present, Instant::now()).missing;
+            self.mirror.apply(missing.into_iter().map(|missing| Change::Deleted(missing.id)).collect());
+        }
+        Ok(())
+    }
+
+    /// Shows the mirror a part of the file. Returns which ids have a record, if the file is loaded again.
+    fn show_part(
+        &self,
+        file: &DocumentFile,
+        part: Part,
+        load: Load,
+        alive: u64,
+    ) -> Result<HashSet<TargetId>, FileError> {
         let mut batch = Vec::with_capacity(LOAD_BATCH);
         let mut present = HashSet::new();
-        file.for_each(|id, deadline, document| {
+        file.for_each(part, |id, deadline, document| {
             if load == Load::Again {
                 present.insert(id);
             }
@@ -302,12 +342,8 @@ impl Writer {
                 self.mirror.apply(mem::replace(&mut batch, Vec::with_capacity(LOAD_BATCH)));
             }
         })?;
-        if load == Load::Again {
-            let missing = self.mirror.compare(&present, Instant::now()).missing;
-            batch.extend(missing.into_iter().map(|missing| Change::Deleted(missing.id)));
-        }
         self.mirror.apply(batch);
-        Ok(())
+        Ok(present)
     }
 }
 
