@@ -1,7 +1,7 @@
 //! One keep-alive connection: sends the bytes of a request, reads exactly one response, and fails on anything else,
 //! so that no figure is ever that of a wrong answer.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ impl Connection {
         let mut rest = head.body_bytes.checked_sub(filled - head.bytes).expect("no byte follows the body");
         while rest > 0 {
             let most = rest.min(BUFFER_BYTES);
-            let read = self.stream.read(&mut self.buffer[..most]).expect("the body arrives");
+            let read = read(&mut self.stream, &mut self.buffer[..most]);
             assert_ne!(read, 0, "the connection ended {rest} bytes before the end of the body");
             rest -= read;
         }
@@ -91,12 +91,22 @@ impl Connection {
         self.stream.write_all(request).expect("the server reads requests");
         let mut filled = 0;
         loop {
-            let read = self.stream.read(&mut self.buffer[filled..]).expect("a response arrives");
+            let read = read(&mut self.stream, &mut self.buffer[filled..]);
             assert_ne!(read, 0, "the connection ended before the end of the head");
             filled += read;
             if let Some(head) = Head::parse(&self.buffer[..filled]) {
                 return (head, filled);
             }
+        }
+    }
+}
+
+/// What has arrived. Linux may interrupt a read that has a time limit, and nothing is lost by that.
+fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> usize {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            outcome => return outcome.expect("a response arrives"),
         }
     }
 }

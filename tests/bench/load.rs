@@ -1,12 +1,14 @@
 //! Load from several connections at once, and what came of it.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::process;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::time::ClockId;
+use nix::unistd::Pid;
 
 use crate::connection::{Connection, Unavailable};
 
@@ -58,7 +60,8 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     quantile(values.collect(), 0.5)
 }
 
-fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
+/// The value below which this share of the values is.
+pub(crate) fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let at = (values.len() as f64 * share) as usize;
     values.get(at.min(values.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
@@ -120,33 +123,48 @@ fn ask_for<R: AsRef<[u8]>>(duration: Duration, connection: &mut Connection, requ
     load
 }
 
-/// Sends requests evenly spaced in time, `rate` per second from several connections, while `work` runs.
-/// Returns what came of the work, and how many requests per second were answered meanwhile.
+/// Sends requests evenly spaced in time, `rate` per second from several connections, while `work` runs; the connections
+/// take the addresses in turns. Returns what came of the work, and of the requests.
 pub(crate) fn beside<R: AsRef<[u8]>, T>(
-    address: SocketAddr,
+    addresses: &[SocketAddr],
     connections: usize,
     rate: f64,
     request: impl Fn() -> R + Sync,
     work: impl FnOnce() -> T,
-) -> (T, f64) {
+) -> (T, Load) {
     let (due, done) = (AtomicUsize::new(0), AtomicBool::new(false));
     let start = Instant::now();
-    let writer = || {
+    let write = |address: SocketAddr| {
         let mut connection = Connection::open(address);
-        let mut count = 0;
-        while !done.load(Ordering::Relaxed) {
+        let mut load = Load::default();
+        loop {
             let at = due.fetch_add(1, Ordering::Relaxed) as f64 / rate;
             thread::sleep((start + Duration::from_secs_f64(at)).saturating_duration_since(Instant::now()));
-            count += usize::from(connection.exchange(request().as_ref()).is_ok());
+            if done.load(Ordering::Relaxed) {
+                return load;
+            }
+            let sent = Instant::now();
+            match connection.exchange(request().as_ref()) {
+                Ok(_) => load.latencies.push(sent.elapsed().as_secs_f64()),
+                Err(Unavailable) => load.failed += 1,
+            }
         }
-        count
     };
     thread::scope(|scope| {
-        let writers: Vec<_> = (0..connections).map(|_| scope.spawn(writer)).collect();
+        let write = &write;
+        let of_turn = |turn: usize| addresses[turn % addresses.len()];
+        let writers: Vec<_> = (0..connections).map(|turn| scope.spawn(move || write(of_turn(turn)))).collect();
         let result = work();
         done.store(true, Ordering::Relaxed);
-        let count: usize = writers.into_iter().map(|writer| writer.join().expect("a writer got its answers")).sum();
-        (result, count as f64 / start.elapsed().as_secs_f64())
+        let seconds = start.elapsed().as_secs_f64();
+        let mut total = Load::default();
+        for writer in writers {
+            let load = writer.join().expect("a writer got its answers");
+            total.latencies.extend(load.latencies);
+            total.failed += load.failed;
+        }
+        total.rate = total.latencies.len() as f64 / seconds;
+        (result, total)
     })
 }
 
@@ -178,11 +196,9 @@ pub(crate) fn each(
     count as f64 / start.elapsed().as_secs_f64()
 }
 
-/// Processor time that a process has used, in seconds. Linux counts it to programs in hundredths.
+/// Processor time that a process has used, in seconds.
 pub(crate) fn processor_seconds(process: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("a running process has a status");
-    // The name of the program, in parentheses, may hold blanks; user and system time are 11 fields after it.
-    let (_, fields) = stat.rsplit_once(')').expect("the name of the program is in parentheses");
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    ticks.map(|ticks| ticks.parse::<f64>().expect("times are numbers")).sum::<f64>() / 100.0
+    let process = Pid::from_raw(i32::try_from(process).expect("Linux numbers processes so"));
+    let clock = ClockId::pid_cpu_clock_id(process).expect("a running process has such a clock");
+    Duration::from(clock.now().expect("a clock tells the time")).as_secs_f64()
 }

@@ -33,7 +33,7 @@ pub(crate) fn after_load(bench: &mut Bench<'_>, server: &Server, empty: Memory) 
     bench.report.add(goals.iter().fold(peak, |row, (_, _, peak)| row.goal(Goal::AtMost(*peak))));
 
     let writes = Writes::changes(bench.count);
-    load::beside(server.address(), WRITERS, WRITES_PER_SECOND, || writes.next(), polls);
+    load::beside(&[server.address()], WRITERS, WRITES_PER_SECOND, || writes.next(), polls);
     let peak = row(bench, "peak under polls, 500 changes/s", server.memory().peak);
     bench.report.add(peak);
 

@@ -80,9 +80,10 @@ pub(crate) fn measure_under_writes(bench: &mut Bench<'_>, server: &Server) {
         let (mut rounds, mut limits, mut rates) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             limits.push(polls());
-            let (load, rate) = load::beside(server.address(), WRITERS, WRITES_PER_SECOND, || writes.next(), polls);
-            rounds.push(load);
-            rates.push(rate);
+            let addresses = [server.address()];
+            let (polled, written) = load::beside(&addresses, WRITERS, WRITES_PER_SECOND, || writes.next(), polls);
+            rounds.push(polled);
+            rates.push(written.rate);
         }
         let row = Row::of_load(bench, *what, &rounds).limit_of_load(&rounds, &limits).goal(Goal::Share(0.7));
         bench.report.add(row);

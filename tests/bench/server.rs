@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::connection::{Connection, TOKEN, poll};
@@ -56,6 +58,11 @@ impl Setup {
 
     /// Starts a server and waits until it is ready.
     pub(crate) fn start(&self) -> Server {
+        self.start_and_look(LOOK)
+    }
+
+    /// Starts a server and waits until it is ready, but looks less often: several may be starting.
+    pub(crate) fn start_and_look(&self, look: Duration) -> Server {
         // The log goes to a file, as in service, so that nobody has to be woken to read it.
         let path = self.directory.path().join("log");
         let log = File::create(&path).expect("the directory can be written to");
@@ -72,9 +79,9 @@ impl Setup {
             .stderr(log);
         let start = Instant::now();
         let child = command.spawn().expect("the server can be run");
-        let mut server = Server { child, address: ([127, 0, 0, 1], 0).into(), took: Took::default(), log: path };
+        let mut server = Server { child, address: ([127, 0, 0, 1], 0).into(), took: Took::default(), log: path, look };
         server.address = server.wait_for(Server::logged_address);
-        server.wait_for(Server::is_ready);
+        server.wait_until_ready();
         server.took = Took { time: start.elapsed(), processor: processor_seconds(server.child.id()) };
         assert!(server.logged("store").is_some(), "the start is logged with the store");
         server
@@ -109,6 +116,7 @@ pub(crate) struct Server {
     address: SocketAddr,
     took: Took,
     log: PathBuf,
+    look: Duration,
 }
 
 /// What a start cost.
@@ -160,11 +168,20 @@ impl Server {
 
     /// Ends it as an operator does, and waits for the end.
     pub(crate) fn end(mut self) {
-        let mut kill = Command::new("kill");
-        let told = kill.args(["-TERM", &self.child.id().to_string()]).status().expect("kill can be run");
-        assert!(told.success(), "the server was still running");
+        self.signal(Signal::SIGTERM);
         let status = self.wait_for(|server| server.child.try_wait().expect("a child can be asked for its status"));
         assert!(status.success(), "the server ended with {status}");
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let process = Pid::from_raw(i32::try_from(self.child.id()).expect("Linux numbers processes so"));
+        kill(process, signal).expect("the server was still running");
+    }
+
+    /// Waits until it is ready, as after a start.
+    pub(crate) fn wait_until_ready(&mut self) {
+        self.wait_for(Server::is_ready);
     }
 
     fn proc(&self, file: &str) -> PathBuf {
@@ -201,7 +218,7 @@ impl Server {
             if Instant::now() > end {
                 panic!("not within {PATIENCE:?}; the log:\n{}", fs::read_to_string(&self.log).unwrap_or_default());
             }
-            thread::sleep(LOOK);
+            thread::sleep(self.look);
         }
     }
 }
