@@ -2,7 +2,9 @@
 //! could do at most, measured in the same minute. `cargo bench` prints one table and writes it as JSON.
 //!
 //! `BENCH_MAX` (100000) is the largest number of registrations, `BENCH_MIN` (1000) the smallest. `BENCH_ONLY` is a
-//! comma-separated list of texts of which one must occur in `section/store`, such as `polls`, `redis` or `put/embedded`. `BENCH_ENV` holds further variables for the server, `NAME=value` each.
+//! comma-separated list of texts of which one must occur in `section/store`, such as `polls`, `redis` or `put/embedded`.
+//! `BENCH_ENV` holds further variables for the server, `NAME=value` each. `cargo bench -- scale` is about many servers on
+//! one Redis instead, see `scale.rs`.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a benchmark that cannot go on fails by panicking")]
 
@@ -16,6 +18,7 @@ mod puts;
 mod redis;
 mod registrations;
 mod report;
+mod scale;
 mod scrapes;
 mod server;
 mod starts;
@@ -40,11 +43,15 @@ const SECTIONS: [&str; 6] = ["memory", "polls", "renewals", "metrics", "put", "s
 const ROUNDS: usize = 3;
 
 fn main() {
-    // The limit for polls runs as a process of its own, like the server it is compared with.
-    if env::args().nth(1).as_deref() == Some(limits::RAW_SENDER) {
-        limits::send_raw();
-        return;
+    match env::args().nth(1).as_deref() {
+        // The limit for polls runs as a process of its own, like the server it is compared with.
+        Some(limits::RAW_SENDER) => limits::send_raw(),
+        Some("scale") => scale::measure(),
+        _ => measure(),
     }
+}
+
+fn measure() {
     let start = Instant::now();
     let mut report = Report::begin();
     let (least, most) = (setting("BENCH_MIN", SIZES[0]), setting("BENCH_MAX", 100_000));

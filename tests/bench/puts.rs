@@ -43,8 +43,7 @@ impl Writes {
 
     fn new(from: usize, count: usize, versions: &[u32]) -> Writes {
         let several = PREPARED_MAX.min(count / 2);
-        // The factor has no divisor in common with the counts, so that no number comes twice.
-        let numbers = (from..from + several).map(|at| at * 7919 % count);
+        let numbers = (from..from + several).map(|at| spread(at, count));
         let requests = versions.iter().flat_map(|version| {
             let version = *version;
             numbers.clone().map(move |number| put(&body(number, version)))
@@ -55,6 +54,12 @@ impl Writes {
     pub(crate) fn next(&self) -> &[u8] {
         &self.requests[self.sent.fetch_add(1, Ordering::Relaxed) % self.requests.len()]
     }
+}
+
+/// The numbers below `count` in another order, in which neighbours are far from each other.
+pub(crate) fn spread(at: usize, count: usize) -> usize {
+    // The factor has no divisor in common with the counts, so that no number comes twice.
+    at * 7919 % count
 }
 
 /// Registers everything for the first time.

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ::redis::{Client, Connection};
 use tempfile::TempDir;
 
 use crate::registrations;
@@ -65,6 +66,17 @@ impl Redis {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The process, to see its processor time.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Opens a connection for looking at it.
+    pub(crate) fn connect(&self) -> Connection {
+        let client = Client::open(format!("redis://{}", self.address)).expect("it is an address");
+        client.get_connection().expect("Redis accepts connections")
     }
 
     /// Stores the first `count` registrations as the server would.

@@ -19,6 +19,10 @@ pub(crate) enum Unit {
     PerSecond,
     Seconds,
     Bytes,
+    /// A share of one.
+    Share,
+    /// Nothing but a number.
+    Number,
 }
 
 impl Unit {
@@ -27,11 +31,15 @@ impl Unit {
             Unit::PerSecond => "1/s",
             Unit::Seconds => "s",
             Unit::Bytes => "bytes",
+            Unit::Share | Unit::Number => "1",
         }
     }
 
-    fn show(self, value: f64) -> String {
+    pub(crate) fn show(self, value: f64) -> String {
         match self {
+            Unit::Share => format!("{:.0}%", value * 100.0),
+            Unit::Number if value.fract() == 0.0 => format!("{value}"),
+            Unit::Number => digits(value),
             Unit::PerSecond => format!("{} /s", digits(value)),
             Unit::Seconds if value < 0.001 => format!("{} µs", digits(value * 1e6)),
             Unit::Seconds if value < 1.0 => format!("{} ms", digits(value * 1e3)),
@@ -284,7 +292,7 @@ impl Report {
 }
 
 /// The share of the processors that is in use while this program waits.
-fn busy_share() -> f64 {
+pub(crate) fn busy_share() -> f64 {
     let (all_before, idle_before) = processor_times();
     thread::sleep(LOOK);
     let (all, idle) = processor_times();
