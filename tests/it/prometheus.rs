@@ -29,9 +29,17 @@ struct Target {
 /// A job that polls this path of the server every second; `sd` are further lines of its `http_sd_configs`, and `rest` of
 /// the job.
 fn job(server: &Server, name: &str, path: &str, sd: &str, rest: &str) -> String {
+    job_of(name, &[source(server, path, sd)], rest)
+}
+
+/// A job with these `http_sd_configs`.
+fn job_of(name: &str, sources: &[String], rest: &str) -> String {
+    format!("  - job_name: {name}\n    http_sd_configs:\n{}{}", sources.concat(), indented(rest, 4))
+}
+
+fn source(server: &Server, path: &str, sd: &str) -> String {
     let url = format!("http://{}{path}", server.address());
-    let sd = indented(&format!("url: {url}\nrefresh_interval: 1s\n{sd}"), 8);
-    format!("  - job_name: {name}\n    http_sd_configs:\n      -\n{sd}{}", indented(rest, 4))
+    format!("      -\n{}", indented(&format!("url: {url}\nrefresh_interval: 1s\n{sd}"), 8))
 }
 
 fn indented(lines: &str, columns: usize) -> String {
@@ -328,4 +336,25 @@ fn two_shards_are_everything_and_nothing_twice_while_targets_come_and_go() {
         assert_eq!(jobs.len(), 2, "each shard has its part");
     }
     assert_eq!(prometheus.labels(&format!("http://{}/metrics", present[0].0))["round"], json!("0"));
+}
+
+#[test]
+fn servers_with_registries_of_their_own_make_up_one_job() {
+    let (west, east) = (Server::start(&[]), Server::start(&[]));
+    register(&west, "a:1", json!({}));
+    let id = register(&east, "b:1", json!({}));
+    for server in [&west, &east] {
+        register(server, "both:1", json!({}));
+    }
+    let sources = [&west, &east].map(|server| source(server, "/discover", ""));
+    let mut prometheus = Prometheus::start_with_jobs(&[job_of("all", &sources, "")]);
+    prometheus.scrapes(&["http://a:1/metrics", "http://b:1/metrics", "http://both:1/metrics"]);
+    prometheus.is_content();
+
+    // While one of them is away, its targets stay, and the other is followed.
+    assert_eq!(west.terminate(), Some(0));
+    prometheus.process.line_with(&["level=error", "discover"]);
+    register(&east, "c:1", json!({}));
+    delete(&east, &id);
+    prometheus.scrapes(&["http://a:1/metrics", "http://both:1/metrics", "http://c:1/metrics"]);
 }
