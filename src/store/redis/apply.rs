@@ -58,6 +58,10 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// A round that takes longer than this is trouble.
 const ROUND_MAX: Duration = Duration::from_millis(500);
 
+/// How much longer than the last scan took it is until the next one at least: the more there is to read, and the more
+/// servers read it, the more it costs Redis, and what it finds is seldom worth much.
+const REST: u32 = 300;
+
 /// How long after a restart a scan is repeated, if something is missing that another server may be putting back.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 
@@ -74,6 +78,8 @@ pub(super) struct Applier<'a> {
     fetched: Vec<Change>,
     /// Why everything is to be read anew, next, and when.
     due: Option<(Cause, Instant)>,
+    /// How long to follow until everything is read anew in any case.
+    rest: Duration,
     /// What was missing after the restart, the last time, and seemed to be deleted.
     missing: HashSet<TargetId>,
     /// Ids in the next round.
@@ -127,6 +133,7 @@ impl<'a> Applier<'a> {
             stage: Stage::Following { since: now },
             fetched: Vec::new(),
             due: None,
+            rest: context.connector.settings().resync_every,
             missing: HashSet::new(),
             round_ids: ROUND_IDS_MIN,
             proven_at: None,
@@ -203,7 +210,7 @@ impl<'a> Applier<'a> {
     /// empties some database it began anew.
     fn begin_scan(&mut self, now: Instant) -> Result<(), Fault> {
         let Stage::Following { since } = &self.stage else { return Ok(()) };
-        let overdue = since.elapsed() >= self.context.connector.settings().resync_every;
+        let overdue = since.elapsed() >= self.rest;
         let due = self.due.take_if(|(_, at)| *at <= now).map(|(cause, _)| cause);
         let Some(cause) = due.or(overdue.then_some(Cause::Periodic)) else { return Ok(()) };
         // A master may have been made a replica meanwhile, which nothing reports.
@@ -415,7 +422,9 @@ impl<'a> Applier<'a> {
             self.context.mirror.loaded();
         }
         self.context.current.loaded();
-        let seconds = scan.began.elapsed().as_secs_f64();
+        let took = scan.began.elapsed();
+        self.rest = self.context.connector.settings().resync_every.max(took * REST);
+        let seconds = took.as_secs_f64();
         let metrics = &self.context.metrics;
         metrics.connected.set(1);
         metrics.sync_seconds.set(seconds);

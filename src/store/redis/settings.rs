@@ -29,7 +29,8 @@ pub struct Settings {
     pub pool_size: u32,
     /// Whether registrations that Redis lost by a restart are put back.
     pub restore: bool,
-    /// How often everything is read anew, for the changes that no server reports (SWAPDB).
+    /// How often everything is read anew, for the changes that no server reports (SWAPDB); less often when that takes
+    /// long.
     pub resync_every: Duration,
 }
 

@@ -209,6 +209,25 @@ fn what_no_server_reports_is_read_from_time_to_time() {
 }
 
 #[test]
+fn reading_everything_anew_takes_little_of_the_time() {
+    let redis = RedisServer::start();
+    let mut connection = redis.connect();
+    (0..300).for_each(|n| set(&mut connection, &n.to_string(), "document"));
+    let began = Instant::now();
+    let replica = Replica::launch(Settings { resync_every: Duration::from_millis(1), ..settings(&redis) });
+    replica.is_up();
+    let mut shortest = f64::INFINITY;
+    eventually(SOON, || {
+        shortest = shortest.min(replica.metric("inventor_redis_sync_duration_seconds"));
+        // What would follow at once would follow a write.
+        replica.put("a", "document");
+        // The first one, and the next.
+        replica.metric("inventor_redis_resyncs_total") >= 2.0
+    });
+    assert!(began.elapsed().as_secs_f64() >= 300.0 * shortest, "{:?}, {shortest} s each", began.elapsed());
+}
+
+#[test]
 fn after_a_long_silence_the_next_change_is_reported() {
     let redis = RedisServer::start();
     let replica = Replica::start(&redis);
