@@ -225,7 +225,7 @@ impl Registry {
         let deleted = deleted.first().is_some_and(|found| *found);
         if !deleted && self.view.kept(id, now.monotonic).is_some() {
             return Err(StoreError::Unavailable(
-                "the registration ran out and is kept because of an outage".to_owned(),
+                "the registration is not there, and is kept because of an outage".to_owned(),
             ));
         }
         Ok(deleted)

@@ -125,12 +125,11 @@ impl View {
         }
     }
 
-    /// A registration that is shown although it ran out, because of an outage: the store may have it no more.
+    /// A registration that is shown because of an outage: the store may have it no more, since it ran out or was lost.
     pub fn kept(&self, id: TargetId, now: Instant) -> Option<Kept> {
         let state = self.at(now);
         state.outage(now)?;
-        let held = state.held.get(&id).filter(|held| held.deadline.is_some_and(|deadline| deadline <= now))?;
-        Some(held.kept(id))
+        state.held.get(&id).map(|held| held.kept(id))
     }
 
     /// Counts for the metrics.

@@ -82,6 +82,8 @@ pub(super) struct Applier<'a> {
     rest: Duration,
     /// What was missing after the restart, the last time, and seemed to be deleted.
     missing: HashSet<TargetId>,
+    /// What Redis was seen to have since the restart.
+    seen: HashSet<TargetId>,
     /// Ids in the next round.
     round_ids: usize,
     /// When Redis was last seen to take a write.
@@ -135,6 +137,7 @@ impl<'a> Applier<'a> {
             due: None,
             rest: context.connector.settings().resync_every,
             missing: HashSet::new(),
+            seen: HashSet::new(),
             round_ids: ROUND_IDS_MIN,
             proven_at: None,
             began_round: now,
@@ -225,10 +228,6 @@ impl<'a> Applier<'a> {
     fn prepare(&mut self, work: Work, now: Instant) -> Round {
         let mut round = Round::default();
         let Work { mut ids, writes, .. } = work;
-        if let Stage::Settling(settling, _) = &mut self.stage {
-            writes.iter().flat_map(|write| &write.updates).for_each(|update| settling.forget(update.id()));
-        }
-        round.write(writes);
         self.context.metrics.refetched.inc_by(ids.len() as u64);
         match &mut self.stage {
             Stage::Following { .. } => {}
@@ -243,6 +242,8 @@ impl<'a> Applier<'a> {
                 round.settle(settling, self.round_ids, now, self.only_later);
             }
         }
+        // After what is owed, so that this neither undoes nor shortens what an owner does.
+        round.write(writes);
         if self.is_proof_due(now) && (self.trial != Trial::Passed || !round.proves()) {
             round.probe(&self.probe_key, self.trial != Trial::Passed);
             self.trial = if self.trial == Trial::Passed { Trial::Passed } else { Trial::Begun };
@@ -317,7 +318,9 @@ impl<'a> Applier<'a> {
             (self.trial, self.is_refused) = (Trial::Passed, false);
             self.context.current.note_refusal(None);
             self.proven_at = Some(at);
+            // After a restart that is for the end of the second scan.
             if let Stage::Following { .. } = self.stage
+                && self.restart.is_none()
                 && let Some(lengthened) = self.context.mirror.settle(at)
             {
                 let mut settling = Settling::new(Vec::new(), Some(lengthened), at);
@@ -345,16 +348,22 @@ impl<'a> Applier<'a> {
         }
     }
 
+    /// Whether what is absent was there, and so was deleted. After a restart it may never have been: then it is for the
+    /// end of a scan to decide whether it was lost, even if the same id is reported, for it may stand in another database.
+    fn was_there(&self, id: TargetId) -> bool {
+        self.restart.is_none() || self.seen.contains(&id)
+    }
+
     fn apply_fetched(&mut self) {
         let mut changes = mem::take(&mut self.fetched);
+        let put = |change: &Change| if let Change::Put { id, .. } = change { Some(*id) } else { None };
+        if self.restart.is_some() {
+            self.seen.extend(changes.iter().filter_map(put));
+            changes.retain(|change| !matches!(change, Change::Gone(id) if !self.was_there(*id)));
+        }
         match &mut self.stage {
             Stage::Following { .. } => {}
-            Stage::Scanning(scan) => {
-                let put = |change: &Change| if let Change::Put { id, .. } = change { Some(*id) } else { None };
-                scan.present.extend(changes.iter().filter_map(put));
-                // After a restart what is gone may be lost as well, which is for the end of the scan to decide.
-                changes.retain(|change| self.restart.is_none() || !matches!(change, Change::Gone(_)));
-            }
+            Stage::Scanning(scan) => scan.present.extend(changes.iter().filter_map(put)),
             Stage::Settling(settling, _) => changes.iter().for_each(|change| match change {
                 Change::Put { id, .. } | Change::Deleted(id) => settling.forget(*id),
                 Change::Gone(id) => settling.note_gone(*id, Instant::now()),
@@ -382,7 +391,8 @@ impl<'a> Applier<'a> {
         // What changed since the scan passed by is fetched in the next round. What ran out is gone from every store;
         // how long it is shown is for the mirror to say.
         let has_run_out = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        comparison.missing.retain(|kept| !has_run_out(kept.deadline) && !self.session.may_have_changed(kept.id));
+        let will_be_known = |id: TargetId| self.was_there(id) && self.session.may_have_changed(id);
+        comparison.missing.retain(|kept| !has_run_out(kept.deadline) && !will_be_known(kept.id));
         let missing: HashSet<TargetId> = comparison.missing.iter().map(|kept| kept.id).collect();
         let lost = self.lost(&scan, comparison);
         let gone = &missing - &lost.iter().map(|kept| kept.id).collect();
@@ -417,7 +427,7 @@ impl<'a> Applier<'a> {
             self.prove(end);
         }
         let Some(scan) = scan else { return };
-        self.restart = None;
+        (self.restart, self.seen) = (None, HashSet::new());
         if !self.context.current.was_loaded() {
             self.context.mirror.loaded();
         }

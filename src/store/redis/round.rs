@@ -167,11 +167,11 @@ impl Round {
             return Err(fault);
         }
         let mut answers = answers.into_iter();
-        for write in std::mem::take(&mut self.writes) {
-            read.write(write, &mut answers, sent_at);
-        }
         for owed in std::mem::take(&mut self.owed) {
             read.settle(owed, &mut answers);
+        }
+        for write in std::mem::take(&mut self.writes) {
+            read.write(write, &mut answers, sent_at);
         }
         for answer in answers.by_ref().take(self.probes) {
             read.proof(answer);
@@ -192,12 +192,13 @@ impl Answers {
         let made = if updates.len() == 1 {
             vec![answers.next().unwrap_or_default()]
         } else {
-            // MULTI and the commands are only queued; EXEC has the answers, or says that nothing was done. Why not, the
-            // command says that was not queued.
-            let queued: Vec<Value> = answers.by_ref().take(updates.len() + 1).collect();
+            // The commands are only queued; EXEC has the answers, or says that nothing was done. Why not, the command says
+            // that was not queued.
+            let begun = answers.next().unwrap_or_default();
+            let queued: Vec<Value> = answers.by_ref().take(updates.len()).collect();
             match answers.next().unwrap_or_default() {
                 Value::Array(made) => made,
-                refusal => queued.into_iter().chain([refusal]).collect(),
+                refusal => queued.into_iter().chain([begun, refusal]).collect(),
             }
         };
         let error = made.iter().find_map(|answer| match answer {
@@ -208,8 +209,11 @@ impl Answers {
             if fault.is_refusal() {
                 self.refused = Some(fault.clone());
             }
-            // A transaction whose commands fail one by one is made in part.
-            self.unclear.extend(updates.iter().map(Update::id));
+            // What is not made as a whole may be made in part. The rest is as it was, and not looked at: of what Redis is
+            // owed that would only say that it is gone.
+            let is_done = |answer: &Value| !matches!(answer, Value::ServerError(_)) && *answer != queued();
+            let done = updates.iter().zip(&made).filter(|(_, answer)| is_done(answer));
+            self.unclear.extend(done.map(|(update, _)| update.id()));
             reply.tell(Err(fault));
             return;
         }
@@ -252,6 +256,11 @@ impl Answers {
             _ => self.is_writable = true,
         }
     }
+}
+
+/// The answer to a command of a transaction that is not made yet.
+fn queued() -> Value {
+    Value::SimpleString("QUEUED".to_owned())
 }
 
 /// An error among the answers that says more than no to one write. From `fetched_from` on they are no writes.

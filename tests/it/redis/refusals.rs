@@ -235,3 +235,14 @@ fn urls_say_everything_that_settings_do() {
     let secret = Settings::from_url("redis://:hunter2/#@host").err().unwrap().to_string();
     assert!(!secret.contains("hunter2"), "{secret}");
 }
+
+#[test]
+fn what_is_made_of_a_batch_without_the_right_to_make_it_whole_is_shown() {
+    let redis = RedisServer::start();
+    let replica = with_rights(&redis, "inventor", &MINIMAL_RIGHTS.split(' ').collect::<Vec<_>>());
+    replica.is_up();
+    let _: () = redis.command(&["ACL", "SETUSER", "inventor", "-multi"]);
+    assert!(replica.store.write(batch()).is_err());
+    assert_eq!(redis.command::<usize>(&["DBSIZE"]), 2, "Redis made it one by one");
+    eventually(SOON, || replica.count() == 2);
+}

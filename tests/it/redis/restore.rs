@@ -5,13 +5,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use inventor::registration::Ttl;
-use inventor::store::redis::Settings;
+use inventor::registry::Now;
+use inventor::store::redis::{Address, Settings};
 
 use super::proxy::Proxy;
-use super::{Ending, Replica, key, settings, value};
+use super::{Ending, Replica, key, settings, try_launch, value};
 use crate::eventually::{SOON, eventually};
-use crate::redis_server::RedisServer;
-use crate::store_contract::{hour, text_of};
+use crate::redis_server::{RedisServer, command};
+use crate::store_contract::{hour, id, put, rules, text_of};
 
 const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 
@@ -233,4 +234,133 @@ fn a_server_that_was_emptied_and_not_restarted_stays_empty() {
     replica.is_up();
     assert_eq!(replica.count(), 0);
     assert_eq!(stored(&redis), 0);
+}
+
+#[test]
+fn a_deletion_during_the_scan_after_a_restart_is_a_deletion() {
+    let mut redis = RedisServer::start_with(DURABLE);
+    let proxy = Proxy::before(&redis.socket());
+    let replica = Replica::start_behind(&proxy);
+    put_many(&replica, 100);
+    redis.kill();
+    replica.is_down();
+    proxy.hold_next("GETRANGE");
+    redis.run();
+    proxy.is_holding();
+    // The first ones to be fetched are at the end of the page; their values are on their way.
+    let (_, keys): (String, Vec<String>) = redis.command(&["SCAN", "0", "COUNT", "1000"]);
+    let fetched: Vec<&str> = keys[84..].iter().map(String::as_str).collect();
+    let _: usize = redis.command(&[&["DEL"], &fetched[..]].concat());
+    proxy.speak();
+    replica.is_up();
+    eventually(SOON, || replica.count() == 84);
+    assert_eq!(stored(&redis), 84);
+}
+
+#[test]
+fn while_a_restart_is_made_good_a_deletion_that_is_answered_is_one() {
+    let mut redis = RedisServer::start();
+    // Other programs' keys make the scan long.
+    let many = "for n = 1, 20000 do redis.call('SET', 'session:' .. n, '') end";
+    let _: redis::Value = redis.command(&["EVAL", many, "0"]);
+    let _: () = redis.command(&["SAVE"]);
+    let proxy = Proxy::before(&redis.socket());
+    let replica = Replica::start_behind(&proxy);
+    put_many(&replica, 100);
+    redis.kill();
+    replica.is_down();
+    proxy.hold_next("SCAN");
+    redis.run();
+    proxy.is_holding();
+    let names: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+    let deleted: Vec<&String> = thread::scope(|scope| {
+        let deleting = scope.spawn(|| {
+            let delete = |name: &&String| replica.registry.delete(id(name), "test", Now::read()).is_ok();
+            names.iter().filter(delete).collect()
+        });
+        proxy.speak();
+        deleting.join().unwrap()
+    });
+    replica.is_up();
+    for name in deleted {
+        assert_eq!((in_redis(&redis, name), replica.shown(name)), (None, None), "{name} was deleted");
+    }
+    assert_eq!(stored(&redis), 20_000 + replica.count());
+}
+
+#[test]
+fn writes_between_two_scans_after_a_restart_do_not_end_the_outage() {
+    let mut redis = RedisServer::start();
+    let proxy = Proxy::before(&redis.socket());
+    let replica = try_launch(rules(Ttl::from_seconds(10)), Settings::new(Address::Unix(proxy.socket()))).unwrap();
+    replica.is_up();
+    let put = |name: &str| replica.try_put(name, "document", Ttl::from_seconds(10)).unwrap();
+    (0..10).for_each(|n| put(&n.to_string()));
+    let _: () = redis.command(&["SAVE"]);
+    put("late");
+    // From then on the outage concerns it.
+    eventually(SOON, || replica.rest("late").unwrap() < Duration::from_secs(5));
+    proxy.fall_silent();
+    redis.kill();
+    redis.run();
+    let _: () = redis.command(&["DEL", &key("3")]);
+    proxy.cut();
+    proxy.speak();
+    eventually(SOON, || replica.metric("inventor_redis_connects_total") == 2.0);
+    while in_redis(&redis, "late").is_none() {
+        put("other");
+        assert!(replica.shown("late").is_some(), "it is on its way back");
+    }
+    replica.is_up();
+    assert!(replica.shown("late").is_some());
+    assert_eq!((in_redis(&redis, "3"), replica.shown("3")), (None, None));
+}
+
+#[test]
+fn what_a_restart_lost_survives_renewals_that_are_refused() {
+    let mut redis = RedisServer::start();
+    let replica = Replica::start(&redis);
+    put_many(&replica, 10);
+    redis.kill();
+    replica.is_down();
+    redis.arguments(&["--maxmemory", "1"]);
+    redis.run();
+    replica.is_unwell_because(&["maxmemory"]);
+    for _ in 0..2 {
+        for n in 0..5 {
+            assert!(replica.try_put(&n.to_string(), "renewed", hour()).is_err());
+        }
+        let batch = ["5", "6"].map(|name| put(name, "renewed", hour()));
+        assert!(replica.store.write(batch.to_vec()).is_err());
+        assert_eq!(replica.count(), 10, "its owner lives");
+    }
+    let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    replica.is_up();
+    assert_eq!((replica.count(), stored(&redis)), (10, 10));
+    assert_eq!(replica.metric("inventor_redis_restored_total"), 10.0);
+}
+
+#[test]
+fn what_happens_in_another_database_deletes_nothing_that_a_restart_lost() {
+    let mut redis = RedisServer::start();
+    let elsewhere = |redis: &RedisServer, words: &[&str]| {
+        let mut connection = redis.connect();
+        let _: () = command(&mut connection, &["SELECT", "5"]);
+        let _: redis::Value = command(&mut connection, words);
+    };
+    elsewhere(&redis, &["SET", &key("3"), "the same id"]);
+    let _: () = redis.command(&["SAVE"]);
+    let replica = Replica::start(&redis);
+    put_many(&replica, 10);
+    redis.kill();
+    replica.is_down();
+    redis.arguments(&["--maxmemory", "1"]);
+    redis.run();
+    replica.is_unwell_because(&["maxmemory"]);
+    let refetched = replica.metric("inventor_redis_refetched_keys_total");
+    elsewhere(&redis, &["DEL", &key("3")]);
+    eventually(SOON, || replica.metric("inventor_redis_refetched_keys_total") > refetched);
+    let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    replica.is_up();
+    assert_eq!((replica.count(), stored(&redis)), (10, 10));
 }
