@@ -39,8 +39,8 @@ pub(super) struct Server {
     pub(super) run_id: String,
     /// Whether it keeps an append-only file, and so loses next to nothing by a restart.
     pub(super) append_only: bool,
-    /// Whether `PEXPIRE` knows `GT`: since 7.0.
-    pub(super) moves_only_later: bool,
+    /// Whether it is Redis 7.0 or newer.
+    pub(super) is_7_or_newer: bool,
     /// What it does when its memory is full.
     pub(super) eviction_policy: String,
 }
@@ -174,7 +174,7 @@ pub(super) fn inspect(connection: &mut dyn ConnectionLike) -> Result<Server, Fau
     Ok(Server {
         run_id: field("run_id").to_owned(),
         append_only: field("aof_enabled") == "1",
-        moves_only_later: field("redis_version").split('.').next().and_then(|major| major.parse().ok()) >= Some(7),
+        is_7_or_newer: field("redis_version").split('.').next().and_then(|major| major.parse().ok()) >= Some(7),
         eviction_policy: field("maxmemory_policy").to_owned(),
     })
 }

@@ -83,7 +83,7 @@ impl Follower {
         metrics.sessions.inc();
         debug!(server:% = session.server(); "connected to Redis");
         let Err(fault) = track::spawn(tracked, Arc::clone(&session), Arc::clone(metrics))
-            .and_then(|()| Applier::new(writer, &session, &self.context, restart, server.moves_only_later).run());
+            .and_then(|()| Applier::new(writer, &session, &self.context, restart, server.is_7_or_newer).run());
         session.end(fault.clone());
         self.lost(&session);
         Err(fault)
@@ -99,7 +99,7 @@ impl Follower {
             return Err(Fault::ChangedServer);
         }
         // Before anything is read, so that a change is either in what is read or reported.
-        track::turn_on(&mut tracked, &mut writer)?;
+        track::turn_on(&mut tracked, &mut writer, server.is_7_or_newer)?;
         Ok(Opened { client, tracked, writer, server })
     }
 

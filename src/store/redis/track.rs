@@ -19,16 +19,16 @@ pub(super) const SILENCE_MAX: Duration = Duration::from_secs(1);
 
 /// Has Redis report every key that changes, of any name, by anyone but the writer: its answers say what it did, so that
 /// a write costs Redis one command, and not three. Where that is not to be had, the writer's changes are reported as
-/// well, and fetched: Redis 6.0 does not tell the number of a connection to users of few rights, and some services know
-/// no `REDIRECT`.
-pub(super) fn turn_on(tracked: &mut Connection, writer: &mut Connection) -> Result<(), Fault> {
-    let redirected = client_id(tracked).and_then(|id| {
+/// well, and fetched: some services know no `REDIRECT`, and of two changes in one breath Redis before 6.2.5 looks at who
+/// made the first, so that what others did right after the writer would be lost.
+pub(super) fn turn_on(tracked: &mut Connection, writer: &mut Connection, is_7_or_newer: bool) -> Result<(), Fault> {
+    if is_7_or_newer {
         let mut others = tracking();
-        others.arg("REDIRECT").arg(id).arg("NOLOOP").exec(writer).map_err(Fault::from)
-    });
-    match redirected {
-        Err(Fault::NoPermission(_) | Fault::Server(_) | Fault::Unexpected(_)) => {}
-        outcome => return outcome,
+        others.arg("REDIRECT").arg(client_id(tracked)?).arg("NOLOOP");
+        match others.exec(writer).map_err(Fault::from) {
+            Err(Fault::Server(_)) => {}
+            outcome => return outcome,
+        }
     }
     tracking().exec(tracked).map_err(|error| match error.code() {
         Some("ERR") => Fault::NoTracking(error),
@@ -44,7 +44,7 @@ fn tracking() -> Cmd {
 
 /// The number that Redis has given to a connection.
 fn client_id(connection: &mut Connection) -> Result<i64, Fault> {
-    // Unlike CLIENT ID, this needs no right since Redis 6.2.
+    // Unlike CLIENT ID, this needs no right.
     let hello: HashMap<String, Value> = cmd("HELLO").arg(3).query(connection)?;
     match hello.get("id") {
         Some(Value::Int(id)) => Ok(*id),

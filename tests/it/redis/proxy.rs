@@ -1,4 +1,5 @@
-//! A proxy before a server, that a test tells to fall silent, to cut connections, to hold back answers, or to refuse.
+//! A proxy before a server, that a test tells to fall silent, to cut connections, to hold back answers, to refuse, or to
+//! pass for an older one.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -11,6 +12,9 @@ use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
 
 use crate::eventually::{SOON, eventually};
+
+/// After this Redis says which version it is.
+const VERSION: &[u8] = b"redis_version:";
 
 /// Passes bytes between clients and one or more servers.
 pub(crate) struct Proxy {
@@ -28,6 +32,8 @@ struct Control {
 struct State {
     ended: bool,
     silent: bool,
+    /// Redis passes for Redis 6.
+    disguised: bool,
     /// What a connection asks that is held from then on.
     hold: Option<Vec<u8>>,
     /// What is refused.
@@ -86,6 +92,11 @@ impl Proxy {
             (state.silent, state.hold) = (false, None);
             state.connections.iter_mut().for_each(|passed| passed.held = false);
         });
+    }
+
+    /// Has Redis say that it is Redis 6 from now on.
+    pub(crate) fn disguise(&self) {
+        self.control.set(|state| state.disguised = true);
     }
 
     /// Holds back the answers to whichever connection asks something with this text in it from now on.
@@ -147,15 +158,15 @@ impl Control {
         let (asks, answers) = (Arc::clone(self), Arc::clone(self));
         thread::spawn(move || pass(from_client, to_server, |bytes| asks.ask(number, bytes)));
         thread::spawn(move || {
-            pass(from_server, to_client, |_| {
-                answers.answer(number);
+            pass(from_server, to_client, |bytes| {
+                answers.answer(number, bytes);
                 true
             })
         });
     }
 
     /// Returns when these bytes may go to the server, and whether they may.
-    fn ask(&self, number: usize, bytes: &[u8]) -> bool {
+    fn ask(&self, number: usize, bytes: &mut [u8]) -> bool {
         let mut state = self.state.lock();
         while state.silent {
             self.changed.wait(&mut state);
@@ -170,20 +181,25 @@ impl Control {
     }
 
     /// Returns when an answer may go to the client.
-    fn answer(&self, number: usize) {
+    fn answer(&self, number: usize, bytes: &mut [u8]) {
         let mut state = self.state.lock();
         while state.silent || state.connections[number].held {
             state.connections[number].holding = true;
             self.changed.wait(&mut state);
         }
         state.connections[number].holding = false;
+        if state.disguised
+            && let Some(at) = bytes.windows(VERSION.len()).position(|part| part == VERSION)
+        {
+            bytes[at + VERSION.len()] = b'6';
+        }
     }
 }
 
-fn pass(mut from: UnixStream, mut to: UnixStream, gate: impl Fn(&[u8]) -> bool) {
+fn pass(mut from: UnixStream, mut to: UnixStream, gate: impl Fn(&mut [u8]) -> bool) {
     let mut bytes = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut bytes) {
-        if gate(&bytes[..count]) && to.write_all(&bytes[..count]).is_err() {
+        if gate(&mut bytes[..count]) && to.write_all(&bytes[..count]).is_err() {
             break;
         }
     }

@@ -306,3 +306,46 @@ fn values_of_any_size_are_read_below_the_limit_of_output() {
     assert_eq!(replica.registry.counts(Now::read()).quarantined, 1500);
     assert_eq!(replica.metric("inventor_redis_connects_total"), 1.0);
 }
+
+#[test]
+fn of_two_changes_in_one_breath_the_later_one_is_shown_whoever_made_it() {
+    let redis = RedisServer::start();
+    let replica = Replica::start(&redis);
+    let blocked = || {
+        let clients: String = redis.command(&["CLIENT", "LIST"]);
+        clients.lines().filter(|line| line.contains(" flags=b") || line.contains(" flags=tb")).count()
+    };
+    let set_by_another = || set(&mut redis.connect(), "a", "of another");
+    let set_here = || replica.put("a", "own");
+    let orders: [[&(dyn Fn() + Sync); 2]; 2] = [[&set_by_another, &set_here], [&set_here, &set_by_another]];
+    for (order, last) in orders.into_iter().zip(["own", "of another"]) {
+        // Nothing else is asked of Redis within a second of a write.
+        replica.put("before", last);
+        // It does both when it is let go, before it reports anything.
+        let _: () = redis.command(&["CLIENT", "PAUSE", "10000", "WRITE"]);
+        thread::scope(|scope| {
+            for (n, set) in order.into_iter().enumerate() {
+                scope.spawn(set);
+                eventually(SOON, || blocked() == n + 1);
+            }
+            let _: () = redis.command(&["CLIENT", "UNPAUSE"]);
+        });
+        let _: () = redis.command(&["SET", &key("after"), &value("after", last)]);
+        eventually(SOON, || replica.shown("after").as_deref() == Some(last));
+        assert_eq!(replica.shown("a").as_deref(), Some(last));
+    }
+    assert_eq!(replica.metric("inventor_redis_connects_total"), 1.0);
+}
+
+#[test]
+fn before_redis_7_everything_is_reported() {
+    let redis = RedisServer::start();
+    let proxy = Proxy::before(&redis.socket());
+    proxy.disguise();
+    let replica = Replica::start_behind(&proxy);
+    assert_eq!(clients(&mut redis.connect()).tracked, "0", "nobody is told instead of who tracks");
+    replica.put("a", "own");
+    assert_eq!(replica.shown("a").as_deref(), Some("own"));
+    let _: () = redis.command(&["SET", &key("a"), &value("a", "of another")]);
+    eventually(SOON, || replica.shown("a").as_deref() == Some("of another"));
+}
