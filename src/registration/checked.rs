@@ -15,7 +15,7 @@ pub const DEFAULT_GROUP: &str = "inventor-default";
 pub const SHOWN_BYTES_MAX: usize = 1024 * 1024;
 
 /// What an entry of the list has around its targets, labels and module: braces, names, the label of the module.
-const ENTRY_FRAME_BYTES: usize = 64;
+pub(super) const ENTRY_FRAME_BYTES: usize = 64;
 
 /// A registration that Prometheus can take: it has targets, a group, and its label names pass.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! A registration as memory holds it: the JSON of its members, ready to be copied into documents and lists.
 
+mod plain;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -8,10 +10,10 @@ use super::fields::Fields;
 use super::json::{self, Labels};
 use super::ttl::Ttl;
 
-const TARGETS: &[u8] = b"\"targets\":";
-const LABELS: &[u8] = b",\"labels\":";
-const GROUP: &[u8] = b",\"target_group\":";
-const MODULES: &[u8] = b",\"modules\":";
+const TARGETS: &str = "\"targets\":";
+const LABELS: &str = ",\"labels\":";
+const GROUP: &str = ",\"target_group\":";
+const MODULES: &str = ",\"modules\":";
 
 /// What a registration says, encoded once. A renewal that changes nothing leaves it equal. Clones share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,8 +135,8 @@ impl Content {
     }
 }
 
-fn write_member<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, name: &[u8], value: &T) {
-    out.extend_from_slice(name);
+fn write_member<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, value: &T) {
+    out.extend_from_slice(name.as_bytes());
     json::encode_into(out, value);
 }
 

@@ -54,8 +54,7 @@ impl Document {
 
     /// When its owner last wrote it; `None` when the document does not say so in whole seconds.
     pub fn updated_at(&self) -> Option<SystemTime> {
-        let seconds = self.updated_at.as_deref()?.parse().ok()?;
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+        whole_seconds(self.updated_at.as_deref()?)
     }
 
     /// The document as the API shows it: every field written, whatever was stored.
@@ -63,6 +62,25 @@ impl Document {
         let updated_at = self.updated_at.as_deref().unwrap_or_default();
         Content::of(&self.fields).write_document(self.id.unwrap_or(TargetId::NIL), updated_at)
     }
+}
+
+/// What a stored value has to say, and when its owner last wrote it, as far as it says so.
+///
+/// # Errors
+/// Why it is not fit to be shown.
+pub fn read_stored(value: &[u8], names: LabelNames) -> Result<(Content, Option<SystemTime>), String> {
+    if let Some((content, updated_at)) = Content::of_plain(value, names) {
+        return Ok((content, whole_seconds(updated_at)));
+    }
+    let document = Document::decode(value).map_err(|e| e.to_string())?;
+    let updated_at = document.updated_at();
+    let registration = document.into_registration(names).map_err(|e| e.to_string())?;
+    Ok((Content::new(&registration), updated_at))
+}
+
+/// A time as documents say it.
+fn whole_seconds(text: &str) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(text.parse().ok()?))
 }
 
 impl Content {
@@ -108,3 +126,6 @@ impl<'de> Deserialize<'de> for Document {
         json::object(deserializer)
     }
 }
+
+#[cfg(test)]
+mod tests;

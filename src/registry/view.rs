@@ -15,7 +15,7 @@ use super::criteria::Selector;
 use super::lifetime::Ended;
 use super::list::Snapshot;
 use super::state::{Fit, QUARANTINED_BYTES_MAX, Quarantined, State};
-use crate::registration::{Content, DOCUMENT_BYTES_MAX, Document, LabelNames, TargetId, Ttl};
+use crate::registration::{Content, DOCUMENT_BYTES_MAX, LabelNames, TargetId, Ttl, read_stored};
 use crate::store::{Change, Comparison, Kept, Mirror};
 
 /// How many deadlines are counted before others get at the view: some tens of microseconds.
@@ -266,11 +266,10 @@ fn fit(value: &[u8], names: LabelNames) -> Result<Fit, String> {
     if value.len() > DOCUMENT_BYTES_MAX {
         return Err(format!("larger than {DOCUMENT_BYTES_MAX} bytes, which no registration is"));
     }
-    let document = Document::decode(value).map_err(|e| e.to_string())?;
-    let updated_at = document.updated_at().unwrap_or(SystemTime::UNIX_EPOCH);
-    let registration = document.into_registration(names).map_err(|e| e.to_string())?;
+    let (content, updated_at) = read_stored(value, names)?;
+    let updated_at = updated_at.unwrap_or(SystemTime::UNIX_EPOCH);
     let age = SystemTime::now().duration_since(updated_at).ok();
-    Ok(Fit { content: Content::new(&registration), updated_at, age })
+    Ok(Fit { content, updated_at, age })
 }
 
 /// The edge where stores come in.
