@@ -169,13 +169,25 @@ impl Registry {
     }
 
     /// Has the store make all of these changes, or none, on behalf of a client, who stands in the list of changes.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the outcome is not known, or when something to be removed is in no store but kept because of
+    /// an outage: other servers, which keep it too, could not learn of it.
     fn write(&self, updates: Vec<Update>, by: &str) -> Result<Vec<bool>, StoreError> {
         let store = self.store()?;
         let ids: Vec<TargetId> = updates.iter().map(Update::id).collect();
+        let deletes: Vec<bool> = updates.iter().map(|update| matches!(update, Update::Delete(_))).collect();
         self.view.writing(&ids, &Arc::from(by));
         let written = store.write(updates);
         self.view.written(&ids);
-        written
+        let found = written?;
+        let absent =
+            ids.into_iter().zip(deletes.into_iter().zip(&found)).filter(|(_, (deletes, found))| *deletes && !**found);
+        if absent.map(|(id, _)| id).any(|id| self.view.kept(id, Instant::now()).is_some()) {
+            let why = "what is to be deleted is not there, and is kept because of an outage";
+            return Err(StoreError::Unavailable(why.to_owned()));
+        }
+        Ok(found)
     }
 
     /// The turn to declare a group; `None` when others take too long with theirs.
@@ -218,17 +230,10 @@ impl Registry {
     /// Removes a registration. `false` when there was none.
     ///
     /// # Errors
-    /// [`StoreError`] when the outcome is not known, or when it is in no store but kept because of an outage: other
-    /// servers, which keep it too, could not learn of it.
-    pub fn delete(&self, id: TargetId, by: &str, now: Now) -> Result<bool, StoreError> {
+    /// [`StoreError`] when the outcome is not known, or when it is in no store but kept because of an outage.
+    pub fn delete(&self, id: TargetId, by: &str) -> Result<bool, StoreError> {
         let deleted = self.metrics.observe("delete", || self.write(vec![Update::Delete(id)], by))?;
-        let deleted = deleted.first().is_some_and(|found| *found);
-        if !deleted && self.view.kept(id, now.monotonic).is_some() {
-            return Err(StoreError::Unavailable(
-                "the registration is not there, and is kept because of an outage".to_owned(),
-            ));
-        }
-        Ok(deleted)
+        Ok(deleted.first().is_some_and(|found| *found))
     }
 
     /// The list that a poll is answered with. No call to the store, nothing held while it is sent.

@@ -25,7 +25,7 @@ pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
 pub(super) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let id = requested_id(call.request).map_err(|invalid| audit::refused(call, "delete", &invalid))?;
     may_write(app, call, id, None)?;
-    let deleted = app.registry.delete(id, &call.author(), app.now()).map_err(|e| app.failed(call, &id, e))?;
+    let deleted = app.registry.delete(id, &call.author()).map_err(|e| app.failed(call, &id, e))?;
     audit::written(call, "delete", &[("id", &id)], if deleted { "ok" } else { "absent" });
     if deleted { Ok(Response::json(b"true".to_vec())) } else { Err(not_found()) }
 }

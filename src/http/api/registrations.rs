@@ -126,7 +126,7 @@ pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Re
         return Err(Problem::new(403, "this token has no right for the group of this registration").into());
     }
     check_if_match(call.request, Some(hash(id, &details)))?;
-    let deleted = app.registry.delete(id, &call.author(), now).map_err(|e| app.failed(call, &id, e))?;
+    let deleted = app.registry.delete(id, &call.author()).map_err(|e| app.failed(call, &id, e))?;
     audit::written(call, "delete", &[("id", &id), ("group", &group)], if deleted { "ok" } else { "absent" });
     if deleted { Ok(Response::no_content()) } else { Err(not_found().into()) }
 }

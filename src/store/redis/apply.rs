@@ -27,9 +27,9 @@ use log::{Level, log, warn};
 use super::connect::{inspect, probe_key, receive};
 use super::context::Context;
 use super::fault::Fault;
-use super::restore::Restart;
+use super::restore::{Restart, Restoring};
 use super::round::{Answers, Round};
-use super::scan::Scan;
+use super::scan::{Scan, holds};
 use super::session::{Cause, Session, Work};
 use super::settle::Settling;
 use crate::registration::TargetId;
@@ -72,7 +72,7 @@ pub(super) struct Applier<'a> {
     /// Redis can move a deadline on the condition that it becomes later.
     only_later: bool,
     /// Set until the first full load, when the server process is another than the one before.
-    restart: Option<Restart>,
+    restoring: Option<Restoring>,
     stage: Stage,
     /// What was fetched or written, and is not applied yet.
     fetched: Vec<Change>,
@@ -80,10 +80,6 @@ pub(super) struct Applier<'a> {
     due: Option<(Cause, Instant)>,
     /// How long to follow until everything is read anew in any case.
     rest: Duration,
-    /// What was missing after the restart, the last time, and seemed to be deleted.
-    missing: HashSet<TargetId>,
-    /// What Redis was seen to have since the restart.
-    seen: HashSet<TargetId>,
     /// Ids in the next round.
     round_ids: usize,
     /// When Redis was last seen to take a write.
@@ -130,14 +126,12 @@ impl<'a> Applier<'a> {
             session,
             context,
             only_later,
-            restart,
+            restoring: restart.map(Restoring::new),
             // The session asks for its first scan by itself.
             stage: Stage::Following { since: now },
             fetched: Vec::new(),
             due: None,
             rest: context.connector.settings().resync_every,
-            missing: HashSet::new(),
-            seen: HashSet::new(),
             round_ids: ROUND_IDS_MIN,
             proven_at: None,
             began_round: now,
@@ -153,8 +147,8 @@ impl<'a> Applier<'a> {
     /// # Errors
     /// Always: why it ended.
     pub(super) fn run(mut self) -> Result<Infallible, Fault> {
-        if let Some(restart) = self.restart {
-            self.context.mirror.interrupted(restart.last_contact);
+        if let Some(restoring) = &self.restoring {
+            self.context.mirror.interrupted(restoring.restart.last_contact);
         }
         loop {
             let work = self.session.take(self.round_ids, self.patience())?;
@@ -246,7 +240,9 @@ impl<'a> Applier<'a> {
         round.write(writes);
         if self.is_proof_due(now) && (self.trial != Trial::Passed || !round.proves()) {
             round.probe(&self.probe_key, self.trial != Trial::Passed);
-            self.trial = if self.trial == Trial::Passed { Trial::Passed } else { Trial::Begun };
+            if self.trial == Trial::Due {
+                self.trial = Trial::Begun;
+            }
         }
         round.fetch(ids);
         if let Stage::Scanning(scan) = &self.stage {
@@ -320,7 +316,7 @@ impl<'a> Applier<'a> {
             self.proven_at = Some(at);
             // After a restart that is for the end of the second scan.
             if let Stage::Following { .. } = self.stage
-                && self.restart.is_none()
+                && self.restoring.is_none()
                 && let Some(lengthened) = self.context.mirror.settle(at)
             {
                 let mut settling = Settling::new(Vec::new(), Some(lengthened), at);
@@ -348,22 +344,14 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Whether what is absent was there, and so was deleted. After a restart it may never have been: then it is for the
-    /// end of a scan to decide whether it was lost, even if the same id is reported, for it may stand in another database.
-    fn was_there(&self, id: TargetId) -> bool {
-        self.restart.is_none() || self.seen.contains(&id)
-    }
-
     fn apply_fetched(&mut self) {
         let mut changes = mem::take(&mut self.fetched);
-        let put = |change: &Change| if let Change::Put { id, .. } = change { Some(*id) } else { None };
-        if self.restart.is_some() {
-            self.seen.extend(changes.iter().filter_map(put));
-            changes.retain(|change| !matches!(change, Change::Gone(id) if !self.was_there(*id)));
+        if let Some(restoring) = &mut self.restoring {
+            restoring.note(&mut changes);
         }
         match &mut self.stage {
             Stage::Following { .. } => {}
-            Stage::Scanning(scan) => scan.present.extend(changes.iter().filter_map(put)),
+            Stage::Scanning(scan) => scan.present.extend(changes.iter().filter_map(holds)),
             Stage::Settling(settling, _) => changes.iter().for_each(|change| match change {
                 Change::Put { id, .. } | Change::Deleted(id) => settling.forget(*id),
                 Change::Gone(id) => settling.note_gone(*id, Instant::now()),
@@ -386,18 +374,18 @@ impl<'a> Applier<'a> {
     /// Removes what the scan did not find, and goes on to put back what must not be missing.
     fn sweep(&mut self, scan: Scan) {
         let now = Instant::now();
-        let until = self.restart.map_or(now, |restart| restart.last_contact);
+        let until = self.restoring.as_ref().map_or(now, |restoring| restoring.restart.last_contact);
         let mut comparison = self.context.mirror.compare(&scan.present, until);
         // What changed since the scan passed by is fetched in the next round. What ran out is gone from every store;
         // how long it is shown is for the mirror to say.
         let has_run_out = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        let will_be_known = |id: TargetId| self.was_there(id) && self.session.may_have_changed(id);
+        let was_there = |id| self.restoring.as_ref().is_none_or(|restoring| restoring.was_there(id));
+        let will_be_known = |id| was_there(id) && self.session.may_have_changed(id);
         comparison.missing.retain(|kept| !has_run_out(kept.deadline) && !will_be_known(kept.id));
         let missing: HashSet<TargetId> = comparison.missing.iter().map(|kept| kept.id).collect();
         let lost = self.lost(&scan, comparison);
         let gone = &missing - &lost.iter().map(|kept| kept.id).collect();
-        if self.restart.is_some() && !gone.is_subset(&self.missing) {
-            self.missing = gone;
+        if self.restoring.as_mut().is_some_and(|restoring| !restoring.confirms(&gone)) {
             self.due = Some((Cause::Confirm, now + CONFIRM_AFTER));
             return;
         }
@@ -413,7 +401,7 @@ impl<'a> Applier<'a> {
     /// What a restart of Redis has lost.
     fn lost(&self, scan: &Scan, comparison: Comparison) -> Vec<Kept> {
         let found = scan.present.len();
-        let lost = self.restart.map_or_else(Vec::new, |restart| restart.lost(found, comparison));
+        let lost = self.restoring.as_ref().map_or_else(Vec::new, |restoring| restoring.restart.lost(found, comparison));
         if !lost.is_empty() {
             warn!(found, missing = lost.len(); "Redis restarted and lost registrations, putting them back");
         }
@@ -427,7 +415,7 @@ impl<'a> Applier<'a> {
             self.prove(end);
         }
         let Some(scan) = scan else { return };
-        (self.restart, self.seen) = (None, HashSet::new());
+        self.restoring = None;
         if !self.context.current.was_loaded() {
             self.context.mirror.loaded();
         }

@@ -1,8 +1,11 @@
 //! When Redis comes back without registrations that it had: which of them it has lost, and which were deleted.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use crate::store::{Comparison, Kept};
+use super::scan::holds;
+use crate::registration::TargetId;
+use crate::store::{Change, Comparison, Kept};
 
 /// After a longer absence than this, what is missing may well have been deleted on purpose meanwhile.
 const GAP_MAX: Duration = Duration::from_secs(60);
@@ -35,6 +38,41 @@ impl Restart {
             _ => latest_update.is_none_or(|latest| kept.updated_at >= latest),
         };
         missing.into_iter().filter(is_later).collect()
+    }
+}
+
+/// A restart that is being made good, from the first scan until everything is put back.
+///
+/// What the new process was seen to have was deleted when it is gone. The absence of anything else says nothing, even if
+/// a change of it is reported, for the same id may stand in another database: it is for the end of a scan to decide.
+pub(super) struct Restoring {
+    pub(super) restart: Restart,
+    seen: HashSet<TargetId>,
+    /// What was missing at the end of the last scan and seemed to be deleted.
+    missing: HashSet<TargetId>,
+}
+
+impl Restoring {
+    pub(super) fn new(restart: Restart) -> Restoring {
+        Restoring { restart, seen: HashSet::new(), missing: HashSet::new() }
+    }
+
+    /// Takes note of what Redis has, and drops every absence that says nothing.
+    pub(super) fn note(&mut self, changes: &mut Vec<Change>) {
+        self.seen.extend(changes.iter().filter_map(holds));
+        changes.retain(|change| !matches!(change, Change::Gone(id) if !self.was_there(*id)));
+    }
+
+    /// Whether Redis was seen to have this.
+    pub(super) fn was_there(&self, id: TargetId) -> bool {
+        self.seen.contains(&id)
+    }
+
+    /// Whether the scan before found all of this missing as well: another server may have been putting it back.
+    pub(super) fn confirms(&mut self, gone: &HashSet<TargetId>) -> bool {
+        let confirmed = gone.is_subset(&self.missing);
+        self.missing.clone_from(gone);
+        confirmed
     }
 }
 

@@ -8,6 +8,7 @@ use ::redis::Value;
 use super::fault::Fault;
 use super::session::Cause;
 use crate::registration::TargetId;
+use crate::store::Change;
 
 pub(super) struct Scan {
     pub(super) cause: Cause,
@@ -20,6 +21,11 @@ pub(super) struct Scan {
     cursor: Option<Vec<u8>>,
     /// Ids found, and not fetched yet.
     page: Vec<TargetId>,
+}
+
+/// The id under which Redis holds a value, if this change says so.
+pub(super) fn holds(change: &Change) -> Option<TargetId> {
+    if let Change::Put { id, .. } = change { Some(*id) } else { None }
 }
 
 impl Scan {

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use inventor::registration::Ttl;
-use inventor::registry::Now;
+use inventor::registry::{Declaration, Now};
 use inventor::store::redis::{Address, Settings};
 
 use super::proxy::Proxy;
@@ -275,7 +275,13 @@ fn while_a_restart_is_made_good_a_deletion_that_is_answered_is_one() {
     let names: Vec<String> = (0..100).map(|n| n.to_string()).collect();
     let deleted: Vec<&String> = thread::scope(|scope| {
         let deleting = scope.spawn(|| {
-            let delete = |name: &&String| replica.registry.delete(id(name), "test", Now::read()).is_ok();
+            let nothing = Declaration { group: "g", registrations: &[] };
+            let plan = replica.registry.plan(&nothing, Now::read()).unwrap();
+            assert_eq!(plan.deleted, 100);
+            if replica.registry.carry_out(plan, "test").is_ok() {
+                return names.iter().collect();
+            }
+            let delete = |name: &&String| replica.registry.delete(id(name), "test").is_ok();
             names.iter().filter(delete).collect()
         });
         proxy.speak();
