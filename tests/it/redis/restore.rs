@@ -47,6 +47,16 @@ fn restart_unseen(redis: &mut RedisServer, proxy: &Proxy, replica: &Replica, mea
     replica.is_up();
 }
 
+/// Replaces the process; what the replica then asks it with this text in it is done and not answered.
+#[track_caller]
+fn restart_held_at(asked: &str, redis: &mut RedisServer, proxy: &Proxy, replica: &Replica) {
+    redis.kill();
+    replica.is_down();
+    proxy.hold_next(asked);
+    redis.run();
+    proxy.is_holding();
+}
+
 #[test]
 fn what_a_restart_lost_is_put_back_with_the_rest_of_its_lifetime() {
     let mut redis = RedisServer::start();
@@ -242,11 +252,7 @@ fn a_deletion_during_the_scan_after_a_restart_is_a_deletion() {
     let proxy = Proxy::before(&redis.socket());
     let replica = Replica::start_behind(&proxy);
     put_many(&replica, 100);
-    redis.kill();
-    replica.is_down();
-    proxy.hold_next("GETRANGE");
-    redis.run();
-    proxy.is_holding();
+    restart_held_at("GETRANGE", &mut redis, &proxy, &replica);
     // The first ones to be fetched are at the end of the page; their values are on their way.
     let (_, keys): (String, Vec<String>) = redis.command(&["SCAN", "0", "COUNT", "1000"]);
     let fetched: Vec<&str> = keys[84..].iter().map(String::as_str).collect();
@@ -267,11 +273,7 @@ fn while_a_restart_is_made_good_a_deletion_that_is_answered_is_one() {
     let proxy = Proxy::before(&redis.socket());
     let replica = Replica::start_behind(&proxy);
     put_many(&replica, 100);
-    redis.kill();
-    replica.is_down();
-    proxy.hold_next("SCAN");
-    redis.run();
-    proxy.is_holding();
+    restart_held_at("SCAN", &mut redis, &proxy, &replica);
     let names: Vec<String> = (0..100).map(|n| n.to_string()).collect();
     let deleted: Vec<&String> = thread::scope(|scope| {
         let deleting = scope.spawn(|| {

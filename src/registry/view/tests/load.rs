@@ -27,7 +27,8 @@ fn change(random: &mut Rng, start: Instant) -> Change {
         1 => Change::Deleted(id(n)),
         2 => Change::Put { id: id(n), value: b"{}".to_vec(), deadline: None },
         _ => {
-            let (group, label, updated_at) = (random.u8(..4), random.u8(..3), 1_000 + random.u32(..5));
+            // So many groups that some are left by all who were in them.
+            let (group, label, updated_at) = (random.u8(..30), random.u8(..3), 1_000 + random.u32(..5));
             let value = format!(
                 r#"{{"targets":["host-{n}:9100"],"labels":{{"v":"{label}"}},"target_group":"{group}","updated_at":"{updated_at}"}}"#
             );
