@@ -162,7 +162,7 @@ pub(super) fn inspect(connection: &mut dyn ConnectionLike) -> Result<Server, Fau
     let field = |name: &str| {
         info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim).unwrap_or_default()
     };
-    if field("redis_mode") == "cluster" {
+    if field("cluster_enabled") == "1" {
         return Err(Fault::Cluster);
     }
     if field("role") != "master" {

@@ -79,7 +79,8 @@ fn an_outage_is_over_when_redis_has_all_the_new_deadlines() {
     let puts = (0..COUNT).map(|n| put(&n.to_string(), "text", Ttl::from_seconds(4)));
     replica.store.write(puts.collect()).unwrap();
     refuse_writes(&redis);
-    eventually(SOON, || redis.command::<usize>(&["DBSIZE"]) == 0);
+    // Redis 8 and Valkey 8 leave a few where they are until somebody asks for them.
+    eventually(SOON, || redis.command::<usize>(&["DBSIZE"]) < COUNT / 10);
     assert_eq!(replica.count(), COUNT);
     take_writes(&redis);
     eventually(SOON, || replica.stale().is_none());
