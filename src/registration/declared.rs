@@ -2,17 +2,13 @@
 //! read strictly, and all that is wrong with it is found at once.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::checked::Registration;
 use super::fields::Fields;
 use super::id::TargetId;
-use super::json::{self, Text};
+use super::json::{self, Pairs, Text};
 use super::label_names::LabelNames;
 use super::ttl::Ttl;
 
@@ -79,7 +75,7 @@ impl Reader {
         let members = self.members(pointer, entry, "an object with targets and labels")?;
         let group = Some(declared.group.to_owned());
         let mut fields = Fields { group, ttl: Some(Ok(declared.ttl)), ..Fields::default() };
-        for (name, value) in members {
+        for (Text(name), value) in members {
             let pointer = format!("{pointer}/{}", escaped(&name));
             match name.as_str() {
                 "targets" => fields.targets = self.strings(&pointer, value),
@@ -103,18 +99,13 @@ impl Reader {
     }
 
     /// The members of an object, each of which may stand there once.
-    fn members<'a>(
-        &mut self,
-        pointer: &str,
-        value: &'a RawValue,
-        expected: &str,
-    ) -> Option<Vec<(String, &'a RawValue)>> {
-        let Ok(Members(members)) = serde_json::from_str(value.get()) else {
+    fn members<'a>(&mut self, pointer: &str, value: &'a RawValue, expected: &str) -> Option<Vec<(Text, &'a RawValue)>> {
+        let Ok(Pairs(members)) = serde_json::from_str::<Pairs<Text, &'a RawValue>>(value.get()) else {
             self.fault(pointer.to_owned(), format!("expected {expected}"));
             return None;
         };
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        members.iter().for_each(|(name, _)| *counts.entry(name).or_default() += 1);
+        members.iter().for_each(|(Text(name), _)| *counts.entry(name).or_default() += 1);
         for (name, _) in counts.iter().filter(|(_, count)| **count > 1) {
             self.fault(format!("{pointer}/{}", escaped(name)), "stands there more than once");
         }
@@ -137,7 +128,7 @@ impl Reader {
         }
         let members = self.members(pointer, value, "an object with string values")?;
         let mut labels = BTreeMap::new();
-        for (name, value) in members {
+        for (Text(name), value) in members {
             let pointer = format!("{pointer}/{}", escaped(&name));
             if let Some(fault) = names.fault(&name) {
                 self.fault(pointer.clone(), fault);
@@ -163,30 +154,6 @@ impl Reader {
 /// A name in a JSON pointer.
 fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
-}
-
-/// The members of an object in their order.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members<'a>, D::Error> {
-        struct Pairs<'a>(PhantomData<&'a ()>);
-        impl<'de: 'a, 'a> Visitor<'de> for Pairs<'a> {
-            type Value = Members<'a>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'a>, A::Error> {
-                let mut members = Vec::new();
-                while let Some((Text(name), value)) = map.next_entry()? {
-                    members.push((name, value));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Pairs(PhantomData))
-    }
 }
 
 #[cfg(test)]

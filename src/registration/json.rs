@@ -191,47 +191,53 @@ impl<'de> Deserialize<'de> for TextMap {
     }
 }
 
-/// An object from names to strings, which are borrowed where they can be: for JSON that was encoded here.
+/// The members of an object in their order, those that stand there more than once included.
 #[derive(Debug, Default)]
-pub struct Labels<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub struct Pairs<N, V>(pub Vec<(N, V)>);
+
+impl<'de, N: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Pairs<N, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pairs<N, V>, D::Error> {
+        struct Members<N, V>(PhantomData<(N, V)>);
+        impl<'de, N: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for Members<N, V> {
+            type Value = Pairs<N, V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<N, V>, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
+
+/// An object from names to strings, which are borrowed where they can be: for JSON that was encoded here.
+#[derive(Debug, Default, Deserialize)]
+pub struct Labels<'a>(#[serde(borrow)] Pairs<Borrowed<'a>, Borrowed<'a>>);
 
 impl Labels<'_> {
     /// The value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
+        let Pairs(pairs) = &self.0;
         // The encoder has sorted them.
-        let at = self.0.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok()?;
-        Some(&self.0[at].1)
+        let at = pairs.binary_search_by(|(Borrowed(known), _)| known.as_ref().cmp(name)).ok()?;
+        let (_, Borrowed(value)) = &pairs[at];
+        Some(value)
     }
 
     /// Names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Labels<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Labels<'a>, D::Error> {
-        struct Pairs<'a>(PhantomData<&'a ()>);
-        impl<'de: 'a, 'a> Visitor<'de> for Pairs<'a> {
-            type Value = Labels<'a>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with string values")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Labels<'a>, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some((Borrowed(name), Borrowed(value))) = map.next_entry()? {
-                    pairs.push((name, value));
-                }
-                Ok(Labels(pairs))
-            }
-        }
-        deserializer.deserialize_map(Pairs(PhantomData))
+        self.0.0.iter().map(|(Borrowed(name), Borrowed(value))| (name.as_ref(), value.as_ref()))
     }
 }
 
 /// A string that is borrowed from the input unless it has escapes.
-#[derive(Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Decodes a string that was encoded here.
