@@ -176,14 +176,15 @@ impl Registry {
     fn write(&self, updates: Vec<Update>, by: &str) -> Result<Vec<bool>, StoreError> {
         let store = self.store()?;
         let ids: Vec<TargetId> = updates.iter().map(Update::id).collect();
-        let deletes: Vec<bool> = updates.iter().map(|update| matches!(update, Update::Delete(_))).collect();
+        let place = |(at, update): (usize, &Update)| matches!(update, Update::Delete(_)).then(|| (at, update.id()));
+        let deletions: Vec<(usize, TargetId)> = updates.iter().enumerate().filter_map(place).collect();
         self.view.writing(&ids, &Arc::from(by));
         let written = store.write(updates);
         self.view.written(&ids);
         let found = written?;
-        let absent =
-            ids.into_iter().zip(deletes.into_iter().zip(&found)).filter(|(_, (deletes, found))| *deletes && !**found);
-        if absent.map(|(id, _)| id).any(|id| self.view.kept(id, Instant::now()).is_some()) {
+        let is_kept =
+            |(at, id): (usize, TargetId)| found.get(at) == Some(&false) && self.view.kept(id, Instant::now()).is_some();
+        if deletions.into_iter().any(is_kept) {
             let why = "what is to be deleted is not there, and is kept because of an outage";
             return Err(StoreError::Unavailable(why.to_owned()));
         }

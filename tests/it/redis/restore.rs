@@ -47,6 +47,16 @@ fn restart_unseen(redis: &mut RedisServer, proxy: &Proxy, replica: &Replica, mea
     replica.is_up();
 }
 
+/// Replaces the process by one that takes no writes.
+#[track_caller]
+fn restart_full(redis: &mut RedisServer, replica: &Replica) {
+    redis.kill();
+    replica.is_down();
+    redis.arguments(&["--maxmemory", "1"]);
+    redis.run();
+    replica.is_unwell_because(&["maxmemory"]);
+}
+
 /// Replaces the process; what the replica then asks it with this text in it is done and not answered.
 #[track_caller]
 fn restart_held_at(asked: &str, redis: &mut RedisServer, proxy: &Proxy, replica: &Replica) {
@@ -329,11 +339,7 @@ fn what_a_restart_lost_survives_renewals_that_are_refused() {
     let mut redis = RedisServer::start();
     let replica = Replica::start(&redis);
     put_many(&replica, 10);
-    redis.kill();
-    replica.is_down();
-    redis.arguments(&["--maxmemory", "1"]);
-    redis.run();
-    replica.is_unwell_because(&["maxmemory"]);
+    restart_full(&mut redis, &replica);
     for _ in 0..2 {
         for n in 0..5 {
             assert!(replica.try_put(&n.to_string(), "renewed", hour()).is_err());
@@ -360,11 +366,7 @@ fn what_happens_in_another_database_deletes_nothing_that_a_restart_lost() {
     let _: () = redis.command(&["SAVE"]);
     let replica = Replica::start(&redis);
     put_many(&replica, 10);
-    redis.kill();
-    replica.is_down();
-    redis.arguments(&["--maxmemory", "1"]);
-    redis.run();
-    replica.is_unwell_because(&["maxmemory"]);
+    restart_full(&mut redis, &replica);
     let refetched = replica.metric("inventor_redis_refetched_keys_total");
     elsewhere(&redis, &["DEL", &key("3")]);
     eventually(SOON, || replica.metric("inventor_redis_refetched_keys_total") > refetched);
