@@ -99,6 +99,16 @@ impl Content {
         serde_json::from_slice(self.labels_json()).unwrap_or_default()
     }
 
+    /// The value of a label. Nothing is decoded but this value.
+    pub fn label(&self, name: &str) -> Option<Cow<'_, str>> {
+        json::member(self.labels_json(), name).map(json::decode_string)
+    }
+
+    /// How many bytes it takes as JSON.
+    pub fn byte_count(&self) -> usize {
+        self.0.json.len()
+    }
+
     /// The group as JSON.
     pub fn group_json(&self) -> &[u8] {
         &self.0.json[self.0.labels_end + GROUP.len()..self.0.group_end]
@@ -143,4 +153,32 @@ fn write_member<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, val
 fn decode_strings(json: &[u8]) -> Vec<String> {
     // What was encoded here can be decoded.
     serde_json::from_slice(json).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registration::{LabelNames, TtlBounds};
+
+    #[test]
+    fn a_label_is_found_by_its_name_alone() {
+        let values = ["", "plain", "b", "\"b\":\"", "\\", "\\\"", "a\",\"b\":\"x", "<ü\u{1f600}>", "{,:}"];
+        let names = ["a", "b", "ab", "_", "a_b"];
+        for (at, first) in values.iter().enumerate() {
+            let labels: std::collections::BTreeMap<&str, &str> =
+                names.iter().enumerate().map(|(n, name)| (*name, values[(at + n) % values.len()])).collect();
+            let body = serde_json::json!({"static_config": {"targets": ["a:1"], "labels": labels}}).to_string();
+            let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
+            let content = Content::new(&registration);
+            for (name, value) in &labels {
+                assert_eq!(content.label(name).as_deref(), Some(*value), "{name} beside {first:?}");
+            }
+            for absent in ["", "x", "plain", "A", "ab_"] {
+                assert_eq!(content.label(absent), None, "{absent} beside {first:?}");
+            }
+        }
+        let bare =
+            Registration::parse(br#"{"static_config":{"targets":["a:1"]}}"#, LabelNames::Legacy, TtlBounds::default());
+        assert_eq!(Content::new(&bare.unwrap()).label("a"), None);
+    }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::{fmt, io};
 
+use memchr::{memchr, memchr2};
 use serde::de::{self, DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -221,15 +222,6 @@ impl<'de, N: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Pairs<N
 pub struct Labels<'a>(#[serde(borrow)] Pairs<Borrowed<'a>, Borrowed<'a>>);
 
 impl Labels<'_> {
-    /// The value of a name.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        let Pairs(pairs) = &self.0;
-        // The encoder has sorted them.
-        let at = pairs.binary_search_by(|(Borrowed(known), _)| known.as_ref().cmp(name)).ok()?;
-        let (_, Borrowed(value)) = &pairs[at];
-        Some(value)
-    }
-
     /// Names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.0.iter().map(|(Borrowed(name), Borrowed(value))| (name.as_ref(), value.as_ref()))
@@ -243,6 +235,36 @@ struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 /// Decodes a string that was encoded here.
 pub fn decode_string(json: &[u8]) -> Cow<'_, str> {
     serde_json::from_slice(json).map(|Borrowed(text)| text).unwrap_or_default()
+}
+
+/// The value of a member of an object that was encoded here and has strings alone. The name has no escapes in JSON.
+pub fn member<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let mut strings = strings(object);
+    while let (Some(key), Some(value)) = (strings.next(), strings.next()) {
+        if key.len() == name.len() + 2 && &key[1..=name.len()] == name.as_bytes() {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// The strings of JSON that was encoded here, as they stand there, in their quotes.
+pub fn strings(json: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = json;
+    std::iter::from_fn(move || {
+        rest = &rest[memchr(b'"', rest)?..];
+        let mut end = 1;
+        loop {
+            end += memchr2(b'"', b'\\', rest.get(end..)?)?;
+            if rest[end] == b'"' {
+                break;
+            }
+            end += 2;
+        }
+        let (string, behind) = rest.split_at(end + 1);
+        rest = behind;
+        Some(string)
+    })
 }
 
 /// A list of strings; errors name the position, counted from 0.

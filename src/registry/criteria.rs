@@ -8,6 +8,9 @@ use super::scope::Scope;
 use super::shard::Shard;
 use crate::registration::{Content, TargetId};
 
+/// The most groups that one question may name.
+pub const GROUPS_MAX: usize = 256;
+
 /// A list that is there as long as the server runs.
 #[derive(Debug, Clone, Copy)]
 pub enum Selector<'a> {
@@ -42,10 +45,7 @@ impl Criteria {
     pub fn meets(&self, id: TargetId, content: &Content) -> bool {
         self.shard.is_none_or(|shard| shard.has(id))
             && self.has_group(content)
-            && (self.labels.is_empty() || {
-                let labels = content.labels();
-                self.labels.matches(|name| labels.get(name))
-            })
+            && self.labels.matches(|name| content.label(name))
     }
 
     fn has_group(&self, content: &Content) -> bool {

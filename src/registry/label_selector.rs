@@ -1,7 +1,14 @@
 //! Label selectors as Kubernetes writes them: `a=b,c!=d,e in (x,y),f notin (z),g,!h`. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
+
+/// The most requirements of one question.
+pub const REQUIREMENTS_MAX: usize = 32;
+
+/// The most values that these name together.
+pub const VALUES_MAX: usize = 256;
 
 /// What may stand around names, values and operators.
 const BLANKS: [char; 2] = [' ', '\t'];
@@ -67,14 +74,34 @@ impl LabelSelector {
         self.requirements.is_empty()
     }
 
+    /// How many requirements there are.
+    pub fn len(&self) -> usize {
+        self.requirements.len()
+    }
+
+    /// Whether there are too many requirements or values for one question.
+    pub fn is_too_large(&self) -> bool {
+        let values: usize = self.requirements.iter().map(Requirement::value_count).sum();
+        self.len() > REQUIREMENTS_MAX || values > VALUES_MAX
+    }
+
     /// Whether all requirements hold, given the value that each label has.
-    pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
+    pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<Cow<'a, str>>) -> bool {
         self.requirements.iter().all(|requirement| match requirement {
-            Requirement::In(name, values) => label(name).is_some_and(|value| values.contains(value)),
-            Requirement::NotIn(name, values) => label(name).is_none_or(|value| !values.contains(value)),
+            Requirement::In(name, values) => label(name).is_some_and(|value| values.contains(&*value)),
+            Requirement::NotIn(name, values) => label(name).is_none_or(|value| !values.contains(&*value)),
             Requirement::Exists(name) => label(name).is_some(),
             Requirement::Absent(name) => label(name).is_none(),
         })
+    }
+}
+
+impl Requirement {
+    fn value_count(&self) -> usize {
+        match self {
+            Requirement::In(_, values) | Requirement::NotIn(_, values) => values.len(),
+            Requirement::Exists(_) | Requirement::Absent(_) => 0,
+        }
     }
 }
 

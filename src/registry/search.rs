@@ -1,28 +1,38 @@
 //! Free text: which registrations have all words of a question somewhere. Pure.
 
-use crate::registration::{Content, TargetId};
+use std::collections::BTreeSet;
 
-/// The words of a question, in lower case.
+use memchr::{memchr, memchr2_iter};
+
+use crate::registration::{Content, TargetId, json};
+
+/// The most bytes of a question.
+pub const QUESTION_BYTES_MAX: usize = 256;
+
+/// The most different words in it.
+pub const WORDS_MAX: usize = 16;
+
+/// How many digits of the beginning of an id find it. Fewer would find many ids by chance.
+const ID_DIGITS_MIN: usize = 8;
+
+/// The different words of a question, in lower case.
 #[derive(Debug, Clone, Default)]
 pub struct Words(Vec<Word>);
 
 #[derive(Debug, Clone)]
 struct Word {
     text: String,
-    /// Found in JSON only where it is found in the strings of it, if these have no escapes: it has nothing that JSON
-    /// puts around strings or writes otherwise.
+    /// It has nothing that JSON puts around strings or writes otherwise. In JSON without escapes it is found only where
+    /// one of the strings has it.
     is_plain: bool,
+    may_begin_an_id: bool,
 }
 
 impl Words {
     /// The words of a text, between blanks.
     pub fn parse(text: &str) -> Words {
-        let words = text.split_whitespace().map(|word| {
-            let text = word.to_lowercase();
-            let is_plain = text.is_ascii() && !text.contains(['"', '\\']) && text.contains(|c| !",:[]{}".contains(c));
-            Word { text, is_plain }
-        });
-        Words(words.collect())
+        let words: BTreeSet<String> = text.split_whitespace().map(str::to_lowercase).collect();
+        Words(words.into_iter().map(Word::new).collect())
     }
 
     /// Whether there are none.
@@ -30,39 +40,57 @@ impl Words {
         self.0.is_empty()
     }
 
-    /// Whether each word occurs, in any case, in the id, the targets, the group, a module, or the name or the value of
-    /// a label.
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether each word occurs, in any case, at the beginning of the id, or in the targets, the group, a module, or the
+    /// name or the value of a label.
     pub fn occur_in(&self, id: TargetId, content: &Content) -> bool {
         if self.0.is_empty() {
             return true;
         }
-        let id = id.to_string();
-        let modules = content.modules_json().unwrap_or_default();
-        let texts = [content.targets_json(), content.labels_json(), content.group_json(), modules];
-        let is_plain = |text: &&[u8]| text.is_ascii() && !text.contains(&b'\\');
-        if self.0.iter().all(|word| word.is_plain) && texts.iter().all(is_plain) {
-            return self.0.iter().all(|Word { text, .. }| {
-                id.contains(text) || texts.iter().any(|json| contains_in_any_case(json, text.as_bytes()))
-            });
+        let texts = content.shown();
+        let is_plain = |text: &&[u8]| text.is_ascii() && memchr(b'\\', text).is_none();
+        if texts.iter().all(is_plain) {
+            return self.0.iter().all(|word| word.begins(id) || word.is_in_plain(&texts));
         }
-        let strings = strings(content);
-        self.0.iter().all(|Word { text, .. }| id.contains(text) || strings.iter().any(|string| string.contains(text)))
+        let strings = texts.iter().flat_map(|text| json::strings(text));
+        let strings: Vec<String> = strings.map(|string| json::decode_string(string).to_lowercase()).collect();
+        self.0.iter().all(|word| word.begins(id) || strings.iter().any(|string| string.contains(&word.text)))
     }
 }
 
-/// Everything that is searched, in lower case.
-fn strings(content: &Content) -> Vec<String> {
-    let labels = content.labels();
-    let labels = labels.iter().flat_map(|(name, value)| [name.to_lowercase(), value.to_lowercase()]);
-    let lists = content.targets().into_iter().chain(content.modules()).map(|text| text.to_lowercase());
-    labels.chain(lists).chain([content.group().to_lowercase()]).collect()
+impl Word {
+    fn new(text: String) -> Word {
+        let is_plain = text.is_ascii() && !text.contains(['"', '\\']) && text.contains(|c| !",:[]{}".contains(c));
+        let is_of_id = |byte: u8| byte == b'-' || byte.is_ascii_hexdigit();
+        let may_begin_an_id = text.len() >= ID_DIGITS_MIN && text.bytes().all(is_of_id);
+        Word { text, is_plain, may_begin_an_id }
+    }
+
+    fn begins(&self, id: TargetId) -> bool {
+        self.may_begin_an_id && id.to_string().starts_with(&self.text)
+    }
+
+    /// Whether one of the strings of this JSON has it, which is ASCII and has no escapes.
+    fn is_in_plain(&self, texts: &[&[u8]]) -> bool {
+        let has_word = |text: &[u8]| contains_in_any_case(text, self.text.as_bytes());
+        match self.is_plain {
+            true => texts.iter().any(|text| has_word(text)),
+            false => {
+                texts.iter().flat_map(|text| json::strings(text)).any(|string| has_word(&string[1..string.len() - 1]))
+            }
+        }
+    }
 }
 
 /// Whether ASCII text has this one in it, which is in lower case.
 fn contains_in_any_case(text: &[u8], part: &[u8]) -> bool {
     let Some((first, rest)) = part.split_first() else { return true };
     let is_here = |at: usize| text.get(at + 1..at + part.len()).is_some_and(|here| here.eq_ignore_ascii_case(rest));
-    text.iter().enumerate().any(|(at, byte)| byte.to_ascii_lowercase() == *first && is_here(at))
+    memchr2_iter(*first, first.to_ascii_uppercase(), text).any(is_here)
 }
 
 #[cfg(test)]
@@ -91,8 +119,18 @@ mod tests {
         }
         assert!(found(",", plain) && found(":", plain), "they stand in values");
         let id = "7214ebb0-ab3e-513a-bafe-fb6b460c2cfa";
-        assert!(found(id, r#"{"targets":["a:1"]}"#) && found(&id[..9].to_uppercase(), r#"{"targets":["a:1"]}"#));
+        for beginning in [id, &id[..8], &id[..9].to_uppercase(), &id[..20]] {
+            assert!(found(beginning, r#"{"targets":["a:1"]}"#), "{beginning}");
+        }
+        for part in [&id[..7], &id[..1], &id[1..], "-ab3e-513a", "7214ebb1"] {
+            assert!(!found(part, r#"{"targets":["a:1"]}"#), "{part}");
+        }
         assert!(!found(",", r#"{"targets":["a:1","b:1"],"labels":{"x":"y","z":"w"}}"#), "it is no part of a string");
+    }
+
+    #[test]
+    fn each_word_counts_once() {
+        assert_eq!(Words::parse(&"Abc aBC x ".repeat(100)).len(), 2);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::http::query::Query;
 use crate::http::response::Response;
 use crate::http::{audit, criteria};
 use crate::registration::{TargetId, parse_id};
-use crate::registry::{Details, Now, Order, PageRequest, SortBy, Words};
+use crate::registry::{Details, Now, Order, PageRequest, SortBy};
 
 /// How many registrations a page has unless it is told otherwise, and at most.
 const LIMIT: usize = 100;
@@ -67,18 +67,19 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
     let now = app.now();
     let mut query = Query::parse(call.request)?;
     let criteria = criteria::parse(&mut query, &call.caller)?;
-    let words = query.single("q")?.unwrap_or_default();
+    let question = query.single("q")?.unwrap_or_default();
+    let words = criteria::words(&question)?;
     let order = order(query.single("sort")?.as_deref())?;
     let limit = query.number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT);
     let token = query.single("page_token")?;
     query.finish()?;
-    let question = page_token::question(&criteria, &words, order);
+    let question = page_token::question(&criteria, &question, order);
     let place = |token: String| {
         let place = page_token::decode(question, &token);
         place.ok_or_else(|| Problem::bad_request("page_token: not one that these parameters were answered with"))
     };
     let after = token.map(place).transpose()?;
-    let request = PageRequest { criteria, words: Words::parse(&words), order, after, limit };
+    let request = PageRequest { criteria, words, order, after, limit };
     let page = app.registry.page(&request, now).map_err(Problem::from)?;
     Ok(json(&Page {
         registrations: page.registrations.iter().map(|(id, details)| Registration::new(*id, details, now)).collect(),

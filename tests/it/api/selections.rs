@@ -109,6 +109,43 @@ fn everything_odd_is_refused() {
 }
 
 #[test]
+fn what_one_question_may_ask_is_bounded() {
+    let server = Server::start(&[]);
+    let many = |count: usize, one: fn(usize) -> String| (0..count).map(one).collect::<Vec<_>>();
+    let list = |count: usize| format!("a+in+({})", many(count, |n| n.to_string()).join(","));
+    let names = |count: usize| many(count, |n| format!("!n{n}")).join(",");
+    let groups = |count: usize| many(count, |n| format!("group={n}")).join("&");
+    for path in ["/sd", "/api/v1/registrations"] {
+        for most in [
+            groups(256),
+            format!("selector={}", list(256)),
+            format!("selector={}&selector={}", names(32), names(30)),
+            format!("selector={}", vec![list(200); 3].join(",")),
+        ] {
+            server.get(&format!("{path}?{most}")).has_status(200, &most);
+        }
+        for (more, word) in [
+            (groups(257), "256"),
+            (vec!["group=a"; 257].join("&"), "256"),
+            (format!("selector={}", list(257)), "256 values"),
+            (format!("selector={}&selector=b!%3D1", list(256)), "256 values"),
+            (format!("selector={}", names(33)), "32 requirements"),
+            (format!("selector={}&selector=x", names(32)), "32 requirements"),
+        ] {
+            is_problem(&server.get(&format!("{path}?{more}")), 400, word);
+        }
+    }
+    let ask = |q: String| server.get(&format!("/api/v1/registrations?q={q}"));
+    ask(many(16, |n| n.to_string()).join("+")).has_status(200, "16 words");
+    ask(vec!["word"; 50].join("+")).has_status(200, "one word, again and again");
+    ask("x".repeat(256)).has_status(200, "256 bytes");
+    is_problem(&ask(many(17, |n| n.to_string()).join("+")), 400, "16");
+    is_problem(&ask("x".repeat(257)), 400, "256");
+    is_problem(&ask("%C3%BC".repeat(129)), 400, "256");
+    is_problem(&server.get("/api/v1/registrations?limit=1001"), 400, "1000");
+}
+
+#[test]
 fn a_list_has_a_tag_and_is_compressed_for_who_asks() {
     let server = Server::start(&[]);
     register(&server, "a:1", "g", json!({}));
