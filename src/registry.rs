@@ -1,6 +1,7 @@
 //! What the server can do: put, get, delete, discover. It owns the view, which answers every poll,
 //! and the store, which keeps what was acknowledged. It knows no HTTP.
 
+mod allowance;
 mod change_log;
 mod criteria;
 mod declaration;
@@ -27,6 +28,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
+pub use allowance::{Allowance, Asker, QUESTION_TIME_MAX, Unanswered};
 pub use change_log::{Action, Author, LoggedChange};
 pub use criteria::{Criteria, GROUPS_MAX, Selector};
 pub use declaration::{Declaration, Plan};
@@ -46,6 +48,7 @@ pub use view::{Counts, Discovered, NotLoaded, Rules, View};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use allowance::Turns;
 use duplicates::Reckonings;
 use metrics::StoreMetrics;
 use pages::Epoch;
@@ -99,6 +102,7 @@ pub struct Registry {
     metrics: StoreMetrics,
     selections: Selections,
     duplicates: Reckonings,
+    turns: Turns,
     epoch: Epoch,
     /// Groups are declared one at a time, so that what is compared is what is changed.
     declaring: Mutex<()>,
@@ -135,6 +139,7 @@ impl Registry {
             metrics,
             selections: Selections::new(exposition),
             duplicates: Reckonings::default(),
+            turns: Turns::new(),
             declaring: Mutex::new(()),
             epoch: Epoch { instant: monotonic, nanos: u64::try_from(nanos).unwrap_or_default() },
         }
@@ -269,12 +274,17 @@ impl Registry {
         self.view.details(&[id], now.monotonic).pop().map(|(_, details)| details)
     }
 
+    /// What one question of this asker may take.
+    pub fn allowance<'a>(&'a self, asker: &'a dyn Asker) -> Allowance<'a> {
+        Allowance::new(asker, &self.turns)
+    }
+
     /// A page of registrations.
     ///
     /// # Errors
-    /// [`NotLoaded`] before the first full load.
-    pub fn page(&self, request: &PageRequest, now: Now) -> Result<Page, NotLoaded> {
-        pages::page(&self.view, request, self.epoch, now.monotonic)
+    /// [`Unanswered`] before the first full load, and when it takes more than it may.
+    pub fn page(&self, request: &PageRequest, allowance: &Allowance<'_>, now: Now) -> Result<Page, Unanswered> {
+        pages::page(&self.view, request, allowance, self.epoch, now.monotonic)
     }
 
     /// The groups of a scope, by name.

@@ -4,8 +4,8 @@ use super::auth::Caller;
 use super::problem::Problem;
 use super::query::Query;
 use crate::registry::{
-    Criteria, Form, GROUPS_MAX, LabelSelector, QUESTION_BYTES_MAX, REQUIREMENTS_MAX, SelectError, Shard, VALUES_MAX,
-    WORDS_MAX, Words,
+    Criteria, Form, GROUPS_MAX, LabelSelector, QUESTION_BYTES_MAX, REQUIREMENTS_MAX, SelectError, Shard, Unanswered,
+    VALUES_MAX, WORDS_MAX, Words,
 };
 
 /// `group` and `selector`, for what the caller may see.
@@ -62,6 +62,12 @@ pub(super) fn shard(query: &mut Query) -> Result<Option<Shard>, Problem> {
             shard.map(Some).ok_or_else(|| Problem::bad_request("shard: expected a number below that of shards"))
         }
         _ => Err(Problem::bad_request("shard and shards: one of them is missing")),
+    }
+}
+
+impl From<Unanswered> for Problem {
+    fn from(error: Unanswered) -> Problem {
+        Problem::new(503, error.to_string())
     }
 }
 

@@ -1,5 +1,10 @@
 //! A request as the handlers see it: complete, and without a trace of how it travelled.
 
+use std::fmt;
+use std::sync::Arc;
+
+use crate::registry::Asker;
+
 /// A complete request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
@@ -15,6 +20,45 @@ pub struct Request {
     pub body: Vec<u8>,
     /// The address of the client for the log; `unix` where it has none.
     pub client: String,
+    /// The way that the answer will take.
+    pub way_back: WayBack,
+}
+
+/// The other side of a connection.
+pub trait Peer: Send + Sync {
+    /// Whether it has not closed its side.
+    fn is_there(&self) -> bool;
+}
+
+/// The way that an answer will take. All are equal: a request says the same wherever it comes from.
+#[derive(Clone, Default)]
+pub struct WayBack(Option<Arc<dyn Peer>>);
+
+impl WayBack {
+    /// The way to this peer.
+    pub fn to(peer: Arc<dyn Peer>) -> WayBack {
+        WayBack(Some(peer))
+    }
+}
+
+impl PartialEq for WayBack {
+    fn eq(&self, _: &WayBack) -> bool {
+        true
+    }
+}
+
+impl Eq for WayBack {}
+
+impl fmt::Debug for WayBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WayBack")
+    }
+}
+
+impl Asker for Request {
+    fn is_waiting(&self) -> bool {
+        self.way_back.0.as_ref().is_none_or(|peer| peer.is_there())
+    }
 }
 
 impl Request {

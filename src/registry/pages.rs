@@ -6,13 +6,14 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::allowance::{Allowance, Unanswered};
 use super::criteria::{Criteria, Selector};
 use super::list::Snapshot;
 use super::look::{Details, LOOKED_UP_AT_ONCE};
 use super::scope::Scope;
 use super::search::Words;
-use super::view::{NotLoaded, View};
-use crate::registration::{Content, TargetId};
+use super::view::View;
+use crate::registration::TargetId;
 
 /// What registrations are sorted by; those with equal values by their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -158,14 +159,20 @@ impl First<'_> {
 }
 
 /// Finds a page.
-pub(super) fn page(view: &View, request: &PageRequest, epoch: Epoch, now: Instant) -> Result<Page, NotLoaded> {
+pub(super) fn page(
+    view: &View,
+    request: &PageRequest,
+    allowance: &Allowance<'_>,
+    epoch: Epoch,
+    now: Instant,
+) -> Result<Page, Unanswered> {
     let sources = sources(view, &request.criteria, now)?;
     let (mut places, total) = match &sources[..] {
         [source] if is_plain(request) => (places_by_id(source, request), source.len()),
         _ => {
             let mut first = First { request, total: 0, places: BinaryHeap::new() };
             for source in &sources {
-                offer_all(view, source, &mut first, epoch, now);
+                offer_all(view, source, &mut first, allowance, epoch, now)?;
             }
             let First { places, total, .. } = first;
             (places.into_sorted_vec().into_iter().map(|Ranked(_, place)| place).collect(), total)
@@ -175,12 +182,16 @@ pub(super) fn page(view: &View, request: &PageRequest, epoch: Epoch, now: Instan
     places.truncate(request.limit);
     let next = places.last().filter(|_| more).cloned();
     let ids: Vec<TargetId> = places.iter().map(|place| place.id).collect();
-    let registrations = ids.chunks(LOOKED_UP_AT_ONCE).flat_map(|ids| view.details(ids, now)).collect();
+    let registrations: Vec<_> = ids.chunks(LOOKED_UP_AT_ONCE).flat_map(|ids| view.details(ids, now)).collect();
+    for (_, Details { content, .. }) in &registrations {
+        // They will be copied into an answer.
+        allowance.spend(content.byte_count())?;
+    }
     Ok(Page { registrations, total, next })
 }
 
-fn sources(view: &View, criteria: &Criteria, now: Instant) -> Result<Vec<Arc<Snapshot>>, NotLoaded> {
-    let list = |selector| Ok(view.list(selector, now)?.list);
+fn sources(view: &View, criteria: &Criteria, now: Instant) -> Result<Vec<Arc<Snapshot>>, Unanswered> {
+    let list = |selector| Ok::<_, Unanswered>(view.list(selector, now)?.list);
     match criteria.groups.is_empty() {
         true => Ok(vec![list(Selector::All)?]),
         false => criteria.groups.iter().map(|name| list(Selector::Group(name))).collect(),
@@ -203,28 +214,41 @@ fn places_by_id(source: &Snapshot, request: &PageRequest) -> Vec<Place> {
 }
 
 /// Offers what meets the criteria, in pieces.
-fn offer_all(view: &View, source: &Snapshot, first: &mut First<'_>, epoch: Epoch, now: Instant) {
+fn offer_all(
+    view: &View,
+    source: &Snapshot,
+    first: &mut First<'_>,
+    allowance: &Allowance<'_>,
+    epoch: Epoch,
+    now: Instant,
+) -> Result<(), Unanswered> {
     let PageRequest { criteria, words, order, .. } = first.request;
-    let meets = |(id, content): &(TargetId, &Content)| criteria.meets(*id, content) && words.occur_in(*id, content);
-    let meeting = source.registrations().filter(meets);
-    match order.by {
-        SortBy::Id => meeting.for_each(|(id, _)| first.offer(Place { value: SortValue::Number(0), id })),
-        SortBy::Group => {
-            meeting.for_each(|(id, content)| {
-                first.offer(Place { value: SortValue::Text(content.group().into_owned()), id });
-            });
+    let mut to_look_up = Vec::with_capacity(LOOKED_UP_AT_ONCE);
+    for (id, content) in source.registrations() {
+        allowance.spend(content.byte_count() * (criteria.labels.len() + words.len() + 1))?;
+        if !criteria.meets(id, content) || !words.occur_in(id, content) {
+            continue;
         }
-        SortBy::Expiry | SortBy::Update => {
-            let ids: Vec<TargetId> = meeting.map(|(id, _)| id).collect();
-            for ids in ids.chunks(LOOKED_UP_AT_ONCE) {
-                for (id, times) in view.times(ids, now) {
-                    let value = match order.by {
-                        SortBy::Expiry => times.deadline.map_or(u64::MAX, |deadline| epoch.number(deadline)),
-                        _ => times.updated_at_seconds,
-                    };
-                    first.offer(Place { value: SortValue::Number(value), id });
-                }
-            }
+        match order.by {
+            SortBy::Id => first.offer(Place { value: SortValue::Number(0), id }),
+            SortBy::Group => first.offer(Place { value: SortValue::Text(content.group().into_owned()), id }),
+            SortBy::Expiry | SortBy::Update => to_look_up.push(id),
         }
+        if to_look_up.len() == LOOKED_UP_AT_ONCE {
+            offer_times(view, first, &std::mem::take(&mut to_look_up), epoch, now);
+        }
+    }
+    offer_times(view, first, &to_look_up, epoch, now);
+    Ok(())
+}
+
+fn offer_times(view: &View, first: &mut First<'_>, ids: &[TargetId], epoch: Epoch, now: Instant) {
+    let by = first.request.order.by;
+    for (id, times) in view.times(ids, now) {
+        let value = match by {
+            SortBy::Expiry => times.deadline.map_or(u64::MAX, |deadline| epoch.number(deadline)),
+            _ => times.updated_at_seconds,
+        };
+        first.offer(Place { value: SortValue::Number(value), id });
     }
 }

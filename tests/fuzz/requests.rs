@@ -38,7 +38,7 @@ pub(crate) fn read(pieces: &[&[u8]]) -> (Vec<Incoming>, Option<u16>) {
 }
 
 fn check_normal_form(incoming: &Incoming) {
-    let Request { method, path, query, headers, body, client } = &incoming.request;
+    let Request { method, path, query, headers, body, client, .. } = &incoming.request;
     assert!(body.len() <= BODY_BYTES_MAX && client.is_empty());
     assert!(!method.is_empty() && method.bytes().all(|b| b.is_ascii_graphic() && !b.is_ascii_lowercase()));
     assert!(path.starts_with(['/', '*']) && !path.contains('?'));

@@ -80,7 +80,8 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
     };
     let after = token.map(place).transpose()?;
     let request = PageRequest { criteria, words, order, after, limit };
-    let page = app.registry.page(&request, now).map_err(Problem::from)?;
+    let allowance = app.registry.allowance(call.request);
+    let page = app.registry.page(&request, &allowance, now).map_err(Problem::from)?;
     Ok(json(&Page {
         registrations: page.registrations.iter().map(|(id, details)| Registration::new(*id, details, now)).collect(),
         total: page.total,

@@ -29,6 +29,7 @@
 //!   loop calls `make_room` every [`SPARED_FOR`] while an arrival is lacking a thread.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use socket2::Socket;
 
 use super::limits::ARRIVALS_MAX;
 use super::metrics::{EdgeMetrics, Evicted, Unserved};
+use crate::http::request::Peer;
 
 /// How long a thread waits for another connection before it ends.
 const THREAD_KEPT: Duration = Duration::from_secs(1);
@@ -77,6 +79,13 @@ impl Connection {
     fn is_ready(&self, to: PollFlags) -> bool {
         let mut socket = [PollFd::new(self.socket.as_fd(), to)];
         poll(&mut socket, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+}
+
+impl Peer for Connection {
+    /// A client that has sent more before it left is found out only when the answer cannot be sent.
+    fn is_there(&self) -> bool {
+        !self.is_ready(PollFlags::POLLIN) || self.socket.peek(&mut [MaybeUninit::uninit()]).is_ok_and(|read| read > 0)
     }
 }
 

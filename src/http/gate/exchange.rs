@@ -13,7 +13,7 @@ use super::request::{Incoming, Phase, RequestReader, Step};
 use super::response::{self, ConnectionField};
 use super::shared::{Answered, Gate};
 use super::timed::TimedSocket;
-use crate::http::request::Request;
+use crate::http::request::{Request, WayBack};
 use crate::http::response::{Body, Response};
 
 /// How many bytes one read takes. It stands on the stack of every connection's thread.
@@ -170,6 +170,7 @@ impl Exchange<'_> {
         let begun = Instant::now();
         let Incoming { mut request, keep_alive, http_1_0, is_head } = request;
         request.client.clone_from(&self.admitted.connection.client);
+        request.way_back = WayBack::to(self.admitted.connection.clone());
         let answer = self.gate.backend.answer(request, self.permit.take());
         let Answered { response, handled_in } = answer.unwrap_or_else(|refusal| {
             self.gate.metrics.bad_request(refusal.status);

@@ -61,6 +61,7 @@ pub struct RequestReader {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each connection")]
 enum Part {
     Head(Lines),
     Body(BodyPart),

@@ -1,0 +1,172 @@
+//! What a question about many registrations may take: some time, while somebody waits for the answer, and a core only
+//! together with few others. It is looked at in the midst of the work, so that nobody's question takes the machine from
+//! polls, writes and health.
+
+use std::cell::{Cell, OnceCell};
+use std::fmt;
+use std::num::NonZero;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::view::NotLoaded;
+
+/// How long a question may take.
+pub const QUESTION_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long a question may wait until others are through.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// The most questions that wait for that.
+const WAITING_MAX: usize = 8;
+
+/// How much is looked at before the clock, in bytes: about a millisecond. A question that takes less needs no turn.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// How often somebody who waits looks at the clock.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Whoever asks.
+pub trait Asker {
+    /// Whether the answer would still reach somebody.
+    fn is_waiting(&self) -> bool;
+}
+
+/// Why a question has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The first full load is not over.
+    NotLoaded,
+    /// Too many others ask for much.
+    Busy,
+    /// It takes too long.
+    Late,
+    /// Nobody waits for the answer.
+    Left,
+}
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unanswered::NotLoaded => f.write_str("the registrations are not loaded yet"),
+            Unanswered::Busy => f.write_str("too many other large questions are being answered; try again"),
+            Unanswered::Late => write!(f, "the answer takes longer than {} s", QUESTION_TIME_MAX.as_secs()),
+            Unanswered::Left => f.write_str("the client has closed its side of the connection"),
+        }
+    }
+}
+
+impl From<NotLoaded> for Unanswered {
+    fn from(_: NotLoaded) -> Unanswered {
+        Unanswered::NotLoaded
+    }
+}
+
+/// How many large questions are being answered at the same time.
+pub(super) struct Turns {
+    taken_max: usize,
+    state: Mutex<Taken>,
+    given_back: Condvar,
+}
+
+#[derive(Default)]
+struct Taken {
+    taken: usize,
+    waiting: usize,
+}
+
+/// One of them, given back when dropped.
+struct Turn<'a>(&'a Turns);
+
+impl Turns {
+    /// As many as leave a core for everything else, if there is more than one.
+    pub(super) fn new() -> Turns {
+        let taken_max = available_parallelism().map_or(1, NonZero::get).saturating_sub(1).max(1);
+        Turns { taken_max, state: Mutex::default(), given_back: Condvar::new() }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().taken -= 1;
+        self.0.given_back.notify_one();
+    }
+}
+
+/// What one question may take.
+pub struct Allowance<'a> {
+    asker: &'a dyn Asker,
+    turns: &'a Turns,
+    deadline: Instant,
+    turn: OnceCell<Turn<'a>>,
+    /// How many bytes may be looked at before the clock.
+    left: Cell<usize>,
+}
+
+impl<'a> Allowance<'a> {
+    /// The usual one.
+    pub(super) fn new(asker: &'a dyn Asker, turns: &'a Turns) -> Allowance<'a> {
+        let deadline = Instant::now() + QUESTION_TIME_MAX;
+        Allowance { asker, turns, deadline, turn: OnceCell::new(), left: Cell::new(PIECE_BYTES) }
+    }
+
+    /// So many bytes are going to be looked at.
+    ///
+    /// # Errors
+    /// [`Unanswered`] when the question is to be given up.
+    pub fn spend(&self, bytes: usize) -> Result<(), Unanswered> {
+        match self.left.get().checked_sub(bytes) {
+            Some(left) => {
+                self.left.set(left);
+                Ok(())
+            }
+            None => {
+                self.left.set(PIECE_BYTES);
+                self.check()
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), Unanswered> {
+        self.check_time()?;
+        if self.turn.get().is_none() {
+            let turn = self.take_turn()?;
+            self.turn.get_or_init(|| turn);
+        }
+        Ok(())
+    }
+
+    fn check_time(&self) -> Result<(), Unanswered> {
+        if Instant::now() >= self.deadline {
+            return Err(Unanswered::Late);
+        }
+        if self.asker.is_waiting() { Ok(()) } else { Err(Unanswered::Left) }
+    }
+
+    fn take_turn(&self) -> Result<Turn<'a>, Unanswered> {
+        let turns = self.turns;
+        let mut state = turns.state.lock();
+        if state.waiting >= WAITING_MAX {
+            return Err(Unanswered::Busy);
+        }
+        let until = Instant::now() + TURN_WAIT_MAX;
+        state.waiting += 1;
+        let outcome = loop {
+            if state.taken < turns.taken_max {
+                break Ok(());
+            }
+            if Instant::now() >= until {
+                break Err(Unanswered::Busy);
+            }
+            if let Err(given_up) = self.check_time() {
+                break Err(given_up);
+            }
+            turns.given_back.wait_for(&mut state, LOOK_INTERVAL);
+        };
+        state.waiting -= 1;
+        outcome?;
+        state.taken += 1;
+        Ok(Turn(turns))
+    }
+}
