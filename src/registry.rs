@@ -164,29 +164,24 @@ impl Registry {
     /// # Errors
     /// [`StoreError`] when the outcome is not known. That the owner has tried counts as a sign of life.
     pub fn put(&self, id: TargetId, registration: &Registration, by: &str, now: Now) -> Result<(), StoreError> {
-        let document = Content::new(registration).document(id, now.wall);
-        let ttl = registration.ttl().unwrap_or(self.rules.ttl);
-        let stored = self.metrics.observe("put", || self.write(vec![Update::Put { id, document, ttl }], by));
+        let (content, ttl) = (Content::new(registration), registration.ttl().unwrap_or(self.rules.ttl));
+        let put = Update::Put { id, content, updated_at: now.wall, ttl, by: Some(Arc::from(by)) };
+        let stored = self.metrics.observe("put", || self.write(vec![put]));
         if stored.is_err() {
             self.view.refused(id, Instant::now());
         }
         stored.map(drop)
     }
 
-    /// Has the store make all of these changes, or none, on behalf of a client, who stands in the list of changes.
+    /// Has the store make all of these changes, or none.
     ///
     /// # Errors
     /// [`StoreError`] when the outcome is not known, or when something to be removed is in no store but kept because of
     /// an outage: other servers, which keep it too, could not learn of it.
-    fn write(&self, updates: Vec<Update>, by: &str) -> Result<Vec<bool>, StoreError> {
-        let store = self.store()?;
-        let ids: Vec<TargetId> = updates.iter().map(Update::id).collect();
-        let place = |(at, update): (usize, &Update)| matches!(update, Update::Delete(_)).then(|| (at, update.id()));
+    fn write(&self, updates: Vec<Update>) -> Result<Vec<bool>, StoreError> {
+        let place = |(at, update): (usize, &Update)| matches!(update, Update::Delete { .. }).then(|| (at, update.id()));
         let deletions: Vec<(usize, TargetId)> = updates.iter().enumerate().filter_map(place).collect();
-        self.view.writing(&ids, &Arc::from(by));
-        let written = store.write(updates);
-        self.view.written(&ids);
-        let found = written?;
+        let found = self.store()?.write(updates)?;
         let is_kept =
             |(at, id): (usize, TargetId)| found.get(at) == Some(&false) && self.view.kept(id, Instant::now()).is_some();
         if deletions.into_iter().any(is_kept) {
@@ -205,18 +200,18 @@ impl Registry {
     ///
     /// # Errors
     /// [`NotLoaded`] before the first full load.
-    pub fn plan(&self, declaration: &Declaration<'_>, now: Now) -> Result<Plan, NotLoaded> {
-        declaration::plan(&self.view, declaration, self.rules.ttl, now.wall, now.monotonic)
+    pub fn plan(&self, declaration: &Declaration<'_>, by: &str, now: Now) -> Result<Plan, NotLoaded> {
+        declaration::plan(&self.view, declaration, self.rules.ttl, &Arc::from(by), now.wall, now.monotonic)
     }
 
     /// Does it: all of it, or nothing. When this returns it is durable, and the lists of this server have changed once.
     ///
     /// # Errors
     /// [`StoreError`] when the outcome is not known. That the owner has tried counts as a sign of life.
-    pub fn carry_out(&self, plan: Plan, by: &str) -> Result<(), StoreError> {
+    pub fn carry_out(&self, plan: Plan) -> Result<(), StoreError> {
         let owned = plan.updates.iter().filter(|update| matches!(update, Update::Put { .. }));
         let owned: Vec<TargetId> = owned.map(Update::id).collect();
-        let stored = self.metrics.observe("declare", || self.write(plan.updates, by));
+        let stored = self.metrics.observe("declare", || self.write(plan.updates));
         if stored.is_err() {
             owned.into_iter().for_each(|id| self.view.refused(id, Instant::now()));
         }
@@ -238,7 +233,8 @@ impl Registry {
     /// # Errors
     /// [`StoreError`] when the outcome is not known, or when it is in no store but kept because of an outage.
     pub fn delete(&self, id: TargetId, by: &str) -> Result<bool, StoreError> {
-        let deleted = self.metrics.observe("delete", || self.write(vec![Update::Delete(id)], by))?;
+        let deleted =
+            self.metrics.observe("delete", || self.write(vec![Update::Delete { id, by: Some(Arc::from(by)) }]))?;
         Ok(deleted.first().is_some_and(|found| *found))
     }
 

@@ -8,6 +8,7 @@ pub mod redis;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::registration::{Content, TargetId, Ttl};
@@ -101,20 +102,29 @@ pub enum Update {
     Put {
         /// The key.
         id: TargetId,
-        /// The value.
-        document: Vec<u8>,
+        /// What the document says.
+        content: Content,
+        /// When it says that it was written.
+        updated_at: SystemTime,
         /// How long it lives from now on.
         ttl: Ttl,
+        /// Who asks for it; `None` is nobody that people know.
+        by: Option<Arc<str>>,
     },
-    /// Remove the document of this id.
-    Delete(TargetId),
+    /// Remove the document of an id.
+    Delete {
+        /// The key.
+        id: TargetId,
+        /// Who asks for it; `None` is nobody that people know.
+        by: Option<Arc<str>>,
+    },
 }
 
 impl Update {
     /// The key.
     pub fn id(&self) -> TargetId {
         match self {
-            Update::Put { id, .. } | Update::Delete(id) => *id,
+            Update::Put { id, .. } | Update::Delete { id, .. } => *id,
         }
     }
 
@@ -122,12 +132,12 @@ impl Update {
     pub fn made(self, made_at: Instant, found: bool) -> Change {
         match self {
             // A lifetime beyond what the clock can represent never ends.
-            Update::Put { id, document, ttl } => {
+            Update::Put { id, content, updated_at, ttl, by } => {
                 let deadline = ttl.duration().and_then(|ttl| made_at.checked_add(ttl));
-                Change::Put { id, value: document, deadline }
+                Change::Put { id, stored: Stored::Own { content, updated_at, by }, deadline }
             }
-            Update::Delete(id) if found => Change::Deleted(id),
-            Update::Delete(id) => Change::Gone(id),
+            Update::Delete { id, by } if found => Change::Deleted { id, by },
+            Update::Delete { id, .. } => Change::Gone(id),
         }
     }
 }
@@ -139,15 +149,36 @@ pub enum Change {
     Put {
         /// The key.
         id: TargetId,
-        /// The stored value, which another program may have written: perhaps no document at all.
-        value: Vec<u8>,
+        /// The value.
+        stored: Stored,
         /// When it runs out; `None` is never.
         deadline: Option<Instant>,
     },
     /// This id is gone from the store: it ran out, or another program deleted it.
     Gone(TargetId),
     /// This id was deleted by [`Store::write`].
-    Deleted(TargetId),
+    Deleted {
+        /// The key.
+        id: TargetId,
+        /// Who asked for it.
+        by: Option<Arc<str>>,
+    },
+}
+
+/// A value in a store.
+#[derive(Debug, Clone)]
+pub enum Stored {
+    /// [`Store::write`] put it there.
+    Own {
+        /// What it says.
+        content: Content,
+        /// When it says that it was written.
+        updated_at: SystemTime,
+        /// Who asked for it.
+        by: Option<Arc<str>>,
+    },
+    /// It was read. Another program may have written it: perhaps it is no document at all.
+    Read(Vec<u8>),
 }
 
 /// A registration that the mirror shows, to be written to the store.

@@ -2,10 +2,13 @@
 //! read strictly, and all that is wrong with it is found at once.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::SystemTime;
 
 use serde_json::value::RawValue;
 
+use super::DOCUMENT_BYTES_MAX;
 use super::checked::Registration;
+use super::content::Content;
 use super::fields::Fields;
 use super::id::TargetId;
 use super::json::{self, Pairs, Text};
@@ -95,7 +98,16 @@ impl Reader {
             return None;
         }
         let checked = Registration::check(fields, declared.names);
-        checked.map_err(|invalid| self.fault(format!("{pointer}/modules"), invalid.to_string())).ok()
+        let registration =
+            checked.map_err(|invalid| self.fault(format!("{pointer}/modules"), invalid.to_string())).ok()?;
+        // Six bytes is the longest spelling of a byte: most entries need no closer look.
+        let is_large = 6 * (entry.get().len() + declared.group.len()) + 1024 > DOCUMENT_BYTES_MAX;
+        let document = || Content::new(&registration).document(TargetId::NIL, SystemTime::UNIX_EPOCH).len();
+        if is_large && document() > DOCUMENT_BYTES_MAX {
+            self.fault(pointer.to_owned(), format!("larger than {DOCUMENT_BYTES_MAX} bytes, which no registration is"));
+            return None;
+        }
+        Some(registration)
     }
 
     /// The members of an object, each of which may stand there once.
@@ -208,6 +220,9 @@ mod tests {
             &["/2/targets: the same targets as in entry 0"],
         );
         check(r#"[{"targets":["a:1"],"targets":["b:1"]}]"#, &["/0/targets: stands there more than once"]);
+        let large = |length| format!(r#"[{{"targets":["a:1"],"labels":{{"x":"{}"}}}}]"#, "<".repeat(length));
+        check(&large(DOCUMENT_BYTES_MAX / 7), &[]);
+        check(&large(DOCUMENT_BYTES_MAX / 6), &["/0: larger than"]);
         let module = "m".repeat(2000);
         let modules = vec![format!("\"{module}\""); 30].join(",");
         let targets = (0..1000).map(|n| format!("\"{n}{module}\"")).take(30).collect::<Vec<_>>().join(",");

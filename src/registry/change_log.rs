@@ -1,6 +1,6 @@
 //! The latest changes of the lists, for people: what was registered, changed, deleted or ran out, and by whom.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -60,26 +60,16 @@ pub enum Author {
 pub(super) struct ChangeLog {
     /// The latest last.
     changes: VecDeque<LoggedChange>,
-    /// Who writes these ids through this server right now.
-    writing: HashMap<TargetId, Arc<str>>,
+}
+
+impl From<Option<Arc<str>>> for Author {
+    /// What nobody asked this server for, another one did.
+    fn from(by: Option<Arc<str>>) -> Author {
+        by.map_or(Author::AnotherServer, Author::Client)
+    }
 }
 
 impl ChangeLog {
-    /// What happens to these ids until [`ChangeLog::written`] is this client's doing.
-    pub(super) fn writing(&mut self, ids: &[TargetId], by: &Arc<str>) {
-        self.writing.extend(ids.iter().map(|id| (*id, by.clone())));
-    }
-
-    /// The write of these ids is over.
-    pub(super) fn written(&mut self, ids: &[TargetId]) {
-        ids.iter().for_each(|id| drop(self.writing.remove(id)));
-    }
-
-    /// Who makes the change of an id that is happening now.
-    pub(super) fn author(&self, id: TargetId) -> Author {
-        self.writing.get(&id).map_or(Author::AnotherServer, |by| Author::Client(by.clone()))
-    }
-
     pub(super) fn add(&mut self, change: LoggedChange) {
         if self.changes.len() == CHANGES_MAX {
             self.changes.pop_front();

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::criteria::Selector;
 use super::overview::declared_hash;
@@ -44,7 +44,8 @@ pub(super) fn plan(
     view: &View,
     declaration: &Declaration<'_>,
     default_ttl: Ttl,
-    updated_at: std::time::SystemTime,
+    by: &Arc<str>,
+    updated_at: SystemTime,
     now: Instant,
 ) -> Result<Plan, NotLoaded> {
     let list = view.list(Selector::Group(declaration.group), now)?.list;
@@ -65,12 +66,12 @@ pub(super) fn plan(
             }
         }
         let ttl = registration.ttl().unwrap_or(default_ttl);
-        plan.updates.push(Update::Put { id, document: content.document(id, updated_at), ttl });
+        plan.updates.push(Update::Put { id, content: content.clone(), updated_at, ttl, by: Some(by.clone()) });
         contents.push((id, content));
     }
     let named: HashSet<TargetId> = contents.iter().map(|(id, _)| *id).collect();
     let gone = list.registrations().map(|(id, _)| id).filter(|id| !named.contains(id));
-    let deletions: Vec<Update> = gone.map(Update::Delete).collect();
+    let deletions: Vec<Update> = gone.map(|id| Update::Delete { id, by: Some(by.clone()) }).collect();
     plan.deleted = deletions.len();
     plan.updates.extend(deletions);
     contents.sort_unstable_by_key(|(id, _)| *id);

@@ -116,16 +116,6 @@ impl View {
         self.lock().quarantined.iter().map(|(id, value)| (*id, value.clone())).collect()
     }
 
-    /// What happens to these ids until [`View::written`] is this client's doing.
-    pub(super) fn writing(&self, ids: &[TargetId], by: &Arc<str>) {
-        self.lock().log.writing(ids, by);
-    }
-
-    /// The write of these ids is over.
-    pub(super) fn written(&self, ids: &[TargetId]) {
-        self.lock().log.written(ids);
-    }
-
     /// A selection, if it is kept.
     pub(super) fn selection(&self, criteria: &Criteria, now: Instant) -> Result<Option<Discovered>, NotLoaded> {
         let mut state = self.at(now);

@@ -76,6 +76,15 @@ pub(super) struct Fit {
     pub(super) age: Option<Duration>,
 }
 
+impl Fit {
+    /// Documents say the time in whole seconds; one that does not say it was written at the beginning of the epoch.
+    pub(super) fn new(content: Content, updated_at: Option<SystemTime>) -> Fit {
+        let since = updated_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let updated_at = SystemTime::UNIX_EPOCH + Duration::from_secs(since.unwrap_or_default().as_secs());
+        Fit { content, updated_at, age: SystemTime::now().duration_since(updated_at).ok() }
+    }
+}
+
 impl Held {
     pub(super) fn kept(&self, id: TargetId) -> Kept {
         let Held { content, deadline, updated_at, written_at, .. } = self;
@@ -146,7 +155,7 @@ impl State {
             if deadline > until {
                 break;
             }
-            self.remove(id, Action::Expired, now);
+            self.remove(id, Action::Expired, Author::Nobody, now);
             self.expired += 1;
         }
     }
@@ -173,7 +182,7 @@ impl State {
         }
     }
 
-    pub(super) fn put(&mut self, id: TargetId, fit: Fit, ttl: Ttl, deadline: Option<Instant>, now: Instant) {
+    pub(super) fn put(&mut self, id: TargetId, fit: Fit, ttl: Ttl, deadline: Option<Instant>, by: Author, at: Instant) {
         self.quarantined.remove(&id);
         let Fit { content, updated_at, age } = fit;
         if let Some(lifetime) = ttl.duration() {
@@ -186,7 +195,7 @@ impl State {
         let written_at = if is_news { began } else { old.and_then(|old| old.written_at).or(began) };
         let is_moved = !is_news && old.is_some_and(|old| old.is_moved || differ(old.deadline, deadline));
         let replaced = old.filter(|old| updated_at <= old.updated_at).and_then(|old| old.deadline);
-        self.horizon.note(Write { id, replaced, began: began.filter(|_| is_news), age }, now);
+        self.horizon.note(Write { id, replaced, began: began.filter(|_| is_news), age }, at);
         let left = old.map(|old| old.group.clone());
         let renewal_seconds = old.map_or(0, |old| old.renewal_seconds(updated_at));
         if let Some(held) = self.held.get_mut(&id)
@@ -208,29 +217,17 @@ impl State {
             false => self.lists.group_of(&content),
         };
         let action = if left.is_some() { Action::Changed } else { Action::Registered };
-        self.tell(id, &group, left.filter(|left| *left != group), &content, action, now);
+        let left = left.filter(|left| *left != group);
+        self.tell(LoggedChange { at, action, id, group: group.clone(), left, content: content.clone(), by });
         let held = Held { content, group, ttl, deadline, updated_at, written_at, is_moved, renewal_seconds };
         let old = self.held.insert(id, held);
         self.move_deadline(id, old.and_then(|old| old.deadline), deadline);
     }
 
     /// Remembers a change for people. What is loaded at the start is none.
-    fn tell(
-        &mut self,
-        id: TargetId,
-        group: &Arc<str>,
-        left: Option<Arc<str>>,
-        content: &Content,
-        action: Action,
-        at: Instant,
-    ) {
+    fn tell(&mut self, change: LoggedChange) {
         if self.loaded {
-            let by = match action {
-                Action::Expired | Action::Restored => Author::Nobody,
-                Action::Registered | Action::Changed | Action::Deleted => self.log.author(id),
-            };
-            let (group, content) = (group.clone(), content.clone());
-            self.log.add(LoggedChange { at, action, id, group, left, content, by });
+            self.log.add(change);
         }
     }
 
@@ -244,28 +241,28 @@ impl State {
         }
     }
 
-    pub(super) fn remove(&mut self, id: TargetId, action: Action, now: Instant) {
-        if let Some(held) = self.held.remove(&id) {
-            self.lists.remove(id, &held.group);
-            self.move_deadline(id, held.deadline, None);
-            self.tell(id, &held.group, None, &held.content, action, now);
+    pub(super) fn remove(&mut self, id: TargetId, action: Action, by: Author, at: Instant) {
+        if let Some(Held { group, content, deadline, .. }) = self.held.remove(&id) {
+            self.lists.remove(id, &group);
+            self.move_deadline(id, deadline, None);
+            self.tell(LoggedChange { at, action, id, group, left: None, content, by });
         }
     }
 
     /// The store had lost these and was given them back.
-    pub(super) fn restored(&mut self, ids: &[TargetId], now: Instant) {
+    pub(super) fn restored(&mut self, ids: &[TargetId], at: Instant) {
         for id in ids {
             if let Some(held) = self.held.get(id) {
-                let (group, content) = (held.group.clone(), held.content.clone());
-                self.tell(*id, &group, None, &content, Action::Restored, now);
+                let (group, content, by) = (held.group.clone(), held.content.clone(), Author::Nobody);
+                self.tell(LoggedChange { at, action: Action::Restored, id: *id, group, left: None, content, by });
             }
         }
     }
 
-    /// A client of this server, or another one, has deleted it.
-    pub(super) fn delete(&mut self, id: TargetId, now: Instant) {
+    /// A client of this server has deleted it.
+    pub(super) fn delete(&mut self, id: TargetId, by: Author, now: Instant) {
         self.quarantined.remove(&id);
-        self.remove(id, Action::Deleted, now);
+        self.remove(id, Action::Deleted, by, now);
     }
 
     /// A store drops what ran out by itself; here that is decided by the horizon.
@@ -273,13 +270,13 @@ impl State {
         self.quarantined.remove(&id);
         let has_run_out = |held: &Held| held.deadline.is_some_and(|deadline| deadline <= now);
         if !self.held.get(&id).is_some_and(has_run_out) {
-            self.remove(id, Action::Deleted, now);
+            self.remove(id, Action::Deleted, Author::AnotherServer, now);
         }
     }
 
     /// Leaves a value out of all lists, and remembers it for people.
     pub(super) fn quarantine(&mut self, id: TargetId, value: Quarantined, now: Instant) {
-        self.remove(id, Action::Deleted, now);
+        self.remove(id, Action::Deleted, Author::AnotherServer, now);
         if self.quarantined.len() < QUARANTINE_MAX && !self.quarantined.contains_key(&id) {
             warn!(id:% = id, reason = value.reason; "a stored value is invalid and is left out of all lists");
             self.quarantined.insert(id, value);

@@ -5,18 +5,19 @@
 use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use log::info;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use prometheus::IntCounter;
 
+use super::change_log::Author;
 use super::criteria::Selector;
 use super::lifetime::Ended;
 use super::list::Snapshot;
 use super::state::{Fit, QUARANTINED_BYTES_MAX, Quarantined, State};
 use crate::registration::{Content, DOCUMENT_BYTES_MAX, LabelNames, TargetId, Ttl, read_stored};
-use crate::store::{Change, Comparison, Kept, Mirror};
+use crate::store::{Change, Comparison, Kept, Mirror, Stored};
 
 /// How many deadlines are counted before others get at the view: some tens of microseconds.
 const COUNTED_AT_ONCE: usize = 1_000;
@@ -70,10 +71,10 @@ pub struct View {
 
 /// A change whose value has been looked at, which needs no lock.
 enum Checked {
-    Put { id: TargetId, registration: Fit, deadline: Option<Instant> },
+    Put { id: TargetId, registration: Fit, deadline: Option<Instant>, by: Author },
     Unfit { id: TargetId, value: Quarantined },
     Gone(TargetId),
-    Deleted(TargetId),
+    Deleted { id: TargetId, by: Author },
 }
 
 impl View {
@@ -186,9 +187,13 @@ impl View {
     fn check(&self, change: Change) -> Checked {
         match change {
             Change::Gone(id) => Checked::Gone(id),
-            Change::Deleted(id) => Checked::Deleted(id),
-            Change::Put { id, mut value, deadline } => match fit(&value, self.rules.names) {
-                Ok(registration) => Checked::Put { id, registration, deadline },
+            Change::Deleted { id, by } => Checked::Deleted { id, by: by.into() },
+            Change::Put { id, stored: Stored::Own { content, updated_at, by }, deadline } => {
+                let registration = Fit::new(content, Some(updated_at));
+                Checked::Put { id, registration, deadline, by: by.into() }
+            }
+            Change::Put { id, stored: Stored::Read(mut value), deadline } => match fit(&value, self.rules.names) {
+                Ok(registration) => Checked::Put { id, registration, deadline, by: Author::AnotherServer },
                 Err(reason) => {
                     value.truncate(QUARANTINED_BYTES_MAX);
                     Checked::Unfit { id, value: Quarantined { reason, value } }
@@ -202,14 +207,14 @@ impl View {
         let mut state = self.at(now);
         for change in checked {
             match change {
-                Checked::Put { id, registration, deadline } => {
+                Checked::Put { id, registration, deadline, by } => {
                     // What never runs out needs no renewal, whatever its document says.
                     let ttl = deadline.map_or(Ttl::FOREVER, |_| self.ttl_of(&registration.content));
-                    state.put(id, registration, ttl, deadline, now);
+                    state.put(id, registration, ttl, deadline, by, now);
                 }
                 Checked::Unfit { id, value } => state.quarantine(id, value, now),
                 Checked::Gone(id) => state.remove_unless_expired(id, now),
-                Checked::Deleted(id) => state.delete(id, now),
+                Checked::Deleted { id, by } => state.delete(id, by, now),
             }
         }
     }
@@ -267,9 +272,7 @@ fn fit(value: &[u8], names: LabelNames) -> Result<Fit, String> {
         return Err(format!("larger than {DOCUMENT_BYTES_MAX} bytes, which no registration is"));
     }
     let (content, updated_at) = read_stored(value, names)?;
-    let updated_at = updated_at.unwrap_or(SystemTime::UNIX_EPOCH);
-    let age = SystemTime::now().duration_since(updated_at).ok();
-    Ok(Fit { content, updated_at, age })
+    Ok(Fit::new(content, updated_at))
 }
 
 /// The edge where stores come in.

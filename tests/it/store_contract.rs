@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use inventor::registration::{Content, LabelNames, Registration, TargetId, Ttl, TtlBounds};
-use inventor::registry::{Now, Registry, Rules, Selector};
+use inventor::registry::{Author, Now, Registry, Rules, Scope, Selector};
 use inventor::store::{Mirror, Store, StoreError, Update};
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ impl Node {
 
     /// Whether there was something to delete.
     pub(crate) fn delete(&self, name: &str) -> Result<bool, StoreError> {
-        self.store.write_one(Update::Delete(id(name)))
+        self.store.write_one(delete(name))
     }
 
     /// The text in the store.
@@ -153,7 +153,13 @@ pub(crate) fn document(name: &str, text: &str) -> Vec<u8> {
 
 /// The update that stores the document of a made-up target.
 pub(crate) fn put(name: &str, text: &str, ttl: Ttl) -> Update {
-    Update::Put { id: id(name), document: document(name, text), ttl }
+    let content = Content::new(&registration(name, text));
+    Update::Put { id: id(name), content, updated_at: SystemTime::now(), ttl, by: None }
+}
+
+/// The update that removes the document of a made-up target.
+pub(crate) fn delete(name: &str) -> Update {
+    Update::Delete { id: id(name), by: None }
 }
 
 /// The text in a document.
@@ -190,15 +196,32 @@ pub(crate) fn what_was_put_is_shown_and_stored(node: &Node) {
     assert_eq!(node.get("put").as_deref(), Some("text"));
 }
 
-pub(crate) fn any_bytes_are_stored_and_only_registrations_are_shown(node: &Node) {
-    let id = id("bytes");
-    for document in [(0..=255).collect(), vec![0; 70_000], document("bytes", &"x".repeat(200_000))] {
-        let put = Update::Put { id, document: document.clone(), ttl: hour() };
-        node.store.write_one(put).expect("the put succeeds");
-        assert_eq!(node.store.get(id), Ok(Some(document.clone())));
-        let is_registration = document.starts_with(b"{");
-        assert_eq!(node.shown("bytes").is_some(), is_registration);
-        assert_eq!(node.registry.counts(Now::read()).quarantined, usize::from(!is_registration));
+pub(crate) fn a_large_document_is_stored_and_shown_whole(node: &Node) {
+    let text = "<x>".repeat(20_000);
+    node.put("large", &text);
+    assert_eq!(node.get("large").as_deref(), Some(&*text));
+    assert_eq!(node.shown("large").as_deref(), Some(&*text));
+}
+
+pub(crate) fn beside_each_change_stands_who_made_it(node: &Node) {
+    let put = |by: &str, n: u32| {
+        let text = format!("{by} {n}");
+        node.registry.put(id("shared"), &registration("shared", &text), by, Now::read()).expect("the put succeeds");
+    };
+    thread::scope(|scope| {
+        for by in ["first", "second", "third", "fourth"] {
+            scope.spawn(move || (0..50).for_each(|n| put(by, n)));
+        }
+    });
+    let changes = node.registry.changes(&Scope::All, None, None, 1000, Now::read());
+    assert_eq!(changes.len(), 200);
+    for change in changes {
+        let labels = String::from_utf8_lossy(change.content.labels_json()).into_owned();
+        assert!(
+            matches!(&change.by, Author::Client(by) if labels.contains(&format!("\"{by} "))),
+            "{labels} by {:?}",
+            change.by
+        );
     }
 }
 
@@ -303,7 +326,6 @@ pub(crate) fn one_of_many_deletes_finds_the_document(node: &Node) {
 
 pub(crate) fn a_batch_is_made_in_order_and_says_what_its_removals_found(node: &Node) {
     node.put("there", "text");
-    let delete = |name| Update::Delete(id(name));
     let batch = vec![
         delete("there"),
         delete("absent"),
@@ -338,7 +360,7 @@ pub(crate) fn a_batch_is_shown_at_once(node: &Node) {
         for round in 0..10 {
             node.store.write(puts(&format!("{round} a"))).expect("the batch succeeds");
             node.store.write(puts(&format!("{round} b"))).expect("the batch succeeds");
-            let deletes = names.iter().map(|name| Update::Delete(id(name))).collect();
+            let deletes = names.iter().map(|name| delete(name)).collect();
             assert_eq!(node.store.write(deletes), Ok(vec![true; SIZE]));
         }
     });
@@ -361,7 +383,8 @@ macro_rules! store_contract {
         $crate::store_contract::store_contract! { $with;
             a_new_store_is_loaded_and_well
             what_was_put_is_shown_and_stored
-            any_bytes_are_stored_and_only_registrations_are_shown
+            a_large_document_is_stored_and_shown_whole
+            beside_each_change_stands_who_made_it
             a_second_put_replaces_the_first_and_its_lifetime
             what_was_deleted_is_gone
             a_lifetime_ends

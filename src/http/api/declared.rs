@@ -50,13 +50,13 @@ pub(in crate::http) fn put(app: &App, call: &Call<'_>) -> Result<Response, Respo
     let now = app.now();
     let _turn = app.registry.declaring().ok_or_else(busy)?;
     let declaration = Declaration { group: &call.segment, registrations: &registrations };
-    let plan = app.registry.plan(&declaration, now).map_err(Problem::from)?;
+    let plan = app.registry.plan(&declaration, &call.author(), now).map_err(Problem::from)?;
     check_if_match(call.request, plan.hash_before)?;
     check_elsewhere(call, &plan, parameters.adopt)?;
     let Plan { created, updated, unchanged, deleted, hash_after, .. } = plan;
     if !parameters.dry_run {
         let group = call.segment.as_str();
-        app.registry.carry_out(plan, &call.author()).map_err(|e| app.failed(call, &group, e))?;
+        app.registry.carry_out(plan).map_err(|e| app.failed(call, &group, e))?;
         let counts: [(&str, &dyn std::fmt::Display); 5] = [
             ("group", &group),
             ("created", &created),
@@ -133,13 +133,14 @@ pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Re
     Query::parse(call.request)?.finish()?;
     let _turn = app.registry.declaring().ok_or_else(busy)?;
     let group = call.segment.as_str();
-    let plan = app.registry.plan(&Declaration { group, registrations: &[] }, app.now()).map_err(Problem::from)?;
+    let declaration = Declaration { group, registrations: &[] };
+    let plan = app.registry.plan(&declaration, &call.author(), app.now()).map_err(Problem::from)?;
     if plan.deleted == 0 {
         return Err(Problem::not_found("the group has no registration").into());
     }
     check_if_match(call.request, plan.hash_before)?;
     let deleted = plan.deleted;
-    app.registry.carry_out(plan, &call.author()).map_err(|e| app.failed(call, &group, e))?;
+    app.registry.carry_out(plan).map_err(|e| app.failed(call, &group, e))?;
     audit::written(call, "delete", &[("group", &group), ("deleted", &deleted)], "ok");
     Ok(json(&Deleted { deleted }))
 }

@@ -3,6 +3,8 @@
 mod load;
 mod rule;
 
+use std::time::SystemTime;
+
 use super::*;
 
 const RULES: Rules =
@@ -36,7 +38,7 @@ fn id(n: u8) -> TargetId {
 
 fn put(n: u8, group: &str, deadline: Option<Instant>) -> Change {
     let value = format!(r#"{{"targets":["host-{n}:9100"],"labels":{{}},"target_group":"{group}"}}"#);
-    Change::Put { id: id(n), value: value.into_bytes(), deadline }
+    Change::Put { id: id(n), stored: Stored::Read(value.into_bytes()), deadline }
 }
 
 fn text(snapshot: &Snapshot) -> String {
@@ -126,7 +128,7 @@ fn a_deletion_during_an_outage_is_one_whoever_made_it() {
     view.apply_at(changes, start);
     let amid = start + seconds(100);
     assert!([1, 2].iter().all(|n| view.kept(id(*n), amid).is_some()));
-    view.apply_at(vec![Change::Deleted(id(1)), Change::Gone(id(2))], amid);
+    view.apply_at(vec![Change::Deleted { id: id(1), by: None }, Change::Gone(id(2))], amid);
     check_shown(&view, amid, &[3]);
 }
 
@@ -173,7 +175,7 @@ fn an_outage_of_this_server_alone_lengthens_nothing() {
     let updated_at = (SystemTime::now() - seconds(50)).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let value = format!(r#"{{"targets":["host-2:9100"],"updated_at":"{updated_at}"}}"#).into_bytes();
     let deadline = Some(start + seconds(50) + lifetime);
-    view.apply_at(vec![Change::Put { id: id(2), value, deadline }], back);
+    view.apply_at(vec![Change::Put { id: id(2), stored: Stored::Read(value), deadline }], back);
     assert!(view.settle_at(back).unwrap().is_empty());
     // Until the others have spoken, nothing goes.
     view.writable_at(back, start + seconds(90));
@@ -210,7 +212,7 @@ fn an_unfit_value_is_left_out_and_counted_until_it_is_repaired() {
         r#"{"targets":["a"]}x"#,
         r#"{"targets":["a"],"id":"x"}"#,
     ] {
-        view.apply_at(vec![Change::Put { id: id(1), value: value.into(), deadline: None }], now);
+        view.apply_at(vec![Change::Put { id: id(1), stored: Stored::Read(value.into()), deadline: None }], now);
         check_shown(&view, now, &[2]);
         assert_eq!(view.counts(now).quarantined, 1, "{value}");
     }
@@ -223,7 +225,7 @@ fn an_unfit_value_is_left_out_and_counted_until_it_is_repaired() {
 fn a_value_that_is_too_large_is_left_out() {
     let (view, now) = view();
     let value = vec![b' '; crate::registration::DOCUMENT_BYTES_MAX + 1];
-    view.apply_at(vec![Change::Put { id: id(1), value, deadline: None }], now);
+    view.apply_at(vec![Change::Put { id: id(1), stored: Stored::Read(value), deadline: None }], now);
     assert_eq!(view.counts(now).quarantined, 1);
 }
 
@@ -238,7 +240,7 @@ fn what_a_store_lost_can_be_given_back_as_it_was() {
     let (id, content) = (TargetId::of(&["a:1".into()]), Content::new(&registration.unwrap()));
     let document = content.document(id, SystemTime::UNIX_EPOCH + seconds(1_795_411_155));
     let lifetime = Ttl::DEFAULT.duration().unwrap();
-    let change = Change::Put { id, value: document.clone(), deadline: Some(now + lifetime) };
+    let change = Change::Put { id, stored: Stored::Read(document.clone()), deadline: Some(now + lifetime) };
     view.apply_at(vec![change, put(2, "g", None)], now);
     let comparison = view.compare_with(&HashSet::from([self::id(2)]), now);
     assert_eq!(comparison.missing.len(), 1);

@@ -20,7 +20,7 @@ use super::metrics::Metrics;
 use crate::registration::TargetId;
 use crate::store::backoff::Backoff;
 use crate::store::calm::Calm;
-use crate::store::{Change, HEARTBEAT, Mirror, Update};
+use crate::store::{Change, HEARTBEAT, Mirror, Stored, Update};
 
 /// How many documents are passed to the mirror at once while the file is loaded.
 const LOAD_BATCH: usize = 1000;
@@ -221,11 +221,14 @@ impl Writer {
         // What was live and is removed now; one answer for each update.
         let found = self.change(file, now, |records| {
             let mut commit = |update: &Update| match update {
-                Update::Put { id, document, ttl } => {
+                Update::Put { id, content, updated_at, ttl, .. } => {
                     let deadline = ttl.duration().and_then(|ttl| now.checked_add(ttl));
-                    records.put(*id, clock.to_stored(deadline), document).map(|()| false)
+                    let document = content.document(*id, *updated_at);
+                    records.put(*id, clock.to_stored(deadline), &document).map(|()| false)
                 }
-                Update::Delete(id) => Ok(records.remove(*id)?.is_some_and(|deadline| !has_passed(deadline, shown))),
+                Update::Delete { id, .. } => {
+                    Ok(records.remove(*id)?.is_some_and(|deadline| !has_passed(deadline, shown)))
+                }
             };
             let mut all =
                 |write: &Write| write.updates.iter().map(&mut commit).collect::<Result<Vec<bool>, FileError>>();
@@ -314,7 +317,8 @@ impl Writer {
         })?;
         if load == Load::Again {
             let missing = self.mirror.compare(&present, Instant::now()).missing;
-            self.mirror.apply(missing.into_iter().map(|missing| Change::Deleted(missing.id)).collect());
+            self.mirror
+                .apply(missing.into_iter().map(|missing| Change::Deleted { id: missing.id, by: None }).collect());
         }
         Ok(())
     }
@@ -337,7 +341,8 @@ impl Writer {
             if has_passed(deadline, alive) {
                 return;
             }
-            batch.push(Change::Put { id, value: document.to_vec(), deadline: self.clock.instant_of(deadline) });
+            let stored = Stored::Read(document.to_vec());
+            batch.push(Change::Put { id, stored, deadline: self.clock.instant_of(deadline) });
             if batch.len() == LOAD_BATCH {
                 self.mirror.apply(mem::replace(&mut batch, Vec::with_capacity(LOAD_BATCH)));
             }

@@ -34,7 +34,7 @@ use super::session::{Cause, Session, Work};
 use super::settle::Settling;
 use crate::registration::TargetId;
 use crate::store::calm::Calm;
-use crate::store::{Change, Comparison, HEARTBEAT, Kept, WAIT_MAX};
+use crate::store::{Change, Comparison, HEARTBEAT, Kept, Stored, WAIT_MAX};
 
 /// Ids in one round, at most and at the beginning: few, until it is known that the values are small.
 const ROUND_IDS_MAX: usize = 1000;
@@ -335,7 +335,10 @@ impl<'a> Applier<'a> {
 
     /// Makes rounds shorter when values are large, and longer when they are small.
     fn adapt(&mut self) {
-        let size = |change: &Change| if let Change::Put { value, .. } = change { value.len() } else { 0 };
+        let size = |change: &Change| match change {
+            Change::Put { stored: Stored::Read(value), .. } => value.len(),
+            _ => 0,
+        };
         let bytes: usize = self.fetched.iter().map(size).sum();
         if bytes > ROUND_BYTES {
             self.round_ids = (self.round_ids / 2).max(1);
@@ -353,7 +356,7 @@ impl<'a> Applier<'a> {
             Stage::Following { .. } => {}
             Stage::Scanning(scan) => scan.present.extend(changes.iter().filter_map(holds)),
             Stage::Settling(settling, _) => changes.iter().for_each(|change| match change {
-                Change::Put { id, .. } | Change::Deleted(id) => settling.forget(*id),
+                Change::Put { id, .. } | Change::Deleted { id, .. } => settling.forget(*id),
                 Change::Gone(id) => settling.note_gone(*id, Instant::now()),
             }),
         }

@@ -10,7 +10,7 @@ use super::scan::Scan;
 use super::session::{Reply, Write};
 use super::settle::Settling;
 use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
-use crate::store::{Change, Kept, Update};
+use crate::store::{Change, Kept, Stored, Update};
 
 /// How many keys one step of a scan looks at.
 const SCAN_COUNT: usize = 1000;
@@ -86,13 +86,13 @@ impl Round {
     fn update(&mut self, update: &Update) {
         let key = update.id().to_string();
         match update {
-            Update::Put { document, ttl, .. } => {
-                let set = self.pipeline.cmd("SET").arg(key).arg(document);
+            Update::Put { id, content, updated_at, ttl, .. } => {
+                let set = self.pipeline.cmd("SET").arg(key).arg(content.document(*id, *updated_at));
                 if let Some(ttl) = ttl.duration() {
                     set.arg("EX").arg(ttl.as_secs());
                 }
             }
-            Update::Delete(_) => drop(self.pipeline.cmd("DEL").arg(key)),
+            Update::Delete { .. } => drop(self.pipeline.cmd("DEL").arg(key)),
         }
     }
 
@@ -277,11 +277,14 @@ fn fatal(answers: &[Value], fetched_from: usize) -> Option<Fault> {
 /// reads as empty.
 fn change(id: TargetId, value: Value, ttl: Value, sent_at: Instant) -> Result<Change, Fault> {
     match (value, ttl) {
-        (Value::BulkString(value), Value::Int(-1)) => Ok(Change::Put { id, value, deadline: None }),
+        (Value::BulkString(value), Value::Int(-1)) => {
+            Ok(Change::Put { id, stored: Stored::Read(value), deadline: None })
+        }
         (Value::BulkString(value), Value::Int(left @ 1..)) => {
             // Counted from before Redis looked, so that nothing is shown longer than Redis has it. What lies beyond
             // the clock never comes.
-            Ok(Change::Put { id, value, deadline: sent_at.checked_add(Duration::from_millis(left.unsigned_abs())) })
+            let deadline = sent_at.checked_add(Duration::from_millis(left.unsigned_abs()));
+            Ok(Change::Put { id, stored: Stored::Read(value), deadline })
         }
         (Value::BulkString(_) | Value::ServerError(_), Value::Int(_)) => Ok(Change::Gone(id)),
         _ => Err(Fault::Unexpected("GETRANGE and PTTL")),

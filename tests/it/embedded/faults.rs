@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use inventor::registration::{TargetId, Ttl};
 use inventor::registry::Now;
 use inventor::store::embedded::{EmbeddedStore, OpenError};
-use inventor::store::{Change, Comparison, Kept, Mirror, Update, WAIT_MAX};
+use inventor::store::{Change, Comparison, Kept, Mirror, WAIT_MAX};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::{file, open, try_open};
 use crate::ending::Ending;
 use crate::eventually::{SOON, eventually};
-use crate::store_contract::{Node, hour, id, put, registration, rules};
+use crate::store_contract::{Node, delete, hour, id, put, registration, rules};
 
 #[test]
 fn a_store_whose_file_is_gone_refuses_until_it_is_back() {
@@ -78,7 +78,7 @@ fn a_batch_that_fails_changes_nothing() {
     fs::rename(file(directory.path()), directory.path().join("elsewhere")).unwrap();
     // The first failure may come after its commit; those that follow find the store broken.
     assert!(node.try_put("old", "before", hour()).is_err());
-    let batch = vec![Update::Delete(id("old")), put("new", "during", hour())];
+    let batch = vec![delete("old"), put("new", "during", hour())];
     assert!(node.store.write(batch).is_err());
     assert_eq!(node.all(), before);
     fs::rename(directory.path().join("elsewhere"), file(directory.path())).unwrap();

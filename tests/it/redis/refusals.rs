@@ -8,7 +8,7 @@ use super::proxy::Proxy;
 use super::{Replica, key, set, settings};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
-use crate::store_contract::{hour, id, put};
+use crate::store_contract::{delete, hour, put};
 
 pub(super) const MINIMAL_RIGHTS: &str =
     "~* +client|tracking +getrange +pttl +scan +set +del +pexpire +multi +exec +info +ping";
@@ -190,7 +190,7 @@ fn a_batch_that_a_full_redis_refuses_changes_nothing() {
     let before = replica.all();
     let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
     // The deletion alone would succeed.
-    let updates = vec![Update::Delete(id("old")), put("new", "during", hour())];
+    let updates = vec![delete("old"), put("new", "during", hour())];
     let refused = replica.store.write(updates).unwrap_err().to_string();
     assert!(refused.contains("maxmemory"), "{refused}");
     assert_eq!(redis.command::<usize>(&["EXISTS", &key("old"), &key("new")]), 1);

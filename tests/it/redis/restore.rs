@@ -288,9 +288,9 @@ fn while_a_restart_is_made_good_a_deletion_that_is_answered_is_one() {
     let deleted: Vec<&String> = thread::scope(|scope| {
         let deleting = scope.spawn(|| {
             let nothing = Declaration { group: "g", registrations: &[] };
-            let plan = replica.registry.plan(&nothing, Now::read()).unwrap();
+            let plan = replica.registry.plan(&nothing, "test", Now::read()).unwrap();
             assert_eq!(plan.deleted, 100);
-            if replica.registry.carry_out(plan, "test").is_ok() {
+            if replica.registry.carry_out(plan).is_ok() {
                 return names.iter().collect();
             }
             let delete = |name: &&String| replica.registry.delete(id(name), "test").is_ok();

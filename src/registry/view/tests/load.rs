@@ -9,7 +9,7 @@ use super::{RULES, id, new, seconds, text};
 use crate::registry::criteria::Selector;
 use crate::registry::scope::Scope;
 use crate::registry::view::View;
-use crate::store::Change;
+use crate::store::{Change, Stored};
 
 /// Registrations that the changes are about: so few that most of them are changed several times.
 const IDS: u8 = 40;
@@ -24,8 +24,8 @@ fn change(random: &mut Rng, start: Instant) -> Change {
     let n = random.u8(..IDS);
     match random.u8(..10) {
         0 => Change::Gone(id(n)),
-        1 => Change::Deleted(id(n)),
-        2 => Change::Put { id: id(n), value: b"{}".to_vec(), deadline: None },
+        1 => Change::Deleted { id: id(n), by: None },
+        2 => Change::Put { id: id(n), stored: Stored::Read(b"{}".to_vec()), deadline: None },
         _ => {
             // So many groups that some are left by all who were in them.
             let (group, label, updated_at) = (random.u8(..30), random.u8(..3), 1_000 + random.u32(..5));
@@ -34,7 +34,7 @@ fn change(random: &mut Rng, start: Instant) -> Change {
             );
             // Some have run out already, and several run out at the same moment.
             let deadline = (random.u8(..5) > 0).then(|| start - seconds(10) + seconds(10 * random.u64(..5)));
-            Change::Put { id: id(n), value: value.into_bytes(), deadline }
+            Change::Put { id: id(n), stored: Stored::Read(value.into_bytes()), deadline }
         }
     }
 }

@@ -8,7 +8,7 @@ use prometheus::IntCounter;
 
 use crate::registration::{LabelNames, TargetId, Ttl};
 use crate::registry::view::{Rules, View};
-use crate::store::Change;
+use crate::store::{Change, Stored};
 
 /// The lifetime of all registrations here, in milliseconds.
 const TTL: u64 = 20_000;
@@ -135,7 +135,7 @@ impl World {
             } else {
                 let value = format!(r#"{{"targets":["{}"],"updated_at":"{now}"}}"#, owner.id).into_bytes();
                 let deadline = Some(origin + Duration::from_millis(now + TTL));
-                self.view.apply_at(vec![Change::Put { id: owner.id, value, deadline }], at);
+                self.view.apply_at(vec![Change::Put { id: owner.id, stored: Stored::Read(value), deadline }], at);
                 owner.shown_until = now + TTL;
             }
         }

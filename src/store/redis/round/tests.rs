@@ -1,11 +1,12 @@
 //! What the answers of a round mean, where no real server can be brought to give them.
 
 use std::thread;
+use std::time::SystemTime;
 
 use ::redis::Client;
 
 use super::*;
-use crate::registration::Ttl;
+use crate::registration::{Content, LabelNames, Registration, Ttl, TtlBounds};
 use crate::store::redis::session::Session;
 
 fn error(text: &str) -> Value {
@@ -17,7 +18,13 @@ fn error(text: &str) -> Value {
 fn of_a_transaction_that_failed_in_part_what_was_made_is_looked_at() {
     let session = Session::new(1, Client::open("redis://localhost").unwrap(), "run".to_owned());
     let ids = [TargetId::of(&["a".to_owned()]), TargetId::of(&["b".to_owned()])];
-    let put = |id| Update::Put { id, document: b"{}".to_vec(), ttl: Ttl::FOREVER };
+    let body = br#"{"static_config":{"targets":["a"]}}"#;
+    let registration = Registration::parse(body, LabelNames::Legacy, TtlBounds::default()).unwrap();
+    let content = Content::new(&registration);
+    let put = |id| {
+        let (content, updated_at) = (content.clone(), SystemTime::now());
+        Update::Put { id, content, updated_at, ttl: Ttl::FOREVER, by: None }
+    };
     let deadline = Instant::now() + Duration::from_secs(20);
     thread::scope(|scope| {
         let writer = scope.spawn(|| session.write(ids.map(put).to_vec(), deadline));

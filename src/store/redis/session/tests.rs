@@ -24,7 +24,7 @@ fn soon() -> Instant {
 }
 
 fn remove(n: usize) -> Vec<Update> {
-    vec![Update::Delete(id(n))]
+    vec![Update::Delete { id: id(n), by: None }]
 }
 
 /// Takes the writes of one turn, once there are this many.
