@@ -12,6 +12,7 @@ mod discovery;
 mod exposition;
 pub mod gate;
 mod gauges;
+mod handler;
 mod metrics;
 mod negotiation;
 mod operations;
@@ -27,6 +28,8 @@ mod targets;
 
 pub use app::{App, Options};
 pub use auth::{NamedToken, Token, TokenSets, Tokens};
+pub use handler::{Found, Handler, Runs};
+pub use problem::Errors;
 pub use request::Request;
 pub use response::{Body, Response};
-pub use routes::routes;
+pub use routes::{Place, routes};

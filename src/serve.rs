@@ -136,7 +136,7 @@ struct Service {
     addresses: Vec<String>,
     /// The server until it answers.
     bound: Option<Server>,
-    running: Option<Running>,
+    running: Option<Running<App>>,
     /// Set when everything has been started, whether there is a watchdog or not.
     watchdog: Option<Option<Watchdog>>,
 }

@@ -83,7 +83,7 @@ variables! {
     UI, Some("on"), "Whether / is a page for browsers: on or off";
     OUTAGE_KEEP_SECONDS, Some("86400"),
         "Longest time in seconds that an outage of the store may keep a registration past its expiry; 0 turns this off";
-    WORKERS, Some("24"), "Threads that answer requests; two thirds of them may wait for the store";
+    WORKERS, Some("24"), "Threads for requests that need the store, mostly writes";
     MAX_CONNECTIONS, Some("1024"), "Connections at a time; at the limit, the one idle for longest is closed";
     RUST_LOG, Some("info"), "What to log: error, warn, info, debug, or env_logger's filter syntax";
 }

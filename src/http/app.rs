@@ -10,6 +10,7 @@ use super::auth::{Caller, Tokens};
 use super::gauges::Gauges;
 use super::metrics::HttpMetrics;
 use super::pollers::Pollers;
+use super::problem::Errors;
 use super::request::Request;
 use crate::logging::Throttle;
 use crate::registration::{LabelNames, TtlBounds};
@@ -27,7 +28,7 @@ pub struct App {
     pub(super) forbidden: Throttle,
     pub(super) failures: Throttle,
     pub(super) pollers: Pollers,
-    /// Held while what is counted for `/metrics` is set and read.
+    /// Held while somebody reads `/metrics`.
     pub(super) scrape: Mutex<()>,
     pub(super) started_at: SystemTime,
     ending: AtomicBool,
@@ -56,6 +57,7 @@ pub(super) struct Call<'a> {
     pub(super) caller: Caller,
     /// The decoded segment of the path that the route leaves open; empty when it leaves none.
     pub(super) segment: String,
+    pub(super) errors: Errors,
 }
 
 impl Call<'_> {

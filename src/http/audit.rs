@@ -6,7 +6,7 @@ use log::kv::Value;
 use log::{Level, Record, error};
 
 use super::app::{App, Call};
-use super::problem::{Problem, is_new};
+use super::problem::{Errors, Problem};
 use super::response::Response;
 use crate::registration::Invalid;
 use crate::store::StoreError::{self, Unavailable};
@@ -38,6 +38,9 @@ impl App {
         }
         let Unavailable(_) = error;
         let text = "the store is unavailable; a write may or may not have happened";
-        if is_new(&call.request.path) { Problem::new(503, text).into() } else { Response::unavailable(text) }
+        match call.errors {
+            Errors::Problem => Problem::new(503, text).into(),
+            Errors::Text => Response::unavailable(text),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `/metrics`: what is counted all the time, what is counted when somebody looks, and one series for each target.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::error;
 use prometheus::{Encoder, TextEncoder};
@@ -12,6 +13,9 @@ use crate::registry::{Discovered, Now, Selector};
 /// The format of the text, 0.0.4 of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// How long one scrape waits for others to end.
+const SCRAPE_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// How many groups have a series of their own.
 const GROUPS_MAX: usize = 1000;
 
@@ -20,6 +24,9 @@ const TEXT_BYTES: usize = 64 * 1024;
 
 /// A small text of this request's own, and behind it the series of the targets, which all clients share.
 pub(super) fn metrics(app: &App, _: &Call<'_>) -> Result<Response, Response> {
+    // One at a time: another scrape would read groups while they are set anew, and a crowd of them takes one core.
+    let scrape = app.scrape.try_lock_for(SCRAPE_WAIT_MAX);
+    let _scrape = scrape.ok_or_else(|| Response::unavailable("too many others read the metrics"))?;
     let now = app.now();
     let discovered = app.registry.discover(Selector::All, now).ok();
     let text = text(app, discovered.as_ref(), now).map_err(|e| {
@@ -36,13 +43,10 @@ pub(super) fn metrics(app: &App, _: &Call<'_>) -> Result<Response, Response> {
 fn text(app: &App, discovered: Option<&Discovered>, now: Now) -> prometheus::Result<Vec<u8>> {
     let pollers = app.pollers.seen(now.wall);
     let groups = if app.options.group_info { app.registry.largest_groups(GROUPS_MAX, now) } else { Vec::new() };
-    // Another scrape would read groups while they are set anew.
-    let scrape = app.scrape.lock();
     app.gauges.set(&app.registry, discovered, now);
     app.gauges.set_groups(&groups);
     app.gauges.set_pollers(&pollers);
     let families = app.exposition.gather();
-    drop(scrape);
     let mut text = Vec::with_capacity(TEXT_BYTES);
     TextEncoder::new().encode(&families, &mut text)?;
     Ok(text)

@@ -1,6 +1,6 @@
 //! The gate: owns the public sockets and all connections, and lets nothing through but complete, bounded,
-//! normalised requests. `server` knows the gate and puts a [`Backend`] behind it; the gate knows neither `server` nor
-//! routes nor tokens.
+//! normalised requests. It has those that need no store answered in the thread of their connection; `server` knows the
+//! gate and puts a [`Pool`] behind it for the others. The gate knows neither `server` nor routes nor tokens.
 
 mod chunks;
 mod connections;
@@ -15,6 +15,7 @@ pub mod request;
 mod response;
 mod shared;
 mod timed;
+mod turns;
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
@@ -29,18 +30,20 @@ use log::warn;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::Socket;
 
+use crate::http::handler::Handler;
 use crate::logging::Throttle;
 use connections::Connections;
 use large_bodies::Permits;
 use limits::{Limits, STACK_BYTES};
 
-pub use large_bodies::{BodyLimit, Permit};
+pub use large_bodies::Permit;
 pub(super) use listener::Listener;
 pub use listener::{BindError, Listen};
 pub use metrics::EdgeMetrics;
 pub use refusal::Refusal;
 use shared::Gate;
-pub use shared::{Answered, Backend};
+pub use shared::{Answered, Pool};
+use turns::Turns;
 
 /// How long the accept loop waits for a connection to end when the system has no descriptor left.
 const SHORTAGE_WAIT: Duration = Duration::from_millis(20);
@@ -50,14 +53,14 @@ const SHORTAGE_WAIT: Duration = Duration::from_millis(20);
 const WHILE_SHORT_MS: u8 = connections::SPARED_FOR.as_millis() as u8;
 
 /// The gate at work.
-pub(super) struct OpenGate {
-    gate: Arc<Gate>,
+pub(super) struct OpenGate<H> {
+    gate: Arc<Gate<H>>,
     /// Written to when the accept loop is to end.
     wake: UnixStream,
     accepting: JoinHandle<()>,
 }
 
-impl OpenGate {
+impl<H: Handler> OpenGate<H> {
     /// Opens the gate: connections are accepted from now on.
     ///
     /// # Errors
@@ -67,17 +70,21 @@ impl OpenGate {
         connections_max: usize,
         limits: Limits,
         metrics: EdgeMetrics,
-        backend: Arc<dyn Backend>,
-    ) -> io::Result<OpenGate> {
+        handler: Arc<H>,
+        pool: Arc<dyn Pool>,
+    ) -> io::Result<OpenGate<H>> {
         let (wake, woken) = UnixStream::pair()?;
         let gate = Arc::new(Gate {
             connections: Arc::new(Connections::new(connections_max, metrics.clone())),
+            questions: Turns::new(limits.questions),
             limits,
             metrics,
-            backend,
+            handler,
+            pool,
             large_bodies: Permits::default(),
             draining: AtomicBool::new(false),
             refusals: Throttle::default(),
+            panics: Throttle::default(),
             shortages: Throttle::default(),
         });
         let shared = Arc::clone(&gate);
@@ -100,9 +107,9 @@ impl OpenGate {
     }
 }
 
-impl Gate {
+impl<H: Handler> Gate<H> {
     /// The accept loop. No error ends it: a shortage is a condition, and it passes.
-    fn accept_until_woken(self: &Arc<Gate>, listeners: &[Listener], woken: &UnixStream) {
+    fn accept_until_woken(self: &Arc<Gate<H>>, listeners: &[Listener], woken: &UnixStream) {
         while !self.drains() {
             let mut ready: Vec<PollFd<'_>> =
                 listeners.iter().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)).collect();
@@ -124,7 +131,7 @@ impl Gate {
     }
 
     /// Accepts what waits at a listener.
-    fn accept_waiting(self: &Arc<Gate>, listener: &Listener) {
+    fn accept_waiting(self: &Arc<Gate<H>>, listener: &Listener) {
         for _ in 0..limits::BACKLOG {
             match listener.accept() {
                 Ok((socket, client)) => self.admit(socket, client),
@@ -142,7 +149,7 @@ impl Gate {
     }
 
     /// Finds a thread for a new connection, at the cost of another one if need be.
-    fn admit(self: &Arc<Gate>, socket: Socket, client: String) {
+    fn admit(self: &Arc<Gate<H>>, socket: Socket, client: String) {
         if self.connections.arrive(socket, client)
             && let Err(error) = self.start_thread()
         {
@@ -151,7 +158,7 @@ impl Gate {
         }
     }
 
-    fn start_thread(self: &Arc<Gate>) -> io::Result<()> {
+    fn start_thread(self: &Arc<Gate<H>>) -> io::Result<()> {
         let gate = Arc::clone(self);
         thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES).spawn(move || {
             while let Some(admitted) = gate.connections.next() {

@@ -7,9 +7,13 @@ use super::response::Response;
 /// The most faults that one answer lists.
 pub(super) const FAULTS_MAX: usize = 100;
 
-/// Whether a path is one that the Go program does not have: errors are problems there, and odd requests are refused.
-pub(super) fn is_new(path: &str) -> bool {
-    path.starts_with("/api/") || ["/sd", "/openapi.json"].contains(&path)
+/// The form in which a path tells errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errors {
+    /// Text, as the Go program has it.
+    Text,
+    /// Problem documents, on paths that the Go program does not have. Odd requests are refused there.
+    Problem,
 }
 
 /// Why a request was not answered as it was meant.

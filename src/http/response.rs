@@ -38,6 +38,11 @@ impl Response {
             .with_header("X-Content-Type-Options", "nosniff")
     }
 
+    /// A fault of this program.
+    pub(super) fn panicked() -> Response {
+        Response::new(500, "text/plain; charset=utf-8", b"500 Internal Server Error\n".to_vec())
+    }
+
     /// One JSON document, ended by a newline.
     pub(super) fn json(mut document: Vec<u8>) -> Response {
         document.push(b'\n');

@@ -1,4 +1,5 @@
-//! The one route table: which paths there are, who may use them, and what answers. Every request comes in here.
+//! The one route table: which paths there are, who may use them, where their handlers run, and what answers. Every
+//! request comes in here.
 
 use std::time::Instant;
 
@@ -7,15 +8,18 @@ use log::{debug, warn};
 use super::api::{changes, declared, groups, openapi, problems, registrations, status};
 use super::app::{App, Call};
 use super::auth::{Caller, Denied};
-use super::problem::{Problem, is_new};
+use super::handler::{Found, Handler, Runs};
+use super::problem::{Errors, Problem};
 use super::query::percent_decode;
 use super::request::Request;
 use super::response::Response;
-use super::server::{BodyLimit, Handler};
 use super::{discovery, exposition, operations, page, targets};
 
 /// Answers a request. An error is a response as well: the way out of a handler is `?`.
 type Handle = fn(&App, &Call<'_>) -> Result<Response, Response>;
+
+/// Looks at a request whose body may still be on its way.
+type Check = fn(&App, &Call<'_>) -> Result<(), Response>;
 
 /// Who may use an operation.
 #[derive(Clone, Copy)]
@@ -27,10 +31,14 @@ enum Guard {
     Write,
 }
 
+/// A path and all that is done with it.
 struct Route {
     path: &'static str,
     /// The value of the label `route` in the metrics.
     name: &'static str,
+    errors: Errors,
+    /// Whether Prometheus polls it, and is then seen among the pollers.
+    is_polled: bool,
     /// The first one's guard also stands before methods that the path does not have.
     operations: &'static [Operation],
 }
@@ -39,12 +47,14 @@ struct Operation {
     /// GET answers HEAD as well.
     method: &'static str,
     guard: Guard,
+    runs: Runs,
     handle: Handle,
-    takes_large_bodies: bool,
+    /// Says whether it is refused without its body; with this a body may be a large one.
+    check: Option<Check>,
 }
 
-const fn operation(method: &'static str, guard: Guard, handle: Handle) -> Operation {
-    Operation { method, guard, handle, takes_large_bodies: false }
+const fn operation(method: &'static str, guard: Guard, runs: Runs, handle: Handle) -> Operation {
+    Operation { method, guard, runs, handle, check: None }
 }
 
 /// The method of an operation that does not look at it.
@@ -52,64 +62,53 @@ const ANY: &str = "*";
 
 const ANY_METHODS: &[&str] = &["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE"];
 
-const TARGET: &str = "/target";
+use Guard::{Open, Read, Write};
+use Runs::{AtOnce, ByWorker, InTurn};
 
 const ROUTES: &[Route] = &[
-    Route { path: "/", name: "page", operations: &[operation("GET", Guard::Open, page::index)] },
-    Route { path: "/ui/{file}", name: "page", operations: &[operation("GET", Guard::Open, page::asset)] },
-    Route { path: "/discover", name: "discover", operations: &[operation("GET", Guard::Read, discovery::discover)] },
-    Route { path: "/group", name: "group", operations: &[operation("GET", Guard::Read, discovery::group)] },
-    Route { path: "/sd", name: "sd", operations: &[operation("GET", Guard::Read, discovery::sd)] },
-    Route {
-        path: TARGET,
-        name: "target",
-        operations: &[
-            operation("GET", Guard::Write, targets::get),
-            operation("PUT", Guard::Write, targets::put),
-            operation("DELETE", Guard::Write, targets::delete),
+    Route::old("/", "page", &[operation("GET", Open, AtOnce, page::index)]),
+    Route::old("/ui/{file}", "page", &[operation("GET", Open, AtOnce, page::asset)]),
+    Route::old("/discover", "discover", &[operation("GET", Read, AtOnce, discovery::discover)]).polled(),
+    Route::old("/group", "group", &[operation("GET", Read, AtOnce, discovery::group)]).polled(),
+    Route::new("/sd", "sd", &[operation("GET", Read, AtOnce, discovery::sd)]).polled(),
+    Route::old(
+        "/target",
+        "target",
+        &[
+            operation("GET", Write, ByWorker, targets::get),
+            operation("PUT", Write, ByWorker, targets::put),
+            operation("DELETE", Write, ByWorker, targets::delete),
         ],
-    },
-    Route {
-        path: "/api/v1/registrations",
-        name: "registrations",
-        operations: &[operation("GET", Guard::Read, registrations::list)],
-    },
-    Route {
-        path: "/api/v1/registrations/{id}",
-        name: "registration",
-        operations: &[
-            operation("GET", Guard::Read, registrations::get),
-            operation("DELETE", Guard::Write, registrations::delete),
+    ),
+    Route::new("/api/v1/registrations", "registrations", &[operation("GET", Read, InTurn, registrations::list)]),
+    Route::new(
+        "/api/v1/registrations/{id}",
+        "registration",
+        &[
+            operation("GET", Read, AtOnce, registrations::get),
+            operation("DELETE", Write, ByWorker, registrations::delete),
         ],
-    },
-    Route { path: "/api/v1/groups", name: "groups", operations: &[operation("GET", Guard::Read, groups::list)] },
-    Route {
-        path: "/api/v1/groups/{name}",
-        name: "declared_group",
-        operations: &[
-            operation("GET", Guard::Read, groups::get),
-            Operation { takes_large_bodies: true, ..operation("PUT", Guard::Write, declared::put) },
-            operation("DELETE", Guard::Write, declared::delete),
+    ),
+    Route::new("/api/v1/groups", "groups", &[operation("GET", Read, InTurn, groups::list)]),
+    Route::new(
+        "/api/v1/groups/{name}",
+        "declared_group",
+        &[
+            operation("GET", Read, InTurn, groups::get),
+            Operation { check: Some(declared::check), ..operation("PUT", Write, ByWorker, declared::put) },
+            operation("DELETE", Write, ByWorker, declared::delete),
         ],
-    },
-    Route { path: "/api/v1/status", name: "status", operations: &[operation("GET", Guard::Read, status::get)] },
-    Route { path: "/api/v1/pollers", name: "pollers", operations: &[operation("GET", Guard::Read, problems::pollers)] },
-    Route { path: "/api/v1/changes", name: "changes", operations: &[operation("GET", Guard::Read, changes::list)] },
-    Route {
-        path: "/api/v1/quarantine",
-        name: "quarantine",
-        operations: &[operation("GET", Guard::Read, problems::quarantine)],
-    },
-    Route {
-        path: "/api/v1/duplicates",
-        name: "duplicates",
-        operations: &[operation("GET", Guard::Read, problems::duplicates)],
-    },
-    Route { path: "/openapi.json", name: "openapi", operations: &[operation("GET", Guard::Open, openapi::get)] },
-    Route { path: "/metrics", name: "metrics", operations: &[operation("GET", Guard::Open, exposition::metrics)] },
-    Route { path: "/healthcheck", name: "health", operations: &[operation(ANY, Guard::Open, operations::healthy)] },
-    Route { path: "/-/healthy", name: "health", operations: &[operation("GET", Guard::Open, operations::healthy)] },
-    Route { path: "/-/ready", name: "ready", operations: &[operation("GET", Guard::Open, operations::ready)] },
+    ),
+    Route::new("/api/v1/status", "status", &[operation("GET", Read, InTurn, status::get)]),
+    Route::new("/api/v1/pollers", "pollers", &[operation("GET", Read, InTurn, problems::pollers)]),
+    Route::new("/api/v1/changes", "changes", &[operation("GET", Read, InTurn, changes::list)]),
+    Route::new("/api/v1/quarantine", "quarantine", &[operation("GET", Read, InTurn, problems::quarantine)]),
+    Route::new("/api/v1/duplicates", "duplicates", &[operation("GET", Read, InTurn, problems::duplicates)]),
+    Route::new("/openapi.json", "openapi", &[operation("GET", Open, AtOnce, openapi::get)]),
+    Route::old("/metrics", "metrics", &[operation("GET", Open, AtOnce, exposition::metrics)]),
+    Route::old("/healthcheck", "health", &[operation(ANY, Open, AtOnce, operations::healthy)]),
+    Route::old("/-/healthy", "health", &[operation("GET", Open, AtOnce, operations::healthy)]),
+    Route::old("/-/ready", "ready", &[operation("GET", Open, AtOnce, operations::ready)]),
 ];
 
 /// All paths and their methods, for the description of the API. GET stands for HEAD as well.
@@ -122,82 +121,104 @@ pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
     })
 }
 
-/// The paths that Prometheus polls.
-const LISTS: &[&str] = &["/discover", "/group", "/sd"];
-
 /// The methods that metrics tell apart; any other counts as `other`.
 const METHODS: &[&str] = &["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS"];
 
+/// Where a request belongs in the table.
+#[derive(Clone, Copy)]
+pub struct Place {
+    route: &'static Route,
+    /// `None` when the path does not have the method.
+    operation: Option<&'static Operation>,
+}
+
 impl Handler for App {
-    fn may_wait(&self, request: &Request) -> bool {
-        request.path == TARGET || (is_new(&request.path) && !matches!(request.method.as_str(), "GET" | "HEAD"))
+    /// `None` when there is no such path.
+    type Route = Option<Place>;
+
+    fn find(&self, head: &Request) -> Found<Option<Place>> {
+        let route = ROUTES.iter().find(|route| route.open_segment(&head.path).is_some());
+        let Some(route) = route else {
+            let errors = if head.path.starts_with("/api/") { Errors::Problem } else { Errors::Text };
+            return Found { runs: AtOnce, errors, takes_large_bodies: false, route: None };
+        };
+        let operation = route.operations.iter().find(|operation| operation.takes(&head.method));
+        Found {
+            runs: operation.map_or(AtOnce, |operation| operation.runs),
+            errors: route.errors,
+            takes_large_bodies: operation.is_some_and(|operation| operation.check.is_some()),
+            route: Some(Place { route, operation }),
+        }
     }
 
-    fn handle(&self, request: &Request) -> Response {
+    fn admit(&self, place: Option<Place>, head: &Request) -> Result<(), Response> {
         let start = Instant::now();
-        let found = ROUTES.iter().find_map(|route| Some((route, route.open_segment(&request.path)?)));
-        let response = match found {
-            Some((route, segment)) => self.follow(route, segment, request).unwrap_or_else(|error| error),
-            None if is_new(&request.path) => Problem::not_found("there is no such path").into(),
+        let Some(place) = place else { return Ok(()) };
+        let call = self.call(place, head);
+        let admitted = call.and_then(|call| match place.operation.and_then(|operation| operation.check) {
+            Some(check) => check(self, &call),
+            None => Ok(()),
+        });
+        admitted.inspect_err(|refused| self.answered(Some(place), head, refused.status, start))
+    }
+
+    fn handle(&self, place: Option<Place>, request: &Request) -> Response {
+        let start = Instant::now();
+        let response = match place {
+            Some(place) => self.follow(place, request).unwrap_or_else(|error| error),
+            None if request.path.starts_with("/api/") => Problem::not_found("there is no such path").into(),
             None => Response::error(404, "404 page not found"),
         };
-        let is_poll = found.is_some_and(|(route, _)| LISTS.contains(&route.path));
-        if is_poll && !matches!(response.status, 400..500) {
+        if place.is_some_and(|place| place.route.is_polled) && !matches!(response.status, 400..500) {
             self.pollers.saw(request, response.status, self.now().wall);
         }
-        let name = found.map_or("other", |(route, _)| route.name);
-        let method = METHODS.iter().find(|method| **method == request.method).unwrap_or(&"other");
-        self.metrics.answered(name, method, response.status, start.elapsed());
-        let status = response.status;
-        debug!(client = request.client, method = request.method, path = request.path, status; "request");
+        self.answered(place, request, response.status, start);
         response
-    }
-
-    /// A whole group may be a large body, if the token has the right: nobody else's is read to its end.
-    fn body_limit(&self, request: &Request) -> BodyLimit {
-        let found = ROUTES.iter().find_map(|route| Some((route, route.open_segment(&request.path)?)));
-        let Some((route, segment)) = found else { return BodyLimit::Ordinary };
-        if !route.operations.iter().any(|operation| operation.takes_large_bodies && operation.takes(&request.method)) {
-            return BodyLimit::Ordinary;
-        }
-        let allowed =
-            self.call(route, segment, request).and_then(|call| declared::check_right(&call).map_err(Response::from));
-        allowed.map_or_else(BodyLimit::Refused, |()| BodyLimit::Large)
     }
 }
 
 impl App {
-    fn follow(&self, route: &Route, segment: &str, request: &Request) -> Result<Response, Response> {
-        let call = self.call(route, segment, request)?;
-        match route.operation(&request.method) {
+    fn answered(&self, place: Option<Place>, request: &Request, status: u16, start: Instant) {
+        let name = place.map_or("other", |place| place.route.name);
+        let method = METHODS.iter().find(|method| **method == request.method).unwrap_or(&"other");
+        self.metrics.answered(name, method, status, start.elapsed());
+        debug!(client = request.client, method = request.method, path = request.path, status; "request");
+    }
+
+    fn follow(&self, place: Place, request: &Request) -> Result<Response, Response> {
+        let call = self.call(place, request)?;
+        match place.operation {
             Some(operation) => (operation.handle)(self, &call),
-            None => Err(route.no_such_method()),
+            None => Err(place.route.no_such_method()),
         }
     }
 
     /// The request with who sent it, if it may be answered at all.
-    fn call<'a>(&self, route: &Route, segment: &str, request: &'a Request) -> Result<Call<'a>, Response> {
-        let operation = route.operation(&request.method).or(route.operations.first());
-        let caller = self.admit(operation.map_or(Guard::Open, |operation| operation.guard), route, request)?;
-        let segment = percent_decode(segment)
+    fn call<'a>(&self, place: Place, request: &'a Request) -> Result<Call<'a>, Response> {
+        let Place { route, operation } = place;
+        let operation = operation.or(route.operations.first());
+        let caller = self.caller(operation.map_or(Guard::Open, |operation| operation.guard), route, request)?;
+        let segment = percent_decode(route.open_segment(&request.path).unwrap_or_default())
             .ok_or_else(|| Problem::bad_request("the last segment of the path is not percent-encoded UTF-8"))?;
-        Ok(Call { request, caller, segment })
+        Ok(Call { request, caller, segment, errors: route.errors })
     }
 
-    fn admit(&self, guard: Guard, route: &Route, request: &Request) -> Result<Caller, Response> {
+    fn caller(&self, guard: Guard, route: &Route, request: &Request) -> Result<Caller, Response> {
         let caller = match guard {
             Guard::Open => Ok(self.tokens.anybody()),
-            Guard::Read => self.tokens.reader(request, is_new(route.path)),
+            Guard::Read => self.tokens.reader(request, route.errors == Errors::Problem),
             Guard::Write => self.tokens.writer(request),
         };
         caller.map_err(|denied| {
             if let Some(events) = self.forbidden.admit() {
                 warn!(client = request.client, method = request.method, path = route.path, events; "token missing or wrong");
             }
-            match denied {
-                _ if !is_new(route.path) => Response::bare(403, "FORBIDDEN"),
-                Denied::Unknown => Problem::new(401, "a token is needed, and none that is known was sent").into(),
-                Denied::Forbidden => Problem::new(403, "this token is for reading only").into(),
+            match (route.errors, denied) {
+                (Errors::Text, _) => Response::bare(403, "FORBIDDEN"),
+                (Errors::Problem, Denied::Unknown) => {
+                    Problem::new(401, "a token is needed, and none that is known was sent").into()
+                }
+                (Errors::Problem, Denied::Forbidden) => Problem::new(403, "this token is for reading only").into(),
             }
         })
     }
@@ -210,8 +231,18 @@ impl Operation {
 }
 
 impl Route {
-    fn operation(&self, method: &str) -> Option<&'static Operation> {
-        self.operations.iter().find(|operation| operation.takes(method))
+    /// A path that tells errors as the Go program does.
+    const fn old(path: &'static str, name: &'static str, operations: &'static [Operation]) -> Route {
+        Route { path, name, errors: Errors::Text, is_polled: false, operations }
+    }
+
+    /// A path that the Go program does not have.
+    const fn new(path: &'static str, name: &'static str, operations: &'static [Operation]) -> Route {
+        Route { path, name, errors: Errors::Problem, is_polled: false, operations }
+    }
+
+    const fn polled(self) -> Route {
+        Route { is_polled: true, ..self }
     }
 
     /// What a path has in the place of the segment that the route leaves open, if the path is one of this route;
@@ -224,9 +255,9 @@ impl Route {
     }
 
     fn no_such_method(&self) -> Response {
-        let response = match is_new(self.path) {
-            true => Problem::new(405, "the path does not have this method").into(),
-            false => Response::bare(405, "METHOD NOT ALLOWED"),
+        let response = match self.errors {
+            Errors::Problem => Problem::new(405, "the path does not have this method").into(),
+            Errors::Text => Response::bare(405, "METHOD NOT ALLOWED"),
         };
         response.with_header("Allow", self.allow())
     }

@@ -2,8 +2,6 @@
 //! It knows the gate and is not known to it. Nothing else in the program knows how HTTP travels.
 
 mod engine;
-mod handler;
-mod lane;
 mod queue;
 mod workers;
 
@@ -16,11 +14,11 @@ use prometheus::Registry;
 
 use super::gate::limits::ARRIVALS_MAX;
 use super::gate::{EdgeMetrics, Listener, OpenGate};
+use super::handler::Handler;
 use workers::Workers;
 
 pub use super::gate::limits::Limits;
-pub use super::gate::{BindError, BodyLimit, Listen};
-pub use handler::Handler;
+pub use super::gate::{BindError, Listen};
 
 /// Where the engine logs. Its only line at the level of errors says that it accepts no more connections, which is
 /// as it should be, so it is better not shown.
@@ -38,7 +36,7 @@ const CONNECTIONS_MIN: usize = 16;
 pub struct Settings {
     /// Where it listens.
     pub listen: Vec<Listen>,
-    /// How many requests are handled at the same time; at least one.
+    /// How many requests call the store at the same time; at least one.
     pub workers: usize,
     /// How many clients may be connected; fewer when the system allows too few descriptors.
     pub connections_max: usize,
@@ -57,9 +55,9 @@ pub struct Server {
 }
 
 /// A server at work.
-pub struct Running {
-    gate: OpenGate,
-    workers: Arc<Workers>,
+pub struct Running<H> {
+    gate: OpenGate<H>,
+    workers: Arc<Workers<H>>,
 }
 
 impl Server {
@@ -93,17 +91,18 @@ impl Server {
     ///
     /// # Errors
     /// [`BindError::Start`] when the system has no threads or descriptors for it.
-    pub fn serve(self, handler: Arc<dyn Handler>) -> Result<Running, BindError> {
+    pub fn serve<H: Handler>(self, handler: Arc<H>) -> Result<Running<H>, BindError> {
         let Server { listeners, workers, connections_max, limits, metrics } = self;
-        let workers = Workers::start(workers, handler, limits.clone(), metrics.clone()).map_err(BindError::Start)?;
-        let workers = Arc::new(workers);
-        let gate = OpenGate::open(listeners, connections_max, limits, metrics, Arc::clone(&workers) as _)
-            .map_err(BindError::Start)?;
+        let workers = Workers::start(workers, Arc::clone(&handler), limits.clone(), metrics.clone());
+        let workers = Arc::new(workers.map_err(BindError::Start)?);
+        let pool = Arc::clone(&workers) as _;
+        let gate = OpenGate::open(listeners, connections_max, limits, metrics, handler, pool);
+        let gate = gate.map_err(BindError::Start)?;
         Ok(Running { gate, workers })
     }
 }
 
-impl Running {
+impl<H: Handler> Running<H> {
     /// Shuts down: accepts no new connection, has every request under way answered, closes the idle connections
     /// and ends all threads. What is not done after `limit` is cut off.
     pub fn drain(self, limit: Duration) {

@@ -32,6 +32,7 @@ mod redis;
 mod redis_server;
 mod refusals;
 mod server;
+mod stacks;
 mod store_contract;
 mod systemd;
 mod tidy;

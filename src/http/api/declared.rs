@@ -32,11 +32,16 @@ struct Deleted {
     deleted: usize,
 }
 
-/// Only who has the right for the group may declare it.
+/// Whether the group may be declared, as far as that can be said without the body.
 ///
 /// # Errors
-/// 403 for all others.
-pub(in crate::http) fn check_right(call: &Call<'_>) -> Result<(), Problem> {
+/// 403 without the right for the group; 400 for odd parameters.
+pub(in crate::http) fn check(app: &App, call: &Call<'_>) -> Result<(), Response> {
+    check_right(call)?;
+    Ok(parameters(app, call).map(drop)?)
+}
+
+fn check_right(call: &Call<'_>) -> Result<(), Problem> {
     match call.caller.may_write(&call.segment) {
         true => Ok(()),
         false => Err(Problem::new(403, format!("this token has no right for the group {:?}", call.segment))),

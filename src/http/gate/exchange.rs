@@ -7,12 +7,13 @@ use std::time::{Duration, Instant, SystemTime};
 use log::debug;
 
 use super::connections::{Admitted, Stage};
-use super::large_bodies::{BodyLimit, Permit};
+use super::large_bodies::Permit;
 use super::refusal::Refusal;
 use super::request::{Incoming, Phase, RequestReader, Step};
 use super::response::{self, ConnectionField};
 use super::shared::{Answered, Gate};
 use super::timed::TimedSocket;
+use crate::http::handler::{Found, Handler};
 use crate::http::request::{Request, WayBack};
 use crate::http::response::{Body, Response};
 
@@ -30,9 +31,10 @@ const NO_PERMIT: Refusal = Refusal::new(503, "other large bodies are being recei
 const TOO_SLOW: Refusal = Refusal::new(408, "the request did not arrive in time");
 
 /// Serves a connection until either side ends it.
-pub(super) fn run(gate: &Gate, admitted: &Admitted) {
+pub(super) fn run<H: Handler>(gate: &Gate<H>, admitted: &Admitted) {
     let socket = TimedSocket::new(&admitted.connection.socket);
-    let mut exchange = Exchange { gate, admitted, socket, reader: RequestReader::default(), permit: None, requests: 0 };
+    let reader = RequestReader::default();
+    let mut exchange = Exchange { gate, admitted, socket, reader, found: None, permit: None, requests: 0 };
     while let Some(outcome) = exchange.next_request() {
         let goes_on = match outcome {
             Ok(request) => exchange.serve(request),
@@ -54,12 +56,14 @@ pub(super) fn run(gate: &Gate, admitted: &Admitted) {
     }
 }
 
-struct Exchange<'a> {
-    gate: &'a Gate,
+struct Exchange<'a, H: Handler> {
+    gate: &'a Gate<H>,
     admitted: &'a Admitted,
     socket: TimedSocket<'a>,
     reader: RequestReader,
-    /// For the body of the request that is being read.
+    /// How the request is dealt with that is being read, once its head is known.
+    found: Option<Found<H::Route>>,
+    /// For its body.
     permit: Option<Permit>,
     requests: u64,
 }
@@ -78,7 +82,7 @@ impl From<Refusal> for Rejection {
     }
 }
 
-impl Exchange<'_> {
+impl<H: Handler> Exchange<'_, H> {
     /// The next complete request; `None` when the client has gone, or has none in time.
     fn next_request(&mut self) -> Option<Result<Incoming, Rejection>> {
         self.read_request().transpose()
@@ -139,11 +143,11 @@ impl Exchange<'_> {
     /// Asks whether this request may bring a large body.
     fn allow_large_body(&mut self, mut request: Request) -> Result<(), Rejection> {
         request.client.clone_from(&self.admitted.connection.client);
-        match self.gate.backend.body_limit(&request) {
-            BodyLimit::Ordinary => return Err(TOO_LARGE.into()),
-            BodyLimit::Refused(response) => return Err(Rejection::Unwanted(response)),
-            BodyLimit::Large => {}
+        let found = *self.found.insert(self.gate.handler.find(&request));
+        if !found.takes_large_bodies {
+            return Err(TOO_LARGE.into());
         }
+        self.gate.handler.admit(found.route, &request).map_err(Rejection::Unwanted)?;
         self.permit = Some(self.gate.large_bodies.take().ok_or(NO_PERMIT)?);
         Ok(self.reader.allow_large_body()?)
     }
@@ -171,7 +175,8 @@ impl Exchange<'_> {
         let Incoming { mut request, keep_alive, http_1_0, is_head } = request;
         request.client.clone_from(&self.admitted.connection.client);
         request.way_back = WayBack::to(self.admitted.connection.clone());
-        let answer = self.gate.backend.answer(request, self.permit.take());
+        let found = self.found.take().unwrap_or_else(|| self.gate.handler.find(&request));
+        let answer = self.gate.answer(found, request, self.permit.take());
         let Answered { response, handled_in } = answer.unwrap_or_else(|refusal| {
             self.gate.metrics.bad_request(refusal.status);
             Answered { response: refusal.into(), handled_in: Duration::ZERO }

@@ -1,20 +1,8 @@
-//! Who may send a large body, and how many do so at the same time.
+//! How many clients send large bodies at the same time.
 
 use std::sync::Arc;
 
 use super::limits::LARGE_BODIES_MAX;
-use crate::http::response::Response;
-
-/// How large a body may be, as decided from the head of its request.
-#[derive(Debug)]
-pub enum BodyLimit {
-    /// [`BODY_BYTES_MAX`](super::limits::BODY_BYTES_MAX): 413 beyond.
-    Ordinary,
-    /// [`LARGE_BODY_BYTES_MAX`](super::limits::LARGE_BODY_BYTES_MAX), if there is a permit left: 503 otherwise.
-    Large,
-    /// No more than an ordinary body either, and this is the answer.
-    Refused(Response),
-}
 
 /// The permits for large bodies. Each body in memory has one of them.
 #[derive(Debug, Default)]

@@ -19,8 +19,6 @@ pub(super) type RequestId = u64;
 /// A request that waits.
 pub(super) struct Pending {
     pub(super) request: Request,
-    /// Its handler may wait for the store.
-    pub(super) may_wait: bool,
     /// Kept for as long as the body.
     pub(super) permit: Option<Permit>,
     pub(super) reply: Sender<Outcome>,
@@ -46,12 +44,7 @@ impl Queue {
     }
 
     /// Appends a request; `None` when too many wait.
-    pub(super) fn push(
-        &self,
-        request: Request,
-        may_wait: bool,
-        permit: Option<Permit>,
-    ) -> Option<(RequestId, Receiver<Outcome>)> {
+    pub(super) fn push(&self, request: Request, permit: Option<Permit>) -> Option<(RequestId, Receiver<Outcome>)> {
         let (reply, outcome) = oneshot::channel();
         let mut state = self.state.lock();
         if state.pending.len() >= self.len_max {
@@ -59,14 +52,9 @@ impl Queue {
         }
         state.last_id += 1;
         let id = state.last_id;
-        state.pending.insert(id, Pending { request, may_wait, permit, reply });
+        state.pending.insert(id, Pending { request, permit, reply });
         self.len.set(state.pending.len() as i64);
         Some((id, outcome))
-    }
-
-    /// Whether the handler of this request may wait for the store.
-    pub(super) fn may_wait(&self, id: RequestId) -> bool {
-        self.state.lock().pending.get(&id).is_some_and(|pending| pending.may_wait)
     }
 
     /// Takes out a request; `None` when nobody waits for its answer any more.

@@ -12,6 +12,8 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::sync::mpsc;
 
 use super::*;
+use crate::http::handler::{Found, Runs};
+use crate::http::problem::Errors;
 use crate::http::request::Request;
 use crate::http::response::Body;
 use crate::http::response::Response;
@@ -21,26 +23,32 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A handler that has its say about requests from their paths.
 struct ByPath<F>(F);
 
-impl<F: Fn(&Request) -> Response + Send + Sync> Handler for ByPath<F> {
-    fn handle(&self, request: &Request) -> Response {
+impl<F: Fn(&Request) -> Response + Send + Sync + 'static> Handler for ByPath<F> {
+    type Route = ();
+
+    fn find(&self, head: &Request) -> Found<()> {
+        let runs = match head.path.as_str() {
+            path if path.starts_with("/store") => Runs::ByWorker,
+            path if path.starts_with("/question") => Runs::InTurn,
+            _ => Runs::AtOnce,
+        };
+        Found { runs, errors: Errors::Text, takes_large_bodies: head.path == "/store/large", route: () }
+    }
+
+    fn admit(&self, (): (), head: &Request) -> Result<(), Response> {
+        let is_known = head.path != "/store/large" || head.header("x-api-token") == Some(b"\xfc%");
+        if is_known { Ok(()) } else { Err(Response { status: 401, ..text("who are you?") }) }
+    }
+
+    fn handle(&self, (): (), request: &Request) -> Response {
         (self.0)(request)
-    }
-
-    fn may_wait(&self, request: &Request) -> bool {
-        request.path == "/waits"
-    }
-
-    fn body_limit(&self, request: &Request) -> BodyLimit {
-        match request.path.as_str() {
-            "/large" if request.header("x-api-token") == Some(b"\xfc%") => BodyLimit::Large,
-            "/large" => BodyLimit::Refused(Response { status: 401, ..text("who are you?") }),
-            _ => BodyLimit::Ordinary,
-        }
     }
 }
 
+type AnyHandler = ByPath<Box<dyn Fn(&Request) -> Response + Send + Sync>>;
+
 struct Fixture {
-    running: Option<Running>,
+    running: Option<Running<AnyHandler>>,
     address: String,
     metrics: Registry,
 }
@@ -60,7 +68,7 @@ impl Fixture {
         let metrics = Registry::new();
         let server = Server::bind(settings, &metrics).unwrap();
         let address = server.addresses().remove(0);
-        Fixture { running: Some(server.serve(Arc::new(ByPath(handler))).unwrap()), address, metrics }
+        Fixture { running: Some(server.serve(Arc::new(ByPath(Box::new(handler) as _))).unwrap()), address, metrics }
     }
 
     fn connect(&self) -> TcpStream {

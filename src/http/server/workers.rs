@@ -11,26 +11,23 @@ use log::error;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::engine::{Engine, NotSent};
-use super::handler::Handler;
-use super::lane::Lane;
 use super::queue::{Pending, Queue, RequestId};
 use crate::http::gate::limits::Limits;
-use crate::http::gate::{Answered, Backend, BodyLimit, EdgeMetrics, Permit, Refusal};
+use crate::http::gate::{Answered, EdgeMetrics, Permit, Pool, Refusal};
+use crate::http::handler::Handler;
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::logging::Throttle;
 
 /// The workers and what they share with the threads of the connections.
-pub(super) struct Workers {
+pub(super) struct Workers<H> {
     pub(super) engine: RwLock<Arc<Engine>>,
     count: usize,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<H>>,
 }
 
-struct Shared {
-    handler: Arc<dyn Handler>,
-    /// For the requests that may wait for the store.
-    lane: Lane<RequestId>,
+struct Shared<H> {
+    handler: Arc<H>,
     limits: Limits,
     metrics: EdgeMetrics,
     queue: Queue,
@@ -43,16 +40,10 @@ struct Shared {
 const BUSY: Refusal = Refusal { status: 503, reason: "the server is busy" };
 const NO_ANSWER: Refusal = Refusal { status: 503, reason: "the server did not answer in time" };
 
-impl Workers {
-    pub(super) fn start(
-        count: usize,
-        handler: Arc<dyn Handler>,
-        limits: Limits,
-        metrics: EdgeMetrics,
-    ) -> io::Result<Workers> {
+impl<H: Handler> Workers<H> {
+    pub(super) fn start(count: usize, handler: Arc<H>, limits: Limits, metrics: EdgeMetrics) -> io::Result<Workers<H>> {
         let shared = Arc::new(Shared {
             handler,
-            lane: Lane::of_workers(count),
             queue: Queue::new(limits.queue, metrics.queue.clone()),
             limits,
             metrics,
@@ -89,14 +80,14 @@ impl Workers {
     }
 }
 
-fn start_engine(workers: usize, shared: &Arc<Shared>) -> io::Result<Arc<Engine>> {
+fn start_engine<H: Handler>(workers: usize, shared: &Arc<Shared<H>>) -> io::Result<Arc<Engine>> {
     let engine = Arc::new(Engine::start()?);
     for started in 0..workers {
         let (worker_engine, worker_shared) = (Arc::clone(&engine), Arc::clone(shared));
         *shared.running.lock() += 1;
         let spawned = thread::Builder::new().name("worker".to_owned()).spawn(move || {
             while let Some(id) = worker_engine.receive() {
-                worker_shared.work(id);
+                worker_shared.handle(id);
             }
             *worker_shared.running.lock() -= 1;
             worker_shared.ended.notify_all();
@@ -110,15 +101,10 @@ fn start_engine(workers: usize, shared: &Arc<Shared>) -> io::Result<Arc<Engine>>
     Ok(engine)
 }
 
-impl Backend for Workers {
-    fn body_limit(&self, request: &Request) -> BodyLimit {
-        self.shared.handler.body_limit(request)
-    }
-
+impl<H: Handler> Pool for Workers<H> {
     fn answer(&self, request: Request, permit: Option<Permit>) -> Result<Answered, Refusal> {
         let deadline = Instant::now() + self.shared.limits.answer;
-        let may_wait = self.shared.handler.may_wait(&request);
-        let (id, outcome) = self.shared.queue.push(request, may_wait, permit).ok_or(BUSY)?;
+        let (id, outcome) = self.shared.queue.push(request, permit).ok_or(BUSY)?;
         let engine = Arc::clone(&self.engine.read());
         if let Err(not_sent) = engine.send(id, deadline) {
             self.shared.queue.take(id);
@@ -127,31 +113,17 @@ impl Backend for Workers {
             }
             return Err(BUSY);
         }
-        self.shared.metrics.in_flight.inc();
-        let outcome = outcome.wait(deadline);
-        self.shared.metrics.in_flight.dec();
         // A request that is given up stays in the queue until a worker comes to it: so long it takes up room there.
-        outcome.unwrap_or(Err(NO_ANSWER))
+        outcome.wait(deadline).unwrap_or(Err(NO_ANSWER))
     }
 }
 
-impl Shared {
-    /// Handles one request, and those that it has kept waiting.
-    fn work(&self, id: RequestId) {
-        if !self.queue.may_wait(id) {
-            return self.handle(id);
-        }
-        let mut next = self.lane.enter(id);
-        while let Some(id) = next {
-            self.handle(id);
-            next = self.lane.leave();
-        }
-    }
-
+impl<H: Handler> Shared<H> {
     fn handle(&self, id: RequestId) {
         let Some(Pending { request, permit, reply, .. }) = self.queue.take(id) else { return };
         let begun = Instant::now();
-        let response = catch_unwind(AssertUnwindSafe(|| self.handler.handle(&request)));
+        let response =
+            catch_unwind(AssertUnwindSafe(|| self.handler.handle(self.handler.find(&request).route, &request)));
         let response = response.unwrap_or_else(|_| self.after_panic(&request));
         let handled_in = begun.elapsed();
         drop((request, permit));
@@ -163,11 +135,6 @@ impl Shared {
         if let Some(events) = self.panics.admit() {
             error!(method = request.method, path = request.path, events; "a handler panicked");
         }
-        Response {
-            status: 500,
-            content_type: "text/plain; charset=utf-8",
-            headers: Vec::new(),
-            body: b"500 Internal Server Error\n".to_vec().into(),
-        }
+        Response::panicked()
     }
 }

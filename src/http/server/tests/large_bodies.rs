@@ -15,7 +15,7 @@ fn measure(request: &Request) -> Response {
 
 /// The head of a request with the right to a large body.
 fn head(framing: &str) -> Vec<u8> {
-    let mut head = b"PUT /large?x=1 HTTP/1.1\r\nHost: a\r\nx-api-token: \xfc%\r\n".to_vec();
+    let mut head = b"PUT /store/large?x=1 HTTP/1.1\r\nHost: a\r\nx-api-token: \xfc%\r\n".to_vec();
     head.extend_from_slice(format!("{framing}\r\n\r\n").as_bytes());
     head
 }
@@ -55,7 +55,7 @@ fn a_large_body_is_taken_by_right() {
 fn without_the_right_it_is_refused_before_it_is_read() {
     let server = measuring();
     let chunk = format!("ffff\r\n{}\r\n2\r\n", "x".repeat(0xffff));
-    for (path, status) in [("/", "413 Content Too Large"), ("/large", "401 Unauthorized")] {
+    for (path, status) in [("/", "413 Content Too Large"), ("/store/large", "401 Unauthorized")] {
         for framing in ["Content-Length: 65537\r\n\r\n", "Content-Length: 99999999999\r\n\r\n"] {
             let answer =
                 server.exchange(format!("PUT {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n{framing}"));

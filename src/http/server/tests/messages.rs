@@ -172,13 +172,14 @@ fn a_refused_request_gets_its_answer_although_more_was_sent() {
 
 #[test]
 fn a_panic_costs_one_request() {
-    let server = Fixture::start(|request| if request.path == "/panic" { panic!("on purpose") } else { text("ok") });
+    let fails = |request: &Request| if request.path.ends_with("/panic") { panic!("on purpose") } else { text("ok") };
+    let server = Fixture::start(fails);
     let mut client = server.connect();
-    for _ in 0..20 {
-        client.write_all(get("/panic").as_bytes()).unwrap();
+    for path in ["/", "/question/", "/store/"].repeat(20) {
+        client.write_all(get(&format!("{path}panic")).as_bytes()).unwrap();
         assert!(read_response(&mut client).0.starts_with("HTTP/1.1 500 Internal Server Error\r\n"));
-        client.write_all(get("/").as_bytes()).unwrap();
+        client.write_all(get(path).as_bytes()).unwrap();
         assert_eq!(read_response(&mut client).1, b"ok");
     }
-    assert_eq!(server.metric("inventor_http_handler_panics_total"), 20.0);
+    assert_eq!(server.metric("inventor_http_handler_panics_total"), 60.0);
 }

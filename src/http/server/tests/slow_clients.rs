@@ -99,14 +99,14 @@ fn clients_that_do_not_read_make_room_after_those_that_are_idle() {
     let body = Body::new(vec![part; 20].into());
     let server = Fixture::with(
         |settings| settings.connections_max = CONNECTIONS_MIN,
-        move |request| if request.path == "/large" { Response { body: body.clone(), ..text("") } } else { text("ok") },
+        move |request| if request.path == "/long" { Response { body: body.clone(), ..text("") } } else { text("ok") },
     );
     let evicted = || server.metric("inventor_http_connections_evicted_total");
     let mut idle = server.connect();
     idle.write_all(get("/").as_bytes()).unwrap();
     read_response(&mut idle);
     let readers: Vec<TcpStream> = (1..CONNECTIONS_MIN).map(|_| server.connect()).collect();
-    readers.iter().for_each(|mut reader| reader.write_all(get("/large").as_bytes()).unwrap());
+    readers.iter().for_each(|mut reader| reader.write_all(get("/long").as_bytes()).unwrap());
     assert!(server.exchange(last_get("/")).ends_with("ok"));
     assert_eq!((idle.read(&mut [0]).unwrap(), evicted()), (0, 1.0), "the idle one goes first");
     // Those that have just come are answered, each at the cost of the one that has not read for longest.
@@ -114,7 +114,7 @@ fn clients_that_do_not_read_make_room_after_those_that_are_idle() {
     let mut newcomers = Vec::new();
     for _ in 0..CONNECTIONS_MIN {
         let mut newcomer = server.connect();
-        newcomer.write_all(get("/large").as_bytes()).unwrap();
+        newcomer.write_all(get("/long").as_bytes()).unwrap();
         newcomer.read_exact(&mut [0]).unwrap();
         newcomers.push(newcomer);
     }

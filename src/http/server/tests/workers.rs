@@ -1,4 +1,5 @@
-//! The worker pool: its queue, its lane for those that wait, and its private connections.
+//! Where handlers run: in the thread of the connection, in turn, or by the worker pool with its queue and its private
+//! connections.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,7 +21,7 @@ fn requests_beyond_the_queue_are_sent_away() {
     );
     let clients: Vec<TcpStream> = (0..5).map(|_| server.connect()).collect();
     for (i, mut client) in clients.iter().enumerate() {
-        client.write_all(get("/").as_bytes()).unwrap();
+        client.write_all(get("/store").as_bytes()).unwrap();
         let waiting =
             || server.metric("inventor_http_requests_in_flight") - server.metric("inventor_http_queue_length");
         wait_until(|| i >= 3 || waiting() == 1.0 && server.metric("inventor_http_queue_length") == i as f64);
@@ -39,33 +40,39 @@ fn requests_beyond_the_queue_are_sent_away() {
 }
 
 #[test]
-fn requests_that_wait_leave_workers_for_others_and_keep_their_order() {
+fn questions_are_answered_so_many_at_a_time_and_make_nobody_else_wait() {
     let (entered, in_handler) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let released = Mutex::new(released);
-    let two_workers = |settings: &mut Settings| settings.workers = 2;
-    let server = Fixture::with(two_workers, move |request| {
-        if request.path == "/waits" {
-            entered.send(request.query.clone()).unwrap();
-            released.lock().recv().unwrap();
-        }
-        text("ok")
-    });
-    let mut waiting: Vec<_> = (0..8).map(|_| server.connect()).collect();
-    for (at, client) in waiting.iter_mut().enumerate() {
-        client.write_all(get(&format!("/waits?{at}")).as_bytes()).unwrap();
-        if at == 0 {
-            assert_eq!(in_handler.recv().unwrap(), "0");
-        }
-        wait_until(|| server.metric("inventor_http_queue_length") == at as f64);
-        // The other worker has put it aside before it comes to this.
-        assert!(server.exchange(last_get("/")).ends_with("ok"));
+    let limits = Limits { questions: 2, question_wait: Duration::from_millis(500), ..Limits::default() };
+    let server = Fixture::with(
+        |settings| (settings.workers, settings.limits) = (1, limits),
+        move |request| {
+            if request.path == "/question" {
+                entered.send(()).unwrap();
+                released.lock().recv().unwrap();
+            }
+            text("ok")
+        },
+    );
+    let mut asking: Vec<_> = (0..2).map(|_| server.connect()).collect();
+    asking.iter_mut().for_each(|client| client.write_all(get("/question").as_bytes()).unwrap());
+    (0..2).for_each(|_| in_handler.recv().unwrap());
+    let refused = server.exchange(last_get("/question"));
+    assert!(
+        refused.starts_with("HTTP/1.1 503 Service Unavailable\r\n") && refused.contains("Retry-After: "),
+        "{refused}"
+    );
+    for path in ["/", "/store"] {
+        assert!(server.exchange(last_get(path)).ends_with("ok"));
     }
-    waiting.iter().for_each(|_| release.send(()).unwrap());
-    for client in &mut waiting {
+    let mut next = server.connect();
+    next.write_all(get("/question").as_bytes()).unwrap();
+    (0..3).for_each(|_| release.send(()).unwrap());
+    for client in asking.iter_mut().chain([&mut next]) {
         assert_eq!(read_response(client).1, b"ok");
     }
-    assert_eq!(in_handler.try_iter().collect::<Vec<_>>(), ["1", "2", "3", "4", "5", "6", "7"]);
+    assert_eq!(in_handler.try_iter().count(), 1, "it was refused without a handler");
 }
 
 #[test]
@@ -78,18 +85,18 @@ fn a_handler_that_takes_too_long_is_not_waited_for() {
     let server = Fixture::with(
         |settings| (settings.workers, settings.limits) = (1, limits),
         move |request| {
-            if request.path == "/slow" {
+            if request.path == "/store/slow" {
                 gate.lock().recv().unwrap();
             }
             counted.fetch_add(1, Ordering::SeqCst);
             text("ok")
         },
     );
-    for path in ["/slow", "/abandoned"] {
+    for path in ["/store/slow", "/store/abandoned"] {
         assert!(server.exchange(last_get(path)).starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
     }
     go.send(()).unwrap();
-    wait_until(|| server.exchange(last_get("/")).starts_with("HTTP/1.1 200 OK\r\n"));
+    wait_until(|| server.exchange(last_get("/store")).starts_with("HTTP/1.1 200 OK\r\n"));
     assert_eq!(handled.load(Ordering::SeqCst), 2, "what nobody waits for is not handled");
 }
 
@@ -102,7 +109,7 @@ fn an_answer_that_comes_too_late_is_not_sent() {
     let server = Fixture::with(
         |settings| settings.limits = limits,
         move |request| {
-            if request.path == "/slow" {
+            if request.path == "/store/slow" {
                 gate.lock().recv().unwrap();
                 ended.send(()).unwrap();
             }
@@ -111,12 +118,12 @@ fn an_answer_that_comes_too_late_is_not_sent() {
     );
     let mut client = server.connect();
     for _ in 0..3 {
-        client.write_all(get("/slow").as_bytes()).unwrap();
+        client.write_all(get("/store/slow").as_bytes()).unwrap();
         assert!(read_response(&mut client).0.starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
         go.send(()).unwrap();
         handled.recv().unwrap();
-        client.write_all(get("/next").as_bytes()).unwrap();
-        assert_eq!(read_response(&mut client).1, b"/next");
+        client.write_all(get("/store/next").as_bytes()).unwrap();
+        assert_eq!(read_response(&mut client).1, b"/store/next");
     }
 }
 
@@ -129,7 +136,7 @@ fn who_waits_in_a_broken_engine_is_told_at_once() {
     let server = Fixture::with(
         |settings| (settings.workers, settings.limits) = (1, limits),
         move |request| {
-            if request.path == "/held" {
+            if request.path == "/store/held" {
                 entered.send(()).unwrap();
                 gate.lock().recv().unwrap();
             }
@@ -137,9 +144,9 @@ fn who_waits_in_a_broken_engine_is_told_at_once() {
         },
     );
     let (mut held, mut waiting) = (server.connect(), server.connect());
-    held.write_all(get("/held").as_bytes()).unwrap();
+    held.write_all(get("/store/held").as_bytes()).unwrap();
     in_handler.recv().unwrap();
-    waiting.write_all(get("/").as_bytes()).unwrap();
+    waiting.write_all(get("/store").as_bytes()).unwrap();
     wait_until(|| server.metric("inventor_http_queue_length") == 1.0);
     let workers = &server.running.as_ref().unwrap().workers;
     let broken = Arc::clone(&workers.engine.read());
@@ -158,15 +165,17 @@ fn broken_private_connections_are_replaced() {
     let server = Fixture::with(
         |settings| settings.limits = limits,
         move |request| {
-            if request.path == "/held" {
+            if request.path == "/store/held" {
                 entered.send(()).unwrap();
                 gate.lock().recv().unwrap();
             }
             text(request.body.clone())
         },
     );
-    let put =
-        format!("PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3000\r\n\r\n{}", "x".repeat(3000));
+    let put = format!(
+        "PUT /store HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3000\r\n\r\n{}",
+        "x".repeat(3000)
+    );
     for _ in 0..3 {
         let engine = Arc::clone(&server.running.as_ref().unwrap().workers.engine.read());
         // tiny_http closes a connection on which it finds this.
@@ -175,7 +184,7 @@ fn broken_private_connections_are_replaced() {
         wait_until(|| server.exchange(&put).ends_with(&"x".repeat(3000)));
     }
     let clients: Vec<_> = (0..5).map(|_| server.connect()).collect();
-    clients.iter().for_each(|mut client| client.write_all(last_get("/held").as_bytes()).unwrap());
+    clients.iter().for_each(|mut client| client.write_all(last_get("/store/held").as_bytes()).unwrap());
     // As many are handled as there are workers, no more.
     (0..4).for_each(|_| in_handler.recv().unwrap());
     wait_until(|| server.metric("inventor_http_queue_length") == 1.0);

@@ -1,0 +1,57 @@
+//! Turns: so many may do something at a time, and the others wait for one of them to end.
+
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+/// The turns that nobody has.
+#[derive(Debug)]
+pub(super) struct Turns {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// A turn, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn<'a>(&'a Turns);
+
+impl Turns {
+    pub(super) fn new(count: usize) -> Turns {
+        Turns { free: Mutex::new(count), freed: Condvar::new() }
+    }
+
+    /// A turn; `None` when none has become free in this time.
+    pub(super) fn take(&self, wait: Duration) -> Option<Turn<'_>> {
+        let mut free = self.free.lock();
+        self.freed.wait_while_for(&mut free, |free| *free == 0, wait);
+        *free = free.checked_sub(1)?;
+        Some(Turn(self))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock() += 1;
+        self.0.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn who_finds_none_waits_for_the_next_but_not_for_ever() {
+        let turns = Turns::new(1);
+        let turn = turns.take(Duration::ZERO).unwrap();
+        assert!(turns.take(Duration::from_millis(1)).is_none());
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| turns.take(Duration::from_secs(20)).is_some());
+            drop(turn);
+            assert!(waiting.join().unwrap());
+        });
+        assert!(turns.take(Duration::ZERO).is_some());
+    }
+}
