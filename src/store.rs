@@ -2,7 +2,6 @@
 //! The backends live below; nothing here knows the registry or HTTP.
 
 pub mod backoff;
-pub mod calm;
 pub mod embedded;
 pub mod redis;
 
@@ -19,6 +18,9 @@ pub const WAIT_MAX: Duration = Duration::from_secs(2);
 /// How often a store that has nothing else to do shows that it would take a write.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
+/// For how long at most trouble after trouble keeps registrations past their deadlines.
+pub const HELD_MAX: Duration = Duration::from_secs(5);
+
 /// Keeps documents durably and mirrors every live one into a [`Mirror`].
 ///
 /// The contract of every implementation:
@@ -29,7 +31,8 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// - While writes succeed, [`Mirror::writable`] is called at least every [`HEARTBEAT`], and soon after
 ///   [`Mirror::next_expiry`]. While they do not, it is not called at all, whatever the cause: that silence is how
 ///   everyone else learns of an outage.
-/// - Before each of these calls the store asks [`Mirror::settle`], and first makes durable what that returns.
+/// - Whenever the store could take a write, it asks [`Mirror::settle`] whether an outage has to be settled. It then makes
+///   the moved deadlines durable, a few at a time and between the writes of callers, and ends with [`Mirror::settled`].
 pub trait Store: Send + Sync {
     /// Makes all of these changes, or none, in this order, and shows them in the mirror at once. Says of each whether
     /// there was a live document under its id to be removed; of puts it says nothing.
@@ -75,19 +78,28 @@ pub trait Mirror: Send + Sync {
     /// outside: an embedded store was closed, a Redis was started anew.
     fn interrupted(&self, since: Instant);
 
-    /// The store is about to show that it took a write at `end`. If there has been an outage until then, these are the
-    /// registrations whose deadlines it moves; the store makes the new deadlines durable, then calls
-    /// [`Mirror::writable`] with the same `end`. When that fails, it calls this again later. `None`: no outage.
-    fn settle(&self, end: Instant) -> Option<Vec<Kept>>;
+    /// If there is an outage, it ended at `end`: the next of the registrations whose deadlines it moves, about `count` of
+    /// them. The same `end` goes on with the next ones; another one, after the store has failed again, begins anew from
+    /// the deadlines before the outage. `None`: no outage.
+    fn settle(&self, end: Instant, count: usize) -> Option<Settlement>;
 
-    /// The store took a write at this time, or would have taken one; and what ran out until `final_until` has run out for
-    /// every server of this store, none of which has still to say that its owner lives.
-    fn writable(&self, at: Instant, final_until: Instant);
+    /// These deadlines, which are part of a settlement, are in the store.
+    fn moved(&self, moved: &[Kept]);
+
+    /// Everything that the outage moved is in the store: it is over, as of `end`. Ignored if it was settled for another end.
+    fn settled(&self, end: Instant);
+
+    /// The store took a write at this time, or would have taken one. During a settlement it says no more than that.
+    fn writable(&self, at: Instant);
+
+    /// Until now somebody could not write. It takes `wait` until all signs of life have arrived; until then nothing
+    /// expires, for [`HELD_MAX`] at most.
+    fn trouble(&self, now: Instant, wait: Duration);
 
     /// These were lost by the store and have been given back to it. For people: nothing else depends on it.
     fn restored(&self, _ids: &[TargetId]) {}
 
-    /// When the next registration runs out, if any does.
+    /// When the next registration expires, if any does, unless there is more trouble.
     fn next_expiry(&self) -> Option<Instant>;
 
     /// What is shown and what is in the store, compared: the store holds a value under each id of `present`. Writes
@@ -192,10 +204,19 @@ pub struct Kept {
     pub updated_at: SystemTime,
     /// When it runs out; `None` is never.
     pub deadline: Option<Instant>,
-    /// The deadline that an outage moves to this one, if it does.
+    /// The deadline in the store that an outage moves to this one, if it does.
     pub moved_from: Option<Instant>,
     /// When the lifetime began that it has in the store, as far as that is known: the time of its last write.
     pub written_at: Option<Instant>,
+}
+
+/// A part of what an outage leaves behind, to be made durable.
+#[derive(Debug, Default)]
+pub struct Settlement {
+    /// Registrations with new deadlines.
+    pub moved: Vec<Kept>,
+    /// No more follow.
+    pub is_last: bool,
 }
 
 impl Kept {

@@ -17,6 +17,9 @@ impl TargetId {
     /// The last id in order.
     pub const MAX: TargetId = TargetId(Uuid::max());
 
+    /// The first of all ids.
+    pub const MIN: TargetId = TargetId(Uuid::nil());
+
     /// The id of a target list: UUIDv5 (RFC 9562) in the DNS namespace over its canonical JSON.
     pub fn of(targets: &[String]) -> TargetId {
         TargetId(Uuid::new_v5(&Uuid::NAMESPACE_DNS, &json::encode(&targets)))

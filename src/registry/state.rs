@@ -1,17 +1,18 @@
 //! What a view holds, and how a change becomes visible in all of it. One lock is around it; time is passed in.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::warn;
 
 use super::change_log::{Action, Author, ChangeLog, LoggedChange};
-use super::lifetime::{Horizon, Write};
 use super::list::Shown;
 use super::lists::Lists;
+use super::outage::{Horizon, Write};
 use crate::registration::{Content, TargetId, Ttl};
-use crate::store::Kept;
+use crate::store::{Kept, Settlement};
 
 /// How many unfit values are remembered, so that each is logged once.
 const QUARANTINE_MAX: usize = 10_000;
@@ -31,6 +32,10 @@ pub(super) struct State {
     pub(super) lists: Lists,
     /// `None` while a view is loaded and nobody has asked for them yet: sorted at once they cost much less.
     pub(super) deadlines: Option<BTreeSet<(Instant, TargetId)>>,
+    /// When those go at the latest whose deadlines outages have moved, the first one first.
+    limits: BTreeSet<(Instant, TargetId)>,
+    /// The last deadline that the settlement under way has looked at.
+    settled_to: Option<(Instant, TargetId)>,
     pub(super) quarantined: BTreeMap<TargetId, Quarantined>,
     pub(super) horizon: Horizon,
     pub(super) log: ChangeLog,
@@ -56,8 +61,10 @@ pub(super) struct Held {
     pub(super) group: Arc<str>,
     /// The lifetime that each renewal starts anew.
     pub(super) ttl: Ttl,
-    /// When it runs out; `None` is never.
+    /// When it expires; `None` is never.
     pub(super) deadline: Option<Instant>,
+    /// The deadline that its owner gave it, if outages have moved it since.
+    pub(super) original: Option<Instant>,
     /// In whole seconds; the beginning of the epoch when the document does not say it.
     pub(super) updated_at: SystemTime,
     /// When the lifetime began, as far as the deadline told it when it was written.
@@ -110,6 +117,8 @@ impl State {
             held: HashMap::new(),
             lists: Lists::default(),
             deadlines: None,
+            limits: BTreeSet::new(),
+            settled_to: None,
             quarantined: BTreeMap::new(),
             horizon: Horizon::new(outage_keep),
             log: ChangeLog::default(),
@@ -148,37 +157,66 @@ impl State {
         warn!(registrations = self.held.len(); "the store takes no writes; serving the last good list, in which nothing runs out");
     }
 
-    /// Drops what ran out.
+    /// Drops what has expired.
     pub(super) fn expire(&mut self, now: Instant) {
         let Some(until) = self.horizon.expired_until(now) else { return };
-        while let Some(&(deadline, id)) = self.deadlines.as_ref().and_then(BTreeSet::first) {
-            if deadline > until {
-                break;
-            }
+        while let Some(id) = self.expired_by(until, now) {
             self.remove(id, Action::Expired, Author::Nobody, now);
             self.expired += 1;
         }
     }
 
-    /// The registrations whose deadlines are moved if the outage ends now, with their new ones.
-    pub(super) fn lengthened(&mut self, end: Instant) -> Vec<Kept> {
-        let until = end + self.half_lifetime_max;
-        self.deadlines();
-        let concerned = self.deadlines.iter().flatten().take_while(|(deadline, _)| *deadline < until);
-        let lengthened = concerned.filter_map(|(deadline, id)| {
-            let held = self.held.get(id)?;
-            let new = self.horizon.lengthened(*id, *deadline, held.ttl.duration()?, end);
-            (new > *deadline).then(|| Kept { deadline: Some(new), moved_from: Some(*deadline), ..held.kept(*id) })
-        });
-        lengthened.collect()
+    /// The next registration that has expired: by its deadline, or because outages have kept it for too long.
+    fn expired_by(&self, until: Instant, now: Instant) -> Option<TargetId> {
+        let by_deadline = self.deadlines.as_ref().and_then(BTreeSet::first).filter(|(deadline, _)| *deadline <= until);
+        let by_limit = || self.limits.first().filter(|(limit, _)| *limit <= now);
+        by_deadline.or_else(by_limit).map(|(_, id)| *id)
     }
 
-    /// Moves a deadline, unless a renewal has moved it further.
-    pub(super) fn lengthen(&mut self, id: TargetId, deadline: Instant) {
-        let Some(held) = self.held.get_mut(&id) else { return };
-        if let Some(old) = held.deadline.filter(|old| *old < deadline) {
-            held.deadline = Some(deadline);
-            self.move_deadline(id, Some(old), Some(deadline));
+    /// The next registrations whose deadlines the outage moves if it ended at `end`. Looks at `count` deadlines.
+    pub(super) fn settle(&mut self, end: Instant, count: usize) -> Option<Settlement> {
+        if !self.horizon.settle(end)? {
+            self.settled_to = None;
+        }
+        let alone = self.horizon.refused_alone();
+        if let Some(ids) = alone.map(Iterator::collect::<Vec<TargetId>>) {
+            let held = ids.into_iter().filter_map(|id| Some((self.held.get(&id)?.deadline?, id)));
+            let refused: Vec<(Instant, TargetId)> = held.collect();
+            return Some(Settlement { moved: self.lengthen_all(refused, end), is_last: true });
+        }
+        let from = self.settled_to.map_or(Bound::Unbounded, Bound::Excluded);
+        let to = Bound::Excluded((end + self.half_lifetime_max, TargetId::MIN));
+        let next: Vec<(Instant, TargetId)> = self.deadlines().range((from, to)).take(count).copied().collect();
+        let is_last = next.len() < count;
+        self.settled_to = next.last().copied().or(self.settled_to);
+        Some(Settlement { moved: self.lengthen_all(next, end), is_last })
+    }
+
+    /// The new deadlines of those that have these, as far as they are to be in the store. Others are moved here alone.
+    fn lengthen_all(&mut self, deadlines: Vec<(Instant, TargetId)>, end: Instant) -> Vec<Kept> {
+        let lengthen = |(deadline, id): (Instant, TargetId)| {
+            let held = self.held.get(&id)?;
+            let new = self.horizon.lengthened(id, deadline, held.original, held.ttl.duration()?, end);
+            (new > deadline).then(|| Kept { deadline: Some(new), moved_from: Some(deadline), ..held.kept(id) })
+        };
+        let lengthened = deadlines.into_iter().filter_map(lengthen).collect::<Vec<Kept>>();
+        let (stored, here): (Vec<Kept>, Vec<Kept>) =
+            lengthened.into_iter().partition(|kept| self.horizon.concerns(kept.id, end));
+        self.moved(&here);
+        stored
+    }
+
+    /// Moves deadlines, unless renewals have moved them further.
+    pub(super) fn moved(&mut self, moved: &[Kept]) {
+        for Kept { id, deadline, .. } in moved {
+            let Some(held) = self.held.get_mut(id) else { continue };
+            if let Some((old, new)) = held.deadline.zip(*deadline).filter(|(old, new)| old < new) {
+                held.deadline = Some(new);
+                let original = *held.original.get_or_insert(old);
+                self.horizon.moved(*id, old);
+                self.move_limit(*id, None, Some(original));
+                self.move_deadline(*id, Some(old), Some(new));
+            }
         }
     }
 
@@ -195,9 +233,14 @@ impl State {
         let written_at = if is_news { began } else { old.and_then(|old| old.written_at).or(began) };
         let is_moved = !is_news && old.is_some_and(|old| old.is_moved || differ(old.deadline, deadline));
         let replaced = old.filter(|old| updated_at <= old.updated_at).and_then(|old| old.deadline);
+        let old_original = old.and_then(|old| old.original);
+        // What another server has moved counts from the deadline before.
+        let is_later = |before: &Instant| deadline.is_some_and(|new| new > *before + DEADLINE_PRECISION);
+        let original = old.filter(|_| !is_news).and_then(|old| old.original.or(old.deadline.filter(is_later)));
         self.horizon.note(Write { id, replaced, began: began.filter(|_| is_news), age }, at);
         let left = old.map(|old| old.group.clone());
         let renewal_seconds = old.map_or(0, |old| old.renewal_seconds(updated_at));
+        self.move_limit(id, old_original, original);
         if let Some(held) = self.held.get_mut(&id)
             && held.content.shows_the_same(&content)
         {
@@ -208,7 +251,7 @@ impl State {
             }
             let old = std::mem::replace(&mut held.deadline, deadline);
             (held.ttl, held.updated_at, held.written_at) = (ttl, updated_at, written_at);
-            (held.is_moved, held.renewal_seconds) = (is_moved, renewal_seconds);
+            (held.original, held.is_moved, held.renewal_seconds) = (original, is_moved, renewal_seconds);
             self.move_deadline(id, old, deadline);
             return;
         }
@@ -219,7 +262,7 @@ impl State {
         let action = if left.is_some() { Action::Changed } else { Action::Registered };
         let left = left.filter(|left| *left != group);
         self.tell(LoggedChange { at, action, id, group: group.clone(), left, content: content.clone(), by });
-        let held = Held { content, group, ttl, deadline, updated_at, written_at, is_moved, renewal_seconds };
+        let held = Held { content, group, ttl, deadline, original, updated_at, written_at, is_moved, renewal_seconds };
         let old = self.held.insert(id, held);
         self.move_deadline(id, old.and_then(|old| old.deadline), deadline);
     }
@@ -241,9 +284,16 @@ impl State {
         }
     }
 
+    /// The same for the deadline that its owner gave it, if outages have moved that.
+    fn move_limit(&mut self, id: TargetId, old: Option<Instant>, new: Option<Instant>) {
+        old.map(|old| self.limits.remove(&(self.horizon.kept_until(old), id)));
+        new.map(|new| self.limits.insert((self.horizon.kept_until(new), id)));
+    }
+
     pub(super) fn remove(&mut self, id: TargetId, action: Action, by: Author, at: Instant) {
-        if let Some(Held { group, content, deadline, .. }) = self.held.remove(&id) {
+        if let Some(Held { group, content, deadline, original, .. }) = self.held.remove(&id) {
             self.lists.remove(id, &group);
+            self.move_limit(id, original, None);
             self.move_deadline(id, deadline, None);
             self.tell(LoggedChange { at, action, id, group, left: None, content, by });
         }

@@ -1,5 +1,5 @@
 //! All live registrations in memory: by id, by group, by deadline. It decides what is alive, by its own clock and by
-//! what [`lifetime`](super::lifetime) says of outages, and what is fit to be shown. Stores write it through [`Mirror`];
+//! what [`outage`](super::outage) says of outages, and what is fit to be shown. Stores write it through [`Mirror`];
 //! time is passed in everywhere below that.
 
 use std::collections::HashSet;
@@ -13,11 +13,11 @@ use prometheus::IntCounter;
 
 use super::change_log::Author;
 use super::criteria::Selector;
-use super::lifetime::Ended;
 use super::list::Snapshot;
+use super::outage::Ended;
 use super::state::{Fit, QUARANTINED_BYTES_MAX, Quarantined, State};
 use crate::registration::{Content, DOCUMENT_BYTES_MAX, LabelNames, TargetId, Ttl, read_stored};
-use crate::store::{Change, Comparison, Kept, Mirror, Stored};
+use crate::store::{Change, Comparison, Kept, Mirror, Settlement, Stored};
 
 /// How many deadlines are counted before others get at the view: some tens of microseconds.
 const COUNTED_AT_ONCE: usize = 1_000;
@@ -226,25 +226,23 @@ impl View {
         self.first_loaded.notify_all();
     }
 
-    fn settle_at(&self, end: Instant) -> Option<Vec<Kept>> {
-        let mut state = self.at(end);
-        state.outage(end)?;
-        let mut kept = state.lengthened(end);
-        let deadlines = kept.iter().filter_map(|kept| Some((kept.id, kept.deadline?))).collect();
-        kept.retain(|kept| state.horizon.concerns(kept.id, end));
-        state.horizon.settle(end, deadlines);
-        Some(kept)
+    fn settled_at(&self, end: Instant) {
+        let ended = self.lock().horizon.settled(end);
+        let Some(Ended { length, moved, is_told }) = ended else { return };
+        let seconds = length.as_secs_f64();
+        if is_told {
+            info!(seconds, moved; "the store takes writes again");
+        } else if moved > 0 {
+            info!(seconds, moved; "nobody could renew for a while; deadlines are moved");
+        }
     }
 
-    fn writable_at(&self, at: Instant, final_until: Instant) {
-        // From now on what runs out goes, also while everything is still being loaded.
-        self.lock().deadlines();
-        let mut state = self.at(at);
-        if let Some(Ended { length, deadlines }) = state.horizon.prove(at, final_until) {
-            let lengthened = deadlines.len();
-            deadlines.into_iter().for_each(|(id, deadline)| state.lengthen(id, deadline));
-            info!(seconds = length.as_secs_f64(), lengthened; "the store takes writes again");
-        }
+    fn writable_at(&self, at: Instant) {
+        let mut state = self.lock();
+        // From now on what expires goes, also while everything is still being loaded.
+        state.deadlines();
+        state.check(at);
+        state.horizon.prove(at);
         state.lists.forget_unused(at);
         drop(state);
         drop(self.at(at));
@@ -289,12 +287,24 @@ impl Mirror for View {
         self.state.lock().horizon.interrupt(since);
     }
 
-    fn settle(&self, end: Instant) -> Option<Vec<Kept>> {
-        self.settle_at(end)
+    fn settle(&self, end: Instant, count: usize) -> Option<Settlement> {
+        self.at(end).settle(end, count)
     }
 
-    fn writable(&self, at: Instant, final_until: Instant) {
-        self.writable_at(at, final_until);
+    fn moved(&self, moved: &[Kept]) {
+        self.lock().moved(moved);
+    }
+
+    fn settled(&self, end: Instant) {
+        self.settled_at(end);
+    }
+
+    fn writable(&self, at: Instant) {
+        self.writable_at(at);
+    }
+
+    fn trouble(&self, now: Instant, wait: Duration) {
+        self.lock().horizon.trouble(now, wait);
     }
 
     fn restored(&self, ids: &[TargetId]) {
@@ -304,7 +314,9 @@ impl Mirror for View {
     }
 
     fn next_expiry(&self) -> Option<Instant> {
-        self.state.lock().deadlines().first().map(|(deadline, _)| *deadline)
+        let mut state = self.state.lock();
+        let first = state.deadlines().first().map(|(deadline, _)| *deadline);
+        first.map(|deadline| state.horizon.expires_at(deadline))
     }
 
     fn compare(&self, present: &HashSet<TargetId>, until: Instant) -> Comparison {

@@ -26,10 +26,25 @@ fn view() -> (View, Instant) {
     (view, start)
 }
 
-/// The store takes a write at this time.
+/// What an outage moves that ended at this time.
+fn settle(view: &View, end: Instant) -> Option<Vec<Kept>> {
+    let mut all = Vec::new();
+    loop {
+        let Settlement { moved, is_last } = view.settle(end, 2)?;
+        all.extend(moved);
+        if is_last {
+            return Some(all);
+        }
+    }
+}
+
+/// The store takes a write at this time, and everything that an outage leaves behind.
 fn prove(view: &View, at: Instant) {
-    view.settle_at(at);
-    view.writable_at(at, at);
+    if let Some(moved) = settle(view, at) {
+        view.moved(&moved);
+        view.settled(at);
+    }
+    view.writable_at(at);
 }
 
 fn id(n: u8) -> TargetId {
@@ -154,15 +169,98 @@ fn without_keeping_an_outage_changes_no_lifetime() {
 fn a_failed_attempt_to_end_an_outage_leaves_it_on() {
     let (view, start) = view();
     view.apply_at(vec![put(1, "g", Some(start + seconds(60)))], start);
-    let lengthened = view.settle_at(start + seconds(100)).unwrap();
+    let lengthened = settle(&view, start + seconds(100)).unwrap();
     assert_eq!(lengthened[0].deadline, Some(start + seconds(160)));
     // The store could not write that, although it took something else.
-    view.writable_at(start + seconds(101), start + seconds(101));
+    view.writable_at(start + seconds(101));
     assert_eq!(view.outage(start + seconds(101)), Some(seconds(101)));
-    let lengthened = view.settle_at(start + seconds(200)).unwrap();
+    let lengthened = settle(&view, start + seconds(200)).unwrap();
     assert_eq!(lengthened[0].deadline, Some(start + seconds(260)), "the rule starts from the deadline of the owner");
-    view.writable_at(start + seconds(200), start + seconds(200));
+    view.settled(start + seconds(200));
+    view.writable_at(start + seconds(200));
     assert_eq!(view.outage(start + seconds(200)), None);
+}
+
+#[test]
+fn an_outage_is_settled_once_however_long_the_store_takes_to_write_it_down() {
+    let (view, start) = view();
+    let changes = (1..=9).map(|n| put(n, "g", Some(start + seconds(60 + u64::from(n))))).collect();
+    view.apply_at(changes, start);
+    let end = start + seconds(100);
+    let mut moved = Vec::new();
+    for second in 0.. {
+        let now = end + seconds(second);
+        let Settlement { moved: few, is_last } = view.settle(end, 2).unwrap();
+        view.moved(&few);
+        moved.extend(few.iter().map(|kept| (kept.id, kept.deadline)));
+        view.writable_at(now);
+        assert_eq!(view.outage(now), Some(seconds(100 + second)), "until everything is in the store");
+        if is_last {
+            view.settled(end);
+            assert_eq!(view.outage(now), None);
+            break;
+        }
+    }
+    let mut expected: Vec<_> = (1..=9).map(|n| (id(n), Some(start + seconds(160 + u64::from(n))))).collect();
+    assert_eq!(moved.len(), 9, "each is moved once");
+    moved.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(moved, expected);
+    // The store has taken writes meanwhile, so that no other outage follows.
+    let after = end + seconds(20);
+    (5..=20).for_each(|second| view.writable_at(end + seconds(second)));
+    assert!(view.settle(after, 1).is_none());
+    check_shown(&view, after, &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn a_store_that_fails_while_an_outage_is_settled_makes_it_longer_and_not_two() {
+    let (view, start) = view();
+    view.apply_at(vec![put(1, "g", Some(start + seconds(60))), put(2, "g", Some(start + seconds(61)))], start);
+    let end = start + seconds(100);
+    view.moved(&view.settle(end, 1).unwrap().moved);
+    // It is gone again for a while.
+    let later = start + seconds(150);
+    assert_eq!(view.outage(later), Some(seconds(150)));
+    let moved = settle(&view, later).unwrap();
+    let deadlines: Vec<_> = moved.iter().map(|kept| kept.deadline).collect();
+    let from_the_first = [Some(start + seconds(210)), Some(start + seconds(211))];
+    assert!(from_the_first.iter().all(|deadline| deadlines.contains(deadline)), "{deadlines:?}");
+    view.settled(end);
+    assert_eq!(view.outage(later), Some(seconds(150)), "that end was not the end");
+}
+
+#[test]
+fn who_is_refused_in_a_moment_of_trouble_is_the_only_one_whom_it_concerns() {
+    let (view, start) = view();
+    let half = Ttl::DEFAULT.duration().unwrap() / 2;
+    view.apply_at(vec![put(1, "g", Some(start + seconds(60))), put(2, "g", Some(start + seconds(60)))], start);
+    view.refused(id(1), start + seconds(1));
+    let moved = settle(&view, start + seconds(2)).unwrap();
+    assert_eq!(
+        moved.iter().map(|kept| (kept.id, kept.deadline)).collect::<Vec<_>>(),
+        [(id(1), Some(start + seconds(2) + half))]
+    );
+}
+
+#[test]
+fn no_number_of_outages_keeps_anything_longer_than_the_limit() {
+    let keep = seconds(300);
+    let view = new(Rules { outage_keep: keep, ..RULES });
+    let start = Instant::now();
+    view.loaded_at(start);
+    view.apply_at(vec![put(1, "g", Some(start + seconds(60))), put(2, "g", Some(start + seconds(900)))], start);
+    // One outage of a minute after the other: each moves all deadlines by a minute.
+    for minutes in 1..12 {
+        let now = start + seconds(60 * minutes);
+        prove(&view, now);
+        let is_shown = view.group_of(id(1), now).is_some();
+        assert_eq!(is_shown, now < start + seconds(60) + keep, "after {minutes} minutes");
+    }
+    // In the midst of an outage as well.
+    let limit = start + seconds(900) + keep;
+    check_shown(&view, limit - seconds(1), &[2]);
+    check_shown(&view, limit, &[]);
 }
 
 #[test]
@@ -176,12 +274,14 @@ fn an_outage_of_this_server_alone_lengthens_nothing() {
     let value = format!(r#"{{"targets":["host-2:9100"],"updated_at":"{updated_at}"}}"#).into_bytes();
     let deadline = Some(start + seconds(50) + lifetime);
     view.apply_at(vec![Change::Put { id: id(2), stored: Stored::Read(value), deadline }], back);
-    assert!(view.settle_at(back).unwrap().is_empty());
+    view.trouble(back, seconds(4));
+    assert!(settle(&view, back).unwrap().is_empty());
+    view.settled(back);
     // Until the others have spoken, nothing goes.
-    view.writable_at(back, start + seconds(90));
+    view.writable_at(back);
     check_shown(&view, back, &[1, 2]);
-    view.writable_at(back, back);
-    check_shown(&view, back, &[2]);
+    (1..=4).for_each(|second| view.writable_at(back + seconds(second)));
+    check_shown(&view, back + seconds(4), &[2]);
 }
 
 #[test]
@@ -190,7 +290,7 @@ fn what_another_server_lengthened_is_not_lengthened_again() {
     view.apply_at(vec![put(1, "g", Some(start + seconds(60)))], start);
     let back = start + seconds(100);
     view.apply_at(vec![put(1, "g", Some(start + seconds(159)))], back);
-    let lengthened = view.settle_at(back).unwrap();
+    let lengthened = settle(&view, back).unwrap();
     assert_eq!(lengthened[0].deadline, Some(start + seconds(160)), "once, from the deadline before the outage");
 }
 

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How a deadline that never comes is stored.
-const NEVER: u64 = 0;
+pub(super) const NEVER: u64 = 0;
 
 /// Turns instants into the milliseconds that are stored, and back.
 #[derive(Debug, Clone, Copy)]

@@ -10,8 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{info, warn};
 use redb::backends::FileBackend;
-use redb::{Builder, Database, ReadableDatabase, Table, TableDefinition};
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
+use super::clock::NEVER;
 use super::errors::{FileError, OpenError, contain};
 use crate::registration::TargetId;
 
@@ -235,6 +236,16 @@ impl Records<'_> {
         self.table.insert(id.to_bytes(), (deadline, document))?;
         self.changes += 1;
         Ok(())
+    }
+
+    /// Moves the deadline of a record, if it is there and expires earlier.
+    pub(super) fn lengthen(&mut self, id: TargetId, deadline: u64) -> Result<(), FileError> {
+        let expires_earlier = |old: u64| old != NEVER && old < deadline;
+        let document = self.table.get(id.to_bytes())?.and_then(|record| {
+            let (old, document) = record.value();
+            expires_earlier(old).then(|| document.to_vec())
+        });
+        document.map_or(Ok(()), |document| self.put(id, deadline, &document))
     }
 
     /// Removes a record and returns its deadline.

@@ -12,15 +12,14 @@ use std::time::{Duration, Instant};
 
 use log::{error, info};
 
-use super::clock::FileClock;
+use super::clock::{FileClock, NEVER};
 use super::errors::{FileError, OpenError, contain};
 use super::file::{DocumentFile, Part};
 use super::inbox::{Inbox, Work, Write};
 use super::metrics::Metrics;
 use crate::registration::TargetId;
 use crate::store::backoff::Backoff;
-use crate::store::calm::Calm;
-use crate::store::{Change, HEARTBEAT, Mirror, Stored, Update};
+use crate::store::{Change, HEARTBEAT, Mirror, Settlement, Stored, Update, WAIT_MAX};
 
 /// How many documents are passed to the mirror at once while the file is loaded.
 const LOAD_BATCH: usize = 1000;
@@ -40,18 +39,30 @@ const LATE_MAX: Duration = Duration::from_millis(100);
 /// How long such renewals may take to get here.
 const ARRIVED_WITHIN: Duration = Duration::from_millis(500);
 
-/// How many records are looked at every second, to remove those that ran out.
+/// How many records are looked at every second, to remove those that have expired.
 const SWEPT_PER_SECOND: usize = 1000;
+
+/// How many deadlines one transaction of a settlement looks at: at first and at least, and at most.
+const SETTLED_AT_ONCE_MIN: usize = 256;
+const SETTLED_AT_ONCE_MAX: usize = 16 * 1024;
+
+/// How long such a transaction should take: the writes of callers wait for it.
+const SETTLING_TURN: Duration = Duration::from_millis(100);
 
 pub(super) struct Writer {
     inbox: Arc<Inbox>,
     mirror: Arc<dyn Mirror>,
     metrics: Metrics,
     clock: FileClock,
-    /// When the file is next told that the server is at work.
+    /// What the file says of when the server was last at work, by its clock.
+    alive: u64,
+    /// When it is told next.
     alive_at: Instant,
+    /// The file was seen to take a write of ordinary size since it was opened: a full disk can be read and opened, and may
+    /// take a little.
+    is_proven: bool,
     sweep: Sweep,
-    calm: Calm,
+    settling: Settling,
     /// When the writer last looked after what runs out.
     tended_at: Instant,
 }
@@ -61,6 +72,14 @@ struct Sweep {
     /// The last id that was looked at; `None` before the first.
     last: Option<TargetId>,
     next_at: Instant,
+}
+
+/// How far an outage is settled.
+struct Settling {
+    /// The end of the outage that is being settled. Until that is done the file does not learn that the server is at work:
+    /// a crash meanwhile leaves one outage, which is settled as a whole.
+    end: Option<Instant>,
+    at_once: usize,
 }
 
 /// Whether the mirror was loaded before, and may show what the file has not.
@@ -95,13 +114,19 @@ impl Writer {
             if let Some(alive) = alive.and_then(|alive| clock.instant(alive)) {
                 mirror.interrupted(alive);
             }
+            mirror.trouble(now, ARRIVED_WITHIN);
+            let alive = alive.unwrap_or_else(|| clock.at(now));
             let sweep = Sweep { last: None, next_at: now };
-            let calm = Calm::after(now, ARRIVED_WITHIN);
-            let mut writer = Writer { inbox, mirror, metrics, clock, alive_at: now, sweep, calm, tended_at: now };
-            writer.show(file, Load::First, alive.unwrap_or_else(|| clock.at(now)))?;
+            let settling = Settling { end: None, at_once: SETTLED_AT_ONCE_MIN };
+            let (alive_at, tended_at, is_proven) = (now, now, false);
+            let mut writer =
+                Writer { inbox, mirror, metrics, clock, alive, alive_at, is_proven, sweep, settling, tended_at };
+            writer.show(file, Load::First, alive)?;
             if let Err(error) = writer.tend(file) {
                 // The lists are good, and marked; the thread finds the file as it is and goes on trying.
                 error!(path:% = file.path().display(), error:%; "the store takes no writes");
+                writer.mirror.interrupted(now);
+                writer.settling.end = None;
             }
             writer.mirror.loaded();
             Ok(writer)
@@ -141,45 +166,43 @@ impl Writer {
             }
         }
         if let Err(fault) = contain(|| {
-            file.change(self.clock.at(Instant::now()), |_| Ok(()))?;
+            self.change(&file, Instant::now(), |_| Ok(()))?;
             file.close()
         }) {
             error!(error:% = fault; "the store was not closed cleanly; the next start will check its file");
         }
     }
 
-    /// When there is something to do even if nobody asks: at once when something runs out.
+    /// When there is something to do even if nobody asks: at once when something expires.
     fn wake_at(&self) -> Instant {
-        let heartbeat = Instant::now() + HEARTBEAT;
-        self.next_expiry().map_or(heartbeat, |expiry| heartbeat.min(expiry))
-    }
-
-    fn next_expiry(&self) -> Option<Instant> {
-        self.mirror.next_expiry().map(|deadline| self.calm.ends(deadline))
-    }
-
-    /// Shows the mirror that the file takes writes, once it has taken what an outage leaves behind.
-    fn tend(&mut self, file: &DocumentFile) -> Result<(), FileError> {
         let now = Instant::now();
-        if let Some(kept) = self.mirror.settle(now) {
-            self.change(file, now, |records| {
-                kept.iter()
-                    .try_for_each(|kept| records.put(kept.id, self.clock.to_stored(kept.deadline), &kept.document()))
-            })?;
-            self.alive_at = now + ALIVE_EVERY;
+        if self.settling.end.is_some() {
+            return now;
         }
-        let planned =
-            self.next_expiry().map_or(self.tended_at + HEARTBEAT, |expiry| expiry.min(self.tended_at + HEARTBEAT));
-        if planned + LATE_MAX < now {
-            self.calm.trouble(now);
+        self.mirror.next_expiry().map_or(now + HEARTBEAT, |expiry| expiry.min(now + HEARTBEAT))
+    }
+
+    /// Shows the mirror that the file takes writes, and looks after what an outage leaves behind and what expires.
+    fn tend(&mut self, file: &DocumentFile) -> Result<(), FileError> {
+        if !self.is_proven {
+            file.probe()?;
+            self.is_proven = true;
+        }
+        let now = Instant::now();
+        self.settle(file, now)?;
+        let expiry = self.mirror.next_expiry();
+        let planned = self.tended_at + HEARTBEAT;
+        if expiry.map_or(planned, |expiry| expiry.min(planned)) + LATE_MAX < now {
+            self.mirror.trouble(now, ARRIVED_WITHIN);
         }
         self.tended_at = now;
-        let some_expire = self.next_expiry().is_some_and(|expiry| expiry <= now);
-        self.mirror.writable(now, self.calm.final_until(now));
-        // After a crash, what ran out before it is known to have run out.
-        if some_expire || self.alive_at <= now {
+        self.mirror.writable(now);
+        if self.settling.end.is_some() {
+            return Ok(());
+        }
+        // After a crash, what expired before it is known to have expired.
+        if self.alive_at <= now || expiry.is_some_and(|expiry| expiry <= now) {
             self.change(file, now, |_| Ok(()))?;
-            self.alive_at = now + ALIVE_EVERY;
         }
         if self.sweep.next_at <= now {
             self.sweep.next_at = now + HEARTBEAT;
@@ -188,7 +211,35 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes what ran out, some records at a time.
+    /// Moves the next few deadlines that an outage moves.
+    fn settle(&mut self, file: &DocumentFile, now: Instant) -> Result<(), FileError> {
+        let end = *self.settling.end.get_or_insert(now);
+        let Some(Settlement { moved, is_last }) = self.mirror.settle(end, self.settling.at_once) else {
+            self.settling.end = None;
+            return Ok(());
+        };
+        let (begun, clock) = (Instant::now(), self.clock);
+        self.change(file, begun, |records| {
+            moved.iter().try_for_each(|kept| records.lengthen(kept.id, clock.to_stored(kept.deadline)))
+        })?;
+        self.mirror.moved(&moved);
+        let took = begun.elapsed();
+        self.settling.at_once = match self.settling.at_once {
+            few if took > 2 * SETTLING_TURN => (few / 2).max(SETTLED_AT_ONCE_MIN),
+            few if took < SETTLING_TURN / 2 => (few * 2).min(SETTLED_AT_ONCE_MAX),
+            few => few,
+        };
+        if took > WAIT_MAX {
+            // Meanwhile nobody could write: the outage has gone on.
+            self.settling.end = Some(Instant::now());
+        } else if is_last {
+            self.settling.end = None;
+            self.mirror.settled(end);
+        }
+        Ok(())
+    }
+
+    /// Removes what has expired, some records at a time.
     fn sweep(&mut self, file: &DocumentFile, now: Instant) -> Result<(), FileError> {
         let looked_at = file.deadlines_after(self.sweep.last, SWEPT_PER_SECOND)?;
         self.sweep.last = looked_at.last().map(|(id, _)| *id).filter(|_| looked_at.len() == SWEPT_PER_SECOND);
@@ -203,13 +254,16 @@ impl Writer {
         Ok(())
     }
 
+    /// Makes all of a change durable, or nothing of it, and tells the file that the server is at work.
     fn change<T>(
-        &self,
+        &mut self,
         file: &DocumentFile,
         now: Instant,
         change: impl FnOnce(&mut super::file::Records<'_>) -> Result<T, FileError>,
     ) -> Result<T, FileError> {
-        let (outcome, written) = file.change(self.clock.at(now), change)?;
+        let alive = if self.settling.end.is_some() { self.alive } else { self.clock.at(now) };
+        let (outcome, written) = file.change(alive, change)?;
+        (self.alive, self.alive_at) = (alive, now + ALIVE_EVERY);
         self.metrics.observe(&written, now.elapsed());
         Ok(outcome)
     }
@@ -234,7 +288,6 @@ impl Writer {
                 |write: &Write| write.updates.iter().map(&mut commit).collect::<Result<Vec<bool>, FileError>>();
             writes.iter().map(&mut all).collect::<Result<Vec<_>, FileError>>()
         })?;
-        self.alive_at = now + ALIVE_EVERY;
         let mut changes = Vec::with_capacity(writes.len());
         let mut replies = Vec::with_capacity(writes.len());
         for (Write { updates, reply }, found) in writes.drain(..).zip(found) {
@@ -259,6 +312,7 @@ impl Writer {
     /// Opens the file again and again until it works and takes a write. `None` when the store is closed.
     fn recover(&mut self, broken: DocumentFile, backoff: &mut Backoff) -> Option<DocumentFile> {
         let path = broken.path().to_owned();
+        (self.is_proven, self.settling.end) = (false, None);
         let mut why = String::new();
         let dropped = contain(move || {
             drop(broken);
@@ -290,7 +344,6 @@ impl Writer {
     fn reopen(&mut self, path: &std::path::Path) -> Result<DocumentFile, FileError> {
         let file = DocumentFile::open(path).map_err(FileError::Open)?;
         self.show(&file, Load::Again, self.clock.at(Instant::now()))?;
-        file.probe()?;
         self.tend(&file)?;
         Ok(file)
     }
@@ -354,5 +407,5 @@ impl Writer {
 
 /// Whether a stored deadline is over when the clock of the file shows this.
 fn has_passed(deadline: u64, shown: u64) -> bool {
-    deadline != 0 && deadline <= shown
+    deadline != NEVER && deadline <= shown
 }

@@ -33,7 +33,6 @@ use super::scan::{Scan, holds};
 use super::session::{Cause, Session, Work};
 use super::settle::Settling;
 use crate::registration::TargetId;
-use crate::store::calm::Calm;
 use crate::store::{Change, Comparison, HEARTBEAT, Kept, Stored, WAIT_MAX};
 
 /// Ids in one round, at most and at the beginning: few, until it is known that the values are small.
@@ -88,7 +87,6 @@ pub(super) struct Applier<'a> {
     trial: Trial,
     /// Redis refused the last write.
     is_refused: bool,
-    calm: Calm,
     probe_key: String,
 }
 
@@ -137,7 +135,6 @@ impl<'a> Applier<'a> {
             began_round: now,
             trial: Trial::Due,
             is_refused: false,
-            calm: Calm::after(now, NEWS_WITHIN),
             probe_key: probe_key(),
         }
     }
@@ -147,6 +144,7 @@ impl<'a> Applier<'a> {
     /// # Errors
     /// Always: why it ended.
     pub(super) fn run(mut self) -> Result<Infallible, Fault> {
+        self.context.mirror.trouble(Instant::now(), NEWS_WITHIN);
         if let Some(restoring) = &self.restoring {
             self.context.mirror.interrupted(restoring.restart.last_contact);
         }
@@ -156,7 +154,7 @@ impl<'a> Applier<'a> {
             let stood_still = now.duration_since(self.began_round) > AWAY_MAX;
             self.began_round = now;
             if stood_still {
-                self.calm.trouble(now);
+                self.stood_still(now);
             }
             let cause = work.rescan.or(stood_still.then_some(Cause::Stood));
             self.due = cause.map(|cause| (cause, now)).or(self.due);
@@ -179,7 +177,7 @@ impl<'a> Applier<'a> {
             Stage::Following { .. } => {
                 let now = Instant::now();
                 let until = |at: Instant| at.saturating_duration_since(now).max(EXPIRY_WAIT_MIN);
-                let expiry = self.next_expiry().map_or(HEARTBEAT, until);
+                let expiry = self.context.mirror.next_expiry().map_or(HEARTBEAT, until);
                 let due = self.due.map_or(HEARTBEAT, |(_, at)| until(at));
                 self.heartbeat().min(expiry).min(due)
             }
@@ -188,14 +186,12 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// When the next registration runs out here.
-    fn next_expiry(&self) -> Option<Instant> {
-        self.context.mirror.next_expiry().map(|deadline| self.calm.ends(deadline))
-    }
-
-    /// Tells the mirror that Redis took a write at this time.
-    fn prove(&self, at: Instant) {
-        self.context.mirror.writable(at, self.calm.final_until(at));
+    /// This program stood still. What it was settling has become a longer outage.
+    fn stood_still(&mut self, now: Instant) {
+        self.context.mirror.trouble(now, NEWS_WITHIN);
+        if let Stage::Settling(settling, _) = &mut self.stage {
+            settling.begin_again(now);
+        }
     }
 
     /// How often it is to be shown that Redis takes writes.
@@ -231,7 +227,10 @@ impl<'a> Applier<'a> {
             Stage::Settling(settling, _) => {
                 if settling.is_refused {
                     // The outage has become longer, and with it what follows from it.
-                    settling.begin_again(self.context.mirror.settle(now), now);
+                    settling.begin_again(now);
+                }
+                if let Some((end, count)) = settling.lacks(self.round_ids) {
+                    settling.owe(self.context.mirror.settle(end, count));
                 }
                 round.settle(settling, self.round_ids, now, self.only_later);
             }
@@ -258,7 +257,7 @@ impl<'a> Applier<'a> {
     /// Redis that makes every write wait can still be read.
     fn is_proof_due(&self, now: Instant) -> bool {
         let is_old = self.proven_at.is_none_or(|at| at + self.heartbeat() <= now);
-        let expires = || self.next_expiry().is_some_and(|expiry| expiry <= now);
+        let expires = || self.context.mirror.next_expiry().is_some_and(|expiry| expiry <= now);
         match &self.stage {
             Stage::Scanning(_) => self.context.current.was_loaded() && is_old,
             Stage::Following { .. } => is_old || expires(),
@@ -273,11 +272,12 @@ impl<'a> Applier<'a> {
         self.apply_fetched();
         let answers = receive(&mut self.writer, round.pipeline.len())?;
         self.session.note_contact();
-        let Answers { changes, made, unclear, given_back, restored, is_writable, refused, foreign, page } =
+        let Answers { changes, made, unclear, taken, given_back, restored, is_writable, refused, foreign, page } =
             round.read(answers, sent_at)?;
         self.session.changed(unclear.into_iter());
         self.context.metrics.restored.inc_by(restored.len() as u64);
         self.context.mirror.restored(&restored);
+        self.context.mirror.moved(&taken);
         self.fetched.extend(changes);
         match &mut self.stage {
             Stage::Following { .. } => {}
@@ -305,7 +305,7 @@ impl<'a> Applier<'a> {
     fn note(&mut self, refused: Option<Fault>, is_writable: bool, at: Instant) {
         let now = Instant::now();
         if refused.is_some() || now.duration_since(at) > ROUND_MAX {
-            self.calm.trouble(now);
+            self.context.mirror.trouble(now, NEWS_WITHIN);
         }
         if refused.is_some() {
             self.is_refused = true;
@@ -314,18 +314,18 @@ impl<'a> Applier<'a> {
             (self.trial, self.is_refused) = (Trial::Passed, false);
             self.context.current.note_refusal(None);
             self.proven_at = Some(at);
+            self.context.mirror.writable(at);
             // After a restart that is for the end of the second scan.
             if let Stage::Following { .. } = self.stage
                 && self.restoring.is_none()
-                && let Some(lengthened) = self.context.mirror.settle(at)
             {
-                let mut settling = Settling::new(Vec::new(), Some(lengthened), at);
+                let mut settling = Settling::new(Vec::new(), at);
+                settling.owe(self.context.mirror.settle(at, 1));
                 settling.is_proven = true;
-                self.stage = Stage::Settling(settling, None);
-                return;
+                if settling.end.is_some() {
+                    self.stage = Stage::Settling(settling, None);
+                }
             }
-            // In the other stages this is not the end of an outage: nothing is settled for this time.
-            self.prove(at);
         }
     }
 
@@ -393,7 +393,8 @@ impl<'a> Applier<'a> {
             return;
         }
         self.context.mirror.apply(gone.into_iter().map(Change::Gone).collect());
-        let settling = Settling::new(lost, self.context.mirror.settle(now), now);
+        let mut settling = Settling::new(lost, now);
+        settling.owe(self.context.mirror.settle(now, 1));
         if settling.end.is_none() && settling.is_done() {
             self.finish(&settling, Some(scan));
         } else {
@@ -414,8 +415,8 @@ impl<'a> Applier<'a> {
     /// Redis has everything, and the mirror shows it.
     fn finish(&mut self, settling: &Settling, scan: Option<Scan>) {
         if let Some(end) = settling.end {
-            self.calm.trouble(Instant::now());
-            self.prove(end);
+            self.context.mirror.trouble(Instant::now(), NEWS_WITHIN);
+            self.context.mirror.settled(end);
         }
         let Some(scan) = scan else { return };
         self.restoring = None;

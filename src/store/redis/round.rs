@@ -52,6 +52,8 @@ pub(super) struct Answers {
     pub(super) made: Vec<(Reply, Vec<bool>)>,
     /// Ids of which the answers do not say what Redis has now: they are to be fetched.
     pub(super) unclear: Vec<TargetId>,
+    /// What Redis has taken of what it is owed, and has as it was sent.
+    pub(super) taken: Vec<Kept>,
     /// What Redis did not take of what it is owed.
     pub(super) given_back: Vec<Kept>,
     /// Registrations that were put back.
@@ -244,7 +246,10 @@ impl Answers {
                 self.unclear.push(kept.id);
                 self.given_back.push(kept);
             }
-            // It is there, with a new deadline or as somebody else wrote it; or it was deleted.
+            None if put == Some(Value::Okay) || (put.is_none() && moved == Some(Value::Int(1))) => {
+                self.taken.push(kept)
+            }
+            // It is there as somebody else wrote it.
             None => self.unclear.push(kept.id),
         }
     }

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
 use crate::registration::TargetId;
-use crate::store::Kept;
+use crate::store::{Kept, Settlement};
 
 /// Registrations on their way back to Redis.
 pub(super) struct Settling {
     /// The end of the outage that this follows from, if there was one: told to the mirror when all of it is written.
     pub(super) end: Option<Instant>,
+    /// The mirror has passed on everything that the outage moves.
+    has_all: bool,
     left: BTreeMap<TargetId, Kept>,
     /// Which of them Redis has lost, although they had time.
     lost: HashSet<TargetId>,
@@ -20,30 +22,44 @@ pub(super) struct Settling {
 }
 
 impl Settling {
-    /// What Redis lost, and what an outage until `end` lengthened.
-    pub(super) fn new(lost: Vec<Kept>, lengthened: Option<Vec<Kept>>, end: Instant) -> Settling {
+    /// What Redis lost, and what an outage until `end` moves, if there is one: that is still to be asked for.
+    pub(super) fn new(lost: Vec<Kept>, end: Instant) -> Settling {
         let left: BTreeMap<TargetId, Kept> = lost.into_iter().map(|kept| (kept.id, kept)).collect();
         let lost = left.keys().copied().collect();
-        let mut settling = Settling { end: None, left, lost, is_refused: false, is_proven: false };
-        settling.begin_again(lengthened, end);
-        settling
+        Settling { end: Some(end), has_all: false, left, lost, is_refused: false, is_proven: false }
     }
 
-    /// Tries again what was refused, with the deadlines of an outage until `end`.
-    pub(super) fn begin_again(&mut self, lengthened: Option<Vec<Kept>>, end: Instant) {
-        (self.end, self.is_refused, self.is_proven) = (lengthened.is_some().then_some(end), false, false);
+    /// Tries again what was refused, for an outage that lasted until `end`.
+    pub(super) fn begin_again(&mut self, end: Instant) {
         let lost = &self.lost;
         self.left.retain(|id, _| lost.contains(id));
-        self.left.extend(lengthened.into_iter().flatten().map(|kept| (kept.id, kept)));
+        (self.end, self.has_all, self.is_refused, self.is_proven) = (Some(end), false, false, false);
+    }
+
+    /// What to ask the mirror for, so that there are `count` of them to be taken: the end of the outage, and how many more.
+    pub(super) fn lacks(&self, count: usize) -> Option<(Instant, usize)> {
+        let end = self.end.filter(|_| !self.has_all && self.left.len() < count)?;
+        Some((end, count - self.left.len()))
+    }
+
+    /// Takes the answer of the mirror.
+    pub(super) fn owe(&mut self, settlement: Option<Settlement>) {
+        match settlement {
+            None => (self.end, self.has_all) = (None, true),
+            Some(Settlement { moved, is_last }) => {
+                self.has_all = is_last;
+                self.left.extend(moved.into_iter().map(|kept| (kept.id, kept)));
+            }
+        }
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.left.is_empty()
+        self.has_all && self.left.is_empty()
     }
 
-    /// Redis has no such registration any more. Unless it has run out, somebody deleted it.
+    /// Redis has no such registration any more. Unless it has expired, somebody deleted it.
     pub(super) fn note_gone(&mut self, id: TargetId, now: Instant) {
-        if self.left.get(&id).is_some_and(|kept| !has_run_out(kept, now)) {
+        if self.left.get(&id).is_some_and(|kept| !has_expired(kept, now)) {
             self.left.remove(&id);
         }
     }
@@ -55,10 +71,10 @@ impl Settling {
 
     /// Whether Redis has it with a deadline that is to be moved.
     pub(super) fn lives(&self, kept: &Kept, now: Instant) -> bool {
-        kept.moved_from.is_some() && !has_run_out(kept, now) && !self.lost.contains(&kept.id)
+        kept.moved_from.is_some() && !has_expired(kept, now) && !self.lost.contains(&kept.id)
     }
 
-    /// Takes up to `count` of them; what ran out meanwhile is left out.
+    /// Takes up to `count` of them; what expired meanwhile is left out.
     pub(super) fn take(&mut self, count: usize, now: Instant) -> Vec<Kept> {
         let mut taken = Vec::new();
         while taken.len() < count
@@ -77,8 +93,8 @@ impl Settling {
     }
 }
 
-/// Whether an outage moves the deadline of a registration that is in no store any more, since it has run out.
-fn has_run_out(kept: &Kept, now: Instant) -> bool {
+/// Whether an outage moves the deadline of a registration that is in no store any more, since it has expired.
+fn has_expired(kept: &Kept, now: Instant) -> bool {
     kept.moved_from.is_some_and(|deadline| deadline <= now)
 }
 

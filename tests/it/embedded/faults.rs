@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use inventor::registration::{TargetId, Ttl};
 use inventor::registry::Now;
 use inventor::store::embedded::{EmbeddedStore, OpenError};
-use inventor::store::{Change, Comparison, Kept, Mirror, WAIT_MAX};
+use inventor::store::{Change, Comparison, Kept, Mirror, Settlement, WAIT_MAX};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
@@ -171,12 +171,24 @@ impl Mirror for Gated {
         self.mirror.interrupted(since);
     }
 
-    fn settle(&self, end: Instant) -> Option<Vec<Kept>> {
-        self.mirror.settle(end)
+    fn settle(&self, end: Instant, count: usize) -> Option<Settlement> {
+        self.mirror.settle(end, count)
     }
 
-    fn writable(&self, at: Instant, final_until: Instant) {
-        self.mirror.writable(at, final_until);
+    fn moved(&self, moved: &[Kept]) {
+        self.mirror.moved(moved);
+    }
+
+    fn settled(&self, end: Instant) {
+        self.mirror.settled(end);
+    }
+
+    fn writable(&self, at: Instant) {
+        self.mirror.writable(at);
+    }
+
+    fn trouble(&self, now: Instant, wait: Duration) {
+        self.mirror.trouble(now, wait);
     }
 
     fn next_expiry(&self) -> Option<Instant> {

@@ -9,7 +9,7 @@ use super::{RULES, id, new, seconds, text};
 use crate::registry::criteria::Selector;
 use crate::registry::scope::Scope;
 use crate::registry::view::View;
-use crate::store::{Change, Stored};
+use crate::store::{Change, Mirror, Stored};
 
 /// Registrations that the changes are about: so few that most of them are changed several times.
 const IDS: u8 = 40;
@@ -63,11 +63,13 @@ fn seen(view: &View, now: Instant) -> String {
 
 /// What the store does beside showing changes: asks for what an outage leaves behind, or for the next deadline.
 fn tend(view: &View, at: Instant) -> String {
-    let mut kept = view.settle_at(at);
+    let mut kept = super::settle(view, at);
     if let Some(kept) = &mut kept {
+        view.moved(kept);
+        view.settled(at);
         kept.sort_by_key(|kept| kept.id);
     }
-    view.writable_at(at, at);
+    view.writable_at(at);
     let next = view.lock().deadlines().first().copied();
     format!("{kept:?} {next:?}")
 }

@@ -8,7 +8,7 @@ use prometheus::IntCounter;
 
 use crate::registration::{LabelNames, TargetId, Ttl};
 use crate::registry::view::{Rules, View};
-use crate::store::{Change, Stored};
+use crate::store::{Change, Mirror, Settlement, Stored};
 
 /// The lifetime of all registrations here, in milliseconds.
 const TTL: u64 = 20_000;
@@ -47,7 +47,16 @@ struct World {
     /// Whether the server sees whom it refuses. One that is stopped does not; then outages must lie so far apart that
     /// everyone has renewed between them.
     sees_refusals: bool,
+    /// An outage that is over, and that the store still has to write down.
+    settling: Option<Settling>,
     random: fastrand::Rng,
+}
+
+/// A settlement that takes its time: the store takes the writes of owners meanwhile.
+struct Settling {
+    began: u64,
+    end: u64,
+    done_at: u64,
 }
 
 impl World {
@@ -67,7 +76,7 @@ impl World {
         };
         let owners = (0..OWNERS).map(|n| owner(n, &mut random)).collect();
         let origin = Instant::now() + Duration::from_secs(1);
-        World { view, origin, owners, outages: BTreeMap::new(), proven: 0, sees_refusals, random }
+        World { view, origin, owners, outages: BTreeMap::new(), proven: 0, sees_refusals, settling: None, random }
     }
 
     fn at(&self, millis: u64) -> Instant {
@@ -92,35 +101,60 @@ impl World {
         let (mut now, mut began, mut end) = (0, None, 0);
         self.plan_outage(0);
         while now < WORLD {
-            if began.is_some() && now >= end {
-                self.end_outage(began.take().unwrap(), now);
+            if let Some(began) = began.take_if(|_| now >= end) {
+                let takes = if self.random.bool() { 0 } else { self.random.u64(0..2 * TTL) };
+                self.settling = Some(Settling { began, end: now, done_at: now + takes });
                 self.plan_outage(now);
             }
             if began.is_none()
-                && let Some((from, to)) = self.outages.pop_first()
+                && let Some(outage) = self.outages.first_entry().filter(|outage| *outage.key() <= now)
             {
-                if from <= now {
-                    (began, end) = (Some(self.proven), to);
-                } else {
-                    self.outages.insert(from, to);
-                }
+                end = outage.remove();
+                // What begins before the last one is written down is the same outage, which goes on.
+                began = Some(self.settling.take().map_or(self.proven, |settling| settling.began));
             }
             if began.is_none() {
-                assert!(self.view.settle_at(self.at(now)).is_none(), "seed {seed}: an outage at {now} that is none");
-                self.view.writable_at(self.at(now), self.at(now));
+                self.settle(now, seed);
+                self.view.writable_at(self.at(now));
                 self.proven = now;
             }
             self.renew(now, began.is_some());
-            self.check(now, began.is_some(), seed);
+            self.check(now, began.is_some() || self.settling.is_some(), seed);
             now = self.next(now, end, began.is_some());
+        }
+    }
+
+    /// Writes down a part of what the last outage moved, or the rest of it.
+    fn settle(&mut self, now: u64, seed: u64) {
+        let Some(Settling { began, end, done_at }) = self.settling else {
+            assert!(self.view.settle(self.at(now), 1).is_none(), "seed {seed}: an outage at {now} that is none");
+            return;
+        };
+        let at = self.at(end);
+        let mut is_done = false;
+        while !is_done && (now >= done_at || self.random.bool()) {
+            let piece = self.view.settle(at, self.random.usize(1..4));
+            // A short one that refused nobody may go unnoticed.
+            let Settlement { moved, is_last } = piece.unwrap_or(Settlement { moved: Vec::new(), is_last: true });
+            self.view.moved(&moved);
+            is_done = is_last && now >= done_at;
+            if is_last {
+                break;
+            }
+        }
+        if is_done {
+            self.settling = None;
+            self.view.settled(at);
+            self.end_outage(began, end);
         }
     }
 
     /// The next time at which something happens; a second later at the latest.
     fn next(&self, now: u64, end: u64, is_out: bool) -> u64 {
         let attempts = self.owners.iter().map(|owner| owner.next_at);
+        let done = self.settling.as_ref().map(|settling| settling.done_at);
         let outage = if is_out { Some(end) } else { self.outages.keys().next().copied() };
-        attempts.chain(outage).chain([now + SLACK]).filter(|at| *at > now).min().unwrap_or(now + SLACK)
+        attempts.chain(outage).chain(done).chain([now + SLACK]).filter(|at| *at > now).min().unwrap_or(now + SLACK)
     }
 
     fn renew(&mut self, now: u64, is_out: bool) {
@@ -141,18 +175,11 @@ impl World {
         }
     }
 
-    fn end_outage(&mut self, began: u64, now: u64) {
-        let at = self.at(now);
-        // A short one that refused nobody may go unnoticed.
-        if self.view.settle_at(at).is_some() && self.random.u8(0..4) > 0 {
-            // It may fail the first time.
-            self.view.settle_at(at);
-        }
-        self.view.writable_at(at, at);
-        self.proven = now;
+    /// What the rule says of everybody after an outage.
+    fn end_outage(&mut self, began: u64, end: u64) {
         for owner in self.owners.iter_mut().filter(|owner| owner.shown_until != u64::MAX) {
-            let half = now + TTL / 2;
-            let lengthened = owner.shown_until.saturating_add(now - began);
+            let half = end + TTL / 2;
+            let lengthened = owner.shown_until.saturating_add(end - began);
             let after = if owner.is_refused { half } else { lengthened.min(half) };
             owner.shown_until = owner.shown_until.max(after);
             owner.is_refused = false;

@@ -1,0 +1,289 @@
+//! How long registrations live when owners could not renew them: the horizon, the outage, the calm after it. Pure; time
+//! is passed in.
+//!
+//! The **expiry horizon** is the last instant at which the store is known to have taken writes. Nothing expires past
+//! it. When it lags, or a renewal was refused, that is an **outage**; it has one rule, whatever the cause:
+//!
+//! > After an outage of length D that ended at e, a registration with lifetime TTL and deadline d has the deadline
+//! > max(d, min(d + D, e + TTL/2)); one whose renewal was refused meanwhile has max(d, e + TTL/2).
+//!
+//! So whoever renews at least twice per lifetime is never dropped because of outages: let the owner renew every
+//! I <= TTL/2, and let the outage be [s, e]. Its last success was at s - I or later, so that d >= s - I + TTL, and its
+//! next attempt comes by e + I. The new deadline is at least d + D >= e + TTL - I >= e + I, or at least e + TTL/2. If
+//! several outages in a row meet one attempt after the other, each attempt was refused, and e + TTL/2 >= e + I again.
+//! And whoever is gone stays for no longer than all outages together, since the rule for [s, e] is the rule for [s, m]
+//! followed by the rule for [m, e].
+//!
+//! An outage is a fact about the past: it has one beginning and one end, and moves each deadline once. Writing the moved
+//! deadlines to the store (settling) is the store's own work and no part of it: each write that the store takes meanwhile
+//! is evidence up to that write, so that the next outage begins no earlier. Only when the store fails meanwhile does the
+//! outage go on, and is settled anew for its later end.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::registration::TargetId;
+use crate::store::{HELD_MAX, WAIT_MAX};
+
+/// How far the horizon may lag before that is an outage: a write that waits no longer than this is not refused.
+const LAG_MAX: Duration = WAIT_MAX;
+
+/// How far from both ends of an outage another server's write must lie to show that the outage was this server's
+/// alone: no server notices the beginning or the end later than this.
+const NOTICED_WITHIN: Duration = Duration::from_secs(5);
+
+/// The horizon, and the outage when there is one.
+#[derive(Debug)]
+pub(super) struct Horizon {
+    /// The last instant at which the store took writes; `None` before the first one.
+    proven: Option<Instant>,
+    /// What expired until then has expired on every server.
+    final_until: Option<Instant>,
+    /// When all signs of life have arrived after the last trouble.
+    calm_at: Option<Instant>,
+    outage: Option<Outage>,
+    /// How long past its original deadline a registration may be kept.
+    keep: Duration,
+}
+
+/// Time in which nobody could renew.
+#[derive(Debug)]
+struct Outage {
+    since: Instant,
+    /// It is over since then, as far as the store has been asked to settle it.
+    end: Option<Instant>,
+    /// Somebody may have failed to renew without being seen here: the horizon lagged, or this server was not at work.
+    /// Otherwise it concerns those alone whom it refused.
+    is_unseen: bool,
+    /// It was told to people.
+    is_told: bool,
+    /// Whose renewals were refused, and when: each refusal is a sign of life.
+    refused: HashMap<TargetId, Instant>,
+    /// Deadlines before the outage of those that have others now although their owners wrote nothing new: the settlement
+    /// or another server has moved them, or the store has gone back to what it saved before. The rule starts from these,
+    /// or several servers that come back one after the other would each lengthen what the others have lengthened.
+    replaced: HashMap<TargetId, Instant>,
+    /// Somebody else could write in the midst of it, so that it was this server's alone.
+    only_here: bool,
+    /// How many deadlines have been moved.
+    moved: usize,
+}
+
+/// An outage that has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// How long it was.
+    pub(super) length: Duration,
+    /// How many deadlines it moved.
+    pub(super) moved: usize,
+    /// Its beginning was told to people.
+    pub(super) is_told: bool,
+}
+
+/// A write that the mirror is shown, as far as it matters here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Write {
+    pub(super) id: TargetId,
+    /// The deadline that it replaces, if it is not newer than what had that.
+    pub(super) replaced: Option<Instant>,
+    /// When somebody wrote it, by its lifetime, if it says something new.
+    pub(super) began: Option<Instant>,
+    /// How long ago that was by the clock of whoever wrote it.
+    pub(super) age: Option<Duration>,
+}
+
+impl Horizon {
+    /// A store that nothing is known of yet.
+    pub(super) fn new(keep: Duration) -> Horizon {
+        Horizon { proven: None, final_until: None, calm_at: None, outage: None, keep }
+    }
+
+    /// Everything whose deadline is no later than this has expired.
+    pub(super) fn expired_until(&self, now: Instant) -> Option<Instant> {
+        self.final_until.max(now.checked_sub(self.keep))
+    }
+
+    /// When a registration goes that outages keep, whatever happens: some time after the deadline that its owner gave it.
+    pub(super) fn kept_until(&self, original: Instant) -> Instant {
+        original.checked_add(self.keep).unwrap_or(original)
+    }
+
+    /// When a registration with this deadline expires for good, unless there is more trouble.
+    pub(super) fn expires_at(&self, deadline: Instant) -> Instant {
+        self.calm_at.map_or(deadline, |calm_at| deadline.max(calm_at.min(deadline + HELD_MAX)))
+    }
+
+    /// Since when nobody could renew, if that is so now.
+    pub(super) fn outage_since(&self) -> Option<Instant> {
+        self.outage.as_ref().map(|outage| outage.since)
+    }
+
+    /// Begins an outage if the horizon lags. `true` when people are to be told of it.
+    pub(super) fn check(&mut self, now: Instant) -> bool {
+        let Some(proven) = self.proven.filter(|proven| now.saturating_duration_since(*proven) > LAG_MAX) else {
+            return false;
+        };
+        let is_new = self.outage.is_none();
+        let outage = self.outage.get_or_insert_with(|| Outage::since(proven));
+        outage.is_unseen = true;
+        is_new && outage.tell()
+    }
+
+    /// The store begins to be followed, or was not at work since then.
+    pub(super) fn begin(&mut self, at: Instant) {
+        self.proven.get_or_insert(at);
+    }
+
+    /// Nothing could be written since then, or what was written may be lost.
+    pub(super) fn interrupt(&mut self, since: Instant) {
+        let since = since.min(*self.proven.get_or_insert(since));
+        let outage = self.outage.get_or_insert_with(|| Outage::since(since));
+        (outage.is_unseen, outage.end) = (true, None);
+    }
+
+    /// A renewal was refused. `true` when people are to be told of an outage.
+    pub(super) fn refuse(&mut self, id: Option<TargetId>, now: Instant) -> bool {
+        let since = self.proven.unwrap_or(now);
+        let outage = self.outage.get_or_insert_with(|| Outage::since(since));
+        outage.refused.extend(id.map(|id| (id, now)));
+        outage.tell()
+    }
+
+    /// Takes note of what the store shows.
+    pub(super) fn note(&mut self, write: Write, now: Instant) {
+        let Some(outage) = &mut self.outage else { return };
+        if let Some(replaced) = write.replaced {
+            outage.replaced.entry(write.id).or_insert(replaced);
+        }
+        // Neither a lifetime that is not ours nor a wrong clock is enough to say that others could write.
+        let amid = outage.since + NOTICED_WITHIN..now.checked_sub(NOTICED_WITHIN).unwrap_or(now);
+        let by_clock = write.age.and_then(|age| now.checked_sub(age));
+        outage.only_here |= [write.began, by_clock].iter().all(|at| at.is_some_and(|at| amid.contains(&at)));
+    }
+
+    /// The outage, if there is one, ended at `end`. `Some(true)` when it is settled for this end already.
+    pub(super) fn settle(&mut self, end: Instant) -> Option<bool> {
+        let outage = self.outage.as_mut()?;
+        Some(outage.end.replace(end) == Some(end))
+    }
+
+    /// Those whom the outage concerns alone, if it concerns nobody else.
+    pub(super) fn refused_alone(&self) -> Option<impl Iterator<Item = TargetId>> {
+        let outage = self.outage.as_ref().filter(|outage| !outage.is_unseen)?;
+        Some(outage.refused.keys().copied())
+    }
+
+    /// The deadline of a registration after the outage, if that ends at `end`. `original` is the deadline that its owner
+    /// gave it, if outages have moved that.
+    pub(super) fn lengthened(
+        &self,
+        id: TargetId,
+        deadline: Instant,
+        original: Option<Instant>,
+        lifetime: Duration,
+        end: Instant,
+    ) -> Instant {
+        let Some(outage) = &self.outage else { return deadline };
+        if !outage.concerns(id, end) {
+            // It has expired, wherever its owner could renew; there is only the news of other servers to wait for.
+            return deadline.max(end);
+        }
+        // The store may have gone back to an older deadline than the one that was acknowledged.
+        let before = outage.replaced.get(&id).copied().unwrap_or(deadline);
+        let deadline = deadline.max(before);
+        let half = end + lifetime / 2;
+        let length = end.saturating_duration_since(outage.since);
+        let lengthened = if outage.has_refused(id, end) { half } else { (before + length).min(half) };
+        deadline.max(lengthened.min(self.kept_until(original.unwrap_or(before))))
+    }
+
+    /// Whether the rule applies to a registration, so that its new deadline has to be in the store: in an outage of this
+    /// server alone only when its owner was refused here.
+    pub(super) fn concerns(&self, id: TargetId, end: Instant) -> bool {
+        self.outage.as_ref().is_some_and(|outage| outage.concerns(id, end))
+    }
+
+    /// A deadline was moved by the settlement from this one.
+    pub(super) fn moved(&mut self, id: TargetId, from: Instant) {
+        if let Some(outage) = &mut self.outage {
+            outage.replaced.entry(id).or_insert(from);
+            outage.moved += 1;
+        }
+    }
+
+    /// All deadlines that an outage until `end` moves are in the store.
+    pub(super) fn settled(&mut self, end: Instant) -> Option<Ended> {
+        let outage = self.outage.take_if(|outage| outage.end == Some(end))?;
+        let Outage { since, mut refused, moved, is_told, .. } = outage;
+        let proven = self.proven.max(Some(end)).unwrap_or(end);
+        self.proven = Some(proven);
+        // Who was refused after that is a matter of the next outage, which concerns nobody else.
+        refused.retain(|_, refused_at| *refused_at > end);
+        if !refused.is_empty() {
+            self.outage = Some(Outage { refused, is_told, ..Outage::since(proven) });
+        }
+        Some(Ended { length: end.saturating_duration_since(since), moved, is_told })
+    }
+
+    /// The store took a write at this time. What has expired by then expires here, unless an outage is still unsettled.
+    pub(super) fn prove(&mut self, at: Instant) {
+        self.proven = self.proven.max(Some(at));
+        if self.outage.is_none() {
+            let is_calm = self.calm_at.is_none_or(|calm_at| calm_at <= at);
+            let final_until = if is_calm { Some(at) } else { at.checked_sub(HELD_MAX) };
+            self.final_until = self.final_until.max(final_until);
+        }
+    }
+
+    /// Until now somebody could not write; all signs of life arrive within `wait`.
+    pub(super) fn trouble(&mut self, now: Instant, wait: Duration) {
+        self.calm_at = self.calm_at.max(Some(now + wait));
+    }
+}
+
+impl Outage {
+    fn since(since: Instant) -> Outage {
+        Outage {
+            since,
+            end: None,
+            is_unseen: false,
+            is_told: false,
+            refused: HashMap::new(),
+            replaced: HashMap::new(),
+            only_here: false,
+            moved: 0,
+        }
+    }
+
+    /// Whether people are to be told of it now.
+    fn tell(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_told, true)
+    }
+
+    fn has_refused(&self, id: TargetId, until: Instant) -> bool {
+        self.refused.get(&id).is_some_and(|at| *at <= until)
+    }
+
+    fn concerns(&self, id: TargetId, end: Instant) -> bool {
+        self.has_refused(id, end) || (self.is_unseen && !self.only_here)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_expires_in_trouble_goes_when_it_is_calm_again() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut horizon = Horizon::new(Duration::ZERO);
+        horizon.trouble(start, second);
+        assert_eq!(horizon.expires_at(start), start + second);
+        horizon.prove(start + second / 2);
+        assert!(horizon.final_until < Some(start));
+        horizon.prove(start + second);
+        assert_eq!(horizon.final_until, Some(start + second));
+        (0..100).for_each(|n| horizon.trouble(start + second * n, second));
+        assert_eq!(horizon.expires_at(start), start + HELD_MAX, "trouble without an end keeps nothing for ever");
+    }
+}
