@@ -40,6 +40,7 @@ pub use large_bodies::Permit;
 pub(super) use listener::Listener;
 pub use listener::{BindError, Listen};
 pub use metrics::EdgeMetrics;
+pub(super) use refusal::PANICKED;
 pub use refusal::Refusal;
 use shared::Gate;
 pub use shared::{Answered, Pool};

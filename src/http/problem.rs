@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::response::Response;
+use super::response::{Response, phrase};
 
 /// The most faults that one answer lists.
 pub(super) const FAULTS_MAX: usize = 100;
@@ -67,10 +67,10 @@ impl From<Problem> for Response {
             errors_total: usize,
         }
         let Problem { status, detail, faults, faults_total } = &problem;
-        let title = title(*status);
         let details = Details {
             r#type: "about:blank",
-            title,
+            // As `about:blank` wants it (RFC 9457, 4.2.1).
+            title: phrase(*status),
             status: *status,
             detail,
             errors: faults,
@@ -85,22 +85,5 @@ impl From<Problem> for Response {
             503 => response.retry_later(),
             _ => response,
         }
-    }
-}
-
-/// What the status is called, as `about:blank` wants it (RFC 9457, 4.2.1).
-fn title(status: u16) -> &'static str {
-    match status {
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        409 => "Conflict",
-        412 => "Precondition Failed",
-        413 => "Content Too Large",
-        415 => "Unsupported Media Type",
-        503 => "Service Unavailable",
-        _ => "Internal Server Error",
     }
 }

@@ -38,11 +38,6 @@ impl Response {
             .with_header("X-Content-Type-Options", "nosniff")
     }
 
-    /// A fault of this program.
-    pub(super) fn panicked() -> Response {
-        Response::new(500, "text/plain; charset=utf-8", b"500 Internal Server Error\n".to_vec())
-    }
-
     /// One JSON document, ended by a newline.
     pub(super) fn json(mut document: Vec<u8>) -> Response {
         document.push(b'\n');
@@ -106,5 +101,47 @@ impl Body {
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Body {
         Body::new([bytes.into()].into())
+    }
+}
+
+/// What a status is called.
+pub(super) fn phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        422 => "Unprocessable Content",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
+        // The phrase may be empty, and nobody reads it.
+        _ => "",
     }
 }

@@ -14,6 +14,7 @@ use super::response::{self, ConnectionField};
 use super::shared::{Answered, Gate};
 use super::timed::TimedSocket;
 use crate::http::handler::{Found, Handler};
+use crate::http::problem::Errors;
 use crate::http::request::{Request, WayBack};
 use crate::http::response::{Body, Response};
 
@@ -61,7 +62,7 @@ struct Exchange<'a, H: Handler> {
     admitted: &'a Admitted,
     socket: TimedSocket<'a>,
     reader: RequestReader,
-    /// How the request is dealt with that is being read, once its head is known.
+    /// How the request is dealt with that is being read, once somebody has asked.
     found: Option<Found<H::Route>>,
     /// For its body.
     permit: Option<Permit>,
@@ -179,7 +180,7 @@ impl<H: Handler> Exchange<'_, H> {
         let answer = self.gate.answer(found, request, self.permit.take());
         let Answered { response, handled_in } = answer.unwrap_or_else(|refusal| {
             self.gate.metrics.bad_request(refusal.status);
-            Answered { response: refusal.into(), handled_in: Duration::ZERO }
+            Answered { response: refusal.answer(found.errors), handled_in: Duration::ZERO }
         });
         let keep = keep_alive && !self.gate.drains();
         let connection = match keep {
@@ -207,9 +208,15 @@ impl<H: Handler> Exchange<'_, H> {
         Ok(())
     }
 
+    /// The form in which the request is refused that is being read: that of its path, if one can tell it already.
+    fn errors(&self) -> Errors {
+        let found = self.found.or_else(|| Some(self.gate.handler.find(&self.reader.begun()?)));
+        found.map_or(Errors::Text, |found| found.errors)
+    }
+
     fn reject(&mut self, rejection: Rejection) -> io::Result<()> {
         let (response, reason) = match rejection {
-            Rejection::Refused(refusal) => (refusal.into(), refusal.reason),
+            Rejection::Refused(refusal) => (refusal.answer(self.errors()), refusal.reason),
             Rejection::Unwanted(response) => (response, "the body is larger than 65536 bytes"),
         };
         self.gate.metrics.bad_request(response.status);

@@ -72,6 +72,15 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
     })
 }
 
+/// The method and the path of a head of which only the first line need be in order.
+pub(super) fn request_line(bytes: &[u8]) -> Option<Request> {
+    let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
+    let mut words = std::str::from_utf8(&bytes[..end]).ok()?.split(' ');
+    let (method, target) = (words.next()?, words.next()?);
+    let (path, query) = path_and_query(target).ok()?;
+    Some(Request { method: method.to_ascii_uppercase(), path, query, ..Request::default() })
+}
+
 fn refusal(error: httparse::Error) -> Refusal {
     match error {
         httparse::Error::TooManyHeaders => Refusal::new(431, "too many header fields"),

@@ -1,7 +1,9 @@
-//! Why a request does not get past the gate.
+//! Why a request does not get past the gate, and how its client is told.
 
-/// What a client is told about a request that no handler sees. The connection ends with it, because nobody can say
-/// where the next request would begin.
+use crate::http::problem::{Errors, Problem};
+use crate::http::response::{Response, phrase};
+
+/// What a client is told about a request that no handler answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
     /// The status code.
@@ -9,6 +11,9 @@ pub struct Refusal {
     /// What is wrong, for the client.
     pub reason: &'static str,
 }
+
+/// Whose handler panicked.
+pub(in crate::http) const PANICKED: Refusal = Refusal::new(500, "this is a fault of the server");
 
 impl Refusal {
     pub(super) const fn new(status: u16, reason: &'static str) -> Refusal {
@@ -21,5 +26,18 @@ impl Refusal {
 
     pub(super) const fn no_memory() -> Refusal {
         Refusal::new(503, "there is not enough memory for this request")
+    }
+
+    /// The answer, in the form that the path has for errors.
+    pub(in crate::http) fn answer(self, errors: Errors) -> Response {
+        let Refusal { status, reason } = self;
+        let response = match errors {
+            Errors::Problem => return Problem::new(status, reason).into(),
+            Errors::Text => {
+                let text = format!("{status} {}: {reason}\n", phrase(status));
+                Response::new(status, "text/plain; charset=utf-8", text.into_bytes())
+            }
+        };
+        if status == 503 { response.retry_later() } else { response }
     }
 }

@@ -122,6 +122,14 @@ impl RequestReader {
         self.body_step()
     }
 
+    /// What is known of a request that is not complete, or not in order: its method and its path at least.
+    pub fn begun(&self) -> Option<Request> {
+        match &self.part {
+            Part::Body(part) => Some(part.head.request.clone()),
+            Part::Head(_) => head::request_line(&self.input),
+        }
+    }
+
     /// Lets the body of the request that has just begun be as large as [`LARGE_BODY_BYTES_MAX`].
     ///
     /// # Errors

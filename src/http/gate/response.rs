@@ -6,9 +6,8 @@ use std::net::Shutdown;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::limits::Limits;
-use super::refusal::Refusal;
 use super::timed::TimedSocket;
-use crate::http::response::{Body, Response};
+use crate::http::response::{Body, Response, phrase};
 
 /// The most parts that one call to the system takes (`IOV_MAX`).
 const PARTS_PER_WRITE_MAX: usize = 1024;
@@ -36,7 +35,7 @@ pub(super) fn head(response: &Response, connection: ConnectionField, now: System
     let mut head = String::with_capacity(256);
     let status = response.status;
     // Writing to a String cannot fail.
-    let _ = write!(head, "HTTP/1.1 {status} {}\r\nDate: {}\r\n", reason(status), httpdate::HttpDate::from(now));
+    let _ = write!(head, "HTTP/1.1 {status} {}\r\nDate: {}\r\n", phrase(status), httpdate::HttpDate::from(now));
     if !has_no_content(status) {
         let _ = write!(head, "Content-Type: {}\r\nContent-Length: {}\r\n", response.content_type, response.body.len());
     }
@@ -57,19 +56,6 @@ pub(super) fn head(response: &Response, connection: ConnectionField, now: System
 /// Whether responses of this status have no body and say nothing about one.
 pub(super) fn has_no_content(status: u16) -> bool {
     status == 204 || status == 304
-}
-
-impl From<Refusal> for Response {
-    fn from(refusal: Refusal) -> Response {
-        let text = format!("{} {}: {}\n", refusal.status, reason(refusal.status), refusal.reason);
-        let retry = (refusal.status == 503).then(|| ("Retry-After", "1".to_owned()));
-        Response {
-            status: refusal.status,
-            content_type: "text/plain; charset=utf-8",
-            headers: retry.into_iter().collect(),
-            body: text.into_bytes().into(),
-        }
-    }
 }
 
 /// Writes all of it within the time for this many bytes, if the client is not stalled before. Each time the client has
@@ -128,45 +114,4 @@ pub(super) fn close_lingering(socket: &mut TimedSocket<'_>, limit: Duration) {
     }
     let mut unread = [0; 4096];
     while matches!(socket.read(&mut unread, limit.saturating_sub(begun.elapsed())), Ok(bytes) if bytes > 0) {}
-}
-
-fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        204 => "No Content",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        411 => "Length Required",
-        412 => "Precondition Failed",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        415 => "Unsupported Media Type",
-        417 => "Expectation Failed",
-        422 => "Unprocessable Content",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        507 => "Insufficient Storage",
-        // The phrase may be empty, and nobody reads it.
-        _ => "",
-    }
 }

@@ -11,7 +11,7 @@ use super::connections::Connections;
 use super::large_bodies::{Permit, Permits};
 use super::limits::Limits;
 use super::metrics::EdgeMetrics;
-use super::refusal::Refusal;
+use super::refusal::{PANICKED, Refusal};
 use super::turns::Turns;
 use crate::http::handler::{Found, Handler, Runs};
 use crate::http::request::Request;
@@ -68,9 +68,9 @@ impl<H: Handler> Gate<H> {
     ) -> Result<Answered, Refusal> {
         self.metrics.in_flight.inc();
         let answered = match found.runs {
-            Runs::AtOnce => Ok(self.handle(found.route, &request)),
+            Runs::AtOnce => Ok(self.handle(found, &request)),
             Runs::InTurn => match self.questions.take(self.limits.question_wait) {
-                Some(_turn) => Ok(self.handle(found.route, &request)),
+                Some(_turn) => Ok(self.handle(found, &request)),
                 None => Err(BUSY),
             },
             Runs::ByWorker => match self.handler.admit(found.route, &request) {
@@ -82,15 +82,15 @@ impl<H: Handler> Gate<H> {
         answered
     }
 
-    fn handle(&self, route: H::Route, request: &Request) -> Answered {
+    fn handle(&self, found: Found<H::Route>, request: &Request) -> Answered {
         let begun = Instant::now();
-        let response = catch_unwind(AssertUnwindSafe(|| self.handler.handle(route, request)));
+        let response = catch_unwind(AssertUnwindSafe(|| self.handler.handle(found.route, request)));
         let response = response.unwrap_or_else(|_| {
             self.metrics.panics.inc();
             if let Some(events) = self.panics.admit() {
                 error!(method = request.method, path = request.path, events; "a handler panicked");
             }
-            Response::panicked()
+            PANICKED.answer(found.errors)
         });
         Answered { response, handled_in: begun.elapsed() }
     }

@@ -29,10 +29,11 @@ impl<F: Fn(&Request) -> Response + Send + Sync + 'static> Handler for ByPath<F> 
     fn find(&self, head: &Request) -> Found<()> {
         let runs = match head.path.as_str() {
             path if path.starts_with("/store") => Runs::ByWorker,
-            path if path.starts_with("/question") => Runs::InTurn,
+            path if path.ends_with("/question") => Runs::InTurn,
             _ => Runs::AtOnce,
         };
-        Found { runs, errors: Errors::Text, takes_large_bodies: head.path == "/store/large", route: () }
+        let errors = if head.path.starts_with("/api/") { Errors::Problem } else { Errors::Text };
+        Found { runs, errors, takes_large_bodies: head.path == "/store/large", route: () }
     }
 
     fn admit(&self, (): (), head: &Request) -> Result<(), Response> {

@@ -13,8 +13,9 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use super::engine::{Engine, NotSent};
 use super::queue::{Pending, Queue, RequestId};
 use crate::http::gate::limits::Limits;
-use crate::http::gate::{Answered, EdgeMetrics, Permit, Pool, Refusal};
+use crate::http::gate::{Answered, EdgeMetrics, PANICKED, Permit, Pool, Refusal};
 use crate::http::handler::Handler;
+use crate::http::problem::Errors;
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::logging::Throttle;
@@ -122,19 +123,19 @@ impl<H: Handler> Shared<H> {
     fn handle(&self, id: RequestId) {
         let Some(Pending { request, permit, reply, .. }) = self.queue.take(id) else { return };
         let begun = Instant::now();
-        let response =
-            catch_unwind(AssertUnwindSafe(|| self.handler.handle(self.handler.find(&request).route, &request)));
-        let response = response.unwrap_or_else(|_| self.after_panic(&request));
+        let found = self.handler.find(&request);
+        let response = catch_unwind(AssertUnwindSafe(|| self.handler.handle(found.route, &request)));
+        let response = response.unwrap_or_else(|_| self.after_panic(found.errors, &request));
         let handled_in = begun.elapsed();
         drop((request, permit));
         reply.send(Ok(Answered { response, handled_in }));
     }
 
-    fn after_panic(&self, request: &Request) -> Response {
+    fn after_panic(&self, errors: Errors, request: &Request) -> Response {
         self.metrics.panics.inc();
         if let Some(events) = self.panics.admit() {
             error!(method = request.method, path = request.path, events; "a handler panicked");
         }
-        Response::panicked()
+        PANICKED.answer(errors)
     }
 }

@@ -29,7 +29,7 @@ fn requests_beyond_the_queue_are_sent_away() {
     for mut client in &clients[3..] {
         let (head, _) = read_response(&mut client);
         assert!(
-            head.starts_with("HTTP/1.1 503 Service Unavailable\r\n") && head.contains("Retry-After: 1\r\n"),
+            head.starts_with("HTTP/1.1 503 Service Unavailable\r\n") && head.contains("Retry-After: 2\r\n"),
             "{head}"
         );
     }
