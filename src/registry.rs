@@ -28,7 +28,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
-pub use allowance::{Allowance, Asker, QUESTION_TIME_MAX, Unanswered};
+pub use allowance::{Allowance, Asker, NotLoaded, QUESTION_TIME_MAX, Unanswered};
 pub use change_log::{Action, Author, LoggedChange};
 pub use criteria::{Criteria, GROUPS_MAX, Selector};
 pub use declaration::{Declaration, Plan};
@@ -41,10 +41,9 @@ pub use overview::{EXPIRY_SPANS, GroupSummary};
 pub use pages::{Order, Page, PageRequest, Place, SortBy, SortValue};
 pub use scope::{GroupPattern, Scope};
 pub use search::{QUESTION_BYTES_MAX, WORDS_MAX, Words};
-pub use selections::SelectError;
 pub use shard::Shard;
 pub use state::Quarantined;
-pub use view::{Counts, Discovered, NotLoaded, Rules, View};
+pub use view::{Counts, Discovered, Rules, View};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -100,7 +99,6 @@ pub struct Registry {
     store: OnceLock<Arc<dyn Store>>,
     rules: Rules,
     metrics: StoreMetrics,
-    selections: Selections,
     duplicates: Reckonings,
     turns: Turns,
     epoch: Epoch,
@@ -129,7 +127,7 @@ impl Registry {
     /// A registry without a store: nothing can be read or written yet.
     pub fn new(rules: Rules, exposition: &prometheus::Registry) -> Registry {
         let metrics = StoreMetrics::new(exposition);
-        let view = Arc::new(View::new(rules, metrics.expired()));
+        let view = Arc::new(View::new(rules, metrics.expired(), Selections::new(exposition)));
         let Now { monotonic, wall } = Now::read();
         let nanos = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
         Registry {
@@ -137,7 +135,6 @@ impl Registry {
             store: OnceLock::new(),
             rules,
             metrics,
-            selections: Selections::new(exposition),
             duplicates: Reckonings::default(),
             turns: Turns::new(),
             declaring: Mutex::new(()),
@@ -246,13 +243,26 @@ impl Registry {
         self.view.list(selector, now.monotonic)
     }
 
-    /// The list of the registrations that meet the criteria. The first time it is built, which takes a while and one
-    /// turn; from then on it is kept up to date for who asks again.
+    /// The list of the registrations that meet the criteria, ready to be sent as it is or compressed. What has changed
+    /// since the last poll is worked out by this one.
     ///
     /// # Errors
-    /// [`SelectError`] before the first full load, and when others are having theirs built.
-    pub fn select(&self, criteria: &Criteria, now: Now) -> Result<Discovered, SelectError> {
-        self.selections.select(&self.view, criteria, now.monotonic)
+    /// [`Unanswered`] before the first full load, and when it takes more than it may. What a scope has is always
+    /// answered then.
+    pub fn list(
+        &self,
+        criteria: &Criteria,
+        gzip: bool,
+        allowance: &Allowance<'_>,
+        now: Now,
+    ) -> Result<Discovered, Unanswered> {
+        if criteria.is_all_of_source() {
+            return Ok(self.view.list(criteria.source(), now.monotonic)?);
+        }
+        match criteria.is_scope() {
+            true => self.view.select(criteria, gzip, &allowance.of_its_own()),
+            false => self.view.select(criteria, gzip, allowance),
+        }
     }
 
     /// The group that a registration is in.
@@ -310,9 +320,9 @@ impl Registry {
     /// What there is to be seen, in numbers.
     ///
     /// # Errors
-    /// [`SelectError`], as for the list.
-    pub fn overview(&self, scope: &Scope, now: Now) -> Result<Overview, SelectError> {
-        let list = self.seen(scope, now)?;
+    /// [`Unanswered`], as for the list.
+    pub fn overview(&self, scope: &Scope, allowance: &Allowance<'_>, now: Now) -> Result<Overview, Unanswered> {
+        let list = self.list(&Criteria::of(scope.clone(), Form::Plain), false, allowance, now)?.list;
         let expiring = match scope {
             Scope::All => EXPIRY_SPANS.map(|(_, seconds)| self.expiring_within(Duration::from_secs(seconds), now)),
             Scope::Groups(_) => overview::expiring(&self.view, &list, now.monotonic),
@@ -330,17 +340,15 @@ impl Registry {
     /// The addresses that stand in more than one registration, as they were at most ten seconds ago.
     ///
     /// # Errors
-    /// [`SelectError`], as for the list.
-    pub fn duplicates(&self, scope: &Scope, now: Now) -> Result<Arc<Duplicates>, SelectError> {
-        Ok(self.duplicates.get(scope, &*self.seen(scope, now)?, now.monotonic))
-    }
-
-    /// The list of what a scope has.
-    fn seen(&self, scope: &Scope, now: Now) -> Result<Arc<Snapshot>, SelectError> {
-        Ok(match scope {
-            Scope::All => self.discover(Selector::All, now)?.list,
-            scope => self.select(&Criteria::of(scope.clone(), Form::Plain), now)?.list,
-        })
+    /// [`Unanswered`], as for the list.
+    pub fn duplicates(
+        &self,
+        scope: &Scope,
+        allowance: &Allowance<'_>,
+        now: Now,
+    ) -> Result<Arc<Duplicates>, Unanswered> {
+        let list = self.list(&Criteria::of(scope.clone(), Form::Plain), false, allowance, now)?.list;
+        Ok(self.duplicates.get(scope, &list, now.monotonic))
     }
 
     /// The latest changes of a scope, newest first: of a group, of an id, or of all.

@@ -4,8 +4,8 @@ use super::auth::Caller;
 use super::problem::Problem;
 use super::query::Query;
 use crate::registry::{
-    Criteria, Form, GROUPS_MAX, LabelSelector, QUESTION_BYTES_MAX, REQUIREMENTS_MAX, SelectError, Shard, Unanswered,
-    VALUES_MAX, WORDS_MAX, Words,
+    Criteria, Form, GROUPS_MAX, LabelSelector, QUESTION_BYTES_MAX, REQUIREMENTS_MAX, Shard, Unanswered, VALUES_MAX,
+    WORDS_MAX, Words,
 };
 
 /// `group` and `selector`, for what the caller may see.
@@ -68,14 +68,5 @@ pub(super) fn shard(query: &mut Query) -> Result<Option<Shard>, Problem> {
 impl From<Unanswered> for Problem {
     fn from(error: Unanswered) -> Problem {
         Problem::new(503, error.to_string())
-    }
-}
-
-impl From<SelectError> for Problem {
-    fn from(error: SelectError) -> Problem {
-        match error {
-            SelectError::NotLoaded => Problem::new(503, "the registrations are not loaded yet"),
-            SelectError::Busy => Problem::new(503, "other selections are being built; try again"),
-        }
     }
 }

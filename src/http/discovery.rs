@@ -8,20 +8,11 @@ use super::problem::Problem;
 use super::query::{Query, parameter};
 use super::request::Request;
 use super::response::{Body, Response};
-use crate::registry::{Criteria, Discovered, Form, NotLoaded, Rendering, Scope, SelectError, Selector};
-
-const NOT_LOADED: &str = "the registrations are not loaded yet";
+use crate::registry::{Criteria, Discovered, Form, Rendering, Unanswered};
 
 pub(super) fn discover(app: &App, call: &Call<'_>) -> Result<Response, Response> {
-    let unavailable = |_| Response::unavailable(NOT_LOADED);
-    let discovered = match call.caller.reads() {
-        Scope::All => app.registry.discover(Selector::All, app.now()).map_err(unavailable)?,
-        scope => app.registry.select(&Criteria::of(scope.clone(), Form::Plain), app.now()).map_err(|e| match e {
-            SelectError::NotLoaded => Response::unavailable(NOT_LOADED),
-            SelectError::Busy => Response::unavailable("other lists are being built"),
-        })?,
-    };
-    Ok(list(app, call.request, discovered))
+    let criteria = Criteria::of(call.caller.reads().clone(), Form::Plain);
+    list(app, call, &criteria).map_err(unavailable)
 }
 
 pub(super) fn group(app: &App, call: &Call<'_>) -> Result<Response, Response> {
@@ -30,15 +21,17 @@ pub(super) fn group(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     if !call.caller.reads().has(&name) {
         return Err(Response::bare(403, "FORBIDDEN"));
     }
-    let unavailable = |NotLoaded| Response::unavailable(NOT_LOADED);
-    let discovered = app.registry.discover(Selector::Group(&name), app.now()).map_err(unavailable)?;
-    Ok(list(app, call.request, discovered))
+    let criteria = Criteria { groups: [name].into(), ..Criteria::of(call.caller.reads().clone(), Form::Plain) };
+    list(app, call, &criteria).map_err(unavailable)
 }
 
 pub(super) fn sd(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let criteria = sd_criteria(call.request, &call.caller)?;
-    let discovered = app.registry.select(&criteria, app.now()).map_err(Problem::from)?;
-    Ok(list(app, call.request, discovered))
+    Ok(list(app, call, &criteria).map_err(Problem::from)?)
+}
+
+fn unavailable(unanswered: Unanswered) -> Response {
+    Response::unavailable(&unanswered.to_string())
 }
 
 fn sd_criteria(request: &Request, caller: &Caller) -> Result<Criteria, Problem> {
@@ -52,10 +45,12 @@ fn sd_criteria(request: &Request, caller: &Caller) -> Result<Criteria, Problem> 
 
 /// A list is sent as it is, or not at all when the client has it. An empty one would make Prometheus forget every
 /// target; after an error it keeps what it has.
-fn list(app: &App, request: &Request, Discovered { list, stale }: Discovered) -> Response {
-    app.metrics.polled(request);
+fn list(app: &App, call: &Call<'_>, criteria: &Criteria) -> Result<Response, Unanswered> {
+    let request = call.request;
     let gzip = accepts_gzip(request);
-    let Rendering { parts, hash } = if gzip { list.gzip() } else { list.json() };
+    let Discovered { list, stale } = app.registry.list(criteria, gzip, &app.registry.allowance(request), app.now())?;
+    app.metrics.polled(request);
+    let Rendering { parts, hash } = list.rendering(gzip);
     // The two encodings are different bytes, so that their tags have to differ (RFC 9110, 8.8.3).
     let tag = if gzip { format!("\"{hash:016x}-gzip\"") } else { format!("\"{hash:016x}\"") };
     let known = lists_tag(request.header("if-none-match").unwrap_or_default(), &tag);
@@ -70,5 +65,5 @@ fn list(app: &App, request: &Request, Discovered { list, stale }: Discovered) ->
     if let Some(stale) = stale {
         response = response.with_header("X-Inventor-Stale", stale.as_secs().to_string());
     }
-    response
+    Ok(response)
 }

@@ -18,6 +18,7 @@ pub(super) struct Gauges {
     group_registrations: IntGaugeVec,
     expiring: IntGaugeVec,
     selections: IntGauge,
+    selection_bytes: IntGauge,
     pollers: IntGaugeVec,
     list_bytes: IntGauge,
     store_up: IntGauge,
@@ -46,7 +47,8 @@ impl Gauges {
                 "Live registrations that expire within this time unless they are renewed.",
                 &["within"],
             ),
-            selections: gauge("inventor_selections", "Selections for /sd that are kept up to date."),
+            selections: gauge("inventor_selections", "Selections that are remembered for their next polls."),
+            selection_bytes: gauge("inventor_selection_bytes", "What these selections take in memory."),
             pollers: metrics::gauges(
                 registry,
                 "inventor_pollers",
@@ -85,6 +87,7 @@ impl Gauges {
         self.registrations.set(whole(counts.registrations));
         self.groups.set(whole(counts.groups));
         self.selections.set(whole(counts.selections));
+        self.selection_bytes.set(whole(counts.selection_bytes));
         self.quarantined.set(whole(counts.quarantined));
         for (name, seconds) in EXPIRY_SPANS {
             let expiring = registry.expiring_within(Duration::from_secs(seconds), now);

@@ -8,9 +8,7 @@ use std::num::NonZero;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
-use super::view::NotLoaded;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// How long a question may take.
 pub const QUESTION_TIME_MAX: Duration = Duration::from_secs(5);
@@ -32,6 +30,10 @@ pub trait Asker {
     /// Whether the answer would still reach somebody.
     fn is_waiting(&self) -> bool;
 }
+
+/// The view is still being filled for the first time; what it holds is part of the truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotLoaded;
 
 /// Why a question has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,18 +99,28 @@ impl Drop for Turn<'_> {
 /// What one question may take.
 pub struct Allowance<'a> {
     asker: &'a dyn Asker,
+    /// `None` where nobody else has a say in it.
+    shared: Option<Shared<'a>>,
+    /// How many bytes may be looked at before the clock.
+    left: Cell<usize>,
+}
+
+struct Shared<'a> {
     turns: &'a Turns,
     deadline: Instant,
     turn: OnceCell<Turn<'a>>,
-    /// How many bytes may be looked at before the clock.
-    left: Cell<usize>,
 }
 
 impl<'a> Allowance<'a> {
     /// The usual one.
     pub(super) fn new(asker: &'a dyn Asker, turns: &'a Turns) -> Allowance<'a> {
-        let deadline = Instant::now() + QUESTION_TIME_MAX;
-        Allowance { asker, turns, deadline, turn: OnceCell::new(), left: Cell::new(PIECE_BYTES) }
+        let shared = Shared { turns, deadline: Instant::now() + QUESTION_TIME_MAX, turn: OnceCell::new() };
+        Allowance { asker, shared: Some(shared), left: Cell::new(PIECE_BYTES) }
+    }
+
+    /// One that ends only when nobody waits: for what no stranger can ask, and others' questions shall not hold up.
+    pub(super) fn of_its_own(&self) -> Allowance<'a> {
+        Allowance { asker: self.asker, shared: None, left: Cell::new(PIECE_BYTES) }
     }
 
     /// So many bytes are going to be looked at.
@@ -128,24 +140,34 @@ impl<'a> Allowance<'a> {
         }
     }
 
+    /// Locks what others may hold while they work out an answer.
+    pub(super) fn lock<'m, T>(&self, mutex: &'m Mutex<T>) -> Result<MutexGuard<'m, T>, Unanswered> {
+        loop {
+            if let Some(guard) = mutex.try_lock_for(LOOK_INTERVAL) {
+                return Ok(guard);
+            }
+            self.check_time()?;
+        }
+    }
+
     fn check(&self) -> Result<(), Unanswered> {
         self.check_time()?;
-        if self.turn.get().is_none() {
-            let turn = self.take_turn()?;
-            self.turn.get_or_init(|| turn);
+        let Some(Shared { turns, turn, .. }) = &self.shared else { return Ok(()) };
+        if turn.get().is_none() {
+            let taken = self.take_turn(turns)?;
+            turn.get_or_init(|| taken);
         }
         Ok(())
     }
 
     fn check_time(&self) -> Result<(), Unanswered> {
-        if Instant::now() >= self.deadline {
+        if self.shared.as_ref().is_some_and(|shared| Instant::now() >= shared.deadline) {
             return Err(Unanswered::Late);
         }
         if self.asker.is_waiting() { Ok(()) } else { Err(Unanswered::Left) }
     }
 
-    fn take_turn(&self) -> Result<Turn<'a>, Unanswered> {
-        let turns = self.turns;
+    fn take_turn(&self, turns: &'a Turns) -> Result<Turn<'a>, Unanswered> {
         let mut state = turns.state.lock();
         if state.waiting >= WAITING_MAX {
             return Err(Unanswered::Busy);

@@ -41,6 +41,38 @@ impl Criteria {
         Criteria { scope, groups: BTreeSet::new(), labels: LabelSelector::default(), shard: None, form }
     }
 
+    /// The list in which they are looked for: the smallest that is kept.
+    pub(super) fn source(&self) -> Selector<'_> {
+        match self.groups.first() {
+            Some(group) if self.groups.len() == 1 => Selector::Group(group),
+            _ => Selector::All,
+        }
+    }
+
+    /// Whether everything in that list meets them and is shown as there.
+    pub(super) fn is_all_of_source(&self) -> bool {
+        let is_source = match self.source() {
+            Selector::All => self.scope == Scope::All && self.groups.is_empty(),
+            Selector::Group(name) => self.scope.has(name),
+        };
+        is_source && self.labels.is_empty() && self.shard.is_none() && self.form == Form::Plain
+    }
+
+    /// Whether they are what a scope has, and nobody's question.
+    pub(super) fn is_scope(&self) -> bool {
+        self.groups.is_empty() && self.labels.is_empty() && self.shard.is_none() && self.form == Form::Plain
+    }
+
+    /// What it takes to see whether a registration meets them, compared with reading its bytes.
+    pub(super) fn cost(&self, content: &Content) -> usize {
+        content.byte_count() * (1 + self.labels.len())
+    }
+
+    /// What they take in memory, roughly.
+    pub(super) fn byte_count(&self) -> usize {
+        self.labels.byte_count() + self.groups.iter().map(|group| group.len() + size_of::<String>()).sum::<usize>()
+    }
+
     /// Whether a registration meets them.
     pub fn meets(&self, id: TargetId, content: &Content) -> bool {
         self.shard.is_none_or(|shard| shard.has(id))

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::allowance::NotLoaded;
 use super::criteria::Selector;
 use super::overview::declared_hash;
-use super::view::{NotLoaded, View};
+use super::view::View;
 use crate::registration::{Content, Registration, TargetId, Ttl};
 use crate::store::Update;
 

@@ -36,6 +36,12 @@ impl Piece {
     }
 }
 
+impl Piece {
+    pub(super) fn len(&self) -> usize {
+        self.deflated.len()
+    }
+}
+
 /// A stream under construction.
 pub(super) struct Stream {
     parts: Vec<Arc<[u8]>>,

@@ -79,6 +79,18 @@ impl LabelSelector {
         self.requirements.len()
     }
 
+    /// What they take in memory, roughly.
+    pub fn byte_count(&self) -> usize {
+        let bytes = |text: &String| text.len() + size_of::<String>();
+        let of = |requirement: &Requirement| match requirement {
+            Requirement::In(name, values) | Requirement::NotIn(name, values) => {
+                bytes(name) + values.iter().map(bytes).sum::<usize>()
+            }
+            Requirement::Exists(name) | Requirement::Absent(name) => bytes(name),
+        };
+        self.requirements.iter().map(of).sum()
+    }
+
     /// Whether there are too many requirements or values for one question.
     pub fn is_too_large(&self) -> bool {
         let values: usize = self.requirements.iter().map(Requirement::value_count).sum();

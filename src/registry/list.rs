@@ -4,6 +4,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
+use super::allowance::Unanswered;
 use super::discovery::Form;
 use super::gzip::{Piece, Stream};
 use super::{discovery, target_info};
@@ -11,6 +12,9 @@ use crate::registration::{Content, TargetId};
 
 /// How many registrations a segment should hold: some 60 KB of JSON.
 const SEGMENT_LEN: usize = 256;
+
+/// What an entry takes besides what the registration says, in bytes, with group and id in its labels.
+const ENTRY_BYTES: usize = 160;
 
 /// A registration as lists hold it: the id beside the pointer, so that a search reads one stretch of memory.
 #[derive(Debug, Clone)]
@@ -22,15 +26,15 @@ pub(super) struct Shown {
 /// Some of the registrations, or all.
 #[derive(Debug)]
 pub(super) struct List {
-    form: Form,
     /// A power of two many; the leading bits of the id, evenly spread because it is a hash, choose the segment.
     segments: Vec<Arc<Segment>>,
     len: usize,
     snapshot: Option<Arc<Snapshot>>,
 }
 
+/// A stretch of a list. It is changed only while nobody else has it.
 #[derive(Debug, Default)]
-struct Segment {
+pub(super) struct Segment {
     /// Sorted by id.
     entries: Vec<Shown>,
     rendered: OnceLock<Rendered>,
@@ -55,22 +59,17 @@ impl Clone for Segment {
 
 impl Default for List {
     fn default() -> List {
-        List::new(Form::Plain)
+        List { segments: vec![Arc::default()], len: 0, snapshot: None }
     }
 }
 
 impl List {
-    /// An empty list that shows registrations in this form.
-    pub(super) fn new(form: Form) -> List {
-        List { form, segments: vec![Arc::default()], len: 0, snapshot: None }
-    }
-
     /// A list of these registrations, which are sorted by id and have each an id of its own: what inserting one after
     /// the other leads to, too, and slower.
     pub(super) fn of_sorted(entries: Vec<Shown>) -> List {
         let len = entries.len();
         let segments = vec![Arc::new(Segment { entries, ..Segment::default() })];
-        let mut list = List { form: Form::Plain, segments, len, snapshot: None };
+        let mut list = List { segments, len, snapshot: None };
         list.cut_into(len.div_ceil(2 * SEGMENT_LEN).next_power_of_two());
         list
     }
@@ -85,6 +84,8 @@ impl List {
         match entries.binary_search_by_key(&shown.id, |entry| entry.id) {
             Ok(at) => entries[at] = shown,
             Err(at) => {
+                // Most lists stay as long as they are for a long time.
+                entries.reserve_exact(1);
                 entries.insert(at, shown);
                 self.len += 1;
                 if self.len > 2 * SEGMENT_LEN * self.segments.len() {
@@ -106,20 +107,10 @@ impl List {
         }
     }
 
-    /// Makes changes: a content is inserted, nothing is removed.
-    pub(super) fn apply(&mut self, changes: impl IntoIterator<Item = (TargetId, Option<Content>)>) {
-        for (id, content) in changes {
-            match content {
-                Some(content) => self.insert(Shown { id, content }),
-                None => self.remove(id),
-            }
-        }
-    }
-
     /// The list as it is now, for ever; the same one until something changes.
     pub(super) fn snapshot(&mut self) -> Arc<Snapshot> {
-        let (form, segments) = (self.form, &self.segments);
-        self.snapshot.get_or_insert_with(|| Arc::new(Snapshot::new(form, segments.clone()))).clone()
+        let segments = &self.segments;
+        self.snapshot.get_or_insert_with(|| Arc::new(Snapshot::new(Form::Plain, segments.clone()))).clone()
     }
 
     /// The entries of the segment for an id, about to be changed.
@@ -140,6 +131,7 @@ impl List {
             // The segments are new and not shared yet, so that nothing is copied here.
             Arc::make_mut(&mut self.segments[at]).entries.push(shown);
         }
+        self.segments.iter_mut().for_each(|segment| Arc::make_mut(segment).entries.shrink_to_fit());
     }
 }
 
@@ -170,13 +162,32 @@ pub struct Rendering {
 }
 
 impl Snapshot {
-    fn new(form: Form, segments: Vec<Arc<Segment>>) -> Snapshot {
+    pub(super) fn new(form: Form, segments: Vec<Arc<Segment>>) -> Snapshot {
         Snapshot { form, segments, json: OnceLock::new(), gzip: OnceLock::new(), target_info: OnceLock::new() }
+    }
+
+    pub(super) fn segments(&self) -> &[Arc<Segment>] {
+        &self.segments
+    }
+
+    /// How many bytes the registrations take in a list, roughly and whatever its form.
+    pub(super) fn byte_count(&self) -> usize {
+        self.segments.iter().map(|segment| segment.byte_count()).sum()
+    }
+
+    /// Whether it can be sent without any work.
+    pub(super) fn is_rendered(&self, gzip: bool) -> bool {
+        if gzip { self.gzip.get().is_some() } else { self.json.get().is_some() }
+    }
+
+    /// One of the two forms in which it is sent.
+    pub fn rendering(&self, gzip: bool) -> Rendering {
+        if gzip { self.gzip() } else { self.json() }
     }
 
     /// The JSON array that Prometheus reads.
     pub fn json(&self) -> Rendering {
-        self.json.get_or_init(|| self.render()).clone()
+        self.json.get_or_init(|| self.render_json()).clone()
     }
 
     /// The same array as a gzip stream.
@@ -215,7 +226,7 @@ impl Snapshot {
         self.segments.iter().filter(|segment| !segment.entries.is_empty())
     }
 
-    fn render(&self) -> Rendering {
+    fn render_json(&self) -> Rendering {
         let comma: Arc<[u8]> = Arc::from(&b","[..]);
         let mut parts: Vec<Arc<[u8]>> = vec![Arc::from(&b"["[..])];
         let mut hash = 0_u64;
@@ -240,7 +251,7 @@ impl Snapshot {
         let mut stream = Stream::new();
         for (at, segment) in self.filled().enumerate() {
             stream.plain(if at == 0 { b"[" } else { b"," });
-            stream.piece(segment.compressed.get_or_init(|| Piece::new(&segment.rendered(self.form).json)));
+            stream.piece(segment.compressed(self.form));
         }
         let end: &[u8] = if self.filled().next().is_some() { b"]\n" } else { b"[]\n" };
         Rendering { parts: stream.finish(end).into(), hash: self.json().hash }
@@ -248,6 +259,50 @@ impl Snapshot {
 }
 
 impl Segment {
+    /// What of it is wanted, without slack.
+    pub(super) fn selected(
+        &self,
+        is_wanted: impl Fn(TargetId, &Content) -> Result<bool, Unanswered>,
+    ) -> Result<Segment, Unanswered> {
+        let mut entries = Vec::new();
+        for shown in &self.entries {
+            if is_wanted(shown.id, &shown.content)? {
+                entries.push(shown.clone());
+            }
+        }
+        entries.shrink_to_fit();
+        Ok(Segment { entries, ..Segment::default() })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many bytes the registrations take in a list, roughly and whatever its form.
+    pub(super) fn byte_count(&self) -> usize {
+        self.entries.iter().map(|shown| shown.content.byte_count() + ENTRY_BYTES).sum()
+    }
+
+    /// What it holds beside what it shares with other lists, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let json = self.rendered.get().map_or(0, |rendered| rendered.json.len());
+        self.entries.len() * size_of::<Shown>() + json + self.compressed.get().map_or(0, Piece::len)
+    }
+
+    /// Has it rendered for good. Whether it was not.
+    pub(super) fn render(&self, form: Form, gzip: bool) -> bool {
+        let is_news = self.rendered.get().is_none() || (gzip && self.compressed.get().is_none());
+        self.rendered(form);
+        if gzip {
+            self.compressed(form);
+        }
+        is_news
+    }
+
+    fn compressed(&self, form: Form) -> &Piece {
+        self.compressed.get_or_init(|| Piece::new(&self.rendered(form).json))
+    }
+
     fn rendered(&self, form: Form) -> &Rendered {
         self.rendered.get_or_init(|| {
             let mut json = Vec::with_capacity(self.entries.len() * 256);

@@ -1,57 +1,23 @@
-//! All lists that are kept up to date: of everything, of each group, and of each selection that somebody polls.
-//! A change is made in each list that it concerns, so that no poll ever looks at more than the list it asks for.
+//! The lists that are kept up to date with each change: of everything, and of each group.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use super::criteria::{Criteria, Selector};
+use super::criteria::Selector;
 use super::list::{List, Shown, Snapshot};
 use crate::registration::{Content, TargetId};
-
-/// The most selections that are kept. Each costs some 24 bytes for each of its registrations, and its text.
-pub(super) const SELECTIONS_MAX: usize = 64;
-
-/// How long a selection is kept that nobody asks for.
-pub(super) const UNUSED_MAX: Duration = Duration::from_secs(600);
 
 /// The lists.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
     all: List,
     groups: HashMap<Arc<str>, List>,
-    selections: HashMap<Arc<Criteria>, Selection>,
-    building: Option<Building>,
 }
-
-#[derive(Debug)]
-struct Selection {
-    list: List,
-    last_used: Instant,
-    /// Somebody polls it; what was asked for only once makes room first.
-    is_asked_again: bool,
-}
-
-/// A selection that is being put together from snapshots, and what has changed since these were taken: what is to be
-/// shown under an id, or that nothing is.
-#[derive(Debug)]
-struct Building {
-    criteria: Arc<Criteria>,
-    changes: Changes,
-}
-
-/// What is to be shown under an id; `None` is nothing.
-pub(super) type Changes = HashMap<TargetId, Option<Content>>;
 
 impl Lists {
     /// How many groups have one.
     pub(super) fn group_count(&self) -> usize {
         self.groups.len()
-    }
-
-    /// How many selections are kept.
-    pub(super) fn selection_count(&self) -> usize {
-        self.selections.len()
     }
 
     /// The list of everything, or of a group; of an unknown group it is empty.
@@ -107,17 +73,7 @@ impl Lists {
         }
         let shown = Shown { id, content: content.clone() };
         self.all.insert(shown.clone());
-        self.groups.entry(name.clone()).or_default().insert(shown.clone());
-        for (criteria, selection) in &mut self.selections {
-            if criteria.meets(id, content) {
-                selection.list.insert(shown.clone());
-            } else {
-                selection.list.remove(id);
-            }
-        }
-        if let Some(Building { criteria, changes }) = &mut self.building {
-            changes.insert(id, criteria.meets(id, content).then_some(shown.content));
-        }
+        self.groups.entry(name.clone()).or_default().insert(shown);
         name
     }
 
@@ -125,10 +81,6 @@ impl Lists {
     pub(super) fn remove(&mut self, id: TargetId, group: &str) {
         self.all.remove(id);
         self.leave_group(group, id);
-        self.selections.values_mut().for_each(|selection| selection.list.remove(id));
-        if let Some(Building { changes, .. }) = &mut self.building {
-            changes.insert(id, None);
-        }
     }
 
     fn leave_group(&mut self, name: &str, id: TargetId) {
@@ -139,56 +91,4 @@ impl Lists {
             }
         }
     }
-
-    /// A selection, if it is kept.
-    pub(super) fn selection(&mut self, criteria: &Criteria, now: Instant) -> Option<Arc<Snapshot>> {
-        let selection = self.selections.get_mut(criteria)?;
-        (selection.last_used, selection.is_asked_again) = (now, true);
-        Some(selection.list.snapshot())
-    }
-
-    /// Begins to collect the changes to a selection that is to be put together from these snapshots.
-    pub(super) fn begin_selection(&mut self, criteria: &Criteria) -> Vec<Arc<Snapshot>> {
-        self.building = Some(Building { criteria: Arc::new(criteria.clone()), changes: HashMap::new() });
-        match criteria.groups.is_empty() {
-            true => vec![self.all.snapshot()],
-            false => criteria.groups.iter().map(|name| self.snapshot(Selector::Group(name))).collect(),
-        }
-    }
-
-    /// The changes to the selection under construction since this was last asked, if there are more than these.
-    pub(super) fn take_changes(&mut self, few: usize) -> Changes {
-        let many = self.building.as_mut().filter(|building| building.changes.len() > few);
-        many.map(|building| std::mem::take(&mut building.changes)).unwrap_or_default()
-    }
-
-    /// Keeps the selection that was under construction, in the place of another one if need be.
-    pub(super) fn keep_selection(&mut self, mut list: List, now: Instant) -> Arc<Snapshot> {
-        let Some(Building { criteria, changes }) = self.building.take() else { return list.snapshot() };
-        list.apply(changes);
-        let snapshot = list.snapshot();
-        if self.selections.len() >= SELECTIONS_MAX {
-            let order = |(_, kept): &(&Arc<Criteria>, &Selection)| (kept.is_asked_again, kept.last_used);
-            let first = self.selections.iter().min_by_key(order).map(|(criteria, _)| criteria.clone());
-            first.and_then(|criteria| self.selections.remove(&criteria));
-        }
-        self.selections.insert(criteria, Selection { list, last_used: now, is_asked_again: false });
-        snapshot
-    }
-
-    /// Forgets the selections that nobody asks for.
-    pub(super) fn forget_unused(&mut self, now: Instant) {
-        self.selections.retain(|_, selection| now.saturating_duration_since(selection.last_used) < UNUSED_MAX);
-    }
-}
-
-/// A new list of the registrations in these snapshots that meet the criteria.
-pub(super) fn matching(criteria: &Criteria, sources: &[Arc<Snapshot>]) -> List {
-    let mut list = List::new(criteria.form);
-    for (id, content) in sources.iter().flat_map(|source| source.registrations()) {
-        if criteria.meets(id, content) {
-            list.insert(Shown { id, content: content.clone() });
-        }
-    }
-    list
 }

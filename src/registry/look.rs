@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::allowance::{Allowance, NotLoaded, Unanswered};
 use super::change_log::LoggedChange;
 use super::criteria::Criteria;
-use super::list::{List, Snapshot};
-use super::lists::Changes;
+use super::list::Snapshot;
 use super::scope::Scope;
 use super::state::{Held, Quarantined};
-use super::view::{Discovered, NotLoaded, View};
+use super::view::{Discovered, View};
 use crate::registration::{Content, TargetId, Ttl};
 
 /// How many registrations are looked up before others get at the view: some tens of microseconds.
@@ -116,29 +116,19 @@ impl View {
         self.lock().quarantined.iter().map(|(id, value)| (*id, value.clone())).collect()
     }
 
-    /// A selection, if it is kept.
-    pub(super) fn selection(&self, criteria: &Criteria, now: Instant) -> Result<Option<Discovered>, NotLoaded> {
-        let mut state = self.at(now);
-        if !state.loaded {
-            return Err(NotLoaded);
-        }
-        let stale = state.outage(now);
-        Ok(state.lists.selection(criteria, now).map(|list| Discovered { list, stale }))
-    }
-
-    /// The snapshots that a selection is to be put together from. Changes to it are collected from here on.
-    pub(super) fn begin_selection(&self, criteria: &Criteria) -> Vec<Arc<Snapshot>> {
-        self.lock().lists.begin_selection(criteria)
-    }
-
-    /// The changes so far to the selection under construction, if there are more than these.
-    pub(super) fn take_selection_changes(&self, few: usize) -> Changes {
-        self.lock().lists.take_changes(few)
-    }
-
-    /// Keeps the selection under construction, with its last changes.
-    pub(super) fn keep_selection(&self, list: List, now: Instant) -> Discovered {
-        let mut state = self.at(now);
-        Discovered { list: state.lists.keep_selection(list, now), stale: state.outage(now) }
+    /// The list of the registrations that meet the criteria, ready to be sent.
+    pub(super) fn select(
+        &self,
+        criteria: &Criteria,
+        gzip: bool,
+        allowance: &Allowance<'_>,
+    ) -> Result<Discovered, Unanswered> {
+        let mut stale = None;
+        let list = self.selections.select(criteria, gzip, allowance, || {
+            let source = self.list(criteria.source(), Instant::now())?;
+            stale = source.stale;
+            Ok(source.list)
+        })?;
+        Ok(Discovered { list, stale })
     }
 }

@@ -5,10 +5,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::allowance::NotLoaded;
 use super::list::Snapshot;
 use super::look::{LOOKED_UP_AT_ONCE, Times};
 use super::scope::Scope;
-use super::view::{NotLoaded, View};
+use super::view::View;
 use crate::registration::{Content, TargetId};
 
 /// How far ahead registrations are counted that run out, in seconds, and what that is called.

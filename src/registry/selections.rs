@@ -1,91 +1,196 @@
-//! Selections: lists by criteria that somebody polls. The first poll builds one beside everything else that goes on,
-//! from snapshots and without a lock; from then on it is kept up to date like every list.
+//! Selections: lists by criteria that somebody polls. A selection is a function of segments and is remembered for each of
+//! them: whoever polls it works out what has changed since the last poll, and nobody else waits for that. Changes know
+//! nothing of selections.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use prometheus::IntCounter;
 
+use super::allowance::{Allowance, Unanswered};
 use super::criteria::Criteria;
-use super::lists::matching;
-use super::view::{Discovered, NotLoaded, View};
+use super::list::{Segment, Snapshot};
 use crate::metrics;
 
-/// How long a poll waits until another selection has been built.
-const TURN_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long a selection is remembered that nobody polls.
+const UNUSED_MAX: Duration = Duration::from_secs(600);
 
-/// The most polls that wait for that: each occupies a worker.
-const WAITING_MAX: usize = 4;
+/// What all selections together may take in memory in any case, in bytes.
+const BYTES_MIN: usize = 32 << 20;
 
-/// So few changes may be made to a new selection while polls wait.
-const CHANGES_AT_ONCE: usize = 200;
+/// Beyond that: so many times what the list of everything takes.
+const LISTS_MAX: usize = 2;
 
-/// Why there is no list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SelectError {
-    /// The first full load is not over.
-    NotLoaded,
-    /// Others are having their selections built.
-    Busy,
-}
+/// To what share of that they are cut down, so that room is not made for each selection anew: seven eighths.
+const CUT_TO: (usize, usize) = (7, 8);
 
-impl From<NotLoaded> for SelectError {
-    fn from(_: NotLoaded) -> SelectError {
-        SelectError::NotLoaded
-    }
-}
+/// What a selection takes besides its parts, in bytes.
+const SELECTION_BYTES: usize = 1024;
 
-/// Builds selections, one at a time.
+/// All selections that are remembered.
+#[derive(Debug)]
 pub(super) struct Selections {
-    turn: Mutex<()>,
-    waiting: AtomicUsize,
+    remembered: Mutex<HashMap<Arc<Criteria>, Remembered>>,
     hits: IntCounter,
     builds: IntCounter,
 }
 
+#[derive(Debug)]
+struct Remembered {
+    selection: Arc<Mutex<Selection>>,
+    bytes: usize,
+    last_used: Instant,
+    /// Somebody polls it; what was asked for only once makes room first.
+    is_asked_again: bool,
+}
+
 impl Selections {
     pub(super) fn new(registry: &prometheus::Registry) -> Selections {
+        let counter = |name, help| metrics::counter(registry, name, help);
         Selections {
-            turn: Mutex::new(()),
-            waiting: AtomicUsize::new(0),
-            hits: metrics::counter(
-                registry,
-                "inventor_selection_hits_total",
-                "Lists sent from a selection that was up to date.",
+            remembered: Mutex::default(),
+            hits: counter("inventor_selection_hits_total", "Lists sent from a selection that was up to date."),
+            builds: counter(
+                "inventor_selection_builds_total",
+                "Selections that were not remembered when they were polled.",
             ),
-            builds: metrics::counter(registry, "inventor_selection_builds_total", "Selections built for a first poll."),
         }
     }
 
-    /// The selection with these criteria.
-    pub(super) fn select(&self, view: &View, criteria: &Criteria, now: Instant) -> Result<Discovered, SelectError> {
-        if let Some(found) = view.selection(criteria, now)? {
+    /// How many are remembered, and what they take in bytes.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let remembered = self.remembered.lock();
+        (remembered.len(), remembered.values().map(|selection| selection.bytes).sum())
+    }
+
+    /// The registrations that meet the criteria, in the list that `source` gives, which is asked for only when nobody
+    /// else works at the selection: later polls never go back to earlier lists.
+    pub(super) fn select(
+        &self,
+        criteria: &Criteria,
+        gzip: bool,
+        allowance: &Allowance<'_>,
+        source: impl FnOnce() -> Result<Arc<Snapshot>, Unanswered>,
+    ) -> Result<Arc<Snapshot>, Unanswered> {
+        let selection = self.selection(criteria, Instant::now());
+        let mut selection = allowance.lock(&selection)?;
+        let source = source()?;
+        if let Some(list) = selection.list_of(&source).filter(|list| list.is_rendered(gzip)) {
             self.hits.inc();
-            return Ok(found);
+            return Ok(list);
         }
-        let _turn = self.turn().ok_or(SelectError::Busy)?;
-        let now = Instant::now();
-        // Whoever had the turn before may have asked for the same.
-        if let Some(found) = view.selection(criteria, now)? {
-            self.hits.inc();
-            return Ok(found);
+        let list = selection.follow(&source, criteria, gzip, allowance);
+        let bytes = SELECTION_BYTES + criteria.byte_count() + selection.byte_count();
+        drop(selection);
+        self.weigh(criteria, bytes, (LISTS_MAX * source.byte_count()).max(BYTES_MIN));
+        list
+    }
+
+    fn selection(&self, criteria: &Criteria, now: Instant) -> Arc<Mutex<Selection>> {
+        let mut all = self.remembered.lock();
+        if let Some(remembered) = all.get_mut(criteria) {
+            (remembered.last_used, remembered.is_asked_again) = (now, true);
+            return remembered.selection.clone();
         }
         self.builds.inc();
-        let mut list = matching(criteria, &view.begin_selection(criteria));
-        loop {
-            let changes = view.take_selection_changes(CHANGES_AT_ONCE);
-            if changes.is_empty() {
-                return Ok(view.keep_selection(list, now));
+        let selection = Arc::default();
+        let remembered = Remembered { selection, bytes: SELECTION_BYTES, last_used: now, is_asked_again: false };
+        all.entry(Arc::new(criteria.clone())).or_insert(remembered).selection.clone()
+    }
+
+    /// Notes what a selection takes. When all of them take more than they may, those that were asked for only once go
+    /// first, and then those that nobody has polled for longest.
+    fn weigh(&self, criteria: &Criteria, bytes: usize, bytes_max: usize) {
+        let mut all = self.remembered.lock();
+        if let Some(remembered) = all.get_mut(criteria) {
+            remembered.bytes = bytes;
+        }
+        let mut total: usize = all.values().map(|remembered| remembered.bytes).sum();
+        if total <= bytes_max {
+            return;
+        }
+        let place =
+            |(criteria, kept): (&Arc<Criteria>, &Remembered)| (kept.is_asked_again, kept.last_used, criteria.clone());
+        let mut order: Vec<(bool, Instant, Arc<Criteria>)> = all.iter().map(place).collect();
+        order.sort_unstable_by_key(|(is_asked_again, last_used, _)| (*is_asked_again, *last_used));
+        for (_, _, first) in order {
+            if total <= bytes_max / CUT_TO.1 * CUT_TO.0 {
+                break;
             }
-            list.apply(changes);
+            total -= all.remove(&first).map_or(0, |removed| removed.bytes);
         }
     }
 
-    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
-        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let turn = if waiting < WAITING_MAX { self.turn.try_lock_for(TURN_WAIT_MAX) } else { None };
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        turn
+    /// Forgets the selections that nobody polls.
+    pub(super) fn forget_unused(&self, now: Instant) {
+        self.remembered.lock().retain(|_, kept| now.saturating_duration_since(kept.last_used) < UNUSED_MAX);
     }
 }
+
+/// What is known of one selection.
+#[derive(Debug, Default)]
+struct Selection {
+    /// One for each segment of the list in which it was last looked for.
+    parts: Vec<Part>,
+    /// The selection in the list in which it was last looked for.
+    list: Option<(Weak<Snapshot>, Arc<Snapshot>)>,
+    /// All parts without a registration.
+    nothing: Arc<Segment>,
+}
+
+/// What of a segment is in a selection.
+#[derive(Debug, Default)]
+struct Part {
+    /// Nobody else has this address as long as it is held here, and a change moves the segment to another one.
+    of: Weak<Segment>,
+    selected: Arc<Segment>,
+}
+
+impl Selection {
+    /// The selection in this very list, if it is known.
+    fn list_of(&self, source: &Arc<Snapshot>) -> Option<Arc<Snapshot>> {
+        let (of, list) = self.list.as_ref()?;
+        std::ptr::eq(of.as_ptr(), Arc::as_ptr(source)).then(|| list.clone())
+    }
+
+    /// Works out what is not known of the selection in this list. What is worked out when it is given up stays known.
+    fn follow(
+        &mut self,
+        source: &Arc<Snapshot>,
+        criteria: &Criteria,
+        gzip: bool,
+        allowance: &Allowance<'_>,
+    ) -> Result<Arc<Snapshot>, Unanswered> {
+        let segments = source.segments();
+        if self.parts.len() != segments.len() {
+            self.parts = segments.iter().map(|_| Part::default()).collect();
+        }
+        for (part, segment) in self.parts.iter_mut().zip(segments) {
+            if !std::ptr::eq(part.of.as_ptr(), Arc::as_ptr(segment)) {
+                let selected = segment.selected(|id, content| {
+                    allowance.spend(criteria.cost(content))?;
+                    Ok(criteria.meets(id, content))
+                })?;
+                let selected = if selected.is_empty() { self.nothing.clone() } else { Arc::new(selected) };
+                *part = Part { of: Arc::downgrade(segment), selected };
+            }
+            if part.selected.render(criteria.form, gzip) {
+                allowance.spend(part.selected.byte_count())?;
+            }
+        }
+        let parts = || self.parts.iter().map(|part| part.selected.clone()).collect();
+        let list = self.list_of(source).unwrap_or_else(|| Arc::new(Snapshot::new(criteria.form, parts())));
+        list.rendering(gzip);
+        self.list = Some((Arc::downgrade(source), list.clone()));
+        Ok(list)
+    }
+
+    fn byte_count(&self) -> usize {
+        self.parts.iter().map(|part| size_of::<Part>() + part.selected.held_bytes()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests;

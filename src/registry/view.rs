@@ -11,10 +11,12 @@ use log::info;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use prometheus::IntCounter;
 
+use super::allowance::NotLoaded;
 use super::change_log::Author;
 use super::criteria::Selector;
 use super::list::Snapshot;
 use super::outage::Ended;
+use super::selections::Selections;
 use super::state::{Fit, QUARANTINED_BYTES_MAX, Quarantined, State};
 use crate::registration::{Content, DOCUMENT_BYTES_MAX, LabelNames, TargetId, Ttl, read_stored};
 use crate::store::{Change, Comparison, Kept, Mirror, Settlement, Stored};
@@ -32,10 +34,6 @@ pub struct Rules {
     /// How long past its deadline a registration may be kept because of an outage.
     pub outage_keep: Duration,
 }
-
-/// The view is still being filled for the first time; what it holds is part of the truth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotLoaded;
 
 /// A list, and for how long it may have been out of date because of an outage.
 #[derive(Debug)]
@@ -55,8 +53,10 @@ pub struct Counts {
     pub groups: usize,
     /// Stored values that are not fit to be shown.
     pub quarantined: usize,
-    /// Selections that are kept up to date.
+    /// Selections that are remembered.
     pub selections: usize,
+    /// What these take, in bytes.
+    pub selection_bytes: usize,
 }
 
 /// All live registrations.
@@ -67,6 +67,7 @@ pub struct View {
     first_loaded: Condvar,
     /// Counts what ran out.
     expired: IntCounter,
+    pub(super) selections: Selections,
 }
 
 /// A change whose value has been looked at, which needs no lock.
@@ -79,8 +80,9 @@ enum Checked {
 
 impl View {
     /// A view that is loading. What runs out is counted.
-    pub fn new(rules: Rules, expired: IntCounter) -> View {
-        View { rules, state: Mutex::new(State::new(rules.outage_keep)), first_loaded: Condvar::new(), expired }
+    pub(super) fn new(rules: Rules, expired: IntCounter, selections: Selections) -> View {
+        let state = Mutex::new(State::new(rules.outage_keep));
+        View { rules, state, first_loaded: Condvar::new(), expired, selections }
     }
 
     /// The list of the registrations that are alive at `now`; of an unknown group it is empty.
@@ -135,12 +137,14 @@ impl View {
 
     /// Counts for the metrics.
     pub fn counts(&self, now: Instant) -> Counts {
+        let (selections, selection_bytes) = self.selections.size();
         let state = self.at(now);
         Counts {
             registrations: state.held.len(),
             groups: state.lists.group_count(),
             quarantined: state.quarantined.len(),
-            selections: state.lists.selection_count(),
+            selections,
+            selection_bytes,
         }
     }
 
@@ -243,8 +247,8 @@ impl View {
         state.deadlines();
         state.check(at);
         state.horizon.prove(at);
-        state.lists.forget_unused(at);
         drop(state);
+        self.selections.forget_unused(at);
         drop(self.at(at));
     }
 

@@ -93,7 +93,8 @@ struct ShownDuplicate {
 pub(in crate::http) fn duplicates(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     Query::parse(call.request)?.finish()?;
     check_sees_all(&call.caller)?;
-    let duplicates = app.registry.duplicates(&Scope::All, app.now()).map_err(Problem::from)?;
+    let allowance = app.registry.allowance(call.request);
+    let duplicates = app.registry.duplicates(&Scope::All, &allowance, app.now()).map_err(Problem::from)?;
     let shown = |Duplicate { address, ids, ids_total }: &Duplicate| ShownDuplicate {
         address: address.clone(),
         ids: ids.iter().map(TargetId::to_string).collect(),

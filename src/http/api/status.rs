@@ -46,8 +46,10 @@ struct Tokens {
 pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let now = app.now();
     Query::parse(call.request)?.finish()?;
-    let Overview { registrations, groups, addresses, duplicates, expiring, list_bytes } =
-        app.registry.overview(call.caller.reads(), now).map_err(Problem::from)?;
+    let Overview { registrations, groups, addresses, duplicates, expiring, list_bytes } = app
+        .registry
+        .overview(call.caller.reads(), &app.registry.allowance(call.request), now)
+        .map_err(Problem::from)?;
     let outage = app.registry.outage(now);
     let expiring = EXPIRY_SPANS.iter().zip(expiring).map(|((name, _), count)| ((*name).to_owned(), count.into()));
     Ok(json(&Status {

@@ -15,7 +15,11 @@ fn seconds(n: u64) -> Duration {
 }
 
 fn new(rules: Rules) -> View {
-    View::new(rules, IntCounter::new("expired", "What ran out.").unwrap())
+    View::new(
+        rules,
+        IntCounter::new("expired", "What ran out.").unwrap(),
+        Selections::new(&prometheus::Registry::new()),
+    )
 }
 
 /// A loaded view and the time of its start.

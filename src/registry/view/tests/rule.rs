@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use prometheus::IntCounter;
 
 use crate::registration::{LabelNames, TargetId, Ttl};
+use crate::registry::selections::Selections;
 use crate::registry::view::{Rules, View};
 use crate::store::{Change, Mirror, Settlement, Stored};
 
@@ -64,7 +65,11 @@ impl World {
         let mut random = fastrand::Rng::with_seed(seed);
         let keep = Duration::from_secs(24 * 3600);
         let rules = Rules { names: LabelNames::Legacy, ttl: Ttl::from_seconds(TTL / 1000), outage_keep: keep };
-        let view = View::new(rules, IntCounter::new("expired", "What ran out.").unwrap());
+        let view = View::new(
+            rules,
+            IntCounter::new("expired", "What ran out.").unwrap(),
+            Selections::new(&prometheus::Registry::new()),
+        );
         view.loaded_at(Instant::now());
         let owner = |n: usize, random: &mut fastrand::Rng| Owner {
             id: TargetId::of(&[format!("host-{n}:9100")]),
