@@ -1,6 +1,7 @@
 //! Who polls lists: seen within the hour, with what it asks for and whether it still does.
 
 use std::collections::HashMap;
+use std::net::Ipv6Addr;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -8,14 +9,23 @@ use parking_lot::Mutex;
 use super::metrics::client;
 use super::request::Request;
 
-/// The most pollers that are remembered.
+/// The most pollers that are remembered, and the most of one client: a server of Prometheus polls some dozen lists.
 const POLLERS_MAX: usize = 1000;
+const POLLERS_PER_CLIENT_MAX: usize = 250;
 
 /// How long a poller is remembered.
 const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
 
 /// A poller is late when it has missed so many of its polls.
 const INTERVALS_MISSED: u32 = 3;
+
+/// What a poller says of its interval is believed once it has polled so often, for so many of its intervals, and as
+/// often on average as it says or nearly so: one request with a header is no poller that could be late.
+const POLLS_BELIEVED: u64 = 3;
+const INTERVALS_BELIEVED: u32 = 2;
+
+/// The shortest interval that is believed.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// The most of a user agent or a path that is remembered, in bytes.
 const TEXT_BYTES_MAX: usize = 500;
@@ -41,7 +51,31 @@ pub(super) struct Poller {
 impl Poller {
     fn is_late(&self, now: SystemTime) -> bool {
         let silence = now.duration_since(self.last_seen).unwrap_or_default();
-        self.interval.is_some_and(|interval| silence > interval.saturating_mul(INTERVALS_MISSED))
+        self.proven_interval().is_some_and(|interval| silence > interval.saturating_mul(INTERVALS_MISSED))
+    }
+
+    /// How often it polls, if it has done what it says.
+    fn proven_interval(&self) -> Option<Duration> {
+        let interval = self.interval?.max(INTERVAL_MIN);
+        let polled_for = self.polled_for();
+        let polls = u32::try_from(self.polls).unwrap_or(u32::MAX);
+        let is_proven = self.polls >= POLLS_BELIEVED
+            && polled_for >= interval.saturating_mul(INTERVALS_BELIEVED)
+            && polled_for <= interval.saturating_mul(polls.saturating_mul(2));
+        is_proven.then_some(interval)
+    }
+
+    /// How long it has been polling: the longer, the surer it goes on.
+    fn polled_for(&self) -> Duration {
+        self.last_seen.duration_since(self.first_seen).unwrap_or_default()
+    }
+
+    /// Whose it is: an address, or for IPv6 the network of which a client can take any address.
+    fn client_key(&self) -> String {
+        match self.address.parse::<Ipv6Addr>() {
+            Ok(address) => address.segments()[..4].iter().map(|part| format!("{part:x}:")).collect(),
+            Err(_) => self.address.clone(),
+        }
     }
 
     fn is_remembered(&self, now: SystemTime) -> bool {
@@ -65,9 +99,7 @@ impl Pollers {
         let address = request.address().to_owned();
         let mut pollers = self.0.lock();
         let key = (address, user_agent, path);
-        if pollers.len() >= POLLERS_MAX && !pollers.contains_key(&key) {
-            make_room(&mut pollers, now);
-        }
+        let is_new = !pollers.contains_key(&key);
         let (address, user_agent, path) = key.clone();
         let poller = pollers.entry(key).or_insert_with(|| Poller {
             client: client(request),
@@ -82,6 +114,10 @@ impl Pollers {
         });
         (poller.interval, poller.last_status, poller.last_seen) = (interval(request), status, now);
         poller.polls += 1;
+        if is_new {
+            let client = poller.client_key();
+            make_room(&mut pollers, &client, now);
+        }
     }
 
     /// Who polled within the hour, and whether it is late; in the order of addresses and paths.
@@ -96,12 +132,26 @@ impl Pollers {
     }
 }
 
-/// Whoever polled only once goes first, then whoever was not seen for longest.
-fn make_room(pollers: &mut HashMap<Key, Poller>, now: SystemTime) {
-    pollers.retain(|_, poller| poller.is_remembered(now));
-    let order = |(_, poller): &(&Key, &Poller)| (poller.polls > 1, poller.last_seen);
-    let first = pollers.iter().min_by_key(order).map(|(key, _)| key.clone());
-    if let Some(first) = first.filter(|_| pollers.len() >= POLLERS_MAX) {
+/// A client that has more than its share makes room itself; if all together are too many, the client that has most of
+/// them does. Of its pollers goes the one that has been polling for the shortest time, and of those the one not seen for
+/// longest: whoever polls on for hours is not pushed out by names that are made up.
+fn make_room(pollers: &mut HashMap<Key, Poller>, newcomer: &str, now: SystemTime) {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    if pollers.len() > POLLERS_MAX {
+        pollers.retain(|_, poller| poller.is_remembered(now));
+    }
+    pollers.values().for_each(|poller| *counts.entry(poller.client_key()).or_default() += 1);
+    let is_over = counts.get(newcomer).is_some_and(|count| *count > POLLERS_PER_CLIENT_MAX);
+    let most = || counts.iter().max_by_key(|(_, count)| **count).map(|(client, _)| client.as_str());
+    let who = match () {
+        () if is_over => Some(newcomer),
+        () if pollers.len() > POLLERS_MAX => most(),
+        () => None,
+    };
+    let Some(who) = who else { return };
+    let of_client = pollers.iter().filter(|(_, poller)| poller.client_key() == who);
+    let first = of_client.min_by_key(|(_, poller)| (poller.polled_for(), poller.last_seen));
+    if let Some(first) = first.map(|(key, _)| key.clone()) {
         pollers.remove(&first);
     }
 }
@@ -115,4 +165,79 @@ fn interval(request: &Request) -> Option<Duration> {
 fn shortened(text: &str) -> String {
     let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn poll(pollers: &Pollers, client: &str, path: &str, interval: &str, at: SystemTime) {
+        let headers = [("user-agent", "Prometheus/3.0.0"), ("x-prometheus-refresh-interval-seconds", interval)];
+        let request = Request {
+            client: client.to_owned(),
+            path: path.to_owned(),
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect(),
+            ..Request::default()
+        };
+        pollers.saw(&request, 200, at);
+    }
+
+    fn late(pollers: &Pollers, at: SystemTime) -> Vec<String> {
+        pollers.seen(at).into_iter().filter(|(is_late, _)| *is_late).map(|(_, poller)| poller.path).collect()
+    }
+
+    #[test]
+    fn who_has_never_polled_as_it_says_is_never_late() {
+        let (pollers, start) = (Pollers::default(), SystemTime::now());
+        let after = |seconds: f64| start + Duration::from_secs_f64(seconds);
+        poll(&pollers, "10.0.0.1:5", "/once", "1", start);
+        for n in 0..10 {
+            poll(&pollers, "10.0.0.1:5", "/at-once", "30", after(0.01 * f64::from(n)));
+            poll(&pollers, "10.0.0.1:5", "/tiny", "0.000001", after(0.01 * f64::from(n)));
+            poll(&pollers, "10.0.0.1:5", "/rarely", "5", after(60.0 * f64::from(n)));
+            poll(&pollers, "10.0.0.1:5", "/real", "60", after(60.0 * f64::from(n)));
+        }
+        // A page and a look in between do not make it another poller.
+        poll(&pollers, "10.0.0.1:5", "/real", "60", after(541.0));
+        assert_eq!(late(&pollers, after(541.0 + 181.0)), ["/real"]);
+        assert!(late(&pollers, after(541.0 + 179.0)).is_empty());
+    }
+
+    #[test]
+    fn made_up_pollers_push_out_nobody_and_fill_no_table() {
+        let (pollers, start) = (Pollers::default(), SystemTime::now());
+        let real = |minute: u64| {
+            for number in 0..40 {
+                let at = start + Duration::from_secs(60 * minute);
+                poll(&pollers, &format!("10.1.0.{number}:99"), "/sd?group=real", "60", at);
+            }
+        };
+        let has_all = |at| {
+            let seen = pollers.seen(at);
+            seen.iter().filter(|(_, poller)| poller.path == "/sd?group=real").count() == 40
+        };
+        real(0);
+        for minute in 1..10 {
+            let at = start + Duration::from_secs(60 * minute);
+            // One client of IPv4, and one of IPv6 with as many addresses as it likes; each name comes twice.
+            for n in 0..3000 {
+                let n = n / 2;
+                poll(&pollers, "192.0.2.1:7", &format!("/discover?{minute}-{n}"), "1", at);
+                poll(&pollers, &format!("[2001:db8::{n:x}]:7"), "/discover", "1", at);
+            }
+            real(minute);
+            assert!(has_all(at), "minute {minute}");
+            let seen = pollers.seen(at);
+            assert!(seen.len() <= 2 * POLLERS_PER_CLIENT_MAX + 40, "{}", seen.len());
+        }
+        // Even twenty such clients together push out only each other.
+        let at = start + Duration::from_secs(600);
+        for n in 0..20_000 {
+            poll(&pollers, &format!("192.0.2.{}:7", n % 20), &format!("/discover?{n}"), "1", at);
+        }
+        assert!(has_all(at) && pollers.seen(at).len() <= POLLERS_MAX);
+        // Somebody new finds a place.
+        poll(&pollers, "10.2.0.1:7", "/new", "60", at);
+        assert!(pollers.seen(at).iter().any(|(_, poller)| poller.path == "/new"));
+    }
 }
