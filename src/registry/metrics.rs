@@ -6,6 +6,9 @@ use prometheus::{HistogramVec, IntCounter, IntCounterVec, Registry};
 
 use crate::metrics::{counter, counters, durations_by};
 
+/// The operations of the store.
+const OPERATIONS: [&str; 4] = ["put", "get", "delete", "declare"];
+
 /// What is counted of registrations and of the store, whichever it is.
 #[derive(Clone)]
 pub(super) struct StoreMetrics {
@@ -23,17 +26,19 @@ impl StoreMetrics {
             "Store operations by outcome.",
             &["operation", "outcome"],
         );
-        for operation in ["put", "get", "delete"] {
-            for outcome in ["ok", "error"] {
-                operations.with_label_values(&[operation, outcome]);
-            }
-        }
         let durations = durations_by(
             registry,
             "inventor_store_operation_duration_seconds",
             "Duration of store operations in seconds.",
             &["operation"],
         );
+        // They stand there from the start: an alert on something that is not there sees nothing.
+        for operation in OPERATIONS {
+            durations.with_label_values(&[operation]);
+            for outcome in ["ok", "error"] {
+                operations.with_label_values(&[operation, outcome]);
+            }
+        }
         let expired = counter(registry, "inventor_registrations_expired_total", "Registrations that expired.");
         StoreMetrics { operations, durations, expired }
     }

@@ -97,6 +97,18 @@ fn each_group_is_a_series_as_long_as_it_is_there() {
 }
 
 #[test]
+fn every_operation_of_the_store_is_a_series_before_its_first_use() {
+    let server = Server::start(&[]);
+    for operation in ["put", "get", "delete", "declare"] {
+        for outcome in ["ok", "error"] {
+            let labels = format!("operation=\"{operation}\",outcome=\"{outcome}\"");
+            check(&server, &format!("inventor_store_operations_total{{{labels}}}"), 0.0);
+        }
+        check(&server, &format!("inventor_store_operation_duration_seconds_count{{operation=\"{operation}\"}}"), 0.0);
+    }
+}
+
+#[test]
 fn only_the_largest_thousand_groups_are_series() {
     let server = Server::start(&[]);
     for n in 0..1010 {
