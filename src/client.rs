@@ -1,6 +1,7 @@
 //! The command line client: the other side of the API. It knows registrations and the wire, and nothing of the server.
 
 mod agent;
+mod answer;
 mod api;
 mod check;
 mod connection;

@@ -13,7 +13,7 @@ mod tokens;
 mod values;
 mod variables;
 
-pub use command_line::{Invocation, read};
+pub use command_line::{Invocation, notify_socket, read};
 pub use duration::parse as parse_duration;
 pub use error::ConfigError;
 pub use manual::{completions, write as write_manual};

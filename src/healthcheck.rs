@@ -1,10 +1,12 @@
 //! Asks a server on this machine whether it is alive or ready, through its public port as any client would: for
 //! container engines, whose image has no curl, and for the watchdog of systemd.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -21,14 +23,15 @@ const ANSWER_BYTES_MAX: u64 = 8 * 1024;
 pub enum Endpoint {
     /// On a TCP port; an unspecified address is reached through the loopback.
     Tcp(SocketAddr),
-    /// On a Unix socket at this path.
+    /// On a Unix socket at this path, or with this name in the abstract namespace, which has no files, after an `@`.
     Unix(PathBuf),
 }
 
 impl FromStr for Endpoint {
     type Err = std::net::AddrParseError;
 
-    /// Reads an address as the server logs it: `127.0.0.1:9101`, `[::]:9101`, `unix:/run/inventor.sock`.
+    /// Reads an address as the server logs it: `127.0.0.1:9101`, `[::]:9101`, `unix:/run/inventor.sock`,
+    /// `unix:@name`.
     fn from_str(text: &str) -> Result<Endpoint, Self::Err> {
         match text.strip_prefix("unix:") {
             Some(path) => Ok(Endpoint::Unix(path.into())),
@@ -103,7 +106,7 @@ pub fn ask(endpoint: &Endpoint, question: Question) -> Result<(), Unhealthy> {
 
 fn connect(endpoint: &Endpoint) -> io::Result<Socket> {
     match endpoint {
-        Endpoint::Unix(path) => connect_to(Domain::UNIX, &SockAddr::unix(path)?),
+        Endpoint::Unix(path) => connect_to(Domain::UNIX, &unix_address(path)?),
         Endpoint::Tcp(address) => {
             let to = |ip: IpAddr| {
                 let address = SocketAddr::new(ip, address.port());
@@ -116,6 +119,14 @@ fn connect(endpoint: &Endpoint) -> io::Result<Socket> {
                 IpAddr::V6(_) => to(Ipv6Addr::LOCALHOST.into()).or_else(|_| to(Ipv4Addr::LOCALHOST.into())),
             }
         }
+    }
+}
+
+/// The address of a socket at this path, or under this name if it begins with `@`.
+fn unix_address(path: &Path) -> io::Result<SockAddr> {
+    match path.as_os_str().as_bytes().strip_prefix(b"@") {
+        Some(name) => SockAddr::unix(OsStr::from_bytes(&[b"\0", name].concat())),
+        None => SockAddr::unix(path),
     }
 }
 

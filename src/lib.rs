@@ -4,6 +4,8 @@
 //! The modules in reading order. A module knows only those named before it; nothing goes in circles:
 //!
 //! - [`registration`]: what a registration is. Parsed means valid. The id and the stored document.
+//! - [`tokens`]: the file of tokens with names, for the server that reads it and the command that writes it.
+//! - [`files`]: files that others write, read without waiting for them.
 //! - [`metrics`], [`oneshot`]: what operators see, and how one thread waits for the answer of another.
 //! - [`store`]: what keeps documents durably, a file or Redis, and tells the registry of every change.
 //! - [`registry`]: what the server can do. It holds all live registrations in memory, keeps every list up to date, and
@@ -27,6 +29,7 @@
 
 pub mod client;
 pub mod config;
+pub mod files;
 pub mod healthcheck;
 pub mod http;
 pub mod logging;
@@ -37,3 +40,4 @@ pub mod registry;
 pub mod serve;
 pub mod store;
 pub mod systemd;
+pub mod tokens;

@@ -9,8 +9,10 @@ use inventor::healthcheck;
 use inventor::http::server;
 use inventor::logging;
 use inventor::serve::{StartError, serve};
+use inventor::systemd;
 
 fn main() -> ExitCode {
+    systemd::notify_at(config::notify_socket());
     match config::read() {
         Ok(Invocation::Serve(config)) => run(*config),
         Ok(Invocation::Healthcheck(endpoint, question)) => match healthcheck::ask(&endpoint, question) {

@@ -13,7 +13,7 @@ use signal_hook::iterator::Signals;
 
 use crate::config::{Config, ConfigError, StoreConfig, TokenSources};
 use crate::http::server::{BindError, Limits, Listen, Running, Server, Settings};
-use crate::http::{App, Options, Tokens};
+use crate::http::{App, Options, TokenSets, Tokens};
 use crate::metrics;
 use crate::registry::{Registry, Rules};
 use crate::store::Store;
@@ -64,6 +64,8 @@ enum Event {
     End,
     /// A signal: read the tokens again.
     Reread,
+    /// The tokens were read again, or are wrong.
+    Tokens(Result<TokenSets, ConfigError>),
     /// The store is open, under this name, or cannot be opened.
     Opened(Result<&'static str, StartError>),
 }
@@ -78,9 +80,11 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     }
     let listen = listen(config.listen)
         .map_err(|e| StartError::System(format!("cannot use the socket passed by systemd: {e}")))?;
+    // Before signals are listened to: until then they end the process, whatever a file does.
+    let tokens = Arc::new(Tokens::new(config.tokens.read().map_err(StartError::Config)?));
     let (tell, events) = mpsc::channel();
     listen_to_signals(&tell).map_err(StartError::System)?;
-    let tokens = Arc::new(Tokens::new(config.tokens.read().map_err(StartError::Config)?));
+    let reread = token_reader(config.tokens, tell.clone()).map_err(StartError::System)?;
     let exposition = metrics::new_registry();
     let settings = Settings {
         listen,
@@ -106,11 +110,22 @@ pub fn serve(config: Config) -> Result<(), StartError> {
 
     let addresses = server.addresses();
     let mut service = Service { app, registry, addresses, bound: Some(server), running: None, watchdog: None };
+    // What becomes of them once they are being read; another signal meanwhile has them read once more after that.
+    let mut rereading = Rereading::default();
     let patience = Instant::now() + START_PATIENCE;
     loop {
         match next_event(&events, service.bound.is_some().then_some(patience)) {
             Some(Event::Opened(store)) => service.start(store?, patience)?,
-            Some(Event::Reread) => service.reread(&config.tokens, &tokens),
+            Some(Event::Reread) => {
+                service.tell(systemd::reloading);
+                rereading.begin(&reread);
+            }
+            Some(Event::Tokens(read)) => {
+                replace(&tokens, read);
+                if !rereading.end(&reread) {
+                    service.tell(systemd::ready);
+                }
+            }
             Some(Event::End) => break,
             // Nobody waits longer than that for a first answer, if only that the server is not ready.
             None => service.answer()?,
@@ -163,21 +178,10 @@ impl Service {
         Ok(())
     }
 
-    /// Reads the tokens again.
-    fn reread(&self, sources: &TokenSources, tokens: &Tokens) {
-        let is_started = self.watchdog.is_some();
-        if is_started {
-            systemd::reloading();
-        }
-        match sources.read() {
-            Ok(sets) => {
-                info!(write = sets.write.len(), read = sets.read.len(), named = sets.named.len(); "tokens reread");
-                tokens.replace(sets);
-            }
-            Err(e) => error!(reason:% = e; "cannot reread the tokens, keeping the old ones"),
-        }
-        if is_started {
-            systemd::ready();
+    /// Tells systemd, which knows nothing of the service before it has started.
+    fn tell(&self, what: fn()) {
+        if self.watchdog.is_some() {
+            what();
         }
     }
 
@@ -192,6 +196,51 @@ impl Service {
         }
         self.registry.close();
         info!("server stopped");
+    }
+}
+
+/// Whether the tokens are being read, and are to be read once more.
+#[derive(Default)]
+struct Rereading {
+    is_on: bool,
+    again: bool,
+}
+
+impl Rereading {
+    fn begin(&mut self, reader: &Sender<()>) {
+        match self.is_on {
+            true => self.again = true,
+            // The reader ends with the process.
+            false => self.is_on = reader.send(()).is_ok(),
+        }
+    }
+
+    /// They have been read; whether they are read once more.
+    fn end(&mut self, reader: &Sender<()>) -> bool {
+        self.is_on = false;
+        if std::mem::take(&mut self.again) {
+            self.begin(reader);
+        }
+        self.is_on
+    }
+}
+
+/// The thread that reads the tokens whenever it is told to, and says what it has read: whatever their files do, such as
+/// a mount that hangs, nobody else waits for it.
+fn token_reader(sources: TokenSources, tell: Sender<Event>) -> Result<Sender<()>, String> {
+    let (ask, asked) = mpsc::channel();
+    let read = move || asked.iter().for_each(|()| drop(tell.send(Event::Tokens(sources.read()))));
+    let thread = std::thread::Builder::new().name("tokens".into()).spawn(read);
+    thread.map(|_| ask).map_err(|e| format!("cannot start the thread that reads tokens: {e}"))
+}
+
+fn replace(tokens: &Tokens, read: Result<TokenSets, ConfigError>) {
+    match read {
+        Ok(sets) => {
+            info!(write = sets.write.len(), read = sets.read.len(), named = sets.named.len(); "tokens reread");
+            tokens.replace(sets);
+        }
+        Err(e) => error!(reason:% = e; "cannot reread the tokens, keeping the old ones"),
     }
 }
 

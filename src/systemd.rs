@@ -1,8 +1,13 @@
 //! What passes between the server and systemd, or another program that speaks its protocol: listening sockets at the
 //! start, the state of the service, the watchdog. Without such a program nothing here does anything.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -61,10 +66,29 @@ pub fn status(text: &str) {
     notify(&[NotifyState::Status(text)]);
 }
 
+/// Where systemd listens, as `NOTIFY_SOCKET` says it: a path, or a name in the abstract namespace after an `@`. To be
+/// called once, before anything is told.
+pub fn notify_at(socket: Option<OsString>) {
+    let _ = NOTIFIED.set(socket);
+}
+
+static NOTIFIED: OnceLock<Option<OsString>> = OnceLock::new();
+
 fn notify(states: &[NotifyState<'_>]) {
-    if let Err(e) = sd_notify::notify(states) {
+    if let Some(socket) = NOTIFIED.get().and_then(Option::as_deref)
+        && let Err(e) = send(socket, states)
+    {
         warn!(reason:% = e; "could not notify systemd");
     }
+}
+
+fn send(socket: &OsStr, states: &[NotifyState<'_>]) -> io::Result<()> {
+    let address = match socket.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(socket)?,
+    };
+    let message: String = states.iter().map(|state| format!("{state}\n")).collect();
+    UnixDatagram::unbound()?.send_to_addr(message.as_bytes(), &address).map(drop)
 }
 
 /// Feeds the watchdog of systemd for as long as requests through the public ports are answered; ends when dropped.

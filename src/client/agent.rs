@@ -1,18 +1,21 @@
-//! The agent: keeps what the files of a directory hold registered. One thread that does one thing after the other, so
-//! that a host never asks more of the server than one request at a time.
+//! The agent: keeps what the files of a directory hold registered. One thread does one request after the other, so that
+//! a host never asks more of the server than one at a time; another one reads the files.
 
 mod clock;
 mod directory;
 mod exporter;
 mod file;
+mod memory;
+mod news;
+mod reader;
+mod refusals;
 mod schedule;
 mod server;
 mod watch;
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use log::{error, info};
+use log::{error, info, warn};
 
 use super::connection::Connection;
 use super::{Entry, Failure};
@@ -20,9 +23,11 @@ use crate::config::commands::Agent as Settings;
 use crate::registration::TargetId;
 use crate::systemd;
 use clock::{Time, now};
-use directory::Directory;
 use exporter::Exporter;
-use schedule::{Schedule, Task, lifetime};
+use news::News;
+use reader::{Errand, Reader, Report};
+use refusals::Refusals;
+use schedule::{Lifetime, Schedule, Task, lifetime};
 use server::{Server, Verdict};
 use watch::{Events, Watch};
 
@@ -35,6 +40,9 @@ const GATHER: Duration = Duration::from_millis(50);
 /// A file that may still be written to is looked at again after so long.
 const UNSETTLED_LOOK: Duration = Duration::from_secs(1);
 
+/// Files that take longer than this to be looked at hang: that is told.
+const LOOK_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The longest time that the deletions at the end may take.
 const FAREWELL_MAX: Duration = Duration::from_secs(10);
 
@@ -43,25 +51,23 @@ const FAREWELL_MAX: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`Failure`] when it cannot start; once started it goes on whatever happens.
 pub(super) fn run(connection: Connection, settings: &Settings) -> Result<(), Failure> {
-    let system = |e: std::io::Error| Failure::Unavailable(format!("the system refuses a signal or a wait: {e}"));
-    let mut watch = Watch::new(settings.dir.clone()).map_err(system)?;
+    let system = |e: std::io::Error| Failure::Unavailable(format!("the system refuses a signal, thread or wait: {e}"));
+    let mut watch = Watch::new().map_err(system)?;
     let exporter = settings.wait_for.as_deref().map(Exporter::new).transpose()?;
-    let mut agent = Agent::new(connection, exporter, settings);
+    let reader = watch.ends().and_then(|ends| Reader::start(settings, connection.token_source(), ends));
+    let mut agent = Agent::new(connection, exporter, reader.map_err(system)?);
     info!(directory:% = settings.dir.display(), server = agent.server.url(); "agent started");
-    watch.renew();
-    agent.look(&HashSet::new());
-    systemd::ready();
     loop {
+        agent.look_if_due();
         let events = watch.wait(agent.pause()).map_err(system)?;
         if events.stop {
             break;
         }
-        if agent.take(events) {
-            watch.renew();
-        }
+        agent.take(events)?;
         agent.work();
     }
     systemd::stopping();
+    agent.refusals.tell();
     if settings.deregister_on_stop {
         agent.take_leave();
     }
@@ -72,24 +78,34 @@ pub(super) fn run(connection: Connection, settings: &Settings) -> Result<(), Fai
 struct Agent {
     server: Server,
     exporter: Option<Exporter>,
-    directory: Directory,
+    reader: Reader,
     schedule: Schedule,
-    /// When the directory is looked at next, and which of its files are known to be complete then.
+    /// When the directory is looked at next, and what is to be done then.
     next_look: Time,
-    complete: HashSet<std::ffi::OsString>,
+    errand: Errand,
+    /// When it was last begun to look at the directory, and what was told of it.
+    looking_since: Time,
+    hangs: News,
+    /// Whether the directory has been looked at.
+    is_ready: bool,
+    refusals: Refusals,
     /// What systemd was told last.
     status: String,
 }
 
 impl Agent {
-    fn new(connection: Connection, exporter: Option<Exporter>, settings: &Settings) -> Agent {
+    fn new(connection: Connection, exporter: Option<Exporter>, reader: Reader) -> Agent {
         Agent {
             server: Server::new(connection),
             exporter,
-            directory: Directory::new(settings.dir.clone(), settings.group.clone(), settings.ttl),
+            reader,
             schedule: Schedule::default(),
             next_look: now(),
-            complete: HashSet::new(),
+            errand: Errand::default(),
+            looking_since: now(),
+            hangs: News::default(),
+            is_ready: false,
+            refusals: Refusals::default(),
             status: String::new(),
         }
     }
@@ -97,8 +113,14 @@ impl Agent {
     /// How long nothing is to be done.
     fn pause(&self) -> Duration {
         let now = now();
+        let look = match self.reader.is_busy() {
+            true if self.looking_since + LOOK_PATIENCE > now => self.looking_since + LOOK_PATIENCE,
+            true => now + LOOK,
+            false => self.next_look,
+        };
         let task = self.schedule.next(now).map(|(due, _, task)| self.not_before(due, task));
-        task.map_or(self.next_look, |due| due.min(self.next_look)).saturating_sub(now)
+        let due = [Some(look), task, self.refusals.due()].into_iter().flatten().min();
+        due.unwrap_or(look).saturating_sub(now)
     }
 
     /// What concerns the server waits while it is given time to recover.
@@ -106,51 +128,77 @@ impl Agent {
         if task == Task::Wait { due } else { due.max(self.server.not_before()) }
     }
 
-    /// Does what the events ask for; `true` when the directory was looked at as it regularly is.
-    fn take(&mut self, events: Events) -> bool {
+    /// Does what the events ask for.
+    fn take(&mut self, events: Events) -> Result<(), Failure> {
         if events.directory {
-            self.complete.extend(events.complete);
+            self.errand.complete.extend(events.complete);
             self.next_look = self.next_look.min(now() + GATHER);
         }
         if events.reload {
-            self.reload();
+            systemd::reloading();
+            (self.errand.token, self.errand.is_reload) = (true, true);
+            self.schedule.retry_refused(now());
+            self.next_look = now();
         }
-        if now() < self.next_look {
-            return false;
+        match self.reader.report() {
+            Some(report) => self.hear(report),
+            None => Ok(()),
         }
-        let complete = std::mem::take(&mut self.complete);
-        self.look(&complete);
-        true
     }
 
-    fn look(&mut self, complete: &HashSet<std::ffi::OsString>) {
-        let found = self.directory.look(complete);
-        if found.changed {
-            self.schedule.update(self.directory.wanted(), self.exporter.is_some(), now());
+    /// Has the files looked at, if it is time for that.
+    fn look_if_due(&mut self) {
+        let time = now();
+        if !self.reader.is_busy() && self.next_look <= time {
+            self.reader.give(std::mem::take(&mut self.errand));
+            (self.looking_since, self.next_look) = (time, time + LOOK);
+        } else if self.reader.is_busy() && time >= self.looking_since + LOOK_PATIENCE && self.hangs.is("hangs") {
+            warn!("the files cannot be looked at, something hangs; what is known of them is kept registered");
         }
-        self.next_look = now() + if found.unsettled { UNSETTLED_LOOK } else { LOOK };
     }
 
-    fn reload(&mut self) {
-        systemd::reloading();
-        self.server.read_token_again();
-        self.schedule.retry_refused(now());
-        self.next_look = now();
-        systemd::ready();
+    /// Takes what was found in the files.
+    fn hear(&mut self, report: Report) -> Result<(), Failure> {
+        let time = now();
+        if self.hangs.is_over() {
+            info!("the files can be looked at again");
+        }
+        if report.token.is_some_and(|token| self.server.take_token(token)) {
+            self.schedule.retry_refused(time);
+        }
+        match report.fault {
+            // A mistyped name never becomes right; what goes away later may come back.
+            Some(fault) if !self.is_ready => return Err(fault),
+            _ => {}
+        }
+        self.schedule.remember(report.remembered, time);
+        if let Some(wanted) = report.wanted {
+            self.schedule.update(wanted, self.exporter.is_some(), time);
+        }
+        if report.unsettled {
+            self.next_look = self.next_look.min(time + UNSETTLED_LOOK);
+        }
+        if !std::mem::replace(&mut self.is_ready, true) || report.is_reload {
+            systemd::ready();
+        }
+        Ok(())
     }
 
     /// Does the one thing that is due first, if something is.
     fn work(&mut self) {
         let time = now();
-        if let Some((due, id, task)) = self.schedule.next(time)
-            && self.not_before(due, task) <= time
+        let next = self.schedule.next(time).filter(|(due, _, task)| self.not_before(*due, *task) <= time);
+        if next.is_none() || self.refusals.due().is_some_and(|due| due <= time) {
+            self.refusals.tell();
+        }
+        if let Some((_, id, task)) = next
             && let Some(held) = self.schedule.get(id)
         {
-            let entry = held.wanted.entry.clone();
+            let (entry, file) = (held.wanted.entry.clone(), held.wanted.file.clone());
             match task {
                 Task::Wait => self.wait_for(id, &entry),
-                Task::Put => self.put(id, &entry),
-                Task::Delete => self.delete(id),
+                Task::Put => self.put(id, &entry, &file),
+                Task::Delete => self.delete(id, &entry, &file),
             }
         }
         self.tell_status();
@@ -169,55 +217,77 @@ impl Agent {
         }
     }
 
-    fn put(&mut self, id: TargetId, entry: &Entry) {
-        let verdict = self.server.put(entry);
-        let file = self.schedule.get(id).map(|held| held.wanted.file.clone()).unwrap_or_default();
-        let targets = entry.targets.join(",");
-        match verdict {
+    fn put(&mut self, id: TargetId, entry: &Entry, file: &str) {
+        match self.server.put(entry) {
             Verdict::Done => {
                 if self.schedule.get(id).is_some_and(|held| !held.registered) {
-                    info!(file, targets, id:% = id; "registered");
+                    info!(file, targets = entry.targets.join(","), id:% = id; "registered");
                 }
                 let default = if entry.ttl_seconds.is_none() { Some(self.server.default_lifetime()) } else { None };
-                let lifetime = lifetime(entry, default.unwrap_or(schedule::Lifetime::Unknown));
+                let lifetime = lifetime(entry, default.unwrap_or(Lifetime::Unknown));
                 self.schedule.is_registered(id, lifetime, now());
             }
-            Verdict::Refused(reason) => {
-                self.schedule.is_refused(id);
-                if self.schedule.is_news(id, &reason) {
-                    error!(file, targets, reason; "refused; tried again when the file changes");
-                }
-            }
-            Verdict::Unauthorised(reason) => self.unauthorised(id, &file, &reason),
-            Verdict::Unavailable => self.unavailable(id),
+            verdict => self.is_not_done(
+                id,
+                entry,
+                file,
+                verdict,
+                "refused by the server; tried again every 10 minutes at least, and when the file changes",
+            ),
         }
     }
 
-    fn delete(&mut self, id: TargetId) {
+    fn delete(&mut self, id: TargetId, entry: &Entry, file: &str) {
         match self.server.delete(id) {
             Verdict::Done => {
-                info!(id:% = id; "deregistered");
-                self.schedule.is_gone(id);
+                info!(file, targets = entry.targets.join(","), id:% = id; "deregistered");
+                self.is_gone(id);
             }
-            Verdict::Refused(reason) => {
-                error!(id:% = id, reason; "cannot be deregistered; it stays until it expires");
-                self.schedule.is_gone(id);
-            }
-            Verdict::Unauthorised(reason) => self.unauthorised(id, "", &reason),
-            Verdict::Unavailable => self.unavailable(id),
+            verdict => self.is_not_done(
+                id,
+                entry,
+                file,
+                verdict,
+                "the server refuses to delete it; tried again every 10 minutes at least",
+            ),
         }
     }
 
-    fn unauthorised(&mut self, id: TargetId, file: &str, reason: &str) {
-        self.schedule.is_unauthorised(id, now());
-        self.server.read_token_again();
-        if self.schedule.is_news(id, reason) {
-            error!(file, id:% = id, reason; "not accepted; tried again every minute");
+    fn is_gone(&mut self, id: TargetId) {
+        self.schedule.is_gone(id);
+        self.errand.gone.push(id);
+        // Others are deleted as well, usually, and all of them are forgotten at once.
+        self.next_look = self.next_look.min(now() + UNSETTLED_LOOK);
+    }
+
+    fn is_not_done(&mut self, id: TargetId, entry: &Entry, file: &str, verdict: Verdict, refused: &'static str) {
+        let lifetime = lifetime(entry, self.server.known_lifetime());
+        let (message, reason) = match verdict {
+            Verdict::Refused(reason) => {
+                self.schedule.is_refused(id, lifetime, now());
+                (refused, reason)
+            }
+            Verdict::Unauthorised(reason) => {
+                self.schedule.is_unauthorised(id, lifetime, now());
+                // It may have been replaced meanwhile.
+                self.errand.token = true;
+                match self.server.has_token() {
+                    true => ("the server does not accept this token for it; tried again every minute", reason),
+                    false => (
+                        "the server wants a token: set INVENTOR_TOKEN or --token-file; tried again every minute",
+                        reason,
+                    ),
+                }
+            }
+            Verdict::Unavailable | Verdict::Done => return self.is_unavailable(id),
+        };
+        if self.schedule.is_news(id, &reason) {
+            self.refusals.add(message, reason, file, &entry.targets.join(","), now());
         }
     }
 
     /// The others are tried first when the pause is over, lest one that the server fails at holds up all.
-    fn unavailable(&mut self, id: TargetId) {
+    fn is_unavailable(&mut self, id: TargetId) {
         let shortest = self.schedule.shortest_interval(self.server.known_lifetime());
         self.server.back_off(shortest);
         self.schedule.is_unknown(id, self.server.not_before());
@@ -236,14 +306,16 @@ impl Agent {
     /// Deletes what is registered, within the time that there is.
     fn take_leave(&mut self) {
         let end = now() + FAREWELL_MAX;
-        let mut left = 0;
-        for id in self.schedule.left_behind() {
-            if now() >= end || self.server.delete(id) != Verdict::Done {
-                left += 1;
+        let registered = self.schedule.left_behind();
+        let mut deleted = 0;
+        for id in &registered {
+            if now() < end && self.server.delete(*id) == Verdict::Done {
+                deleted += 1;
             }
         }
-        if left > 0 {
-            error!(registrations = left; "not deregistered; they stay until they expire");
+        info!(registrations = deleted; "deregistered, as --deregister-on-stop wants it");
+        if registered.len() > deleted {
+            error!(registrations = registered.len() - deleted; "not deregistered; they stay until they expire");
         }
     }
 }

@@ -4,7 +4,8 @@ use form_urlencoded::Serializer;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::connection::{Answer, Call, Connection, Method, Unreachable};
+use super::answer::Answer;
+use super::connection::{Call, Connection, Method, Unreachable};
 use super::{Entry, Failure};
 use crate::config::commands::Filter;
 use crate::registration::TargetId;

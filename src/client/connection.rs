@@ -2,22 +2,21 @@
 //! appears nowhere else.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ureq::http::{HeaderName, HeaderValue, Request, Uri, header};
 use ureq::{Agent, Body};
 
+use super::answer::{Answer, PROBLEM};
 use super::unix::{NoResolver, UnixConnector};
 use super::{Failure, tls};
 use crate::config::commands::{Access, TokenSource};
+use crate::files;
 
 pub(super) use ureq::http::Method;
 
 /// The largest answer that is read: a list of some 500,000 registrations.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
-
-/// The most of an answer that is repeated in a message.
-const ECHO_CHARS_MAX: usize = 500;
 
 /// Connections that are kept open.
 const IDLE_CONNECTIONS_MAX: usize = 32;
@@ -47,65 +46,6 @@ impl<'a> Call<'a> {
     }
 }
 
-/// What the server says.
-#[derive(Debug, Clone)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) etag: Option<String>,
-    location: Option<String>,
-    pub(super) body: Vec<u8>,
-}
-
-impl Answer {
-    /// What the body says about an error, in one line: the detail of a problem document, or the text itself.
-    pub(super) fn reason(&self) -> String {
-        let problem = serde_json::from_slice::<Problem>(&self.body).ok().filter(|problem| !problem.is_empty());
-        let text = match (problem, &self.location) {
-            (Some(problem), _) => problem.to_string(),
-            (None, Some(location)) => format!("it redirects to {location}"),
-            (None, None) => String::from_utf8_lossy(&self.body).trim().to_owned(),
-        };
-        let shown = if text.is_empty() { "no reason given" } else { text.as_str() };
-        shown.chars().take(ECHO_CHARS_MAX).collect()
-    }
-}
-
-/// An error as RFC 9457 has it.
-#[derive(serde::Deserialize)]
-struct Problem {
-    detail: Option<String>,
-    title: Option<String>,
-    #[serde(default)]
-    errors: Vec<Fault>,
-    errors_total: Option<usize>,
-}
-
-#[derive(serde::Deserialize)]
-struct Fault {
-    #[serde(default)]
-    pointer: String,
-    detail: String,
-}
-
-impl Problem {
-    fn is_empty(&self) -> bool {
-        self.detail.is_none() && self.title.is_none() && self.errors.is_empty()
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.detail.as_deref().or(self.title.as_deref()).unwrap_or("refused"))?;
-        for Fault { pointer, detail } in &self.errors {
-            write!(f, "\n  {pointer}: {detail}")?;
-        }
-        match self.errors_total.map(|total| total.saturating_sub(self.errors.len())) {
-            Some(more @ 1..) => write!(f, "\n  and {more} more"),
-            _ => Ok(()),
-        }
-    }
-}
-
 /// No answer, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unreachable(String);
@@ -116,6 +56,9 @@ impl fmt::Display for Unreachable {
     }
 }
 
+/// A token as it is sent; it is not shown when it is printed.
+pub(super) type Secret = HeaderValue;
+
 /// A server and how to reach it. Connections are kept open between requests.
 pub(super) struct Connection {
     agent: Agent,
@@ -124,7 +67,7 @@ pub(super) struct Connection {
     /// The URL as the user wrote it.
     shown: String,
     source: Option<TokenSource>,
-    token: Option<HeaderValue>,
+    token: Option<Secret>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -156,12 +99,14 @@ impl Connection {
         Ok(Connection { agent, base: base.to_owned(), shown: shown.to_owned(), source, token, headers })
     }
 
-    /// Reads the token again, if it is in a file.
-    pub(super) fn read_token_again(&mut self) -> Result<(), Failure> {
-        if let Some(source) = &self.source {
-            self.token = Some(read_token(source)?);
-        }
-        Ok(())
+    /// Where the token comes from.
+    pub(super) fn token_source(&self) -> Option<TokenSource> {
+        self.source.clone()
+    }
+
+    /// Sends this token from now on; whether it is another one.
+    pub(super) fn set_token(&mut self, token: Secret) -> bool {
+        self.token.replace(token.clone()) != Some(token)
     }
 
     pub(super) fn has_token(&self) -> bool {
@@ -184,6 +129,8 @@ impl Connection {
             // Not Authorization, which is left to a proxy on the way; the Go program knows these two as well.
             request = request.header(if call.writes() { "x-api-token" } else { "x-sd-token" }, token);
         }
+        // Errors on the path of the Go program are otherwise one line of text.
+        request = request.header(header::ACCEPT, format!("application/json, {PROBLEM}"));
         if let Some(etag) = call.if_match {
             request = request.header(header::IF_MATCH, etag);
         }
@@ -207,8 +154,9 @@ fn is_empty(source: &TokenSource) -> bool {
 fn read_answer(mut response: ureq::http::Response<Body>) -> Result<Answer, ureq::Error> {
     let text = |name| response.headers().get(name)?.to_str().ok().map(str::to_owned);
     let (etag, location) = (text(header::ETAG), text(header::LOCATION));
+    let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
     let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
-    Ok(Answer { status: response.status().as_u16(), etag, location, body })
+    Ok(Answer { status: response.status().as_u16(), content_type, etag, location, body })
 }
 
 /// The error in words for whoever has to mend it.
@@ -252,19 +200,15 @@ fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), Failure> {
     Ok((name.trim().parse().map_err(|_| wrong())?, value.trim().parse().map_err(|_| wrong())?))
 }
 
-fn read_token(source: &TokenSource) -> Result<HeaderValue, Failure> {
-    let (name, text) = match source {
-        TokenSource::Value(token) => ("INVENTOR_TOKEN".to_owned(), token.clone()),
-        TokenSource::File(path) => (format!("--token-file {}", path.display()), read_token_file(path)?),
+/// Reads the token.
+pub(super) fn read_token(source: &TokenSource) -> Result<Secret, Failure> {
+    let (name, secret) = match source {
+        TokenSource::Value(token) => ("INVENTOR_TOKEN".to_owned(), Ok(token.trim().as_bytes().to_vec())),
+        TokenSource::File(path) => (format!("--token-file {}", path.display()), files::secret(path)),
     };
-    let token = HeaderValue::from_bytes(text.trim().as_bytes()).ok().filter(|token| !token.is_empty());
+    let secret = secret.map_err(|reason| Failure::Usage(format!("{name}: {reason}")))?;
+    let token = HeaderValue::from_bytes(&secret).ok().filter(|token| !token.is_empty());
     let mut token = token.ok_or_else(|| Failure::Usage(format!("{name}: holds no token that can be sent")))?;
     token.set_sensitive(true);
     Ok(token)
-}
-
-fn read_token_file(path: &Path) -> Result<String, Failure> {
-    let text = std::fs::read_to_string(path);
-    let text = text.map_err(|e| Failure::Usage(format!("--token-file {}: cannot be read: {e}", path.display())))?;
-    Ok(text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned())
 }

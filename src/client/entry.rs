@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::registration::{DEFAULT_GROUP, Registration, TargetId, json};
 
 /// What is to be registered.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub(super) targets: Vec<String>,
+    #[serde(default)]
     pub(super) labels: BTreeMap<String, String>,
     /// `None` is the group that the server gives to those that name none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) target_group: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) modules: Vec<String>,
     /// 0 is for ever, and `None` is what the server decides.
     #[serde(skip_serializing_if = "Option::is_none")]

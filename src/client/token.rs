@@ -1,5 +1,11 @@
 //! `token`: a new secret and its line for the server's `TOKENS_FILE`. The secret is shown once and kept nowhere.
 
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::Path;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
@@ -9,33 +15,82 @@ use serde_json::json;
 use super::Failure;
 use super::output::{Output, print_line, tell};
 use crate::config::commands::NewToken;
+use crate::{files, tokens};
 
 /// Random bytes of a secret; nobody guesses 256 bits.
 const SECRET_BYTES: usize = 32;
 
-/// Names that stand for API_TOKEN and SD_TOKEN.
-const RESERVED: [&str; 2] = ["api", "sd"];
-
 /// Makes a token.
 pub(super) fn run(command: &NewToken, output: Output) -> Result<(), Failure> {
-    let NewToken { name, role, groups, .. } = command;
-    let plain = |c: char| c.is_ascii_graphic() || c.is_alphanumeric();
-    if name.is_empty() || name.starts_with('#') || !name.chars().all(plain) || RESERVED.contains(&name.as_str()) {
-        let expected = "expected a word without blanks, and neither api nor sd, which the server has itself";
-        return Err(Failure::Usage(format!("NAME {name:?}: {expected}")));
-    }
-    let groups = groups.split(',').map(group).collect::<Result<Vec<_>, _>>()?.join(",");
+    let NewToken { name, role, groups, file, .. } = command;
     let secret = secret()?;
-    let hash: String = digest(&SHA256, secret.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let line = format!("{name} {role} {groups} sha256:{hash}");
+    // The digest has as many bytes as it says.
+    let hash = digest(&SHA256, secret.as_bytes()).as_ref().try_into().unwrap_or_default();
+    let line = tokens::line(name, role, groups, &hash).map_err(|e| Failure::Usage(e.replacen("line 1: ", "", 1)))?;
+    if let Some(file) = file {
+        append(file, &line)?;
+    }
     if !output.is_table() {
         return output.value(&json!({ "secret": secret, "line": line }));
     }
     tell("The token, which is shown only now:");
     tell(&secret);
-    tell("Its line for TOKENS_FILE; send the server SIGHUP when it is there:");
-    print_line(&line);
+    match file {
+        Some(file) => {
+            tell(&format!("Its line is in {}; send the server SIGHUP, and it counts.", file.display()));
+        }
+        None => {
+            tell("Its line for TOKENS_FILE; send the server SIGHUP when it is there:");
+            print_line(&line);
+        }
+    }
     Ok(())
+}
+
+/// Adds the line to a file of tokens, which is replaced as a whole: nothing half written ever stands there.
+fn append(path: &Path, line: &str) -> Result<(), Failure> {
+    let failed = |e: &dyn std::fmt::Display| Failure::Usage(format!("--file {}: {e}", path.display()));
+    // What a link leads to is replaced, not the link.
+    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let (before, metadata) = match fs::metadata(&place) {
+        Ok(metadata) => (files::secrets(&place).map_err(|e| failed(&e))?, Some(metadata)),
+        Err(e) if e.kind() == ErrorKind::NotFound => (Vec::new(), None),
+        Err(e) => return Err(failed(&e)),
+    };
+    let before = String::from_utf8(before).map_err(|_| failed(&"is not UTF-8"))?;
+    let gap = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
+    let content = format!("{before}{gap}{line}\n");
+    tokens::parse_file(&content).map_err(|e| failed(&e))?;
+    replace(&place, &content, metadata.as_ref()).map_err(|e| failed(&e))
+}
+
+/// Puts another file in the place of this one, with its owner and its rights; a new one is for its owner alone.
+fn replace(place: &Path, content: &str, before: Option<&fs::Metadata>) -> io::Result<()> {
+    let name = place.file_name().ok_or(ErrorKind::InvalidFilename)?;
+    let mut next = OsString::from(".");
+    next.extend([name, OsStr::new(".new")]);
+    let next = place.with_file_name(next);
+    // Two at a time would each lose what the other adds.
+    let mut file =
+        File::options().write(true).create_new(true).mode(0o600).open(&next).map_err(|e| match e.kind() {
+            ErrorKind::AlreadyExists => {
+                io::Error::other(format!("{} is there: somebody else adds a token", next.display()))
+            }
+            _ => e,
+        })?;
+    let written = (|| {
+        file.write_all(content.as_bytes())?;
+        if let Some(before) = before {
+            fchown(&file, Some(before.uid()), Some(before.gid()))?;
+            file.set_permissions(before.permissions())?;
+        }
+        file.sync_all()?;
+        fs::rename(&next, place)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&next);
+    }
+    written
 }
 
 fn secret() -> Result<String, Failure> {
@@ -43,27 +98,4 @@ fn secret() -> Result<String, Failure> {
     let failed = |_| Failure::Unavailable("the system has no random numbers".to_owned());
     SystemRandom::new().fill(&mut bytes).map_err(failed)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
-}
-
-/// A group as the file has it: what would end a name there is escaped, but for a star at its end.
-fn group(text: &str) -> Result<String, Failure> {
-    let wrong = |reason: &str| Err(Failure::Usage(format!("GROUPS: {text:?}: {reason}")));
-    let (name, star) = text.strip_suffix('*').map_or((text, ""), |name| (name, "*"));
-    if text.is_empty() {
-        return wrong("a group without a name");
-    }
-    if name.contains('*') {
-        return wrong("a * is only at the end of a name; one that belongs to it is written %2A");
-    }
-    for (at, _) in name.match_indices('%') {
-        if !name.as_bytes().get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)) {
-            return wrong("a % that belongs to the name is written %25");
-        }
-    }
-    let escape = |c: char| if c.is_whitespace() || c.is_control() { escaped(c) } else { c.to_string() };
-    Ok(name.chars().map(escape).collect::<String>() + star)
-}
-
-fn escaped(c: char) -> String {
-    c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect()
 }

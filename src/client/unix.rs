@@ -1,7 +1,9 @@
 //! HTTP over a Unix socket: what `ureq` needs to be told for that.
 
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::PathBuf;
 
 use ureq::http::Uri;
@@ -9,7 +11,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 use ureq::{Error, config::Config};
 
-/// Connects to the socket at this path, whatever the URL says.
+/// Connects to the socket at this path, or with this name in the abstract namespace after an `@`, whatever the URL says.
 #[derive(Debug)]
 pub(super) struct UnixConnector(pub(super) PathBuf);
 
@@ -17,7 +19,10 @@ impl Connector for UnixConnector {
     type Out = UnixTransport;
 
     fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<UnixTransport>, Error> {
-        let stream = UnixStream::connect(&self.0)?;
+        let stream = match self.0.as_os_str().as_bytes().strip_prefix(b"@") {
+            Some(name) => UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?)?,
+            None => UnixStream::connect(&self.0)?,
+        };
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Some(UnixTransport { stream, buffers }))
     }

@@ -1,5 +1,6 @@
 //! The whole command line: the server with its settings as flags, and the commands of the client.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::parser::ValueSource;
@@ -43,6 +44,11 @@ pub fn read() -> Result<Invocation, ConfigError> {
         let text = e.to_string();
         Ok(if e.use_stderr() { Invocation::Usage(text) } else { Invocation::Print(text) })
     })
+}
+
+/// Where systemd wants to be told what becomes of this process.
+pub fn notify_socket() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())
 }
 
 /// The whole command line.

@@ -201,6 +201,9 @@ pub struct Agent {
     /// Register nothing before this URL answers; {target} in it stands for the target to be registered
     #[arg(long, value_name = "URL")]
     pub wait_for: Option<String>,
+    /// Directory in which the agent remembers what it has registered, so that it deletes what is removed while it does not run
+    #[arg(long, env = "STATE_DIRECTORY", hide_env_values = true, value_name = "DIR", value_parser = path())]
+    pub state_dir: Option<PathBuf>,
     /// Delete the registrations when the agent stops, instead of letting them expire
     #[arg(long)]
     pub deregister_on_stop: bool,
@@ -350,6 +353,9 @@ pub struct NewToken {
     pub role: String,
     /// The groups it is for: * or names joined by commas, each of which may end in *
     pub groups: String,
+    /// File of tokens to which the line is added, instead of printing it; made if it does not exist
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
     #[command(flatten)]
     pub output: Output,
 }

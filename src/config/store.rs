@@ -11,6 +11,7 @@ use super::variables::{
     REDIS_SENTINELS, REDIS_TLS, REDIS_TLS_CA, REDIS_TLS_CERT, REDIS_TLS_KEY, REDIS_URL, REDIS_USERNAME, RESTORE,
     VARIABLES, Variable,
 };
+use crate::files;
 use crate::store::redis::{Address, Sentinel, Settings, Tls};
 
 /// The largest number of connections to Redis.
@@ -133,9 +134,6 @@ fn secret(values: &Values, variable: Variable, file: Variable) -> Result<Option<
         return Err(ConfigError::together(variable, file));
     }
     let wrong = |reason| ConfigError::new(file, &path.to_string_lossy(), reason);
-    let text = std::fs::read_to_string(&path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
-    match text.lines().next().map(str::trim) {
-        Some(secret) if !secret.is_empty() => Ok(Some(secret.to_owned())),
-        _ => Err(wrong("its first line is empty".to_owned())),
-    }
+    let secret = files::secret(&path).map_err(wrong)?;
+    String::from_utf8(secret).map(Some).map_err(|_| wrong("is not UTF-8".to_owned()))
 }

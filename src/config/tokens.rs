@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use super::error::ConfigError;
 use super::values::Values;
 use super::variables::{API_TOKEN, API_TOKEN_FILE, SD_TOKEN, SD_TOKEN_FILE, TOKENS_FILE, Variable};
+use crate::files;
 use crate::http::{NamedToken, Token, TokenSets};
+use crate::tokens;
 
 /// The most tokens that a file may hold.
 pub const TOKENS_MAX: usize = 100;
-
-/// The most tokens with names.
-const NAMED_TOKENS_MAX: usize = 10_000;
 
 /// Where tokens come from; files are read again while the server runs.
 #[derive(Debug)]
@@ -59,13 +58,9 @@ impl TokenSources {
         let Some(path) = &self.named else { return Ok(Vec::new()) };
         let parse = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
-            let tokens = NamedToken::parse_file(&text)?;
-            match tokens.len() {
-                n if n > NAMED_TOKENS_MAX => Err(format!("holds {n} tokens; at most {NAMED_TOKENS_MAX} are allowed")),
-                _ => Ok(tokens),
-            }
+            tokens::parse_file(&text).map(|tokens| tokens.into_iter().map(NamedToken::from).collect())
         };
-        let tokens = read_file(path).and_then(parse);
+        let tokens = files::secrets(path).and_then(parse);
         tokens.map_err(|reason| ConfigError::new(TOKENS_FILE, &path.to_string_lossy(), reason))
     }
 }
@@ -99,18 +94,12 @@ impl Source {
 }
 
 fn read_tokens(path: &Path) -> Result<Vec<Token>, String> {
-    let bytes = read_file(path)?;
+    let bytes = files::secrets(path)?;
     let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let tokens: Vec<Token> = lines.filter_map(Token::new).collect();
-    match tokens.len() {
+    let lines = lines.filter(|line| !line.is_empty());
+    match lines.clone().count() {
         0 => Err("holds no token; expected one or more, one per line".to_owned()),
         n if n > TOKENS_MAX => Err(format!("contains {n} tokens; at most {TOKENS_MAX} are allowed")),
-        _ => Ok(tokens),
+        _ => Ok(lines.filter_map(Token::new).collect()),
     }
-}
-
-/// The bytes of a file, without the byte order mark that some editors put before them.
-fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    let bytes = std::fs::read(path).map_err(|e| format!("cannot be read: {e}"))?;
-    Ok(bytes.strip_prefix("\u{feff}".as_bytes()).map(<[u8]>::to_vec).unwrap_or(bytes))
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::problem::Problem;
 use super::request::Request;
+use crate::tokens::percent_decode;
 
 /// The first query parameter with this name, decoded.
 pub(super) fn parameter(request: &Request, name: &str) -> Option<String> {
@@ -99,18 +100,6 @@ impl Query {
             Some((name, _)) => Err(Problem::bad_request(format!("{}: unknown parameter", shortened(name)))),
         }
     }
-}
-
-/// Decodes `%XX`; `None` when a `%` is no escape, or the outcome is not UTF-8.
-pub(super) fn percent_decode(text: &str) -> Option<String> {
-    let mut pieces = text.split('%');
-    let mut bytes = pieces.next()?.as_bytes().to_vec();
-    for piece in pieces {
-        let digits = piece.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        bytes.extend_from_slice(&piece.as_bytes()[2..]);
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// What a client wrote, short enough to be repeated to it.

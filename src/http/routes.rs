@@ -10,10 +10,10 @@ use super::app::{App, Call};
 use super::auth::{Caller, Denied};
 use super::handler::{Found, Handler, Runs};
 use super::problem::{Errors, Problem};
-use super::query::percent_decode;
 use super::request::Request;
 use super::response::Response;
 use super::{discovery, exposition, operations, page, targets};
+use crate::tokens::percent_decode;
 
 /// Answers a request. An error is a response as well: the way out of a handler is `?`.
 type Handle = fn(&App, &Call<'_>) -> Result<Response, Response>;

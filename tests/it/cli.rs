@@ -1,8 +1,11 @@
 //! The command line client as a user runs it: real processes against a real server.
 
 mod agent;
+mod agent_files;
+mod agent_memory;
 mod agent_outages;
 mod agent_waits;
+mod between;
 mod commands;
 mod formats;
 mod import;

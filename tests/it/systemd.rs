@@ -2,7 +2,8 @@
 //! listening sockets that it is handed.
 
 use std::net::TcpListener;
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,6 +52,28 @@ fn systemd_is_told_of_start_reload_and_end() {
 
     assert_eq!(server.terminate(), Some(0));
     assert_eq!(manager.next(), ["STOPPING=1"]);
+}
+
+#[test]
+fn in_the_abstract_namespace_everything_works_as_with_files() {
+    let name = |what: &str| format!("inventor-test-{}-{what}", std::process::id());
+    let bind = |what: &str| SocketAddr::from_abstract_name(name(what)).unwrap();
+    let socket = UnixDatagram::bind_addr(&bind("notify")).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let manager = Manager { socket };
+    let listener = UnixListener::bind_addr(&bind("listen")).unwrap();
+    let setup = Setup::new().env("NOTIFY_SOCKET", &format!("@{}", name("notify"))).env("WATCHDOG_USEC", "400000");
+    let mut server = setup.start_with(listener);
+    assert_eq!(server.addresses(), [format!("unix:@{}", name("listen"))]);
+    assert_eq!(manager.next(), ["READY=1"]);
+    for _ in 0..3 {
+        assert_eq!(manager.next(), ["WATCHDOG=1"]);
+    }
+    let cli = crate::cli::Cli::at(&format!("unix:@{}", name("listen")));
+    cli.ends_with(0, &["register", "--target", "a:1"]);
+    server.process().signal(Signal::SIGTERM);
+    eventually(SOON, || manager.next() == ["STOPPING=1"]);
+    assert_eq!(server.process().wait().code(), Some(0));
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Who may write, and who may read.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -191,6 +195,67 @@ fn a_byte_order_mark_in_a_token_file_is_no_part_of_the_token() {
     for token in ["first", "second"] {
         assert_eq!(write_status(&server, "x-api-token", token), 200, "{token}");
     }
+}
+
+/// Whatever stands in the place of the file, or hangs there, the server answers as before and ends when it is told to.
+#[test]
+fn no_file_of_tokens_holds_up_signals() {
+    let setup = Setup::new().without("API_TOKEN");
+    let file = setup.write("api", "first\n");
+    let place = setup.path("api");
+    let setup = setup.env("API_TOKEN_FILE", file.to_str().unwrap());
+    let mkfifo = |path: &Path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    let silent = setup.path("silent");
+    mkfifo(&silent);
+    // Somebody has it open and writes nothing.
+    let _writer = fs::File::options().read(true).write(true).open(&silent).unwrap();
+    let replacements: [&dyn Fn(); 6] = [
+        &|| mkfifo(&place),
+        &|| symlink(&silent, &place).unwrap(),
+        &|| symlink("/dev/zero", &place).unwrap(),
+        &|| symlink("api", &place).unwrap(),
+        &|| fs::create_dir(&place).unwrap(),
+        &|| fs::File::create(&place).unwrap().set_len(1 << 40).unwrap(),
+    ];
+    for (number, replace) in replacements.iter().enumerate() {
+        fs::write(&place, "first\n").unwrap();
+        let mut server = setup.start();
+        fs::remove_file(&place).unwrap();
+        replace();
+        server.process().signal(Signal::SIGHUP);
+        server.process().signal(Signal::SIGHUP);
+        assert_eq!(write_status(&server, "x-api-token", "first"), 200, "{number}");
+        if number == 1 {
+            let begun = Instant::now();
+            assert_eq!(server.terminate(), Some(0));
+            assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+        } else {
+            server.process().line_with(&["cannot reread the tokens, keeping the old ones", "API_TOKEN_FILE"]);
+            assert_eq!(write_status(&server, "x-api-token", "first"), 200, "{number}");
+            assert_eq!(server.terminate(), Some(0));
+        }
+        if place.is_dir() { fs::remove_dir(&place).unwrap() } else { fs::remove_file(&place).unwrap() }
+    }
+}
+
+#[test]
+fn a_token_that_comes_through_a_pipe_is_one() {
+    let setup = Setup::new().without("API_TOKEN").env("API_TOKEN_FILE", "/dev/fd/4");
+    let setup = setup.after("exec 4<<END\nfrom a pipe\nEND\n:");
+    let server = setup.start();
+    assert_eq!(write_status(&server, "x-api-token", "from a pipe"), 200);
+}
+
+#[test]
+fn too_many_tokens_are_refused_at_once() {
+    let setup = Setup::new();
+    let lines: String = (0..60_000).map(|n| format!("n{n} write * sha256:{n:064x}\n")).collect();
+    let file = setup.write("tokens", lines);
+    let begun = Instant::now();
+    let outcome = setup.env("TOKENS_FILE", file.to_str().unwrap()).run();
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.contains("holds 60000 tokens; at most 10000 are allowed"), "{outcome:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
 }
 
 #[test]

@@ -1,16 +1,19 @@
 //! One file of the directory: when it is read, and what it holds.
 
 use std::collections::hash_map::DefaultHasher;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::hash::{Hash, Hasher};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use log::{error, info};
 
-use crate::client::{Entry, files};
+use super::news::News;
+use crate::client::Entry;
+use crate::client::files as registrations;
+use crate::files;
 use crate::registration::LabelNames;
 
 /// The largest file that is read.
@@ -35,8 +38,8 @@ pub(super) struct HeldFile {
     state: Option<FileState>,
     hash: Option<u64>,
     entries: Vec<Entry>,
-    /// What is wrong with it, once it was told.
-    fault: Option<String>,
+    /// What is wrong with it.
+    fault: News,
 }
 
 /// What changes whenever a file does.
@@ -60,6 +63,11 @@ impl FileState {
 }
 
 impl HeldFile {
+    /// A file that held this when it was read last, before this agent began.
+    pub(super) fn holding(entries: Vec<Entry>) -> HeldFile {
+        HeldFile { entries, ..HeldFile::default() }
+    }
+
     /// What it held when it was last right.
     pub(super) fn entries(&self) -> &[Entry] {
         &self.entries
@@ -82,8 +90,7 @@ impl HeldFile {
     }
 
     fn try_look(&mut self, path: &Path, is_complete: bool) -> io::Result<Found> {
-        let mut file = File::open(path)?;
-        let metadata = file.metadata()?;
+        let (file, metadata) = files::open_regular(path, FILE_BYTES_MAX)?;
         let state = FileState::of(&metadata);
         if self.state == Some(state) && !is_complete {
             return Ok(Found::default());
@@ -92,10 +99,10 @@ impl HeldFile {
         if !is_complete && !fs::symlink_metadata(path)?.is_symlink() && is_being_written(&metadata) {
             return Ok(Found { unsettled: true, changed: false });
         }
-        let mut bytes = Vec::new();
-        file.by_ref().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(io::Error::other(format!("larger than {FILE_BYTES_MAX} bytes")));
+        let bytes = files::read_to_end(&file, FILE_BYTES_MAX)?;
+        // Half of it is from before and half from after.
+        if FileState::of(&file.metadata()?) != state {
+            return Ok(Found { unsettled: true, changed: false });
         }
         self.state = Some(state);
         Ok(Found { changed: self.read(path, &bytes), unsettled: false })
@@ -110,22 +117,21 @@ impl HeldFile {
             return false;
         }
         self.hash = hash;
-        let content = files::parse(bytes, LabelNames::Utf8);
+        let content = registrations::parse(bytes, LabelNames::Utf8);
         if let Some(fault) = content.faults.first() {
             self.is_broken(path, fault.to_string());
             return false;
         }
         info!(file:% = name(path), registrations = content.entries.len(); "file read");
-        self.fault = None;
+        self.fault.is_over();
         self.entries = content.entries;
         true
     }
 
     fn is_broken(&mut self, path: &Path, reason: String) {
-        if self.fault.as_ref() != Some(&reason) {
+        if self.fault.is(&reason) {
             let kept = self.entries.len();
             error!(file:% = name(path), reason, kept; "the file is broken; what it held before is kept");
-            self.fault = Some(reason);
         }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::clock::Time;
-use super::directory::Wanted;
+use super::memory::Wanted;
+use super::news::News;
 use crate::client::Entry;
 use crate::registration::TargetId;
 
@@ -20,8 +21,12 @@ const RENEWALS: u32 = 3;
 /// How much earlier than that a renewal may be: hosts that started together do not stay together.
 const EARLIER_MOST: f64 = 0.15;
 
-/// How long what the token is refused for is left alone.
+/// The longest that what the token is not accepted for is left alone.
 const UNAUTHORISED_RETRY: Duration = Duration::from_secs(60);
+
+/// How long what the server refuses is left alone; each time twice as long, up to the second. What was accepted before
+/// is never left alone for longer than between two renewals.
+const REFUSED_RETRY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
 
 /// How long after a question an exporter is asked again; each time twice as long, up to the second.
 const EXPORTER_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -44,8 +49,8 @@ enum State {
     Waiting { pause: Duration },
     /// It is to be registered, or renewed.
     Registering,
-    /// The server will not have it before its file changes.
-    Refused,
+    /// An agent before this one registered it, and no file has been seen that says whether it is still to be.
+    Remembered,
     /// Its file is gone, and it is to be deleted.
     Leaving,
 }
@@ -58,10 +63,14 @@ pub(super) struct Held {
     due: Time,
     /// Whether the server has it, or may have it.
     attempted: bool,
+    /// Whether the server has ever accepted it, and so may let it expire.
+    accepted: bool,
     /// Whether what it has is what the file says.
     pub(super) registered: bool,
+    /// How often it was refused in a row.
+    refusals: u32,
     /// What was told of it last.
-    told: Option<String>,
+    told: News,
 }
 
 /// All registrations of the agent.
@@ -96,33 +105,49 @@ impl Lifetime {
     }
 }
 
+impl Held {
+    fn new(wanted: Wanted, state: State, due: Time) -> Held {
+        let told = News::default();
+        Held { wanted, state, due, attempted: false, accepted: false, registered: false, refusals: 0, told }
+    }
+}
+
 impl Schedule {
+    /// What an agent before this one registered, which is to be deleted once it is in no file.
+    pub(super) fn remember(&mut self, registered: BTreeMap<TargetId, Wanted>, now: Time) {
+        for (id, wanted) in registered {
+            let held = self.held.entry(id).or_insert_with(|| Held::new(wanted, State::Remembered, now));
+            held.attempted = true;
+        }
+    }
+
     /// Makes the registrations be these; new ones wait for their exporters if they are to.
     pub(super) fn update(&mut self, wanted: BTreeMap<TargetId, Wanted>, wait_for_exporters: bool, now: Time) {
         for (id, held) in &mut self.held {
             if !wanted.contains_key(id) && held.state != State::Leaving {
-                (held.state, held.due, held.told) = (State::Leaving, now, None);
+                (held.state, held.due, held.refusals) = (State::Leaving, now, 0);
+                held.told.is_over();
             }
         }
         // What the server never heard of needs no deletion.
         self.held.retain(|_, held| held.state != State::Leaving || held.attempted);
+        let waiting = State::Waiting { pause: EXPORTER_RETRY.0 };
+        let first = if wait_for_exporters { waiting } else { State::Registering };
         for (id, wanted) in wanted {
             match self.held.get_mut(&id) {
+                Some(held) if held.state == State::Remembered => {
+                    (held.wanted, held.state, held.due) = (wanted, first, now);
+                }
                 Some(held) if held.wanted.entry == wanted.entry && held.state != State::Leaving => held.wanted = wanted,
                 Some(held) => {
                     held.wanted = wanted;
-                    held.registered = false;
-                    held.told = None;
+                    (held.registered, held.refusals) = (false, 0);
+                    held.told.is_over();
                     if !matches!(held.state, State::Waiting { .. }) {
                         (held.state, held.due) = (State::Registering, now);
                     }
                 }
-                None => {
-                    let waiting = State::Waiting { pause: EXPORTER_RETRY.0 };
-                    let state = if wait_for_exporters { waiting } else { State::Registering };
-                    let held = Held { wanted, state, due: now, attempted: false, registered: false, told: None };
-                    self.held.insert(id, held);
-                }
+                None => drop(self.held.insert(id, Held::new(wanted, first, now))),
             }
         }
     }
@@ -144,20 +169,24 @@ impl Schedule {
         // The first renewal comes at any time, so that those of hosts that start or change together are spread.
         let share = if held.registered { 1.0 - EARLIER_MOST * fastrand::f64() } else { 1.0 - 0.9 * fastrand::f64() };
         held.due = now + interval.mul_f64(share);
-        (held.attempted, held.registered, held.told) = (true, true, None);
+        (held.attempted, held.accepted, held.registered, held.refusals) = (true, true, true, 0);
+        held.told.is_over();
     }
 
-    /// The server is not going to have it before its file changes.
-    pub(super) fn is_refused(&mut self, id: TargetId) {
+    /// The server does not have it. No answer ends that it is tried: what refuses it may be wrong, or be mended.
+    pub(super) fn is_refused(&mut self, id: TargetId, lifetime: Lifetime, now: Time) {
+        let (first, longest) = REFUSED_RETRY;
         if let Some(held) = self.held.get_mut(&id) {
-            (held.state, held.registered) = (State::Refused, false);
+            let pause = first.saturating_mul(2_u32.saturating_pow(held.refusals)).min(longest);
+            held.refusals = held.refusals.saturating_add(1);
+            held.is_tried_again_after(pause, lifetime, now);
         }
     }
 
     /// The token does not do for it.
-    pub(super) fn is_unauthorised(&mut self, id: TargetId, now: Time) {
+    pub(super) fn is_unauthorised(&mut self, id: TargetId, lifetime: Lifetime, now: Time) {
         if let Some(held) = self.held.get_mut(&id) {
-            held.due = now + UNAUTHORISED_RETRY;
+            held.is_tried_again_after(UNAUTHORISED_RETRY, lifetime, now);
         }
     }
 
@@ -193,18 +222,13 @@ impl Schedule {
     /// Whether this is to be told of it: only if it was not what was told last.
     pub(super) fn is_news(&mut self, id: TargetId, text: &str) -> bool {
         let Some(held) = self.held.get_mut(&id) else { return false };
-        held.told.replace(text.to_owned()).as_deref() != Some(text)
+        held.told.is(text)
     }
 
     /// Tries everything again that was refused, for whatever reason.
     pub(super) fn retry_refused(&mut self, now: Time) {
-        for held in self.held.values_mut() {
-            if held.state == State::Refused {
-                held.state = State::Registering;
-            }
-            if !held.registered {
-                held.due = held.due.min(now);
-            }
+        for held in self.held.values_mut().filter(|held| !held.registered) {
+            (held.due, held.refusals) = (held.due.min(now), 0);
         }
     }
 
@@ -215,12 +239,14 @@ impl Schedule {
 
     /// What the server has, or may have, and would be left behind.
     pub(super) fn left_behind(&self) -> Vec<TargetId> {
-        self.held.iter().filter(|(_, held)| held.attempted).map(|(id, _)| *id).collect()
+        let is_left = |held: &Held| held.attempted && held.state != State::Remembered;
+        self.held.iter().filter(|(_, held)| is_left(held)).map(|(id, _)| *id).collect()
     }
 
     /// How many there are, and how many of them are registered.
     pub(super) fn counts(&self) -> (usize, usize) {
-        (self.held.len(), self.held.values().filter(|held| held.registered).count())
+        let known = self.held.values().filter(|held| held.state != State::Remembered);
+        (known.clone().count(), known.filter(|held| held.registered).count())
     }
 }
 
@@ -230,12 +256,19 @@ pub(super) fn lifetime(entry: &Entry, default: Lifetime) -> Lifetime {
 }
 
 impl Held {
+    /// What the server may let expire is tried again as often as it would be renewed.
+    fn is_tried_again_after(&mut self, pause: Duration, lifetime: Lifetime, now: Time) {
+        let pause = if self.accepted { pause.min(lifetime.interval()) } else { pause };
+        self.due = now + pause.mul_f64(1.0 - EARLIER_MOST * fastrand::f64());
+        self.registered = false;
+    }
+
     fn task(&self) -> Option<Task> {
         match self.state {
             State::Waiting { .. } => Some(Task::Wait),
             State::Registering => Some(Task::Put),
             State::Leaving => Some(Task::Delete),
-            State::Refused => None,
+            State::Remembered => None,
         }
     }
 }

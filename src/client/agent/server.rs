@@ -6,16 +6,24 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::clock::{Time, now};
+use super::news::News;
 use super::schedule::Lifetime;
-use crate::client::Entry;
+use crate::client::answer::Answer;
 use crate::client::api::id_body;
-use crate::client::connection::{Answer, Call, Connection, Method, Unreachable};
-use crate::registration::TargetId;
+use crate::client::connection::{Call, Connection, Method, Secret, Unreachable};
+use crate::client::{Entry, Failure};
+use crate::registration::{TargetId, Ttl, parse_id};
 
 /// The first and the longest pause after the server did not answer. Each is cut by up to a half at random, so that
 /// hosts that lost it together do not come back together.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Where registrations are made and deleted, on either server.
+const TARGET: &str = "/target";
+
+/// Where the server says how long they live.
+const STATUS: &str = "/api/v1/status";
 
 /// What the server says of its default lifetime is believed for so long.
 const LIFETIME_BELIEVED: Duration = Duration::from_secs(60);
@@ -24,11 +32,11 @@ const LIFETIME_BELIEVED: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     Done,
-    /// It will always be refused.
+    /// The server does not have it as it is.
     Refused(String),
-    /// It may be accepted once the token, or what it may do, has changed; or once the way leads to the server.
+    /// The server may have it once the token, or what it may do, has changed.
     Unauthorised(String),
-    /// No answer, or one that says that the server has failed.
+    /// No answer, one that says that the server has failed, or one that no server of registrations gives.
     Unavailable,
 }
 
@@ -41,7 +49,7 @@ pub(super) struct Server {
     /// When the server was last asked for its default lifetime.
     asked: Option<Time>,
     told_unknown: bool,
-    told_token: bool,
+    token_fault: News,
 }
 
 impl Server {
@@ -53,7 +61,7 @@ impl Server {
             lifetime: Lifetime::Unknown,
             asked: None,
             told_unknown: false,
-            told_token: false,
+            token_fault: News::default(),
         }
     }
 
@@ -63,42 +71,47 @@ impl Server {
 
     pub(super) fn put(&mut self, entry: &Entry) -> Verdict {
         let answer = self.connection.put(entry);
-        self.judge(answer, &[200])
+        // Whatever else answers with JSON does not know the id.
+        let is_registered = |answer: &Answer| answer.status == 200 && registered_id(answer) == Some(entry.id());
+        self.judge(answer, is_registered)
     }
 
     /// Deletes; that it is not there is as good.
     pub(super) fn delete(&mut self, id: TargetId) -> Verdict {
         let body = id_body(id);
-        let answer = self.connection.send(&Call::new(Method::DELETE, "/target").body(&body));
-        self.judge(answer, &[200, 404])
+        let answer = self.connection.send(&Call::new(Method::DELETE, TARGET).body(&body));
+        self.judge(answer, |answer| [200, 404].contains(&answer.status))
     }
 
     /// Whether it is registered already. Not knowing is no: then its exporter is asked again.
     pub(super) fn knows(&self, id: TargetId) -> bool {
         let body = id_body(id);
-        let answer = self.connection.send(&Call::new(Method::GET, "/target").body(&body));
-        answer.is_ok_and(|answer| answer.status == 200)
+        let answer = self.connection.send(&Call::new(Method::GET, TARGET).body(&body));
+        answer.is_ok_and(|answer| answer.status == 200 && answer.is_ours(TARGET))
     }
 
-    fn judge(&mut self, answer: Result<Answer, Unreachable>, done: &[u16]) -> Verdict {
+    fn judge(&mut self, answer: Result<Answer, Unreachable>, is_done: impl Fn(&Answer) -> bool) -> Verdict {
         let answer = match answer {
-            Ok(answer) if done.contains(&answer.status) => {
-                self.answers_again();
-                return Verdict::Done;
-            }
             Ok(answer) => answer,
             Err(e) => return self.is_unavailable(&e.to_string()),
         };
         let reason = format!("{}: {}", answer.status, answer.reason());
         match answer.status {
-            400 | 413 | 415 | 422 => {
-                self.answers_again();
-                Verdict::Refused(reason)
+            200..=499 if !answer.is_ours(TARGET) => {
+                let url = self.connection.url();
+                self.is_unavailable(&format!("what answers at {url} is no inventor: {reason}"))
             }
-            // Others than these two say that something on the way is wrong; that may be mended as well.
-            300..=499 if ![408, 429].contains(&answer.status) => {
+            _ if is_done(&answer) => {
+                self.answers_again();
+                Verdict::Done
+            }
+            401 | 403 => {
                 self.answers_again();
                 Verdict::Unauthorised(reason)
+            }
+            400..=499 if ![408, 429].contains(&answer.status) => {
+                self.answers_again();
+                Verdict::Refused(reason)
             }
             _ => self.is_unavailable(&format!("{} answers {reason}", self.connection.url())),
         }
@@ -146,9 +159,14 @@ impl Server {
     pub(super) fn default_lifetime(&mut self) -> Lifetime {
         if self.asked.is_none_or(|asked| now() >= asked + LIFETIME_BELIEVED) {
             self.asked = Some(now());
-            // Without an answer what is known stays: the server was there a moment ago.
-            if let Ok(answer) = self.connection.send(&Call::new(Method::GET, "/api/v1/status")) {
-                self.lifetime = said(&answer).map_or(Lifetime::Unknown, Lifetime::from_seconds);
+            // Without an answer of the server what is known stays: it was there a moment ago.
+            match self.connection.send(&Call::new(Method::GET, STATUS)) {
+                Ok(answer) if answer.status == 200 && answer.is_ours(STATUS) => {
+                    self.lifetime = said(&answer).map_or(self.lifetime, Lifetime::from_seconds);
+                }
+                // The Go program has another life than what was asked before.
+                Ok(answer) if answer.is_unknown_path() => self.lifetime = Lifetime::Unknown,
+                _ => {}
             }
         }
         if self.lifetime == Lifetime::Unknown && !self.told_unknown {
@@ -159,20 +177,34 @@ impl Server {
         self.lifetime
     }
 
-    /// Reads the token again, which may have been replaced.
-    pub(super) fn read_token_again(&mut self) {
-        match self.connection.read_token_again() {
-            Ok(()) => self.told_token = false,
-            Err(e) if !self.told_token => {
-                warn!(reason:% = e; "the token stays as it is");
-                self.told_token = true;
+    pub(super) fn has_token(&self) -> bool {
+        self.connection.has_token()
+    }
+
+    /// Takes the token that was read again; whether it is another one.
+    pub(super) fn take_token(&mut self, token: Result<Secret, Failure>) -> bool {
+        match token {
+            Ok(token) => {
+                self.token_fault.is_over();
+                self.connection.set_token(token)
             }
-            Err(_) => {}
+            Err(e) => {
+                if self.token_fault.is(&e.to_string()) {
+                    warn!(reason:% = e; "the token stays as it is");
+                }
+                false
+            }
         }
     }
 }
 
+/// How long registrations live that ask for no lifetime, if it is a number that the server can mean.
 fn said(answer: &Answer) -> Option<u64> {
     let status: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
-    status["default_ttl_seconds"].as_u64().filter(|_| answer.status == 200)
+    status["default_ttl_seconds"].as_u64().filter(|seconds| *seconds <= Ttl::SECONDS_MAX)
+}
+
+fn registered_id(answer: &Answer) -> Option<TargetId> {
+    let registered: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
+    parse_id(registered["id"].as_str()?).ok()
 }

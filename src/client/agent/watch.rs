@@ -1,11 +1,11 @@
 //! What wakes the agent: files that change, signals, and the time.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::warn;
@@ -25,31 +25,27 @@ pub(super) struct Events {
     /// Something in the directory has changed.
     pub(super) directory: bool,
     /// Files that were written and closed, or moved to where they are: these are complete.
-    pub(super) complete: HashSet<OsString>,
+    pub(super) complete: HashSet<String>,
 }
 
 /// Waits for all of this.
 pub(super) struct Watch {
-    directory: PathBuf,
     /// `None` when the system has none left; then there is only the regular look.
-    inotify: Option<Inotify>,
+    inotify: Option<Arc<Inotify>>,
     stop: UnixStream,
     reload: UnixStream,
+    /// What is written here is heard at the other end.
+    bell: UnixStream,
+    reports: UnixStream,
 }
 
-impl Watch {
-    /// Begins to listen to signals.
-    pub(super) fn new(directory: PathBuf) -> io::Result<Watch> {
-        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC);
-        if let Err(e) = &inotify {
-            warn!(reason:% = e; "changes of files cannot be watched; they are looked for every minute");
-        }
-        let stop = listen(&[SIGTERM, SIGINT, SIGQUIT])?;
-        Ok(Watch { directory, inotify: inotify.ok(), stop, reload: listen(&[SIGHUP])? })
-    }
+/// What tells of changes in a directory, for whoever can afford to wait for that directory.
+#[derive(Clone)]
+pub(super) struct Changes(Option<Arc<Inotify>>);
 
+impl Changes {
     /// Watches the directory that is there now; it may be another one than before under the same name.
-    pub(super) fn renew(&self) {
+    pub(super) fn of(&self, directory: &Path) {
         let changes = AddWatchFlags::IN_CLOSE_WRITE
             | AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_MOVED_FROM
@@ -57,16 +53,36 @@ impl Watch {
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_ATTRIB
             | AddWatchFlags::IN_ONLYDIR;
-        if let Some(inotify) = &self.inotify {
+        if let Some(inotify) = &self.0 {
             // Whoever reads the directory says it if it is not there.
-            let _ = inotify.add_watch(&self.directory, changes);
+            let _ = inotify.add_watch(directory, changes);
         }
+    }
+}
+
+impl Watch {
+    /// Begins to listen to signals.
+    pub(super) fn new() -> io::Result<Watch> {
+        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC);
+        if let Err(e) = &inotify {
+            warn!(reason:% = e; "changes of files cannot be watched; they are looked for every minute");
+        }
+        let (stop, reload) = (listen(&[SIGTERM, SIGINT, SIGQUIT])?, listen(&[SIGHUP])?);
+        let (reports, bell) = UnixStream::pair()?;
+        reports.set_nonblocking(true)?;
+        Ok(Watch { inotify: inotify.ok().map(Arc::new), stop, reload, bell, reports })
+    }
+
+    /// What a byte is written into when files have been looked at, and what watches them.
+    pub(super) fn ends(&self) -> io::Result<(UnixStream, Changes)> {
+        Ok((self.bell.try_clone()?, Changes(self.inotify.clone())))
     }
 
     /// Waits until something happens, or the time is over.
     pub(super) fn wait(&mut self, most: Duration) -> io::Result<Events> {
         let mut sources = vec![PollFd::new(self.stop.as_fd(), PollFlags::POLLIN)];
         sources.push(PollFd::new(self.reload.as_fd(), PollFlags::POLLIN));
+        sources.push(PollFd::new(self.reports.as_fd(), PollFlags::POLLIN));
         if let Some(inotify) = &self.inotify {
             sources.push(PollFd::new(inotify.as_fd(), PollFlags::POLLIN));
         }
@@ -76,12 +92,13 @@ impl Watch {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(e) => return Err(e.into()),
         }
+        drain(&mut self.reports);
         let mut events = Events { stop: drain(&mut self.stop), reload: drain(&mut self.reload), ..Events::default() };
-        while let Some(Ok(changes)) = self.inotify.as_ref().map(Inotify::read_events) {
+        while let Some(Ok(changes)) = self.inotify.as_ref().map(|inotify| inotify.read_events()) {
             for change in changes {
                 events.directory = true;
                 if change.mask.intersects(AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO) {
-                    events.complete.extend(change.name);
+                    events.complete.extend(change.name.and_then(|name| name.into_string().ok()));
                 }
             }
         }

@@ -1,8 +1,10 @@
-//! A token as the server keeps it, and what it is for.
+//! A token as the server keeps it.
 
 use std::fmt;
 
 use ring::digest::{SHA256, digest};
+
+pub(super) use crate::tokens::Role;
 
 /// A secret, as its SHA-256: what is looked up depends on no byte of it, so that how long that takes tells nothing.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -24,13 +26,4 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(...)")
     }
-}
-
-/// What a token is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    /// Polling and looking.
-    Read,
-    /// That, and registering and removing.
-    Write,
 }

@@ -177,9 +177,10 @@ fn is_abandoned(path: &Path, address: &SockAddr) -> bool {
 }
 
 fn address_text(address: &SockAddr) -> String {
-    match (address.as_socket(), address.as_pathname()) {
-        (Some(address), _) => address.to_string(),
-        (None, Some(path)) => format!("unix:{}", path.display()),
-        (None, None) => "unix:".to_owned(),
+    match (address.as_socket(), address.as_pathname(), address.as_abstract_namespace()) {
+        (Some(address), ..) => address.to_string(),
+        (None, Some(path), _) => format!("unix:{}", path.display()),
+        (None, None, Some(name)) => format!("unix:@{}", String::from_utf8_lossy(name)),
+        (None, None, None) => "unix:".to_owned(),
     }
 }

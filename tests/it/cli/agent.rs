@@ -168,7 +168,7 @@ fn the_same_targets_in_two_files_are_registered_by_the_first_and_outlive_it() {
     let mut agent = agent(&cli, &[]);
     let from = || server.discover().first().map(|entry| entry["labels"]["from"].clone());
     eventually(SOON, || from() == Some("first".into()));
-    agent.line_with(&["another file already", "file=2.json", "first=1.json"]);
+    agent.line_with(&["already registered by another file", "file=2.json", "first=1.json"]);
     fs::remove_file(cli.path("d/1.json")).unwrap();
     eventually(SOON, || from() == Some("second".into()));
     assert_eq!(count(&agent, "msg=deregistered"), 0, "{:?}", agent.stderr());
@@ -185,6 +185,8 @@ fn a_stop_deletes_nothing_unless_it_is_to() {
         agent.signal(Signal::SIGTERM);
         assert_eq!(agent.wait().code(), Some(0), "{:?}", agent.stderr());
         assert_eq!(listed(&server), left, "{arguments:?}");
+        let told = count(&agent, "deregistered, as --deregister-on-stop wants it\" registrations=1");
+        assert_eq!(told, usize::from(left.is_empty()), "{:?}", agent.stderr());
     }
 }
 
@@ -195,14 +197,32 @@ fn what_the_server_refuses_is_told_once_and_tried_again_when_its_file_changes() 
     cli.write("d/a.json", r#"[{"targets": ["a:1"], "labels": {"a-b": "x"}}]"#);
     cli.write("d/b.json", file_sd("b:1"));
     let mut agent = agent(&cli, &[]);
-    agent.line_with(&["refused; tried again when the file changes", "file=a.json", "a-b"]);
+    agent.line_with(&["refused by the server", "file=a.json", "a-b"]);
     lists(&server, &["b:1"]);
     std::thread::sleep(Duration::from_secs(4));
     assert_eq!(count(&agent, "refused"), 1, "{:?}", agent.stderr());
     let refusals = server.log().iter().filter(|line| line.contains("a-b")).count();
-    assert!(refusals <= 1, "it was sent again: {:?}", server.log());
+    assert!(refusals <= 1, "it was sent again at once: {:?}", server.log());
     cli.write("d/a.json", r#"[{"targets": ["a:1"], "labels": {"a_b": "x"}}]"#);
     lists(&server, &["a:1", "b:1"]);
+}
+
+#[test]
+fn a_thousand_refusals_of_one_cause_are_one_line() {
+    let server = Server::start(&[]);
+    let cli = Cli::of(&server).env("INVENTOR_TOKEN", "");
+    for file in 0..10 {
+        let entries: Vec<String> = (0..100).map(|number| format!(r#"{{"targets": ["h{file}-{number}:1"]}}"#)).collect();
+        cli.write(&format!("d/{file}.json"), format!("[{}]", entries.join(",")));
+    }
+    let agent = agent(&cli, &[]);
+    let refused = || -> usize {
+        let number = |line: &String| line.split_once("registrations=")?.1.split(' ').next()?.parse::<usize>().ok();
+        agent.stderr().iter().filter(|line| line.contains("wants a token")).filter_map(number).sum()
+    };
+    eventually(SOON, || refused() == 1000);
+    assert!(count(&agent, "level=error") <= 4, "{:?}", agent.stderr());
+    assert!(count(&agent, "set INVENTOR_TOKEN") >= 1 && count(&agent, "more_files=5") >= 1, "{:?}", agent.stderr());
 }
 
 #[test]
@@ -218,22 +238,6 @@ fn group_and_lifetime_are_for_those_that_name_none() {
     assert_eq!(stored("7214ebb0-ab3e-513a-bafe-fb6b460c2cfa"), 3, "a:1");
     let b = inventor::registration::TargetId::of(&["b:1".to_owned()]).to_string();
     assert_eq!(stored(&b), 600, "b:1");
-}
-
-#[test]
-fn a_directory_that_comes_later_or_goes_is_not_an_empty_one() {
-    let server = Server::start(&[]);
-    let cli = Cli::of(&server);
-    let mut early = cli.start(&["agent", "--dir", "nowhere", "--ttl", SHORT]);
-    early.line_with(&["the directory cannot be read", "nowhere"]);
-    cli.write("nowhere/a.json", file_sd("a:1"));
-    early.signal(Signal::SIGHUP);
-    lists(&server, &["a:1"]);
-    fs::rename(cli.path("nowhere"), cli.path("elsewhere")).unwrap();
-    early.signal(Signal::SIGHUP);
-    eventually(SOON, || count(&early, "the directory cannot be read") == 2);
-    std::thread::sleep(Duration::from_secs(4));
-    assert_eq!(listed(&server), ["a:1"], "it is renewed");
 }
 
 #[test]

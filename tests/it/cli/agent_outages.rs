@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::agent::{agent, file_sd, lists};
-use super::{Cli, listed_by};
+use super::between::Between;
+use super::{Cli, listed, listed_by};
 use crate::eventually::{SOON, eventually};
+use crate::faults::inject;
 use crate::process::Process;
 use crate::redis::proxy::Proxy;
 use crate::server::{Server, Setup};
@@ -109,16 +111,107 @@ fn a_wrong_token_is_told_once_and_the_right_one_is_taken_when_it_comes() {
     cli.write("d/a.json", file_sd("a:1"));
     cli.write("d/b.json", file_sd("b:1"));
     let mut agent = agent(&cli, &["--token-file", token.to_str().unwrap()]);
-    agent.line_with(&["not accepted; tried again every minute", "file=a.json", "403"]);
-    agent.line_with(&["not accepted; tried again every minute", "file=b.json", "403"]);
+    agent.line_with(&["does not accept this token", "registrations=2", "files=a.json,b.json", "403"]);
     agent.signal(Signal::SIGHUP);
     std::thread::sleep(Duration::from_secs(1));
-    assert_eq!(count(&agent, "not accepted"), 2, "each is told once: {:?}", agent.stderr());
+    assert_eq!(count(&agent, "does not accept"), 1, "it is told once: {:?}", agent.stderr());
     std::fs::write(token, "secret\n").unwrap();
     agent.signal(Signal::SIGHUP);
     lists(&server, &["a:1", "b:1"]);
     let log = agent.stderr().join("\n");
     assert!(!log.contains("secret") && !log.contains("wrong"), "no token is logged: {log}");
+}
+
+/// What something on the way may say to a request, with the words of the agent.
+const ANSWERS_OF_OTHERS: [(&str, &str, &str, &str); 11] = [
+    ("400 Bad Request", "text/html", "<html><title>400 Bad Request</title></html>", "400 Bad Request"),
+    ("400 Bad Request", "text/plain; charset=utf-8", "invalid header\n", "invalid header"),
+    ("400 Bad Request", "application/problem+json", r#"{"title":"Bad Request","detail":"by policy"}"#, "by policy"),
+    ("403 Forbidden", "text/html", "<h1>Forbidden</h1>", "Forbidden"),
+    ("404 Not Found", "text/plain; charset=utf-8", "404 page not found\n", "404 page not found"),
+    ("404 Not Found", "text/html", "<html>nginx</html>", "nginx"),
+    ("200 OK", "text/html", "<h1>Welcome</h1>", "Welcome"),
+    ("200 OK", "application/json", r#"{"status":"ok"}"#, "200"),
+    ("302 Found", "text/html", "", "302"),
+    ("413 Too Large", "text/html", "<h1>Too large</h1>", "Too large"),
+    ("500 Oh", "text/plain", "oh", "oh"),
+];
+
+#[test]
+fn no_answer_of_something_on_the_way_ends_renewals() {
+    let server = Server::start(&[]);
+    let between = Between::before(&server);
+    let cli = Cli::at(&between.url());
+    cli.write("d/a.json", file_sd("a:1"));
+    let mut agent = agent(&cli, &[]);
+    lists(&server, &["a:1"]);
+    for (status, content_type, body, words) in ANSWERS_OF_OTHERS {
+        between.says(status, content_type, body);
+        let heard = between.heard().len();
+        // One that is told is followed by others.
+        eventually(SOON, || between.heard().len() >= heard + 2);
+        agent.line_with(&[words]);
+        let passed = between.passed();
+        between.passes();
+        eventually(SOON, || between.passed() > passed && listed(&server) == ["a:1"]);
+    }
+    between.says_bytes("SSH-2.0-OpenSSH_9.2\r\n");
+    let heard = between.heard().len();
+    eventually(SOON, || between.heard().len() >= heard + 2);
+    between.passes();
+    lists(&server, &["a:1"]);
+    assert!(agent.stderr().iter().all(|line| !line.contains('<')), "no page is logged: {:?}", agent.stderr());
+}
+
+#[test]
+fn a_first_registration_that_is_refused_is_tried_again_within_ten_minutes() {
+    let server = Server::start(&[]);
+    let between = Between::before(&server);
+    let (setup, _, clock) = inject(Cli::at(&between.url()).setup);
+    let cli = Cli { setup };
+    cli.write("d/a.json", file_sd("a:1"));
+    between.says("400 Bad Request", "text/plain; charset=utf-8", "targets: missing\n");
+    let mut agent = agent(&cli, &[]);
+    agent.line_with(&["refused by the server", "targets: missing"]);
+    for round in 0..8 {
+        let heard = between.heard().len();
+        clock.pass(Duration::from_secs(600));
+        // Any event makes it look at the clock.
+        cli.write("d/other.txt", round.to_string());
+        eventually(SOON, || between.heard().len() > heard);
+    }
+    between.passes();
+    clock.pass(Duration::from_secs(600));
+    cli.write("d/other.txt", "");
+    lists(&server, &["a:1"]);
+}
+
+#[test]
+fn a_deletion_that_is_refused_is_tried_again() {
+    let server = Server::start(&[]);
+    let between = Between::before(&server);
+    let cli = Cli::at(&between.url());
+    cli.write("d/a.json", file_sd("a:1"));
+    cli.write("d/b.json", file_sd("b:1"));
+    let mut agent = cli.start(&["agent", "--dir", "d"]);
+    lists(&server, &["a:1", "b:1"]);
+    for (status, content_type, body) in [
+        ("404 Not Found", "text/html", "<html>nginx</html>"),
+        ("404 Not Found", "text/plain; charset=utf-8", "404 page not found\n"),
+        ("400 Bad Request", "text/plain; charset=utf-8", "no\n"),
+    ] {
+        between.says(status, content_type, body);
+        let heard = between.heard().len();
+        std::fs::remove_file(cli.path("d/a.json")).unwrap();
+        eventually(SOON, || between.heard()[heard..].iter().any(|line| line.starts_with("DELETE")));
+        between.passes();
+        // What was refused waits for minutes, unless it is told to be tried at once.
+        agent.signal(Signal::SIGHUP);
+        lists(&server, &["b:1"]);
+        agent.line_with(&["msg=deregistered", "file=a.json", "a:1"]);
+        cli.write("d/a.json", file_sd("a:1"));
+        lists(&server, &["a:1", "b:1"]);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The commands that say a thing once, their exit codes, and what they say when it does not work.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
@@ -145,7 +146,7 @@ fn the_token_may_be_in_a_file_and_the_file_wins() {
     cli.env("INVENTOR_TOKEN_FILE", token.to_str().unwrap()).ends_with(0, &["register", "--target", "a:1"]);
     cli.fails_with(2, &["list", "--token-file", "missing"], &["--token-file missing", "cannot be read"]);
     let empty = cli.write("empty", "\n");
-    cli.fails_with(2, &["list", "--token-file", empty.to_str().unwrap()], &["holds no token"]);
+    cli.fails_with(2, &["list", "--token-file", empty.to_str().unwrap()], &["holds nothing"]);
 }
 
 #[test]
@@ -179,14 +180,49 @@ fn a_token_is_random_and_its_line_is_of_its_hash() {
     assert!(other["line"].as_str().unwrap().starts_with("ci read * sha256:"));
     for (arguments, word) in [
         (["token", "api", "read", "*"], "api"),
-        (["token", "a b", "read", "*"], "NAME"),
+        (["token", "a b", "read", "*"], "a b"),
+        (["token", "o/ps", "read", "*"], "not a name"),
+        (["token", "zürich", "read", "*"], "not a name"),
+        (["token", "ci", "read", "%ff"], "not a group"),
         (["token", "ci", "admin", "*"], "admin"),
-        (["token", "ci", "read", "a,,b"], "without a name"),
-        (["token", "ci", "read", "a*b"], "%2A"),
+        (["token", "ci", "read", "a,,b"], "not a group"),
+        (["token", "ci", "read", "a*b"], "at the end of a name"),
         (["token", "ci", "read", "100%"], "%25"),
     ] {
         cli.fails_with(2, &arguments, &[word]);
     }
+}
+
+#[test]
+fn a_token_is_added_to_a_file_that_the_server_takes_at_any_moment() {
+    let cli = Cli::at("http://127.0.0.1:1");
+    let mut secrets = Vec::new();
+    for name in ["one", "two", "three"] {
+        let made = cli.run(&["token", "--file", "tokens", "-o", "json", name, "write", "*"]);
+        assert_eq!(made.code, Some(0), "{made:?}");
+        let made: Value = serde_json::from_str(&made.stdout).unwrap();
+        secrets.push(made["secret"].as_str().unwrap().to_owned());
+        // An editor has left the last line without its end.
+        let text = fs::read_to_string(cli.path("tokens")).unwrap();
+        fs::write(cli.path("tokens"), text.trim_end()).unwrap();
+    }
+    let mode = fs::metadata(cli.path("tokens")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "a new file is for its owner alone");
+    let server = Server::start(&[("TOKENS_FILE", cli.path("tokens").to_str().unwrap())]);
+    for secret in secrets {
+        Cli::of(&server).env("INVENTOR_TOKEN", &secret).ends_with(0, &["register", "--target", "a:1"]);
+    }
+    let before = fs::read(cli.path("tokens")).unwrap();
+    cli.fails_with(
+        2,
+        &["token", "--file", "tokens", "two", "read", "*"],
+        &["--file tokens", "repeats the name of two"],
+    );
+    cli.fails_with(2, &["token", "--file", "nowhere/tokens", "new", "read", "*"], &["--file nowhere/tokens"]);
+    cli.write("broken", "no line\n");
+    cli.fails_with(2, &["token", "--file", "broken", "new", "read", "*"], &["--file broken: line 1"]);
+    assert_eq!(fs::read(cli.path("tokens")).unwrap(), before);
+    assert!(!cli.path(".tokens.new").exists(), "nothing is left behind");
 }
 
 #[test]

@@ -24,14 +24,16 @@ const OWNERS: &[(&str, &[&str])] = &[
 /// Which modules each may know besides itself: main -> serve -> http -> registry -> store, and all know registration.
 const KNOWS: &[(&str, &[&str])] = &[
     ("registration", &[]),
+    ("files", &[]),
+    ("tokens", &[]),
     ("metrics", &[]),
     ("oneshot", &[]),
     ("store", &["registration", "metrics", "oneshot"]),
     ("registry", &["registration", "metrics", "store"]),
-    ("http", &["registration", "metrics", "oneshot", "logging", "store", "registry"]),
+    ("http", &["registration", "tokens", "metrics", "oneshot", "logging", "store", "registry"]),
     ("healthcheck", &[]),
-    ("client", &["registration", "config", "systemd"]),
-    ("config", &["registration", "metrics", "store", "store::redis", "http", "healthcheck"]),
+    ("client", &["registration", "files", "tokens", "config", "systemd"]),
+    ("config", &["registration", "files", "tokens", "metrics", "store", "store::redis", "http", "healthcheck"]),
     ("logging", &[]),
     ("systemd", &["healthcheck"]),
     (
@@ -49,7 +51,7 @@ const KNOWS: &[(&str, &[&str])] = &[
             "systemd",
         ],
     ),
-    ("main", &["config", "logging", "http", "serve", "healthcheck", "client"]),
+    ("main", &["config", "logging", "http", "serve", "healthcheck", "systemd", "client"]),
 ];
 
 /// Modules that are not known by whoever knows the module around them.

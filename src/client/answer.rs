@@ -1,0 +1,206 @@
+//! What a server answers, and whether it is a server of registrations at all: the one place that tells an answer of
+//! inventor, or of the Go program that it replaces, from one of a proxy, a portal or a wrong address.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+/// The most of an answer that is repeated in a message.
+const ECHO_CHARS_MAX: usize = 500;
+
+/// The media type of errors below `/api/v1`.
+pub(super) const PROBLEM: &str = "application/problem+json";
+
+/// What a server says.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) content_type: String,
+    pub(super) etag: Option<String>,
+    pub(super) location: Option<String>,
+    pub(super) body: Vec<u8>,
+}
+
+/// An error as RFC 9457 has it.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Problem {
+    detail: Option<String>,
+    title: Option<String>,
+    #[serde(default)]
+    pub(super) errors: Vec<Fault>,
+    errors_total: Option<usize>,
+}
+
+/// What is wrong in one place of a body.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Fault {
+    /// The place, as a JSON pointer.
+    #[serde(default)]
+    pub(super) pointer: String,
+    pub(super) detail: String,
+}
+
+impl Answer {
+    /// Whether a server of registrations gave this answer to a question below `/api/v1`, or on `/target`.
+    ///
+    /// Below `/api/v1` that is JSON, or an error as a problem. On `/target` both servers say an error in one line of
+    /// plain text, of which those that a proxy says as well count only in their exact words.
+    pub(super) fn is_ours(&self, path: &str) -> bool {
+        let is_new = path.starts_with("/api/");
+        match self.status {
+            204 => self.body.is_empty(),
+            200 => self.is("application/json"),
+            _ if self.is(PROBLEM) => self.problem().is_some(),
+            _ if !self.is("text/plain") => false,
+            // What the server says before it looks at the path, such as `413 Content Too Large: ...`.
+            status if self.text().starts_with(&format!("{status} ")) && self.text().contains(": ") => {
+                self.is_sentence()
+            }
+            _ if is_new => false,
+            403 => self.text() == "FORBIDDEN",
+            404 => self.text() == "Id not found",
+            405 => self.text() == "METHOD NOT ALLOWED",
+            400 | 413 | 415 | 422 => self.is_sentence(),
+            _ => false,
+        }
+    }
+
+    /// Whether it is what the Go program says to a path that it does not have.
+    pub(super) fn is_unknown_path(&self) -> bool {
+        self.status == 404 && self.is("text/plain") && self.text() == "404 page not found"
+    }
+
+    /// What the body says about an error: the detail of a problem, or its first line as plain text.
+    pub(super) fn reason(&self) -> String {
+        let text = match (self.problem(), &self.location) {
+            (Some(problem), _) => problem.to_string(),
+            (None, Some(location)) => format!("it redirects to {location}"),
+            (None, None) => self.first_line(),
+        };
+        let shown = if text.is_empty() { "no reason given" } else { text.as_str() };
+        shown.chars().take(ECHO_CHARS_MAX).collect()
+    }
+
+    /// The error, if the body is one as RFC 9457 has it.
+    pub(super) fn problem(&self) -> Option<Problem> {
+        let problem = serde_json::from_slice::<Problem>(&self.body).ok()?;
+        let is_empty = problem.detail.is_none() && problem.title.is_none() && problem.errors.is_empty();
+        (!is_empty).then_some(problem)
+    }
+
+    fn is(&self, media_type: &str) -> bool {
+        let given = self.content_type.split(';').next().unwrap_or_default().trim();
+        given.eq_ignore_ascii_case(media_type)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).trim().to_owned()
+    }
+
+    /// Whether the body is one line that says something, and no page.
+    fn is_sentence(&self) -> bool {
+        let text = self.text();
+        !text.is_empty() && !text.starts_with('<') && !text.contains('\n')
+    }
+
+    /// The first line of the text, or of what a page shows: its title, if it has one.
+    fn first_line(&self) -> String {
+        let text = self.text();
+        let plain = if text.starts_with('<') { without_tags(title(&text).unwrap_or(&text)) } else { text };
+        let mut lines = plain.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        lines.find(|line| !line.is_empty()).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.detail.as_deref().or(self.title.as_deref()).unwrap_or("refused"))?;
+        for Fault { pointer, detail } in &self.errors {
+            write!(f, "\n  {pointer}: {detail}")?;
+        }
+        match self.errors_total.map(|total| total.saturating_sub(self.errors.len())) {
+            Some(more @ 1..) => write!(f, "\n  and {more} more"),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn title(page: &str) -> Option<&str> {
+    // Names of elements are ASCII, of which lower case has the same length.
+    let lower = page.to_ascii_lowercase();
+    let start = lower.find("<title>")? + "<title>".len();
+    let end = start + lower[start..].find("</title>")?;
+    page.get(start..end)
+}
+
+fn without_tags(page: &str) -> String {
+    let mut text = String::with_capacity(page.len());
+    let mut is_tag = false;
+    for c in page.chars() {
+        match c {
+            '<' => is_tag = true,
+            '>' if is_tag => {
+                is_tag = false;
+                text.push('\n');
+            }
+            c if !is_tag => text.push(c),
+            _ => {}
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, content_type: &str, body: &str) -> Answer {
+        let body = body.as_bytes().to_vec();
+        Answer { status, content_type: content_type.to_owned(), etag: None, location: None, body }
+    }
+
+    #[test]
+    fn answers_of_both_servers_are_told_from_those_of_others() {
+        let html = "<html><head><title>404 Not Found</title></head><body>nginx</body></html>";
+        let problem = r#"{"type":"about:blank","title":"Not Found","status":404,"detail":"no such group"}"#;
+        for (status, content_type, body, path, expected) in [
+            (404, PROBLEM, problem, "/api/v1/groups/g", true),
+            (200, "application/json", "{}", "/api/v1/status", true),
+            (200, "application/json; charset=utf-8", "true", "/target", true),
+            (404, "text/plain; charset=utf-8", "Id not found\n", "/target", true),
+            (403, "text/plain", "FORBIDDEN", "/target", true),
+            (400, "text/plain; charset=utf-8", "static_config: missing\n", "/target", true),
+            (404, "text/plain; charset=utf-8", "404 page not found\n", "/api/v1/groups/g", false),
+            (404, "text/plain; charset=utf-8", "404 page not found\n", "/target", false),
+            (404, "text/html", html, "/target", false),
+            (403, "text/html", html, "/target", false),
+            (403, "text/plain", "Access denied", "/target", false),
+            (400, "text/html", html, "/target", false),
+            (400, "text/plain", "", "/target", false),
+            (400, "", "x", "/target", false),
+            (400, "text/plain; charset=utf-8", "400 Bad Request", "/api/v1/groups/g", false),
+            (413, "text/plain; charset=utf-8", "413 Content Too Large: 9 bytes\n", "/api/v1/groups/g", true),
+            (200, "text/html", html, "/target", false),
+            (404, PROBLEM, "not JSON", "/api/v1/groups/g", false),
+            (302, "text/html", "", "/target", false),
+            (502, "text/html", html, "/target", false),
+        ] {
+            let answer = answer(status, content_type, body);
+            assert_eq!(answer.is_ours(path), expected, "{status} {content_type:?} {body:?} on {path}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_told_by_its_title_or_its_first_words() {
+        for (body, expected) in [
+            ("<HTML><HEAD><TITLE>502 Bad\nGateway</TITLE></HEAD><body>x</body>", "502 Bad"),
+            ("<h1>Access   denied</h1><p>by policy</p>", "Access denied"),
+            ("<title>", "no reason given"),
+            ("one\ntwo", "one"),
+            ("", "no reason given"),
+            ("<!doctype html>\n\u{130}<title>t</title>", "t"),
+        ] {
+            assert_eq!(answer(403, "text/html", body).reason(), expected, "{body:?}");
+        }
+    }
+}

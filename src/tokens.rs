@@ -1,0 +1,263 @@
+//! The file of tokens with names, `TOKENS_FILE`: a line each, `name role groups sha256:HEX`. Whoever writes such a line
+//! reads it by the rules of the server first.
+
+use std::collections::HashMap;
+
+/// The most tokens that a file may hold.
+pub const TOKENS_MAX: usize = 10_000;
+
+/// The longest name, in characters: it stands in log lines and answers.
+const NAME_CHARS_MAX: usize = 64;
+
+/// The names that `API_TOKEN` and `SD_TOKEN` have.
+const RESERVED: &[&str] = &["api", "sd"];
+
+/// A line of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedToken {
+    /// Who has it, for the log and the list of changes.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// The groups that it is for.
+    pub groups: Groups,
+    /// The SHA-256 of the secret.
+    pub digest: [u8; 32],
+}
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Polling and looking.
+    Read,
+    /// That, and registering and removing.
+    Write,
+}
+
+/// The groups that a token is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Groups {
+    /// Every group.
+    All,
+    /// Those that one of these names.
+    Some(Vec<Pattern>),
+}
+
+/// A name, or the beginning of names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    /// The name without the star.
+    pub name: String,
+    /// Whether a star stands behind it.
+    pub is_prefix: bool,
+}
+
+/// Reads the lines of a file. Empty ones and those that begin with `#` say nothing.
+///
+/// # Errors
+/// A sentence with the number of the line and what is wrong in it; never the secret's digest.
+pub fn parse_file(text: &str) -> Result<Vec<NamedToken>, String> {
+    let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
+    let lines: Vec<(usize, &str)> = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect();
+    if lines.len() > TOKENS_MAX {
+        return Err(format!("holds {} tokens; at most {TOKENS_MAX} are allowed", lines.len()));
+    }
+    let mut tokens: Vec<NamedToken> = Vec::with_capacity(lines.len());
+    let mut names = HashMap::with_capacity(lines.len());
+    let mut secrets = HashMap::with_capacity(lines.len());
+    for (at, (number, line)) in lines.into_iter().enumerate() {
+        let token = parse(line).map_err(|reason| format!("line {number}: {reason}"))?;
+        let known_name = names.insert(token.name.clone(), at).map(|first| ("name", first));
+        let known = known_name.or_else(|| secrets.insert(token.digest, at).map(|first| ("secret", first)));
+        if let Some((what, first)) = known {
+            return Err(format!("line {number}: repeats the {what} of {}", tokens[first].name));
+        }
+        tokens.push(token);
+    }
+    Ok(tokens)
+}
+
+/// The line for this token, which is read as the server reads it. In `groups`, blanks are escaped for the caller.
+///
+/// # Errors
+/// A sentence with what is wrong.
+pub fn line(name: &str, role: &str, groups: &str, digest: &[u8; 32]) -> Result<String, String> {
+    check_name(name)?;
+    let escape = |c: char| if c.is_whitespace() || c.is_control() { escaped(c) } else { c.to_string() };
+    let groups: String = groups.chars().map(escape).collect();
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let line = format!("{name} {role} {groups} sha256:{digest}");
+    parse_file(&line).map(|_| line)
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(is_part) {
+        return Err(format!(
+            "{name:?} is not a name: expected 1 to {NAME_CHARS_MAX} letters (a to z), digits, hyphens, underscores and dots"
+        ));
+    }
+    match RESERVED.contains(&name) {
+        true => Err(format!("{name:?} is the name of the token in API_TOKEN or SD_TOKEN")),
+        false => Ok(()),
+    }
+}
+
+fn parse(line: &str) -> Result<NamedToken, String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [name, role, groups, secret] = words[..] else {
+        return Err("expected name role groups sha256:HEX".to_owned());
+    };
+    check_name(name)?;
+    let role = match role {
+        "read" => Role::Read,
+        "write" => Role::Write,
+        _ => return Err(format!("{role:?} is not a role: expected read or write")),
+    };
+    let digest = secret.strip_prefix("sha256:").and_then(from_hex);
+    let digest = digest.ok_or("expected sha256: and 64 hexadecimal digits as the fourth word")?;
+    Ok(NamedToken { name: name.to_owned(), role, groups: read_groups(groups)?, digest })
+}
+
+/// Reads `*`, or names joined by commas, each of which may end in `*`. Blanks, commas, `%` and `*` in names are
+/// percent-encoded.
+fn read_groups(text: &str) -> Result<Groups, String> {
+    if text == "*" {
+        return Ok(Groups::All);
+    }
+    text.split(',').map(pattern).collect::<Result<_, _>>().map(Groups::Some)
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    let (name, is_prefix) = text.strip_suffix('*').map_or((text, false), |name| (name, true));
+    if name.is_empty() || name.contains('*') {
+        return Err(format!("{text:?} is not a group: * stands alone or at the end of a name"));
+    }
+    let name = percent_decode(name);
+    let name =
+        name.ok_or_else(|| format!("{text:?} is not a group: % begins an escape such as %25, which is % itself"))?;
+    Ok(Pattern { name, is_prefix })
+}
+
+/// Decodes `%XX`; `None` when a `%` is not an escape, or the outcome is not UTF-8.
+pub fn percent_decode(text: &str) -> Option<String> {
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next()?.as_bytes().to_vec();
+    for piece in pieces {
+        let digits = piece.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend_from_slice(&piece.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn escaped(c: char) -> String {
+    c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 2 * bytes.len() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// Of "secret" and "other".
+    const SECRET: &str = "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+    const OTHER: &str = "sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa";
+
+    fn names(groups: &str) -> Vec<(String, bool)> {
+        match read_groups(groups).unwrap() {
+            Groups::All => Vec::new(),
+            Groups::Some(patterns) => patterns.into_iter().map(|one| (one.name, one.is_prefix)).collect(),
+        }
+    }
+
+    #[test]
+    fn a_line_is_a_token() {
+        let text = format!("# name role groups secret\n\n ops write * {SECRET}\r\nteam-a.ro\tread  a,b*  {OTHER}\n");
+        let tokens = parse_file(&text).unwrap();
+        let read: Vec<_> = tokens.iter().map(|token| (token.name.as_str(), token.role)).collect();
+        assert_eq!(read, [("ops", Role::Write), ("team-a.ro", Role::Read)]);
+        assert_eq!(tokens[0].groups, Groups::All);
+        assert_eq!(tokens[0].digest[..2], [0x2b, 0xb8]);
+        assert_eq!(names("a,b*"), [("a".to_owned(), false), ("b".to_owned(), true)]);
+    }
+
+    #[test]
+    fn groups_are_names_and_beginnings() {
+        assert_eq!(names("a%20b%2Cc%25%2a"), [("a b,c%*".to_owned(), false)]);
+        assert_eq!(names("z%C3%BCrich*"), [("z\u{fc}rich".to_owned(), true)]);
+        for text in ["", ",", "a,", "**", "a*b", "*a", "*,a", "%", "%2", "%zz", "%+1", "%ff", "a,%C3"] {
+            assert!(read_groups(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_line_is_refused_by_its_number() {
+        for (line, word) in [
+            ("ops write *".to_owned(), "expected name"),
+            (format!("ops write * {SECRET} more"), "expected name"),
+            (format!("api write * {SECRET}"), "API_TOKEN"),
+            (format!("sd read * {SECRET}"), "SD_TOKEN"),
+            (format!("ops admin * {SECRET}"), "admin"),
+            (format!("o/ps write * {SECRET}"), "o/ps"),
+            (format!("ops write a,,b {SECRET}"), "not a group"),
+            ("ops write * secret".to_owned(), "sha256:"),
+            (format!("ops write * {}", &SECRET[..70]), "sha256:"),
+            (format!("first read * {OTHER}"), "name of first"),
+            (format!("ops read * {SECRET}"), "secret of first"),
+        ] {
+            let text = format!("first write * {SECRET}\n{line}");
+            let reason = parse_file(&text).expect_err(&line);
+            assert!(reason.starts_with("line 2: ") && reason.contains(word), "{line}: {reason}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_made_only_if_it_is_read_as_what_it_says() {
+        let long = "n".repeat(NAME_CHARS_MAX + 1);
+        for name in ["o/ps", "z\u{fc}rich", "", "#ops", "a b", "api", long.as_str(), "a\nb"] {
+            assert!(line(name, "write", "*", &[7; 32]).is_err(), "{name:?}");
+        }
+        for groups in ["", "%ff", "a,", "a*b", "%"] {
+            assert!(line("ops", "write", groups, &[7; 32]).is_err(), "{groups:?}");
+        }
+        // Anything that is made is read, as the same.
+        let mut random = fastrand::Rng::with_seed(7);
+        let alphabet: Vec<char> = "ab*,% \t\n\u{a0}\u{85}#\u{1b}zü25".chars().collect();
+        let mut made = 0;
+        for _ in 0..20_000 {
+            let text: String = (0..random.usize(1..8)).map(|_| alphabet[random.usize(..alphabet.len())]).collect();
+            if let Ok(line) = line("ops", "read", &text, &[7; 32]) {
+                made += 1;
+                let tokens = parse_file(&format!("# before\n{line}\n")).unwrap();
+                assert_eq!((tokens.len(), &tokens[0].digest, &*tokens[0].name), (1, &[7; 32], "ops"), "{line:?}");
+            }
+        }
+        assert!(made > 1000, "{made}");
+    }
+
+    #[test]
+    fn as_many_as_there_may_be_are_read_soon_and_more_are_refused_at_once() {
+        let lines = |count: usize| -> String {
+            (0..count).map(|number| format!("n{number} read * sha256:{number:064x}\n")).collect()
+        };
+        let begun = Instant::now();
+        assert_eq!(parse_file(&lines(TOKENS_MAX)).unwrap().len(), TOKENS_MAX);
+        assert!(parse_file(&lines(60_000)).unwrap_err().contains("holds 60000 tokens"));
+        // Wrong in its last line, and still: the limit comes first.
+        assert!(parse_file(&format!("{}wrong", lines(60_000))).unwrap_err().contains("holds 60001 tokens"));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+}
