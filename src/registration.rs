@@ -20,7 +20,7 @@ pub use document::{Document, Undecodable, read_stored};
 pub use id::TargetId;
 pub use invalid::{Invalid, InvalidKind};
 pub use label_names::LabelNames;
-pub use request::{parse_id, parse_id_request};
+pub use request::{parse_id, parse_id_request, put_faults};
 pub use ttl::{Ttl, TtlBounds};
 
 /// The label that each module of a registration is shown under.

@@ -33,6 +33,8 @@ const MODULES: &[&str] = &[
     include_str!("page/renewals.js"),
     include_str!("page/registration.js"),
     include_str!("page/deletion.js"),
+    include_str!("page/lifetime.js"),
+    include_str!("page/effects.js"),
     include_str!("page/form.js"),
     include_str!("page/configuration.js"),
     include_str!("page/declare.js"),

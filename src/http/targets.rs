@@ -2,6 +2,7 @@
 
 use super::app::{App, Call};
 use super::audit;
+use super::problem::{Fault, Problem};
 use super::query::parameter;
 use super::request::Request;
 use super::response::Response;
@@ -12,7 +13,8 @@ pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let parsed = Registration::parse(&call.request.body, app.options.names, app.options.ttls);
     let registration = parsed.map_err(|invalid| {
         app.metrics.refused(invalid.kind);
-        audit::refused(call, "put", &invalid)
+        let answer = audit::refused(call, "put", &invalid);
+        if wants_problem(call.request) { faults(app, call.request).into() } else { answer }
     })?;
     let id = registration.id();
     may_write(app, call, id, Some(registration.group()))?;
@@ -20,6 +22,19 @@ pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let (group, targets) = (registration.group(), registration.targets().len());
     audit::written(call, "put", &[("id", &id), ("group", &group), ("targets", &targets)], "ok");
     Ok(Response::json(format!("{{\"id\":\"{id}\"}}").into_bytes()))
+}
+
+/// The answer of the Go program is a line of text. Who asks for a problem document learns all faults at once.
+fn wants_problem(request: &Request) -> bool {
+    let accept = request.header("accept").unwrap_or_default();
+    accept.split(|byte| matches!(byte, b',' | b';')).any(|part| part.trim_ascii() == b"application/problem+json")
+}
+
+fn faults(app: &App, request: &Request) -> Problem {
+    let faults = registration::put_faults(&request.body, app.options.names, app.options.ttls);
+    let total = faults.len();
+    let faults = faults.into_iter().map(|registration::Fault { pointer, detail }| Fault { pointer, detail });
+    Problem::bad_request("the body is no registration").with_faults(faults.collect(), total)
 }
 
 pub(super) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {

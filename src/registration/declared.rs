@@ -164,7 +164,7 @@ impl Reader {
 }
 
 /// A name in a JSON pointer.
-fn escaped(name: &str) -> String {
+pub(super) fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 

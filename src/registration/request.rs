@@ -4,6 +4,7 @@ use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer};
 
 use super::checked::Registration;
+use super::declared::{Fault, escaped};
 use super::fields::Fields;
 use super::id::TargetId;
 use super::invalid::{Invalid, InvalidKind, echo};
@@ -27,17 +28,49 @@ impl Registration {
     }
 }
 
-/// Documents are not asked this: what was stored lives as it was stored, whatever is allowed today.
-fn check_ttl(fields: &Fields, ttls: TtlBounds) -> Result<(), Invalid> {
-    let reason = match &fields.ttl {
-        None => return Ok(()),
-        Some(Ok(ttl)) if ttls.allow(*ttl) => return Ok(()),
-        Some(Ok(ttl)) => format!("{} is not between {ttls}", ttl.seconds()),
-        Some(Err(written)) => {
-            format!("{} is not a whole number of seconds from 0, for ever, to {}", echo(written), Ttl::SECONDS_MAX)
-        }
+/// All that is wrong with the body of a PUT, each at its place, for who fills in a form.
+pub fn put_faults(body: &[u8], names: LabelNames, ttls: TtlBounds) -> Vec<Fault> {
+    let at = |place: &str, detail: String| Fault { pointer: format!("/static_config{place}"), detail };
+    let fields = match json::decode(body) {
+        Ok(PutRequest { static_config: Some(fields) }) => fields,
+        Ok(PutRequest { static_config: None }) => return vec![at("", "missing".to_owned())],
+        Err(e) => return vec![Fault { pointer: String::new(), detail: Invalid::from(e).to_string() }],
     };
-    Err(Invalid::new(InvalidKind::Ttl, reason).within("ttl_seconds"))
+    let targets = fields.targets.as_deref().unwrap_or_default();
+    let mut faults: Vec<Fault> = Vec::new();
+    if targets.is_empty() {
+        faults.push(at("/targets", "at least one is required".to_owned()));
+    }
+    let empty = targets.iter().enumerate().filter(|(_, target)| target.is_empty());
+    faults.extend(empty.map(|(n, _)| at(&format!("/targets/{n}"), "empty or null".to_owned())));
+    let labels = fields.labels.iter().flat_map(|labels| labels.keys());
+    faults.extend(labels.filter_map(|name| Some(at(&format!("/labels/{}", escaped(name)), names.fault(name)?))));
+    faults.extend(ttl_fault(&fields, ttls).map(|reason| at("/ttl_seconds", reason)));
+    if faults.is_empty()
+        && let Err(invalid) = Registration::check(fields, names)
+    {
+        faults.push(at("/modules", invalid.to_string()));
+    }
+    faults
+}
+
+fn check_ttl(fields: &Fields, ttls: TtlBounds) -> Result<(), Invalid> {
+    match ttl_fault(fields, ttls) {
+        Some(reason) => Err(Invalid::new(InvalidKind::Ttl, reason).within("ttl_seconds")),
+        None => Ok(()),
+    }
+}
+
+/// Documents are not asked this: what was stored lives as it was stored, whatever is allowed today.
+fn ttl_fault(fields: &Fields, ttls: TtlBounds) -> Option<String> {
+    match fields.ttl.as_ref()? {
+        Ok(ttl) if ttls.allow(*ttl) => None,
+        Ok(ttl) => Some(format!("{} is not between {ttls}", ttl.seconds())),
+        Err(written) => {
+            let (written, most) = (echo(written), Ttl::SECONDS_MAX);
+            Some(format!("{written} is not a whole number of seconds from 0, for ever, to {most}"))
+        }
+    }
 }
 
 /// Reads the body of a GET or DELETE: `{"id": "..."}`.

@@ -30,7 +30,7 @@ pub struct Details {
     pub deadline: Option<Instant>,
     /// When its owner last wrote it; `None` when the document does not say it.
     pub updated_at: Option<SystemTime>,
-    /// The time between its last two writes.
+    /// The time between its renewals, once two in a row have kept it.
     pub renewal_interval: Option<Duration>,
 }
 
@@ -51,13 +51,13 @@ impl From<&Held> for Times {
 
 impl From<&Held> for Details {
     fn from(held: &Held) -> Details {
-        let Held { content, ttl, deadline, updated_at, renewal_seconds, .. } = held;
+        let Held { content, ttl, deadline, updated_at, rhythm, .. } = held;
         Details {
             content: content.clone(),
             ttl: *ttl,
             deadline: *deadline,
             updated_at: Some(*updated_at).filter(|at| *at > SystemTime::UNIX_EPOCH),
-            renewal_interval: Some(Duration::from_secs((*renewal_seconds).into())).filter(|span| !span.is_zero()),
+            renewal_interval: Some(Duration::from_secs(rhythm.interval_seconds.into())).filter(|span| !span.is_zero()),
         }
     }
 }

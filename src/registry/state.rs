@@ -71,8 +71,25 @@ pub(super) struct Held {
     pub(super) written_at: Option<Instant>,
     /// The deadline was moved although the document stayed: by another server, or by somebody who wrote the same again.
     pub(super) is_moved: bool,
-    /// The whole seconds between its last two writes; 0 when there was one.
-    pub(super) renewal_seconds: u32,
+    /// How often its owner renews it.
+    pub(super) rhythm: Rhythm,
+}
+
+/// What renewals say about those to come. A change is no renewal, and a single gap is no rhythm.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Rhythm {
+    /// The whole seconds between the last two renewals; 0 when there were none.
+    last_gap: u32,
+    /// The gap that two renewals in a row kept; 0 when none did.
+    pub(super) interval_seconds: u32,
+}
+
+impl Rhythm {
+    /// With one more renewal, so many seconds after the write before it.
+    fn and(self, gap: u32) -> Rhythm {
+        let is_alike = self.last_gap > 0 && gap.abs_diff(self.last_gap) <= 1 + gap.max(self.last_gap) / 5;
+        Rhythm { last_gap: gap, interval_seconds: if is_alike { gap } else { self.interval_seconds } }
+    }
 }
 
 /// What a stored value has to say.
@@ -99,12 +116,13 @@ impl Held {
         Kept { id, content, updated_at, deadline, moved_from: None, written_at }
     }
 
-    /// The seconds since the last write, or, when this is that write again, those before it.
-    fn renewal_seconds(&self, updated_at: SystemTime) -> u32 {
+    /// The rhythm after this write. The same write again, and one that changes something, say nothing about it.
+    fn rhythm(&self, content: &Content, updated_at: SystemTime) -> Rhythm {
         let since = updated_at.duration_since(self.updated_at).map_or(0, |since| since.as_secs());
+        let is_known = self.updated_at > SystemTime::UNIX_EPOCH && self.content == *content;
         match u32::try_from(since) {
-            Ok(seconds) if seconds > 0 && self.updated_at > SystemTime::UNIX_EPOCH => seconds,
-            _ => self.renewal_seconds,
+            Ok(gap) if gap > 0 && is_known => self.rhythm.and(gap),
+            _ => self.rhythm,
         }
     }
 }
@@ -239,7 +257,7 @@ impl State {
         let original = old.filter(|_| !is_news).and_then(|old| old.original.or(old.deadline.filter(is_later)));
         self.horizon.note(Write { id, replaced, began: began.filter(|_| is_news), age }, at);
         let left = old.map(|old| old.group.clone());
-        let renewal_seconds = old.map_or(0, |old| old.renewal_seconds(updated_at));
+        let rhythm = old.map_or(Rhythm::default(), |old| old.rhythm(&content, updated_at));
         self.move_limit(id, old_original, original);
         if let Some(held) = self.held.get_mut(&id)
             && held.content.shows_the_same(&content)
@@ -251,7 +269,7 @@ impl State {
             }
             let old = std::mem::replace(&mut held.deadline, deadline);
             (held.ttl, held.updated_at, held.written_at) = (ttl, updated_at, written_at);
-            (held.original, held.is_moved, held.renewal_seconds) = (original, is_moved, renewal_seconds);
+            (held.original, held.is_moved, held.rhythm) = (original, is_moved, rhythm);
             self.move_deadline(id, old, deadline);
             return;
         }
@@ -262,7 +280,7 @@ impl State {
         let action = if left.is_some() { Action::Changed } else { Action::Registered };
         let left = left.filter(|left| *left != group);
         self.tell(LoggedChange { at, action, id, group: group.clone(), left, content: content.clone(), by });
-        let held = Held { content, group, ttl, deadline, original, updated_at, written_at, is_moved, renewal_seconds };
+        let held = Held { content, group, ttl, deadline, original, updated_at, written_at, is_moved, rhythm };
         let old = self.held.insert(id, held);
         self.move_deadline(id, old.and_then(|old| old.deadline), deadline);
     }

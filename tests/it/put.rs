@@ -191,3 +191,24 @@ fn utf_8_label_names_pass_when_asked_for() {
     response.has_status(400, "an empty label name");
     assert_eq!(server.discover().len(), 1);
 }
+
+#[test]
+fn who_asks_for_a_problem_document_learns_all_faults_at_once() {
+    let server = Server::start(&[("TTL_SECONDS", "600"), ("TTL_MAX_SECONDS", "3600")]);
+    let faults = |body: &str| {
+        let put = Request::new("PUT", "/target").header("Authorization", "Bearer secret").body(body);
+        let response = server.send(&put.header("Accept", "application/json, application/problem+json"));
+        response.has_status(400, body);
+        assert_eq!(response.header("Content-Type"), Some("application/problem+json"));
+        let pointers = response.json()["errors"].as_array().cloned().unwrap_or_default();
+        pointers.iter().map(|fault| fault["pointer"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let all = r#"{"static_config":{"targets":["a:1",""],"labels":{"a-b":"","c/d":""},"ttl_seconds":7200}}"#;
+    let places = ["/targets/1", "/labels/a-b", "/labels/c~1d", "/ttl_seconds"];
+    assert_eq!(faults(all), places.map(|place| format!("/static_config{place}")));
+    assert_eq!(faults(r#"{"static_config":{}}"#), ["/static_config/targets"]);
+    assert_eq!(faults("{}"), ["/static_config"]);
+    assert_eq!(faults("nonsense"), [""]);
+    let refused = server.put(all);
+    assert!(refused.text().starts_with("static_config: ttl_seconds: 7200 is not between"), "{}", refused.text());
+}

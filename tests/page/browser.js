@@ -1,9 +1,9 @@
-// The browser: one Chromium for all tests, a fresh profile for each page. Whatever a page complains of, whatever it
+// The browser: one Chromium for all tests, and one Firefox for those of what a hand does; a fresh profile for each page. Whatever a page complains of, whatever it
 // asks of other hosts and whatever its policy reports fails the test that opened it.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after } from 'node:test';
-import { chromium, require } from './tools.js';
+import { chromium, firefox, require } from './tools.js';
 
 const ARGUMENTS = [
   '--no-sandbox',
@@ -14,21 +14,28 @@ const ARGUMENTS = [
   '--disable-component-update',
   '--disable-sync',
 ];
-const WAIT_MS = 30_000;
+const WAIT_MS = Number(process.env.WAIT_MS ?? 30_000);
 // Said by the browser of each answer that is no 2xx, and of a server that is gone: these are part of some facts.
 const EXPECTED = /^Failed to load resource/;
 
 const programs = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 const executablePath = process.env.CHROMIUM ?? programs[0];
-let browser;
+const LAUNCHES = {
+  chromium: () => chromium.launch({ executablePath, args: ARGUMENTS }),
+  // The Firefox of the system, over WebDriver BiDi.
+  firefox: () =>
+    firefox.launch({ executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr', channel: 'moz-firefox' }),
+};
+const browsers = {};
 export const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 
-after(() => browser?.close());
+after(() => Promise.all(Object.values(browsers).map(async browser => (await browser).close())));
 
 /** Opens the page of a server, gives it to the fact, and looks at what the browser has to say afterwards. */
-export async function withPage(server, { path = '', width = 1440, height = 900, ...options }, fact) {
-  browser ??= await chromium.launch({ executablePath, args: ARGUMENTS });
-  const context = await browser.newContext({ viewport: { width, height }, ...options });
+export async function withPage(server, options, fact) {
+  const { path = '', width = 1440, height = 900, browser = 'chromium', ...more } = options;
+  browsers[browser] ??= LAUNCHES[browser]();
+  const context = await (await browsers[browser]).newContext({ viewport: { width, height }, ...more });
   context.setDefaultTimeout(WAIT_MS);
   const page = await context.newPage();
   const faults = [];
@@ -64,6 +71,17 @@ export async function withPage(server, { path = '', width = 1440, height = 900, 
 export const rows = page => page.locator('#grid .row[data-id]');
 export const rowOf = (page, text) => rows(page).filter({ hasText: text });
 export const toast = (page, text) => page.locator('.toast').filter({ hasText: text });
+
+/** Presses as a hand does: goes there in steps, presses, and lets go a moment later. */
+export async function press(page, locator, { button = 'left', at = 0.5 } = {}) {
+  await locator.scrollIntoViewIfNeeded();
+  const { x, y, width, height } = await locator.boundingBox();
+  await page.mouse.move(x + width * at, y + height / 2, { steps: 4 });
+  await page.waitForTimeout(120);
+  await page.mouse.down({ button });
+  await page.waitForTimeout(60);
+  await page.mouse.up({ button });
+}
 
 /** Waits until a locator has this text, which Playwright does not offer outside of its own runner. */
 export async function hasText(locator, text) {

@@ -22,11 +22,11 @@ test('without Redis the list stays, what expires is kept, writes say so, and it 
     await hasText(rowOf(page, 'brief:1').locator('.c-left'), 'kept');
     await rowOf(page, 'long:1').focus();
     await page.keyboard.press('d');
-    await toast(page, 'Not deleted').waitFor();
+    await toast(page, 'It may or may not have been deleted').waitFor();
     await page.keyboard.press('n');
     await page.locator('#f-targets').fill('meanwhile:1');
     await page.keyboard.press('Control+Enter');
-    await hasText(page.locator('#panel .alert'), 'Not registered');
+    await hasText(page.locator('#panel .alert'), 'It may or may not have been registered');
     await redis.start();
     await banner(page).waitFor({ state: 'hidden' });
     await page.locator('#f-targets').press('Control+Enter');
@@ -50,14 +50,58 @@ test('without the server the page keeps what it shows, says since when, and goes
     await page.keyboard.press('n');
     await page.locator('#f-targets').fill('b:1');
     await page.keyboard.press('Control+Enter');
-    await giveToken(page);
-    await hasText(page.locator('#panel .alert'), 'it may or may not have been registered');
+    await hasText(page.locator('#panel .alert'), 'Not registered. The connection failed.');
     await server.start();
     await hasText(page.locator('#fresh'), 'live');
     assert.equal(await banner(page).count(), 0);
     assert.equal(await page.locator('#f-targets').inputValue(), 'b:1');
     await page.locator('#f-targets').press('Control+Enter');
+    await giveToken(page);
     await toast(page, 'Registered b:1').waitFor();
+  });
+  await server.stop();
+});
+
+test('a server that hangs is not live: it is told within two looks, and all returns when it goes on', async () => {
+  const server = await Server.start();
+  await server.register('a:1', { ttl_seconds: 600 });
+  await withPage(server, {}, async page => {
+    await page.locator('#token').click();
+    await giveToken(page);
+    await page.getByRole('button', { name: 'Writing is enabled' }).waitFor();
+    await rowCountIs(page, 1);
+    server.pause();
+    const since = Date.now();
+    await hasText(page.locator('#fresh'), 'stale');
+    assert.ok(Date.now() - since < 25_000, `told after ${Date.now() - since} ms`);
+    await hasText(banner(page), 'The server cannot be reached.');
+    await hasText(banner(page), 'No answer within 10 s.');
+    await page.keyboard.press('n');
+    await page.locator('#f-targets').fill('b:1');
+    await page.keyboard.press('Control+Enter');
+    await page.locator('#panel button.busy').waitFor();
+    await hasText(page.locator('#panel .alert'), 'No answer within');
+    assert.ok(!(await page.locator('#panel button.busy').count()));
+    server.goOn();
+    await hasText(page.locator('#fresh'), 'live');
+    await banner(page).waitFor({ state: 'hidden' });
+    await page.locator('#f-targets').press('Control+Enter');
+    await toast(page, 'Registered b:1').waitFor();
+  });
+  await server.stop();
+});
+
+test('a proxy that answers for the server is not taken for it', async () => {
+  const server = await Server.start();
+  await server.register('a:1');
+  await withPage(server, {}, async page => {
+    await rowCountIs(page, 1);
+    await page.route('**/api/v1/**', route =>
+      route.fulfill({ status: 200, contentType: 'text/html', body: '<p>Sign in' }),
+    );
+    await hasText(page.locator('#fresh'), 'stale');
+    await hasText(banner(page), 'What answered is not this server');
+    assert.equal(await rows(page).count(), 1);
   });
   await server.stop();
 });

@@ -80,16 +80,22 @@ function facts(store) {
       await page.keyboard.press('Control+Enter');
       await giveToken(page);
       const name = panel(page).getByLabel('Label name').first();
-      await hasText(panel(page).locator('.wrong'), 'data-center');
+      await hasText(panel(page).locator('.wrong'), 'Letters, digits and _ only, not a digit first.');
       assert.equal(await name.getAttribute('aria-invalid'), 'true');
       assert.ok(await name.evaluate(el => el === document.activeElement));
       assert.equal(await field(page, 'targets').inputValue(), 'new-a:9100\nnew-b:9100');
       await name.fill('data_center');
       await field(page, 'ttl_seconds').selectOption('another…');
-      await panel(page).getByLabel('Lifetime in seconds').fill('-1');
-      await panel(page).getByLabel('Lifetime in seconds').press('Control+Enter');
-      await hasText(panel(page).locator('.wrong'), '-1 is not a whole number of seconds');
+      const amount = panel(page).getByLabel('Lifetime as a number');
+      // Nothing is no number: least of all 0, which is for ever.
+      for (const wrong of ['', '-1', '1.5']) {
+        await amount.fill(wrong);
+        await amount.press('Control+Enter');
+        await hasText(panel(page).locator('.wrong'), 'A lifetime is a whole number');
+        assert.equal(await amount.getAttribute('aria-invalid'), 'true');
+      }
       assert.equal(await name.getAttribute('aria-invalid'), null);
+      assert.equal((await server.registrations('group=new')).total, 0);
       await field(page, 'ttl_seconds').selectOption('6 h');
       await field(page, 'ttl_seconds').press('Control+Enter');
       await toast(page, 'Registered new-a:9100').waitFor();
@@ -98,6 +104,119 @@ function facts(store) {
       assert.deepEqual(registrations[0].labels, { data_center: 'dc-01' });
       await hasText(panel(page), 'new-a');
     }));
+
+  test('all that is wrong with a form is told at once, each at its place', () =>
+    withPage(server, {}, async page => {
+      await signIn(page);
+      await page.keyboard.press('n');
+      await panel(page).getByLabel('Label name').first().fill('a-b');
+      await panel(page).getByLabel('Label name').nth(1).fill('1c');
+      await page.keyboard.press('Control+Enter');
+      await hasText(panel(page).locator('.alert'), '3 things to mend. Nothing was registered.');
+      assert.equal(await panel(page).locator('.wrong').count(), 3);
+      await hasText(field(page, 'targets').locator('+ .wrong'), 'At least one is required.');
+      await hasText(panel(page).locator('.pair').nth(1).locator('+ .wrong'), 'Letters, digits and _ only');
+      // Two of one name: the last would win without a word.
+      await field(page, 'targets').fill('faults:1');
+      for (const at of [0, 1]) await panel(page).getByLabel('Label name').nth(at).fill('same');
+      await field(page, 'targets').press('Control+Enter');
+      await hasText(panel(page).locator('.wrong'), 'This name is there twice.');
+      assert.equal((await server.registrations('q=faults')).total, 0);
+    }));
+
+  test('registering what is registered shows what would go, and replaces it only then', async () => {
+    const content = { labels: { env: 'prod' }, target_group: 'kept', ttl_seconds: 600 };
+    await server.register('present:1', content);
+    await withPage(server, {}, async page => {
+      await signIn(page);
+      await page.keyboard.press('n');
+      await field(page, 'targets').fill('present:1');
+      await page.keyboard.press('Control+Enter');
+      await hasText(panel(page), 'These targets are registered already');
+      await hasText(panel(page).locator('.differences'), '− env: prod');
+      await hasText(panel(page), 'Prometheus ends the series');
+      const [before] = (await server.registrations('q=present')).registrations;
+      assert.deepEqual(before.labels, { env: 'prod' });
+      await button(page, 'Replace it').click();
+      await toast(page, 'Registered present:1').waitFor();
+      const [after] = (await server.registrations('q=present')).registrations;
+      assert.deepEqual(after.labels, {});
+    });
+  });
+
+  test('an edit sends back untouched what nobody touched, byte for byte', async () => {
+    const labels = { text: 'one\ntwo', crlf: 'a\r\nb', blank: ' x ' };
+    const id = await server.register('lossless:1', { labels, target_group: ' g ', modules: ['a b', 'c,d'] });
+    await withPage(server, { path: `?id=${id}` }, async page => {
+      await signIn(page);
+      await button(page, 'Edit').click();
+      await hasText(panel(page), 'Nothing changed yet.');
+      await panel(page).getByLabel('Label name').nth(3).fill('new');
+      await panel(page).getByLabel('Label value').nth(3).fill('y');
+      await button(page, 'Save').click();
+      await toast(page, 'Saved lossless:1').waitFor();
+      const row = await server.registration(id);
+      assert.deepEqual(row.labels, { ...labels, new: 'y' });
+      assert.deepEqual([row.target_group, row.modules], [' g ', ['a b', 'c,d']]);
+    });
+  });
+
+  test('an edit says when somebody else changed it meanwhile, and overwrites only after that', async () => {
+    const id = await server.register('both:1', { labels: { v: '1' } });
+    await withPage(server, { path: `?id=${id}` }, async page => {
+      await signIn(page);
+      await button(page, 'Edit').click();
+      await field(page, 'target_group').fill('mine');
+      await server.register('both:1', { labels: { v: '2' } });
+      await button(page, 'Save').click();
+      await hasText(panel(page), 'It was changed meanwhile');
+      await hasText(panel(page).locator('.differences'), '− v: 2');
+      assert.deepEqual((await server.registration(id)).labels, { v: '2' });
+      await button(page, 'Save').click();
+      await toast(page, 'Saved both:1').waitFor();
+      assert.deepEqual((await server.registration(id)).labels, { v: '1' });
+    });
+  });
+
+  test('what was typed is kept through Escape, a click on a row, a tab and Back', async () => {
+    await server.register('other:1', { target_group: 'other' });
+    await withPage(server, { path: '?group=other' }, async page => {
+      await rowCountIs(page, 1);
+      await page.keyboard.press('n');
+      await field(page, 'targets').fill('typed:1');
+      const isThere = async () => {
+        await page.locator('#register').click();
+        assert.equal(await field(page, 'targets').inputValue(), 'typed:1');
+      };
+      await page.keyboard.press('Escape');
+      await toast(page, 'What you typed is kept').waitFor();
+      await isThere();
+      await rowOf(page, 'other:1').locator('.c-targets').click();
+      await hasText(panel(page).locator('h2'), 'other:1');
+      await isThere();
+      await page.locator('#tabs').getByRole('link', { name: 'Changes' }).click();
+      await panel(page).waitFor({ state: 'hidden' });
+      await page.goBack();
+      await isThere();
+      await button(page, 'Cancel').click();
+      await page.locator('#register').click();
+      assert.equal(await field(page, 'targets').inputValue(), '');
+    });
+  });
+
+  test('two writes by hand are no rhythm of renewals', async () => {
+    const id = await server.register('hand:1', { ttl_seconds: 600 });
+    const { updated_at } = await server.registration(id);
+    await eventually('a second later', () => Date.now() > Date.parse(updated_at) + 1500);
+    await server.register('hand:1', { ttl_seconds: 600 });
+    assert.equal((await server.registration(id)).renewal_interval_seconds, null);
+    await withPage(server, { path: `?id=${id}` }, async page => {
+      await hasText(panel(page).locator('.verdict'), 'No rhythm of renewals is known yet.');
+      await signIn(page);
+      await button(page, 'Delete').click();
+      await hasText(toast(page, 'Deleted hand:1'), 'If a host still renews it, it will come back.');
+    });
+  });
 
   test('editing tells what follows from it, and saves', async () => {
     const id = await server.register('edit:1', { labels: { env: 'prod' }, target_group: 'before' });

@@ -1,6 +1,7 @@
 // The server under test, and Redis: the real programs, in directories and on ports of their own.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer, request as forward } from 'node:http';
 import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
 import { root } from './tools.js';
@@ -47,6 +48,10 @@ class Program {
     this.child.kill('SIGKILL');
     await this.ended;
   }
+
+  /** Stands still with all its connections open, as behind a path that is dead, until it goes on. */
+  pause = () => this.child.kill('SIGSTOP');
+  goOn = () => this.child.kill('SIGCONT');
 
   async stop() {
     await this.kill();
@@ -130,5 +135,34 @@ export class Redis extends Program {
     const child = spawn('redis-cli', ['-s', this.socket, ...args], { stdio: 'ignore' });
     const code = await new Promise(resolve => child.once('close', resolve));
     if (code) throw new Error(`redis-cli ended with ${code}`);
+  }
+}
+
+/** A proxy that asks for a password of its own and passes all else on. */
+export class PasswordProxy {
+  static async start(server, { user, password }) {
+    const proxy = Object.assign(new PasswordProxy(), { user, password });
+    const basic = () => `Basic ${Buffer.from(`${proxy.user}:${proxy.password}`).toString('base64')}`;
+    proxy.http = createServer((request, response) => {
+      if (request.headers.authorization !== basic()) {
+        response.writeHead(401, { 'www-authenticate': 'Basic realm="proxy"', 'content-type': 'text/html' });
+        return response.end('<h1>401 Authorization Required</h1>');
+      }
+      const { method, headers, url } = request;
+      const passed = forward(new URL(url, server.url), { method, headers }, answer => {
+        response.writeHead(answer.statusCode, answer.headers);
+        answer.pipe(response);
+      });
+      passed.on('error', () => response.destroy());
+      request.pipe(passed);
+    });
+    await new Promise(resolve => proxy.http.listen(0, '127.0.0.1', resolve));
+    proxy.url = `http://127.0.0.1:${proxy.http.address().port}/`;
+    return proxy;
+  }
+
+  stop() {
+    this.http.closeAllConnections();
+    return new Promise(resolve => this.http.close(resolve));
   }
 }

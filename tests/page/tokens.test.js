@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { eventually, giveToken, hasText, rowCountIs, rowOf, toast, withPage } from './browser.js';
-import { Server } from './server.js';
+import { PasswordProxy, Server } from './server.js';
 
 const hash = secret => `sha256:${createHash('sha256').update(secret).digest('hex')}`;
 const stored = page => page.evaluate(() => [{ ...sessionStorage }, Object.keys(localStorage), document.cookie]);
@@ -45,9 +45,61 @@ test('a wrong token is refused where it was entered, and nothing typed is lost',
     assert.deepEqual(await stored(page), [{ 'inventor.write': 'secret' }, [], '']);
     await page.reload();
     await page.getByRole('button', { name: 'Writing is enabled' }).click();
+    await page.locator('dialog').getByRole('button', { name: 'Forget' }).click();
     await page.getByRole('button', { name: 'Read-only' }).waitFor();
     assert.deepEqual(await stored(page), [{}, [], '']);
   }));
+
+test('writing is enabled only by a token that may write', () =>
+  withPage(open, {}, async page => {
+    await page.locator('#token').click();
+    await giveToken(page, 'token-wrong');
+    await hasText(page.locator('dialog #token-wrong'), 'This token is not known here.');
+    assert.equal(await page.getByRole('button', { name: 'Writing is enabled' }).count(), 0);
+    await giveToken(page);
+    await page.getByRole('button', { name: 'Writing is enabled' }).waitFor();
+  }));
+
+test('what a read token does not show, the token that writes does; both can be forgotten', () =>
+  withPage(guarded, { path: '?group=y' }, async page => {
+    await page.locator('.gate #token-field').fill('token-view-x');
+    await page.keyboard.press('Enter');
+    await page.locator('#below h2').waitFor();
+    await page.keyboard.press('n');
+    await page.locator('#f-targets').fill('wide:1');
+    await page.locator('#f-targets').press('Control+Enter');
+    await giveToken(page);
+    await toast(page, 'Registered wide:1').waitFor();
+    await rowOf(page, 'wide:1').waitFor();
+    assert.deepEqual((await stored(page))[0], { 'inventor.write': 'secret' });
+    await page.getByRole('button', { name: 'Writing is enabled' }).click();
+    await page.locator('dialog').getByRole('button', { name: 'Forget' }).click();
+    await page.locator('.gate').waitFor();
+    await guarded.request(
+      'DELETE',
+      `api/v1/registrations/${(await guarded.registrations('q=wide')).registrations[0].id}`,
+    );
+  }));
+
+test('one reads and writes behind a proxy that asks for a password of its own', async () => {
+  const proxy = await PasswordProxy.start(open, { user: 'ops', password: 'pw' });
+  const httpCredentials = { username: 'ops', password: 'pw' };
+  await withPage(proxy, { httpCredentials }, async page => {
+    await rowCountIs(page, 2);
+    await page.locator('#token').click();
+    await giveToken(page);
+    await page.getByRole('button', { name: 'Writing is enabled' }).waitFor();
+    await page.keyboard.press('n');
+    await page.locator('#f-targets').fill('proxied:1');
+    await page.locator('#f-targets').press('Control+Enter');
+    await toast(page, 'Registered proxied:1').waitFor();
+    // Who is no longer let in is told that this is the proxy's doing, and is not asked for a token.
+    proxy.password = 'another';
+    await hasText(page.locator('#banners'), 'A proxy in front of the server wants a user name');
+    assert.equal(await page.locator('.gate').count(), 0);
+  });
+  await proxy.stop();
+});
 
 test('a tab of its own has no token', () =>
   withPage(open, {}, async page => {

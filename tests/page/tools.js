@@ -4,4 +4,4 @@ import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 export const require = createRequire(`${root}target/page/`);
-export const { chromium } = require('playwright-core');
+export const { chromium, firefox } = require('playwright-core');

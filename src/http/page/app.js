@@ -8,7 +8,7 @@ import { $, say } from './dom.js';
 import { startEmpty } from './empty.js';
 import { emit, on, trouble } from './events.js';
 import { startForm } from './form.js';
-import { contact, drawFrame, paintFrame } from './frame.js';
+import { contact, drawFrame, LOOK_MS, paintFrame } from './frame.js';
 import { loadGroups, startGroups } from './groups.js';
 import { startKeys } from './keys.js';
 import { isOutdated, load, mark, paint, refresh } from './list.js';
@@ -17,14 +17,13 @@ import { closePanel, isOpen } from './panel.js';
 import { loadPollers } from './pollers.js';
 import { leaveRegistration, paintRegistration, refreshRegistration, showRegistration } from './registration.js';
 import { startSearch } from './search.js';
-import { get, server } from './server.js';
+import { get, isRefusal, server } from './server.js';
 import { startAddress, state } from './state.js';
 import { startTheme } from './theme.js';
 import { drawToken, gate, startTokens } from './tokens.js';
 import { showView } from './views.js';
 import { paintTimes } from './words.js';
 
-const LOOK_MS = 10_000; // between looks at the server
 const RETRY_SECONDS = [2, 4, 8, 15]; // between tries when it does not answer
 
 let timer;
@@ -56,7 +55,7 @@ function again(ms) {
 }
 
 function noAnswer(error) {
-  if (error.status === 401) {
+  if (error.status === 401 && isRefusal(error)) {
     clearTimeout(timer);
     return gate(error.message);
   }

@@ -9,16 +9,14 @@ import { deleteRegistration, putRegistration } from './server.js';
 import { state } from './state.js';
 import { at, plural, words } from './words.js';
 
-const UNDO_SECONDS = 30;
-
 export const called = ({ targets }) => h('b.mono', foreign(targets[0]));
 
 export async function remove(row) {
   try {
-    if (row.ttl_seconds && !renewalInterval(row)) renewalInterval(await fetchRegistration(row.id));
+    if (row.ttl_seconds && !renewalInterval(row)) await fetchRegistration(row.id);
     if ((await deleteRegistration(row.id)) === null) return;
   } catch (error) {
-    if (error.status !== 404) return failed('Not deleted', error);
+    if (error.status !== 404) return failed('deleted', error);
   }
   const every = renewalInterval(row);
   const others = row.targets.length - 1;
@@ -26,28 +24,31 @@ export async function remove(row) {
   if (state.id === row.id) closePanel();
   emit('written');
   emit('toast', {
+    verb: 'Deleted',
     text: ['Deleted ', called(row), others > 0 && ` and ${plural(others, 'more target')}`],
     warn:
       every && `It will come back at its next renewal, ${nextRenewal(row)}, unless you stop the renewals on its host.`,
-    more: !every && row.ttl_seconds && 'If a host still renews it, it will come back.',
-    seconds: UNDO_SECONDS,
+    more: !every && row.ttl_seconds > 0 && 'If a host still renews it, it will come back.',
     undo: () => restore(row),
   });
 }
 
+/** Whether it is registered again. */
 async function restore(row) {
   try {
-    if ((await putRegistration(contentOf(row))) === null) return;
+    if ((await putRegistration(contentOf(row))) === null) return false;
     const { ttl_seconds } = row;
     const ends = ttl_seconds && at(Date.now() + ttl_seconds * 1000);
     apply(await fetchRegistration(row.id));
     emit('written');
     emit('toast', {
       text: ['Registered again: ', called(row)],
-      more: ttl_seconds && `Its lifetime starts over: ${words(ttl_seconds)} from now, until ${ends}.`,
+      more: ttl_seconds > 0 && `Its lifetime starts over: ${words(ttl_seconds)} from now, until ${ends}.`,
     });
+    return true;
   } catch (error) {
-    failed('Not restored', error);
+    failed('registered again', error);
+    return false;
   }
 }
 

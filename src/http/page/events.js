@@ -5,4 +5,13 @@ const bus = new EventTarget();
 export const on = (name, act) => bus.addEventListener(name, e => act(e.detail));
 export const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }));
 export const trouble = error => emit('trouble', error);
-export const failed = (text, error) => emit('toast', { bad: true, text, more: error.message });
+
+/** One sentence for what may have happened although nobody said so; undefined if the server said no. */
+export const unheard = (done, { status, message }) =>
+  status > 0 && status < 500
+    ? undefined
+    : `It may or may not have been ${done}: ${message.replace(/;.*$/s, '.')} Trying again is safe.`;
+
+/** A notice of something that was not `done`, or perhaps was. */
+export const failed = (done, error) =>
+  emit('toast', { bad: true, text: unheard(done, error) ?? `Not ${done}. ${error.message}` });

@@ -1,101 +1,52 @@
-// The form that registers or edits: what follows from saving is said before, what is wrong is said at its field.
+// The form that registers or edits: what follows from saving is said before, what is wrong is said at its field. What
+// was typed is kept until it is saved or cancelled.
 import { codes, curlPut } from './codes.js';
 import { called } from './deletion.js';
 import { $, $$, address, fill, foreign, h, iconButton } from './dom.js';
-import { emit, failed, on } from './events.js';
+import { DEFAULT_GROUP, effects, inTheWay, moved, same, sameContent } from './effects.js';
+import { emit, failed, on, unheard } from './events.js';
 import { groups } from './groups.js';
+import { lifetimeField } from './lifetime.js';
 import { apply, mark, reload, strike } from './list.js';
-import { alertBox, closePanel, openPanel } from './panel.js';
+import { alertBox, closePanel, isOpen, openPanel } from './panel.js';
 import { contentOf, fetchRegistration } from './registration.js';
-import { nextRenewal, renewalInterval } from './renewals.js';
-import { isMeta, sortedLabels } from './row.js';
-import { deleteRegistration, get, putRegistration, server } from './server.js';
+import { sortedLabels } from './row.js';
+import { deleteRegistration, findRegistration, get, putRegistration } from './server.js';
 import { go, state } from './state.js';
-import { plural, until, words } from './words.js';
+import { sentence, until, words } from './words.js';
 
-const DEFAULT_GROUP = 'inventor-default';
 const SUGGESTED_GROUPS_MAX = 500;
-const LIFETIMES = [
-  [600, '10 min'],
-  [3600, '1 h'],
-  [21600, '6 h'],
-  [86400, '1 day'],
-  [0, 'never ends'],
-];
 
 const input = (kind, more) => h(kind, { spellcheck: 'false', autocapitalize: 'off', ...more });
-const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
-const sorted = labels => Object.entries(labels).sort();
-const groupOf = content => content.target_group ?? DEFAULT_GROUP;
+const lines = text =>
+  text
+    .split('\n')
+    .map(line => line.trim())
+    .filter(Boolean);
 
-function labelField(name, value, remove) {
+/** A field gives back what it was given, byte for byte, until somebody changes it: not every text fits into a field. */
+function keeps(field, original) {
+  Object.assign(field, { original, shown: field.value });
+  return field;
+}
+const given = (field, parse) => (field.value === field.shown ? field.original : parse(field.value));
+
+function labelField([name, value] = ['', ''], remove) {
+  const kind = value.includes('\n') ? 'textarea' : 'input';
   const line = h(
     'div.pair',
-    input('input.mono.key', { 'aria-label': 'Label name', placeholder: 'name', value: name }),
+    keeps(input('input.mono.key', { 'aria-label': 'Label name', placeholder: 'name', value: name }), name),
     '=',
-    input('input.mono', { 'aria-label': 'Label value', placeholder: 'value', value }),
+    keeps(input(`${kind}.mono`, { 'aria-label': 'Label value', placeholder: 'value', value, rows: 1 }), value),
     iconButton('close', 'Remove label', () => remove(line)),
   );
   return line;
 }
 
-function lifetimeField(old) {
-  const standard = server.status?.default_ttl_seconds;
-  const isListed = old?.ttl_seconds === undefined || LIFETIMES.some(([s]) => s === old.ttl_seconds);
-  const usual =
-    standard === undefined ? 'the server’s default' : standard ? `default: ${words(standard)}` : 'default: never ends';
-  const chosen = isListed ? (old?.ttl_seconds ?? '') : 'other';
-  const choice = h(
-    'select',
-    { id: 'f-ttl_seconds' },
-    [['', usual], ...LIFETIMES, ['other', 'another…']].map(([value, text]) =>
-      h('option', { value, selected: value === chosen }, text),
-    ),
-  );
-  const amount = h('input', {
-    type: 'number',
-    min: 0,
-    'aria-label': 'Lifetime in seconds',
-    value: isListed ? 1800 : old.ttl_seconds,
-  });
-  const other = h('span.line', amount, ' seconds');
-  return {
-    el: h('div.line', choice, other),
-    amount,
-    draw: () => {
-      other.hidden = choice.value !== 'other';
-    },
-    seconds: () => (choice.value === '' ? undefined : Number(choice.value === 'other' ? amount.value : choice.value)),
-  };
-}
-
-/** What saving does, beyond what it says. */
-function effects(row, old, content, isMoved) {
-  const kept = labels => sorted(labels).filter(([name]) => !isMeta(name));
-  const isUnchanged = same({ ...content, labels: sorted(content.labels) }, { ...old, labels: sorted(old.labels) });
-  if (isUnchanged) return h('p.note', 'Nothing changed yet.', row.ttl_seconds > 0 && ' Saving renews it.');
-  const hasOtherLabels = !same(kept(content.labels), kept(old.labels));
-  const series = plural(row.targets.length, 'target');
-  const [from, to] = [old.target_group, groupOf(content)].map(name => h('b', foreign(name)));
-  return [
-    isMoved
-      ? h(
-          'p.warn',
-          'Different targets make a different registration: the new one is registered, then the old one deleted. ',
-          'Prometheus ends the old series and starts new ones.',
-        )
-      : hasOtherLabels &&
-        h('p.warn', `Labels identify a target: Prometheus ends the series of ${series} and starts new ones.`),
-    groupOf(content) !== old.target_group &&
-      h('p.note', 'Whoever polls ', from, ' loses it; whoever polls ', to, ' gets it.'),
-    renewalInterval(row) &&
-      h(
-        'p.warn',
-        `Its host renews it every ${words(renewalInterval(row))} with its own values, next ${nextRenewal(row)}. `,
-        'That overwrites this edit, so change it on the host as well.',
-      ),
-  ];
-}
+const readLine = line => {
+  const [name, value] = line.children;
+  return [given(name, text => text.trim()), given(value, text => text)];
+};
 
 /** Who asks for a list next, so that one knows when Prometheus will have it. */
 async function nextPoll() {
@@ -105,38 +56,54 @@ async function nextPoll() {
   return first && `${first.client} at ${first.address} polls next, in about ${words(Math.max(1, due(first)))}.`;
 }
 
+const lastAuthor = id =>
+  get('changes', { id, limit: 1 }).then(
+    ({ changes }) => changes[0]?.by,
+    () => null,
+  );
+
+const LEGACY_NAME = /^".*" does not match \[a-zA-Z_\]/s;
+const PLAIN_NAME =
+  'Letters, digits and _ only, not a digit first. LABEL_NAMES=utf8 on the server allows others, for Prometheus 3.';
+
 class Form {
   constructor(row) {
     this.row = row;
     this.old = row && contentOf(row);
     this.hasTargets = !row; // whether the targets can be edited
-    const { old } = this;
+    const {
+      targets = [],
+      labels = {},
+      target_group = state.groups[0] ?? '',
+      modules = [],
+      ttl_seconds,
+    } = this.old ?? {};
     const placeholder = '10.0.10.2:9100\n10.0.10.3:9100';
-    this.targets = input('textarea.mono', { id: 'f-targets', rows: 3, placeholder, value: old?.targets.join('\n') });
-    this.group = input('input', {
-      id: 'f-target_group',
-      list: 'f-groups',
-      placeholder: DEFAULT_GROUP,
-      value: old?.target_group ?? state.groups[0],
-    });
-    this.modules = input('input.mono', {
-      id: 'f-modules',
-      placeholder: 'node_exporter, ipmi_exporter',
-      value: old?.modules?.join(', '),
-    });
+    const list = (id, value, more) => keeps(input('textarea.mono', { id, value: value.join('\n'), ...more }), value);
+    this.targets = list('f-targets', targets, { rows: 3, placeholder });
+    this.modules = list('f-modules', modules, { rows: 1, placeholder: 'node_exporter, ipmi_exporter' });
+    const group = { id: 'f-target_group', list: 'f-groups', placeholder: DEFAULT_GROUP, value: target_group };
+    this.group = keeps(input('input', group), target_group);
     this.labels = h('div.pairs', { id: 'f-labels', role: 'group', 'aria-labelledby': 'f-labels-name' });
-    for (const [name, value] of sortedLabels(old?.labels ?? {})) this.addLabel(name, value);
-    this.lifetime = lifetimeField(old);
+    for (const label of sortedLabels(labels)) this.addLabel(label);
+    this.lifetime = lifetimeField('f-ttl_seconds', ttl_seconds);
     this.alerts = h('div');
     this.effect = h('div.effect', { 'aria-live': 'polite' });
     this.shell = codes([['The same with curl', '']]);
+    this.saveButton = h('button.primary', { type: 'submit' });
     this.el = this.draw();
+    this.changed();
+    this.isTouched = false;
   }
 
   draw() {
     const field = (name, label, ...kids) => h('div.f', h('label', { for: `f-${name}` }, label), kids);
     const saves = e => e.key === 'Enter' && (e.ctrlKey || e.metaKey) && this.el.requestSubmit();
     const suggested = groups.list.slice(0, SUGGESTED_GROUPS_MAX).map(g => h('option', { value: g.name }));
+    const cancel = () => {
+      this.isTouched = false;
+      closePanel();
+    };
     return h(
       'form.form',
       {
@@ -144,6 +111,7 @@ class Form {
         autocomplete: 'off',
         onsubmit: e => this.submit(e),
         oninput: () => this.changed(),
+        onchange: () => this.changed(),
         onkeydown: saves,
       },
       this.alerts,
@@ -153,11 +121,7 @@ class Form {
       field('modules', 'Modules', this.modules, h('p.note', 'Each target appears once per module.')),
       field('ttl_seconds', 'Lifetime', this.lifetime.el),
       this.effect,
-      h(
-        'div.line',
-        h('button.primary', { type: 'submit' }, this.row ? 'Save' : 'Register'),
-        h('button', () => closePanel(), 'Cancel'),
-      ),
+      h('div.line', this.saveButton, h('button', cancel, 'Cancel')),
       this.shell,
       h('datalist', { id: 'f-groups' }, suggested),
     );
@@ -189,30 +153,35 @@ class Form {
     return field;
   }
 
-  addLabel(name, value) {
+  addLabel(label) {
     const remove = line => {
       line.remove();
       this.changed();
-      $('input', this.labels.lastChild).focus();
+      this.labelLines().at(-1).firstChild.focus();
     };
-    this.labels.append(labelField(name, value, remove));
+    this.labels.append(labelField(label, remove));
   }
 
-  lines = () => $$('.pair', this.labels);
-  read = line => $$('input', line).map(el => el.value);
+  labelLines = () => $$('.pair', this.labels);
+
+  /** Name and value of each label; lines with nothing in them are none. */
+  pairs = () =>
+    this.labelLines()
+      .map(line => [line, ...readLine(line)])
+      .filter(([, ...pair]) => pair.some(Boolean));
 
   content() {
-    const labels = {};
-    for (const [name, value] of this.lines().map(this.read)) if (name.trim() || value) labels[name.trim()] = value;
-    const modules = this.modules.value.split(/[\s,]+/).filter(Boolean);
+    const group = given(this.group, text => text.trim());
+    // A line that was there before may have blanks and commas in it; what is typed is parted by them.
+    const { modules: before = [] } = this.old ?? {};
+    const part = line => (before.includes(line) ? line : line.split(/[\s,]+/).filter(Boolean));
+    const modules = given(this.modules, text => lines(text).flatMap(part));
     const ttl_seconds = this.lifetime.seconds();
     return {
-      targets: this.targets.value
-        .split('\n')
-        .map(t => t.trim())
-        .filter(Boolean),
-      labels,
-      ...(this.group.value.trim() && { target_group: this.group.value.trim() }),
+      targets: given(this.targets, lines),
+      // Not by assignment: a label may be called __proto__.
+      labels: Object.fromEntries(this.pairs().map(([, name, value]) => [name, value])),
+      ...(group && { target_group: group }),
       ...(modules.length && { modules }),
       ...(ttl_seconds !== undefined && { ttl_seconds }),
     };
@@ -222,65 +191,131 @@ class Form {
 
   /** After each key: what would be sent, and what follows from it. */
   changed() {
-    const lines = this.lines();
-    if (!lines.length || this.read(lines.at(-1)).some(Boolean)) this.addLabel();
+    const last = this.labelLines().at(-1);
+    if (!last || readLine(last).some(Boolean)) this.addLabel();
     const content = this.content();
-    this.lifetime.draw();
+    this.isTouched = true;
     this.shell.update([['The same with curl', curlPut(content)]]);
-    if (this.row) fill(this.effect, effects(this.row, this.old, content, this.isMoved(content)));
+    this.draws(content);
   }
 
-  /** The field that a message names, as in `static_config: labels: "a-b" is not a label name`, and the rest of it. */
-  fieldOf(message) {
-    const [, part, detail] = /^static_config: (\w+): (.*)$/s.exec(message) ?? [];
-    const line = part === 'labels' && this.lines().find(l => detail.startsWith(JSON.stringify(this.read(l)[0].trim())));
-    if (line) return { field: $('input', line), place: line, detail };
-    const { amount, el } = this.lifetime;
-    if (part === 'ttl_seconds' && !amount.parentElement.hidden) return { field: amount, place: el, detail };
+  /** What saving does to what is registered now, as far as it is known. */
+  draws(content) {
+    const isMoved = this.isMoved(content);
+    const { row, content: now, told } = this.known(content);
+    this.saveButton.textContent = this.row ? 'Save' : now ? 'Replace it' : 'Register';
+    fill(this.effect, told, isMoved && moved(), row && now && effects(row, now, content));
+    this.effect.hidden = !this.effect.textContent;
+  }
+
+  /** What this form has seen registered under these targets. */
+  known(content) {
+    const key = JSON.stringify(content.targets);
+    if (this.seen?.key === key) return this.seen;
+    return this.row && !this.isMoved(content) ? { row: this.row, content: this.old } : { row: null, content: null };
+  }
+
+  /** Whether what is registered is what this form knows. If it is not, that is told, and the next try replaces it. */
+  async isClear(content) {
+    const isOwn = this.row && !this.isMoved(content);
+    const row = await (isOwn ? fetchRegistration(this.row.id) : findRegistration(content.targets)).catch(error => {
+      if (error.status !== 404) throw error;
+      return null;
+    });
+    const now = row && contentOf(row);
+    const before = this.known(content).content;
+    if (sameContent(now, before) || (now && sameContent(now, content))) return true;
+    const gone = h('p.warn', { tabindex: -1 }, 'It was deleted or has expired meanwhile. Saving registers it again.');
+    const told = row ? inTheWay(row, before !== null, await lastAuthor(row.id)) : gone;
+    this.seen = { key: JSON.stringify(content.targets), row, content: now, told };
+    this.draws(content);
+    told.focus();
+    return false;
+  }
+
+  /** Where a fault is told: its field, and what it is written below. */
+  placeOf(pointer) {
+    const [, part, rest = ''] = /^\/static_config\/(\w+)\/?(.*)$/s.exec(pointer) ?? [];
+    if (part === 'labels') {
+      const name = rest.replaceAll('~1', '/').replaceAll('~0', '~');
+      const line = this.pairs().findLast(([, own]) => own === name)?.[0];
+      return line && { field: line.firstChild, below: line };
+    }
+    if (part === 'ttl_seconds') return { field: this.lifetime.field(), below: this.lifetime.el };
     const field = part && $(`[id="f-${part}"]`, this.el);
-    return field && { field, place: field.closest('.line') ?? field, detail };
+    return field && { field, below: field };
   }
 
-  refused({ message }) {
+  /** What this form itself can see. */
+  ownFaults() {
+    const names = this.pairs().map(([, name]) => name);
+    const twice = names.filter((name, at) => names.indexOf(name) !== at);
+    const faults = twice.map(name => [`/static_config/labels/${name}`, 'This name is there twice.']);
+    const lifetime = this.lifetime.fault();
+    return [...faults, ...(lifetime ? [['/static_config/ttl_seconds', lifetime]] : [])];
+  }
+
+  /** Tells all faults at once, each at its place: [pointer, text]. */
+  refused(faults) {
     for (const el of $$('.wrong', this.el)) el.remove();
     for (const el of $$('[aria-invalid]', this.el)) el.removeAttribute('aria-invalid');
-    const found = this.fieldOf(message);
-    fill(this.alerts, !found && alertBox(foreign(message)));
-    if (!found) return this.alerts.firstChild.focus();
-    const id = 'f-wrong';
-    found.field.setAttribute('aria-invalid', 'true');
-    found.field.setAttribute('aria-describedby', id);
-    found.place.after(h('p.wrong', { id }, foreign(found.detail)));
-    found.field.focus();
+    const elsewhere = [];
+    let first;
+    for (const [at, [pointer, text]] of faults.entries()) {
+      const place = this.placeOf(pointer);
+      if (!place) {
+        elsewhere.push(text);
+        continue;
+      }
+      const id = `f-wrong-${at}`;
+      place.field.setAttribute('aria-invalid', 'true');
+      place.field.setAttribute('aria-describedby', id);
+      place.below.after(h('p.wrong', { id }, foreign(text)));
+      first ??= place.field;
+    }
+    if (faults.length > 1) elsewhere.unshift(`${faults.length} things to mend. Nothing was registered.`);
+    fill(this.alerts, elsewhere.length > 0 && alertBox(elsewhere.map(text => h('p', foreign(text)))));
+    (first ?? this.alerts.firstChild)?.focus();
   }
 
   async submit(e) {
     e.preventDefault();
     if (this.el.ariaBusy) return;
+    const own = this.ownFaults();
+    this.refused(own);
+    if (own.length) return;
     this.el.ariaBusy = 'true';
+    this.saveButton.classList.add('busy');
     const content = this.content();
+    let isSent = false;
     try {
+      if (!(await this.isClear(content))) return;
+      isSent = true;
       const answer = await putRegistration(content);
       if (answer !== null) await this.saved(content, answer.id);
     } catch (error) {
-      const lost = 'No answer: it may or may not have been registered. Trying again is safe.';
-      if (error.status === 400) this.refused(error);
-      else fill(this.alerts, alertBox(error.status ? `Not registered. ${error.message}` : lost));
+      const told = ({ pointer, detail }) => [pointer, LEGACY_NAME.test(detail) ? PLAIN_NAME : sentence(detail)];
+      if (error.status === 400) this.refused(error.errors.length ? error.errors.map(told) : [['', error.message]]);
+      else fill(this.alerts, alertBox((isSent && unheard('registered', error)) || `Not registered. ${error.message}`));
+      if (!this.el.isConnected) emit('toast', { bad: true, text: this.alerts.textContent });
     } finally {
       this.el.ariaBusy = null;
+      this.saveButton.classList.remove('busy');
     }
   }
 
   async saved(content, id) {
     const { row } = this;
     const isMoved = this.isMoved(content);
+    this.isTouched = false;
+    drafts.delete(row?.id);
     if (isMoved) {
       await deleteRegistration(row.id).then(
         () => strike(row.id),
-        error => failed('The old one could not be deleted', error),
+        error => failed('deleted: the old one', error),
       );
     }
-    closePanel({ back: false });
+    if (this.el.isConnected) closePanel({ back: false });
     emit('written');
     if (row && !isMoved) apply(await fetchRegistration(id));
     else await reload();
@@ -290,17 +325,23 @@ class Form {
   }
 }
 
+/** Forms that were filled in and neither saved nor cancelled, by the id of what they edit. */
+const drafts = new Map();
+
+const isKept = { true: 'e, Edit', false: 'n, Register' };
+
 export function register(row = null) {
-  const form = new Form(row);
-  openPanel('form', row ? 'Edit' : 'Register targets', { closed: () => emit('route') }, form.el);
-  form.changed();
-  (row ? $('input', form.labels) : form.targets).focus();
-  if (!row || renewalInterval(row)) return;
-  const learnt = fresh => {
-    renewalInterval(fresh);
-    form.changed();
+  const form = drafts.get(row?.id) ?? new Form(row);
+  drafts.set(row?.id, form);
+  form.left ??= () => {
+    if (!form.isTouched) drafts.delete(row?.id);
+    else emit('toast', { text: `What you typed is kept: ${isKept[row !== null]}, shows it again.` });
   };
-  fetchRegistration(row.id).then(learnt, () => {});
+  openPanel('form', row ? 'Edit' : 'Register targets', { closed: () => emit('route'), left: form.left }, form.el);
+  (row ? form.labels.firstChild.firstChild : form.targets).focus();
+  // Whether a host renews it is known to the server.
+  const drawn = () => isOpen('form') && form.draws(form.content());
+  if (row) fetchRegistration(row.id).then(drawn, () => {});
 }
 
 export function startForm() {

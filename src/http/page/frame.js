@@ -8,6 +8,8 @@ import { clock, count, plural, setText, short, words } from './words.js';
 
 /** When the server answered last, and since when it does not: `lost` is {error, tries, again}. */
 export const contact = { heard: 0, lost: null };
+export const LOOK_MS = 10_000; // between looks at the server
+const LIVE_MS = 2.2 * LOOK_MS; // since it was heard last
 
 const sub = text => h('span.sub', text);
 const capital = word => word[0].toUpperCase() + word.slice(1);
@@ -94,7 +96,7 @@ function unreachable({ error }) {
         ? 'The server cannot answer.'
         : 'The server cannot be reached.';
   const text = [
-    error.status > 0 && `${error.message} `,
+    error.message && `${error.message} `,
     heard > 0 && `This is what it said at ${clock(heard)}; the countdowns keep running. `,
     h('span', { id: 'retry' }),
   ];
@@ -125,13 +127,15 @@ export function drawFrame() {
   drawTabs(problems);
   drawOverview(ill, problems);
   drawBanners();
-  document.documentElement.classList.toggle('stale', Boolean(contact.lost));
   paintFrame();
 }
 
+/** What is asked and not answered yet is no sign of life. */
+const isStale = () => Boolean(contact.lost) || (contact.heard > 0 && Date.now() - contact.heard > LIVE_MS);
+
 function freshness() {
-  const { heard, lost } = contact;
-  if (lost) return heard ? `stale ${short((Date.now() - heard) / 1000)}` : 'no answer';
+  const { heard } = contact;
+  if (isStale()) return heard ? `stale ${short((Date.now() - heard) / 1000)}` : 'no answer';
   return heard ? 'live' : '';
 }
 
@@ -141,7 +145,8 @@ export function paintFrame() {
   const el = $('#fresh');
   const text = freshness();
   if (el.textContent !== text) fill(el, h('i'), text);
-  el.className = lost ? 'end' : '';
+  el.className = isStale() ? 'end' : '';
+  document.documentElement.classList.toggle('stale', isStale());
   const retry = $('#retry');
   if (retry && lost) setText(retry, `Trying again in ${Math.max(0, Math.ceil((lost.again - Date.now()) / 1000))} s.`);
 }

@@ -1,46 +1,106 @@
-// Notices at the bottom left; they wait while somebody looks at them. The last one with a way back can be undone.
-
-import { $, h, iconButton } from './dom.js';
+// Notices at the bottom left; they wait while somebody looks at them. What can be undone stays for as long as was
+// promised, whatever else happens: many of a kind fold into one notice, and go back one by one, the last one first.
+import { $, fill, h, iconButton } from './dom.js';
 import { on } from './events.js';
+import { plural } from './words.js';
 
-const NOTICES_MAX = 3;
+const NOTICES_MAX = 3; // of those without a way back
 const STEP_MS = 250;
 const SECONDS = 8;
 const SECONDS_IMPORTANT = 20;
+const UNDO_SECONDS = 30;
 
-const notices = $('#toasts');
-let last = null;
+const noticePlace = $('#toasts');
+const notices = []; // those shown, the oldest first
 
-export const undo = () => last?.();
+class Notice {
+  constructor({ bad, verb }) {
+    this.verb = verb;
+    this.ways = []; // back, the latest last: {text, warn, more, undo}
+    this.text = h('div.grow');
+    this.bar = h('i');
+    this.acts = h('span.line');
+    const close = iconButton('close', 'Close', () => this.end());
+    const role = bad ? 'alert' : 'status';
+    this.el = h('div.toast', { role }, this.text, this.acts, close, h('span.life', this.bar));
+    this.ticking = setInterval(() => this.tick(), STEP_MS);
+    notices.push(this);
+    noticePlace.append(this.el);
+  }
+
+  say({ text, warn, more, bad }, seconds) {
+    fill(this.text, h('p', bad && h('b.end', '◆ '), text), warn && h('p.warn', warn), more && h('p.note', more));
+    Object.assign(this, { seconds, left: seconds });
+  }
+
+  /** One thing more that can be undone, for as long as the last one. */
+  add(way) {
+    this.ways.push(way);
+    this.draw();
+  }
+
+  draw() {
+    const n = this.ways.length;
+    const last = this.ways.at(-1);
+    const before = n > 1 && `${this.verb} ${plural(n - 1, 'registration')} before it.`;
+    this.say({ ...last, more: [last.more, last.more && before && ' ', before] }, UNDO_SECONDS);
+    const button = (label, title, act) => h('button', { title, onclick: act }, label);
+    fill(
+      this.acts,
+      n > 1 && button(`Undo all ${n}`, 'All of these, the last one first', () => this.undoAll()),
+      button('Undo', 'Undo (z)', () => this.undo()),
+    );
+  }
+
+  /** Goes back by one; what could not be undone stays. */
+  async undo() {
+    const way = this.ways.pop();
+    if (this.ways.length) this.draw();
+    else this.hide();
+    if (await way.undo()) return true;
+    if (!notices.includes(this)) notices.push(this);
+    this.ticking ??= setInterval(() => this.tick(), STEP_MS);
+    noticePlace.append(this.el);
+    this.add(way);
+    return false;
+  }
+
+  async undoAll() {
+    while (this.ways.length && (await this.undo()));
+  }
+
+  tick() {
+    if (!this.el.matches(':hover, :focus-within')) this.left -= STEP_MS / 1000;
+    this.bar.style.setProperty('--share', this.left / this.seconds);
+    if (this.left <= 0) this.end();
+  }
+
+  end() {
+    this.ways = [];
+    this.hide();
+  }
+
+  hide() {
+    clearInterval(this.ticking);
+    this.ticking = null;
+    this.el.remove();
+    const at = notices.indexOf(this);
+    if (at >= 0) notices.splice(at, 1);
+  }
+}
+
+/** Undoes the last thing that can be undone. */
+export const undo = () => notices.findLast(notice => notice.ways.length)?.undo();
+
+function showNotice(notice) {
+  const { undo: back, verb, bad } = notice;
+  if (back) {
+    const same = notices.find(shown => shown.ways.length && shown.verb === verb);
+    return (same ?? new Notice(notice)).add(notice);
+  }
+  new Notice(notice).say(notice, bad ? SECONDS_IMPORTANT : SECONDS);
+  const fleeting = notices.filter(shown => !shown.ways.length);
+  if (fleeting.length > NOTICES_MAX) fleeting[0].end();
+}
 
 export const startNotices = () => on('toast', showNotice);
-
-function showNotice({ text, more, warn, bad, undo: back, seconds = bad || back ? SECONDS_IMPORTANT : SECONDS }) {
-  const bar = h('i');
-  let left = seconds;
-  const run = () => {
-    done();
-    back();
-  };
-  const toast = h(
-    'div.toast',
-    { role: bad ? 'alert' : 'status' },
-    h('div.grow', h('p', bad && h('b.end', '◆ '), text), warn && h('p.warn', warn), more && h('p.note', more)),
-    back && h('button', { title: 'Undo (z)', onclick: run }, 'Undo'),
-    iconButton('close', 'Close', () => done()),
-    h('span.life', bar),
-  );
-  const ticking = setInterval(() => {
-    if (!toast.matches(':hover, :focus-within')) left -= STEP_MS / 1000;
-    bar.style.setProperty('--share', left / seconds);
-    if (left <= 0) done();
-  }, STEP_MS);
-  function done() {
-    clearInterval(ticking);
-    toast.remove();
-    if (last === run) last = null;
-  }
-  if (back) last = run;
-  notices.append(toast);
-  if (notices.children.length > NOTICES_MAX) notices.firstChild.remove();
-}

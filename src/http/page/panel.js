@@ -5,13 +5,20 @@ import { go, state } from './state.js';
 const panel = $('#panel');
 let shownPanel;
 let afterwards;
+let leave;
 let opener;
 
-/** Shows something; `closed` is done when it is closed, instead of looking at no registration any more. */
-export function openPanel(what, title, { actions, closed } = {}, ...body) {
+/**
+ * Shows something. `closed` is done when it is closed, instead of looking at no registration any more; `left` as well
+ * when something else takes its place.
+ */
+export function openPanel(what, title, { actions, closed, left } = {}, ...body) {
+  if (left !== leave) leave?.();
+  leave = left;
   const isSame = isOpen(what);
   const hadFocus = isSame && panel.contains(document.activeElement);
-  if (panel.hidden) opener = document.activeElement;
+  // A button of a row goes to whichever row is pointed at: the row is where one comes back to.
+  if (panel.hidden) opener = document.activeElement.closest('.row[data-id]') ?? document.activeElement;
   shownPanel = what;
   afterwards = closed;
   const close = iconButton('close', 'Close (Esc)', () => closePanel());
@@ -30,6 +37,8 @@ export function closePanel({ back = true } = {}) {
   const hadFocus = panel.contains(document.activeElement);
   panel.hidden = true;
   if (back && hadFocus && opener?.isConnected) opener.focus({ preventScroll: true });
+  leave?.();
+  leave = undefined;
   if (afterwards) afterwards();
   else if (state.id) go({ id: '' });
   return true;

@@ -5,7 +5,7 @@ import { $, address, copyButton, fill, foreign, h } from './dom.js';
 import { emit, trouble } from './events.js';
 import { rowOf } from './list.js';
 import { closePanel, isOpen, openPanel } from './panel.js';
-import { nextRenewal, renewalInterval, untilRenewal } from './renewals.js';
+import { learnRenewals, nextRenewal, renewalInterval, untilRenewal } from './renewals.js';
 import { filterBy, isMeta, plus, sortedLabels } from './row.js';
 import { get, registrationPath, server, storeLost } from './server.js';
 import { link, nothing, state } from './state.js';
@@ -15,7 +15,11 @@ const HISTORY_MAX = 20; // changes
 
 let showing = null; // {row, history, form}
 
-export const fetchRegistration = id => get(registrationPath(id));
+export async function fetchRegistration(id) {
+  const row = await get(registrationPath(id));
+  learnRenewals(row);
+  return row;
+}
 const fetchHistory = async id => (await get('changes', { id, limit: HISTORY_MAX })).changes;
 
 /** The registration as one would register it again; the default lifetime stays the default. */
@@ -159,7 +163,7 @@ function verdict(row, text) {
   if (text === 'never') return 'It stays until somebody deletes it.';
   if (text === 'expired') return 'It was not renewed in time, so Prometheus no longer gets it.';
   if (text === 'kept') return 'Nobody can renew it while the store is unavailable, so it is kept.';
-  if (!every) return ['No renewal seen yet. Without one it ', goes()];
+  if (!every) return ['No rhythm of renewals is known yet. Without one more it ', goes()];
   const left = untilRenewal(row);
   if (left > -every / 2) return `Renewed every ${words(every)}; next ${nextRenewal(row)}.`;
   return [`Usually renewed every ${words(every)}, now ${words(-left)} late. Unless renewed, it `, goes()];

@@ -1,18 +1,18 @@
+// How often hosts renew, as far as the server has seen it: it counts renewals that changed nothing, two alike at least.
 import { until, words } from './words.js';
 
 const REMEMBERED_MAX = 1000; // registrations looked at
-const renewals = new Map(); // id -> {at, every}
+const intervals = new Map(); // id -> seconds
 
-/** Seconds between its renewals; undefined if nobody has renewals two. */
-export function renewalInterval({ id, updated_at, renewal_interval_seconds }) {
-  const at = Date.parse(updated_at ?? 0);
-  const had = renewals.get(id) ?? { at };
-  if (at > had.at) Object.assign(had, { every: (at - had.at) / 1000, at });
-  had.every = renewal_interval_seconds ?? had.every;
-  renewals.set(id, had);
-  if (renewals.size > REMEMBERED_MAX) renewals.delete(renewals.keys().next().value);
-  return had.every;
+/** Remembers what the answer for a single registration says; rows of a list do not say it. */
+export function learnRenewals({ id, renewal_interval_seconds: seconds }) {
+  intervals.delete(id);
+  if (seconds) intervals.set(id, seconds);
+  if (intervals.size > REMEMBERED_MAX) intervals.delete(intervals.keys().next().value);
 }
+
+/** Seconds between its renewals; undefined where no rhythm is known. */
+export const renewalInterval = ({ id }) => intervals.get(id);
 
 /** Seconds until the next renewal is due; negative if it is late. */
 export const untilRenewal = row => until(row.updated_at) + renewalInterval(row);

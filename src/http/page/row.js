@@ -78,8 +78,11 @@ const ACTS = { copy: 'Copy targets (c)', edit: 'Edit (e)', delete: 'Delete (d)' 
 // One set of buttons, in the row that is pointed at or current: one for each row would be a third of all elements.
 const buttons = Object.entries(ACTS).map(([act, label]) => iconButton(act, label, null, { 'data-act': act }));
 
+/** Moves them only where they are not yet: what is pressed must stay in the document until it is released. */
 export function bringButtons(el) {
-  if (!buttons.includes(document.activeElement)) $('.c-acts', el).append(...buttons);
+  const place = $('.c-acts', el);
+  const isUsed = buttons.some(button => button.parentElement === place || button.matches(':focus-visible'));
+  if (!isUsed) place.append(...buttons);
 }
 
 /** Writes how many chips did not fit: one reading of the layout for all, then one writing. */

@@ -1,5 +1,5 @@
 // The API of the server, under whatever path a proxy puts it, and the tokens for it.
-import { setServerTime } from './words.js';
+import { sentence, setServerTime } from './words.js';
 
 const base = new URL('.', location.href);
 export const origin = base.href.replace(/\/$/, '');
@@ -30,42 +30,71 @@ export const token = {
   },
 };
 
-const REFUSED = 'The server refused this token: it is unknown, or it has no right to this group or these targets.';
 const TEXT_CHARS_MAX = 500; // of an answer that is no problem document, such as a proxy's
+const WORD_CHARS_MAX = 60; // of a search: the server takes 256 bytes
+const READ_SECONDS = 10; // the longest wait for an answer
+const WRITE_SECONDS = 35;
+
+// What the server means by them, for somebody who has just entered a token.
+const UNKNOWN = 'This token is not known here.';
+const NO_RIGHT = 'The server refused this token: it is unknown, or it has no right to this group or these targets.';
+const OF_A_PROXY =
+  'A proxy in front of the server wants a user name and a password of its own. Reload the page to enter them.';
+const NOT_JSON = 'What answered is not this server: perhaps a proxy, or a page to sign in.';
+
+function reasonOf(status, body, text) {
+  if (status === 401) return body ? UNKNOWN : OF_A_PROXY;
+  const detail = body?.detail || body?.title || (/^\s*</.test(text) ? '' : text.trim().slice(0, TEXT_CHARS_MAX));
+  return detail === 'FORBIDDEN' ? NO_RIGHT : sentence(detail) || `The server answered ${status}.`;
+}
 
 /** An answer that says no: `status` 0 when there was none, `errors` with pointers into what was sent. */
-function problem(status, body, text = '') {
-  const told = body?.detail || body?.title || (/^\s*</.test(text) ? '' : text.trim().slice(0, TEXT_CHARS_MAX));
-  const message = told === 'FORBIDDEN' ? REFUSED : told || `The server answered ${status}.`;
-  return Object.assign(new Error(message), { status, errors: body?.errors ?? [], total: body?.errors_total });
-}
+const problem = (status, message, { detail = message, errors = [] } = {}) =>
+  Object.assign(new Error(message), { status, detail, errors });
 
 function parse(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return null;
+    return undefined;
   }
 }
 
-async function send(method, path, { query = {}, body, signal } = {}, bearer = null) {
+/** No answer at all, or none in time. */
+function silence(error, limit, seconds) {
+  if (limit.aborted) return problem(0, `No answer within ${seconds} s.`);
+  return error.name === 'AbortError' ? error : problem(0, 'The connection failed.');
+}
+
+async function send(method, path, { query = {}, body, headers = {}, signal } = {}, secret = null) {
   const url = new URL(path, base);
   for (const [name, value] of Object.entries(query)) {
     for (const one of [value].flat()) if (one) url.searchParams.append(name, one);
   }
-  const headers = { accept: 'application/json, application/problem+json' };
-  if (bearer) headers.authorization = `Bearer ${bearer}`;
-  const content = body && JSON.stringify(body);
+  const isRead = method === 'GET';
+  const seconds = isRead ? READ_SECONDS : WRITE_SECONDS;
+  const limit = AbortSignal.timeout(seconds * 1000);
+  const options = {
+    method,
+    // `Authorization` belongs to a proxy in front of the server, which may ask for a password of its own.
+    headers: { accept: 'application/json, application/problem+json', ...headers },
+    body: body && JSON.stringify(body),
+    cache: 'no-store',
+    signal: AbortSignal.any([limit, signal].filter(Boolean)),
+  };
+  if (secret) options.headers[isRead ? 'x-sd-token' : 'x-api-token'] = secret;
   let response, text;
   try {
-    response = await fetch(url, { method, headers, signal, body: content, cache: 'no-store' });
+    response = await fetch(url, options);
     text = await response.text();
   } catch (error) {
-    throw error.name === 'AbortError' ? error : problem(0, { detail: error.message });
+    throw silence(error, limit, seconds);
   }
   setServerTime(response.headers.get('date'));
-  if (!response.ok) throw problem(response.status, parse(text), text);
-  return text ? parse(text) : true;
+  const answer = parse(text);
+  if (!response.ok) throw problem(response.status, reasonOf(response.status, answer, text), answer);
+  if (text && answer === undefined) throw problem(0, NOT_JSON);
+  return answer ?? true;
 }
 
 export const get = (path, query, signal) =>
@@ -84,30 +113,89 @@ export async function getAllowed(path, query) {
 /** Asks a person for the token that may write; set by the module that can. Resolves to null if they do not want to. */
 export const person = { askForToken: async _refusal => null };
 
-const isRefusal = error => error.status === 401 || error.status === 403;
+/** Whether another token may help. */
+export const isRefusal = error => error.message !== OF_A_PROXY && [401, 403].includes(error.status);
+
+let entered = null; // a token of which it is not known yet whether it may write
+
+/** A token that was good for something is kept; reading goes by whichever sees more. */
+async function accept(secret) {
+  entered = null;
+  if (token.get('write') === secret) return;
+  token.set('write', secret);
+  const reader = token.get('read');
+  if (!reader || reader === secret) return;
+  const sees = one =>
+    send('GET', 'api/v1/status', {}, one).then(
+      status => status.registrations,
+      () => -1,
+    );
+  if ((await sees(secret)) >= (await sees(reader))) token.set('read', null);
+}
+
+async function tryToWrite(method, path, options, secret) {
+  try {
+    const answer = await send(method, path, options, secret);
+    await accept(secret);
+    return answer;
+  } catch (error) {
+    if (isRefusal(error)) {
+      entered = null;
+      if (error.status === 401 && token.get('write') === secret) token.set('write', null);
+    } else if (error.status > 0 && error.status < 500) {
+      await accept(secret);
+    } else {
+      entered = secret;
+    }
+    throw error;
+  }
+}
 
 /** Changes something, as often as it takes to get the right token; null if there is none. */
 async function write(method, path, options) {
   // The token to look at the list is perhaps one that may write.
-  let bearer = token.get('write') ?? token.get('read') ?? (await person.askForToken(''));
-  let mine = token.get('write') === null && bearer === token.get('read');
-  while (bearer) {
-    if (!mine) token.set('write', bearer);
+  let secret = token.get('write') ?? entered ?? token.get('read') ?? (await person.askForToken(''));
+  let isReaders = secret === token.get('read');
+  while (secret) {
     try {
-      const answer = await send(method, path, options, bearer);
-      token.set('write', bearer);
-      return answer;
+      return await tryToWrite(method, path, options, secret);
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      if (!mine) token.set('write', null);
-      bearer = await person.askForToken(mine ? '' : error.message);
-      mine = false;
+      secret = await person.askForToken(isReaders ? '' : error.message);
+      isReaders = false;
     }
   }
   return null;
 }
 
+const NOBODYS_ID = '00000000-0000-0000-0000-000000000000';
+
+/** Whether a token may write: who may is told that nobody has this id. */
+export async function checkToken(secret) {
+  try {
+    await tryToWrite('DELETE', `api/v1/${registrationPath(NOBODYS_ID)}`, {}, secret);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+  }
+}
+
 export const registrationPath = id => `registrations/${encodeURIComponent(id)}`;
+
+/** What is registered with exactly these targets; null if nothing is. */
+export async function findRegistration(targets) {
+  const longest = (a, b) => b.length - a.length;
+  const [word = ''] = targets.flatMap(target => target.split(/\s+/)).sort(longest);
+  const query = { q: word.slice(0, WORD_CHARS_MAX), limit: 1000 };
+  const wanted = JSON.stringify(targets);
+  do {
+    const { registrations, next_page_token } = await get('registrations', query);
+    const found = registrations.find(row => JSON.stringify(row.targets) === wanted);
+    if (found) return found;
+    query.page_token = next_page_token;
+  } while (query.page_token);
+  return null;
+}
+
 export const putRegistration = content => write('PUT', 'target', { body: { static_config: content } });
 export const deleteRegistration = id => write('DELETE', `api/v1/${registrationPath(id)}`);
 export const putGroup = (name, body, query) =>

@@ -1,7 +1,7 @@
 // Where a person enters a token: a gate before everything for reading, a dialog when something is changed.
 import { $, fill, h, icon } from './dom.js';
 import { emit } from './events.js';
-import { person, token } from './server.js';
+import { checkToken, person, token } from './server.js';
 
 const dialog = $('#dialog');
 
@@ -60,6 +60,51 @@ function askForToken(refusal) {
   });
 }
 
+/** Asks until a token is one that may write, or nobody wants to enter one. */
+async function enterWriteToken() {
+  let refusal = '';
+  for (;;) {
+    const secret = await askForToken(refusal);
+    if (!secret) return;
+    try {
+      await checkToken(secret);
+      return;
+    } catch (error) {
+      refusal = error.message;
+    }
+  }
+}
+
+const KINDS = { read: 'The token for reading', write: 'The token for writing' };
+
+/** What is held, and how to be rid of it. */
+function heldTokens() {
+  const line = kind => {
+    const forget = () => {
+      token.set(kind, null);
+      dialog.close();
+      drawToken();
+      emit('retry');
+    };
+    return token.get(kind) && h('div.line', h('span.grow', KINDS[kind]), h('button', forget, 'Forget'));
+  };
+  const another = () => {
+    dialog.close();
+    enterWriteToken().then(drawToken);
+  };
+  const content = h(
+    'div.form',
+    h('h2', 'Tokens in this tab'),
+    Object.keys(KINDS).map(line),
+    h(
+      'div.line',
+      h('button', another, 'Enter a token that may write'),
+      h('button', () => dialog.close(), 'Close'),
+    ),
+  );
+  modal('Tokens', content);
+}
+
 /** Nothing is shown before the server knows who asks. */
 export function gate(message) {
   const isAgain = token.get('read') ?? token.get('write');
@@ -70,10 +115,13 @@ export function gate(message) {
   token.set('read', null);
   token.set('write', null);
   close();
+  drawToken();
+  if (dialog.open) dialog.close();
   document.body.classList.add('gated');
   const submit = value => {
     token.set('read', value);
     close();
+    drawToken();
     emit('retry');
   };
   const text = 'Enter the token that Prometheus polls with, or one that may write.';
@@ -86,20 +134,24 @@ export function gate(message) {
 export const isGated = () => Boolean($('.gate'));
 
 export function drawToken() {
-  const has = token.get('write');
+  const may = token.get('write');
+  const label = may
+    ? 'Writing is enabled: tokens'
+    : token.get('read')
+      ? 'Read-only: tokens'
+      : 'Read-only: enter a write token';
   const button = $('#token');
-  const label = has ? 'Writing is enabled: forget the token' : 'Read-only: enter a write token';
   if (button.title === label) return;
-  fill(button, icon(has ? 'unlock' : 'lock'));
+  fill(button, icon(may ? 'unlock' : 'lock'));
   button.title = button.ariaLabel = label;
-  button.classList.toggle('on', Boolean(has));
+  button.classList.toggle('on', Boolean(may));
 }
 
 export function startTokens() {
   person.askForToken = askForToken;
   $('#token').onclick = async () => {
-    if (token.get('write')) token.set('write', null);
-    else token.set('write', await askForToken(''));
+    if (token.get('write') || token.get('read')) return heldTokens();
+    await enterWriteToken();
     drawToken();
   };
   drawToken();

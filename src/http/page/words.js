@@ -8,6 +8,9 @@ const MINUTE = 60;
 const HOUR = 3600;
 const DAY = 86400;
 
+/** What a server says of itself in lower case, as a sentence. */
+export const sentence = text => text.replace(/^[a-z]/, c => c.toUpperCase()).replace(/[^.!?]$/, '$&.');
+
 /** For clocks that tick: 5h 12m, 12m 03s, 41s. */
 export function short(seconds) {
   const s = Math.max(0, Math.floor(seconds));

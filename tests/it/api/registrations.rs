@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use std::time::SystemTime;
+
 use serde_json::{Value, json};
 
 use super::{authorized, is_problem, on_both_stores, register};
@@ -88,14 +90,28 @@ fn a_renewal_changes_the_tag_of_a_registration() {
 }
 
 #[test]
-fn the_interval_between_renewals_is_measured() {
+fn a_rhythm_of_renewals_is_two_alike_that_changed_nothing() {
     let server = Server::start(&[]);
     let id = register(&server, "a:1", "g", json!({}));
     let path = format!("/api/v1/registrations/{id}");
-    crate::eventually::eventually(crate::eventually::SOON, || {
-        register(&server, "a:1", "g", json!({}));
-        server.get(&path).json()["renewal_interval_seconds"].as_u64().is_some_and(|seconds| seconds >= 1)
-    });
+    let interval = || server.get(&path).json()["renewal_interval_seconds"].as_u64();
+    // Each write is in another second than the one before.
+    let second = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let write = |labels: Value| {
+        let before = second();
+        crate::eventually::eventually(crate::eventually::SOON, || second() > before);
+        register(&server, "a:1", "g", labels);
+    };
+    write(json!({}));
+    assert_eq!(interval(), None, "one gap is no rhythm");
+    for n in 0..3 {
+        write(json!({"n": n.to_string()}));
+    }
+    assert_eq!(interval(), None, "changes are no renewals");
+    for _ in 0..2 {
+        write(json!({"n": "2"}));
+    }
+    assert!(interval().is_some_and(|seconds| seconds < 5), "{:?}", interval());
 }
 
 #[test]

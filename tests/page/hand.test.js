@@ -1,0 +1,156 @@
+// What a hand does: everything that can be pressed is pressed with a mouse that moves, presses and lets go, also while
+// renewals come in; in Chromium and in Firefox.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { eventually, giveToken, hasText, press, rowCountIs, rowOf, rows, toast, withPage } from './browser.js';
+import { Server } from './server.js';
+
+const panel = page => page.locator('#panel');
+const icons = (page, name) => page.getByRole('button', { name, exact: true });
+const id = page => new URL(page.url()).searchParams.get('id');
+
+function facts(browser) {
+  let server;
+  before(async () => {
+    server = await Server.start();
+    for (let i = 0; i < 8; i++)
+      await server.register(`n${i}:1`, {
+        labels: { env: 'prod', n: `${i}` },
+        target_group: `g${i % 2}`,
+        ttl_seconds: 600,
+      });
+  });
+  after(() => server.stop());
+  const withHand = (options, fact) => withPage(server, { browser, ...options }, fact);
+
+  /** Renews all for as long as something happens, as hosts do. */
+  async function whileRenewed(act) {
+    let isOver = false;
+    const renewing = (async () => {
+      while (!isOver) {
+        for (let i = 0; i < 8; i++)
+          await server.register(`n${i}:1`, {
+            labels: { env: 'prod', n: `${i}` },
+            target_group: `g${i % 2}`,
+            ttl_seconds: 600,
+          });
+      }
+    })();
+    try {
+      await act();
+    } finally {
+      isOver = true;
+      await renewing;
+    }
+  }
+
+  async function signIn(page) {
+    await press(page, page.locator('#token'));
+    await giveToken(page);
+    await icons(page, 'Writing is enabled: tokens').waitFor();
+  }
+
+  test('the buttons of a row do what they say, each time, also after Escape and while renewals come in', () =>
+    withHand({}, page =>
+      whileRenewed(async () => {
+        await signIn(page);
+        for (let round = 0; round < 2; round++) {
+          for (const name of ['n1:1', 'n6:1', 'n3:1']) {
+            await rowOf(page, name).locator('.c-targets').hover();
+            const row = rowOf(page, name);
+            await press(page, row.getByRole('button', { name: 'Edit (e)' }));
+            await hasText(panel(page).locator('h2'), 'Edit');
+            await hasText(panel(page), name);
+            await page.keyboard.press('Escape');
+            await panel(page).waitFor({ state: 'hidden' });
+            await press(page, row.getByRole('button', { name: 'Copy targets (c)' }));
+            await row.locator('use[href="#i-check"]').waitFor();
+          }
+        }
+        await rowOf(page, 'n4:1').locator('.c-targets').hover();
+        await press(page, rowOf(page, 'n4:1').getByRole('button', { name: 'Delete (d)' }));
+        await press(page, toast(page, 'Deleted n4:1').getByRole('button', { name: 'Undo' }));
+        await toast(page, 'Registered again: n4:1').waitFor();
+      }),
+    ));
+
+  test('nothing is taken out of the document while the pointer rests on a row', () =>
+    withHand({}, async page => {
+      await rowCountIs(page, 8);
+      await rowOf(page, 'n2:1').locator('.c-targets').hover();
+      await icons(page, 'Edit (e)').hover();
+      const changes = await page.evaluate(
+        () =>
+          new Promise(resolve => {
+            let n = 0;
+            new MutationObserver(records => {
+              n += records.filter(r => r.target.matches?.('.c-acts')).length;
+            }).observe(document.querySelector('#grid'), { childList: true, subtree: true });
+            setTimeout(() => resolve(n), 1500);
+          }),
+      );
+      assert.equal(changes, 0);
+    }));
+
+  test('rows, chips, groups, headings, tabs and what stands at the top are pressed with a mouse', () =>
+    withHand({}, async page => {
+      await rowCountIs(page, 8);
+      await press(page, rowOf(page, 'n2:1').locator('.c-targets'));
+      await hasText(panel(page).locator('h2'), 'n2:1');
+      await press(page, panel(page).getByRole('button', { name: 'Close (Esc)' }));
+      await panel(page).waitFor({ state: 'hidden' });
+      await press(page, rowOf(page, 'n2:1').getByRole('button', { name: 'n=2' }));
+      await rowCountIs(page, 1);
+      await press(page, page.getByRole('button', { name: 'Remove filter n=2' }));
+      await rowCountIs(page, 8);
+      await press(page, rowOf(page, 'n3:1').locator('.c-group button'));
+      await rowCountIs(page, 4);
+      await press(page, page.getByRole('button', { name: 'Clear filters' }));
+      await rowCountIs(page, 8);
+      await press(page, page.locator('.group').filter({ hasText: 'g0' }));
+      await rowCountIs(page, 4);
+      await press(page, page.locator('.group').filter({ hasText: 'All groups' }));
+      await rowCountIs(page, 8);
+      await press(page, page.locator('.head').getByRole('button', { name: 'Time left' }));
+      await page.locator('[aria-sort=ascending]').waitFor();
+      for (const view of ['Pollers', 'Changes', 'Problems']) {
+        await press(page, page.locator('#tabs').getByRole('link', { name: view }));
+        await hasText(page.locator('#view h1'), view);
+      }
+      await press(page, page.locator('.brand'));
+      await rowCountIs(page, 8);
+      await press(page, page.locator('#theme'));
+      await eventually('another theme', () => page.evaluate(() => document.documentElement.dataset.theme === 'light'));
+      await press(page, page.locator('#help'));
+      await press(page, page.locator('dialog').getByRole('button', { name: 'Close' }));
+      await press(page, page.locator('#use'));
+      await press(page, panel(page).getByRole('tab', { name: 'curl' }));
+      await hasText(panel(page).locator('.code'), 'curl -sS');
+      await press(page, page.locator('#register'));
+      await hasText(panel(page).locator('h2'), 'Register targets');
+      await press(page, panel(page).getByRole('button', { name: 'Cancel' }));
+      await panel(page).waitFor({ state: 'hidden' });
+    }));
+
+  test('five that were deleted go back one by one, the last one first', () =>
+    withHand({}, async page => {
+      await signIn(page);
+      const names = ['n0:1', 'n1:1', 'n2:1', 'n3:1', 'n5:1'];
+      for (const name of names) {
+        await rowOf(page, name).locator('.c-targets').hover();
+        await press(page, rowOf(page, name).getByRole('button', { name: 'Delete (d)' }));
+        await toast(page, `Deleted ${name}`).waitFor();
+      }
+      assert.equal((await server.registrations()).total, 3);
+      await hasText(toast(page, 'Deleted n5:1'), 'Deleted 4 registrations before it.');
+      for (const name of names.toReversed()) {
+        await page.keyboard.press('z');
+        await toast(page, `Registered again: ${name}`).waitFor();
+      }
+      assert.equal((await server.registrations()).total, 8);
+      assert.equal(await rows(page).count(), 8);
+      assert.equal(id(page), null);
+    }));
+}
+
+for (const browser of ['chromium', 'firefox']) describe(`in ${browser}:`, () => facts(browser));
