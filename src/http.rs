@@ -7,6 +7,7 @@ mod api;
 mod app;
 mod audit;
 mod auth;
+mod bodies;
 mod criteria;
 mod discovery;
 mod exposition;

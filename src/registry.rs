@@ -24,6 +24,7 @@ mod state;
 mod target_info;
 mod view;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -55,6 +56,9 @@ use selections::Selections;
 
 use crate::registration::{Content, Document, Registration, TargetId, Ttl, Undecodable};
 use crate::store::{Kept, Mirror, Store, StoreError, Update, WAIT_MAX};
+
+/// What counting some deadlines takes, compared with looking at bytes.
+const COUNTED_BYTES: usize = 64 * 1024;
 
 /// The time, read where a request comes in.
 #[derive(Debug, Clone, Copy)]
@@ -296,9 +300,9 @@ impl Registry {
     /// The groups of a scope, by name.
     ///
     /// # Errors
-    /// [`NotLoaded`] before the first full load.
-    pub fn groups(&self, scope: &Scope, now: Now) -> Result<Vec<GroupSummary>, NotLoaded> {
-        overview::groups(&self.view, scope, now.monotonic)
+    /// [`Unanswered`] before the first full load, and when it takes more than it may.
+    pub fn groups(&self, scope: &Scope, allowance: &Allowance<'_>, now: Now) -> Result<Vec<GroupSummary>, Unanswered> {
+        overview::groups(&self.view, scope, allowance, now.monotonic)
     }
 
     /// The largest groups, and how many registrations they have.
@@ -310,9 +314,13 @@ impl Registry {
     /// when there is no such group.
     ///
     /// # Errors
-    /// [`NotLoaded`] before the first full load.
-    pub fn group(&self, name: &str, now: Now) -> Result<(Arc<Snapshot>, u64), NotLoaded> {
+    /// [`Unanswered`] before the first full load, and when it takes more than it may.
+    pub fn group(&self, name: &str, allowance: &Allowance<'_>, now: Now) -> Result<(Arc<Snapshot>, u64), Unanswered> {
         let list = self.view.list(Selector::Group(name), now.monotonic)?.list;
+        for (_, content) in list.registrations() {
+            // Its number is reckoned, and it is copied into an answer.
+            allowance.spend(4 * content.byte_count())?;
+        }
         let hash = overview::declared_hash(list.registrations());
         Ok((list, hash))
     }
@@ -323,15 +331,22 @@ impl Registry {
     /// [`Unanswered`], as for the list.
     pub fn overview(&self, scope: &Scope, allowance: &Allowance<'_>, now: Now) -> Result<Overview, Unanswered> {
         let list = self.list(&Criteria::of(scope.clone(), Form::Plain), false, allowance, now)?.list;
-        let expiring = match scope {
-            Scope::All => EXPIRY_SPANS.map(|(_, seconds)| self.expiring_within(Duration::from_secs(seconds), now)),
-            Scope::Groups(_) => overview::expiring(&self.view, &list, now.monotonic),
+        let (groups, expiring) = match scope {
+            Scope::All => {
+                let within = EXPIRY_SPANS.map(|(_, seconds)| Duration::from_secs(seconds));
+                let expiring = self.view.expiring(within, now.monotonic, || allowance.spend(COUNTED_BYTES))?;
+                (self.view.counts(now.monotonic).groups, expiring)
+            }
+            Scope::Groups(_) => (
+                overview::group_count(&list, allowance)?,
+                overview::expiring(&self.view, &list, allowance, now.monotonic)?,
+            ),
         };
         Ok(Overview {
             registrations: list.len(),
-            groups: self.view.groups(now.monotonic)?.iter().filter(|(name, _)| scope.has(name)).count(),
-            addresses: overview::addresses(&list),
-            duplicates: self.duplicates.get(scope, &list, now.monotonic).total,
+            groups,
+            addresses: list.address_count(),
+            duplicates: self.duplicates.get(scope, &list, allowance)?.total,
             expiring,
             list_bytes: list.json().parts.iter().map(|part| part.len()).sum(),
         })
@@ -348,7 +363,7 @@ impl Registry {
         now: Now,
     ) -> Result<Arc<Duplicates>, Unanswered> {
         let list = self.list(&Criteria::of(scope.clone(), Form::Plain), false, allowance, now)?.list;
-        Ok(self.duplicates.get(scope, &list, now.monotonic))
+        self.duplicates.get(scope, &list, allowance)
     }
 
     /// The latest changes of a scope, newest first: of a group, of an id, or of all.
@@ -364,7 +379,7 @@ impl Registry {
     }
 
     /// What is left out of all lists, by id.
-    pub fn quarantine(&self) -> Vec<(TargetId, Quarantined)> {
+    pub fn quarantine(&self) -> Vec<(TargetId, Arc<Quarantined>)> {
         self.view.quarantine()
     }
 
@@ -415,9 +430,11 @@ impl Registry {
         self.view.counts(now.monotonic)
     }
 
-    /// How many registrations run out within `span`, unless they are renewed.
-    pub fn expiring_within(&self, span: Duration, now: Now) -> usize {
-        self.view.expiring_within(span, now.monotonic)
+    /// How many registrations expire within each of [`EXPIRY_SPANS`], unless they are renewed.
+    pub fn expiring(&self, now: Now) -> [usize; 3] {
+        let within = EXPIRY_SPANS.map(|(_, seconds)| Duration::from_secs(seconds));
+        let goes_on = || Ok::<(), Infallible>(());
+        self.view.expiring(within, now.monotonic, goes_on).unwrap_or_else(|never| match never {})
     }
 
     /// Closes the store; everything acknowledged is durable.

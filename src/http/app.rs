@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 
 use super::auth::{Caller, Tokens};
+use super::bodies::Bodies;
 use super::gauges::Gauges;
 use super::metrics::HttpMetrics;
 use super::pollers::Pollers;
@@ -28,6 +29,7 @@ pub struct App {
     pub(super) forbidden: Throttle,
     pub(super) failures: Throttle,
     pub(super) pollers: Pollers,
+    pub(super) bodies: Bodies,
     /// Held while somebody reads `/metrics`.
     pub(super) scrape: Mutex<()>,
     pub(super) started_at: SystemTime,
@@ -85,6 +87,7 @@ impl App {
             forbidden: Throttle::default(),
             failures: Throttle::default(),
             pollers: Pollers::default(),
+            bodies: Bodies::default(),
             scrape: Mutex::new(()),
             started_at: SystemTime::now(),
             ending: AtomicBool::new(false),

@@ -1,7 +1,6 @@
 //! What is counted when somebody looks at `/metrics`: the registry as it is at that moment.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use prometheus::{IntGauge, IntGaugeVec};
 
@@ -89,8 +88,7 @@ impl Gauges {
         self.selections.set(whole(counts.selections));
         self.selection_bytes.set(whole(counts.selection_bytes));
         self.quarantined.set(whole(counts.quarantined));
-        for (name, seconds) in EXPIRY_SPANS {
-            let expiring = registry.expiring_within(Duration::from_secs(seconds), now);
+        for ((name, _), expiring) in EXPIRY_SPANS.into_iter().zip(registry.expiring(now)) {
             self.expiring.with_label_values(&[name]).set(whole(expiring));
         }
         self.store_up.set(registry.health(now).is_ok().into());

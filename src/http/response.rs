@@ -1,6 +1,6 @@
 //! A response as the handlers make it, in the forms that scripts know from the Go program.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// When a client may try again after a 503, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 2;
@@ -87,6 +87,10 @@ impl Body {
         &self.parts
     }
 
+    pub(super) fn downgrade(&self) -> WeakBody {
+        WeakBody { parts: Arc::downgrade(&self.parts), len: self.len }
+    }
+
     /// The length in bytes, the value of `Content-Length`.
     pub fn len(&self) -> usize {
         self.len
@@ -95,6 +99,19 @@ impl Body {
     /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+}
+
+/// A body that is not kept for its own sake.
+#[derive(Debug)]
+pub(super) struct WeakBody {
+    parts: Weak<[Arc<[u8]>]>,
+    len: usize,
+}
+
+impl WeakBody {
+    pub(super) fn upgrade(&self) -> Option<Body> {
+        Some(Body { parts: self.parts.upgrade()?, len: self.len })
     }
 }
 

@@ -164,11 +164,12 @@ impl Handler for App {
 
     fn handle(&self, place: Option<Place>, request: &Request) -> Response {
         let start = Instant::now();
-        let response = match place {
+        let mut response = match place {
             Some(place) => self.follow(place, request).unwrap_or_else(|error| error),
             None if request.path.starts_with("/api/") => Problem::not_found("there is no such path").into(),
             None => Response::error(404, "404 page not found"),
         };
+        response.body = self.bodies.shared(response.body);
         if place.is_some_and(|place| place.route.is_polled) && !matches!(response.status, 400..500) {
             self.pollers.saw(request, response.status, self.now().wall);
         }

@@ -40,6 +40,15 @@ pub(super) struct Segment {
     rendered: OnceLock<Rendered>,
     compressed: OnceLock<Piece>,
     target_info: OnceLock<Arc<[u8]>>,
+    totals: OnceLock<Totals>,
+}
+
+/// What the registrations of a segment have together.
+#[derive(Debug, Clone, Copy)]
+struct Totals {
+    addresses: usize,
+    /// What they take in a list, roughly and whatever its form.
+    bytes: usize,
 }
 
 /// The JSON of a segment.
@@ -121,6 +130,7 @@ impl List {
         segment.rendered.take();
         segment.compressed.take();
         segment.target_info.take();
+        segment.totals.take();
         &mut segment.entries
     }
 
@@ -172,7 +182,12 @@ impl Snapshot {
 
     /// How many bytes the registrations take in a list, roughly and whatever its form.
     pub(super) fn byte_count(&self) -> usize {
-        self.segments.iter().map(|segment| segment.byte_count()).sum()
+        self.segments.iter().map(|segment| segment.totals().bytes).sum()
+    }
+
+    /// How many addresses the registrations have together.
+    pub(super) fn address_count(&self) -> usize {
+        self.segments.iter().map(|segment| segment.totals().addresses).sum()
     }
 
     /// Whether it can be sent without any work.
@@ -280,7 +295,14 @@ impl Segment {
 
     /// How many bytes the registrations take in a list, roughly and whatever its form.
     pub(super) fn byte_count(&self) -> usize {
-        self.entries.iter().map(|shown| shown.content.byte_count() + ENTRY_BYTES).sum()
+        self.totals().bytes
+    }
+
+    fn totals(&self) -> Totals {
+        *self.totals.get_or_init(|| Totals {
+            addresses: self.entries.iter().map(|shown| shown.content.target_count()).sum(),
+            bytes: self.entries.iter().map(|shown| shown.content.byte_count() + ENTRY_BYTES).sum(),
+        })
     }
 
     /// What it holds beside what it shares with other lists, in bytes.

@@ -35,11 +35,6 @@ impl Lists {
         self.groups.iter().map(|(name, list)| (name.clone(), list.len())).collect()
     }
 
-    /// Each group with its list, in no order.
-    pub(super) fn groups(&mut self) -> impl Iterator<Item = (Arc<str>, Arc<Snapshot>)> {
-        self.groups.iter_mut().map(|(name, list)| (name.clone(), list.snapshot()))
-    }
-
     /// The name of a registration's group, shared by all who are in it.
     pub(super) fn group_of(&mut self, content: &Content) -> Arc<str> {
         let name = content.group();

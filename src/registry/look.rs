@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::allowance::{Allowance, NotLoaded, Unanswered};
+use super::allowance::{Allowance, Unanswered};
 use super::change_log::LoggedChange;
 use super::criteria::Criteria;
-use super::list::Snapshot;
 use super::scope::Scope;
 use super::state::{Held, Quarantined};
 use super::view::{Discovered, View};
@@ -16,8 +15,8 @@ use crate::registration::{Content, TargetId, Ttl};
 /// How many registrations are looked up before others get at the view: some tens of microseconds.
 pub(super) const LOOKED_UP_AT_ONCE: usize = 512;
 
-/// A group's name and list.
-pub(super) type Group = (Arc<str>, Arc<Snapshot>);
+/// What looking one up takes, compared with looking at bytes.
+pub(super) const LOOKED_UP_BYTES: usize = 256;
 
 /// A live registration with what lists do not show of it.
 #[derive(Debug, Clone)]
@@ -34,29 +33,14 @@ pub struct Details {
     pub renewal_interval: Option<Duration>,
 }
 
-/// When something happens to a registration, and happened.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Times {
-    pub(super) deadline: Option<Instant>,
-    /// Seconds since the epoch; 0 when the document does not say it.
-    pub(super) updated_at_seconds: u64,
-}
-
-impl From<&Held> for Times {
-    fn from(held: &Held) -> Times {
-        let updated_at = held.updated_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Times { deadline: held.deadline, updated_at_seconds: updated_at.as_secs() }
-    }
-}
-
 impl From<&Held> for Details {
     fn from(held: &Held) -> Details {
-        let Held { content, ttl, deadline, updated_at, rhythm, .. } = held;
+        let Held { content, ttl, deadline, rhythm, .. } = held;
         Details {
             content: content.clone(),
             ttl: *ttl,
             deadline: *deadline,
-            updated_at: Some(*updated_at).filter(|at| *at > SystemTime::UNIX_EPOCH),
+            updated_at: held.known_update(),
             renewal_interval: Some(Duration::from_secs(rhythm.interval_seconds.into())).filter(|span| !span.is_zero()),
         }
     }
@@ -65,28 +49,20 @@ impl From<&Held> for Details {
 impl View {
     /// Those of these registrations that are alive, in their order. Few at once: the view waits for it.
     pub(super) fn details(&self, ids: &[TargetId], now: Instant) -> Vec<(TargetId, Details)> {
-        let state = self.at(now);
-        ids.iter().filter_map(|id| Some((*id, Details::from(state.held.get(id)?)))).collect()
+        let mut details = Vec::with_capacity(ids.len());
+        self.look_up(ids, now, |id, held| details.push((id, Details::from(held))));
+        details
     }
 
-    /// The times of those of these registrations that are alive. Few at once: the view waits for it.
-    pub(super) fn times(&self, ids: &[TargetId], now: Instant) -> Vec<(TargetId, Times)> {
+    /// Shows those of these registrations that are alive, in their order. Few at once: the view waits for it.
+    pub(super) fn look_up(&self, ids: &[TargetId], now: Instant, mut each: impl FnMut(TargetId, &Held)) {
         let state = self.at(now);
-        ids.iter().filter_map(|id| Some((*id, Times::from(state.held.get(id)?)))).collect()
+        ids.iter().filter_map(|id| Some((*id, state.held.get(id)?))).for_each(|(id, held)| each(id, held));
     }
 
     /// The group that a registration is in.
     pub(super) fn group_of(&self, id: TargetId, now: Instant) -> Option<Arc<str>> {
         self.at(now).held.get(&id).map(|held| held.group.clone())
-    }
-
-    /// Each group with its list, in no order.
-    pub(super) fn groups(&self, now: Instant) -> Result<Vec<Group>, NotLoaded> {
-        let mut state = self.at(now);
-        if !state.loaded {
-            return Err(NotLoaded);
-        }
-        Ok(state.lists.groups().collect())
     }
 
     /// The largest groups, and how many registrations they have; none before the first full load.
@@ -112,7 +88,7 @@ impl View {
     }
 
     /// What is left out of all lists, by id.
-    pub(super) fn quarantine(&self) -> Vec<(TargetId, Quarantined)> {
+    pub(super) fn quarantine(&self) -> Vec<(TargetId, Arc<Quarantined>)> {
         self.lock().quarantined.iter().map(|(id, value)| (*id, value.clone())).collect()
     }
 

@@ -1,14 +1,17 @@
 //! Sums over many registrations, for people: groups, and everything that somebody may see. The view is held for a few
 //! hundred of them at a time.
 
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::allowance::NotLoaded;
+use super::allowance::{Allowance, Unanswered};
+use super::criteria::Selector;
 use super::list::Snapshot;
-use super::look::{LOOKED_UP_AT_ONCE, Times};
+use super::look::{LOOKED_UP_AT_ONCE, LOOKED_UP_BYTES};
 use super::scope::Scope;
+use super::state::Held;
 use super::view::View;
 use crate::registration::{Content, TargetId};
 
@@ -31,46 +34,83 @@ pub struct GroupSummary {
 }
 
 /// The groups of a scope, by name.
-pub(super) fn groups(view: &View, scope: &Scope, now: Instant) -> Result<Vec<GroupSummary>, NotLoaded> {
-    let groups = view.groups(now)?.into_iter().filter(|(name, _)| scope.has(name));
-    let mut summaries: Vec<GroupSummary> = groups.map(|(name, list)| summary(view, name, &list, now)).collect();
+pub(super) fn groups(
+    view: &View,
+    scope: &Scope,
+    allowance: &Allowance<'_>,
+    now: Instant,
+) -> Result<Vec<GroupSummary>, Unanswered> {
+    let mut summaries: HashMap<Arc<str>, GroupSummary> = HashMap::new();
+    for_each_held(view, &view.list(Selector::All, now)?.list, allowance, now, |held| {
+        match summaries.get_mut(&held.group) {
+            Some(summary) => summary.add(held),
+            None => {
+                let mut summary = GroupSummary::new(held.group.clone());
+                summary.add(held);
+                summaries.insert(held.group.clone(), summary);
+            }
+        }
+    })?;
+    let mut summaries: Vec<GroupSummary> = summaries.into_values().filter(|summary| scope.has(&summary.name)).collect();
     summaries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(summaries)
 }
 
-fn summary(view: &View, name: Arc<str>, list: &Snapshot, now: Instant) -> GroupSummary {
-    let (mut last_updated, mut next_expiry) = (0, None);
-    for_each_time(view, list, now, |Times { deadline, updated_at_seconds }| {
-        last_updated = last_updated.max(updated_at_seconds);
-        next_expiry = [next_expiry, deadline].into_iter().flatten().min();
-    });
-    let at = |seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
-    let last_updated_at = Some(last_updated).filter(|seconds| *seconds > 0).and_then(at);
-    GroupSummary { name, registrations: list.len(), targets: addresses(list), last_updated_at, next_expiry }
+impl GroupSummary {
+    fn new(name: Arc<str>) -> GroupSummary {
+        GroupSummary { name, registrations: 0, targets: 0, last_updated_at: None, next_expiry: None }
+    }
+
+    fn add(&mut self, held: &Held) {
+        self.registrations += 1;
+        self.targets += held.content.target_count();
+        self.last_updated_at = self.last_updated_at.max(held.known_update());
+        self.next_expiry = [self.next_expiry, held.deadline].into_iter().flatten().min();
+    }
 }
 
-/// How many addresses the registrations of a list have together.
-pub(super) fn addresses(list: &Snapshot) -> usize {
-    list.registrations().map(|(_, content)| content.target_count()).sum()
+/// How many groups the registrations of a list are in.
+pub(super) fn group_count(list: &Snapshot, allowance: &Allowance<'_>) -> Result<usize, Unanswered> {
+    let mut names: HashSet<&[u8]> = HashSet::new();
+    for (_, content) in list.registrations() {
+        allowance.spend(content.byte_count())?;
+        names.insert(content.group_json());
+    }
+    Ok(names.len())
 }
 
 /// How many registrations of a list run out within each of [`EXPIRY_SPANS`].
-pub(super) fn expiring(view: &View, list: &Snapshot, now: Instant) -> [usize; 3] {
+pub(super) fn expiring(
+    view: &View,
+    list: &Snapshot,
+    allowance: &Allowance<'_>,
+    now: Instant,
+) -> Result<[usize; 3], Unanswered> {
     let mut counts = [0; 3];
-    for_each_time(view, list, now, |times| {
-        let left = times.deadline.map(|deadline| deadline.saturating_duration_since(now));
+    for_each_held(view, list, allowance, now, |held| {
+        let left = held.deadline.map(|deadline| deadline.saturating_duration_since(now));
         for (count, (_, seconds)) in counts.iter_mut().zip(EXPIRY_SPANS) {
             *count += usize::from(left.is_some_and(|left| left <= Duration::from_secs(seconds)));
         }
-    });
-    counts
+    })?;
+    Ok(counts)
 }
 
-fn for_each_time(view: &View, list: &Snapshot, now: Instant, mut each: impl FnMut(Times)) {
-    let ids: Vec<TargetId> = list.registrations().map(|(id, _)| id).collect();
-    for ids in ids.chunks(LOOKED_UP_AT_ONCE) {
-        view.times(ids, now).into_iter().for_each(|(_, times)| each(times));
+/// Shows each registration of a list that is still alive, while the view waits: `each` is quick.
+fn for_each_held(
+    view: &View,
+    list: &Snapshot,
+    allowance: &Allowance<'_>,
+    now: Instant,
+    mut each: impl FnMut(&Held),
+) -> Result<(), Unanswered> {
+    let mut ids = list.registrations().map(|(id, _)| id).peekable();
+    while ids.peek().is_some() {
+        let some: Vec<TargetId> = ids.by_ref().take(LOOKED_UP_AT_ONCE).collect();
+        allowance.spend(some.len() * LOOKED_UP_BYTES)?;
+        view.look_up(&some, now, |_, held| each(held));
     }
+    Ok(())
 }
 
 /// A number for what a group declares: targets, labels and modules, but not lifetimes and times. Equal for equal groups,

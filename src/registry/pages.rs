@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::allowance::{Allowance, Unanswered};
 use super::criteria::{Criteria, Selector};
@@ -244,11 +244,12 @@ fn offer_all(
 
 fn offer_times(view: &View, first: &mut First<'_>, ids: &[TargetId], epoch: Epoch, now: Instant) {
     let by = first.request.order.by;
-    for (id, times) in view.times(ids, now) {
-        let value = match by {
-            SortBy::Expiry => times.deadline.map_or(u64::MAX, |deadline| epoch.number(deadline)),
-            _ => times.updated_at_seconds,
+    view.look_up(ids, now, |id, held| {
+        let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let number = match by {
+            SortBy::Expiry => held.deadline.map_or(u64::MAX, |deadline| epoch.number(deadline)),
+            _ => seconds(held.updated_at),
         };
-        first.offer(Place { value: SortValue::Number(value), id });
-    }
+        first.offer(Place { value: SortValue::Number(number), id });
+    });
 }

@@ -36,7 +36,7 @@ pub(super) struct State {
     limits: BTreeSet<(Instant, TargetId)>,
     /// The last deadline that the settlement under way has looked at.
     settled_to: Option<(Instant, TargetId)>,
-    pub(super) quarantined: BTreeMap<TargetId, Quarantined>,
+    pub(super) quarantined: BTreeMap<TargetId, Arc<Quarantined>>,
     pub(super) horizon: Horizon,
     pub(super) log: ChangeLog,
     /// Half of the longest lifetime seen: who has more left than this is not touched by the rule of outages.
@@ -51,7 +51,7 @@ pub struct Quarantined {
     /// Why.
     pub reason: String,
     /// How it begins, at most [`QUARANTINED_BYTES_MAX`] bytes.
-    pub value: Vec<u8>,
+    pub value: Box<[u8]>,
 }
 
 /// A live registration.
@@ -114,6 +114,11 @@ impl Held {
         let Held { content, deadline, updated_at, written_at, .. } = self;
         let (content, updated_at, deadline, written_at) = (content.clone(), *updated_at, *deadline, *written_at);
         Kept { id, content, updated_at, deadline, moved_from: None, written_at }
+    }
+
+    /// When its owner last wrote it, if the document says it.
+    pub(super) fn known_update(&self) -> Option<SystemTime> {
+        Some(self.updated_at).filter(|at| *at > SystemTime::UNIX_EPOCH)
     }
 
     /// The rhythm after this write. The same write again, and one that changes something, say nothing about it.
@@ -347,7 +352,7 @@ impl State {
         self.remove(id, Action::Deleted, Author::AnotherServer, now);
         if self.quarantined.len() < QUARANTINE_MAX && !self.quarantined.contains_key(&id) {
             warn!(id:% = id, reason = value.reason; "a stored value is invalid and is left out of all lists");
-            self.quarantined.insert(id, value);
+            self.quarantined.insert(id, Arc::new(value));
         }
     }
 }

@@ -148,24 +148,32 @@ impl View {
         }
     }
 
-    /// How many registrations run out within `span`, unless they are renewed.
-    pub fn expiring_within(&self, span: Duration, now: Instant) -> usize {
-        let Some(end) = now.checked_add(span) else { return 0 };
-        let (mut count, mut from) = (0, Bound::Unbounded);
-        let mut state = self.state.lock();
+    /// How many registrations expire within each of these times, the shortest first, unless they are renewed. Before
+    /// each piece it is asked whether to go on.
+    pub(super) fn expiring<const N: usize, E>(
+        &self,
+        within: [Duration; N],
+        now: Instant,
+        goes_on: impl Fn() -> Result<(), E>,
+    ) -> Result<[usize; N], E> {
+        let ends = within.map(|within| now + within);
+        let (mut counts, mut from) = ([0; N], Bound::Unbounded);
+        let Some(last) = ends.last() else { return Ok(counts) };
         loop {
+            goes_on()?;
+            let state = self.state.lock();
             let mut several = 0;
-            let span = (from, Bound::Included((end, TargetId::MAX)));
-            for deadline in state.deadlines.iter().flat_map(|all| all.range(span)).take(COUNTED_AT_ONCE) {
-                from = Bound::Excluded(*deadline);
+            let span = (from, Bound::Included((*last, TargetId::MAX)));
+            for place in state.deadlines.iter().flat_map(|all| all.range(span)).take(COUNTED_AT_ONCE) {
+                counts.iter_mut().zip(ends).for_each(|(count, end)| *count += usize::from(place.0 <= end));
+                from = Bound::Excluded(*place);
                 several += 1;
             }
-            count += several;
             if several < COUNTED_AT_ONCE {
-                return count;
+                return Ok(counts);
             }
             // Polls do not wait until all of them are counted.
-            MutexGuard::bump(&mut state);
+            MutexGuard::unlock_fair(state);
         }
     }
 
@@ -200,7 +208,8 @@ impl View {
                 Ok(registration) => Checked::Put { id, registration, deadline, by: Author::AnotherServer },
                 Err(reason) => {
                     value.truncate(QUARANTINED_BYTES_MAX);
-                    Checked::Unfit { id, value: Quarantined { reason, value } }
+                    // Without the room that the whole value took.
+                    Checked::Unfit { id, value: Quarantined { reason, value: value.into() } }
                 }
             },
         }

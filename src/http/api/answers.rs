@@ -21,9 +21,15 @@ pub(in crate::http) fn json<T: Serialize>(document: &T) -> Response {
 
 /// A document with an entity tag; nothing of it when the client has it already.
 pub(in crate::http) fn tagged<T: Serialize>(request: &Request, hash: u64, document: &T) -> Response {
+    tagged_bytes(request, hash, || serde_json::to_vec(document).unwrap_or_default())
+}
+
+/// A document that is already JSON, with an entity tag; it is not even written when the client has it already.
+pub(in crate::http) fn tagged_bytes(request: &Request, hash: u64, document: impl FnOnce() -> Vec<u8>) -> Response {
     let tag = tag(hash);
-    let mut response = json(document);
-    if lists_tag(request.header("if-none-match").unwrap_or_default(), &tag) {
+    let is_known = lists_tag(request.header("if-none-match").unwrap_or_default(), &tag);
+    let mut response = Response::json(if is_known { Vec::new() } else { document() }).private();
+    if is_known {
         (response.status, response.body) = (304, Body::default());
     }
     response.with_header("ETag", tag)

@@ -1,15 +1,13 @@
 //! `/api/v1/groups`: which there are, and each as one would declare it.
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
-use super::answers::{check_sees, json, tagged, time, time_of};
-use super::registrations::raw;
+use super::answers::{check_sees, json, tagged_bytes, time, time_of};
 use crate::http::app::{App, Call};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::response::Response;
-use crate::registration::Content;
+use crate::registry::Snapshot;
 
 #[derive(Serialize)]
 struct Groups<'a> {
@@ -25,26 +23,11 @@ struct Group<'a> {
     next_expiry_at: Option<String>,
 }
 
-/// An entry of a group as one would declare it.
-#[derive(Serialize)]
-struct Entry {
-    targets: Box<RawValue>,
-    labels: Box<RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    modules: Option<Box<RawValue>>,
-}
-
-impl Entry {
-    fn new(content: &Content) -> Entry {
-        let modules = content.modules_json().map(raw);
-        Entry { targets: raw(content.targets_json()), labels: raw(content.labels_json()), modules }
-    }
-}
-
 pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let now = app.now();
     Query::parse(call.request)?.finish()?;
-    let summaries = app.registry.groups(call.caller.reads(), now).map_err(Problem::from)?;
+    let allowance = app.registry.allowance(call.request);
+    let summaries = app.registry.groups(call.caller.reads(), &allowance, now).map_err(Problem::from)?;
     let groups = summaries.iter().map(|group| Group {
         name: &group.name,
         registrations: group.registrations,
@@ -58,10 +41,29 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
 pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     Query::parse(call.request)?.finish()?;
     check_sees(&call.caller, &call.segment)?;
-    let (list, hash) = app.registry.group(&call.segment, app.now()).map_err(Problem::from)?;
+    let allowance = app.registry.allowance(call.request);
+    let (list, hash) = app.registry.group(&call.segment, &allowance, app.now()).map_err(Problem::from)?;
     if list.is_empty() {
         return Err(Problem::not_found("the group has no registration").into());
     }
-    let entries: Vec<Entry> = list.registrations().map(|(_, content)| Entry::new(content)).collect();
-    Ok(tagged(call.request, hash, &entries))
+    Ok(tagged_bytes(call.request, hash, || declared(&list)))
+}
+
+/// A group as one would declare it.
+fn declared(list: &Snapshot) -> Vec<u8> {
+    let mut json = Vec::new();
+    for (_, content) in list.registrations() {
+        json.push(if json.is_empty() { b'[' } else { b',' });
+        json.extend_from_slice(b"{\"targets\":");
+        json.extend_from_slice(content.targets_json());
+        json.extend_from_slice(b",\"labels\":");
+        json.extend_from_slice(content.labels_json());
+        if let Some(modules) = content.modules_json() {
+            json.extend_from_slice(b",\"modules\":");
+            json.extend_from_slice(modules);
+        }
+        json.push(b'}');
+    }
+    json.push(b']');
+    json
 }

@@ -70,7 +70,7 @@ pub(in crate::http) fn quarantine(app: &App, call: &Call<'_>) -> Result<Response
     check_sees_all(&call.caller)?;
     let left = app.registry.quarantine().into_iter().map(|(id, quarantined)| Left {
         id: id.to_string(),
-        reason: quarantined.reason,
+        reason: quarantined.reason.clone(),
         value: String::from_utf8_lossy(&quarantined.value).into_owned(),
     });
     let quarantine: Vec<Left> = left.collect();

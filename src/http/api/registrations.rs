@@ -58,7 +58,7 @@ impl Registration {
 }
 
 /// JSON that was encoded here.
-pub(super) fn raw(json: &[u8]) -> Box<RawValue> {
+fn raw(json: &[u8]) -> Box<RawValue> {
     let text = String::from_utf8(json.to_vec()).unwrap_or_default();
     RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

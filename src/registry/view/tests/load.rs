@@ -41,9 +41,8 @@ fn change(random: &mut Rng, start: Instant) -> Change {
 
 /// All that can be seen of a view at this time.
 fn seen(view: &View, now: Instant) -> String {
-    let mut groups: Vec<String> =
-        view.groups(now).unwrap().iter().map(|(name, list)| format!("{name}: {}", text(list))).collect();
-    groups.sort();
+    let list = |name: &str| text(&view.list(Selector::Group(name), now).unwrap().list);
+    let groups: Vec<String> = (0..30).map(|name| format!("{name}: {}", list(&name.to_string()))).collect();
     let all = view.list(Selector::All, now).unwrap();
     let json = all.list.json();
     let mut state = view.lock();
@@ -52,10 +51,10 @@ fn seen(view: &View, now: Instant) -> String {
     let quarantined: Vec<_> = state.quarantined.keys().copied().collect();
     let deadlines = state.deadlines().clone();
     drop(state);
-    let (counts, soon) = (view.counts(now), view.expiring_within(seconds(20), now));
+    let (counts, soon) = (view.counts(now), view.expiring([seconds(20)], now, || Ok::<_, ()>(())));
     let (list, stale, hash, expired) = (text(&all.list), all.stale, json.hash, view.expired.get());
     format!(
-        "{list}{stale:?} {hash} {expired} {counts:?} {soon}\n{}{}\n{deadlines:?}\n{quarantined:?}",
+        "{list}{stale:?} {hash} {expired} {counts:?} {soon:?}\n{}{}\n{deadlines:?}\n{quarantined:?}",
         groups.concat(),
         held.join("\n")
     )
