@@ -1,10 +1,12 @@
 //! The gate: owns the public sockets and all connections, and lets nothing through but complete, bounded,
-//! normalised requests. It has those that need no store answered in the thread of their connection; `server` knows the
-//! gate and puts a [`Pool`] behind it for the others. The gate knows neither `server` nor routes nor tokens.
+//! normalised requests. It has those that need no store answered in the thread of their connection, and passes the
+//! others on to the workers. `server` knows the gate; the gate knows neither `server` nor routes nor tokens.
 
 mod chunks;
 mod connections;
 mod exchange;
+mod forwarded;
+mod handling;
 mod head;
 mod large_bodies;
 pub mod limits;
@@ -16,6 +18,7 @@ mod response;
 mod shared;
 mod timed;
 mod turns;
+mod upstream;
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
@@ -36,15 +39,15 @@ use connections::Connections;
 use large_bodies::Permits;
 use limits::{Limits, STACK_BYTES};
 
-pub use large_bodies::Permit;
+pub(super) use forwarded::{CLIENT_FIELD, unescape};
+pub use handling::Handling;
 pub(super) use listener::Listener;
 pub use listener::{BindError, Listen};
 pub use metrics::EdgeMetrics;
-pub(super) use refusal::PANICKED;
 pub use refusal::Refusal;
 use shared::Gate;
-pub use shared::{Answered, Pool};
 use turns::Turns;
+pub use upstream::{Line, OpenLines, Upstream};
 
 /// How long the accept loop waits for a connection to end when the system has no descriptor left.
 const SHORTAGE_WAIT: Duration = Duration::from_millis(20);
@@ -71,8 +74,8 @@ impl<H: Handler> OpenGate<H> {
         connections_max: usize,
         limits: Limits,
         metrics: EdgeMetrics,
-        handler: Arc<H>,
-        pool: Arc<dyn Pool>,
+        handling: Arc<Handling<H>>,
+        upstream: Upstream,
     ) -> io::Result<OpenGate<H>> {
         let (wake, woken) = UnixStream::pair()?;
         let gate = Arc::new(Gate {
@@ -80,12 +83,11 @@ impl<H: Handler> OpenGate<H> {
             questions: Turns::new(limits.questions),
             limits,
             metrics,
-            handler,
-            pool,
+            handling,
+            upstream: Arc::new(upstream),
             large_bodies: Permits::default(),
             draining: AtomicBool::new(false),
             refusals: Throttle::default(),
-            panics: Throttle::default(),
             shortages: Throttle::default(),
         });
         let shared = Arc::clone(&gate);
@@ -95,8 +97,14 @@ impl<H: Handler> OpenGate<H> {
         Ok(OpenGate { gate, wake, accepting })
     }
 
-    /// Accepts no more, has the requests under way answered, and returns when the last thread has ended,
-    /// at the deadline at the latest.
+    /// The way to the workers.
+    #[cfg(test)]
+    pub(super) fn upstream(&self) -> &Upstream {
+        &self.gate.upstream
+    }
+
+    /// Accepts no more, has the requests under way answered, and returns when the last thread has ended, those of the
+    /// workers included, at the deadline at the latest.
     pub(super) fn close(self, deadline: Instant) {
         let OpenGate { gate, wake, accepting } = self;
         gate.draining.store(true, Ordering::SeqCst);
@@ -105,6 +113,7 @@ impl<H: Handler> OpenGate<H> {
         let _ = accepting.join();
         gate.connections.end_idle_after(exchange::LATE_REQUEST);
         gate.connections.close(deadline);
+        gate.upstream.close(deadline);
     }
 }
 

@@ -1,5 +1,6 @@
 //! A response as the handlers make it, in the forms that scripts know from the Go program.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 
 /// When a client may try again after a 503, in seconds.
@@ -15,16 +16,16 @@ pub struct Response {
     /// The status code.
     pub status: u16,
     /// The value of `Content-Type`.
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     /// Further header fields. `Content-Length`, `Date` and `Connection` are the server's.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// The body.
     pub body: Body,
 }
 
 impl Response {
     pub(super) fn new(status: u16, content_type: &'static str, body: impl Into<Body>) -> Response {
-        Response { status, content_type, headers: Vec::new(), body: body.into() }
+        Response { status, content_type: content_type.into(), headers: Vec::new(), body: body.into() }
     }
 
     /// A fixed text without a newline, as scripts know it from the Go program.
@@ -59,8 +60,13 @@ impl Response {
     }
 
     pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Response {
-        self.headers.push((name, value.into()));
+        self.headers.push((name.into(), value.into()));
         self
+    }
+
+    /// Whether it has no body, and says nothing about one.
+    pub(super) fn has_no_content(&self) -> bool {
+        self.status == 204 || self.status == 304
     }
 
     /// Keeps shared caches from showing it to others.
@@ -80,6 +86,11 @@ impl Body {
     /// A body of these parts in this order.
     pub fn new(parts: Arc<[Arc<[u8]>]>) -> Body {
         Body { len: parts.iter().map(|part| part.len()).sum(), parts }
+    }
+
+    /// A body of this many bytes that is not to be sent, for the answer to HEAD.
+    pub(super) fn unsent(len: usize) -> Body {
+        Body { len, ..Body::default() }
     }
 
     /// The parts to be sent one after the other.

@@ -1,8 +1,6 @@
 //! The HTTP server: a gate on the public side, an unmodified tiny_http behind it, and a fixed pool of workers.
 //! It knows the gate and is not known to it. Nothing else in the program knows how HTTP travels.
 
-mod engine;
-mod queue;
 mod workers;
 
 use std::sync::Arc;
@@ -13,20 +11,21 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use prometheus::Registry;
 
 use super::gate::limits::ARRIVALS_MAX;
-use super::gate::{EdgeMetrics, Listener, OpenGate};
-use super::handler::Handler;
-use workers::Workers;
-
 pub use super::gate::limits::Limits;
 pub use super::gate::{BindError, Listen};
+use super::gate::{EdgeMetrics, Handling, Listener, OpenGate, Upstream};
+use super::handler::Handler;
 
 /// Where the engine logs. Its only line at the level of errors says that it accepts no more connections, which is
 /// as it should be, so it is better not shown.
 pub const ENGINE_LOG: &str = "tiny_http";
 
-/// The descriptors that are left to everything but the clients that are served: to those that arrive, the store,
-/// the log and the private connections.
-const RESERVED_DESCRIPTORS: u64 = 64 + ARRIVALS_MAX as u64;
+/// The descriptors that are left to everything but the clients that are served: to those that arrive, the store and the
+/// log.
+const RESERVED_DESCRIPTORS: usize = 64 + ARRIVALS_MAX;
+
+/// The descriptors of a private connection: one of the gate and two of tiny_http.
+const DESCRIPTORS_PER_WORKER: usize = 3;
 
 /// The connections that are allowed however few descriptors there are.
 const CONNECTIONS_MIN: usize = 16;
@@ -57,7 +56,6 @@ pub struct Server {
 /// A server at work.
 pub struct Running<H> {
     gate: OpenGate<H>,
-    workers: Arc<Workers<H>>,
 }
 
 impl Server {
@@ -66,16 +64,16 @@ impl Server {
     /// # Errors
     /// [`BindError`] says which address cannot be had, and why.
     pub fn bind(settings: Settings, metrics: &Registry) -> Result<Server, BindError> {
-        let descriptors = raise_descriptor_limit();
-        let for_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS);
-        let for_clients = usize::try_from(for_clients).unwrap_or(usize::MAX);
+        let descriptors = usize::try_from(raise_descriptor_limit()).unwrap_or(usize::MAX);
+        let workers = settings.workers.max(1);
+        let for_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers);
         let connections_max = settings.connections_max.min(for_clients).max(CONNECTIONS_MIN);
         if connections_max < settings.connections_max {
             warn!(wanted = settings.connections_max, allowed = connections_max, descriptors; "too few file descriptors for MAX_CONNECTIONS, allowing fewer connections");
         }
         Ok(Server {
             listeners: settings.listen.into_iter().map(Listener::bind).collect::<Result<_, _>>()?,
-            workers: settings.workers.max(1),
+            workers,
             connections_max,
             limits: settings.limits,
             metrics: EdgeMetrics::new(metrics),
@@ -93,12 +91,12 @@ impl Server {
     /// [`BindError::Start`] when the system has no threads or descriptors for it.
     pub fn serve<H: Handler>(self, handler: Arc<H>) -> Result<Running<H>, BindError> {
         let Server { listeners, workers, connections_max, limits, metrics } = self;
-        let workers = Workers::start(workers, Arc::clone(&handler), limits.clone(), metrics.clone());
-        let workers = Arc::new(workers.map_err(BindError::Start)?);
-        let pool = Arc::clone(&workers) as _;
-        let gate = OpenGate::open(listeners, connections_max, limits, metrics, handler, pool);
-        let gate = gate.map_err(BindError::Start)?;
-        Ok(Running { gate, workers })
+        let handling = Arc::new(Handling::new(handler, metrics.clone()));
+        let shared = Arc::clone(&handling);
+        let open_lines = Box::new(move |count| workers::open(count, &shared));
+        let gate = Upstream::open(workers, open_lines, limits.clone(), metrics.clone())
+            .and_then(|upstream| OpenGate::open(listeners, connections_max, limits, metrics, handling, upstream));
+        Ok(Running { gate: gate.map_err(BindError::Start)? })
     }
 }
 
@@ -106,9 +104,7 @@ impl<H: Handler> Running<H> {
     /// Shuts down: accepts no new connection, has every request under way answered, closes the idle connections
     /// and ends all threads. What is not done after `limit` is cut off.
     pub fn drain(self, limit: Duration) {
-        let deadline = Instant::now() + limit;
-        self.gate.close(deadline);
-        self.workers.stop(deadline);
+        self.gate.close(Instant::now() + limit);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use inventor::http::server::{Limits, Listen, Server, Settings};
-use inventor::http::{Request, Response};
+use inventor::http::{Errors, Found, Handler, Request, Response, Runs};
 
 use crate::for_each_input;
 use crate::requests::{SEEDS, read};
@@ -24,7 +24,7 @@ fn what_the_reader_lets_through_is_answered() {
     };
     let server = Server::bind(settings, &prometheus::Registry::new()).unwrap();
     let address = server.addresses().remove(0);
-    let running = server.serve(Arc::new(describe)).unwrap();
+    let running = server.serve(Arc::new(Describer)).unwrap();
     for_each_input("HTTP edge", INPUTS, SEEDS, |input, _| {
         let (requests, refused) = read(&[input]);
         let mut client = TcpStream::connect(&address).unwrap();
@@ -45,8 +45,24 @@ fn what_the_reader_lets_through_is_answered() {
     running.drain(Duration::from_secs(5));
 }
 
-fn describe(request: &Request) -> Response {
-    assert!(request.path.starts_with(['/', '*']), "{request:?}");
-    let text = format!("{} {}\n", request.method, request.body.len());
-    Response { status: 200, content_type: "text/plain", headers: Vec::new(), body: text.into_bytes().into() }
+/// Describes each request, which has come through a worker if its method is one that workers are given.
+struct Describer;
+
+impl Handler for Describer {
+    type Route = ();
+
+    fn find(&self, head: &Request) -> Found<()> {
+        let runs = if ["GET", "PUT", "DELETE"].contains(&head.method.as_str()) { Runs::ByWorker } else { Runs::AtOnce };
+        Found { runs, errors: Errors::Text, takes_large_bodies: false, route: () }
+    }
+
+    fn admit(&self, (): (), _: &Request) -> Result<(), Response> {
+        Ok(())
+    }
+
+    fn handle(&self, (): (), request: &Request) -> Response {
+        assert!(request.path.starts_with(['/', '*']), "{request:?}");
+        let text = format!("{} {}\n", request.method, request.body.len());
+        Response { status: 200, content_type: "text/plain".into(), headers: Vec::new(), body: text.into_bytes().into() }
+    }
 }

@@ -11,8 +11,9 @@ use super::large_bodies::Permit;
 use super::refusal::Refusal;
 use super::request::{Incoming, Phase, RequestReader, Step};
 use super::response::{self, ConnectionField};
-use super::shared::{Answered, Gate};
+use super::shared::Gate;
 use super::timed::TimedSocket;
+use super::upstream::Answered;
 use crate::http::handler::{Found, Handler};
 use crate::http::problem::Errors;
 use crate::http::request::{Request, WayBack};
@@ -144,11 +145,11 @@ impl<H: Handler> Exchange<'_, H> {
     /// Asks whether this request may bring a large body.
     fn allow_large_body(&mut self, mut request: Request) -> Result<(), Rejection> {
         request.client.clone_from(&self.admitted.connection.client);
-        let found = *self.found.insert(self.gate.handler.find(&request));
+        let found = *self.found.insert(self.gate.handling.handler.find(&request));
         if !found.takes_large_bodies {
             return Err(TOO_LARGE.into());
         }
-        self.gate.handler.admit(found.route, &request).map_err(Rejection::Unwanted)?;
+        self.gate.handling.handler.admit(found.route, &request).map_err(Rejection::Unwanted)?;
         self.permit = Some(self.gate.large_bodies.take().ok_or(NO_PERMIT)?);
         Ok(self.reader.allow_large_body()?)
     }
@@ -176,7 +177,7 @@ impl<H: Handler> Exchange<'_, H> {
         let Incoming { mut request, keep_alive, http_1_0, is_head } = request;
         request.client.clone_from(&self.admitted.connection.client);
         request.way_back = WayBack::to(self.admitted.connection.clone());
-        let found = self.found.take().unwrap_or_else(|| self.gate.handler.find(&request));
+        let found = self.found.take().unwrap_or_else(|| self.gate.handling.handler.find(&request));
         let answer = self.gate.answer(found, request, self.permit.take());
         let Answered { response, handled_in } = answer.unwrap_or_else(|refusal| {
             self.gate.metrics.bad_request(refusal.status);
@@ -199,7 +200,7 @@ impl<H: Handler> Exchange<'_, H> {
         self.admitted.enter(Stage::Reading);
         let head = response::head(response, connection, SystemTime::now());
         let nothing = Body::default();
-        let body = if is_head || response::has_no_content(response.status) { &nothing } else { &response.body };
+        let body = if is_head || response.has_no_content() { &nothing } else { &response.body };
         let note_progress = || {
             self.admitted.enter(Stage::Reading);
         };
@@ -210,7 +211,7 @@ impl<H: Handler> Exchange<'_, H> {
 
     /// The form in which the request is refused that is being read: that of its path, if one can tell it already.
     fn errors(&self) -> Errors {
-        let found = self.found.or_else(|| Some(self.gate.handler.find(&self.reader.begun()?)));
+        let found = self.found.or_else(|| Some(self.gate.handling.handler.find(&self.reader.begun()?)));
         found.map_or(Errors::Text, |found| found.errors)
     }
 

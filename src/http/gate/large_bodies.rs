@@ -10,7 +10,7 @@ pub(super) struct Permits(Arc<()>);
 
 /// The permit for one large body; to be kept for as long as the body.
 #[derive(Debug)]
-pub struct Permit {
+pub(super) struct Permit {
     _taken: Arc<()>,
 }
 

@@ -12,9 +12,6 @@ pub struct Refusal {
     pub reason: &'static str,
 }
 
-/// Whose handler panicked.
-pub(in crate::http) const PANICKED: Refusal = Refusal::new(500, "this is a fault of the server");
-
 impl Refusal {
     pub(super) const fn new(status: u16, reason: &'static str) -> Refusal {
         Refusal { status, reason }
@@ -29,7 +26,7 @@ impl Refusal {
     }
 
     /// The answer, in the form that the path has for errors.
-    pub(in crate::http) fn answer(self, errors: Errors) -> Response {
+    pub(super) fn answer(self, errors: Errors) -> Response {
         let Refusal { status, reason } = self;
         let response = match errors {
             Errors::Problem => return Problem::new(status, reason).into(),

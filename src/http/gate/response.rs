@@ -36,7 +36,7 @@ pub(super) fn head(response: &Response, connection: ConnectionField, now: System
     let status = response.status;
     // Writing to a String cannot fail.
     let _ = write!(head, "HTTP/1.1 {status} {}\r\nDate: {}\r\n", phrase(status), httpdate::HttpDate::from(now));
-    if !has_no_content(status) {
+    if !response.has_no_content() {
         let _ = write!(head, "Content-Type: {}\r\nContent-Length: {}\r\n", response.content_type, response.body.len());
     }
     for (name, value) in &response.headers {
@@ -51,11 +51,6 @@ pub(super) fn head(response: &Response, connection: ConnectionField, now: System
         ConnectionField::Close => "Connection: close\r\n\r\n",
     });
     head
-}
-
-/// Whether responses of this status have no body and say nothing about one.
-pub(super) fn has_no_content(status: u16) -> bool {
-    status == 204 || status == 304
 }
 
 /// Writes all of it within the time for this many bytes, if the client is not stalled before. Each time the client has

@@ -72,6 +72,11 @@ impl Fixture {
         Fixture { running: Some(server.serve(Arc::new(ByPath(Box::new(handler) as _))).unwrap()), address, metrics }
     }
 
+    /// The way to the workers.
+    fn upstream(&self) -> &Upstream {
+        self.running.as_ref().unwrap().gate.upstream()
+    }
+
     fn connect(&self) -> TcpStream {
         let client = TcpStream::connect(&self.address).unwrap();
         client.set_read_timeout(Some(10 * SECOND)).unwrap();
@@ -103,7 +108,7 @@ impl Drop for Fixture {
 }
 
 fn text(body: impl Into<Vec<u8>>) -> Response {
-    Response { status: 200, content_type: "text/plain", headers: Vec::new(), body: Body::from(body.into()) }
+    Response { status: 200, content_type: "text/plain".into(), headers: Vec::new(), body: Body::from(body.into()) }
 }
 
 fn get(path: &str) -> String {

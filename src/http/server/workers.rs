@@ -1,141 +1,158 @@
-//! The worker pool: takes requests in the order in which tiny_http passes them on, has them handled, and leaves each
-//! response where the thread of the client's connection waits for it.
+//! The workers: each receives complete requests from tiny_http, has them handled, and answers with tiny_http's response.
 
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::borrow::Cow;
+use std::io::{self, Cursor, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::Duration;
 
-use log::error;
-use parking_lot::{Condvar, Mutex, RwLock};
+use socket2::{Domain, SockAddr, Socket, Type};
+use tiny_http::{Header, StatusCode};
 
-use super::engine::{Engine, NotSent};
-use super::queue::{Pending, Queue, RequestId};
-use crate::http::gate::limits::Limits;
-use crate::http::gate::{Answered, EdgeMetrics, PANICKED, Permit, Pool, Refusal};
+use crate::http::gate::{CLIENT_FIELD, Handling, Line, unescape};
 use crate::http::handler::Handler;
-use crate::http::problem::Errors;
 use crate::http::request::Request;
 use crate::http::response::Response;
-use crate::logging::Throttle;
 
-/// The workers and what they share with the threads of the connections.
-pub(super) struct Workers<H> {
-    pub(super) engine: RwLock<Arc<Engine>>,
-    count: usize,
-    shared: Arc<Shared<H>>,
-}
+/// How many lines go to one tiny_http server: as many as it has threads from its start. Of more that come at once, its
+/// thread pool forgets some.
+const LINES_PER_SERVER: usize = 4;
 
-struct Shared<H> {
-    handler: Arc<H>,
-    limits: Limits,
-    metrics: EdgeMetrics,
-    queue: Queue,
-    /// How many worker threads there are.
-    running: Mutex<usize>,
-    ended: Condvar,
-    panics: Throttle,
-}
+/// How often a name is tried. One is not free only if another program has guessed it, and connected within microseconds.
+const NAMES_MAX: usize = 10;
 
-const BUSY: Refusal = Refusal { status: 503, reason: "the server is busy" };
-const NO_ANSWER: Refusal = Refusal { status: 503, reason: "the server did not answer in time" };
+/// How long the first request of a line may take.
+const PROOF_WAIT_MAX: Duration = Duration::from_secs(10);
 
-impl<H: Handler> Workers<H> {
-    pub(super) fn start(count: usize, handler: Arc<H>, limits: Limits, metrics: EdgeMetrics) -> io::Result<Workers<H>> {
-        let shared = Arc::new(Shared {
-            handler,
-            queue: Queue::new(limits.queue, metrics.queue.clone()),
-            limits,
-            metrics,
-            running: Mutex::new(0),
-            ended: Condvar::new(),
-            panics: Throttle::default(),
-        });
-        let engine = start_engine(count, &shared)?;
-        Ok(Workers { engine: RwLock::new(engine), count, shared })
-    }
+/// How long a line may take none of a request. A worker that is there does nothing else.
+const WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
 
-    /// Ends the workers when nothing is left to do; those that are held up at the deadline are left behind.
-    pub(super) fn stop(&self, deadline: Instant) {
-        self.engine.read().stop(self.count);
-        let mut running = self.shared.running.lock();
-        self.shared.ended.wait_while_until(&mut running, |running| *running > 0, deadline);
-    }
-
-    /// Starts anew behind the gate. What waited in the broken engine is told so.
-    pub(super) fn replace(&self, broken: &Arc<Engine>) {
-        let mut engine = self.engine.write();
-        if !Arc::ptr_eq(&engine, broken) {
-            return;
+/// Opens so many lines, each with a worker at its other end.
+pub(super) fn open<H: Handler>(count: usize, handling: &Arc<Handling<H>>) -> io::Result<Vec<Line>> {
+    let mut lines = Vec::with_capacity(count);
+    while lines.len() < count {
+        let (server, streams) = connect(LINES_PER_SERVER.min(count - lines.len()))?;
+        for stream in streams {
+            let worker_handling = Arc::clone(handling);
+            let work = move || {
+                while let Ok(request) = server.recv() {
+                    // Nobody is left to be told if that fails.
+                    let _ = answer(request, &worker_handling);
+                }
+            };
+            thread::Builder::new().name("worker".to_owned()).spawn(work)?;
+            lines.push(Line::new(stream, EndsWorker(server)));
         }
-        error!("a connection to tiny_http failed; opening new ones");
-        self.shared.queue.clear();
-        match start_engine(self.count, &self.shared) {
-            Ok(new) => {
-                *engine = new;
-                broken.stop(self.count);
+    }
+    Ok(lines)
+}
+
+/// Ends one of a server's workers when it is dropped, as soon as no requests wait.
+struct EndsWorker(&'static tiny_http::Server);
+
+impl Drop for EndsWorker {
+    fn drop(&mut self) {
+        self.0.unblock();
+    }
+}
+
+/// A new tiny_http server and all connections that it will ever have. What comes over them is believed, and one malformed
+/// request ends the process, so nobody else may connect, not even for a moment: when the last place is taken by this
+/// function, all are, and the socket is closed to others before the server sees it.
+fn connect(count: usize) -> io::Result<(&'static tiny_http::Server, Vec<UnixStream>)> {
+    let (listener, streams) =
+        (0..NAMES_MAX).find_map(|_| listen(count).transpose()).unwrap_or_else(|| Err(ErrorKind::AddrInUse.into()))?;
+    let server = tiny_http::Server::from_listener(UnixListener::from(listener), None).map_err(io::Error::other)?;
+    // It cannot be dropped: it would look for the file of its socket, find none, and panic.
+    let server: &'static _ = Box::leak(Box::new(server));
+    prove(server, &streams)?;
+    Ok((server, streams))
+}
+
+/// A listening socket with an abstract name, which needs no file system, that has this many connections and will have no
+/// other; `None` when somebody else was quicker.
+fn listen(count: usize) -> io::Result<Option<(Socket, Vec<UnixStream>)>> {
+    let address = SockAddr::unix(format!("\0inventor-{:032x}", fastrand::u128(..)))?;
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    listener.bind(&address)?;
+    // One more than this may wait to be accepted.
+    listener.listen(i32::try_from(count).unwrap_or(i32::MAX) - 1)?;
+    let mut streams = Vec::with_capacity(count);
+    for _ in 0..count {
+        let stream = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        stream.set_nonblocking(true)?;
+        match stream.connect(&address) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            connected => connected?,
+        }
+        stream.set_nonblocking(false)?;
+        stream.set_write_timeout(Some(WRITE_WAIT_MAX))?;
+        streams.push(UnixStream::from(stream));
+    }
+    // Those that wait are still accepted.
+    listener.shutdown(Shutdown::Both)?;
+    Ok(Some((listener, streams)))
+}
+
+/// Sees a request through each line, so that none has been forgotten, and takes the news that there will be no more
+/// connections, for which a worker would end.
+fn prove(server: &tiny_http::Server, streams: &[UnixStream]) -> io::Result<()> {
+    for mut stream in streams {
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n")?;
+    }
+    let (mut requests, mut is_closed) = (0, false);
+    while requests < streams.len() || !is_closed {
+        match server.recv_timeout(PROOF_WAIT_MAX) {
+            Ok(Some(request)) => {
+                drop(request.into_writer());
+                requests += 1;
             }
-            Err(error) => error!(error:%; "cannot connect to tiny_http; the next request tries again"),
+            Ok(None) => return Err(ErrorKind::TimedOut.into()),
+            Err(_) => is_closed = true,
         }
     }
+    Ok(())
 }
 
-fn start_engine<H: Handler>(workers: usize, shared: &Arc<Shared<H>>) -> io::Result<Arc<Engine>> {
-    let engine = Arc::new(Engine::start()?);
-    for started in 0..workers {
-        let (worker_engine, worker_shared) = (Arc::clone(&engine), Arc::clone(shared));
-        *shared.running.lock() += 1;
-        let spawned = thread::Builder::new().name("worker".to_owned()).spawn(move || {
-            while let Some(id) = worker_engine.receive() {
-                worker_shared.handle(id);
-            }
-            *worker_shared.running.lock() -= 1;
-            worker_shared.ended.notify_all();
-        });
-        if let Err(error) = spawned {
-            *shared.running.lock() -= 1;
-            engine.stop(started);
-            return Err(error);
-        }
-    }
-    Ok(engine)
+/// Answers what tiny_http has received.
+fn answer<H: Handler>(mut received: tiny_http::Request, handling: &Handling<H>) -> io::Result<()> {
+    let request = read(&mut received)?;
+    let response = handling.handle(&request);
+    let Response { status, content_type, headers, body } = response;
+    let content_type = (Cow::Borrowed("Content-Type"), content_type.into_owned());
+    let headers = [content_type].into_iter().chain(headers).filter_map(|(name, value)| {
+        let value: String = value.chars().filter(|c| c.is_ascii() && !c.is_control()).collect();
+        Header::from_bytes(name.as_bytes(), value).ok()
+    });
+    let (length, body) = (body.len(), body.parts().concat());
+    let response =
+        tiny_http::Response::new(StatusCode(status), headers.collect(), Cursor::new(body), Some(length), None);
+    // With its length, however long it is.
+    received.respond(response.with_chunked_threshold(usize::MAX))
 }
 
-impl<H: Handler> Pool for Workers<H> {
-    fn answer(&self, request: Request, permit: Option<Permit>) -> Result<Answered, Refusal> {
-        let deadline = Instant::now() + self.shared.limits.answer;
-        let (id, outcome) = self.shared.queue.push(request, permit).ok_or(BUSY)?;
-        let engine = Arc::clone(&self.engine.read());
-        if let Err(not_sent) = engine.send(id, deadline) {
-            self.shared.queue.take(id);
-            if not_sent == NotSent::Broken {
-                self.replace(&engine);
-            }
-            return Err(BUSY);
+/// The request as the gate had it.
+fn read(received: &mut tiny_http::Request) -> io::Result<Request> {
+    let (path, query) = received.url().split_once('?').unwrap_or((received.url(), ""));
+    let mut request = Request {
+        method: received.method().to_string(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        ..Request::default()
+    };
+    for Header { field, value } in received.headers() {
+        let (name, value) = (field.as_str().as_str(), unescape(value.as_str()));
+        match name {
+            CLIENT_FIELD => request.client = String::from_utf8_lossy(&value).into_owned(),
+            "Content-Length" => {}
+            _ => request.headers.push((name.to_owned(), value)),
         }
-        // A request that is given up stays in the queue until a worker comes to it: so long it takes up room there.
-        outcome.wait(deadline).unwrap_or(Err(NO_ANSWER))
     }
-}
-
-impl<H: Handler> Shared<H> {
-    fn handle(&self, id: RequestId) {
-        let Some(Pending { request, permit, reply, .. }) = self.queue.take(id) else { return };
-        let begun = Instant::now();
-        let found = self.handler.find(&request);
-        let response = catch_unwind(AssertUnwindSafe(|| self.handler.handle(found.route, &request)));
-        let response = response.unwrap_or_else(|_| self.after_panic(found.errors, &request));
-        let handled_in = begun.elapsed();
-        drop((request, permit));
-        reply.send(Ok(Answered { response, handled_in }));
-    }
-
-    fn after_panic(&self, errors: Errors, request: &Request) -> Response {
-        self.metrics.panics.inc();
-        if let Some(events) = self.panics.admit() {
-            error!(method = request.method, path = request.path, events; "a handler panicked");
-        }
-        PANICKED.answer(errors)
-    }
+    let length = received.body_length().unwrap_or(0);
+    request.body.try_reserve_exact(length).map_err(io::Error::other)?;
+    received.as_reader().take(length as u64).read_to_end(&mut request.body)?;
+    // A part of a request is none.
+    if request.body.len() == length { Ok(request) } else { Err(ErrorKind::UnexpectedEof.into()) }
 }

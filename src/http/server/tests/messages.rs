@@ -2,15 +2,22 @@
 
 use super::*;
 
+/// Where a handler runs in the thread of the connection, and where a worker runs it.
+const BOTH_WAYS: [&str; 2] = ["/group", "/store/group"];
+
 #[test]
 fn a_request_arrives_as_it_was_meant() {
+    BOTH_WAYS.into_iter().for_each(arrives_as_it_was_meant);
+}
+
+fn arrives_as_it_was_meant(path: &str) {
     let (seen, requests) = mpsc::sync_channel(1);
     let server = Fixture::start(move |request| {
         seen.send(request.clone()).unwrap();
         text("ok")
     });
     let mut sent =
-        "put http://h/group?name=zürich&x=%41 HTTP/1.1\r\nHost: h\r\nContent-Length: 2000\r\n".as_bytes().to_vec();
+        format!("put http://h{path}?name=zürich&x=%41 HTTP/1.1\r\nHost: h\r\nContent-Length: 2000\r\n").into_bytes();
     sent.extend_from_slice(
         b"X-Api-Token: \t s\xfc%41\xc3\xbc \r\nx-inventor-request-id: mine\r\nConnection: close\r\n\r\n",
     );
@@ -18,7 +25,7 @@ fn a_request_arrives_as_it_was_meant() {
     assert!(server.exchange(sent).starts_with("HTTP/1.1 200 OK\r\n"));
     let got = requests.recv().unwrap();
     assert_eq!(got.method, "PUT");
-    assert_eq!(got.path, "/group");
+    assert_eq!(got.path, path);
     assert_eq!(got.query, "name=z%C3%BCrich&x=%41");
     assert_eq!(got.header("x-api-token"), Some(&b"s\xfc%41\xc3\xbc"[..]));
     assert_eq!(got.header("x-inventor-request-id"), Some(&b"mine"[..]));
@@ -31,13 +38,17 @@ fn a_request_arrives_as_it_was_meant() {
 
 #[test]
 fn a_response_carries_what_the_handler_gave_and_what_the_server_adds() {
+    BOTH_WAYS.into_iter().for_each(carries_what_the_handler_gave);
+}
+
+fn carries_what_the_handler_gave(path: &str) {
     let server = Fixture::start(|_| Response {
         status: 405,
-        content_type: "text/plain; charset=utf-8",
-        headers: vec![("Allow", "GET, HEAD".to_owned()), ("X-Line", "a\r\nSet-Cookie: b".to_owned())],
+        content_type: "text/plain; charset=utf-8".into(),
+        headers: vec![("Allow".into(), "GET, HEAD".to_owned()), ("X-Line".into(), "a\r\nSet-Cookie: b".to_owned())],
         body: Body::new(vec![b"METHOD "[..].into(), b""[..].into(), b"NOT ALLOWED"[..].into()].into()),
     });
-    let response = server.exchange(last_get("/"));
+    let response = server.exchange(last_get(path));
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
     assert_eq!(body, "METHOD NOT ALLOWED");
     let mut lines: Vec<&str> = head.lines().collect();
@@ -59,20 +70,23 @@ fn a_response_carries_what_the_handler_gave_and_what_the_server_adds() {
 #[test]
 fn head_has_the_head_of_get_and_no_body() {
     let server = Fixture::start(|_| text("body"));
-    let response = server.exchange(format!("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n{}", last_get("/")));
-    let (first, second) = response.split_once("\r\n\r\n").unwrap();
-    assert!(first.contains("Content-Length: 4"));
-    assert!(second.starts_with("HTTP/1.1 200 OK\r\n") && second.ends_with("\r\n\r\nbody"), "{second}");
+    for path in BOTH_WAYS {
+        let response = server.exchange(format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n{}", last_get(path)));
+        let (first, second) = response.split_once("\r\n\r\n").unwrap();
+        assert!(first.contains("Content-Length: 4"));
+        assert!(second.starts_with("HTTP/1.1 200 OK\r\n") && second.ends_with("\r\n\r\nbody"), "{second}");
+    }
 }
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
     let server = Fixture::start(|request| text(request.path.as_str()));
-    let all: String = (0..50).map(|i| get(&format!("/{i}"))).collect();
+    let paths: Vec<String> =
+        (0..50).map(|i| if i % 3 == 0 { format!("/{i}") } else { format!("/store/{i}") }).collect();
     let mut client = server.connect();
-    client.write_all(all.as_bytes()).unwrap();
-    for i in 0..50 {
-        assert_eq!(read_response(&mut client).1, format!("/{i}").as_bytes());
+    client.write_all(paths.iter().map(|path| get(path)).collect::<String>().as_bytes()).unwrap();
+    for path in paths {
+        assert_eq!(read_response(&mut client).1, path.as_bytes());
     }
 }
 
@@ -155,8 +169,8 @@ fn a_large_body_arrives_whole_and_in_order() {
     let body = Body::new(parts.clone().into());
     let server = Fixture::start(move |_| Response { body: body.clone(), ..text("") });
     let mut client = server.connect();
-    for _ in 0..2 {
-        client.write_all(get("/").as_bytes()).unwrap();
+    for path in BOTH_WAYS.repeat(2) {
+        client.write_all(get(path).as_bytes()).unwrap();
         assert!(read_response(&mut client).1 == parts.concat());
     }
 }

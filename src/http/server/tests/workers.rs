@@ -1,9 +1,9 @@
-//! Where handlers run: in the thread of the connection, in turn, or by the worker pool with its queue and its private
-//! connections.
+//! Where handlers run: in the thread of the connection, in turn, or by a worker at the other end of a private connection.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+use std::os::linux::net::SocketAddrExt;
 
 use super::*;
 
@@ -128,66 +128,83 @@ fn an_answer_that_comes_too_late_is_not_sent() {
 }
 
 #[test]
-fn who_waits_in_a_broken_engine_is_told_at_once() {
+fn a_private_connection_that_fails_is_replaced_and_its_worker_with_it() {
     let (entered, in_handler) = mpsc::channel();
     let (go, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
-    let limits = Limits { answer: 60 * SECOND, ..Limits::default() };
-    let server = Fixture::with(
-        |settings| (settings.workers, settings.limits) = (1, limits),
-        move |request| {
-            if request.path == "/store/held" {
-                entered.send(()).unwrap();
-                gate.lock().recv().unwrap();
-            }
-            text("ok")
-        },
-    );
-    let (mut held, mut waiting) = (server.connect(), server.connect());
-    held.write_all(get("/store/held").as_bytes()).unwrap();
-    in_handler.recv().unwrap();
-    waiting.write_all(get("/store").as_bytes()).unwrap();
-    wait_until(|| server.metric("inventor_http_queue_length") == 1.0);
-    let workers = &server.running.as_ref().unwrap().workers;
-    let broken = Arc::clone(&workers.engine.read());
-    workers.replace(&broken);
-    assert!(read_response(&mut waiting).0.starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
-    go.send(()).unwrap();
-    assert_eq!(read_response(&mut held).1, b"ok");
-}
-
-#[test]
-fn broken_private_connections_are_replaced() {
-    let (entered, in_handler) = mpsc::channel();
-    let (go, gate) = mpsc::sync_channel::<()>(100);
-    let gate = Mutex::new(gate);
-    let limits = Limits { answer: Duration::from_millis(300), ..Limits::default() };
-    let server = Fixture::with(
-        |settings| settings.limits = limits,
-        move |request| {
-            if request.path == "/store/held" {
-                entered.send(()).unwrap();
-                gate.lock().recv().unwrap();
-            }
-            text(request.body.clone())
-        },
-    );
+    let server = Fixture::start(move |request| {
+        if request.path == "/store/held" {
+            entered.send(()).unwrap();
+            gate.lock().recv().unwrap();
+        }
+        text(request.body.clone())
+    });
+    let size = 3000;
     let put = format!(
-        "PUT /store HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3000\r\n\r\n{}",
-        "x".repeat(3000)
+        "PUT /store HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n{}",
+        "x".repeat(size)
     );
     for _ in 0..3 {
-        let engine = Arc::clone(&server.running.as_ref().unwrap().workers.engine.read());
-        // tiny_http closes a connection on which it finds this.
-        engine.write(b"this is not an HTTP request\r\n\r\n", Instant::now() + SECOND).unwrap();
-        assert!(server.exchange(&put).starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "nothing was broken");
-        wait_until(|| server.exchange(&put).ends_with(&"x".repeat(3000)));
+        // One is idle as it fails; another has a request under way.
+        let upstream = server.upstream();
+        let line = upstream.take(Instant::now() + SECOND).unwrap();
+        line.stream().shutdown(std::net::Shutdown::Both).unwrap();
+        let others: Vec<_> = (1..4).map(|_| upstream.take(Instant::now() + SECOND).unwrap()).collect();
+        upstream.put(line);
+        let lost = server.exchange(&put);
+        assert!(lost.starts_with("HTTP/1.1 503 ") && lost.contains("lost this request"), "{lost}");
+        let mut held = server.connect();
+        held.write_all(get("/store/held").as_bytes()).unwrap();
+        in_handler.recv().unwrap();
+        go.send(()).unwrap();
+        assert!(read_response(&mut held).0.starts_with("HTTP/1.1 200 OK\r\n"), "the new one works");
+        others.into_iter().for_each(|line| upstream.put(line));
     }
+    // As many are handled at a time as there are workers, no more and no fewer.
     let clients: Vec<_> = (0..5).map(|_| server.connect()).collect();
     clients.iter().for_each(|mut client| client.write_all(last_get("/store/held").as_bytes()).unwrap());
-    // As many are handled as there are workers, no more.
     (0..4).for_each(|_| in_handler.recv().unwrap());
     wait_until(|| server.metric("inventor_http_queue_length") == 1.0);
     assert!(in_handler.try_recv().is_err());
     (0..5).for_each(|_| go.send(()).unwrap());
+    assert!(server.exchange(&put).ends_with(&"x".repeat(size)));
+}
+
+#[test]
+fn a_request_that_is_cut_off_on_its_way_to_a_worker_is_not_handled() {
+    let handled = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&handled);
+    let server = Fixture::with(
+        |settings| settings.workers = 1,
+        move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            text("ok")
+        },
+    );
+    let upstream = server.upstream();
+    let line = upstream.take(Instant::now() + SECOND).unwrap();
+    line.stream().write_all(b"PUT /store HTTP/1.1\r\nContent-Length: 2000\r\n\r\npart").unwrap();
+    line.stream().shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    line.stream().read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 500 "), "{}", String::from_utf8_lossy(&answer));
+    upstream.put(line);
+    assert!(server.exchange(last_get("/store")).starts_with("HTTP/1.1 503 "));
+    assert!(server.exchange(last_get("/store")).ends_with("ok"));
+    assert_eq!(handled.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn nobody_else_can_connect_to_the_workers() {
+    let server = Fixture::start(|_| text("ok"));
+    let sockets = std::fs::read_to_string("/proc/net/unix").unwrap();
+    let names: Vec<&str> = sockets.lines().filter_map(|line| line.split_once(" @")).map(|(_, name)| name).collect();
+    let ours: Vec<&str> = names.into_iter().filter(|name| name.starts_with("inventor-")).collect();
+    assert!(ours.len() >= 4, "the system shows the sockets of the workers");
+    for name in ours {
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+        let refused = std::os::unix::net::UnixStream::connect_addr(&address).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "{name}");
+    }
+    assert!(server.exchange(last_get("/store")).ends_with("ok"));
 }
