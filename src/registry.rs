@@ -3,16 +3,19 @@
 
 mod allowance;
 mod change_log;
+mod condition;
 mod criteria;
 mod declaration;
 mod discovery;
 mod duplicates;
+mod errors;
 mod gzip;
 mod label_selector;
 mod list;
 mod lists;
 mod look;
 mod metrics;
+mod now;
 mod outage;
 mod overview;
 mod pages;
@@ -24,20 +27,24 @@ mod state;
 mod target_info;
 mod view;
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::fmt;
+use std::mem;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 pub use allowance::{Allowance, Asker, NotLoaded, QUESTION_TIME_MAX, Unanswered};
 pub use change_log::{Action, Author, LoggedChange};
+pub use condition::Writer;
 pub use criteria::{Criteria, GROUPS_MAX, Selector};
 pub use declaration::{Declaration, Plan};
 pub use discovery::Form;
 pub use duplicates::{Duplicate, Duplicates};
+pub use errors::{GetError, WriteError};
 pub use label_selector::{LabelSelector, REQUIREMENTS_MAX, SelectorError, VALUES_MAX};
 pub use list::{Rendering, Snapshot};
 pub use look::Details;
+pub use now::Now;
 pub use overview::{EXPIRY_SPANS, GroupSummary};
 pub use pages::{Order, Page, PageRequest, Place, SortBy, SortValue};
 pub use scope::{GroupPattern, Scope};
@@ -49,52 +56,17 @@ pub use view::{Counts, Discovered, Rules, View};
 use parking_lot::{Mutex, MutexGuard};
 
 use allowance::Turns;
+use condition::{Condition, Seen};
 use duplicates::Reckonings;
 use metrics::StoreMetrics;
 use pages::Epoch;
 use selections::Selections;
 
-use crate::registration::{Content, Document, Registration, TargetId, Ttl, Undecodable};
-use crate::store::{Kept, Mirror, Store, StoreError, Update, WAIT_MAX};
+use crate::registration::{Content, Document, Registration, TargetId, Ttl};
+use crate::store::{Check, Kept, Mirror, Outcome, Store, StoreError, Update, WAIT_MAX};
 
 /// What counting some deadlines takes, compared with looking at bytes.
 const COUNTED_BYTES: usize = 64 * 1024;
-
-/// The time, read where a request comes in.
-#[derive(Debug, Clone, Copy)]
-pub struct Now {
-    /// For deadlines.
-    pub monotonic: Instant,
-    /// For what is written down.
-    pub wall: SystemTime,
-}
-
-impl Now {
-    /// Reads the clocks.
-    pub fn read() -> Now {
-        Now { monotonic: Instant::now(), wall: SystemTime::now() }
-    }
-}
-
-/// Why a stored registration cannot be read.
-#[derive(Debug)]
-pub enum GetError {
-    /// The store did not answer.
-    Store(StoreError),
-    /// Another program stored something that is no document.
-    Undecodable(Undecodable),
-}
-
-impl fmt::Display for GetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            GetError::Store(e) => e.fmt(f),
-            GetError::Undecodable(e) => write!(f, "the stored value is not a registration: {e}"),
-        }
-    }
-}
-
-impl std::error::Error for GetError {}
 
 /// The registrations of this server.
 pub struct Registry {
@@ -163,33 +135,62 @@ impl Registry {
     /// Stores a registration under its id for its lifetime. When this returns it is durable and in every list of this server.
     ///
     /// # Errors
-    /// [`StoreError`] when the outcome is not known. That the owner has tried counts as a sign of life.
-    pub fn put(&self, id: TargetId, registration: &Registration, by: &str, now: Now) -> Result<(), StoreError> {
+    /// [`WriteError`]. If the outcome is not known, that the owner has tried counts as a sign of life.
+    pub fn put(&self, id: TargetId, registration: &Registration, writer: &Writer, now: Now) -> Result<(), WriteError> {
         let (content, ttl) = (Content::new(registration), registration.ttl().unwrap_or(self.rules.ttl));
-        let put = Update::Put { id, content, updated_at: now.wall, ttl, by: Some(Arc::from(by)) };
-        let stored = self.metrics.observe("put", || self.write(vec![put]));
-        if stored.is_err() {
-            self.view.refused(id, Instant::now());
-        }
-        stored.map(drop)
+        let put = Update::Put { id, content, updated_at: now.wall, ttl, by: Some(writer.name.clone()) };
+        self.write("put", vec![put], writer, HashMap::new()).map(drop)
     }
 
-    /// Has the store make all of these changes, or none.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the outcome is not known, or when something to be removed is in no store but kept because of
-    /// an outage: other servers, which keep it too, could not learn of it.
-    fn write(&self, updates: Vec<Update>) -> Result<Vec<bool>, StoreError> {
-        let place = |(at, update): (usize, &Update)| matches!(update, Update::Delete { .. }).then(|| (at, update.id()));
-        let deletions: Vec<(usize, TargetId)> = updates.iter().enumerate().filter_map(place).collect();
-        let found = self.store()?.write(updates)?;
-        let is_kept =
-            |(at, id): (usize, TargetId)| found.get(at) == Some(&false) && self.view.kept(id, Instant::now()).is_some();
-        if deletions.into_iter().any(is_kept) {
-            let why = "what is to be deleted is not there, and is kept because of an outage";
-            return Err(StoreError::Unavailable(why.to_owned()));
+    /// Has the store make all of these changes, or none, if the writer may replace what is there, and that is what was
+    /// seen.
+    fn write(
+        &self,
+        operation: &str,
+        updates: Vec<Update>,
+        writer: &Writer,
+        seen: HashMap<TargetId, Seen>,
+    ) -> Result<Vec<bool>, WriteError> {
+        let condition = Condition::of(&self.view, writer, seen).map(Arc::new);
+        let check = condition.clone().map(|condition| -> Check {
+            Arc::new(move |id, present: Option<&[u8]>| condition.check(id, present).is_ok())
+        });
+        let is_put = |update: &Update| matches!(update, Update::Put { .. });
+        let ids: Vec<(TargetId, bool)> = updates.iter().map(|update| (update.id(), is_put(update))).collect();
+        let written = self.metrics.observe(operation, || {
+            let outcome = self.store()?.write(updates, check)?;
+            self.check_deletions(&ids, &outcome).map(|()| outcome)
+        });
+        match written {
+            Ok(Outcome::Made(found)) => Ok(found),
+            Ok(Outcome::Refused(refused)) => Err(condition::why(condition.as_deref(), &refused)),
+            Err(error) => {
+                if matches!(error, StoreError::Unavailable(_)) {
+                    ids.into_iter().filter(|(_, is_put)| *is_put).for_each(|(id, _)| self.sign_of_life(id, writer));
+                }
+                Err(WriteError::Store(error))
+            }
         }
-        Ok(found)
+    }
+
+    /// Other servers, which keep it as well, could not learn that something was deleted that is in no store.
+    fn check_deletions(&self, ids: &[(TargetId, bool)], outcome: &Outcome) -> Result<(), StoreError> {
+        let Outcome::Made(found) = outcome else { return Ok(()) };
+        let is_kept = |id| self.view.kept(id, Instant::now()).is_some();
+        match ids.iter().zip(found).any(|((id, is_put), found)| !is_put && !found && is_kept(*id)) {
+            true => Err(StoreError::Unavailable(
+                "what is to be deleted is not there, and is kept because of an outage".to_owned(),
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// A registration could not be stored; its owner lives, if that is who wrote.
+    fn sign_of_life(&self, id: TargetId, writer: &Writer) {
+        let now = Instant::now();
+        if self.view.group_of(id, now).is_none_or(|group| writer.scope.has(&group)) {
+            self.view.refused(id, now);
+        }
     }
 
     /// The turn to declare a group; `None` when others take too long with theirs.
@@ -201,41 +202,44 @@ impl Registry {
     ///
     /// # Errors
     /// [`NotLoaded`] before the first full load.
-    pub fn plan(&self, declaration: &Declaration<'_>, by: &str, now: Now) -> Result<Plan, NotLoaded> {
-        declaration::plan(&self.view, declaration, self.rules.ttl, &Arc::from(by), now.wall, now.monotonic)
+    pub fn plan(&self, declaration: &Declaration<'_>, writer: &Writer, now: Now) -> Result<Plan, NotLoaded> {
+        declaration::plan(&self.view, declaration, self.rules.ttl, &writer.name, now.wall, now.monotonic)
     }
 
     /// Does it: all of it, or nothing. When this returns it is durable, and the lists of this server have changed once.
     ///
     /// # Errors
-    /// [`StoreError`] when the outcome is not known. That the owner has tried counts as a sign of life.
-    pub fn carry_out(&self, plan: Plan) -> Result<(), StoreError> {
-        let owned = plan.updates.iter().filter(|update| matches!(update, Update::Put { .. }));
-        let owned: Vec<TargetId> = owned.map(Update::id).collect();
-        let stored = self.metrics.observe("declare", || self.write(plan.updates));
-        if stored.is_err() {
-            owned.into_iter().for_each(|id| self.view.refused(id, Instant::now()));
-        }
-        stored.map(drop)
+    /// [`WriteError`]; it is [`WriteError::Changed`] when the plan follows from what is no longer so. If the outcome is
+    /// not known, that the owner has tried counts as a sign of life.
+    pub fn carry_out(&self, plan: &mut Plan, writer: &Writer) -> Result<(), WriteError> {
+        let (updates, seen) = (mem::take(&mut plan.updates), mem::take(&mut plan.seen));
+        self.write("declare", updates, writer, seen).map(drop)
     }
 
     /// The stored document of a live registration.
     ///
     /// # Errors
     /// [`GetError`]: an absent registration is `None`, not an error.
-    pub fn get(&self, id: TargetId, now: Now) -> Result<Option<Document>, GetError> {
+    pub fn get(&self, id: TargetId, scope: &Scope, now: Now) -> Result<Option<Document>, GetError> {
         let stored = self.metrics.observe("get", || self.store()?.get(id)).map_err(GetError::Store)?;
         let value = stored.or_else(|| self.view.kept(id, now.monotonic).map(|kept| kept.document()));
-        value.map(|value| Document::decode(&value)).transpose().map_err(GetError::Undecodable)
+        let Some(value) = value else { return Ok(None) };
+        // What is no registration is in no group.
+        let is_visible = || self.view.read(&value).is_ok_and(|(content, _)| scope.has(&content.group()));
+        if *scope != Scope::All && !is_visible() {
+            return Err(GetError::Forbidden);
+        }
+        Document::decode(&value).map(Some).map_err(GetError::Undecodable)
     }
 
-    /// Removes a registration. `false` when there was none.
+    /// Removes a registration, if it is just as it was `seen`. `false` when there was none.
     ///
     /// # Errors
-    /// [`StoreError`] when the outcome is not known, or when it is in no store but kept because of an outage.
-    pub fn delete(&self, id: TargetId, by: &str) -> Result<bool, StoreError> {
-        let deleted =
-            self.metrics.observe("delete", || self.write(vec![Update::Delete { id, by: Some(Arc::from(by)) }]))?;
+    /// [`WriteError`], also when it is in no store but kept because of an outage.
+    pub fn delete(&self, id: TargetId, seen: Option<Details>, writer: &Writer) -> Result<bool, WriteError> {
+        let update = Update::Delete { id, by: Some(writer.name.clone()) };
+        let seen = seen.map(|details| (id, Seen::Exactly(Box::new(details)))).into_iter().collect();
+        let deleted = self.write("delete", vec![update], writer, seen)?;
         Ok(deleted.first().is_some_and(|found| *found))
     }
 
@@ -267,11 +271,6 @@ impl Registry {
             true => self.view.select(criteria, gzip, &allowance.of_its_own()),
             false => self.view.select(criteria, gzip, allowance),
         }
-    }
-
-    /// The group that a registration is in.
-    pub fn group_of(&self, id: TargetId, now: Now) -> Option<Arc<str>> {
-        self.view.group_of(id, now.monotonic)
     }
 
     /// A registration as the lists show it, with the time at which it runs out. No call to the store.

@@ -21,11 +21,16 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// For how long at most trouble after trouble keeps registrations past their deadlines.
 pub const HELD_MAX: Duration = Duration::from_secs(5);
 
+/// How many refused values are handed back to whoever wanted to write.
+pub const REFUSED_MAX: usize = 100;
+
 /// Keeps documents durably and mirrors every live one into a [`Mirror`].
 ///
 /// The contract of every implementation:
 /// - `write` returns `Ok` only after the changes are durable *and* the mirror shows them.
 /// - Changes of one id reach the mirror in the order in which the store made them durable.
+/// - Between the answer of a [`Check`] and the write, nothing changes the values that it was asked about. When it is asked,
+///   the mirror shows every earlier write of this store under these ids; when it refuses, also what it was asked about.
 /// - Every method returns within [`WAIT_MAX`] or a little more; a write whose outcome is unknown is an error.
 /// - The mirror is complete before [`Mirror::loaded`] is first called; until then it holds part of the truth.
 /// - While writes succeed, [`Mirror::writable`] is called at least every [`HEARTBEAT`], and soon after
@@ -34,20 +39,12 @@ pub const HELD_MAX: Duration = Duration::from_secs(5);
 /// - Whenever the store could take a write, it asks [`Mirror::settle`] whether an outage has to be settled. It then makes
 ///   the moved deadlines durable, a few at a time and between the writes of callers, and ends with [`Mirror::settled`].
 pub trait Store: Send + Sync {
-    /// Makes all of these changes, or none, in this order, and shows them in the mirror at once. Says of each whether
-    /// there was a live document under its id to be removed; of puts it says nothing.
+    /// Makes all of these changes, or none, in this order, and shows them in the mirror at once. With a check, only if
+    /// that passes what is stored under each of their ids.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the outcome is not known to be durable.
-    fn write(&self, updates: Vec<Update>) -> Result<Vec<bool>, StoreError>;
-
-    /// Makes a single change, like [`Store::write`].
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when the outcome is not known to be durable.
-    fn write_one(&self, update: Update) -> Result<bool, StoreError> {
-        Ok(self.write(vec![update])?.first().is_some_and(|removed| *removed))
-    }
+    fn write(&self, updates: Vec<Update>, check: Option<Check>) -> Result<Outcome, StoreError>;
 
     /// The stored value of a live id, read from the store itself; `None` when there is none or it has expired.
     ///
@@ -63,6 +60,22 @@ pub trait Store: Send + Sync {
 
     /// Ends all work; every write acknowledged so far is durable. Later calls fail as unavailable.
     fn close(&self);
+}
+
+/// Says whether a write may be made over the live value that stands under one of its ids; `None` when there is none. Of a
+/// value that is no document it is enough to see that. May be asked more than once, on the thread of a store.
+pub type Check = Arc<dyn Fn(TargetId, Option<&[u8]>) -> bool + Send + Sync>;
+
+/// A value that a [`Check`] has refused, or the lack of one.
+pub type Refused = (TargetId, Option<Vec<u8>>);
+
+/// What has become of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was made. Says of each update whether there was a live document under its id to be removed; of puts nothing.
+    Made(Vec<bool>),
+    /// Nothing was changed: the check refused these, [`REFUSED_MAX`] at most.
+    Refused(Vec<Refused>),
 }
 
 /// Where a store shows its live documents. Calls come from one thread at a time; only before the first full load several
@@ -177,6 +190,16 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// How many bytes were read to know of it.
+    pub fn size(&self) -> usize {
+        match self {
+            Change::Put { stored: Stored::Read(value), .. } => value.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// A value in a store.
 #[derive(Debug, Clone)]
 pub enum Stored {
@@ -243,12 +266,15 @@ pub struct Comparison {
 pub enum StoreError {
     /// It cannot be reached, did not answer in time, or cannot write. For the log; clients are told less.
     Unavailable(String),
+    /// It does not take this kind of write, and takes others: there is no outage.
+    Unsupported(String),
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreError::Unavailable(why) => write!(f, "the store is unavailable: {why}"),
+            StoreError::Unsupported(why) => write!(f, "the store does not take this kind of write: {why}"),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::app::{App, Call};
 use super::problem::{Errors, Problem};
 use super::response::Response;
 use crate::registration::Invalid;
-use crate::store::StoreError::{self, Unavailable};
+use crate::store::StoreError;
 
 /// Writes the line of a write: who, what, to what, and the outcome.
 pub(super) fn written(call: &Call<'_>, action: &str, details: &[(&str, &dyn Display)], outcome: &str) {
@@ -36,8 +36,10 @@ impl App {
             let (client, method) = (call.request.client.as_str(), call.request.method.as_str());
             error!(client, method, what:% = what, reason:% = error, events; "request failed");
         }
-        let Unavailable(_) = error;
-        let text = "the store is unavailable; a write may or may not have happened";
+        let text = match error {
+            StoreError::Unavailable(_) => "the store is unavailable; a write may or may not have happened",
+            StoreError::Unsupported(_) => "the store does not take this kind of write; the server's log says why",
+        };
         match call.errors {
             Errors::Problem => Problem::new(503, text).into(),
             Errors::Text => Response::unavailable(text),

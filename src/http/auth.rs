@@ -164,9 +164,15 @@ impl Caller {
         }
     }
 
+    /// The groups whose registrations may be made, changed and removed.
+    pub(super) fn writes(&self) -> Scope {
+        let holder = self.holder.as_ref().filter(|holder| holder.role == Role::Write);
+        holder.map_or_else(|| Scope::Groups(Vec::new()), |holder| holder.scope.clone())
+    }
+
     /// Whether registrations of this group may be made, changed and removed.
     pub(super) fn may_write(&self, group: &str) -> bool {
-        self.holder.as_ref().is_some_and(|holder| holder.role == Role::Write && holder.scope.has(group))
+        self.writes().has(group)
     }
 }
 

@@ -7,7 +7,7 @@ use super::query::parameter;
 use super::request::Request;
 use super::response::Response;
 use crate::registration::{self, Invalid, Registration, TargetId};
-use crate::registry::GetError;
+use crate::registry::{GetError, WriteError};
 
 pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let parsed = Registration::parse(&call.request.body, app.options.names, app.options.ttls);
@@ -17,8 +17,11 @@ pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
         if wants_problem(call.request) { faults(app, call.request).into() } else { answer }
     })?;
     let id = registration.id();
-    may_write(app, call, id, Some(registration.group()))?;
-    app.registry.put(id, &registration, &call.author(), app.now()).map_err(|e| app.failed(call, &id, e))?;
+    if !call.caller.may_write(registration.group()) {
+        return Err(forbidden());
+    }
+    let put = app.registry.put(id, &registration, &call.writer(), app.now());
+    put.map_err(|e| not_written(app, call, id, e))?;
     let (group, targets) = (registration.group(), registration.targets().len());
     audit::written(call, "put", &[("id", &id), ("group", &group), ("targets", &targets)], "ok");
     Ok(Response::json(format!("{{\"id\":\"{id}\"}}").into_bytes()))
@@ -39,16 +42,15 @@ fn faults(app: &App, request: &Request) -> Problem {
 
 pub(super) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let id = requested_id(call.request).map_err(|invalid| audit::refused(call, "delete", &invalid))?;
-    may_write(app, call, id, None)?;
-    let deleted = app.registry.delete(id, &call.author()).map_err(|e| app.failed(call, &id, e))?;
+    let deleted = app.registry.delete(id, None, &call.writer()).map_err(|e| not_written(app, call, id, e))?;
     audit::written(call, "delete", &[("id", &id)], if deleted { "ok" } else { "absent" });
     if deleted { Ok(Response::json(b"true".to_vec())) } else { Err(not_found()) }
 }
 
 pub(super) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let id = requested_id(call.request).map_err(|invalid| Response::error(400, invalid))?;
-    may_write(app, call, id, None)?;
-    let found = app.registry.get(id, app.now()).map_err(|e| match e {
+    let found = app.registry.get(id, &call.caller.writes(), app.now()).map_err(|e| match e {
+        GetError::Forbidden => forbidden(),
         GetError::Undecodable(_) => Response::error(500, e),
         GetError::Store(e) => app.failed(call, &id, e),
     })?;
@@ -58,13 +60,15 @@ pub(super) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
 }
 
 /// Ids depend on targets alone: without a right for the group in which they are now, anybody could take them.
-fn may_write(app: &App, call: &Call<'_>, id: TargetId, group: Option<&str>) -> Result<(), Response> {
-    let present = app.registry.group_of(id, app.now());
-    let groups = [group, present.as_deref()];
-    match groups.into_iter().flatten().all(|group| call.caller.may_write(group)) {
-        true => Ok(()),
-        false => Err(Response::bare(403, "FORBIDDEN")),
+fn not_written(app: &App, call: &Call<'_>, id: TargetId, error: WriteError) -> Response {
+    match error {
+        WriteError::Store(error) => app.failed(call, &id, error),
+        WriteError::Forbidden(_) | WriteError::Changed => forbidden(),
     }
+}
+
+fn forbidden() -> Response {
+    Response::bare(403, "FORBIDDEN")
 }
 
 fn not_found() -> Response {

@@ -62,6 +62,16 @@ pub(super) struct ChangeLog {
     changes: VecDeque<LoggedChange>,
 }
 
+impl LoggedChange {
+    /// What leaves a scope is deleted there: where it went, and who of there did it, is for others to know.
+    fn seen_by(self, scope: &Scope) -> LoggedChange {
+        match self.left.clone().filter(|_| !scope.has(&self.group)) {
+            Some(group) => LoggedChange { action: Action::Deleted, group, left: None, by: Author::Nobody, ..self },
+            None => self,
+        }
+    }
+}
+
 impl From<Option<Arc<str>>> for Author {
     /// What nobody asked this server for, another one did.
     fn from(by: Option<Arc<str>>) -> Author {
@@ -90,6 +100,7 @@ impl ChangeLog {
             groups.any(|name| scope.has(name) && group.is_none_or(|group| group == &**name))
                 && id.is_none_or(|id| id == change.id)
         };
-        self.changes.iter().rev().filter(concerns).take(limit).cloned().collect()
+        let seen = |change: &LoggedChange| change.clone().seen_by(scope);
+        self.changes.iter().rev().filter(concerns).take(limit).map(seen).collect()
     }
 }

@@ -1,11 +1,13 @@
 //! What has to be done so that a group is exactly what somebody declares. Nothing here does it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::allowance::NotLoaded;
+use super::condition::Seen;
 use super::criteria::Selector;
+use super::look::LOOKED_UP_AT_ONCE;
 use super::overview::declared_hash;
 use super::view::View;
 use crate::registration::{Content, Registration, TargetId, Ttl};
@@ -33,11 +35,15 @@ pub struct Plan {
     pub deleted: usize,
     /// Which entries stand in another group, and in which.
     pub elsewhere: Vec<(usize, Arc<str>)>,
+    /// Which entries stand where a value is that cannot be read: whose it is, nobody can say.
+    pub unreadable: Vec<usize>,
     /// The number of the group as it is, like that of the group that [`Registry::group`](super::Registry::group) gives.
     pub hash_before: Option<u64>,
     /// The number of the group as it will be.
     pub hash_after: u64,
     pub(super) updates: Vec<Update>,
+    /// What all of this follows from.
+    pub(super) seen: HashMap<TargetId, Seen>,
 }
 
 /// Compares a group with what it is to be.
@@ -52,29 +58,46 @@ pub(super) fn plan(
     let list = view.list(Selector::Group(declaration.group), now)?.list;
     let hash_before = (!list.is_empty()).then(|| declared_hash(list.registrations()));
     let mut plan = Plan { hash_before, ..Plan::default() };
+    // Everything follows from this snapshot: what has changed in the view since is a change to the plan as well.
+    let mut unnamed: BTreeMap<TargetId, &Content> = list.registrations().collect();
     let mut contents: Vec<(TargetId, Content)> = Vec::with_capacity(declaration.registrations.len());
     for (at, registration) in declaration.registrations.iter().enumerate() {
         let (id, content) = (registration.id(), Content::new(registration));
-        match view.details(&[id], now).pop() {
-            None => plan.created += 1,
-            Some((_, present)) if present.content.shows_the_same(&content) => plan.unchanged += 1,
-            Some((_, present)) => {
-                plan.updated += 1;
-                let group = present.content.group();
-                if group != declaration.group {
-                    plan.elsewhere.push((at, Arc::from(group)));
-                }
+        let shown = view.details(&[id], now).pop().map(|(_, details)| details);
+        let deadline = shown.as_ref().and_then(|shown| shown.deadline);
+        let elsewhere = || shown.map(|shown| shown.content).filter(|content| content.group() != declaration.group);
+        let seen = match (unnamed.remove(&id), elsewhere) {
+            (Some(present), _) => {
+                let is_same = present.shows_the_same(&content);
+                *(if is_same { &mut plan.unchanged } else { &mut plan.updated }) += 1;
+                Seen::Showing(present.clone(), deadline)
             }
-        }
+            (None, elsewhere) => match elsewhere() {
+                Some(present) => {
+                    plan.updated += 1;
+                    plan.elsewhere.push((at, Arc::from(present.group())));
+                    Seen::Showing(present, deadline)
+                }
+                None => {
+                    plan.created += 1;
+                    plan.unreadable.extend(view.is_quarantined(id).then_some(at));
+                    Seen::Nothing
+                }
+            },
+        };
+        plan.seen.insert(id, seen);
         let ttl = registration.ttl().unwrap_or(default_ttl);
         plan.updates.push(Update::Put { id, content: content.clone(), updated_at, ttl, by: Some(by.clone()) });
         contents.push((id, content));
     }
-    let named: HashSet<TargetId> = contents.iter().map(|(id, _)| *id).collect();
-    let gone = list.registrations().map(|(id, _)| id).filter(|id| !named.contains(id));
-    let deletions: Vec<Update> = gone.map(|id| Update::Delete { id, by: Some(by.clone()) }).collect();
-    plan.deleted = deletions.len();
-    plan.updates.extend(deletions);
+    let ids: Vec<TargetId> = unnamed.keys().copied().collect();
+    let shown = ids.chunks(LOOKED_UP_AT_ONCE).flat_map(|ids| view.details(ids, now));
+    let deadlines: HashMap<TargetId, Option<Instant>> = shown.map(|(id, shown)| (id, shown.deadline)).collect();
+    for (id, content) in unnamed {
+        plan.deleted += 1;
+        plan.seen.insert(id, Seen::Showing(content.clone(), deadlines.get(&id).copied().flatten()));
+        plan.updates.push(Update::Delete { id, by: Some(by.clone()) });
+    }
     contents.sort_unstable_by_key(|(id, _)| *id);
     plan.hash_after = declared_hash(contents.iter().map(|(id, content)| (*id, content)));
     Ok(plan)

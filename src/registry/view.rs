@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use log::info;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -196,6 +196,14 @@ impl View {
         content.ttl().filter(|ttl| *ttl != Ttl::FOREVER).unwrap_or(self.rules.ttl)
     }
 
+    /// What a stored value has to say, and when its owner last wrote it, as far as it says so; or why it cannot be shown.
+    pub(super) fn read(&self, value: &[u8]) -> Result<(Content, Option<SystemTime>), String> {
+        if value.len() > DOCUMENT_BYTES_MAX {
+            return Err(format!("larger than {DOCUMENT_BYTES_MAX} bytes, which no registration is"));
+        }
+        read_stored(value, self.rules.names)
+    }
+
     fn check(&self, change: Change) -> Checked {
         match change {
             Change::Gone(id) => Checked::Gone(id),
@@ -204,8 +212,11 @@ impl View {
                 let registration = Fit::new(content, Some(updated_at));
                 Checked::Put { id, registration, deadline, by: by.into() }
             }
-            Change::Put { id, stored: Stored::Read(mut value), deadline } => match fit(&value, self.rules.names) {
-                Ok(registration) => Checked::Put { id, registration, deadline, by: Author::AnotherServer },
+            Change::Put { id, stored: Stored::Read(mut value), deadline } => match self.read(&value) {
+                Ok((content, updated_at)) => {
+                    let registration = Fit::new(content, updated_at);
+                    Checked::Put { id, registration, deadline, by: Author::AnotherServer }
+                }
                 Err(reason) => {
                     value.truncate(QUARANTINED_BYTES_MAX);
                     // Without the room that the whole value took.
@@ -275,15 +286,6 @@ impl View {
         }
         comparison
     }
-}
-
-/// What a stored value has to say, or why it cannot be shown.
-fn fit(value: &[u8], names: LabelNames) -> Result<Fit, String> {
-    if value.len() > DOCUMENT_BYTES_MAX {
-        return Err(format!("larger than {DOCUMENT_BYTES_MAX} bytes, which no registration is"));
-    }
-    let (content, updated_at) = read_stored(value, names)?;
-    Ok(Fit::new(content, updated_at))
 }
 
 /// The edge where stores come in.

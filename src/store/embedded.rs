@@ -23,7 +23,7 @@ use self::file::DocumentFile;
 use self::inbox::{Inbox, Lookup, Write};
 use self::metrics::Metrics;
 use self::writer::Writer;
-use super::{Mirror, Store, StoreError, Update, WAIT_MAX};
+use super::{Check, Mirror, Outcome, Store, StoreError, Update, WAIT_MAX};
 use crate::oneshot::{self, NoAnswer};
 use crate::registration::TargetId;
 
@@ -59,9 +59,9 @@ impl EmbeddedStore {
 }
 
 impl Store for EmbeddedStore {
-    fn write(&self, updates: Vec<Update>) -> Result<Vec<bool>, StoreError> {
+    fn write(&self, updates: Vec<Update>, check: Option<Check>) -> Result<Outcome, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.submit_write(Write { updates, reply })?;
+        self.inbox.submit_write(Write { updates, check, reply })?;
         wait(answer)
     }
 

@@ -17,6 +17,8 @@ mod settings;
 mod settle;
 mod setup_error;
 mod track;
+mod transaction;
+mod trial;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,7 +36,7 @@ use follow::Follower;
 use metrics::Metrics;
 use pool::Pool;
 
-use super::{Mirror, Store, StoreError, Update, WAIT_MAX};
+use super::{Check, Mirror, Outcome, Store, StoreError, Update, WAIT_MAX};
 use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
 
 /// A registry in Redis. Expiry is left to Redis and to the mirror.
@@ -67,17 +69,17 @@ impl RedisStore {
 impl Store for RedisStore {
     /// The updates go the way of all changes that the mirror learns of, in their order: of two writers on two servers,
     /// only Redis knows which came last.
-    fn write(&self, updates: Vec<Update>) -> Result<Vec<bool>, StoreError> {
+    fn write(&self, updates: Vec<Update>, check: Option<Check>) -> Result<Outcome, StoreError> {
         if updates.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Outcome::Made(Vec::new()));
         }
         let deadline = Instant::now() + WAIT_MAX;
         loop {
-            let session = match updates.len() {
-                1 => self.current.session()?,
+            let session = match (updates.len(), &check) {
+                (1, None) => self.current.session()?,
                 _ => self.current.session_for_transaction()?,
             };
-            match session.write(updates.clone(), deadline) {
+            match session.write(updates.clone(), check.clone(), deadline) {
                 // Nothing was sent, so the next session can have it. What may have been done is not done again: someone
                 // may have seen it, and written something newer.
                 Err(Fault::Outdated) if Instant::now() + ANSWER_MAX <= deadline => {}
@@ -116,6 +118,10 @@ impl Drop for RedisStore {
 
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> StoreError {
-        StoreError::Unavailable(format!("Redis: {fault}"))
+        let text = format!("Redis: {fault}");
+        match fault {
+            Fault::NoPermissionForSome(_) => StoreError::Unsupported(text),
+            _ => StoreError::Unavailable(text),
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What every store promises, as facts about a store under the registry that shows what it holds.
 //! `store_contract!` makes a test of each fact for one store.
 
+mod checks;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,9 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use inventor::registration::{Content, LabelNames, Registration, TargetId, Ttl, TtlBounds};
-use inventor::registry::{Author, Now, Registry, Rules, Scope, Selector};
-use inventor::store::{Mirror, Store, StoreError, Update};
+use inventor::registry::{Author, Now, Registry, Rules, Scope, Selector, Writer};
+use inventor::store::{Mirror, Outcome, Store, StoreError, Update};
 use serde_json::{Value, json};
+
+pub(crate) use checks::*;
 
 use crate::ending::Ending;
 use crate::eventually::{SOON, eventually};
@@ -35,9 +39,17 @@ impl Node {
         Ok(Node { store, registry, metrics })
     }
 
+    /// Has the store make these changes, whatever is there, and say what removals have found.
+    pub(crate) fn write(&self, updates: Vec<Update>) -> Result<Vec<bool>, StoreError> {
+        match self.store.write(updates, None)? {
+            Outcome::Made(found) => Ok(found),
+            Outcome::Refused(refused) => panic!("without a check {refused:?} is refused"),
+        }
+    }
+
     /// Stores the document of a made-up target for a lifetime; the text is what tells it from others.
     pub(crate) fn try_put(&self, name: &str, text: &str, ttl: Ttl) -> Result<(), StoreError> {
-        self.store.write_one(put(name, text, ttl)).map(drop)
+        self.write(vec![put(name, text, ttl)]).map(drop)
     }
 
     /// The same for an hour.
@@ -48,7 +60,7 @@ impl Node {
 
     /// Whether there was something to delete.
     pub(crate) fn delete(&self, name: &str) -> Result<bool, StoreError> {
-        self.store.write_one(delete(name))
+        Ok(self.write(vec![delete(name)])?[0])
     }
 
     /// The text in the store.
@@ -206,7 +218,9 @@ pub(crate) fn a_large_document_is_stored_and_shown_whole(node: &Node) {
 pub(crate) fn beside_each_change_stands_who_made_it(node: &Node) {
     let put = |by: &str, n: u32| {
         let text = format!("{by} {n}");
-        node.registry.put(id("shared"), &registration("shared", &text), by, Now::read()).expect("the put succeeds");
+        node.registry
+            .put(id("shared"), &registration("shared", &text), &Writer::everywhere(by), Now::read())
+            .expect("the put succeeds");
     };
     thread::scope(|scope| {
         for by in ["first", "second", "third", "fourth"] {
@@ -334,13 +348,13 @@ pub(crate) fn a_batch_is_made_in_order_and_says_what_its_removals_found(node: &N
         put("new", "second", hour()),
         delete("there"),
     ];
-    let found = node.store.write(batch).expect("the batch succeeds");
+    let found = node.write(batch).expect("the batch succeeds");
     assert_eq!([found[0], found[1], found[3], found[5]], [true, false, true, false]);
     assert_eq!(found.len(), 6, "one answer for each update");
     assert_eq!((node.get("there"), node.shown("there")), (None, None));
     let second = Some("second".to_owned());
     assert_eq!((node.get("new"), node.shown("new")), (second.clone(), second));
-    assert_eq!(node.store.write(Vec::new()), Ok(Vec::new()), "nothing is easily done");
+    assert_eq!(node.write(Vec::new()), Ok(Vec::new()), "nothing is easily done");
 }
 
 pub(crate) fn a_batch_is_shown_at_once(node: &Node) {
@@ -358,10 +372,10 @@ pub(crate) fn a_batch_is_shown_at_once(node: &Node) {
         });
         let _ending = Ending(&done);
         for round in 0..10 {
-            node.store.write(puts(&format!("{round} a"))).expect("the batch succeeds");
-            node.store.write(puts(&format!("{round} b"))).expect("the batch succeeds");
+            node.write(puts(&format!("{round} a"))).expect("the batch succeeds");
+            node.write(puts(&format!("{round} b"))).expect("the batch succeeds");
             let deletes = names.iter().map(|name| delete(name)).collect();
-            assert_eq!(node.store.write(deletes), Ok(vec![true; SIZE]));
+            assert_eq!(node.write(deletes), Ok(vec![true; SIZE]));
         }
     });
 }
@@ -395,6 +409,12 @@ macro_rules! store_contract {
             a_batch_is_made_in_order_and_says_what_its_removals_found
             a_batch_is_shown_at_once
             a_closed_store_refuses_and_says_so
+            a_write_is_made_only_if_what_is_stored_passes_its_check
+            a_check_that_refuses_one_value_refuses_the_batch
+            of_writers_that_expect_the_same_one_writes
+            no_team_takes_or_removes_what_is_anothers
+            a_plan_is_carried_out_only_if_it_follows_from_what_is_stored
+            a_registration_that_was_renewed_is_not_removed_as_it_was
         }
     };
     ($with:path; $($fact:ident)+) => {

@@ -50,7 +50,12 @@ pub(in crate::http) fn check_if_match(request: &Request, hash: Option<u64>) -> R
     let tag = hash.map(tag);
     let mut listed = expected.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     let is_met = tag.is_some_and(|tag| listed.any(|listed| listed == b"*" || listed == tag.as_bytes()));
-    if is_met { Ok(()) } else { Err(Problem::new(412, "If-Match: it has changed meanwhile")) }
+    if is_met { Ok(()) } else { Err(changed()) }
+}
+
+/// It is not what the client expects it to be.
+pub(in crate::http) fn changed() -> Problem {
+    Problem::new(412, "If-Match: it has changed meanwhile")
 }
 
 /// A time as RFC 3339 has it, in UTC with whole seconds.

@@ -1,5 +1,7 @@
 //! `PUT` and `DELETE /api/v1/groups/{name}`: a group becomes exactly what somebody declares, or nothing.
 
+use std::time::{Duration, Instant};
+
 use serde::Serialize;
 
 use super::answers::{check_if_match, json, tag};
@@ -8,8 +10,11 @@ use crate::http::audit;
 use crate::http::problem::{Fault, Problem};
 use crate::http::query::Query;
 use crate::http::response::Response;
-use crate::registration::{Declared, Registration, Ttl, parse_declared};
-use crate::registry::{Declaration, Plan};
+use crate::registration::{Declared, Registration, TargetId, Ttl, parse_declared};
+use crate::registry::{Declaration, Plan, Scope, WriteError};
+
+/// For how long a declaration is planned anew, because what it follows from has changed before it was done.
+const AGAIN_MAX: Duration = Duration::from_millis(500);
 
 /// The parameters of a declaration.
 struct Parameters {
@@ -52,16 +57,15 @@ pub(in crate::http) fn put(app: &App, call: &Call<'_>) -> Result<Response, Respo
     check_right(call)?;
     let parameters = parameters(app, call)?;
     let registrations = entries(app, call, &parameters)?;
-    let now = app.now();
-    let _turn = app.registry.declaring().ok_or_else(busy)?;
     let declaration = Declaration { group: &call.segment, registrations: &registrations };
-    let plan = app.registry.plan(&declaration, &call.author(), now).map_err(Problem::from)?;
-    check_if_match(call.request, plan.hash_before)?;
-    check_elsewhere(call, &plan, parameters.adopt)?;
+    let check = |plan: &Plan| {
+        check_if_match(call.request, plan.hash_before)?;
+        check_elsewhere(call, plan, parameters.adopt)
+    };
+    let plan = declare(app, call, &declaration, parameters.dry_run, check)?;
     let Plan { created, updated, unchanged, deleted, hash_after, .. } = plan;
     if !parameters.dry_run {
         let group = call.segment.as_str();
-        app.registry.carry_out(plan).map_err(|e| app.failed(call, &group, e))?;
         let counts: [(&str, &dyn std::fmt::Display); 5] = [
             ("group", &group),
             ("created", &created),
@@ -72,6 +76,46 @@ pub(in crate::http) fn put(app: &App, call: &Call<'_>) -> Result<Response, Respo
         audit::written(call, "declare", &counts, "ok");
     }
     Ok(json(&Outcome { created, updated, unchanged, deleted }).with_header("ETag", tag(hash_after)))
+}
+
+/// Makes a plan, checks it and carries it out; all of that again when something has changed that the plan follows from.
+fn declare(
+    app: &App,
+    call: &Call<'_>,
+    declaration: &Declaration<'_>,
+    dry_run: bool,
+    check: impl Fn(&Plan) -> Result<(), Problem>,
+) -> Result<Plan, Response> {
+    let _turn = app.registry.declaring().ok_or_else(busy)?;
+    let (began, writer) = (Instant::now(), call.writer());
+    loop {
+        let mut plan = app.registry.plan(declaration, &writer, app.now()).map_err(Problem::from)?;
+        check(&plan)?;
+        if dry_run {
+            return Ok(plan);
+        }
+        match app.registry.carry_out(&mut plan, &writer) {
+            Ok(()) => return Ok(plan),
+            Err(WriteError::Changed) if began.elapsed() < AGAIN_MAX => {}
+            Err(WriteError::Changed) => return Err(unsettled().into()),
+            Err(WriteError::Forbidden(ids)) => return Err(forbidden(declaration, &ids).into()),
+            Err(WriteError::Store(error)) => return Err(app.failed(call, &declaration.group, error)),
+        }
+    }
+}
+
+/// Not all of these are in groups that the token has a right for.
+fn forbidden(declaration: &Declaration<'_>, ids: &[TargetId]) -> Problem {
+    let places = declaration.registrations.iter().map(Registration::id).enumerate();
+    let at: Vec<usize> = places.filter(|(_, id)| ids.contains(id)).map(|(at, _)| at).collect();
+    not_ours(&at)
+}
+
+/// The targets of these entries stand where the token has no right.
+fn not_ours(at: &[usize]) -> Problem {
+    let detail = "stands in a group that this token has no right for";
+    let faults = at.iter().map(|at| Fault { pointer: format!("/{at}/targets"), detail: detail.to_owned() }).collect();
+    Problem::new(403, "some targets stand in groups that this token has no right for").with_faults(faults, at.len())
 }
 
 fn parameters(app: &App, call: &Call<'_>) -> Result<Parameters, Problem> {
@@ -115,39 +159,46 @@ fn entries(app: &App, call: &Call<'_>, parameters: &Parameters) -> Result<Vec<Re
 
 /// What stands in another group is not taken from there unless the token may do that and the client says so.
 fn check_elsewhere(call: &Call<'_>, plan: &Plan, adopt: bool) -> Result<(), Problem> {
-    let problem = |status, detail: &str, faults: Vec<Fault>| {
-        let total = faults.len();
-        Err(Problem::new(status, detail).with_faults(faults, total))
-    };
-    let fault = |at: usize, detail: String| Fault { pointer: format!("/{at}/targets"), detail };
-    let others = plan.elsewhere.iter().filter(|(_, group)| !call.caller.may_write(group));
-    let others: Vec<Fault> =
-        others.map(|(at, _)| fault(*at, "stands in a group that this token has no right for".to_owned())).collect();
+    let scope = call.caller.writes();
+    let others = plan.elsewhere.iter().filter(|(_, group)| !scope.has(group)).map(|(at, _)| *at);
+    let mut others: Vec<usize> = others.collect();
+    if scope != Scope::All {
+        others.extend(&plan.unreadable);
+        others.sort_unstable();
+    }
     if !others.is_empty() {
-        return problem(403, "some targets stand in groups that this token has no right for", others);
+        return Err(not_ours(&others));
     }
     if plan.elsewhere.is_empty() || adopt {
         return Ok(());
     }
-    let elsewhere = plan.elsewhere.iter().map(|(at, group)| fault(*at, format!("stands in the group {group:?}")));
-    problem(409, "some targets stand in other groups; adopt=true takes them from there", elsewhere.collect())
+    let fault = |at: usize, group: &str| Fault {
+        pointer: format!("/{at}/targets"),
+        detail: format!("stands in the group {group:?}"),
+    };
+    let faults: Vec<Fault> = plan.elsewhere.iter().map(|(at, group)| fault(*at, group)).collect();
+    let total = faults.len();
+    let detail = "some targets stand in other groups; adopt=true takes them from there";
+    Err(Problem::new(409, detail).with_faults(faults, total))
 }
 
 pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     check_right(call)?;
     Query::parse(call.request)?.finish()?;
-    let _turn = app.registry.declaring().ok_or_else(busy)?;
     let group = call.segment.as_str();
-    let declaration = Declaration { group, registrations: &[] };
-    let plan = app.registry.plan(&declaration, &call.author(), app.now()).map_err(Problem::from)?;
-    if plan.deleted == 0 {
-        return Err(Problem::not_found("the group has no registration").into());
-    }
-    check_if_match(call.request, plan.hash_before)?;
-    let deleted = plan.deleted;
-    app.registry.carry_out(plan).map_err(|e| app.failed(call, &group, e))?;
+    let check = |plan: &Plan| {
+        if plan.deleted == 0 {
+            return Err(Problem::not_found("the group has no registration"));
+        }
+        check_if_match(call.request, plan.hash_before)
+    };
+    let deleted = declare(app, call, &Declaration { group, registrations: &[] }, false, check)?.deleted;
     audit::written(call, "delete", &[("group", &group), ("deleted", &deleted)], "ok");
     Ok(json(&Deleted { deleted }))
+}
+
+fn unsettled() -> Problem {
+    Problem::new(503, "the registrations keep changing meanwhile; try again")
 }
 
 fn busy() -> Problem {

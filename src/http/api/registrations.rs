@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::answers::{check_if_match, json, tagged, time, time_of};
+use super::answers::{changed, check_if_match, json, tagged, time, time_of};
 use super::page_token;
 use crate::http::app::{App, Call};
 use crate::http::problem::Problem;
@@ -13,7 +13,7 @@ use crate::http::query::Query;
 use crate::http::response::Response;
 use crate::http::{audit, criteria};
 use crate::registration::{TargetId, parse_id};
-use crate::registry::{Details, Now, Order, PageRequest, SortBy};
+use crate::registry::{Details, Now, Order, PageRequest, SortBy, WriteError};
 
 /// How many registrations a page has unless it is told otherwise, and at most.
 const LIMIT: usize = 100;
@@ -119,18 +119,32 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
 }
 
 pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {
-    let now = app.now();
     Query::parse(call.request)?.finish()?;
     let id = requested_id(call)?;
-    let details = app.registry.details(id, now).ok_or_else(not_found)?;
-    let group = details.content.group();
-    if !call.caller.may_write(&group) {
-        return Err(Problem::new(403, "this token has no right for the group of this registration").into());
+    let shown = app.registry.details(id, app.now());
+    let group = shown.as_ref().map(|shown| shown.content.group().into_owned()).unwrap_or_default();
+    let mut seen = None;
+    if let Some(expected) = call.request.header("if-match") {
+        let shown = shown.ok_or_else(not_found)?;
+        if !call.caller.may_write(&group) {
+            return Err(forbidden().into());
+        }
+        check_if_match(call.request, Some(hash(id, &shown)))?;
+        // Any state will do for an asterisk. Whether it is still in the one that is shown is for the store to say.
+        seen = Some(shown).filter(|_| expected.trim_ascii() != b"*");
     }
-    check_if_match(call.request, Some(hash(id, &details)))?;
-    let deleted = app.registry.delete(id, &call.author()).map_err(|e| app.failed(call, &id, e))?;
-    audit::written(call, "delete", &[("id", &id), ("group", &group)], if deleted { "ok" } else { "absent" });
+    let deleted = app.registry.delete(id, seen, &call.writer()).map_err(|error| match error {
+        WriteError::Store(error) => app.failed(call, &id, error),
+        WriteError::Forbidden(_) => forbidden().into(),
+        WriteError::Changed => changed().into(),
+    })?;
+    let outcome = if deleted { "ok" } else { "absent" };
+    audit::written(call, "delete", &[("id", &id), ("group", &group)], outcome);
     if deleted { Ok(Response::no_content()) } else { Err(not_found().into()) }
+}
+
+fn forbidden() -> Problem {
+    Problem::new(403, "this token has no right for the group of this registration")
 }
 
 fn requested_id(call: &Call<'_>) -> Result<TargetId, Problem> {

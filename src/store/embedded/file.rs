@@ -240,12 +240,17 @@ impl Records<'_> {
 
     /// Moves the deadline of a record, if it is there and expires earlier.
     pub(super) fn lengthen(&mut self, id: TargetId, deadline: u64) -> Result<(), FileError> {
-        let expires_earlier = |old: u64| old != NEVER && old < deadline;
-        let document = self.table.get(id.to_bytes())?.and_then(|record| {
-            let (old, document) = record.value();
-            expires_earlier(old).then(|| document.to_vec())
-        });
-        document.map_or(Ok(()), |document| self.put(id, deadline, &document))
+        let record = self.get(id)?.filter(|(old, _)| *old != NEVER && *old < deadline);
+        record.map_or(Ok(()), |(_, document)| self.put(id, deadline, &document))
+    }
+
+    /// The record of an id, even if it has run out, as the transaction leaves it so far.
+    pub(super) fn get(&self, id: TargetId) -> Result<Option<(u64, Vec<u8>)>, FileError> {
+        let record = self.table.get(id.to_bytes())?;
+        Ok(record.map(|record| {
+            let (deadline, document) = record.value();
+            (deadline, document.to_vec())
+        }))
     }
 
     /// Removes a record and returns its deadline.

@@ -7,7 +7,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::oneshot;
 use crate::registration::TargetId;
-use crate::store::{StoreError, Update, WAIT_MAX};
+use crate::store::{Check, Outcome, StoreError, Update, WAIT_MAX};
 
 /// The most operations that wait; further callers are refused at once.
 const OPERATIONS_MAX: usize = 1024;
@@ -18,7 +18,8 @@ pub(super) type Reply<T> = oneshot::Sender<T>;
 /// Changes that a caller asks for, all or none.
 pub(super) struct Write {
     pub(super) updates: Vec<Update>,
-    pub(super) reply: Reply<Vec<bool>>,
+    pub(super) check: Option<Check>,
+    pub(super) reply: Reply<Outcome>,
 }
 
 /// A document that a caller asks for.

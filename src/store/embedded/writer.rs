@@ -14,12 +14,12 @@ use log::{error, info};
 
 use super::clock::{FileClock, NEVER};
 use super::errors::{FileError, OpenError, contain};
-use super::file::{DocumentFile, Part};
+use super::file::{DocumentFile, Part, Records};
 use super::inbox::{Inbox, Work, Write};
 use super::metrics::Metrics;
 use crate::registration::TargetId;
 use crate::store::backoff::Backoff;
-use crate::store::{Change, HEARTBEAT, Mirror, Settlement, Stored, Update, WAIT_MAX};
+use crate::store::{Change, HEARTBEAT, Mirror, Outcome, REFUSED_MAX, Settlement, Stored, Update, WAIT_MAX};
 
 /// How many documents are passed to the mirror at once while the file is loaded.
 const LOAD_BATCH: usize = 1000;
@@ -259,7 +259,7 @@ impl Writer {
         &mut self,
         file: &DocumentFile,
         now: Instant,
-        change: impl FnOnce(&mut super::file::Records<'_>) -> Result<T, FileError>,
+        change: impl FnOnce(&mut Records<'_>) -> Result<T, FileError>,
     ) -> Result<T, FileError> {
         let alive = if self.settling.end.is_some() { self.alive } else { self.clock.at(now) };
         let (outcome, written) = file.change(alive, change)?;
@@ -268,35 +268,26 @@ impl Writer {
         Ok(outcome)
     }
 
-    /// Commits all in one transaction, then tells the mirror, then the callers.
+    /// Commits all, in one transaction where that can be, then tells the mirror, then the callers.
     fn commit(&mut self, file: &DocumentFile, writes: &mut Vec<Write>) -> Result<(), FileError> {
-        let now = Instant::now();
-        let (shown, clock) = (self.clock.at(now), self.clock);
-        // What was live and is removed now; one answer for each update.
-        let found = self.change(file, now, |records| {
-            let mut commit = |update: &Update| match update {
-                Update::Put { id, content, updated_at, ttl, .. } => {
-                    let deadline = ttl.duration().and_then(|ttl| now.checked_add(ttl));
-                    let document = content.document(*id, *updated_at);
-                    records.put(*id, clock.to_stored(deadline), &document).map(|()| false)
+        while !writes.is_empty() {
+            let now = Instant::now();
+            let (count, clock) = (count_together(writes), self.clock);
+            let outcomes = self.change(file, now, |records| {
+                writes.iter().take(count).map(|write| make(write, records, now, clock)).collect::<Result<Vec<_>, _>>()
+            })?;
+            let mut changes = Vec::with_capacity(count);
+            let mut replies = Vec::with_capacity(count);
+            for (Write { updates, reply, .. }, outcome) in writes.drain(..count).zip(outcomes) {
+                if let Outcome::Made(found) = &outcome {
+                    changes.extend(updates.into_iter().zip(found).map(|(update, found)| update.made(now, *found)));
                 }
-                Update::Delete { id, .. } => {
-                    Ok(records.remove(*id)?.is_some_and(|deadline| !has_passed(deadline, shown)))
-                }
-            };
-            let mut all =
-                |write: &Write| write.updates.iter().map(&mut commit).collect::<Result<Vec<bool>, FileError>>();
-            writes.iter().map(&mut all).collect::<Result<Vec<_>, FileError>>()
-        })?;
-        let mut changes = Vec::with_capacity(writes.len());
-        let mut replies = Vec::with_capacity(writes.len());
-        for (Write { updates, reply }, found) in writes.drain(..).zip(found) {
-            changes.extend(updates.into_iter().zip(&found).map(|(update, found)| update.made(now, *found)));
-            replies.push((reply, found));
+                replies.push((reply, outcome));
+            }
+            self.mirror.apply(changes);
+            // A caller that waits no more was told that the outcome is unknown; it does not hear this.
+            replies.into_iter().for_each(|(reply, outcome)| reply.send(outcome));
         }
-        self.mirror.apply(changes);
-        // A caller that waits no more was told that the outcome is unknown; it does not hear this.
-        replies.into_iter().for_each(|(reply, found)| reply.send(found));
         Ok(())
     }
 
@@ -403,6 +394,46 @@ impl Writer {
         self.mirror.apply(batch);
         Ok(present)
     }
+}
+
+/// How many of the first writes can go into one transaction: when a check is asked about an id, the mirror shows what was
+/// written before under it.
+fn count_together(writes: &[Write]) -> usize {
+    let mut written = HashSet::new();
+    let must_wait = |write: &Write| {
+        let is_unseen = write.check.is_some() && write.updates.iter().any(|update| written.contains(&update.id()));
+        written.extend(write.updates.iter().map(Update::id));
+        is_unseen
+    };
+    if writes.iter().all(|write| write.check.is_none()) {
+        return writes.len();
+    }
+    writes.iter().position(must_wait).unwrap_or(writes.len())
+}
+
+/// Makes a write, unless its check refuses what stands where it writes.
+fn make(write: &Write, records: &mut Records<'_>, now: Instant, clock: FileClock) -> Result<Outcome, FileError> {
+    let shown = clock.at(now);
+    let mut refused = Vec::new();
+    for id in write.updates.iter().map(Update::id).filter(|_| write.check.is_some()) {
+        let live = records.get(id)?.filter(|(deadline, _)| !has_passed(*deadline, shown)).map(|(_, document)| document);
+        let passes = write.check.as_ref().is_none_or(|check| check(id, live.as_deref()));
+        if !passes && refused.len() < REFUSED_MAX {
+            refused.push((id, live));
+        }
+    }
+    if !refused.is_empty() {
+        return Ok(Outcome::Refused(refused));
+    }
+    let make = |update: &Update| match update {
+        Update::Put { id, content, updated_at, ttl, .. } => {
+            let deadline = ttl.duration().and_then(|ttl| now.checked_add(ttl));
+            let document = content.document(*id, *updated_at);
+            records.put(*id, clock.to_stored(deadline), &document).map(|()| false)
+        }
+        Update::Delete { id, .. } => Ok(records.remove(*id)?.is_some_and(|deadline| !has_passed(deadline, shown))),
+    };
+    write.updates.iter().map(make).collect::<Result<_, _>>().map(Outcome::Made)
 }
 
 /// Whether a stored deadline is over when the clock of the file shows this.

@@ -21,26 +21,21 @@ use std::convert::Infallible;
 use std::mem;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ::redis::Connection;
+use ::redis::{Connection, Value};
 use log::{Level, log, warn};
 
 use super::connect::{inspect, probe_key, receive};
 use super::context::Context;
 use super::fault::Fault;
 use super::restore::{Restart, Restoring};
-use super::round::{Answers, Round};
+use super::round::{Answers, Portion, Round};
 use super::scan::{Scan, holds};
 use super::session::{Cause, Session, Work};
 use super::settle::Settling;
+use super::transaction::{Transactions, Verdicts};
+use super::trial::Trial;
 use crate::registration::TargetId;
-use crate::store::{Change, Comparison, HEARTBEAT, Kept, Stored, WAIT_MAX};
-
-/// Ids in one round, at most and at the beginning: few, until it is known that the values are small.
-const ROUND_IDS_MAX: usize = 1000;
-const ROUND_IDS_MIN: usize = 16;
-
-/// Bytes of the values in one round, about; much less than what makes a server cut off a client for reading slowly.
-const ROUND_BYTES: usize = 4 << 20;
+use crate::store::{Change, Comparison, HEARTBEAT, Kept, Outcome, WAIT_MAX};
 
 /// The shortest wait for something to run out, so that what does not go at once costs no busy loop.
 const EXPIRY_WAIT_MIN: Duration = Duration::from_millis(5);
@@ -79,25 +74,15 @@ pub(super) struct Applier<'a> {
     due: Option<(Cause, Instant)>,
     /// How long to follow until everything is read anew in any case.
     rest: Duration,
-    /// Ids in the next round.
-    round_ids: usize,
+    portion: Portion,
     /// When Redis was last seen to take a write.
     proven_at: Option<Instant>,
     began_round: Instant,
     trial: Trial,
+    transactions: Transactions,
     /// Redis refused the last write.
     is_refused: bool,
     probe_key: String,
-}
-
-/// Whether this session has tried everything that it may have to write one day: a right that is missing is better known
-/// at once than in the hour of need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trial {
-    Due,
-    /// Tried, and tried again until it passes.
-    Begun,
-    Passed,
 }
 
 /// What the applier does beside following changes.
@@ -130,10 +115,11 @@ impl<'a> Applier<'a> {
             fetched: Vec::new(),
             due: None,
             rest: context.connector.settings().resync_every,
-            round_ids: ROUND_IDS_MIN,
+            portion: Portion::default(),
             proven_at: None,
             began_round: now,
             trial: Trial::Due,
+            transactions: Transactions::default(),
             is_refused: false,
             probe_key: probe_key(),
         }
@@ -149,7 +135,7 @@ impl<'a> Applier<'a> {
             self.context.mirror.interrupted(restoring.restart.last_contact);
         }
         loop {
-            let work = self.session.take(self.round_ids, self.patience())?;
+            let work = self.session.take(self.portion.ids, self.patience())?;
             let now = Instant::now();
             let stood_still = now.duration_since(self.began_round) > AWAY_MAX;
             self.began_round = now;
@@ -172,6 +158,7 @@ impl<'a> Applier<'a> {
     /// How long to wait for work.
     fn patience(&self) -> Duration {
         match &self.stage {
+            _ if self.transactions.is_open() => Duration::ZERO,
             // Before anybody relies on it.
             Stage::Following { .. } if self.trial == Trial::Due => Duration::ZERO,
             Stage::Following { .. } => {
@@ -218,35 +205,35 @@ impl<'a> Applier<'a> {
     fn prepare(&mut self, work: Work, now: Instant) -> Round {
         let mut round = Round::default();
         let Work { mut ids, writes, .. } = work;
+        let writes = self.transactions.take(writes);
+        self.transactions.commit(&mut round.pipeline);
         self.context.metrics.refetched.inc_by(ids.len() as u64);
         match &mut self.stage {
             Stage::Following { .. } => {}
             Stage::Scanning(scan) => {
-                ids.extend(scan.take(self.round_ids.saturating_sub(ids.len())));
+                ids.extend(scan.take(self.portion.ids.saturating_sub(ids.len())));
             }
             Stage::Settling(settling, _) => {
                 if settling.is_refused {
                     // The outage has become longer, and with it what follows from it.
                     settling.begin_again(now);
                 }
-                if let Some((end, count)) = settling.lacks(self.round_ids) {
+                if let Some((end, count)) = settling.lacks(self.portion.ids) {
                     settling.owe(self.context.mirror.settle(end, count));
                 }
-                round.settle(settling, self.round_ids, now, self.only_later);
+                round.settle(settling, self.portion.ids, now, self.only_later);
             }
         }
         // After what is owed, so that this neither undoes nor shortens what an owner does.
         round.write(writes);
         if self.is_proof_due(now) && (self.trial != Trial::Passed || !round.proves()) {
-            round.probe(&self.probe_key, self.trial != Trial::Passed);
-            if self.trial == Trial::Due {
-                self.trial = Trial::Begun;
-            }
+            round.probe(&self.probe_key, self.trial.next(self.transactions.is_reading()));
         }
         round.fetch(ids);
         if let Stage::Scanning(scan) = &self.stage {
             round.scan(scan);
         }
+        self.transactions.read(&mut round.pipeline, self.portion.ids);
         if round.pipeline.is_empty() {
             round.pipeline.cmd("PING");
         }
@@ -270,34 +257,54 @@ impl<'a> Applier<'a> {
         self.writer.send_packed_command(&round.pipeline.get_packed_pipeline())?;
         // What can be done while the server is busy.
         self.apply_fetched();
-        let answers = receive(&mut self.writer, round.pipeline.len())?;
+        let mut answers = receive(&mut self.writer, round.pipeline.len())?;
         self.session.note_contact();
-        let Answers { changes, made, unclear, taken, given_back, restored, is_writable, refused, foreign, page } =
-            round.read(answers, sent_at)?;
-        self.session.changed(unclear.into_iter());
-        self.context.metrics.restored.inc_by(restored.len() as u64);
-        self.context.mirror.restored(&restored);
-        self.context.mirror.moved(&taken);
-        self.fetched.extend(changes);
+        let mut read = Answers::default();
+        self.transactions.committed(&mut answers, &mut read, sent_at)?;
+        let values = answers.split_off(answers.len() - self.transactions.values());
+        let read = round.read(read, answers, sent_at)?;
+        self.session.changed(read.unclear.into_iter());
+        self.context.metrics.restored.inc_by(read.restored.len() as u64);
+        self.context.mirror.restored(&read.restored);
+        self.context.mirror.moved(&read.taken);
+        self.fetched.extend(read.changes);
         match &mut self.stage {
             Stage::Following { .. } => {}
             Stage::Scanning(scan) => {
-                scan.foreign += foreign;
-                page.map_or(Ok(()), |page| scan.turn_page(page))?;
+                scan.foreign += read.foreign;
+                read.page.map_or(Ok(()), |page| scan.turn_page(page))?;
             }
             Stage::Settling(settling, _) => {
-                given_back.into_iter().for_each(|kept| settling.give_back(kept));
-                settling.is_refused = refused.is_some();
-                settling.is_proven |= is_writable && refused.is_none();
+                read.given_back.into_iter().for_each(|kept| settling.give_back(kept));
+                settling.is_refused = read.refused.is_some();
+                settling.is_proven |= read.is_writable && read.refused.is_none();
             }
         }
-        self.adapt();
+        self.portion.adapt(self.fetched.len(), self.fetched.iter().map(Change::size).sum());
         // A scan that goes on has them applied during its next round; a handler is not kept waiting for that.
-        if !made.is_empty() || !self.goes_on_scanning() {
+        if !read.made.is_empty() || !values.is_empty() || !self.goes_on_scanning() {
             self.apply_fetched();
         }
-        self.note(refused, is_writable, sent_at);
-        made.into_iter().for_each(|(reply, found)| reply.tell(Ok(found)));
+        self.trial.note(read.rights.as_ref(), read.lacks_right, read.refused.is_some());
+        if let Some(rights) = read.rights {
+            self.context.current.note_rights(rights);
+        }
+        self.note(read.refused, read.is_writable, sent_at);
+        read.made.into_iter().for_each(|(reply, found)| reply.tell(Ok(Outcome::Made(found))));
+        self.check(values, sent_at)
+    }
+
+    /// Asks the checks of writes about what they replace.
+    fn check(&mut self, values: Vec<Value>, sent_at: Instant) -> Result<(), Fault> {
+        let Verdicts { changes, refused, lacks_right, read: (count, bytes) } =
+            self.transactions.check(values, sent_at)?;
+        self.trial.note(None, lacks_right, false);
+        self.portion.adapt(count, bytes);
+        self.fetched.extend(changes);
+        if !refused.is_empty() {
+            self.apply_fetched();
+        }
+        refused.into_iter().for_each(|(reply, outcome)| reply.tell(Ok(outcome)));
         Ok(())
     }
 
@@ -310,8 +317,8 @@ impl<'a> Applier<'a> {
         if refused.is_some() {
             self.is_refused = true;
             self.context.current.note_refusal(refused);
-        } else if is_writable && self.trial != Trial::Due {
-            (self.trial, self.is_refused) = (Trial::Passed, false);
+        } else if is_writable && self.trial.is_passed() {
+            self.is_refused = false;
             self.context.current.note_refusal(None);
             self.proven_at = Some(at);
             self.context.mirror.writable(at);
@@ -331,20 +338,6 @@ impl<'a> Applier<'a> {
 
     fn goes_on_scanning(&self) -> bool {
         matches!(&self.stage, Stage::Scanning(scan) if !scan.is_done())
-    }
-
-    /// Makes rounds shorter when values are large, and longer when they are small.
-    fn adapt(&mut self) {
-        let size = |change: &Change| match change {
-            Change::Put { stored: Stored::Read(value), .. } => value.len(),
-            _ => 0,
-        };
-        let bytes: usize = self.fetched.iter().map(size).sum();
-        if bytes > ROUND_BYTES {
-            self.round_ids = (self.round_ids / 2).max(1);
-        } else if bytes < ROUND_BYTES / 2 && self.fetched.len() >= self.round_ids {
-            self.round_ids = (self.round_ids * 2).min(ROUND_IDS_MAX);
-        }
     }
 
     fn apply_fetched(&mut self) {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use log::warn;
 use parking_lot::{Condvar, Mutex};
 
 use super::fault::Fault;
+use super::round::Rights;
 use super::session::Session;
 
 /// How long callers wait for a new session when one has just been lost: a connection may break, and be made anew, and
@@ -31,6 +33,7 @@ struct State {
     loaded_once: bool,
     /// Why Redis refused the last write, if it did: it can be reached and read all the same.
     refused: Option<Fault>,
+    rights: Rights,
     closed: bool,
 }
 
@@ -43,6 +46,7 @@ impl Current {
             loaded: false,
             loaded_once: false,
             refused: None,
+            rights: Rights::default(),
             closed: false,
         };
         Current { state: Mutex::new(state), closing: Condvar::new(), up: Condvar::new() }
@@ -73,16 +77,14 @@ impl Current {
         state.session.clone().ok_or_else(|| state.fault.clone())
     }
 
-    /// The session for changes that are made together. Without the right to a transaction they would be made one by one.
+    /// The session for changes that are made together or on a condition. Without the right to a transaction they would be
+    /// made one by one, and whatever is there.
     ///
     /// # Errors
     /// Why there is none.
     pub(super) fn session_for_transaction(&self) -> Result<Arc<Session>, Fault> {
         let session = self.session()?;
-        match &self.state.lock().refused {
-            Some(fault @ Fault::NoPermission(_)) => Err(fault.clone()),
-            _ => Ok(session),
-        }
+        self.state.lock().rights.transaction.clone().map_or(Ok(session), Err)
     }
 
     /// Whether the mirror follows a session that is fully loaded, so that there is something to lose.
@@ -102,7 +104,9 @@ impl Current {
     pub(super) fn health(&self) -> Result<(), Fault> {
         let state = self.state.lock();
         match &state.session {
-            Some(_) if state.loaded => state.refused.clone().map_or(Ok(()), Err),
+            Some(_) if state.loaded => {
+                state.refused.as_ref().or(state.rights.missing()).map_or(Ok(()), |fault| Err(fault.clone()))
+            }
             Some(_) => Err(state.refused.clone().unwrap_or(Fault::Unloaded)),
             None => Err(state.fault.clone()),
         }
@@ -111,6 +115,17 @@ impl Current {
     /// Redis has refused a write, or has taken one.
     pub(super) fn note_refusal(&self, refused: Option<Fault>) {
         self.state.lock().refused = refused;
+    }
+
+    /// What was found out about rights.
+    pub(super) fn note_rights(&self, rights: Rights) {
+        let mut state = self.state.lock();
+        if let Some(fault) = rights.missing()
+            && state.rights.missing().is_none()
+        {
+            warn!(fault:%; "Redis refuses some kinds of writes");
+        }
+        state.rights = rights;
     }
 
     /// Starts a session.

@@ -25,6 +25,8 @@ pub(super) enum Fault {
     PasswordNeeded,
     /// The ACL user lacks a right; the text is the server's, which names it.
     NoPermission(String),
+    /// The same, for a right that only some writes need.
+    NoPermissionForSome(String),
     /// The server is a replica of another one.
     Replica,
     /// The server belongs to a Redis Cluster.
@@ -49,6 +51,8 @@ pub(super) enum Fault {
     Unexpected(&'static str),
     /// The connection is gone on which changes are reported.
     Unreported,
+    /// Others changed what was to be changed again and again, until there was no time left.
+    Contended,
     /// The session ended before anything was sent.
     Outdated,
     /// The session ended before the answer came.
@@ -120,6 +124,19 @@ impl Fault {
         matches!(self, Fault::Replica | Fault::Cluster | Fault::Loading)
     }
 
+    /// What it means as the answer to a command that not every write needs.
+    pub(super) fn for_some(self) -> Fault {
+        match self {
+            Fault::NoPermission(detail) => Fault::NoPermissionForSome(detail),
+            fault => fault,
+        }
+    }
+
+    /// Whether a transaction was not made because one of its commands was refused.
+    pub(super) fn is_abort(&self) -> bool {
+        matches!(self, Fault::Server(error) if error.code() == Some("EXECABORT"))
+    }
+
     /// Whether a server that can be reached does not want to be written to.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Fault::Full | Fault::CannotSave(_) | Fault::NoPermission(_) | Fault::Server(_))
@@ -169,10 +186,10 @@ impl fmt::Display for Fault {
                 write!(f, "it rejects the user or the password: check REDIS_USERNAME and REDIS_PASSWORD")
             }
             Fault::PasswordNeeded => write!(f, "it requires a password: set REDIS_PASSWORD"),
-            Fault::NoPermission(detail) => write!(
+            Fault::NoPermission(detail) | Fault::NoPermissionForSome(detail) => write!(
                 f,
                 "a permission is missing ({detail}): the ACL user needs \
-                 ~* +client|tracking +getrange +pttl +scan +set +del +pexpire +multi +exec +info +ping, and +select for a \
+                 ~* +client|tracking +getrange +pttl +scan +set +del +pexpire +watch +multi +exec +info +ping, and +select for a \
                  database other than 0"
             ),
             Fault::Replica => {
@@ -199,6 +216,7 @@ impl fmt::Display for Fault {
             Fault::Server(e) => write!(f, "it answered with an error: {e}"),
             Fault::Unexpected(what) => write!(f, "an unexpected answer to {what}"),
             Fault::Unreported => write!(f, "it has closed the connection on which it reports changes"),
+            Fault::Contended => write!(f, "others keep changing the same registrations"),
             Fault::Outdated => write!(f, "the connection was reopened in the meantime"),
             Fault::Unanswered => write!(f, "the connection was lost before the answer came"),
             Fault::PoolEmpty(why) => write!(f, "no pooled connection became free in time: {why}"),

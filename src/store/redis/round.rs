@@ -15,14 +15,43 @@ use crate::store::{Change, Kept, Stored, Update};
 /// How many keys one step of a scan looks at.
 const SCAN_COUNT: usize = 1000;
 
+/// Ids in one round, at most and at the beginning: few, until it is known that the values are small.
+const ROUND_IDS_MAX: usize = 1000;
+const ROUND_IDS_MIN: usize = 16;
+
+/// Bytes of the values in one round, about; much less than what makes a server cut off a client for reading slowly.
+const ROUND_BYTES: usize = 4 << 20;
+
+/// How many values a round asks for.
+pub(super) struct Portion {
+    pub(super) ids: usize,
+}
+
+impl Default for Portion {
+    fn default() -> Portion {
+        Portion { ids: ROUND_IDS_MIN }
+    }
+}
+
+impl Portion {
+    /// Makes rounds shorter when values are large, and longer when they are small.
+    pub(super) fn adapt(&mut self, count: usize, bytes: usize) {
+        if bytes > ROUND_BYTES {
+            self.ids = (self.ids / 2).max(1);
+        } else if bytes < ROUND_BYTES / 2 && count >= self.ids {
+            self.ids = (self.ids * 2).min(ROUND_IDS_MAX);
+        }
+    }
+}
+
 /// The questions of one round.
 #[derive(Default)]
 pub(super) struct Round {
     pub(super) pipeline: Pipeline,
     writes: Vec<Write>,
     owed: Vec<Owed>,
-    /// How many of the commands only find out whether a write would succeed.
-    probes: usize,
+    /// What is tried, if anything is.
+    probe: Option<Probe>,
     fetched: Vec<TargetId>,
     turns_page: bool,
 }
@@ -41,6 +70,22 @@ enum Way {
     Put,
     /// It is put where nothing is; if another server was faster, the later deadline holds.
     PutAndMove,
+}
+
+/// How much is tried to find out whether a write would succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probe {
+    Put,
+    /// Everything that may have to be written one day.
+    Everything,
+}
+
+/// The rights that not every write needs: why they are missing, if they are.
+#[derive(Debug, Default)]
+pub(super) struct Rights {
+    pub(super) deletion: Option<Fault>,
+    /// Nothing can be made on a condition, or as a whole.
+    pub(super) transaction: Option<Fault>,
 }
 
 /// What the answers of a round say.
@@ -62,6 +107,10 @@ pub(super) struct Answers {
     pub(super) is_writable: bool,
     /// Why a write was refused, if one was.
     pub(super) refused: Option<Fault>,
+    /// What was found out about rights, if all were tried.
+    pub(super) rights: Option<Rights>,
+    /// A write failed for a right that only some writes need.
+    pub(super) lacks_right: bool,
     /// Keys that hold something else than a string.
     pub(super) foreign: usize,
     /// The next page of a scan.
@@ -69,33 +118,11 @@ pub(super) struct Answers {
 }
 
 impl Round {
-    /// Has updates made, each [`Write`] as a transaction.
+    /// Has writes made, each of one update.
     pub(super) fn write(&mut self, mut writes: Vec<Write>) {
         writes.retain_mut(Write::begin);
-        for write in &writes {
-            let is_transaction = write.updates.len() > 1;
-            if is_transaction {
-                self.pipeline.cmd("MULTI");
-            }
-            write.updates.iter().for_each(|update| self.update(update));
-            if is_transaction {
-                self.pipeline.cmd("EXEC");
-            }
-        }
+        writes.iter().flat_map(|write| &write.updates).for_each(|update| ask(&mut self.pipeline, update));
         self.writes = writes;
-    }
-
-    fn update(&mut self, update: &Update) {
-        let key = update.id().to_string();
-        match update {
-            Update::Put { id, content, updated_at, ttl, .. } => {
-                let set = self.pipeline.cmd("SET").arg(key).arg(content.document(*id, *updated_at));
-                if let Some(ttl) = ttl.duration() {
-                    set.arg("EX").arg(ttl.as_secs());
-                }
-            }
-            Update::Delete { .. } => drop(self.pipeline.cmd("DEL").arg(key)),
-        }
     }
 
     /// Writes up to `count` of what Redis is owed. `only_later`: Redis knows how to move a deadline only if that makes it later.
@@ -126,21 +153,18 @@ impl Round {
     }
 
     /// Finds out whether a write would succeed, without making one: the key does not exist.
-    pub(super) fn probe(&mut self, key: &str, tries_all: bool) {
+    pub(super) fn probe(&mut self, key: &str, probe: Probe) {
         self.pipeline.cmd("SET").arg(key).arg("").arg("XX");
-        self.probes += 1;
-        if tries_all {
-            self.pipeline.cmd("PEXPIRE").arg(key).arg(1).cmd("MULTI").cmd("EXEC");
-            self.probes += 3;
+        if probe == Probe::Everything {
+            self.pipeline.cmd("PEXPIRE").arg(key).arg(1).cmd("DEL").arg(key);
+            self.pipeline.cmd("WATCH").arg(key).cmd("MULTI").cmd("EXEC");
         }
+        self.probe = Some(probe);
     }
 
     /// Asks for the values of ids, no more of each than a registration may have.
     pub(super) fn fetch(&mut self, ids: BTreeSet<TargetId>) {
-        for id in &ids {
-            let key = id.to_string();
-            self.pipeline.cmd("GETRANGE").arg(&key).arg(0).arg(DOCUMENT_BYTES_MAX).cmd("PTTL").arg(&key);
-        }
+        ids.iter().for_each(|id| ask_for_value(&mut self.pipeline, *id));
         self.fetched.extend(ids);
     }
 
@@ -155,15 +179,14 @@ impl Round {
     pub(super) fn proves(&self) -> bool {
         let has_put = |write: &Write| write.updates.iter().any(|update| matches!(update, Update::Put { .. }));
         let is_put = |owed: &Owed| owed.way != Way::Move;
-        self.probes > 0 || self.owed.iter().any(is_put) || self.writes.iter().any(has_put)
+        self.probe.is_some() || self.owed.iter().any(is_put) || self.writes.iter().any(has_put)
     }
 
-    /// Reads the answers to what was sent at `sent_at`. Those who wait for writes stay in the round when it fails.
+    /// Adds what the answers say to what was sent at `sent_at`. Those who wait for writes stay in the round when it fails.
     ///
     /// # Errors
     /// An answer that shows that this server is of no use.
-    pub(super) fn read(&mut self, answers: Vec<Value>, sent_at: Instant) -> Result<Answers, Fault> {
-        let mut read = Answers::default();
+    pub(super) fn read(&mut self, mut read: Answers, answers: Vec<Value>, sent_at: Instant) -> Result<Answers, Fault> {
         let fetched_from = answers.len() - 2 * self.fetched.len() - usize::from(self.turns_page);
         if let Some(fault) = fatal(&answers, fetched_from) {
             return Err(fault);
@@ -173,10 +196,15 @@ impl Round {
             read.settle(owed, &mut answers);
         }
         for write in std::mem::take(&mut self.writes) {
-            read.write(write, &mut answers, sent_at);
+            let made: Vec<Value> = answers.by_ref().take(write.updates.len()).collect();
+            read.write(write, &made, None, sent_at);
         }
-        for answer in answers.by_ref().take(self.probes) {
-            read.proof(answer);
+        if let Some(probe) = self.probe {
+            read.proof(answers.next().unwrap_or_default());
+            if probe == Probe::Everything {
+                read.proof(answers.next().unwrap_or_default());
+                read.rights = Some(Rights::read(&mut answers)?);
+            }
         }
         for id in std::mem::take(&mut self.fetched) {
             let value = answers.next().unwrap_or_default();
@@ -189,32 +217,24 @@ impl Round {
 }
 
 impl Answers {
-    fn write(&mut self, write: Write, answers: &mut impl Iterator<Item = Value>, sent_at: Instant) {
+    /// Takes what was answered to the updates of a write, which failed as a whole if there is a `failure`.
+    pub(super) fn write(&mut self, write: Write, made: &[Value], failure: Option<Fault>, sent_at: Instant) {
         let Write { updates, reply, .. } = write;
-        let made = if updates.len() == 1 {
-            vec![answers.next().unwrap_or_default()]
-        } else {
-            // The commands are only queued; EXEC has the answers, or says that nothing was done. Why not, the command says
-            // that was not queued.
-            let begun = answers.next().unwrap_or_default();
-            let queued: Vec<Value> = answers.by_ref().take(updates.len()).collect();
-            match answers.next().unwrap_or_default() {
-                Value::Array(made) => made,
-                refusal => queued.into_iter().chain([begun, refusal]).collect(),
-            }
-        };
-        let error = made.iter().find_map(|answer| match answer {
-            Value::ServerError(error) => Some(Fault::from(error.clone())),
+        let refusal = updates.iter().zip(made).find_map(|(update, answer)| match answer {
+            Value::ServerError(error) => Some((Some(update), Fault::from(error.clone()))),
             _ => None,
         });
-        if let Some(fault) = error.or((made.len() != updates.len()).then_some(Fault::Unexpected("EXEC"))) {
+        let is_short = (made.len() != updates.len()).then_some((None, Fault::Unexpected("EXEC")));
+        if let Some((update, fault)) = failure.map(|failure| (None, failure)).or(refusal).or(is_short) {
+            let fault = if matches!(update, Some(Update::Put { .. })) { fault } else { fault.for_some() };
+            self.lacks_right |= matches!(fault, Fault::NoPermissionForSome(_));
             if fault.is_refusal() {
                 self.refused = Some(fault.clone());
             }
             // What is not made as a whole may be made in part. The rest is as it was, and not looked at: of what Redis is
             // owed that would only say that it is gone.
             let is_done = |answer: &Value| !matches!(answer, Value::ServerError(_)) && *answer != queued();
-            let done = updates.iter().zip(&made).filter(|(_, answer)| is_done(answer));
+            let done = updates.iter().zip(made).filter(|(_, answer)| is_done(answer));
             self.unclear.extend(done.map(|(update, _)| update.id()));
             reply.tell(Err(fault));
             return;
@@ -263,6 +283,51 @@ impl Answers {
     }
 }
 
+impl Rights {
+    /// Takes the answers to DEL, WATCH, MULTI and EXEC.
+    fn read(answers: &mut impl Iterator<Item = Value>) -> Result<Rights, Fault> {
+        let mut next = || match answers.next() {
+            Some(Value::ServerError(error)) => Some(Fault::from(error).for_some()),
+            _ => None,
+        };
+        let [deletion, watch, begin, end] = [next(), next(), next(), next()];
+        let is_permission = |fault: &Fault| matches!(fault, Fault::NoPermissionForSome(_));
+        match end {
+            // What has begun could never be ended.
+            Some(end) if begin.is_none() => Err(end),
+            _ => Ok(Rights {
+                deletion: deletion.filter(is_permission),
+                transaction: watch.or(begin).filter(is_permission),
+            }),
+        }
+    }
+
+    /// What is missing, if something is.
+    pub(super) fn missing(&self) -> Option<&Fault> {
+        self.transaction.as_ref().or(self.deletion.as_ref())
+    }
+}
+
+/// Asks for an update to be made.
+pub(super) fn ask(pipeline: &mut Pipeline, update: &Update) {
+    let key = update.id().to_string();
+    match update {
+        Update::Put { id, content, updated_at, ttl, .. } => {
+            let set = pipeline.cmd("SET").arg(key).arg(content.document(*id, *updated_at));
+            if let Some(ttl) = ttl.duration() {
+                set.arg("EX").arg(ttl.as_secs());
+            }
+        }
+        Update::Delete { .. } => drop(pipeline.cmd("DEL").arg(key)),
+    }
+}
+
+/// Asks for the value of an id, no more of it than a registration may have, and for what is left of its lifetime.
+pub(super) fn ask_for_value(pipeline: &mut Pipeline, id: TargetId) {
+    let key = id.to_string();
+    pipeline.cmd("GETRANGE").arg(&key).arg(0).arg(DOCUMENT_BYTES_MAX).cmd("PTTL").arg(&key);
+}
+
 /// The answer to a command of a transaction that is not made yet.
 fn queued() -> Value {
     Value::SimpleString("QUEUED".to_owned())
@@ -280,7 +345,7 @@ fn fatal(answers: &[Value], fetched_from: usize) -> Option<Fault> {
 
 /// What the answers to GETRANGE and PTTL say about an id. A value of another type is no registration, and an absent one
 /// reads as empty.
-fn change(id: TargetId, value: Value, ttl: Value, sent_at: Instant) -> Result<Change, Fault> {
+pub(super) fn change(id: TargetId, value: Value, ttl: Value, sent_at: Instant) -> Result<Change, Fault> {
     match (value, ttl) {
         (Value::BulkString(value), Value::Int(-1)) => {
             Ok(Change::Put { id, stored: Stored::Read(value), deadline: None })
@@ -299,6 +364,3 @@ fn change(id: TargetId, value: Value, ttl: Value, sent_at: Instant) -> Result<Ch
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
-
-#[cfg(test)]
-mod tests;

@@ -14,7 +14,7 @@ use super::connect::ANSWER_MAX;
 use super::fault::Fault;
 use crate::oneshot;
 use crate::registration::TargetId;
-use crate::store::Update;
+use crate::store::{Check, Outcome, Update};
 
 /// Changed ids that wait to be fetched; with more than these a full scan is cheaper.
 const CHANGED_MAX: usize = 200_000;
@@ -64,6 +64,7 @@ struct Queue {
 /// Changes that a handler wants made, all or none, and waits for.
 pub(super) struct Write {
     pub(super) updates: Vec<Update>,
+    pub(super) check: Option<Check>,
     pub(super) reply: Reply,
     /// When its handler stops waiting.
     deadline: Instant,
@@ -76,7 +77,7 @@ pub(super) struct Reply {
     sent: bool,
 }
 
-type Answer = Result<Vec<bool>, Fault>;
+type Answer = Result<Outcome, Fault>;
 
 impl Reply {
     /// Tells the handler. For a change that was made, the mirror has to show it already.
@@ -105,8 +106,18 @@ impl Write {
     /// From now on it may be done, whatever the handler learns. `false` when it is too late for that: the answer might
     /// come after the handler has stopped waiting.
     pub(super) fn begin(&mut self) -> bool {
-        self.reply.sent = Instant::now() + ANSWER_MAX <= self.deadline;
+        self.reply.sent = self.has_time();
         self.reply.sent
+    }
+
+    /// It was not done after all, and nothing of it.
+    pub(super) fn undo(&mut self) {
+        self.reply.sent = false;
+    }
+
+    /// Whether the answer would come before the handler stops waiting.
+    pub(super) fn has_time(&self) -> bool {
+        Instant::now() + ANSWER_MAX <= self.deadline
     }
 }
 
@@ -214,20 +225,25 @@ impl Session {
         self.queue.lock().ended.clone()
     }
 
-    /// Has Redis make changes. Once the mirror shows them, or something newer, says of each removal whether it found
-    /// something.
+    /// Has Redis make changes, if the check passes. Says what has become of them once the mirror shows them, or something
+    /// newer.
     ///
     /// # Errors
     /// [`Fault::Outdated`] when it was not sent to Redis. With any other, the change may have been made nevertheless;
     /// it is not sent later than that.
-    pub(super) fn write(&self, updates: Vec<Update>, deadline: Instant) -> Result<Vec<bool>, Fault> {
+    pub(super) fn write(
+        &self,
+        updates: Vec<Update>,
+        check: Option<Check>,
+        deadline: Instant,
+    ) -> Result<Outcome, Fault> {
         let (sender, answer) = oneshot::channel();
         let mut queue = self.queue.lock();
         if queue.ended.is_some() {
             return Err(Fault::Outdated);
         }
         let reply = Reply { answer: Some(sender), sent: false };
-        queue.writes.push(Write { updates, reply, deadline });
+        queue.writes.push(Write { updates, check, reply, deadline });
         drop(queue);
         self.arrived.notify_one();
         match answer.wait(deadline) {

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use inventor::registration::{TargetId, Ttl};
-use inventor::registry::Now;
+use inventor::registry::{Now, Writer};
 use inventor::store::embedded::{EmbeddedStore, OpenError};
 use inventor::store::{Change, Comparison, Kept, Mirror, Settlement, WAIT_MAX};
 use parking_lot::Mutex;
@@ -50,7 +50,8 @@ fn a_store_whose_file_is_gone_refuses_until_it_is_back() {
 fn what_runs_out_while_the_file_is_gone_is_kept_and_can_be_renewed() {
     let directory = TempDir::new().unwrap();
     let node = try_open(rules(Ttl::from_seconds(4)), directory.path()).unwrap();
-    let write = |name: &str| node.registry.put(id(name), &registration(name, "text"), "test", Now::read());
+    let write =
+        |name: &str| node.registry.put(id(name), &registration(name, "text"), &Writer::everywhere("test"), Now::read());
     write("silent").unwrap();
     write("refused").unwrap();
     let written = Instant::now();
@@ -79,7 +80,7 @@ fn a_batch_that_fails_changes_nothing() {
     // The first failure may come after its commit; those that follow find the store broken.
     assert!(node.try_put("old", "before", hour()).is_err());
     let batch = vec![delete("old"), put("new", "during", hour())];
-    assert!(node.store.write(batch).is_err());
+    assert!(node.write(batch).is_err());
     assert_eq!(node.all(), before);
     fs::rename(directory.path().join("elsewhere"), file(directory.path())).unwrap();
     node.is_up();

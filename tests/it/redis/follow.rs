@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use inventor::registration::TargetId;
-use inventor::registry::Now;
+use inventor::registry::{Now, Scope};
 
 use super::{Replica, key, set, value};
 use crate::eventually::{SOON, eventually};
@@ -102,7 +102,7 @@ fn a_value_that_is_far_too_large_stops_and_slows_nothing() {
     assert!(took < Duration::from_millis(50), "a write beside it takes {took:?}");
     let read = replica.store.get(id("huge")).unwrap().expect("it is there");
     assert!(read.len() <= 1 << 20, "{} bytes were read", read.len());
-    assert!(replica.registry.get(id("huge"), Now::read()).is_err(), "it is no registration");
+    assert!(replica.registry.get(id("huge"), &Scope::All, Now::read()).is_err(), "it is no registration");
     assert_eq!((replica.count(), quarantined()), (1, 1));
     assert_eq!(replica.delete("huge"), Ok(true));
     assert_eq!(quarantined(), 0);

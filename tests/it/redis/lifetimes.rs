@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use inventor::registration::Ttl;
-use inventor::registry::Now;
+use inventor::registry::{Now, Writer};
 
 use super::{Replica, key};
 use crate::eventually::{SOON, eventually};
@@ -33,7 +33,7 @@ fn wait(since: Instant, time: Duration) {
 
 /// A renewal as its owner makes it.
 fn renew(replica: &Replica, name: &str) -> bool {
-    replica.registry.put(id(name), &registration(name, "text"), "test", Now::read()).is_ok()
+    replica.registry.put(id(name), &registration(name, "text"), &Writer::everywhere("test"), Now::read()).is_ok()
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn an_outage_is_over_when_redis_has_all_the_new_deadlines() {
     let redis = RedisServer::start();
     let replica = Replica::start_with_lifetime(600, &redis);
     let puts = (0..COUNT).map(|n| put(&n.to_string(), "text", Ttl::from_seconds(4)));
-    replica.store.write(puts.collect()).unwrap();
+    replica.write(puts.collect()).unwrap();
     refuse_writes(&redis);
     // Redis 8 and Valkey 8 leave a few where they are until somebody asks for them.
     eventually(SOON, || redis.command::<usize>(&["DBSIZE"]) < COUNT / 10);

@@ -1,6 +1,6 @@
 //! What Redis can have against a client, and what operators are told to do about it.
 
-use inventor::registry::Now;
+use inventor::registry::{Now, WriteError, Writer};
 use inventor::store::Update;
 use inventor::store::redis::{Address, Settings};
 
@@ -8,10 +8,10 @@ use super::proxy::Proxy;
 use super::{Replica, key, set, settings};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
-use crate::store_contract::{delete, hour, put};
+use crate::store_contract::{delete, hour, id, put, registration, team};
 
 pub(super) const MINIMAL_RIGHTS: &str =
-    "~* +client|tracking +getrange +pttl +scan +set +del +pexpire +multi +exec +info +ping";
+    "~* +client|tracking +getrange +pttl +scan +set +del +pexpire +watch +multi +exec +info +ping";
 
 /// A store with these settings is down for a reason in which all these texts stand.
 #[track_caller]
@@ -53,7 +53,7 @@ fn an_acl_user_with_the_minimal_rights_can_do_everything() {
     assert_eq!(replica.shown("a").as_deref(), Some("document"));
     assert_eq!(replica.get("a").as_deref(), Some("document"));
     assert_eq!(replica.delete("a"), Ok(true));
-    assert_eq!(replica.store.write(batch()), Ok(vec![false, false]));
+    assert_eq!(replica.write(batch()), Ok(vec![false, false]));
     // Whoever has no right to it would be disconnected by the second full read.
     let _: () = redis.command(&["FLUSHALL"]);
     eventually(SOON, || replica.metric("inventor_redis_resyncs_total") == 2.0);
@@ -76,7 +76,7 @@ fn without_the_right_to_read_nothing_is_shown_and_the_right_is_named() {
 #[test]
 fn without_a_right_to_write_there_is_an_outage_from_the_start_and_the_right_is_named() {
     let redis = RedisServer::start();
-    for right in ["+set", "+pexpire", "+multi", "+exec"] {
+    for right in ["+set", "+pexpire", "+exec"] {
         let replica = without_right(&redis, right);
         let command = format!("'{}'", right.trim_start_matches('+'));
         eventually(SOON, || replica.is_loaded());
@@ -88,14 +88,44 @@ fn without_a_right_to_write_there_is_an_outage_from_the_start_and_the_right_is_n
 }
 
 #[test]
-fn without_the_right_to_delete_the_first_deletion_names_it() {
+fn without_a_right_that_only_some_writes_need_these_are_refused_and_there_is_no_outage() {
     let redis = RedisServer::start();
-    let replica = without_right(&redis, "+del");
-    replica.is_up();
-    replica.put("a", "document");
-    let refused = replica.delete("a").unwrap_err().to_string();
-    assert!(refused.contains("a permission is missing") && refused.contains("'del'"), "{refused}");
-    assert_eq!(replica.shown("a").as_deref(), Some("document"));
+    for right in ["+del", "+watch", "+multi"] {
+        let replica = without_right(&redis, right);
+        let command = format!("'{}'", right.trim_start_matches('+'));
+        eventually(SOON, || replica.registry.health(Now::read()).is_ok());
+        replica.is_unwell_because(&["a permission is missing", &command]);
+        replica.put("a", "document");
+        let owner = Writer::everywhere("test");
+        let deletion = || replica.delete("a");
+        let by_a_team = || replica.registry.put(id("a"), &registration("a", "g"), &team("g"), Now::read());
+        for _ in 0..3 {
+            match right {
+                "+del" => {
+                    let refused = deletion().unwrap_err().to_string();
+                    assert!(refused.contains(&command), "{refused}");
+                    by_a_team().expect("it needs no deletion");
+                }
+                _ => {
+                    let refused = by_a_team().unwrap_err();
+                    assert!(
+                        matches!(&refused, WriteError::Store(e) if e.to_string().contains(&command)),
+                        "{refused:?}"
+                    );
+                    assert!(replica.write(batch()).is_err(), "{right}");
+                    assert_eq!(deletion(), Ok(true), "it needs no transaction");
+                }
+            }
+            replica.registry.put(id("a"), &registration("a", "g"), &owner, Now::read()).expect("a put goes on");
+            assert_eq!(replica.registry.health(Now::read()), Ok(()), "{right} is missing, no more");
+        }
+        // The right is tried again every second, without an end of the session.
+        let _: () = redis.command(&["ACL", "SETUSER", &format!("without{right}"), right]);
+        replica.is_up();
+        by_a_team().unwrap();
+        assert_eq!(deletion(), Ok(true));
+        assert_eq!(replica.metric("inventor_redis_connects_total"), 1.0);
+    }
 }
 
 #[test]
@@ -191,7 +221,7 @@ fn a_batch_that_a_full_redis_refuses_changes_nothing() {
     let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
     // The deletion alone would succeed.
     let updates = vec![delete("old"), put("new", "during", hour())];
-    let refused = replica.store.write(updates).unwrap_err().to_string();
+    let refused = replica.write(updates).unwrap_err().to_string();
     assert!(refused.contains("maxmemory"), "{refused}");
     assert_eq!(redis.command::<usize>(&["EXISTS", &key("old"), &key("new")]), 1);
     assert_eq!(replica.all(), before);
@@ -242,7 +272,7 @@ fn what_is_made_of_a_batch_without_the_right_to_make_it_whole_is_shown() {
     let replica = with_rights(&redis, "inventor", &MINIMAL_RIGHTS.split(' ').collect::<Vec<_>>());
     replica.is_up();
     let _: () = redis.command(&["ACL", "SETUSER", "inventor", "-multi"]);
-    assert!(replica.store.write(batch()).is_err());
+    assert!(replica.write(batch()).is_err());
     assert_eq!(redis.command::<usize>(&["DBSIZE"]), 2, "Redis made it one by one");
     eventually(SOON, || replica.count() == 2);
 }

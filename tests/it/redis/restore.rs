@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use inventor::registration::Ttl;
-use inventor::registry::{Declaration, Now};
+use inventor::registry::{Declaration, Now, Writer};
 use inventor::store::redis::{Address, Settings};
 
 use super::proxy::Proxy;
@@ -288,12 +288,13 @@ fn while_a_restart_is_made_good_a_deletion_that_is_answered_is_one() {
     let deleted: Vec<&String> = thread::scope(|scope| {
         let deleting = scope.spawn(|| {
             let nothing = Declaration { group: "g", registrations: &[] };
-            let plan = replica.registry.plan(&nothing, "test", Now::read()).unwrap();
+            let writer = Writer::everywhere("test");
+            let mut plan = replica.registry.plan(&nothing, &writer, Now::read()).unwrap();
             assert_eq!(plan.deleted, 100);
-            if replica.registry.carry_out(plan).is_ok() {
+            if replica.registry.carry_out(&mut plan, &writer).is_ok() {
                 return names.iter().collect();
             }
-            let delete = |name: &&String| replica.registry.delete(id(name), "test").is_ok();
+            let delete = |name: &&String| replica.registry.delete(id(name), None, &writer).is_ok();
             names.iter().filter(delete).collect()
         });
         proxy.speak();
@@ -345,7 +346,7 @@ fn what_a_restart_lost_survives_renewals_that_are_refused() {
             assert!(replica.try_put(&n.to_string(), "renewed", hour()).is_err());
         }
         let batch = ["5", "6"].map(|name| put(name, "renewed", hour()));
-        assert!(replica.store.write(batch.to_vec()).is_err());
+        assert!(replica.write(batch.to_vec()).is_err());
         assert_eq!(replica.count(), 10, "its owner lives");
     }
     let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "0"]);

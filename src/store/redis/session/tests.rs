@@ -41,13 +41,13 @@ fn each_writer_gets_its_own_answer() {
     let session = session();
     thread::scope(|scope| {
         let session = &session;
-        let waiting: Vec<_> = (0..8).map(|n| scope.spawn(move || session.write(remove(n), soon()))).collect();
+        let waiting: Vec<_> = (0..8).map(|n| scope.spawn(move || session.write(remove(n), None, soon()))).collect();
         for Write { updates, reply, .. } in take_writes(session, 8) {
             let number = (0..8).find(|n| id(*n) == updates[0].id()).unwrap();
-            reply.tell(Ok(vec![true; number]));
+            reply.tell(Ok(Outcome::Made(vec![true; number])));
         }
         for (number, waiting) in waiting.into_iter().enumerate() {
-            assert_eq!(waiting.join().unwrap().unwrap().len(), number);
+            assert_eq!(waiting.join().unwrap().unwrap(), Outcome::Made(vec![true; number]));
         }
     });
 }
@@ -55,7 +55,7 @@ fn each_writer_gets_its_own_answer() {
 #[test]
 fn what_nobody_waits_for_any_more_is_not_written() {
     let session = session();
-    let late = session.write(remove(1), Instant::now());
+    let late = session.write(remove(1), None, Instant::now());
     assert!(matches!(late, Err(Fault::Silent)));
     assert!(session.take(1000, Duration::ZERO).unwrap().writes.is_empty());
 }
@@ -64,10 +64,10 @@ fn what_nobody_waits_for_any_more_is_not_written() {
 fn the_end_of_a_session_wakes_all_who_wait() {
     let session = session();
     thread::scope(|scope| {
-        let sent = scope.spawn(|| session.write(remove(1), soon()));
+        let sent = scope.spawn(|| session.write(remove(1), None, soon()));
         let mut writes = take_writes(&session, 1);
         assert!(writes[0].begin());
-        let unsent = scope.spawn(|| session.write(remove(2), soon()));
+        let unsent = scope.spawn(|| session.write(remove(2), None, soon()));
         while session.queue.lock().writes.is_empty() {
             thread::yield_now();
         }
@@ -78,14 +78,14 @@ fn the_end_of_a_session_wakes_all_who_wait() {
         assert!(matches!(unsent.join().unwrap(), Err(Fault::Outdated)), "another session may have it");
     });
     assert!(session.take(1000, LONG).is_err());
-    assert!(matches!(session.write(remove(1), soon()), Err(Fault::Outdated)), "what comes later fails at once");
+    assert!(matches!(session.write(remove(1), None, soon()), Err(Fault::Outdated)), "what comes later fails at once");
 }
 
 #[test]
 fn what_could_be_answered_too_late_is_not_begun() {
     let session = session();
     thread::scope(|scope| {
-        let late = scope.spawn(|| session.write(remove(1), Instant::now() + ANSWER_MAX));
+        let late = scope.spawn(|| session.write(remove(1), None, Instant::now() + ANSWER_MAX));
         let mut writes = take_writes(&session, 1);
         assert!(!writes[0].begin());
         drop(writes);

@@ -1,7 +1,7 @@
-//! What the answers of a round mean, where no real server can be brought to give them.
+//! What the answers to a transaction mean, where no real server can be brought to give them.
 
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ::redis::Client;
 
@@ -27,14 +27,20 @@ fn of_a_transaction_that_failed_in_part_what_was_made_is_looked_at() {
     };
     let deadline = Instant::now() + Duration::from_secs(20);
     thread::scope(|scope| {
-        let writer = scope.spawn(|| session.write(ids.map(put).to_vec(), deadline));
-        let mut round = Round::default();
-        while round.writes.is_empty() {
-            round.write(session.take(0, Duration::from_secs(20)).unwrap().writes);
+        let writer = scope.spawn(|| session.write(ids.map(put).to_vec(), None, deadline));
+        let mut transactions = Transactions::default();
+        while !transactions.is_open() {
+            assert!(transactions.take(session.take(0, Duration::from_secs(20)).unwrap().writes).is_empty());
         }
+        let mut pipeline = Pipeline::new();
+        transactions.read(&mut pipeline, 1000);
+        assert_eq!((pipeline.len(), transactions.values()), (0, 0), "without a check there is nothing to read");
+        transactions.commit(&mut pipeline);
+        let queued = || Value::SimpleString("QUEUED".to_owned());
         let made = Value::Array(vec![Value::Okay, error("ERR of the second")]);
-        let answers = vec![Value::Okay, queued(), queued(), made];
-        let read = round.read(answers, Instant::now()).unwrap();
+        let (mut answers, mut read) = (vec![Value::Okay, queued(), queued(), made, Value::Okay], Answers::default());
+        transactions.committed(&mut answers, &mut read, Instant::now()).unwrap();
+        assert_eq!(answers, [Value::Okay], "what follows is not touched");
         assert!(read.changes.is_empty() && read.made.is_empty(), "nothing is known to be made");
         assert_eq!(read.unclear, ids[..1]);
         assert!(writer.join().unwrap().is_err());

@@ -1,0 +1,117 @@
+//! On which condition a write is made. It is held against what the store has at that moment, by the operation that makes
+//! the write: the view may lag behind.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::errors::WriteError;
+use super::look::Details;
+use super::scope::Scope;
+use super::view::View;
+use crate::registration::{Content, TargetId};
+use crate::store::Refused;
+
+/// Who writes, and in which groups that may be.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    /// For the list of changes.
+    pub name: Arc<str>,
+    /// The groups that the registrations written, and those replaced, have to be in.
+    pub scope: Scope,
+}
+
+impl Writer {
+    /// One who may write in all groups.
+    pub fn everywhere(name: &str) -> Writer {
+        Writer { name: Arc::from(name), scope: Scope::All }
+    }
+}
+
+/// What was seen under an id when a write was planned, and must still be there.
+#[derive(Debug, Clone)]
+pub(super) enum Seen {
+    Nothing,
+    /// A registration that shows this, with its deadline. It may have been renewed meanwhile.
+    Showing(Content, Option<Instant>),
+    /// Just this registration, without a renewal since.
+    Exactly(Box<Details>),
+}
+
+/// Why a write is not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Something else stands there than was seen.
+    Changed,
+    /// What stands there is not the writer's.
+    Forbidden,
+}
+
+/// The condition of a write.
+pub(super) struct Condition {
+    view: Arc<View>,
+    scope: Scope,
+    /// By id; of others nothing is expected.
+    seen: HashMap<TargetId, Seen>,
+}
+
+impl Condition {
+    /// The condition of a write by somebody, over what was seen before; `None` when there is none.
+    pub(super) fn of(view: &Arc<View>, writer: &Writer, seen: HashMap<TargetId, Seen>) -> Option<Condition> {
+        let is_needed = writer.scope != Scope::All || !seen.is_empty();
+        is_needed.then(|| Condition { view: view.clone(), scope: writer.scope.clone(), seen })
+    }
+
+    /// Whether this may be replaced or removed, or put where nothing is.
+    pub(super) fn check(&self, id: TargetId, value: Option<&[u8]>) -> Result<(), Refusal> {
+        let now = Instant::now();
+        let present = value.map(|value| self.view.read(value).ok());
+        let found = present.as_ref().and_then(Option::as_ref).map(|(content, updated_at)| (content, *updated_at));
+        if !self.seen.get(&id).is_none_or(|seen| self.is_still_so(id, seen, found, now)) {
+            return Err(Refusal::Changed);
+        }
+        let is_ours = match (&self.scope, &present) {
+            (Scope::All, _) => true,
+            // Nobody can say whose it is.
+            (_, Some(None)) => false,
+            (scope, Some(Some((content, _)))) => scope.has(&content.group()),
+            // An outage may keep what is in no store.
+            (scope, None) => self.view.kept(id, now).is_none_or(|kept| scope.has(&kept.content.group())),
+        };
+        if is_ours { Ok(()) } else { Err(Refusal::Forbidden) }
+    }
+
+    fn is_still_so(
+        &self,
+        id: TargetId,
+        seen: &Seen,
+        found: Option<(&Content, Option<SystemTime>)>,
+        now: Instant,
+    ) -> bool {
+        match (seen, found) {
+            (Seen::Nothing, found) => found.is_none(),
+            (Seen::Showing(content, _), Some((found, _))) => found.shows_the_same(content),
+            // It has expired, and stays for as long as the view keeps it; or it was deleted, which is a change.
+            (Seen::Showing(_, deadline), None) => deadline.is_some_and(|deadline| deadline <= now),
+            (Seen::Exactly(details), Some((found, updated_at))) => {
+                let is_renewed_here = || {
+                    let shown = self.view.details(&[id], now).pop();
+                    shown.is_some_and(|(_, shown)| shown.deadline != details.deadline)
+                };
+                let updated_at = updated_at.filter(|at| *at > SystemTime::UNIX_EPOCH);
+                *found == details.content && updated_at == details.updated_at && !is_renewed_here()
+            }
+            // What is gone has no other state.
+            (Seen::Exactly(_), None) => true,
+        }
+    }
+}
+
+/// Why a write was refused because of these values.
+pub(super) fn why(condition: Option<&Condition>, refused: &[Refused]) -> WriteError {
+    let refusal = |(id, value): &Refused| condition.and_then(|condition| condition.check(*id, value.as_deref()).err());
+    match refused.iter().all(|refused| refusal(refused) == Some(Refusal::Forbidden)) {
+        true => WriteError::Forbidden(refused.iter().map(|(id, _)| *id).collect()),
+        false => WriteError::Changed,
+    }
+}
