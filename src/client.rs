@@ -12,10 +12,12 @@ mod files;
 mod harmless;
 mod import;
 mod lookup;
+mod operations;
 mod output;
 mod plan;
 mod register;
 mod scrape;
+mod times;
 mod tls;
 mod token;
 mod unix;
@@ -26,7 +28,7 @@ use connection::Connection;
 use entry::Entry;
 use output::Output;
 
-use crate::config::commands::{Access, Client, ClientCommand, Format};
+use crate::config::commands::{Access, Client, ClientCommand, ExportFormat, Format};
 
 /// The logs of what speaks to servers: from debug on, these are the bytes of requests, and so the token.
 pub const WIRE_LOGS: &[&str] = &["ureq", "ureq_proto"];
@@ -45,16 +47,25 @@ pub fn run(client: &Client) -> Result<(), Failure> {
         ClientCommand::Deregister(command) => register::deregister(&connect(&command.access)?, command),
         ClientCommand::Agent(command) => agent::run(connect(&command.access)?, command),
         ClientCommand::List(command) => {
-            let (filter, query) = (&command.filter, command.query.as_deref());
-            lookup::list(&connect(&command.access)?, filter, query, output(command.output.format))
+            lookup::list(&connect(&command.access)?, command, output(command.output.format))
         }
-        ClientCommand::Get(command) => {
-            lookup::get(&connect(&command.access)?, &command.id, output(command.output.format))
+        ClientCommand::Get(command) => lookup::get(&connect(&command.access)?, command, output(command.output.format)),
+        ClientCommand::Groups(command) => {
+            lookup::groups(&connect(&command.access)?, command, output(command.output.format))
         }
-        ClientCommand::Groups(command) => lookup::groups(&connect(&command.access)?, output(command.output.format)),
-        ClientCommand::Status(command) => lookup::status(&connect(&command.access)?, output(command.output.format)),
+        ClientCommand::Status(command) => operations::status(&connect(&command.access)?, output(command.output.format)),
+        ClientCommand::Pollers(command) => {
+            operations::pollers(&connect(&command.access)?, output(command.output.format))
+        }
+        ClientCommand::Changes(command) => {
+            operations::changes(&connect(&command.access)?, command, output(command.output.format))
+        }
+        ClientCommand::Problems(command) => {
+            operations::problems(&connect(&command.access)?, output(command.output.format))
+        }
         ClientCommand::Export(command) => {
-            lookup::export(&connect(&command.access)?, &command.filter, output(command.format))
+            let format = if command.format == ExportFormat::Yaml { Format::Yaml } else { Format::Json };
+            lookup::export(&connect(&command.access)?, &command.filter, output(format))
         }
         ClientCommand::Sync(command) => {
             declare::sync(&connect(&command.access)?, command, output(command.output.format))

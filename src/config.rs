@@ -6,6 +6,7 @@ pub mod commands;
 mod duration;
 mod error;
 mod healthcheck;
+mod help;
 mod manual;
 mod server;
 mod store;

@@ -14,6 +14,7 @@
 //! - [`http`]: requests, responses, the route table and the handlers; under it the server, its workers, and the gate
 //!   that owns the public port.
 //! - [`healthcheck`], [`systemd`]: the server seen from outside, and what systemd is told.
+//! - [`signals`]: signals for whoever waits for something else.
 //! - [`config`]: the settings and the command line, read and checked once.
 //! - [`client`]: the other side of the API: commands for people and playbooks, and the agent. It knows registrations and
 //!   the wire, never the registry.
@@ -38,6 +39,7 @@ pub mod oneshot;
 pub mod registration;
 pub mod registry;
 pub mod serve;
+pub mod signals;
 pub mod store;
 pub mod systemd;
 pub mod tokens;

@@ -8,7 +8,7 @@ use inventor::config::{self, Config, Invocation};
 use inventor::healthcheck;
 use inventor::http::server;
 use inventor::logging;
-use inventor::serve::{StartError, serve};
+use inventor::serve::serve;
 use inventor::systemd;
 
 fn main() -> ExitCode {
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         }
         Ok(Invocation::Manual(directory)) => match config::write_manual(&directory) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(e) => fail(1, &e),
+            Err(e) => fail(2, &io::Error::other(format!("{}: {e}", directory.display()))),
         },
         Ok(Invocation::Completions(shell)) => {
             let _ = io::stdout().write_all(config::completions(shell).as_bytes());
@@ -53,8 +53,7 @@ fn run(config: Config) -> ExitCode {
     logging::start(&config.log, &[server::ENGINE_LOG]);
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(StartError::Config(e)) => fail(2, &e),
-        Err(e) => fail(1, &e),
+        Err(e) => fail(e.code(), &e),
     }
 }
 

@@ -50,6 +50,9 @@ impl fmt::Display for StartError {
             StartError::Config(e) => e.fmt(f),
             StartError::Bind(e) => e.fmt(f),
             StartError::Embedded(e) => e.fmt(f),
+            StartError::Redis(e @ redis::SetupError::File { .. }) => {
+                write!(f, "REDIS_TLS_CA, REDIS_TLS_CERT or REDIS_TLS_KEY: {e}")
+            }
             StartError::Redis(e) => e.fmt(f),
             StartError::System(e) => f.write_str(e),
         }
@@ -57,6 +60,16 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+impl StartError {
+    /// The exit code: 2 when a setting is wrong, which no restart mends.
+    pub fn code(&self) -> u8 {
+        match self {
+            StartError::Config(_) | StartError::Redis(redis::SetupError::File { .. }) => 2,
+            _ => 1,
+        }
+    }
+}
 
 /// What the main thread waits for.
 enum Event {

@@ -28,7 +28,7 @@ pub(super) struct Problem {
     title: Option<String>,
     #[serde(default)]
     pub(super) errors: Vec<Fault>,
-    errors_total: Option<usize>,
+    pub(super) errors_total: Option<usize>,
 }
 
 /// What is wrong in one place of a body.
@@ -68,6 +68,11 @@ impl Answer {
     /// Whether it is what the Go program says to a path that it does not have.
     pub(super) fn is_unknown_path(&self) -> bool {
         self.status == 404 && self.is("text/plain") && self.text() == "404 page not found"
+    }
+
+    /// Whether it is what both programs say to the question whether they are well.
+    pub(super) fn is_well(&self) -> bool {
+        self.status == 200 && self.is("text/plain") && self.body == b"OK"
     }
 
     /// What the body says about an error: the detail of a problem, or its first line as plain text.
@@ -112,9 +117,16 @@ impl Answer {
     }
 }
 
+impl Problem {
+    /// What it says of all errors together.
+    pub(super) fn sentence(&self) -> String {
+        self.detail.as_deref().or(self.title.as_deref()).unwrap_or("refused").to_owned()
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.detail.as_deref().or(self.title.as_deref()).unwrap_or("refused"))?;
+        f.write_str(&self.sentence())?;
         for Fault { pointer, detail } in &self.errors {
             write!(f, "\n  {pointer}: {detail}")?;
         }

@@ -4,7 +4,7 @@ use form_urlencoded::Serializer;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::Answer;
+use super::answer::{Answer, Fault};
 use super::connection::{Call, Connection, Method, Unreachable};
 use super::{Entry, Failure};
 use crate::config::commands::Filter;
@@ -27,58 +27,98 @@ pub(super) struct Group {
     pub(super) etag: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct GroupEntry {
-    targets: Vec<String>,
-    #[serde(default)]
-    labels: std::collections::BTreeMap<String, String>,
-    #[serde(default)]
-    modules: Vec<String>,
+/// What a declaration has done, or would do.
+#[derive(Debug, Clone, Copy, Deserialize, serde::Serialize)]
+pub(super) struct Outcome {
+    pub(super) created: usize,
+    pub(super) updated: usize,
+    pub(super) unchanged: usize,
+    pub(super) deleted: usize,
+}
+
+/// What becomes of a declaration.
+pub(super) enum Declared {
+    Done(Outcome),
+    /// Entries that stand in other groups.
+    Elsewhere(Vec<Fault>, usize),
+    /// Entries that are wrong, or that the token may not take, with the sentence about all of them.
+    Refused(String, Vec<Fault>, usize),
 }
 
 impl Connection {
-    /// Asks; an outage, a failure of the server and a token that does not do are failures of the command.
+    /// Asks; an outage, a failure of the server, an answer of something else and a token that does not do are failures
+    /// of the command. A 404 that comes through is the server's.
     pub(super) fn ask(&self, call: &Call<'_>) -> Result<Answer, Failure> {
         let answer = self.send(call).map_err(|e| {
             let next = "Is it running, and is this its address? --url or INVENTOR_URL says where it is";
             Failure::Unavailable(format!("no answer from {e}. {next}"))
         })?;
         match answer.status {
-            300..=399 => Err(Failure::Usage(format!("{}: {}; give --url that address", self.url(), answer.reason()))),
-            401 | 403 if !self.has_token() => Err(Failure::No(format!(
+            500.. => {
+                let reason = answer.reason();
+                Err(Failure::Unavailable(format!("{} answers {}: {reason}; try again", self.url(), answer.status)))
+            }
+            _ if !answer.is_ours(call.path) => Err(self.foreign(&answer, call.path)),
+            401 | 403 if !self.has_token() => Err(Failure::Refused(format!(
                 "{} wants a token; set INVENTOR_TOKEN, or name a file with it by --token-file",
                 self.url()
             ))),
-            401 | 403 => Err(Failure::No(format!(
-                "{} does not accept this token for that ({}: {}); check INVENTOR_TOKEN or the token file",
-                self.url(),
-                answer.status,
-                answer.reason()
-            ))),
-            500.. => Err(Failure::Unavailable(format!(
-                "{} answers {}: {}; try again",
-                self.url(),
-                answer.status,
-                answer.reason()
-            ))),
+            401 | 403 if answer.problem().is_none_or(|problem| problem.errors.is_empty()) => {
+                Err(Failure::Refused(format!(
+                    "{} does not accept this token for that ({}: {}); check INVENTOR_TOKEN or the token file",
+                    self.url(),
+                    answer.status,
+                    answer.reason()
+                )))
+            }
             _ => Ok(answer),
         }
     }
 
-    /// Whether the server has the newer API, with lists of registrations. The Go program takes registrations all the same.
+    /// What is to be said of an answer that no server like ours gives.
+    fn foreign(&self, answer: &Answer, path: &str) -> Failure {
+        let url = self.url();
+        if (300..400).contains(&answer.status) {
+            return Failure::Unavailable(format!("{url}: {}; give --url that address", answer.reason()));
+        }
+        if path.starts_with("/api/") && answer.is_unknown_path() && self.is_original() {
+            return Failure::Unavailable(format!(
+                "{url} is the original inventor, which has no /api/v1; register, deregister, import and agent work with it"
+            ));
+        }
+        Failure::Unavailable(format!(
+            "what answers at {url} is not inventor, or one too old for this ({}: {}); check --url and what is on the way",
+            answer.status,
+            answer.reason()
+        ))
+    }
+
+    /// Whether the program behind an answer that it has no such path is the one that this one replaces.
+    fn is_original(&self) -> bool {
+        self.send(&Call::new(Method::GET, "/healthcheck")).is_ok_and(|answer| answer.is_well())
+    }
+
+    /// Whether the server has the newer API, with lists of registrations. The original takes registrations all the same.
     pub(super) fn can_list(&self) -> Result<bool, Failure> {
-        self.ask(&Call::new(Method::GET, "/api/v1/status")).map(|answer| answer.status != 404)
+        let path = "/api/v1/status";
+        match self.send(&Call::new(Method::GET, path)) {
+            Ok(answer) if answer.is_unknown_path() && self.is_original() => Ok(false),
+            _ => self.ask(&Call::new(Method::GET, path)).map(|_| true),
+        }
     }
 
     /// The answer to something that is there on every server with the newer API.
-    fn ask_json(&self, path: &str) -> Result<Value, Failure> {
+    pub(super) fn read(&self, path: &str) -> Result<Value, Failure> {
+        self.read_or_none(path)?
+            .ok_or_else(|| Failure::Unavailable(format!("{} has no {path}; it is too old", self.url())))
+    }
+
+    /// The same; `None` when the server says that there is no such thing.
+    pub(super) fn read_or_none(&self, path: &str) -> Result<Option<Value>, Failure> {
         let answer = self.ask(&Call::new(Method::GET, path))?;
         match answer.status {
-            200 => self.decode(&answer),
-            404 => Err(Failure::Unavailable(format!(
-                "{} has no /api/v1: it is no inventor, or one too old for this; check --url",
-                self.url()
-            ))),
+            200 => self.decode(&answer).map(Some),
+            404 => Ok(None),
             _ => Err(refused(&answer)),
         }
     }
@@ -120,22 +160,14 @@ impl Connection {
         }
     }
 
-    /// One registration; `None` when there is none with this id.
-    pub(super) fn registration(&self, id: TargetId) -> Result<Option<Value>, Failure> {
-        let answer = self.ask(&Call::new(Method::GET, &format!("/api/v1/registrations/{id}")))?;
-        match answer.status {
-            200 => self.decode(&answer).map(Some),
-            404 => Ok(None),
-            _ => Err(refused(&answer)),
-        }
-    }
-
-    /// Hands on every registration that the filter and the words let through, page by page, with how many there are.
+    /// Hands on every registration that the filter and the words let through, page by page, with how many there are,
+    /// for as long as they are taken.
     pub(super) fn registrations(
         &self,
         filter: &Filter,
         query: Option<&str>,
-        mut take: impl FnMut(Value, usize) -> Result<(), Failure>,
+        sort: Option<&str>,
+        mut take: impl FnMut(Value, usize) -> Result<bool, Failure>,
     ) -> Result<(), Failure> {
         let mut next = None;
         loop {
@@ -143,13 +175,18 @@ impl Connection {
             parameters.extend_pairs(filter.groups.iter().map(|group| ("group", group)));
             parameters.extend_pairs(filter.selectors.iter().map(|selector| ("selector", selector)));
             parameters.extend_pairs(query.map(|text| ("q", text)));
+            parameters.extend_pairs(sort.map(|keys| ("sort", keys)));
             parameters.append_pair("limit", &PAGE_SIZE.to_string());
             parameters.extend_pairs(next.as_deref().map(|token: &str| ("page_token", token)));
-            let page = self.ask_json(&format!("/api/v1/registrations?{}", parameters.finish()))?;
+            let page = self.read(&format!("/api/v1/registrations?{}", parameters.finish()))?;
             let page: Page = serde_json::from_value(page).map_err(|e| {
                 Failure::Unavailable(format!("{} gives a list that is not understood: {e}", self.url()))
             })?;
-            page.registrations.into_iter().try_for_each(|registration| take(registration, page.total))?;
+            for registration in page.registrations {
+                if !take(registration, page.total)? {
+                    return Ok(());
+                }
+            }
             next = page.next_page_token;
             if next.is_none() {
                 return Ok(());
@@ -157,32 +194,30 @@ impl Connection {
         }
     }
 
-    /// The list of groups.
-    pub(super) fn groups(&self) -> Result<Value, Failure> {
-        self.ask_json("/api/v1/groups").map(|mut answer| answer["groups"].take())
-    }
-
-    /// How the server is doing.
-    pub(super) fn status(&self) -> Result<Value, Failure> {
-        self.ask_json("/api/v1/status")
-    }
-
     /// What is registered in a group, which may be nothing.
     pub(super) fn group(&self, name: &str) -> Result<Group, Failure> {
         let answer = self.ask(&Call::new(Method::GET, &group_path(name)))?;
         match answer.status {
             200 => {
-                let entries: Vec<GroupEntry> = self.decode(&answer)?;
-                let entry = |GroupEntry { targets, labels, modules }| Entry {
-                    targets,
-                    labels,
-                    modules,
-                    target_group: Some(name.to_owned()),
-                    ttl_seconds: None,
-                };
-                Ok(Group { entries: entries.into_iter().map(entry).collect(), etag: answer.etag })
+                let entries: Vec<Entry> = self.decode(&answer)?;
+                let of_group = |entry| Entry { target_group: Some(name.to_owned()), ..entry };
+                Ok(Group { entries: entries.into_iter().map(of_group).collect(), etag: answer.etag })
             }
             404 => Ok(Group { entries: Vec::new(), etag: None }),
+            _ => Err(refused(&answer)),
+        }
+    }
+
+    /// Deletes a group, and returns how many registrations that were; `None` when it has none.
+    pub(super) fn delete_group(&self, name: &str) -> Result<Option<usize>, Failure> {
+        #[derive(Deserialize)]
+        struct Deleted {
+            deleted: usize,
+        }
+        let answer = self.ask(&Call::new(Method::DELETE, &group_path(name)))?;
+        match answer.status {
+            200 => self.decode::<Deleted>(&answer).map(|Deleted { deleted }| Some(deleted)),
+            404 => Ok(None),
             _ => Err(refused(&answer)),
         }
     }
@@ -194,24 +229,27 @@ impl Connection {
         entries: &[Entry],
         parameters: &[(&str, String)],
         etag: Option<&str>,
-    ) -> Result<Value, Failure> {
-        #[derive(serde::Serialize)]
-        struct Declared<'a> {
-            targets: &'a [String],
-            labels: &'a std::collections::BTreeMap<String, String>,
-            #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            modules: &'a [String],
-        }
-        let declared =
-            entries.iter().map(|Entry { targets, labels, modules, .. }| Declared { targets, labels, modules });
-        let body = crate::registration::json::encode(&declared.collect::<Vec<_>>());
+    ) -> Result<Declared, Failure> {
+        // The group stands in the path, and the lifetime is one for all.
+        let declared = |entry: &Entry| Entry { target_group: None, ttl_seconds: None, ..entry.clone() };
+        let body = crate::registration::json::encode(&entries.iter().map(declared).collect::<Vec<_>>());
         let query = Serializer::new(String::new()).extend_pairs(parameters).finish();
         let path = format!("{}?{query}", group_path(name));
         let answer = self.ask(&Call { if_match: etag, ..Call::new(Method::PUT, &path).body(&body) })?;
-        match answer.status {
-            200 => self.decode(&answer),
-            412 => Err(Failure::No(format!("somebody has changed the group {name:?} meanwhile; run this again"))),
-            409 => Err(Failure::No(format!("{}; --adopt takes them over", answer.reason()))),
+        let faults = answer.problem().map(|problem| (problem.sentence(), problem.errors, problem.errors_total));
+        match (answer.status, faults) {
+            (200, _) => self.decode(&answer).map(Declared::Done),
+            (412, _) => {
+                Err(Failure::Refused(format!("somebody has changed the group {name:?} meanwhile; run this again")))
+            }
+            (409, Some((_, faults, total))) => {
+                let total = total.unwrap_or(faults.len());
+                Ok(Declared::Elsewhere(faults, total))
+            }
+            (_, Some((sentence, faults, total))) if !faults.is_empty() => {
+                let total = total.unwrap_or(faults.len());
+                Ok(Declared::Refused(sentence, faults, total))
+            }
             _ => Err(refused(&answer)),
         }
     }
@@ -231,7 +269,7 @@ pub(super) fn id_body(id: TargetId) -> Vec<u8> {
 /// The server's no, with its reason.
 pub(super) fn refused(answer: &Answer) -> Failure {
     match answer.status {
-        400..500 => Failure::No(format!("the server refuses this: {}", answer.reason())),
+        400..500 => Failure::Refused(format!("the server refuses this: {}", answer.reason())),
         status => Failure::Unavailable(format!("the server answers {status}: {}", answer.reason())),
     }
 }

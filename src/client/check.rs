@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::output::tell;
+use super::output::{count, tell};
 use super::{Failure, files, harmless, scrape};
 use crate::config::commands::LocalCheck;
 
@@ -22,12 +22,15 @@ pub(super) fn run(command: &LocalCheck) -> Result<(), Failure> {
                 tell(&format!("{path}: {targets}: Prometheus would not scrape it: {reason}"));
             }
             if let Some(before) = seen.insert(entry.id(), path.to_string()) {
-                tell(&format!("{path}: {targets}: stands in {before} already; the last one registered would win"));
+                tell(&format!("{path}: {targets}: is in {before} already; the one registered last would count"));
             }
         }
         faults += content.faults.len();
         if content.faults.is_empty() {
-            super::output::print_line(&harmless::text(&format!("{path}: {} registrations", content.entries.len())));
+            super::output::print_line(&harmless::text(&format!(
+                "{path}: {}",
+                count(content.entries.len(), "registration", "registrations")
+            )));
         }
     }
     match faults {

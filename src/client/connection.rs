@@ -94,7 +94,7 @@ impl Connection {
             None => Agent::new_with_config(config),
         };
         let source = access.token_file.clone().map(TokenSource::File).filter(|file| !is_empty(file)).or(token.cloned());
-        let token = source.as_ref().map(read_token).transpose()?;
+        let token = source.as_ref().map(|source| read_token(TOKEN_FILE, source)).transpose()?;
         let headers = access.headers.iter().map(|header| parse_header(header)).collect::<Result<_, _>>()?;
         Ok(Connection { agent, base: base.to_owned(), shown: shown.to_owned(), source, token, headers })
     }
@@ -141,9 +141,19 @@ impl Connection {
         sent.and_then(read_answer).map_err(unreachable)
     }
 
-    /// Gets a foreign URL, by the same rules but without the token and the header fields, which are not for others.
-    pub(super) fn get_foreign(&self, url: &str) -> Result<Answer, Unreachable> {
-        self.agent.get(url).call().and_then(read_answer).map_err(|e| Unreachable(format!("{url}: {}", reason(&e))))
+    /// Gets a foreign URL, by the same rules but without the token and the header fields, which are not for others; with
+    /// a token of its own, if there is one.
+    pub(super) fn get_foreign(&self, url: &str, token: Option<&Secret>) -> Result<Answer, Unreachable> {
+        let mut request = self.agent.get(url);
+        if let Some(token) = token {
+            // The original knows the first alone, and others than both programs the second.
+            request = request.header("x-sd-token", token);
+            let bearer = [b"Bearer ".as_slice(), token.as_bytes()].concat();
+            if let Ok(bearer) = HeaderValue::from_bytes(&bearer) {
+                request = request.header(header::AUTHORIZATION, bearer);
+            }
+        }
+        request.call().and_then(read_answer).map_err(|e| Unreachable(format!("{url}: {}", reason(&e))))
     }
 }
 
@@ -176,6 +186,8 @@ fn reason(error: &ureq::Error) -> String {
 fn tls_reason(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(_) => format!("TLS: {error}; --ca-file names whom to trust"),
+        // What begins so is an answer of HTTP, not of TLS.
+        rustls::Error::InvalidMessage(_) => format!("TLS: {error}; is it http:// there?"),
         e => format!("TLS: {e}"),
     }
 }
@@ -200,11 +212,14 @@ fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), Failure> {
     Ok((name.trim().parse().map_err(|_| wrong())?, value.trim().parse().map_err(|_| wrong())?))
 }
 
-/// Reads the token.
-pub(super) fn read_token(source: &TokenSource) -> Result<Secret, Failure> {
+/// The flag that names the file of the token.
+pub(super) const TOKEN_FILE: &str = "--token-file";
+
+/// Reads a token; the flag is what a message calls its file by.
+pub(super) fn read_token(flag: &str, source: &TokenSource) -> Result<Secret, Failure> {
     let (name, secret) = match source {
         TokenSource::Value(token) => ("INVENTOR_TOKEN".to_owned(), Ok(token.trim().as_bytes().to_vec())),
-        TokenSource::File(path) => (format!("--token-file {}", path.display()), files::secret(path)),
+        TokenSource::File(path) => (format!("{flag} {}", path.display()), files::secret(path)),
     };
     let secret = secret.map_err(|reason| Failure::Usage(format!("{name}: {reason}")))?;
     let token = HeaderValue::from_bytes(&secret).ok().filter(|token| !token.is_empty());

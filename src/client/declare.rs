@@ -6,74 +6,141 @@ use std::path::PathBuf;
 use console::Style;
 use serde_json::json;
 
+use super::answer::Fault;
+use super::api::{Declared, Outcome};
 use super::connection::Connection;
+use super::files::Placed;
 use super::output::Output;
-use super::plan::{self, Plan};
+use super::plan::Plan;
 use super::{Entry, Failure, files};
 use crate::config::commands::{DeclaredGroup, Sync};
 
+/// The most faults that are shown one by one.
+const FAULTS_SHOWN_MAX: usize = 20;
+
 /// Shows the differences; whether there are any is the answer.
 pub(super) fn diff(connection: &Connection, declared: &DeclaredGroup, output: Output) -> Result<(), Failure> {
-    let wanted = read(declared)?;
+    let wanted = Wanted::read(declared)?;
     let current = connection.group(&declared.group)?.entries;
-    let plan = show(&declared.group, &current, &wanted, output)?;
-    if plan.changes_nothing() { Ok(()) } else { Err(Failure::No(format!("the group {:?} differs", declared.group))) }
+    let plan = Plan::new(&current, &wanted.entries);
+    let differs = !plan.counts().changes_nothing();
+    if output.is_table() {
+        show(&declared.group, &plan, output);
+    } else {
+        output.value(&json!({ "group": declared.group, "differs": differs, "plan": plan.to_json() }))?;
+    }
+    if differs { Err(Failure::No(format!("the group {:?} differs", declared.group))) } else { Ok(()) }
 }
 
 /// Makes the group be what the files say, unless it is.
 pub(super) fn sync(connection: &Connection, command: &Sync, output: Output) -> Result<(), Failure> {
     let Sync { declared, dry_run, adopt, allow_empty, ttl, .. } = command;
-    let wanted = read(declared)?;
-    if wanted.is_empty() && !allow_empty {
-        let text = format!("the files hold nothing; --allow-empty deletes the whole group {:?}", declared.group);
+    let group = &declared.group;
+    let wanted = Wanted::read(declared)?;
+    if wanted.entries.is_empty() && !allow_empty {
+        let text = format!("the files hold nothing; --allow-empty deletes the whole group {group:?}");
         return Err(Failure::Usage(text));
     }
-    let current = connection.group(&declared.group)?;
-    let plan = show(&declared.group, &current.entries, &wanted, output)?;
-    // With a lifetime, declaring it again is renewing it.
-    if plan.changes_nothing() && ttl.is_none() {
-        return Ok(());
+    let current = connection.group(group)?;
+    let declare = |dry_run: bool, adopt: bool| {
+        let switches = [("dry_run", dry_run), ("adopt", adopt), ("allow_empty", *allow_empty)];
+        let switches = switches.into_iter().filter(|(_, on)| *on).map(|(name, _)| (name, "true".to_owned()));
+        let parameters: Vec<_> = switches.chain(ttl.map(|ttl| ("ttl_seconds", ttl.to_string()))).collect();
+        connection.declare(group, &wanted.entries, &parameters, current.etag.as_deref())
+    };
+    let mut plan = Plan::new(&current.entries, &wanted.entries);
+    // Asked without adopting, the server names what it would take from where.
+    if *adopt
+        && plan.counts().create > 0
+        && let Declared::Elsewhere(faults, total) = declare(true, false)?
+    {
+        let named = faults.into_iter().filter_map(|fault| Some((wanted.entry(&fault)?.id(), fault.detail)));
+        plan.adopt(named.collect::<Vec<_>>(), total);
     }
-    let switches = [("dry_run", *dry_run), ("adopt", *adopt), ("allow_empty", *allow_empty)];
-    let switches = switches.into_iter().filter(|(_, on)| *on).map(|(name, _)| (name, "true".to_owned()));
-    let parameters: Vec<_> = switches.chain(ttl.map(|ttl| ("ttl_seconds", ttl.to_string()))).collect();
-    let done = connection.declare(&declared.group, &wanted, &parameters, current.etag.as_deref())?;
-    if output.is_table() && !dry_run {
-        let [created, updated, unchanged, deleted] =
-            ["created", "updated", "unchanged", "deleted"].map(|name| done[name].as_u64().unwrap_or_default());
-        output.print(&format!("{created} created, {updated} changed, {unchanged} left, {deleted} deleted\n"));
+    if output.is_table() {
+        show(group, &plan, output);
+    }
+    // With a lifetime, declaring it again is renewing it.
+    let outcome = match plan.counts().changes_nothing() && ttl.is_none() {
+        true => None,
+        false => match declare(*dry_run, *adopt)? {
+            Declared::Done(outcome) => Some(outcome),
+            Declared::Elsewhere(faults, total) => {
+                let text = "some targets are registered in other groups; --adopt takes them over";
+                return Err(wanted.refused(text, &faults, total));
+            }
+            Declared::Refused(text, faults, total) => return Err(wanted.refused(&text, &faults, total)),
+        },
+    };
+    if !output.is_table() {
+        let answer = json!({ "group": group, "dry_run": dry_run, "plan": plan.to_json(), "result": outcome });
+        return output.value(&answer);
+    }
+    if let Some(Outcome { created, updated, unchanged, deleted }) = outcome.filter(|_| !dry_run) {
+        output.print(&format!("{created} created, {updated} changed, {unchanged} unchanged, {deleted} deleted\n"));
     }
     Ok(())
 }
 
-/// The entries of the files, which may name no other group and no targets twice.
-fn read(DeclaredGroup { group, files }: &DeclaredGroup) -> Result<Vec<Entry>, Failure> {
-    let entries = files::entries(files.iter().map(PathBuf::as_path))?;
-    let mut seen = HashMap::new();
-    for (at, entry) in entries.iter().enumerate() {
-        let targets = entry.targets.join(",");
-        if let Some(other) = entry.target_group.as_ref().filter(|other| *other != group) {
-            return Err(Failure::Usage(format!("{targets}: the file says group {other:?}, the command {group:?}")));
-        }
-        if let Some(before) = seen.insert(entry.id(), at) {
-            let text = format!("{targets}: stands in the files twice, as entry {} and {}", before + 1, at + 1);
-            return Err(Failure::Usage(text));
-        }
-    }
-    Ok(entries.into_iter().map(|entry| Entry { target_group: Some(group.clone()), ..entry }).collect())
+/// What files declare, and where each of it stands.
+struct Wanted {
+    entries: Vec<Entry>,
+    places: Vec<String>,
 }
 
-fn show(group: &str, current: &[Entry], wanted: &[Entry], output: Output) -> Result<Plan, Failure> {
-    let plan = Plan::new(current, wanted);
-    let names = (format!("{group} on the server"), format!("{group} in the files"));
-    let differences = plan::differences(current, wanted, (&names.0, &names.1));
-    if output.is_table() {
-        show_differences(&differences, output);
-        output.print(&format!("{plan}\n"));
-    } else {
-        output.value(&json!({ "group": group, "plan": plan, "differences": differences }))?;
+impl Wanted {
+    /// Reads the files, which may name no other group and no targets twice.
+    fn read(DeclaredGroup { group, files }: &DeclaredGroup) -> Result<Wanted, Failure> {
+        let placed = files::placed_entries(files.iter().map(PathBuf::as_path))?;
+        let mut seen: HashMap<_, &str> = HashMap::new();
+        for Placed { entry, place } in &placed {
+            let targets = entry.targets.join(",");
+            if let Some(other) = entry.target_group.as_ref().filter(|other| *other != group) {
+                let text = format!("{place}: {targets}: the file says group {other:?}, the command {group:?}");
+                return Err(Failure::Usage(text));
+            }
+            if let Some(before) = seen.insert(entry.id(), place) {
+                return Err(Failure::Usage(format!("{place}: {targets} is declared twice, first at {before}")));
+            }
+        }
+        let of_group = |Placed { entry, place }| (Entry { target_group: Some(group.clone()), ..entry }, place);
+        let (entries, places) = placed.into_iter().map(of_group).unzip();
+        Ok(Wanted { entries, places })
     }
-    Ok(plan)
+
+    /// Which entry a fault concerns: the first part of its pointer is the number.
+    fn at(&self, fault: &Fault) -> Option<usize> {
+        let at = fault.pointer.strip_prefix('/')?.split('/').next()?.parse().ok()?;
+        (at < self.entries.len()).then_some(at)
+    }
+
+    fn entry(&self, fault: &Fault) -> Option<&Entry> {
+        self.at(fault).map(|at| &self.entries[at])
+    }
+
+    /// The faults by target, file and line.
+    fn refused(&self, text: &str, faults: &[Fault], total: usize) -> Failure {
+        let mut text = format!("the server refuses this: {text}");
+        for fault in faults.iter().take(FAULTS_SHOWN_MAX) {
+            text += &match self.at(fault) {
+                Some(at) => {
+                    format!("\n  {}: {}: {}", self.places[at], self.entries[at].targets.join(","), fault.detail)
+                }
+                None => format!("\n  {}", fault.detail),
+            };
+        }
+        let more = total.saturating_sub(faults.len().min(FAULTS_SHOWN_MAX));
+        if more > 0 {
+            text += &format!("\n  and {more} more");
+        }
+        Failure::Refused(text)
+    }
+}
+
+fn show(group: &str, plan: &Plan<'_>, output: Output) {
+    let names = (format!("{group} on the server"), format!("{group} in the files"));
+    show_differences(&plan.differences((&names.0, &names.1)), output);
+    output.print(&format!("{}\n", plan.counts()));
 }
 
 /// Prints a unified diff, coloured as usual if colours are welcome.

@@ -13,7 +13,7 @@ pub(super) struct Entry {
     #[serde(default)]
     pub(super) labels: BTreeMap<String, String>,
     /// `None` is the group that the server gives to those that name none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) target_group: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) modules: Vec<String>,
@@ -50,6 +50,12 @@ impl Entry {
         self
     }
 
+    /// The same without the group that the server gives to those that name none, so that another can be given before.
+    pub(super) fn without_default_group(mut self) -> Entry {
+        self.target_group = self.target_group.filter(|group| group != DEFAULT_GROUP);
+        self
+    }
+
     /// Whether both would be shown alike, whatever their lifetimes.
     pub(super) fn shows_like(&self, other: &Entry) -> bool {
         self.targets == other.targets
@@ -61,13 +67,13 @@ impl Entry {
 
 impl From<&Registration> for Entry {
     fn from(registration: &Registration) -> Entry {
-        Entry {
+        let entry = Entry {
             targets: registration.targets().to_vec(),
             labels: registration.labels().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            // The default is left to the server, so that another default can be given before.
-            target_group: Some(registration.group().to_owned()).filter(|group| group != DEFAULT_GROUP),
+            target_group: Some(registration.group().to_owned()),
             modules: registration.modules().to_vec(),
             ttl_seconds: registration.ttl().map(|ttl| ttl.seconds()),
-        }
+        };
+        entry.without_default_group()
     }
 }

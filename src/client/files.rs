@@ -24,13 +24,17 @@ const MEMBERS: [&str; 5] = ["targets", "labels", "modules", "target_group", "ttl
 pub(super) struct Fault {
     /// The number of the entry, from 1; `None` is the file as a whole.
     pub(super) entry: Option<usize>,
+    line: Option<usize>,
     pub(super) reason: String,
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.entry {
-            Some(number) => write!(f, "entry {number}: {}", self.reason),
+            Some(number) => match self.line {
+                Some(line) => write!(f, "line {line}, entry {number}: {}", self.reason),
+                None => write!(f, "entry {number}: {}", self.reason),
+            },
             None => f.write_str(&self.reason),
         }
     }
@@ -40,7 +44,16 @@ impl fmt::Display for Fault {
 #[derive(Debug, Default)]
 pub(super) struct Content {
     pub(super) entries: Vec<Entry>,
+    /// The line of each entry, where that is known.
+    lines: Vec<Option<usize>>,
     pub(super) faults: Vec<Fault>,
+}
+
+/// An entry and where it stands, as a user finds it.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) entry: Entry,
+    pub(super) place: String,
 }
 
 /// Reads a file, or standard input where the path is `-`.
@@ -61,6 +74,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 
 /// Reads the entries of these files, all of which have to be right.
 pub(super) fn entries<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<Vec<Entry>, Failure> {
+    Ok(placed_entries(paths)?.into_iter().map(|placed| placed.entry).collect())
+}
+
+/// The same, with where each of them stands.
+pub(super) fn placed_entries<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<Vec<Placed>, Failure> {
     let mut entries = Vec::new();
     for path in paths {
         let content = parse(&read(path)?, LabelNames::Utf8);
@@ -69,7 +87,11 @@ pub(super) fn entries<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<V
             let more = if more > 0 { format!(", and {more} more; `inventor check` shows all") } else { String::new() };
             return Err(Failure::Usage(format!("{}: {fault}{more}", path.display())));
         }
-        entries.extend(content.entries);
+        let name = if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() };
+        entries.extend(content.entries.into_iter().zip(content.lines).enumerate().map(|(at, (entry, line))| {
+            let place = line.map_or_else(|| format!("{name}: entry {}", at + 1), |line| format!("{name}:{line}"));
+            Placed { entry, place }
+        }));
     }
     Ok(entries)
 }
@@ -80,35 +102,67 @@ pub(super) fn parse(bytes: &[u8], names: LabelNames) -> Content {
     let text = json::well_formed(bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes));
     let documents = match text.trim_start().chars().next() {
         None => Err("holds nothing".to_owned()),
-        Some('{' | '[') => documents(&text, &mut content, names),
-        Some(_) => yaml::to_json(&text).and_then(|list| documents(&list, &mut content, names)),
+        Some('{' | '[') => documents(&text, &mut content, names, &mut Lines::of(&text)),
+        Some(_) => yaml::to_json(&text)
+            .and_then(|(list, lines)| documents(&list, &mut content, names, &mut Lines::Known(lines.into_iter()))),
     };
     if let Err(reason) = documents {
-        content.faults.push(Fault { entry: None, reason });
+        content.faults.push(Fault { entry: None, line: None, reason });
     }
     content
 }
 
 /// Reads JSON documents that follow each other; a flow collection of YAML may look like one at its beginning.
-fn documents(text: &str, content: &mut Content, names: LabelNames) -> Result<(), String> {
+fn documents(text: &str, content: &mut Content, names: LabelNames, lines: &mut Lines<'_>) -> Result<(), String> {
     for document in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
         let document = document.map_err(|e| e.to_string())?.get();
         if document.starts_with('[') {
             let list: Vec<&RawValue> = serde_json::from_str(document).map_err(|e| e.to_string())?;
-            list.into_iter().for_each(|entry| content.read_entry(entry.get(), names));
+            list.into_iter().for_each(|entry| content.read_entry(entry.get(), names, lines.of_entry(entry.get())));
         } else {
-            content.read_entry(document, names);
+            content.read_entry(document, names, lines.of_entry(document));
         }
     }
     Ok(())
 }
 
+/// In which line each entry begins.
+enum Lines<'a> {
+    /// They were found before, one for each entry.
+    Known(std::vec::IntoIter<Option<usize>>),
+    /// They are counted in this text, of which each entry is a part, one behind the other.
+    Counted { text: &'a str, offset: usize, line: usize },
+}
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a str) -> Lines<'a> {
+        Lines::Counted { text, offset: 0, line: 1 }
+    }
+
+    fn of_entry(&mut self, entry: &str) -> Option<usize> {
+        match self {
+            Lines::Known(lines) => lines.next().flatten(),
+            Lines::Counted { text, offset, line } => {
+                // How far the part begins behind the whole.
+                let at = (entry.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
+                *line += text.as_bytes().get(*offset..at)?.iter().filter(|byte| **byte == b'\n').count();
+                *offset = at;
+                Some(*line)
+            }
+        }
+    }
+}
+
 impl Content {
-    fn read_entry(&mut self, text: &str, names: LabelNames) {
+    fn read_entry(&mut self, text: &str, names: LabelNames, line: Option<usize>) {
         match entry(text, names) {
-            Ok(entry) => self.entries.push(entry),
+            Ok(entry) => {
+                self.entries.push(entry);
+                self.lines.push(line);
+            }
             Err(reason) => {
-                self.faults.push(Fault { entry: Some(self.entries.len() + self.faults.len() + 1), reason });
+                let number = self.entries.len() + self.faults.len() + 1;
+                self.faults.push(Fault { entry: Some(number), line, reason });
             }
         }
     }

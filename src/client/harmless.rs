@@ -32,6 +32,14 @@ pub(super) fn json(json: &str) -> String {
     })
 }
 
+/// A string of JSON as one of YAML, with an escape for each such character.
+pub(super) fn yaml(json: &str) -> String {
+    escaped(json, |c, out| {
+        let number = u32::from(c);
+        out.push_str(&if number > 0xffff { format!("\\U{number:08x}") } else { format!("\\u{number:04x}") });
+    })
+}
+
 /// Lines with an escape for each such character but the line ends.
 pub(super) fn lines(text: &str) -> String {
     escaped(text, |c, out| out.extend(c.escape_default()))

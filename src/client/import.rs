@@ -6,17 +6,16 @@ mod sources;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-
 use super::connection::Connection;
-use super::output::Output;
-use super::plan::{self, Plan};
+use super::output::{Output, count};
+use super::plan::{Counts, Plan};
 use super::{Entry, Failure, declare, lookup};
 use crate::config::commands::{Filter, Import};
+use crate::signals::Interrupted;
 use progress::Progress;
 use refusals::Refusals;
 
@@ -36,15 +35,21 @@ const GLANCE: Duration = Duration::from_millis(100);
 
 /// Registers everything, and says what came of it.
 pub(super) fn run(connection: &Connection, command: &Import, output: Output) -> Result<(), Failure> {
-    let mut read = sources::read(connection, &command.sources)?;
+    let mut read = sources::read(connection, command)?;
+    // What was read can be left as it is until here; from now on what was done is said.
+    let interrupted = Interrupted::listen().map_err(signals_refused)?;
     let (group, ttl) = (command.group.as_deref(), command.ttl);
     let entries: Vec<Entry> = read.entries.drain(..).map(|entry| entry.or(group, ttl)).collect();
-    show_plan(connection, &entries, command.dry_run, output)?;
+    show_plan(connection, &entries, command.dry_run, &interrupted, output)?;
     let work = Work { connection, entries: &entries, refusals: Mutex::new(read.refusals), ..Work::new(connection) };
     if !command.dry_run {
-        work.run()?;
+        work.run(&interrupted);
     }
     work.conclude(command.dry_run, output)
+}
+
+fn signals_refused(e: std::io::Error) -> Failure {
+    Failure::Unavailable(format!("cannot handle signals: {e}"))
 }
 
 /// Compares with what the server has, which is not kept: only what concerns the entries, and only for a dry run.
@@ -52,6 +57,7 @@ fn show_plan(
     connection: &Connection,
     entries: &[Entry],
     with_differences: bool,
+    interrupted: &Interrupted,
     output: Output,
 ) -> Result<(), Failure> {
     if !connection.can_list()? {
@@ -59,24 +65,27 @@ fn show_plan(
         return Ok(());
     }
     let wanted: HashMap<_, _> = entries.iter().enumerate().map(|(at, entry)| (entry.id(), at)).collect();
-    let (mut plan, mut current) = (Plan::default(), Vec::new());
+    let (mut counts, mut current) = (Counts::default(), Vec::new());
     let everything = Filter { groups: Vec::new(), selectors: Vec::new() };
-    connection.registrations(&everything, None, |listed, _| {
+    connection.registrations(&everything, None, None, |listed, _| {
+        if interrupted.is_set() {
+            return Err(Failure::Interrupted("interrupted: nothing was registered".to_owned()));
+        }
         let listed = lookup::entry(listed)?;
         if let Some(at) = wanted.get(&listed.id()) {
-            plan.count(&entries[*at], Some(&listed));
+            counts.count(&entries[*at], Some(&listed));
             if with_differences {
                 current.push(listed);
             }
         }
-        Ok(())
+        Ok(true)
     })?;
-    plan.create = entries.len() - plan.change - plan.leave;
+    counts.create = entries.len() - counts.change - counts.unchanged;
     if with_differences {
-        let differences = plan::differences(&current, entries, ("on the server", "to be imported"));
+        let differences = Plan::new(&current, entries).differences(("on the server", "to be imported"));
         declare::show_differences(&differences, output);
     }
-    output.print(&format!("{plan}\n"));
+    output.print(&format!("{counts}\n"));
     Ok(())
 }
 
@@ -110,18 +119,13 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn run(&self) -> Result<(), Failure> {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register(signal, Arc::clone(&interrupted))
-                .map_err(|e| Failure::Unavailable(format!("cannot handle signals: {e}")))?;
-        }
+    fn run(&self, interrupted: &Interrupted) {
         let mut progress = Progress::new(self.entries.len());
         thread::scope(|scope| {
             let workers: Vec<_> =
                 (0..CONNECTIONS.min(self.entries.len())).map(|_| scope.spawn(|| self.work())).collect();
             while workers.iter().any(|worker| !worker.is_finished()) {
-                if interrupted.load(Ordering::Relaxed) {
+                if interrupted.is_set() {
                     self.end(Failure::Interrupted("interrupted".to_owned()));
                 }
                 progress.show(self.next.load(Ordering::Relaxed).min(self.entries.len()));
@@ -129,7 +133,6 @@ impl<'a> Work<'a> {
             }
         });
         progress.finish();
-        Ok(())
     }
 
     fn work(&self) {
@@ -143,15 +146,21 @@ impl<'a> Work<'a> {
         let mut pause = FIRST_PAUSE;
         for attempt in 1..=TRIES {
             let problem = match self.connection.put(entry) {
-                Ok(answer) if answer.status == 200 => {
+                Ok(answer) if answer.status == 200 && answer.is_ours("/target") => {
                     self.registered.fetch_add(1, Ordering::Relaxed);
                     return;
                 }
-                Ok(answer) if answer.status < 500 => {
+                Ok(answer) if answer.status < 500 && answer.is_ours("/target") => {
                     let unauthorised = matches!(answer.status, 401 | 403);
                     return self.refused(entry, &answer.reason(), unauthorised);
                 }
-                Ok(answer) => format!("the server answers {}: {}", answer.status, answer.reason()),
+                Ok(answer) if answer.is_ours("/target") || answer.status >= 500 => {
+                    format!("the server answers {}: {}", answer.status, answer.reason())
+                }
+                Ok(answer) => {
+                    let text = format!("what answers is not inventor ({}: {})", answer.status, answer.reason());
+                    return self.end(Failure::Unavailable(text));
+                }
                 Err(e) => format!("no answer from {e}"),
             };
             if attempt == TRIES {
@@ -172,7 +181,7 @@ impl<'a> Work<'a> {
         refusals.add(&entry.targets.join(","), &format!("{token}{reason}"));
         let refused_so_far = self.unauthorised.fetch_add(usize::from(unauthorised), Ordering::Relaxed) + 1;
         if unauthorised && refused_so_far >= UNAUTHORISED_MAX && self.registered.load(Ordering::Relaxed) == 0 {
-            self.end(Failure::No(
+            self.end(Failure::Refused(
                 "the server does not accept this token; check INVENTOR_TOKEN or the token file".into(),
             ));
         }
@@ -198,7 +207,9 @@ impl<'a> Work<'a> {
             Some(failure) => Err(failure.after(&format!(
                 "{registered} of {total} are registered; run it again, which does no harm to those that are"
             ))),
-            None if refusals.total > 0 => Err(Failure::No(format!("{} entries are refused", refusals.total))),
+            None if refusals.total > 0 => {
+                Err(Failure::Refused(format!("{} refused", count(refusals.total, "entry is", "entries are"))))
+            }
             None => Ok(()),
         }
     }

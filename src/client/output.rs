@@ -12,12 +12,48 @@ use crate::config::commands::Format;
 /// Between two columns.
 const GAP: &str = "  ";
 
+/// A column is cut to no less than this, so that one sees what it is; one that may be cut first, to the second.
+const WIDTH_MIN: usize = 8;
+const WIDTH_FIRST: usize = 12;
+
 /// Writes to standard output.
 #[derive(Clone, Copy)]
 pub(super) struct Output {
     format: Format,
     terminal: bool,
     color: bool,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Column {
+    pub(super) header: &'static str,
+    cut: Cut,
+}
+
+/// Which columns are cut where the terminal is narrow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    Never,
+    /// When there is no other way.
+    Last,
+    First,
+}
+
+impl Column {
+    /// One that is always shown whole.
+    pub(super) const fn fixed(header: &'static str) -> Column {
+        Column { header, cut: Cut::Never }
+    }
+
+    pub(super) const fn flexible(header: &'static str) -> Column {
+        Column { header, cut: Cut::Last }
+    }
+
+    /// One of which the beginning says most.
+    pub(super) const fn details(header: &'static str) -> Column {
+        Column { header, cut: Cut::First }
+    }
 }
 
 impl Output {
@@ -28,7 +64,17 @@ impl Output {
     }
 
     pub(super) fn is_table(self) -> bool {
-        self.format == Format::Table
+        matches!(self.format, Format::Table | Format::Wide)
+    }
+
+    /// Whether everything is shown, however wide.
+    pub(super) fn is_wide(self) -> bool {
+        self.format == Format::Wide
+    }
+
+    /// Whether a person reads it.
+    pub(super) fn is_terminal(self) -> bool {
+        self.terminal
     }
 
     pub(super) fn style(self, style: Style) -> Style {
@@ -39,21 +85,22 @@ impl Output {
     pub(super) fn show<T: Serialize>(
         self,
         value: &T,
-        header: &[&str],
+        columns: &[Column],
         rows: impl FnOnce() -> Vec<Vec<String>>,
     ) -> Result<(), Failure> {
-        match self.format {
-            Format::Table => self.table(header, rows()),
-            Format::Json | Format::Yaml => self.value(value),
+        if self.is_table() {
+            self.table(columns, rows());
+            return Ok(());
         }
+        self.value(value)
     }
 
     /// A value as JSON, or as YAML if that is wanted.
     pub(super) fn value<T: Serialize>(self, value: &T) -> Result<(), Failure> {
         let failed = |e: &dyn std::fmt::Display| Failure::Unavailable(format!("the answer cannot be written: {e}"));
         let text = match self.format {
-            Format::Yaml => harmless::lines(&serde_saphyr::to_string(value).map_err(|e| failed(&e))?),
-            Format::Table | Format::Json => {
+            Format::Yaml => yaml(value).map_err(|e| failed(&e))?,
+            Format::Table | Format::Wide | Format::Json => {
                 harmless::json(&(serde_json::to_string_pretty(value).map_err(|e| failed(&e))? + "\n"))
             }
         };
@@ -61,36 +108,117 @@ impl Output {
         Ok(())
     }
 
-    fn table(self, header: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
+    /// Rows for people: on a terminal with a header and without empty columns, else with tabs between all of them.
+    pub(super) fn table(self, columns: &[Column], rows: Vec<Vec<String>>) {
         let rows: Vec<Vec<String>> =
             rows.into_iter().map(|row| row.iter().map(|cell| harmless::text(cell)).collect()).collect();
         if !self.terminal {
-            rows.iter().for_each(|row| self.print(&(row.join("\t") + "\n")));
-            return Ok(());
+            let mut text = String::new();
+            rows.iter().for_each(|row| text.extend([&row.join("\t"), "\n"]));
+            return self.print(&text);
         }
-        let header: Vec<String> = header.iter().map(|&name| name.to_owned()).collect();
-        let widths: Vec<usize> = (0..header.len())
-            .map(|column| rows.iter().chain([&header]).map(|row| measure_text_width(&row[column])).max().unwrap_or(0))
-            .collect();
-        let width = usize::from(Term::stdout().size().1);
+        let is_empty = |column: usize| rows.iter().all(|row| row[column].is_empty());
+        let shown: Vec<usize> = (0..columns.len()).filter(|column| rows.is_empty() || !is_empty(*column)).collect();
+        let header: Vec<String> = columns.iter().map(|column| column.header.to_owned()).collect();
+        let width_of = |column: usize| rows.iter().chain([&header]).map(move |row| measure_text_width(&row[column]));
+        let mut widths: Vec<usize> = shown.iter().map(|column| width_of(*column).max().unwrap_or(0)).collect();
+        let screen = usize::from(Term::stdout().size().1);
+        if !self.is_wide() {
+            let cuts: Vec<Cut> = shown.iter().map(|column| columns[*column].cut).collect();
+            fit(&mut widths, &cuts, screen);
+        }
         let line = |row: &Vec<String>| {
-            let cells = row.iter().zip(&widths).map(|(cell, width)| {
-                let blanks = width.saturating_sub(measure_text_width(cell));
+            let cells = shown.iter().zip(&widths).map(|(column, width)| {
+                let cell = truncate_str(&row[*column], *width, "…");
+                let blanks = width.saturating_sub(measure_text_width(&cell));
                 format!("{cell}{}", " ".repeat(blanks))
             });
-            truncate_str(cells.collect::<Vec<_>>().join(GAP).trim_end(), width, "…").into_owned()
+            let line = cells.collect::<Vec<_>>().join(GAP);
+            let line = line.trim_end();
+            if self.is_wide() { line.to_owned() } else { truncate_str(line, screen, "…").into_owned() }
         };
+        let mut text = String::new();
         if header.iter().any(|name| !name.is_empty()) {
-            self.print(&format!("{}\n", self.style(Style::new().bold()).apply_to(line(&header))));
+            text = format!("{}\n", self.style(Style::new().bold()).apply_to(line(&header)));
         }
-        rows.iter().for_each(|row| self.print(&(line(row) + "\n")));
-        Ok(())
+        rows.iter().for_each(|row| text.extend([&*line(row), "\n"]));
+        self.print(&text);
     }
 
     /// Prints text that is harmless. Whoever closes the pipe early has read enough.
     pub(super) fn print(self, text: &str) {
         let _ = io::stdout().write_all(text.as_bytes());
     }
+}
+
+/// Cuts the widest of the columns that may be cut until all fit.
+fn fit(widths: &mut [usize], cuts: &[Cut], screen: usize) {
+    let gaps = GAP.len() * widths.len().saturating_sub(1);
+    while widths.iter().sum::<usize>() + gaps > screen {
+        let first = (0..widths.len()).filter(|at| cuts[*at] == Cut::First && widths[*at] > WIDTH_FIRST);
+        let others = (0..widths.len()).filter(|at| cuts[*at] != Cut::Never && widths[*at] > WIDTH_MIN);
+        let widest = first.max_by_key(|at| widths[*at]).or_else(|| others.max_by_key(|at| widths[*at]));
+        let Some(widest) = widest else { return };
+        widths[widest] -= 1;
+    }
+}
+
+/// YAML that gives back the same text whatever stands in it: what would do something to a terminal, or is read as
+/// something else, stands in double quotes with escapes.
+fn yaml<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
+    let mut text = String::new();
+    write_yaml(&serde_json::to_value(value)?, 0, false, &mut text);
+    Ok(text)
+}
+
+fn write_yaml(value: &Value, depth: usize, is_item: bool, text: &mut String) {
+    let indent = |text: &mut String, is_first: bool| {
+        if !(is_first && is_item) {
+            text.extend(std::iter::repeat_n("  ", depth));
+        }
+    };
+    match value {
+        Value::Array(values) if !values.is_empty() => {
+            for (at, value) in values.iter().enumerate() {
+                indent(text, at == 0);
+                text.push_str("- ");
+                write_yaml(value, depth + 1, true, text);
+            }
+        }
+        Value::Object(members) if !members.is_empty() => {
+            for (at, (name, value)) in members.iter().enumerate() {
+                indent(text, at == 0);
+                text.push_str(&scalar(name));
+                match value {
+                    Value::Array(values) if !values.is_empty() => {
+                        text.push_str(":\n");
+                        write_yaml(value, depth, false, text);
+                    }
+                    Value::Object(members) if !members.is_empty() => {
+                        text.push_str(":\n");
+                        write_yaml(value, depth + 1, false, text);
+                    }
+                    value => {
+                        text.push_str(": ");
+                        write_yaml(value, depth, true, text);
+                    }
+                }
+            }
+        }
+        Value::String(string) => text.extend([&*scalar(string), "\n"]),
+        value => text.extend([&*value.to_string(), "\n"]),
+    }
+}
+
+/// A string of YAML, which is plain only where nobody can take it for anything else. A string of JSON is one of YAML.
+fn scalar(string: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
+    let is_word = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
+    let plain = string.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && string.chars().all(is_plain)
+        && !string.ends_with(':')
+        && !is_word.contains(&&*string.to_ascii_lowercase());
+    if plain { string.to_owned() } else { harmless::yaml(&Value::from(string).to_string()) }
 }
 
 /// Prints a line for people, beside the answer.
@@ -115,17 +243,32 @@ pub(super) fn members(value: &Value) -> Vec<Vec<String>> {
     rows
 }
 
-/// A value as the cell of a table.
+/// A value as the cell of a table; what is not there is empty.
 pub(super) fn cell(value: &Value) -> String {
     match value {
-        Value::Null => "-".to_owned(),
+        Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Array(values) => values.iter().map(cell).collect::<Vec<_>>().join(","),
         Value::Object(members) => {
-            members.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
+            // What relabelling takes out again comes last.
+            let (hidden, own): (Vec<_>, Vec<_>) = members.iter().partition(|(name, _)| name.starts_with("__"));
+            let member = |(name, value): (&String, &Value)| match value.as_str() {
+                Some(text) if is_one_word(text) => format!("{name}={text}"),
+                _ => format!("{name}={value}"),
+            };
+            own.into_iter().chain(hidden).map(member).collect::<Vec<_>>().join(",")
         }
         value => value.to_string(),
     }
+}
+
+fn is_one_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_./:@+".contains(c))
+}
+
+/// A number of things: `1 registration`, `2 registrations`.
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
 }
 
 /// Prints a line of the answer.

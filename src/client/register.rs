@@ -17,7 +17,7 @@ pub(super) fn register(connection: &Connection, declaration: &Declaration, outpu
     for entry in &entries {
         match connection.register(entry) {
             Ok(id) => ids.push(id),
-            Err(Failure::No(reason)) if entries.len() > 1 => {
+            Err(Failure::Refused(reason)) if entries.len() > 1 => {
                 tell(&format!("{}: {reason}", entry.targets.join(",")));
                 refused += 1;
             }
@@ -27,7 +27,7 @@ pub(super) fn register(connection: &Connection, declaration: &Declaration, outpu
     show(&ids, output)?;
     match refused {
         0 => Ok(()),
-        _ => Err(Failure::No(format!("{refused} of {} are refused, see above", entries.len()))),
+        _ => Err(Failure::Refused(format!("{refused} of {} are refused, see above", entries.len()))),
     }
 }
 
@@ -45,12 +45,20 @@ fn show(ids: &[String], output: Output) -> Result<(), Failure> {
 
 /// Deletes, and says what was not there.
 pub(super) fn deregister(connection: &Connection, command: &Deregister) -> Result<(), Failure> {
-    let ids: Vec<TargetId> = if command.ids.is_empty() {
-        entries(&command.declaration)?.iter().map(Entry::id).collect()
-    } else {
-        let id = |text: &String| parse_id(text).map_err(|e| Failure::Usage(e.to_string()));
-        command.ids.iter().map(id).collect::<Result<_, _>>()?
+    let Deregister { file, ids, targets, .. } = command;
+    let ids: Vec<TargetId> = match file {
+        Some(path) => files::entries([path.as_path()])?.iter().map(Entry::id).collect(),
+        None if !targets.is_empty() => vec![TargetId::of(targets)],
+        None => {
+            let id = |text: &String| parse_id(text).map_err(|e| Failure::Usage(format!("--id: {e}")));
+            ids.iter().map(id).collect::<Result<_, _>>()?
+        }
     };
+    if ids.is_empty() {
+        let text =
+            "name what to delete by --target HOST:PORT, by --id, or by a file; `inventor deregister --help` shows how";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     let mut missing = Vec::new();
     for id in ids {
         if !connection.deregister(id)? {
@@ -77,6 +85,17 @@ fn entries(declaration: &Declaration) -> Result<Vec<Entry>, Failure> {
 }
 
 fn described(declaration: &Declaration) -> Result<Entry, Failure> {
+    for (old, new, given) in [
+        ("--interval", "--scrape-interval", &declaration.old_interval),
+        ("--timeout", "--scrape-timeout", &declaration.old_timeout),
+    ] {
+        if given.is_some() {
+            tell(&format!("{old} is called {new} now; the next version will not know it any more"));
+        }
+    }
+    if declaration.targets.iter().any(String::is_empty) {
+        return Err(Failure::Usage("--target: expected HOST:PORT, not an empty text".to_owned()));
+    }
     if declaration.targets.is_empty() {
         let text = "say what by --target HOST:PORT, or name a file; `inventor register --help` shows how";
         return Err(Failure::Usage(text.to_owned()));

@@ -9,19 +9,30 @@ use crate::config::parse_duration;
 /// Adds the labels that these flags stand for.
 pub(super) fn add_labels(declaration: &Declaration, labels: &mut BTreeMap<String, String>) -> Result<(), Failure> {
     let named = [
-        ("__scheme__", &declaration.scheme),
-        ("__metrics_path__", &declaration.path),
-        ("__scrape_interval__", &declaration.interval),
-        ("__scrape_timeout__", &declaration.scrape_timeout),
+        ("__scheme__", declaration.scheme.as_ref()),
+        ("__metrics_path__", declaration.path.as_ref()),
+        ("__scrape_interval__", declaration.scrape_interval.as_ref().or(declaration.old_interval.as_ref())),
+        ("__scrape_timeout__", declaration.scrape_timeout.as_ref().or(declaration.old_timeout.as_ref())),
     ];
-    let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+    let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone())));
     let parameters = declaration.params.iter().map(|(name, value)| (format!("__param_{name}"), value.clone()));
     for (name, value) in named.chain(parameters) {
         if let Some(other) = labels.insert(name.clone(), value.clone()).filter(|other| *other != value) {
             return Err(Failure::Usage(format!("{name} is given twice, as {other:?} and as {value:?}")));
         }
     }
-    check(labels).map_err(Failure::Usage)
+    check(labels).map_err(|text| Failure::Usage(by_flag(&text)))
+}
+
+/// The message by the flag that was given, rather than by the label that it becomes.
+fn by_flag(text: &str) -> String {
+    let flags = [
+        ("__scheme__", "--scheme"),
+        ("__metrics_path__", "--path"),
+        ("__scrape_interval__", "--scrape-interval"),
+        ("__scrape_timeout__", "--scrape-timeout"),
+    ];
+    flags.iter().fold(text.to_owned(), |text, (label, flag)| text.replace(label, flag))
 }
 
 /// What Prometheus would say of these labels.

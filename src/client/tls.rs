@@ -11,14 +11,18 @@ use crate::config::commands::Access;
 
 /// The settings for connections to the server. The system's certificates are read only if they are needed.
 pub(super) fn settings(access: &Access, needed: bool) -> Result<TlsConfig, Failure> {
-    let roots = match &access.ca_file {
+    let [ca_file, cert, key] = [&access.ca_file, &access.cert, &access.key]
+        .map(|path| path.as_deref().filter(|path| !path.as_os_str().is_empty()));
+    let roots = match ca_file {
         Some(path) => certificates("--ca-file", path)?,
         None if needed => system_certificates(),
         None => Vec::new(),
     };
-    let identity = match (&access.cert, &access.key) {
+    let identity = match (cert, key) {
         (Some(cert), Some(key)) => Some(identity(cert, key)?),
-        _ => None,
+        (None, None) => None,
+        (Some(_), None) => return Err(Failure::Usage("--cert needs --key, the key of that certificate".to_owned())),
+        (None, Some(_)) => return Err(Failure::Usage("--key needs --cert, the certificate for it".to_owned())),
     };
     let builder = TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).client_cert(identity);
     Ok(builder.unversioned_rustls_crypto_provider(provider()).build())

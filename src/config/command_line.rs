@@ -4,18 +4,26 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Command, FromArgMatches, Subcommand};
+use clap::{Arg, ArgMatches, Command, FromArgMatches, Subcommand};
 use clap_complete::Shell;
 
-use super::commands::{Client, ClientCommand, TokenSource};
+use super::commands::{ACCESS_HEADING, Client, ClientCommand, TokenSource};
 use super::error::ConfigError;
 use super::healthcheck;
+use super::help;
 use super::server::{self, Config};
 use super::values::Values;
 use super::variables::{VARIABLES, Variable};
 use crate::healthcheck::{Endpoint, Question};
 
 const SERVE: &str = "serve";
+const VERSION: &str = "version";
+
+/// What is said of settings beside each of them.
+const SETTINGS_HELP: &str = "\
+Each setting is an environment variable, a line of .env in the working directory (which is not read when APP_ENV is \
+set), or a flag; a flag wins over the environment, and that over .env. An empty value counts as not set. Flags can be \
+seen by every user of the machine: tokens and passwords belong into the environment or into files.";
 
 /// What the command line asks for.
 pub enum Invocation {
@@ -53,31 +61,47 @@ pub fn notify_socket() -> Option<OsString> {
 
 /// The whole command line.
 pub(super) fn command() -> Command {
-    let root = Command::new("inventor")
-        .subcommand(with_settings(Command::new(SERVE).about("Run the server")))
-        .subcommand(healthcheck::command());
-    let mut command = with_settings(ClientCommand::augment_subcommands(root))
+    // The settings may stand before the command as well, or without one, as they always could.
+    let hidden = |argument: Arg| argument.hide(true);
+    let root = with_commands(Command::new("inventor"));
+    VARIABLES.iter().fold(root, |root, variable| root.arg(hidden(variable.flag()))).override_help(help::OVERVIEW)
+}
+
+/// The same without the settings of the server before the command, for whoever wants to see what there is.
+pub(super) fn visible() -> Command {
+    with_commands(Command::new("inventor"))
+}
+
+fn with_commands(root: Command) -> Command {
+    let root = ClientCommand::augment_subcommands(root)
+        .subcommand(with_settings(Command::new(SERVE).about("Run the server").after_long_help(SETTINGS_HELP)))
+        .subcommand(healthcheck::command())
+        .subcommand(Command::new(VERSION).about("Print the version").hide(true));
+    let mut root = root
         .version(env!("CARGO_PKG_VERSION"))
         .long_version(format!("{} (revision {})", env!("CARGO_PKG_VERSION"), crate::metrics::revision()))
-        .about(
-            "Prometheus HTTP service discovery: scrape targets are registered over a small REST API. \
-             Without a command it is the server",
-        )
-        .after_help(
-            "Each setting of the server is an environment variable, a line of .env in the working directory (which is \
-             not read when APP_ENV is set), or a flag; a flag wins over the environment, and that over .env. \
-             An empty value counts as not set. Flags can be seen by every user of the machine: tokens and passwords \
-             belong into the environment or into files.",
-        )
-        .disable_help_subcommand(true);
-    for subcommand in command.get_subcommands_mut() {
-        let has = |id| subcommand.get_arguments().any(|argument| argument.get_id() == id);
-        // Where targets are described, --timeout is that of the scrape.
-        if has("request_timeout") && !has("scrape_timeout") {
-            *subcommand = subcommand.clone().mut_arg("request_timeout", |argument| argument.visible_alias("timeout"));
+        .about("Prometheus HTTP service discovery: scrape targets are registered over a small REST API");
+    for command in root.get_subcommands_mut() {
+        let name = command.get_name().to_owned();
+        let has = |id| command.get_arguments().any(|argument| argument.get_id() == id);
+        let (is_client, has_old_timeout) = (has("request_timeout"), has("old_timeout"));
+        let mut changed = command.clone().mut_args(|argument| match argument.get_help_heading() {
+            Some(ACCESS_HEADING) => argument.hide_short_help(true),
+            _ => argument,
+        });
+        // For one version, --timeout of `register` is still that of the scrape.
+        if is_client && !has_old_timeout {
+            changed = changed.mut_arg("request_timeout", |argument| argument.visible_alias("timeout"));
         }
+        if is_client {
+            changed = changed.after_help(help::short(&name));
+        }
+        if name != SERVE {
+            changed = changed.after_long_help(help::long(&name));
+        }
+        *command = changed;
     }
-    command
+    root
 }
 
 fn with_settings(command: Command) -> Command {
@@ -89,7 +113,9 @@ fn parse() -> Result<Result<Invocation, ConfigError>, clap::Error> {
     let mut command = command();
     let matches = command.try_get_matches_from_mut(std::env::args_os())?;
     Ok(match matches.subcommand() {
+        None if std::env::args_os().len() <= 1 => alone(&matches),
         None => serve(&[&matches]),
+        Some((VERSION, _)) => Ok(Invocation::Print(command.render_long_version())),
         Some((SERVE, own)) => serve(&[&matches, own]),
         Some((healthcheck::NAME, own)) => Values::new(&[&matches, own]).and_then(|values| {
             healthcheck::endpoint(&values).map(|endpoint| Invocation::Healthcheck(endpoint, healthcheck::question(own)))
@@ -99,6 +125,15 @@ fn parse() -> Result<Result<Invocation, ConfigError>, clap::Error> {
             client(ClientCommand::from_arg_matches(&matches)?)
         }
     })
+}
+
+/// Without any word it is the server, as in the original program, if anything says that a server is meant.
+fn alone(matches: &ArgMatches) -> Result<Invocation, ConfigError> {
+    let values = Values::new(&[matches])?;
+    match VARIABLES.iter().any(|variable| values.is_given(*variable)) {
+        true => serve(&[matches]),
+        false => Ok(Invocation::Usage(help::OVERVIEW.to_owned())),
+    }
 }
 
 fn serve(levels: &[&ArgMatches]) -> Result<Invocation, ConfigError> {

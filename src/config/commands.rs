@@ -1,15 +1,17 @@
 //! The commands of the client, their flags and what these mean.
 
+mod values;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use clap_complete::Shell;
 
-use super::{duration, server};
-use crate::registration::{LabelNames, Ttl};
+use crate::registration::LabelNames;
+pub use values::{ExportFormat, Field, Format, SortKey};
+use values::{changes_limit, label_names, lifetime, pair, path, sort_key, time_to_wait};
 
 /// What the client is to do.
 pub struct Client {
@@ -44,22 +46,28 @@ pub enum ClientCommand {
     /// List registrations
     List(List),
     /// Show one registration
-    Get(View),
-    /// List the groups
-    Groups(Overview),
+    Get(Get),
+    /// List the groups, or delete one
+    Groups(GroupsCommand),
     /// Show how the server is doing
-    Status(Overview),
+    Status(Read),
+    /// List who polls, how often, and whether they still do
+    Pollers(Read),
+    /// List what has changed, and who did it
+    Changes(Changes),
+    /// Show what is wrong: stored values left out of the lists, addresses registered twice
+    Problems(Read),
     /// Make a group be exactly what these files hold
     Sync(Sync),
-    /// Show what `sync` would change; the exit code is 1 if it is anything
+    /// Show what `sync` would change; exits with 1 if anything differs
     Diff(Diff),
     /// Register what files or http_sd URLs hold
     Import(Import),
     /// Print registrations in a form that `import` and `register` read
-    Export(Selection),
+    Export(Export),
     /// Say what the server would refuse, without a server
     Check(LocalCheck),
-    /// Make a token: itself on standard error, its line for TOKENS_FILE on standard output
+    /// Create a token: it is shown once, and its line for TOKENS_FILE printed, or added by --file
     Token(NewToken),
     /// Print the completions for a shell
     Completions {
@@ -73,9 +81,12 @@ pub enum ClientCommand {
     },
 }
 
+/// What stands above the flags that say how to reach the server.
+pub const ACCESS_HEADING: &str = "Server";
+
 /// How to reach the server.
 #[derive(Args, Clone)]
-#[command(next_help_heading = "Server")]
+#[command(next_help_heading = ACCESS_HEADING)]
 pub struct Access {
     /// Where the server is: http://, https:// or unix:/path
     #[arg(
@@ -90,13 +101,13 @@ pub struct Access {
     #[arg(long, env = "INVENTOR_TOKEN_FILE", hide_env_values = true, value_name = "FILE", value_parser = path())]
     pub token_file: Option<PathBuf>,
     /// File of PEM certificates to trust instead of the system's
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "INVENTOR_CA_FILE", hide_env_values = true, value_name = "FILE", value_parser = path())]
     pub ca_file: Option<PathBuf>,
     /// File with this client's PEM certificate
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, env = "INVENTOR_CERT", hide_env_values = true, value_name = "FILE", value_parser = path())]
     pub cert: Option<PathBuf>,
     /// File with this client's PEM key
-    #[arg(long, value_name = "FILE", requires = "cert")]
+    #[arg(long, env = "INVENTOR_KEY", hide_env_values = true, value_name = "FILE", value_parser = path())]
     pub key: Option<PathBuf>,
     /// Header field to send, for a proxy on the way; every user of the machine can see it
     #[arg(long = "header", value_name = "NAME: VALUE")]
@@ -107,21 +118,10 @@ pub struct Access {
 }
 
 /// How the answer is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people; lines with tabs when the output is no terminal
-    Table,
-    /// JSON
-    Json,
-    /// YAML
-    Yaml,
-}
-
-/// How the answer is written.
 #[derive(Args, Clone, Copy)]
 pub struct Output {
-    /// How the answer is written
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "table")]
+    /// How the answer is written: table, wide, json or yaml
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "table", hide_possible_values = true)]
     pub format: Format,
 }
 
@@ -129,7 +129,7 @@ pub struct Output {
 #[derive(Args)]
 pub struct Declaration {
     /// File with registrations, - is standard input: file_sd JSON or YAML, or bodies of PUT /target
-    #[arg(value_name = "FILE", conflicts_with_all = ["targets", "labels", "modules", "scheme", "path", "params", "interval", "scrape_timeout"])]
+    #[arg(value_name = "FILE", conflicts_with_all = ["targets", "labels", "modules", "scheme", "path", "params", "scrape_interval", "scrape_timeout", "old_interval", "old_timeout"])]
     pub file: Option<PathBuf>,
     /// Address to scrape; several make one registration
     #[arg(long = "target", value_name = "HOST:PORT")]
@@ -157,10 +157,16 @@ pub struct Declaration {
     pub params: Vec<(String, String)>,
     /// Time between two scrapes, which becomes __scrape_interval__
     #[arg(long, value_name = "DURATION")]
-    pub interval: Option<String>,
+    pub scrape_interval: Option<String>,
     /// Longest time of a scrape, which becomes __scrape_timeout__
-    #[arg(long = "timeout", value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION")]
     pub scrape_timeout: Option<String>,
+    /// What `--scrape-interval` was called.
+    #[arg(long = "interval", hide = true, conflicts_with = "scrape_interval")]
+    pub old_interval: Option<String>,
+    /// What `--scrape-timeout` was called.
+    #[arg(long = "timeout", hide = true, conflicts_with = "scrape_timeout")]
+    pub old_timeout: Option<String>,
 }
 
 /// `inventor register`
@@ -177,11 +183,15 @@ pub struct Register {
 /// `inventor deregister`
 #[derive(Args)]
 pub struct Deregister {
-    /// Id of a registration
-    #[arg(long = "id", value_name = "ID", conflicts_with_all = ["file", "targets"])]
+    /// File with what is to be deleted, - is standard input; only the targets in it count
+    #[arg(value_name = "FILE", conflicts_with_all = ["ids", "targets"])]
+    pub file: Option<PathBuf>,
+    /// Address of the registration; all of them if it has several, in the same order
+    #[arg(long = "target", value_name = "HOST:PORT", conflicts_with = "ids")]
+    pub targets: Vec<String>,
+    /// Id of a registration; can be repeated
+    #[arg(long = "id", value_name = "ID")]
     pub ids: Vec<String>,
-    #[command(flatten)]
-    pub declaration: Declaration,
     #[command(flatten)]
     pub access: Access,
 }
@@ -192,10 +202,10 @@ pub struct Agent {
     /// Directory whose .json, .yaml and .yml files are registered
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
-    /// Group of what names none
+    /// Group of registrations that name none
     #[arg(short, long, value_name = "GROUP")]
     pub group: Option<String>,
-    /// How long what names no lifetime lives unless it is renewed, such as 10m; the server decides if not given
+    /// Lifetime of registrations that name none, such as 10m; the server decides if not given
     #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     pub ttl: Option<u64>,
     /// Register nothing before this URL answers; {target} in it stands for the target to be registered
@@ -230,6 +240,15 @@ pub struct List {
     /// Only those in which all these words occur
     #[arg(short, long, value_name = "TEXT")]
     pub query: Option<String>,
+    /// Order by these: group, targets, expires, updated, ttl or id, joined by commas; - before one turns it round
+    #[arg(long, value_name = "KEYS", default_value = "group,targets", value_delimiter = ',', value_parser = sort_key, allow_hyphen_values = true)]
+    pub sort: Vec<SortKey>,
+    /// So many at most
+    #[arg(long, value_name = "NUMBER")]
+    pub limit: Option<usize>,
+    /// Show these: targets, group, labels, modules, expires, updated, ttl or id, joined by commas
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', hide_possible_values = true)]
+    pub columns: Vec<Field>,
     #[command(flatten)]
     pub output: Output,
     #[command(flatten)]
@@ -238,19 +257,19 @@ pub struct List {
 
 /// `inventor export`
 #[derive(Args)]
-pub struct Selection {
+pub struct Export {
     #[command(flatten)]
     pub filter: Filter,
     /// How it is written: json or yaml
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "json")]
-    pub format: Format,
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "json", hide_possible_values = true)]
+    pub format: ExportFormat,
     #[command(flatten)]
     pub access: Access,
 }
 
 /// `inventor get`
 #[derive(Args)]
-pub struct View {
+pub struct Get {
     /// Id of the registration
     pub id: String,
     #[command(flatten)]
@@ -259,9 +278,51 @@ pub struct View {
     pub access: Access,
 }
 
-/// `inventor groups`, `inventor status`
+/// `inventor groups`
 #[derive(Args)]
-pub struct Overview {
+pub struct GroupsCommand {
+    #[command(subcommand)]
+    pub action: Option<GroupAction>,
+    #[command(flatten)]
+    pub output: Output,
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// What is done with a group.
+#[derive(Subcommand)]
+pub enum GroupAction {
+    /// Delete a group with everything that is registered in it
+    Delete {
+        /// The group
+        name: String,
+    },
+}
+
+/// `inventor status`, `inventor pollers`, `inventor problems`
+#[derive(Args)]
+pub struct Read {
+    #[command(flatten)]
+    pub output: Output,
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// `inventor changes`
+#[derive(Args)]
+pub struct Changes {
+    /// Only those of this group
+    #[arg(short, long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// Only those of this registration
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// The latest, so many at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = changes_limit)]
+    pub limit: usize,
+    /// Go on until interrupted
+    #[arg(short, long)]
+    pub follow: bool,
     #[command(flatten)]
     pub output: Output,
     #[command(flatten)]
@@ -319,15 +380,18 @@ pub struct Import {
     /// Files, - is standard input, or URLs of http_sd lists
     #[arg(value_name = "FILE|URL", required = true)]
     pub sources: Vec<OsString>,
-    /// Group of those that name none
+    /// Group of registrations that name none
     #[arg(short, long, value_name = "GROUP")]
     pub group: Option<String>,
-    /// How long those that name no lifetime live unless they are renewed
+    /// Lifetime of registrations that name none, unless they are renewed
     #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     pub ttl: Option<u64>,
     /// Show what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// File whose first line is the token for the URLs; the token for the server is not sent there
+    #[arg(long, value_name = "FILE")]
+    pub source_token_file: Option<PathBuf>,
     #[command(flatten)]
     pub access: Access,
 }
@@ -358,31 +422,4 @@ pub struct NewToken {
     pub file: Option<PathBuf>,
     #[command(flatten)]
     pub output: Output,
-}
-
-/// A path of which an empty one counts as not given, which clap's own parser refuses.
-fn path() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new().map(PathBuf::from)
-}
-
-fn pair(text: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-fn lifetime(text: &str) -> Result<u64, String> {
-    let seconds = match text {
-        "never" => Some(0),
-        _ => duration::parse(text).filter(|ttl| ttl.subsec_nanos() == 0 && !ttl.is_zero()).map(|ttl| ttl.as_secs()),
-    };
-    let expected = "expected whole seconds such as 10m or 1h30m, or never";
-    seconds.filter(|seconds| *seconds <= Ttl::SECONDS_MAX).ok_or_else(|| expected.to_owned())
-}
-
-fn time_to_wait(text: &str) -> Result<Duration, &'static str> {
-    duration::parse(text).filter(|wait| !wait.is_zero()).ok_or("expected a duration such as 10s")
-}
-
-fn label_names(text: &str) -> Result<LabelNames, &'static str> {
-    server::label_names(text).ok_or("expected legacy or utf8")
 }

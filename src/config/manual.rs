@@ -1,24 +1,175 @@
-//! Manual pages and completions, which clap's own crates derive from the command line.
+//! Manual pages and completions, derived from the command line.
 
-use std::io;
+use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 
+use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
+use clap_mangen::Man;
 
-use super::command_line;
+use super::variables::VARIABLES;
+use super::{command_line, help};
+
+/// The month of this version, which stands at the foot of its pages.
+const DATE: &str = "November 2026";
 
 /// The completions for this shell.
 pub fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command_line::command(), "inventor", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
+    clap_complete::generate(shell, &mut with_values(command_line::visible()), "inventor", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    match shell {
+        Shell::Bash => script + BASH,
+        Shell::Fish => script + FISH,
+        // The file ends with calling the function that completes.
+        Shell::Zsh => ZSH_ACTIONS
+            .iter()
+            .fold(script, |script, (before, after)| script.replace(before, after))
+            .replacen("\n_inventor() {", &format!("\n{ZSH}\n_inventor() {{"), 1),
+        _ => script,
+    }
 }
+
+/// The command line with the values of switches, and without names of files where no file is meant.
+fn with_values(root: Command) -> Command {
+    let is_file = |argument: &Arg| {
+        let id = argument.get_id().as_str().to_ascii_lowercase();
+        ["file", "dir", "cert", "key", "ca", "sources"]
+            .iter()
+            .any(|word| id.split('_').any(|part| part.starts_with(word)))
+    };
+    let with_value = move |argument: Arg| {
+        let is_switch = VARIABLES.iter().any(|variable| {
+            variable.name == argument.get_id().as_str() && matches!(variable.default, Some("on" | "off"))
+        });
+        match () {
+            () if is_switch => argument.value_parser(["on", "off"]),
+            () if is_file(&argument) || !argument.get_action().takes_values() => argument,
+            () if argument.get_value_hint() == ValueHint::Unknown => argument.value_hint(ValueHint::Other),
+            () => argument,
+        }
+    };
+    let commands: Vec<String> = root.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    commands.iter().fold(root, |root, name| root.mut_subcommand(name, |command| command.mut_args(with_value)))
+}
+
+/// Groups and ids are those of the server, if it answers soon.
+const BASH: &str = r#"
+_inventor_values() {
+    local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}"
+    case "$previous" in
+        -g | --group) local IFS=$'\n'
+            COMPREPLY=($(compgen -W "$(inventor groups --request-timeout 200ms 2>/dev/null | cut -f1)" -- "$current"))
+            return ;;
+        get | --id) COMPREPLY=($(compgen -W "$(inventor list --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)" -- "$current"))
+            [ -z "${COMPREPLY[*]}" ] || return ;;
+    esac
+    _inventor "$@"
+}
+complete -F _inventor_values -o nosort -o bashdefault -o default inventor
+"#;
+
+const FISH: &str = r"
+complete -c inventor -n '__fish_seen_subcommand_from list export changes register agent sync diff import' -s g -l group -x -a '(inventor groups --request-timeout 200ms 2>/dev/null | cut -f1)'
+complete -c inventor -n '__fish_seen_subcommand_from get' -f -a '(inventor list --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)'
+complete -c inventor -n '__fish_seen_subcommand_from deregister changes' -l id -x -a '(inventor list --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)'
+";
+
+const ZSH: &str = r#"_inventor_groups() {
+    local -a groups=("${(@f)$(inventor groups --request-timeout 200ms 2>/dev/null | cut -f1)}")
+    compadd -a groups
+}
+_inventor_ids() {
+    local -a ids=("${(@f)$(inventor list --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)}")
+    compadd -a ids
+}
+"#;
+
+const ZSH_ACTIONS: [(&str, &str); 3] = [
+    (":GROUP:_default", ":GROUP:_inventor_groups"),
+    (":GROUP: ", ":GROUP:_inventor_groups"),
+    (":ID: ", ":ID:_inventor_ids"),
+];
 
 /// Writes a manual page for the program and each of its commands into the directory, which is made if need be.
 ///
 /// # Errors
 /// When the directory cannot be written to.
 pub fn write(directory: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(directory)?;
-    clap_mangen::generate_to(command_line::command(), directory)
+    fs::create_dir_all(directory)?;
+    let mut root = command_line::visible().disable_help_subcommand(true);
+    root.build();
+    let names: Vec<String> = root.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    write_page(&root, "inventor", None, &names, directory)?;
+    for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
+        let name = format!("inventor-{}", command.get_name());
+        write_page(command, &name, Some(command.get_name()), &[], directory)?;
+    }
+    Ok(())
+}
+
+fn write_page(
+    command: &Command,
+    name: &str,
+    subcommand: Option<&str>,
+    others: &[String],
+    directory: &Path,
+) -> io::Result<()> {
+    let source = format!("inventor {}", env!("CARGO_PKG_VERSION"));
+    let named = command.clone().name(name.to_owned()).after_help("").after_long_help("");
+    let man = Man::new(named).title(name.to_uppercase()).date(DATE).source(source).manual("inventor");
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if subcommand.is_none() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    let is_server = matches!(subcommand, Some("serve" | "healthcheck"));
+    terms(&mut page, "EXIT STATUS", help::EXIT_CODES)?;
+    if !is_server {
+        terms(&mut page, "ENVIRONMENT", help::ENVIRONMENT)?;
+    }
+    terms(&mut page, "FILES", files(subcommand))?;
+    let examples = subcommand.map_or(&["inventor list", "inventor status"][..], help::examples);
+    writeln!(page, ".SH EXAMPLES")?;
+    for example in examples {
+        writeln!(page, ".PP\n.nf\n{}\n.fi", escaped(example))?;
+    }
+    writeln!(page, ".SH \"SEE ALSO\"")?;
+    let also = others.iter().map(|other| format!("inventor-{other}"));
+    let also: Vec<String> = if subcommand.is_some() { vec!["inventor".to_owned()] } else { also.collect() };
+    let also: Vec<String> = also.iter().map(|page| format!("\\fB{}\\fR(1)", page.replace('-', "\\-"))).collect();
+    writeln!(page, "{}", also.join(", "))?;
+    fs::write(directory.join(format!("{name}.1")), page)
+}
+
+/// The files that a command reads without being told to.
+fn files(subcommand: Option<&str>) -> &'static [(&'static str, &'static str)] {
+    match subcommand {
+        Some("serve") => &[(".env", "settings, in the working directory; not read when APP_ENV is set")],
+        Some("agent") => &[
+            ("DIR/*.json, DIR/*.yaml, DIR/*.yml", "what is registered"),
+            ("STATE_DIRECTORY/agent.json", "what the agent remembers from one run to the next"),
+        ],
+        _ => &[],
+    }
+}
+
+fn terms(page: &mut Vec<u8>, title: &str, terms: &[(&str, &str)]) -> io::Result<()> {
+    if terms.is_empty() {
+        return Ok(());
+    }
+    writeln!(page, ".SH \"{title}\"")?;
+    terms.iter().try_for_each(|(term, meaning)| writeln!(page, ".TP\n\\fB{}\\fR\n{}", escaped(term), escaped(meaning)))
+}
+
+/// Text that roff takes as it is.
+fn escaped(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-");
+    // A line that begins so would be a request.
+    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
 }

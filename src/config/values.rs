@@ -114,10 +114,29 @@ fn env_file(path: &Path) -> Result<HashMap<&'static str, OsString>, ConfigError>
         Err(e) => return Err(ConfigError::env_file(format!("cannot be read: {e}"))),
     };
     let text = text.trim_start_matches('\u{feff}');
+    if let Some(number) = unquoted_dollar(text) {
+        let reason = format!("line {number}: put a value with $ into single quotes, or a part of it is lost");
+        return Err(ConfigError::env_file(reason));
+    }
     let lines: Result<HashMap<String, String>, _> = dotenvy::from_read_iter(text.as_bytes()).collect();
     let lines = lines.map_err(|e| ConfigError::env_file(syntax_error(text, e)))?;
     let value = |variable: &Variable| Some((variable.name, OsString::from(lines.get(variable.name)?)));
     Ok(VARIABLES.iter().filter_map(value).collect())
+}
+
+/// The number of the first line that sets one of our variables to a value with a `$` outside of single quotes, which
+/// would be taken for the name of another variable: a token would lose what follows it.
+fn unquoted_dollar(text: &str) -> Option<usize> {
+    let is_ours = |name: &str| VARIABLES.iter().any(|variable| variable.name == name);
+    let has_dollar = |line: &str| {
+        let line = line.trim_start();
+        let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
+        // What follows a blank and # is a comment.
+        let value = value.split(" #").next().unwrap_or_default();
+        let outside: String = value.split('\'').step_by(2).collect();
+        (is_ours(name.trim()) && outside.replace("\\$", "").contains('$')).then_some(())
+    };
+    text.lines().position(|line| has_dollar(line).is_some()).map(|at| at + 1)
 }
 
 /// The text of dotenvy's own error repeats the line, which may hold a token.

@@ -74,7 +74,9 @@ impl std::error::Error for Invalid {}
 
 impl From<serde_json::Error> for Invalid {
     fn from(error: serde_json::Error) -> Invalid {
+        let what = if error.is_syntax() || error.is_eof() { "the body is not JSON: " } else { "" };
         // The text repeats what it complains about, which may be as long as the request.
-        Invalid::new(InvalidKind::Json, error.to_string().chars().take(MESSAGE_CHARS_MAX).collect::<String>())
+        let text: String = error.to_string().chars().take(MESSAGE_CHARS_MAX).collect();
+        Invalid::new(InvalidKind::Json, format!("{what}{text}"))
     }
 }

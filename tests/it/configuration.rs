@@ -179,11 +179,17 @@ fn dot_env_may_be_missing_but_not_broken() {
     let setup = Setup::new().without("APP_ENV");
     setup.write(".env", "this is no assignment\n");
     check_refused(&setup, &[".env"]);
+    for line in ["API_TOKEN=pa$$word", "export API_TOKEN = x$y", "API_TOKEN=\"x$HOME\"", "API_TOKEN='x'$y"] {
+        setup.write(".env", format!("# first\nOTHER=$HOME\n{line}\n"));
+        let outcome = setup.run();
+        assert_eq!(outcome.code, Some(2), "{line}: {outcome:?}");
+        assert!(outcome.stderr.contains("line 3") && outcome.stderr.contains("single quotes"), "{line}: {outcome:?}");
+    }
 }
 
 #[test]
 fn help_explains_each_variable_and_version_is_the_version() {
-    let help = Setup::new().argument("--help").run();
+    let help = Setup::new().argument("serve").argument("--help").run();
     assert_eq!(help.code, Some(0), "{help:?}");
     for name in ["API_TOKEN", "SD_TOKEN", "LISTEN_PORT", "TTL_SECONDS", "DATA_DIR", "REDIS_ADDR", "LABEL_NAMES"] {
         let flag = format!("--{} <", name.to_lowercase().replace('_', "-"));

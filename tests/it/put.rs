@@ -212,3 +212,13 @@ fn who_asks_for_a_problem_document_learns_all_faults_at_once() {
     let refused = server.put(all);
     assert!(refused.text().starts_with("static_config: ttl_seconds: 7200 is not between"), "{}", refused.text());
 }
+
+#[test]
+fn a_body_that_is_not_json_is_called_that() {
+    let server = Server::start(&[]);
+    for body in ["", "{", "hello", "{\"static_config\": {\"targets\": [\"a:1\"]}} x"] {
+        let answer = server.put(body);
+        answer.has_status(400, body);
+        assert!(answer.text().starts_with("the body is not JSON: "), "{body}: {}", answer.text());
+    }
+}

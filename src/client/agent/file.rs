@@ -22,6 +22,10 @@ const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// A file that was not seen to be closed counts as complete when it has not been written to for so long.
 const SETTLED: Duration = Duration::from_secs(2);
 
+/// A file that was closed and then written to within so long is being written again: what is read may be half of it. It
+/// is less than the time for which others are waited for after such news.
+const WRITTEN_AGAIN: Duration = Duration::from_millis(40);
+
 /// What a look has found.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
@@ -95,8 +99,9 @@ impl HeldFile {
         if self.state == Some(state) && !is_complete {
             return Ok(Found::default());
         }
+        let settled = if is_complete { WRITTEN_AGAIN } else { SETTLED };
         // What a link leads to is put in place as a whole.
-        if !is_complete && !fs::symlink_metadata(path)?.is_symlink() && is_being_written(&metadata) {
+        if !fs::symlink_metadata(path)?.is_symlink() && is_younger(&metadata, settled) {
             return Ok(Found { unsettled: true, changed: false });
         }
         let bytes = files::read_to_end(&file, FILE_BYTES_MAX)?;
@@ -141,7 +146,7 @@ fn name(path: &Path) -> String {
 }
 
 /// A time of change in the future says nothing: the clock was set back.
-fn is_being_written(metadata: &Metadata) -> bool {
+fn is_younger(metadata: &Metadata, than: Duration) -> bool {
     let age = metadata.modified().map(|modified| modified.elapsed());
-    matches!(age, Ok(Ok(age)) if age < SETTLED)
+    matches!(age, Ok(Ok(age)) if age < than)
 }

@@ -12,7 +12,7 @@ use super::directory::Directory;
 use super::memory::{Memory, Remembered, Wanted};
 use super::watch::Changes;
 use crate::client::Failure;
-use crate::client::connection::{Secret, read_token};
+use crate::client::connection::{Secret, TOKEN_FILE, read_token};
 use crate::config::commands::{Agent as Settings, TokenSource};
 use crate::registration::TargetId;
 
@@ -117,7 +117,7 @@ struct Files {
 
 impl Files {
     fn run(&mut self, errand: Errand) -> Report {
-        let token = self.token.as_ref().filter(|_| errand.token).map(read_token);
+        let token = self.token.as_ref().filter(|_| errand.token).map(|source| read_token(TOKEN_FILE, source));
         let is_reload = errand.is_reload;
         let report = self.look(errand).unwrap_or_else(|fault| Report { fault: Some(fault), ..Report::default() });
         Report { token, is_reload, ..report }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_saphyr::Spanned;
 use serde_saphyr::options::Options;
 
 /// Nodes of a file: some ten for each of 500,000 registrations.
@@ -38,8 +39,8 @@ struct Wrapped {
     ttl_seconds: Option<u64>,
 }
 
-/// A document: a list of entries, one entry, or nothing.
-struct Document(Vec<Item>);
+/// A document: a list of entries, one entry, or nothing; with the lines in which they begin.
+struct Document(Vec<(Item, Option<usize>)>);
 
 impl<'de> Deserialize<'de> for Document {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Document, D::Error> {
@@ -54,12 +55,12 @@ impl<'de> Deserialize<'de> for Document {
                 Ok(Document(Vec::new()))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Document, A::Error> {
-                Item::deserialize(MapAccessDeserializer::new(map)).map(|item| Document(vec![item]))
+                Item::deserialize(MapAccessDeserializer::new(map)).map(|item| Document(vec![(item, None)]))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Document, A::Error> {
                 let mut items = Vec::new();
-                while let Some(item) = list.next_element()? {
-                    items.push(item);
+                while let Some(Spanned { value, referenced, .. }) = list.next_element::<Spanned<Item>>()? {
+                    items.push((value, usize::try_from(referenced.line()).ok().filter(|line| *line > 0)));
                 }
                 Ok(Document(items))
             }
@@ -68,11 +69,11 @@ impl<'de> Deserialize<'de> for Document {
     }
 }
 
-/// The entries of all documents as one JSON list.
-pub(super) fn to_json(text: &str) -> Result<String, String> {
+/// The entries of all documents as one JSON list, and the lines in which they begin.
+pub(super) fn to_json(text: &str) -> Result<(String, Vec<Option<usize>>), String> {
     let documents: Vec<Document> = serde_saphyr::from_multiple_with_options(text, options()).map_err(first_line)?;
-    let items: Vec<Item> = documents.into_iter().flat_map(|Document(items)| items).collect();
-    serde_json::to_string(&items).map_err(|e| e.to_string())
+    let (items, lines): (Vec<Item>, _) = documents.into_iter().flat_map(|Document(items)| items).unzip();
+    serde_json::to_string(&items).map(|json| (json, lines)).map_err(|e| e.to_string())
 }
 
 fn options() -> Options {

@@ -1,9 +1,10 @@
 //! How far it is: a bar on a terminal, a line every 10 s elsewhere.
 
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::client::output::tell;
 
@@ -19,7 +20,12 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(total: usize) -> Progress {
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec}, {eta} left");
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {rate}/s, {eta} left");
+        let rate = |state: &ProgressState, text: &mut dyn fmt::Write| {
+            // Writing to the text of a bar cannot fail.
+            let _ = write!(text, "{:.0}", state.per_sec());
+        };
+        let style = style.map(|style| style.with_key("rate", rate));
         let bar = style.ok().filter(|_| io::stderr().is_terminal());
         let bar = bar.map(|style| ProgressBar::new(total as u64).with_style(style));
         Progress { total, bar, next_line: Instant::now() + BETWEEN_LINES }

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
-use std::ffi::OsString;
 use std::path::Path;
 
 use super::refusals::Refusals;
-use crate::client::connection::{Connection, check_url};
+use crate::client::connection::{Connection, Secret, check_url, read_token};
 use crate::client::{Entry, Failure, files};
+use crate::config::commands::{Import, TokenSource};
 use crate::registration::{LabelNames, MODULE_LABEL, TargetId};
 
 /// The labels under which another inventor shows group and id in `/sd`.
@@ -23,12 +23,14 @@ pub(super) struct Sources {
 }
 
 /// Reads all sources before anything is registered.
-pub(super) fn read(connection: &Connection, sources: &[OsString]) -> Result<Sources, Failure> {
+pub(super) fn read(connection: &Connection, command: &Import) -> Result<Sources, Failure> {
     let mut all = Sources::default();
-    for source in sources {
+    let token = command.source_token_file.clone().map(TokenSource::File);
+    let token = token.map(|source| read_token("--source-token-file", &source)).transpose()?;
+    for source in &command.sources {
         let name = source.to_string_lossy();
         let is_url = name.starts_with("http://") || name.starts_with("https://");
-        let bytes = if is_url { get(connection, &name)? } else { files::read(Path::new(source))? };
+        let bytes = if is_url { get(connection, &name, token.as_ref())? } else { files::read(Path::new(source))? };
         let content = files::parse(&bytes, LabelNames::Utf8);
         drop(bytes);
         for fault in content.faults {
@@ -37,24 +39,30 @@ pub(super) fn read(connection: &Connection, sources: &[OsString]) -> Result<Sour
                 None => return Err(Failure::Usage(format!("{name}: {fault}"))),
             }
         }
-        content.entries.into_iter().for_each(|entry| all.add(entry, &name));
+        content.entries.into_iter().for_each(|entry| all.add(entry, &name, is_url));
     }
     all.places = HashMap::new();
     Ok(all)
 }
 
-fn get(connection: &Connection, url: &str) -> Result<Vec<u8>, Failure> {
+fn get(connection: &Connection, url: &str, token: Option<&Secret>) -> Result<Vec<u8>, Failure> {
     check_url("URL", url)?;
-    let answer = connection.get_foreign(url).map_err(|e| Failure::Unavailable(format!("no answer from {e}")))?;
+    let answer = connection.get_foreign(url, token).map_err(|e| Failure::Unavailable(format!("no answer from {e}")))?;
     match answer.status {
         200 => Ok(answer.body),
+        401 | 403 => Err(Failure::Refused(format!(
+            "{url} answers {}: {}; --source-token-file names a file with the token for it",
+            answer.status,
+            answer.reason()
+        ))),
         status => Err(Failure::Unavailable(format!("{url} answers {status}: {}", answer.reason()))),
     }
 }
 
 impl Sources {
-    fn add(&mut self, entry: Entry, source: &str) {
-        let entry = from_list(entry);
+    fn add(&mut self, entry: Entry, source: &str, is_list: bool) {
+        // Only in lists do these labels stand for something; in a file they are what somebody has registered.
+        let entry = if is_list { from_list(entry) } else { entry };
         match self.places.entry(entry.id()) {
             Slot::Vacant(place) => {
                 place.insert(self.entries.len());
@@ -62,10 +70,11 @@ impl Sources {
             }
             Slot::Occupied(place) => {
                 let known = &mut self.entries[*place.get()];
-                if is_next_module(known, &entry) {
+                if is_list && is_next_module(known, &entry) {
                     known.modules.extend(entry.modules);
                 } else {
-                    self.refusals.add(&entry.targets.join(","), &format!("stands twice, the second time in {source}"));
+                    self.refusals
+                        .add(&entry.targets.join(","), &format!("is there twice, the second time in {source}"));
                 }
             }
         }

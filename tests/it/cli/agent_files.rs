@@ -132,9 +132,9 @@ fn of_a_file_that_is_rewritten_all_the_time_no_half_is_taken() {
     let cli = Cli::of(&server);
     // Any part of a list of YAML is one.
     let list = |label: &str| -> String {
-        (0..2000).map(|number| format!("- targets: ['h{number}:1']\n  labels: {{x: {label}}}\n")).collect()
+        (0..300).map(|number| format!("- targets: ['h{number}:1']\n  labels: {{x: {label}}}\n")).collect()
     };
-    let expected = 2000;
+    let expected = 300;
     cli.write("d/a.yaml", list("0"));
     let agent = cli.start(&["agent", "--dir", "d"]);
     eventually(SOON, || listed(&server).len() == expected);

@@ -23,6 +23,8 @@ struct State {
     ended: bool,
     /// What it answers itself, byte by byte.
     says: Option<String>,
+    /// The same, by the first line of the request.
+    answers: Option<fn(&str) -> &'static str>,
     heard: Vec<String>,
     passed: usize,
 }
@@ -30,10 +32,20 @@ struct State {
 impl Between {
     /// Passes everything on to this server until it is told otherwise.
     pub(crate) fn before(server: &Server) -> Between {
+        Between::listen(server.address(), State::default())
+    }
+
+    /// Nobody is behind it: it is another program, which answers so.
+    pub(crate) fn alone(answers: fn(&str) -> &'static str) -> Between {
+        let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        Between::listen(nobody, State { answers: Some(answers), ..State::default() })
+    }
+
+    fn listen(address: std::net::SocketAddr, state: State) -> Between {
         let directory = TempDir::new().unwrap();
-        let state = Arc::new(Mutex::new(State::default()));
+        let state = Arc::new(Mutex::new(state));
         let listener = UnixListener::bind(directory.path().join("between.sock")).unwrap();
-        let (address, shared) = (server.address(), Arc::clone(&state));
+        let shared = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming() {
                 if shared.lock().ended {
@@ -90,8 +102,10 @@ impl Drop for Between {
 /// One request for each connection.
 fn serve(mut client: UnixStream, server: std::net::SocketAddr, state: &Mutex<State>) {
     let Some((head, body)) = request(&mut client) else { return };
-    state.lock().heard.push(head.lines().next().unwrap_or_default().to_owned());
-    let says = state.lock().says.clone();
+    let first = head.lines().next().unwrap_or_default();
+    state.lock().heard.push(first.to_owned());
+    let answers = state.lock().answers;
+    let says = answers.map(|answers| answers(first).to_owned()).or_else(|| state.lock().says.clone());
     let answer = match says {
         Some(says) => says.into_bytes(),
         None => {

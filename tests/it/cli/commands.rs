@@ -34,9 +34,9 @@ fn flags_describe_a_registration_and_its_scrape() {
             "/m",
             "--param",
             "k=v",
-            "--interval",
+            "--scrape-interval",
             "30s",
-            "--timeout",
+            "--scrape-timeout",
             "10s",
         ],
     );
@@ -55,7 +55,7 @@ fn flags_describe_a_registration_and_its_scrape() {
     assert_eq!(again["static_config"]["ttl_seconds"], 0);
     assert_eq!(
         cli.ends_with(0, &["register", "--target", "a:1", "-o", "yaml"]),
-        format!("id: {}", registered["id"].as_str().unwrap())
+        format!("id: \"{}\"", registered["id"].as_str().unwrap())
     );
 }
 
@@ -63,12 +63,12 @@ fn flags_describe_a_registration_and_its_scrape() {
 fn what_prometheus_would_refuse_is_wrong_usage() {
     let cli = Cli::at("http://127.0.0.1:9");
     for (flags, words) in [
-        (&["--interval", "5s", "--timeout", "10s"][..], &["__scrape_timeout__", "10s"][..]),
-        (&["--interval", "soon"], &["__scrape_interval__", "soon"]),
-        (&["--interval", "0s"], &["__scrape_interval__"]),
-        (&["--timeout", "1.5s"], &["__scrape_timeout__"]),
-        (&["--scheme", "ftp"], &["__scheme__", "ftp"]),
-        (&["--path", "metrics?x=1"], &["__metrics_path__", "--param"]),
+        (&["--scrape-interval", "5s", "--scrape-timeout", "10s"][..], &["--scrape-timeout", "10s"][..]),
+        (&["--scrape-interval", "soon"], &["--scrape-interval", "soon"]),
+        (&["--scrape-interval", "0s"], &["--scrape-interval"]),
+        (&["--scrape-timeout", "1.5s"], &["--scrape-timeout"]),
+        (&["--scheme", "ftp"], &["--scheme", "ftp"]),
+        (&["--path", "metrics?x=1"], &["--path", "--param"]),
         (&["--label", "__scheme__=http", "--scheme", "https"], &["__scheme__", "twice"]),
         (&["--label", "a=1", "--label", "a=2"], &["a", "twice"]),
         (&["--label", "=1"], &["a name is empty"]),
@@ -79,10 +79,89 @@ fn what_prometheus_would_refuse_is_wrong_usage() {
         cli.fails_with(2, &[&["register", "--target", "a:1"], flags].concat(), words);
     }
     cli.fails_with(2, &["register"], &["--target"]);
-    cli.fails_with(2, &["register", "--target", ""], &["targets", "empty"]);
+    cli.fails_with(2, &["register", "--target", ""], &["--target", "empty"]);
     cli.fails_with(2, &["register", "missing.json"], &["missing.json", "cannot be read"]);
     cli.fails_with(2, &["register", "f", "--target", "a:1"], &["--target"]);
     cli.fails_with(2, &["--api-token", "x", "list"], &["--api-token", "list"]);
+}
+
+#[test]
+fn old_names_of_flags_go_on_working_with_a_word() {
+    let server = Server::start(&[]);
+    let cli = Cli::of(&server);
+    let outcome = cli.run(&["register", "--target", "a:1", "--interval", "30s", "--timeout", "3s"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    for name in ["--scrape-interval", "--scrape-timeout"] {
+        assert!(outcome.stderr.contains(name), "{outcome:?}");
+    }
+    let labels = server.discover()[0]["labels"].clone();
+    assert_eq!(labels, json!({"__scrape_interval__": "30s", "__scrape_timeout__": "3s"}));
+}
+
+#[test]
+fn a_flag_that_a_command_does_not_use_is_not_taken() {
+    let server = Server::start(&[]);
+    let cli = Cli::of(&server);
+    cli.ends_with(0, &["register", "--target", "a:1", "-g", "g1", "--label", "x=y"]);
+    for flag in [
+        &["-g", "other"][..],
+        &["--label", "nope=1"],
+        &["--module", "m"],
+        &["--ttl", "10m"],
+        &["--scheme", "http"],
+        &["--path", "/m"],
+        &["--param", "a=b"],
+        &["--scrape-interval", "30s"],
+        &["--interval", "30s"],
+        &["-o", "json"],
+    ] {
+        cli.fails_with(2, &[&["deregister", "--target", "a:1"], flag].concat(), &[flag[0]]);
+    }
+    cli.fails_with(2, &["export", "-o", "table"], &["table"]);
+    cli.fails_with(2, &["deregister"], &["--target", "--id", "inventor deregister --help"]);
+    assert_eq!(listed(&server), ["a:1"]);
+    cli.ends_with(0, &["deregister", "--target", "a:1", "--timeout", "3s"]);
+}
+
+#[test]
+fn help_has_a_short_and_a_long_form() {
+    let cli = Cli::at("http://127.0.0.1:1");
+    let overview = cli.ends_with(0, &["help"]);
+    assert_eq!(overview, cli.ends_with(0, &["--help"]));
+    for word in ["deregister", "pollers", "problems", "INVENTOR_URL", "INVENTOR_TOKEN", "serve"] {
+        assert!(overview.contains(word), "{word}: {overview}");
+    }
+    assert!(overview.lines().count() < 50 && !overview.contains("--redis"), "{overview}");
+    let alone = cli.run(&[]);
+    assert_eq!((alone.code, alone.stderr.trim()), (Some(2), overview.trim()), "without any setting it is no server");
+    for command in [
+        "register",
+        "deregister",
+        "agent",
+        "list",
+        "get",
+        "groups",
+        "status",
+        "pollers",
+        "changes",
+        "problems",
+        "sync",
+        "diff",
+        "import",
+        "export",
+        "check",
+        "token",
+        "completions",
+        "man",
+        "healthcheck",
+    ] {
+        let (short, long) = (cli.ends_with(0, &[command, "-h"]), cli.ends_with(0, &[command, "--help"]));
+        assert!(long.contains("Exit codes:") && long.contains(&format!("inventor {command}")), "{long}");
+        assert!(short.lines().count() < long.lines().count() && short.lines().count() < 35, "{short}");
+        assert!(!short.contains("--ca-file"), "{short}");
+        assert_eq!(cli.ends_with(0, &["help", command]), long);
+    }
+    assert!(cli.ends_with(0, &["version"]).contains(env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
@@ -105,9 +184,9 @@ fn the_exit_code_tells_a_refusal_from_an_outage() {
     let server = Server::start(&[("SD_TOKEN", "reader")]);
     let cli = Cli::of(&server);
     let register = ["register", "--target", "a:1"];
-    cli.fails_with(1, &["register", "--target", "a:1", "--label", "a-b=c"], &["a-b", "LABEL_NAMES"]);
-    cli.env("INVENTOR_TOKEN", "wrong").fails_with(1, &register, &["does not accept this token", "INVENTOR_TOKEN"]);
-    cli.env("INVENTOR_TOKEN", "").fails_with(1, &register, &["wants a token", "INVENTOR_TOKEN"]);
+    cli.fails_with(2, &["register", "--target", "a:1", "--label", "a-b=c"], &["a-b", "LABEL_NAMES"]);
+    cli.env("INVENTOR_TOKEN", "wrong").fails_with(2, &register, &["does not accept this token", "INVENTOR_TOKEN"]);
+    cli.env("INVENTOR_TOKEN", "").fails_with(2, &register, &["wants a token", "INVENTOR_TOKEN"]);
     Cli::at("http://127.0.0.1:1").fails_with(3, &register, &["http://127.0.0.1:1", "Is it running", "--url"]);
     Cli::at("http://nowhere.invalid").fails_with(3, &register, &["nowhere.invalid"]);
     Cli::at("unix:/nowhere/socket").fails_with(3, &register, &["unix:/nowhere/socket"]);
@@ -235,8 +314,42 @@ fn completions_and_manual_pages_know_every_command() {
         }
     }
     cli.fails_with(2, &["completions", "perl"], &["perl"]);
+    let server = Server::start(&[]);
+    for group in ["alpha", "beta gamma"] {
+        server.register(format!(r#"{{"static_config": {{"targets": ["{group}:1"], "target_group": "{group}"}}}}"#));
+    }
+    let script = cli.write("completions.bash", cli.ends_with(0, &["completions", "bash"]));
+    let complete = |words: &str| -> String {
+        let binary = std::path::Path::new(env!("CARGO_BIN_EXE_inventor")).parent().unwrap().to_owned();
+        let ask = format!(
+            "source {}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _inventor_values inventor \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; printf '%s|' \"${{COMPREPLY[@]}}\"",
+            script.display()
+        );
+        let mut command = std::process::Command::new("bash");
+        command.args(["--norc", "-c", &ask]).env("INVENTOR_URL", format!("http://{}", server.address()));
+        let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap_or_default());
+        String::from_utf8(command.env("PATH", path).output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(complete("inventor list -g ''"), "alpha|beta gamma|");
+    let id = inventor::registration::TargetId::of(&["alpha:1".to_owned()]).to_string();
+    assert!(complete("inventor get ''").contains(&id));
+    assert_eq!(complete("inventor serve --restore ''"), "on|off|");
+    let first = complete("inventor ''");
+    assert!(first.contains("register|") && !first.contains("--redis"), "{first}");
     cli.ends_with(0, &["man", "pages"]);
     let page = |name: &str| fs::read_to_string(cli.path("pages").join(name)).unwrap();
-    assert!(page("inventor.1").contains("TTL_SECONDS"), "the settings are in the page of the program");
-    assert!(page("inventor-agent.1").contains("deregister"), "each command has a page");
+    assert!(page("inventor-serve.1").contains("TTL_SECONDS"), "the settings are in the page of the server");
+    for file in fs::read_dir(cli.path("pages")).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        let text = page(&name);
+        for section in ["EXIT STATUS", "EXAMPLES", "SEE ALSO"] {
+            assert!(
+                text.contains(&format!(".SH \"{section}\"")) || text.contains(&format!(".SH {section}")),
+                "{name}: {section}"
+            );
+        }
+        assert!(text.lines().any(|line| line.starts_with(".TH") && line.contains("2026")), "{name}: {text}");
+    }
+    assert!(page("inventor-agent.1").contains("INVENTOR_TOKEN") && page("inventor-agent.1").contains("agent.json"));
+    cli.fails_with(2, &["man", "/proc/nowhere/x"], &["/proc/nowhere/x"]);
 }

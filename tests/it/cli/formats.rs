@@ -23,7 +23,7 @@ fn what_a_file_is_its_content_says() {
     ] {
         let file = cli.write("file", content);
         let file = file.to_str().unwrap();
-        assert!(cli.ends_with(0, &["check", file]).contains("registrations"), "{content}");
+        assert!(cli.ends_with(0, &["check", file]).contains("registration"), "{content}");
         cli.ends_with(0, &["register", file]);
         assert_eq!(listed(&server), targets, "{content}");
         cli.ends_with(0, &["deregister", file]);
@@ -79,7 +79,11 @@ fn check_names_every_entry_that_is_wrong_and_warns_of_what_prometheus_would_do()
             {"targets": ["a:1"], "labels": {"__scheme__": "ftp"}}]"#,
     );
     let file = file.to_str().unwrap();
-    cli.fails_with(1, &["check", file], &["entry 2: targets", "entry 4: labels", "__scheme__", "already", "2 entries"]);
+    cli.fails_with(
+        1,
+        &["check", file],
+        &["line 1, entry 2: targets", "line 1, entry 4: labels", "__scheme__", "already", "2 entries"],
+    );
     let names = ["check", "--label-names", "utf8", file];
     cli.fails_with(1, &names, &["entry 2", "1 entry"]);
 }

@@ -24,13 +24,13 @@ fn everything_is_registered_and_a_second_time_nothing_changes() {
     let file = cli.write("f.json", many(2500));
     let file = file.to_str().unwrap();
     let plan = cli.ends_with(0, &["import", "--dry-run", "-g", "node", file]);
-    assert!(plan.contains("2500 to create, 0 to change, 0 to leave, 0 to delete"), "{plan}");
+    assert!(plan.contains("2500 to create, 0 to change, 0 unchanged, 0 to delete"), "{plan}");
     assert!(listed(&server).is_empty(), "a dry run registers nothing");
     let first = cli.ends_with(0, &["import", "-g", "node", file]);
     assert!(first.contains("2500 of 2500 registered in "), "{first}");
     assert_eq!(listed(&server).len(), 2500);
     let again = cli.ends_with(0, &["import", "-g", "node", file]);
-    assert!(again.contains("0 to create, 0 to change, 2500 to leave, 0 to delete"), "{again}");
+    assert!(again.contains("0 to create, 0 to change, 2500 unchanged, 0 to delete"), "{again}");
     let moved = cli.ends_with(0, &["import", "--dry-run", "-g", "other", file]);
     assert!(moved.contains("0 to create, 2500 to change"), "{moved}");
     assert!(moved.contains("-group=\"node\"\n+group=\"other\""), "{}", &moved[..500]);
@@ -46,10 +46,14 @@ fn what_is_refused_is_named_and_the_rest_is_registered() {
             {"targets": ["a:1"], "labels": {"x": "y"}}]"#,
     );
     let file = file.to_str().unwrap();
-    let entry = format!("{file}: entry 2: targets");
-    cli.fails_with(1, &["import", file], &[&entry, "b:1: ", "a-b", "a:1: stands twice", "3 entries are refused"]);
+    let entry = format!("{file}: entry 2: ");
+    cli.fails_with(
+        2,
+        &["import", file],
+        &[&entry, "targets", "b:1: ", "a-b", "a:1: is there twice", "3 entries are refused"],
+    );
     assert_eq!(listed(&server), ["a:1", "c:1"]);
-    cli.env("INVENTOR_TOKEN", "wrong").fails_with(1, &["import", file], &["token"]);
+    cli.env("INVENTOR_TOKEN", "wrong").fails_with(2, &["import", file], &["token"]);
     cli.fails_with(2, &["import", cli.write("broken", "[").to_str().unwrap()], &["broken", "EOF"]);
     cli.fails_with(2, &["import", "missing"], &["missing"]);
 }
@@ -69,6 +73,51 @@ fn another_servers_list_becomes_registrations_with_their_modules() {
     assert_eq!(new.get("/discover").text(), old.get("/discover").text());
     cli.fails_with(3, &["import", "http://127.0.0.1:1/discover"], &["http://127.0.0.1:1/discover"]);
     cli.fails_with(3, &["import", &format!("http://{}/nothing", old.address())], &["/nothing", "404"]);
+}
+
+#[test]
+fn a_source_that_wants_a_token_gets_its_own_and_no_other() {
+    let old = Server::start(&[("SD_TOKEN", "of the source")]);
+    old.register(r#"{"static_config": {"targets": ["a:1"], "target_group": "g"}}"#);
+    let new = Server::start(&[]);
+    let cli = Cli::of(&new);
+    let url = format!("http://{}/sd", old.address());
+    cli.fails_with(2, &["import", &url], &["401", "--source-token-file"]);
+    let token = cli.write("source-token", "of the source\n");
+    cli.ends_with(0, &["import", &url, "--source-token-file", token.to_str().unwrap()]);
+    assert_eq!(
+        new.get("/group?name=g").text(),
+        old.send(&crate::client::Request::new("GET", "/group?name=g").header("x-sd-token", "of the source")).text()
+    );
+    // In a file, these labels are what somebody has registered.
+    let file = cli.write(
+        "f.json",
+        r#"[{"targets": ["b:1"], "labels": {"__meta_inventor_group": "x", "__meta_inventor_sd_module": "m"}}]"#,
+    );
+    cli.ends_with(0, &["import", file.to_str().unwrap()]);
+    let list = new.discover();
+    let found = list.iter().find(|entry| entry["targets"][0] == "b:1").unwrap();
+    assert_eq!(found["labels"].as_object().unwrap().len(), 2, "{found}");
+}
+
+#[test]
+fn interrupted_while_it_compares_it_says_that_nothing_was_done() {
+    let server = Server::start(&[]);
+    let between = super::between::Between::before(&server);
+    let cli = Cli::at(&between.url());
+    server.register(r#"{"static_config": {"targets": ["x:1"]}}"#);
+    // A page that never ends: each leads to the next.
+    between.says(
+        "200 OK",
+        "application/json",
+        r#"{"registrations":[{"id":"7214ebb0-ab3e-513a-bafe-fb6b460c2cfa","targets":["x:1"],"labels":{},"target_group":"g"}],"total":9,"next_page_token":"x"}"#,
+    );
+    let file = cli.write("f.json", many(10));
+    let mut import = cli.start(&["import", file.to_str().unwrap()]);
+    eventually(SOON, || between.heard().len() > 3);
+    import.signal(Signal::SIGINT);
+    assert_eq!(eventually_ends(&mut import), Some(130), "{:?}", import.stderr());
+    assert!(import.stderr().join(" ").contains("interrupted: nothing was registered"), "{:?}", import.stderr());
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn registrations_are_listed_by_group_selector_and_words() {
         targets.sort_unstable();
         assert_eq!(targets, expected, "{arguments:?}");
     }
-    cli.fails_with(1, &["list", "-l", "(("], &["the server refuses this"]);
+    cli.fails_with(2, &["list", "-l", "(("], &["the server refuses this"]);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn sync_makes_a_group_be_what_the_files_say_and_a_second_time_writes_nothing() {
         let arguments = with(words);
         cli.ends_with(code, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
     };
-    let plan = "1 to create, 1 to change, 1 to leave, 1 to delete";
+    let plan = "1 to create, 1 to change, 1 unchanged, 1 to delete";
     let differences = "--- g on the server\n+++ g in the files\n";
     let shown = run(1, &["diff", "-g", "g"]);
     assert!(
@@ -114,7 +114,7 @@ fn sync_makes_a_group_be_what_the_files_say_and_a_second_time_writes_nothing() {
     assert_eq!(dry, shown, "a dry run shows what diff shows");
     assert_eq!(listed(&server), ["changed:1", "deleted:1", "kept:1", "other:1"], "and does nothing");
     let done = run(0, &["sync", "-g", "g"]);
-    assert!(done.ends_with("1 created, 1 changed, 1 left, 1 deleted"), "{done}");
+    assert!(done.ends_with("1 created, 1 changed, 1 unchanged, 1 deleted"), "{done}");
     assert_eq!(listed(&server), ["changed:1", "created:1", "kept:1", "other:1"]);
     // What is logged is read later: a write of its own shows that everything before it has been.
     let writes = |last: &str| {
@@ -123,8 +123,8 @@ fn sync_makes_a_group_be_what_the_files_say_and_a_second_time_writes_nothing() {
         server.log().iter().filter(|line| line.contains("msg=write")).count()
     };
     let before = writes("before:1");
-    assert_eq!(run(0, &["sync", "-g", "g"]), "0 to create, 0 to change, 3 to leave, 0 to delete");
-    assert_eq!(run(0, &["diff", "-g", "g"]), "0 to create, 0 to change, 3 to leave, 0 to delete");
+    assert_eq!(run(0, &["sync", "-g", "g"]), "0 to create, 0 to change, 3 unchanged, 0 to delete");
+    assert_eq!(run(0, &["diff", "-g", "g"]), "0 to create, 0 to change, 3 unchanged, 0 to delete");
     assert_eq!(writes("after:1"), before + 1, "nothing is written");
 }
 
@@ -136,8 +136,10 @@ fn sync_takes_nothing_from_others_and_empties_nothing_by_mistake() {
     let cli = Cli::of(&server);
     let file = cli.write("f.json", r#"[{"targets": ["a:1"]}, {"targets": ["b:1"]}]"#);
     let file = file.to_str().unwrap();
-    cli.fails_with(1, &["sync", "-g", "g", file], &["--adopt"]);
-    cli.fails_with(1, &["sync", "--dry-run", "-g", "g", file], &["--adopt"]);
+    cli.fails_with(2, &["sync", "-g", "g", file], &["--adopt", "a:1", "f.json:1", "\"theirs\""]);
+    cli.fails_with(2, &["sync", "--dry-run", "-g", "g", file], &["--adopt"]);
+    let plan = cli.ends_with(0, &["sync", "--dry-run", "--adopt", "-g", "g", file]);
+    assert!(plan.contains("@@ a:1 @@ stands in the group \"theirs\"") && plan.contains("1 to take over"), "{plan}");
     cli.ends_with(0, &["sync", "-g", "g", "--adopt", file]);
     assert_eq!(server.get("/group?name=g").json().as_array().unwrap().len(), 2);
     let empty = cli.write("empty.json", "[]");
@@ -149,6 +151,240 @@ fn sync_takes_nothing_from_others_and_empties_nothing_by_mistake() {
     cli.fails_with(2, &["sync", "-g", "g", twice.to_str().unwrap()], &["a:1", "twice"]);
     let other = cli.write("other.json", r#"[{"targets": ["a:1"], "target_group": "h"}]"#);
     cli.fails_with(2, &["sync", "-g", "g", other.to_str().unwrap()], &["h", "g"]);
+}
+
+#[test]
+fn sync_tells_programs_the_plan_and_what_came_of_it() {
+    let server = Server::start(&[]);
+    for target in ["changed:1", "deleted:1"] {
+        server.register(body(target, "g", "old"));
+    }
+    server.register(body("kept:1", "g", "new"));
+    server.register(body("theirs:1", "h", "new"));
+    let cli = Cli::of(&server);
+    let entry = |target: &str| format!("- targets: [{target}]\n  labels: {{x: new}}\n");
+    let file = cli.write("f.yaml", ["changed:1", "kept:1", "created:1", "theirs:1"].map(entry).concat());
+    let file = file.to_str().unwrap();
+    let differs = cli.run(&["diff", "-g", "g", "-o", "json", file]);
+    assert_eq!(differs.code, Some(1), "{differs:?}");
+    let differs: Value = serde_json::from_str(&differs.stdout).unwrap();
+    assert_eq!((&differs["differs"], &differs["plan"]["unchanged"]), (&json!(true), &json!(1)));
+    for (more, result) in [
+        (&["--dry-run", "--adopt"][..], json!({"created": 1, "updated": 2, "unchanged": 1, "deleted": 1})),
+        (&["--adopt"], json!({"created": 1, "updated": 2, "unchanged": 1, "deleted": 1})),
+        (&[], Value::Null),
+    ] {
+        let told = json_of(&cli, &[&["sync", "-g", "g"], more, &[file]].concat());
+        assert_eq!((&told["group"], &told["dry_run"]), (&json!("g"), &json!(more.contains(&"--dry-run"))));
+        assert_eq!(told["result"], result, "{told}");
+        if result.is_null() {
+            assert_eq!(told["plan"], json!({"create": [], "change": [], "unchanged": 4, "delete": [], "adopt": []}));
+            continue;
+        }
+        let plan = &told["plan"];
+        assert_eq!(plan["create"][0]["targets"], json!(["created:1"]));
+        assert_eq!(
+            (&plan["change"][0]["from"]["labels"]["x"], &plan["change"][0]["to"]["labels"]["x"]),
+            (&json!("old"), &json!("new"))
+        );
+        assert_eq!((&plan["unchanged"], &plan["delete"][0]["targets"]), (&json!(1), &json!(["deleted:1"])));
+        assert_eq!(plan["adopt"][0]["entry"]["targets"], json!(["theirs:1"]));
+        assert!(plan["adopt"][0]["reason"].as_str().unwrap().contains("\"h\""), "{plan}");
+    }
+    // A fault is told by target, file and line.
+    let wrong = cli.write("w.yaml", format!("{}{}", entry("ok:1"), "- targets: [bad:1]\n  labels: {a-b: x}\n"));
+    cli.fails_with(2, &["sync", "-g", "g", wrong.to_str().unwrap()], &["w.yaml:3: bad:1", "a-b"]);
+}
+
+#[test]
+fn an_answer_of_something_else_is_told_as_such_by_every_command() {
+    let server = Server::start(&[]);
+    let id = server.register(body("a:1", "g", "x"));
+    let between = super::between::Between::before(&server);
+    let cli = Cli::at(&between.url());
+    let file = cli.write("f.json", r#"[{"targets": ["a:1"]}]"#);
+    let file = file.to_str().unwrap();
+    let commands: [&[&str]; 15] = [
+        &["list"],
+        &["get", &id],
+        &["groups"],
+        &["groups", "delete", "g"],
+        &["status"],
+        &["pollers"],
+        &["changes"],
+        &["problems"],
+        &["export"],
+        &["diff", "-g", "g", file],
+        &["sync", "-g", "g", file],
+        &["import", file],
+        &["register", file],
+        &["deregister", file],
+        &["deregister", "--id", &id],
+    ];
+    for (status, content_type, text, shown) in [
+        ("404 Not Found", "text/html", "<html><head><title>404 Not Found</title></head></html>", "404 Not Found"),
+        ("404 Not Found", "text/plain; charset=utf-8", "404 page not found\n", "404 page not found"),
+        ("403 Forbidden", "text/html", "<h1>No certificate</h1>", "No certificate"),
+        ("200 OK", "text/html", "<title>Welcome</title>", "Welcome"),
+        ("404 Not Found", "application/json", "{}", "404"),
+        ("400 Bad Request", "text/html", "<center>Bad</center>", "Bad"),
+    ] {
+        between.says(status, content_type, text);
+        for command in commands {
+            let outcome = cli.run(command);
+            assert_eq!(outcome.code, Some(3), "{command:?} {status} {content_type}: {outcome:?}");
+            assert!(outcome.stdout.is_empty(), "{command:?}: {outcome:?}");
+            assert!(outcome.stderr.contains("is not inventor") && outcome.stderr.contains(shown), "{outcome:?}");
+            assert!(!outcome.stderr.contains('<') && !outcome.stderr.contains("token"), "{command:?}: {outcome:?}");
+        }
+    }
+    assert_eq!(listed(&server), ["a:1"]);
+}
+
+#[test]
+fn what_needs_the_newer_api_says_so_of_the_original() {
+    // What it answers to the one question that tells it apart.
+    let original = super::between::Between::alone(|head| match head {
+        "GET /healthcheck HTTP/1.1" => {
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK"
+        }
+        _ => {
+            "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 19\r\nConnection: close\r\n\r\n404 page not found\n"
+        }
+    });
+    let cli = Cli::at(&original.url());
+    let file = cli.write("f.json", r#"[{"targets": ["a:1"]}]"#);
+    for command in
+        [&["list"][..], &["status"], &["diff", "-g", "g", file.to_str().unwrap()], &["groups", "delete", "g"]]
+    {
+        cli.fails_with(3, command, &["is the original inventor, which has no /api/v1", "register, deregister, import"]);
+    }
+}
+
+#[test]
+fn a_group_is_deleted_and_what_happens_and_who_polls_is_shown() {
+    let server = Server::start(&[]);
+    for target in ["a:1", "b:1"] {
+        server.register(body(target, "a group", "x"));
+    }
+    server.register(body("c:1", "h", "x"));
+    server.get("/sd?group=h").has_status(200, "a poll");
+    let cli = Cli::of(&server);
+    assert_eq!(cli.ends_with(0, &["groups", "delete", "a group"]), "2 registrations deleted");
+    cli.fails_with(1, &["groups", "delete", "a group"], &["has no registration"]);
+    assert_eq!(listed(&server), ["c:1"]);
+    let changes = json_of(&cli, &["changes", "-g", "a group"]);
+    let actions: Vec<&str> = changes.as_array().unwrap().iter().map(|one| one["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["registered", "registered", "deleted", "deleted"], "the newest last");
+    assert_eq!(json_of(&cli, &["changes", "--limit", "1"]).as_array().unwrap().len(), 1);
+    let pollers = json_of(&cli, &["pollers"]);
+    assert!(pollers.as_array().unwrap().iter().any(|poller| poller["path"] == json!("/sd?group=h")), "{pollers}");
+    server.register(json!({"static_config": {"targets": ["c:1", "d:1"]}}).to_string());
+    let problems = cli.ends_with(0, &["problems"]);
+    assert!(problems.contains("repeated\tc:1\tin 2 registrations: "), "{problems}");
+    let mut follow = cli.start(&["changes", "--follow", "--limit", "2"]);
+    eventually(SOON, || follow.stdout().len() == 2);
+    server.register(body("e:1", "h", "x"));
+    eventually(SOON, || follow.stdout().len() == 3 && follow.stdout()[2].contains("e:1"));
+    assert!(follow.is_running());
+}
+
+#[test]
+fn a_list_is_sorted_limited_and_of_the_columns_that_are_asked_for() {
+    let server = Server::start(&[]);
+    for (target, group) in [("b:1", "g"), ("a:1", "h"), ("c:1", "g")] {
+        server.register(body(target, group, "x"));
+    }
+    server.register(json!({"static_config": {"targets": ["d:1"], "target_group": "g", "ttl_seconds": 60}}).to_string());
+    let cli = Cli::of(&server);
+    for (arguments, expected) in [
+        (&[][..], "b:1 c:1 d:1 a:1"),
+        (&["--sort", "targets"], "a:1 b:1 c:1 d:1"),
+        (&["--sort=-group,-targets"], "a:1 d:1 c:1 b:1"),
+        (&["--sort", "expires", "--limit", "1"], "d:1"),
+        (&["--sort", "targets", "--limit", "2"], "a:1 b:1"),
+    ] {
+        let shown = cli.ends_with(0, &[&["list", "--columns", "targets"], arguments].concat());
+        assert_eq!(shown.lines().collect::<Vec<_>>().join(" "), expected, "{arguments:?}");
+    }
+    let shown = cli.ends_with(0, &["list", "--columns", "ttl,targets", "--sort", "expires", "--limit", "1"]);
+    assert_eq!(shown, "60\td:1");
+    cli.fails_with(2, &["list", "--sort", "colour"], &["colour", "expected group"]);
+    cli.fails_with(2, &["list", "--columns", "colour"], &["colour", "targets"]);
+}
+
+/// Texts that files, terminals and shells take for something else.
+fn odd_text(random: &mut fastrand::Rng) -> String {
+    const PARTS: [&str; 26] = [
+        "a",
+        "\n",
+        "\r\n",
+        "\t",
+        "\u{1b}[31m",
+        "\u{0}",
+        "\u{7f}",
+        "\u{85}",
+        "\u{9b}",
+        "\u{a0}",
+        "\u{202e}",
+        "\u{2028}",
+        "\u{feff}",
+        "\u{fffd}",
+        "\u{e0001}",
+        "\u{1f600}",
+        "\"",
+        "\\",
+        "'",
+        ": ",
+        " #",
+        "- ",
+        "{",
+        "*",
+        "yes",
+        "0x1F",
+    ];
+    (0..random.usize(0..6)).map(|_| PARTS[random.usize(..PARTS.len())]).collect()
+}
+
+#[test]
+fn what_is_exported_is_imported_as_the_same_whatever_the_labels_are() {
+    let server = Server::start(&[]);
+    let cli = Cli::of(&server);
+    let mut random = fastrand::Rng::with_seed(22);
+    let names = ["__meta_inventor_group", "__meta_inventor_id", "__meta_inventor_sd_module", "y", "null", "n", "_0"];
+    for number in 0..150 {
+        let labels: serde_json::Map<String, Value> = (0..random.usize(0..5))
+            .map(|_| (names[random.usize(..names.len())].to_owned(), Value::from(odd_text(&mut random))))
+            .collect();
+        let modules: Vec<String> = (0..random.usize(0..3)).map(|_| odd_text(&mut random)).collect();
+        let mut entry = json!({"targets": [format!("h{number}:1"), format!("x{}", odd_text(&mut random))], "labels": labels, "modules": modules});
+        entry["target_group"] = ["", "g", " g ", "\u{202e}g", "inventor-default"][random.usize(..5)].into();
+        if number % 3 == 0 {
+            entry["ttl_seconds"] = json!(random.u32(600..90_000));
+        }
+        server.register(json!({ "static_config": entry }).to_string());
+    }
+    let everything = |cli: &Cli| -> Vec<Value> {
+        let mut list = json_of(cli, &["list"]).as_array().unwrap().clone();
+        for one in &mut list {
+            let one = one.as_object_mut().unwrap();
+            one.retain(|name, _| !["updated_at", "expires_at"].contains(&name.as_str()));
+        }
+        list.sort_by_key(|one| one["id"].as_str().unwrap().to_owned());
+        list
+    };
+    let before = everything(&cli);
+    assert_eq!(before.len(), 150);
+    for format in ["json", "yaml"] {
+        let other = Server::start(&[]);
+        let there = Cli::of(&other);
+        let exported = cli.run(&["export", "-o", format]).stdout;
+        let odd: Vec<char> = exported.chars().filter(|c| *c != '\n' && (c.is_control() || *c == '\u{202e}')).collect();
+        assert!(odd.is_empty(), "{format}: {odd:?}");
+        let file = there.write("exported", exported + "\n");
+        there.ends_with(0, &["import", file.to_str().unwrap()]);
+        assert_eq!(everything(&there), before, "{format}");
+    }
 }
 
 #[test]
@@ -189,7 +425,7 @@ fn a_new_token_is_accepted_for_its_groups_alone() {
     for group in ["a b", "c", "cc"] {
         cli.ends_with(0, &["register", "--target", "a:1", "--group", group]);
     }
-    cli.fails_with(1, &["register", "--target", "b:1", "--group", "other"], &["does not accept this token for that"]);
-    cli.fails_with(1, &["register", "--target", "b:1"], &["does not accept this token for that"]);
+    cli.fails_with(2, &["register", "--target", "b:1", "--group", "other"], &["does not accept this token for that"]);
+    cli.fails_with(2, &["register", "--target", "b:1"], &["does not accept this token for that"]);
     assert_eq!(json_of(&cli, &["list"]).as_array().unwrap().len(), 1, "what may be written may be read");
 }

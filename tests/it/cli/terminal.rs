@@ -14,7 +14,9 @@ const COLUMNS: u16 = 60;
 /// What the command writes to a terminal, and its exit code.
 #[track_caller]
 fn on_terminal(cli: &Cli, environment: &[(&str, &str)], arguments: &[&str]) -> (String, Option<i32>) {
-    let size = Winsize { ws_row: 24, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+    let columns = environment.iter().find(|(name, _)| *name == "COLUMNS_OF_TEST");
+    let columns = columns.map_or(COLUMNS, |(_, columns)| columns.parse().unwrap());
+    let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(&size, None).expect("the system has a pseudo-terminal");
     let environment = environment.iter().fold(cli.env("TERM", "xterm"), |cli, (name, value)| cli.env(name, value));
     let plain = environment.with(arguments).command();
@@ -61,10 +63,50 @@ fn a_table_has_a_header_and_fits_the_terminal() {
     assert_eq!(code, Some(0), "{screen}");
     let lines: Vec<&str> = screen.lines().collect();
     assert_eq!(lines.len(), 3, "{screen}");
-    assert!(lines[0].contains("\u{1b}[1m") && lines[0].contains("ID ") && lines[0].contains("GROUP"), "{screen:?}");
+    assert!(
+        lines[0].contains("\u{1b}[1m") && lines[0].contains("TARGETS ") && lines[0].contains("GROUP"),
+        "{screen:?}"
+    );
+    assert!(lines[0].trim_end_matches("\u{1b}[0m").ends_with("ID") && !screen.contains("MODULES"), "{screen:?}");
     let widths: Vec<usize> = lines.iter().map(|line| console::measure_text_width(line)).collect();
     assert!(widths.iter().all(|width| *width <= usize::from(COLUMNS)), "{widths:?} {screen}");
-    assert!(lines[1..].iter().any(|line| line.ends_with('…')), "{screen}");
+    assert!(
+        lines[1].starts_with("a:1 ") && lines[1].contains("x=short") && lines[1].contains("  6h  ")
+            || lines[1].contains("5h59m"),
+        "{screen}"
+    );
+    assert!(lines[2].starts_with("b.example.org:9100 ") && lines[2].contains('…'), "{screen}");
+}
+
+#[test]
+fn an_ordinary_host_is_seen_whole_on_eighty_columns() {
+    let server = Server::start(&[]);
+    for number in 1..4 {
+        server.register(format!(
+            r#"{{"static_config": {{"targets": ["db-0{number}.fra1.example.org:9187"], "labels": {{"dc": "fra1"}}, "target_group": "databases"}}}}"#
+        ));
+    }
+    let (screen, code) = on_terminal(&Cli::of(&server), &[("COLUMNS_OF_TEST", "80")], &["list"]);
+    assert_eq!(code, Some(0), "{screen}");
+    for (number, line) in screen.lines().skip(1).enumerate() {
+        for word in [&*format!("db-0{}.fra1.example.org:9187", number + 1), "databases", "dc=fra1"] {
+            assert!(line.contains(word), "{word}: {screen}");
+        }
+        assert!(line.contains("  6h  ") || line.contains("5h59m"), "{screen}");
+        assert!(console::measure_text_width(line) <= 80, "{screen}");
+    }
+    let (wide, _) = on_terminal(&Cli::of(&server), &[("COLUMNS_OF_TEST", "20")], &["list", "-o", "wide"]);
+    assert!(wide.lines().skip(1).all(|line| line.contains("9187") && line.len() > 80 && !line.contains('…')), "{wide}");
+}
+
+#[test]
+fn status_is_a_summary_for_people() {
+    let server = server();
+    let (screen, code) = on_terminal(&Cli::of(&server), &[], &["status"]);
+    assert_eq!(code, Some(0), "{screen}");
+    for words in ["embedded, well", "2 registrations in 1 group", "2 within 6h", "0 late", "Wrong"] {
+        assert!(screen.contains(words), "{words}: {screen}");
+    }
 }
 
 #[test]
@@ -81,9 +123,10 @@ fn a_pipe_gets_lines_with_tabs_and_nothing_else() {
     let server = server();
     let listed = Cli::of(&server).ends_with(0, &["list"]);
     let mut lines: Vec<Vec<&str>> = listed.lines().map(|line| line.split('\t').collect()).collect();
-    lines.sort_by_key(|line| line[2]);
+    lines.sort_by_key(|line| line[0]);
     assert_eq!(lines.len(), 2, "{listed}");
-    assert_eq!(lines[1][1..4], ["g", "b.example.org:9100", "x=\"very long, so that the line does not fit into it\""]);
+    assert_eq!(lines[1].len(), 6, "{listed}");
+    assert_eq!(lines[1][..3], ["b.example.org:9100", "g", "x=\"very long, so that the line does not fit into it\""]);
     assert!(!listed.contains('\u{1b}') && !listed.contains('…'), "{listed}");
 }
 
@@ -96,7 +139,7 @@ fn differences_are_coloured_as_usual() {
     assert_eq!(code, Some(1), "{screen}");
     assert!(screen.contains("\u{1b}[31m-label x=\"short\"\u{1b}[0m"), "{screen:?}");
     assert!(screen.contains("\u{1b}[32m+label x=\"other\"\u{1b}[0m"), "{screen:?}");
-    assert!(screen.contains("0 to create, 1 to change, 0 to leave, 1 to delete"), "{screen}");
+    assert!(screen.contains("0 to create, 1 to change, 0 unchanged, 1 to delete"), "{screen}");
 }
 
 #[test]

@@ -99,8 +99,8 @@ fn the_proxy_may_want_a_certificate_and_a_password_of_its_own() {
     let password = ["--header", "Authorization: Basic dXNlcjpwYXNz"];
     let reached = || with(&password, &cert, &key).code == Some(0);
     eventually(SOON, reached);
-    cli.fails_with(1, &register, &["the server refuses this"]);
-    assert_eq!(with(&[], &cert, &key).code, Some(1), "without the password");
+    cli.fails_with(3, &register, &["is not inventor", "400"]);
+    assert_eq!(with(&[], &cert, &key).code, Some(3), "without the password");
     let wrong = with(&password, &cert, &other);
     assert_eq!(wrong.code, Some(2), "{wrong:?}");
     assert!(wrong.stderr.contains("does not fit --cert") && !wrong.stderr.contains("panicked"), "{wrong:?}");

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use inventor::store::redis::{Address, Settings, SetupError, Tls};
+
 use tempfile::TempDir;
 
 use super::Replica;
 use crate::redis_server::RedisServer;
+use crate::server::Setup;
 use crate::store_contract::{hour, rules};
 
 /// Certificates made for one test.
@@ -114,4 +116,14 @@ fn a_file_that_cannot_be_read_ends_the_start() {
     let settings = Settings { tls, ..Settings::new(Address::Tcp("localhost".into(), 6379)) };
     let error = super::try_launch(rules(hour()), settings).err().expect("there is no such file");
     assert!(matches!(&error, SetupError::File { path, .. } if path.ends_with("ca.crt")), "{error}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_wrong_setting() {
+    for name in ["REDIS_TLS_CA", "REDIS_TLS_CERT"] {
+        let setup = Setup::new().env("REDIS_URL", "rediss://localhost:1").env(name, "/nowhere/file");
+        let outcome = setup.env("REDIS_TLS_KEY", if name == "REDIS_TLS_CERT" { "/nowhere/file" } else { "" }).run();
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.stderr.contains(name) && outcome.stderr.contains("/nowhere/file"), "{outcome:?}");
+    }
 }

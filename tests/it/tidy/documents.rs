@@ -30,7 +30,7 @@ fn the_readme_shows_each_variable_as_the_program_does() {
         .collect();
     assert_eq!(rows, expected);
 
-    let help = Setup::new().argument("--help").run().stdout;
+    let help = Setup::new().argument("serve").argument("--help").run().stdout;
     for variable in VARIABLES {
         assert!(help.contains(&format!("[env: {}]", variable.name)), "{} is missing in:\n{help}", variable.name);
     }

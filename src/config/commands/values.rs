@@ -1,0 +1,131 @@
+//! The values of flags: what they may be, and how they are read.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
+use crate::config::{duration, server};
+use crate::registration::{LabelNames, Ttl};
+
+/// How the answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people; lines with tabs when the output is no terminal.
+    Table,
+    /// The same with everything, however wide.
+    Wide,
+    /// For programs.
+    Json,
+    /// For both.
+    Yaml,
+}
+
+/// How registrations are exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+/// What a list shows of a registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Field {
+    /// The addresses.
+    Targets,
+    /// The group.
+    Group,
+    /// The labels.
+    Labels,
+    /// The modules of the exporter.
+    Modules,
+    /// How long it still lives.
+    Expires,
+    /// When it was registered or renewed.
+    Updated,
+    /// How long it lives after that.
+    Ttl,
+    /// The id.
+    Id,
+}
+
+impl Field {
+    /// What the API calls it.
+    pub fn member(self) -> &'static str {
+        match self {
+            Field::Targets => "targets",
+            Field::Group => "target_group",
+            Field::Labels => "labels",
+            Field::Modules => "modules",
+            Field::Expires => "expires_at",
+            Field::Updated => "updated_at",
+            Field::Ttl => "ttl_seconds",
+            Field::Id => "id",
+        }
+    }
+}
+
+/// What a list is sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SortKey {
+    field: Field,
+    /// The other way round.
+    pub is_descending: bool,
+}
+
+impl SortKey {
+    /// What the API calls it.
+    pub fn member(&self) -> &'static str {
+        self.field.member()
+    }
+
+    /// How the server is asked for this order, if every version of it knows that.
+    pub fn on_server(&self) -> Option<String> {
+        let is_known = matches!(self.field, Field::Id | Field::Group | Field::Expires | Field::Updated);
+        let sign = if self.is_descending { "-" } else { "" };
+        is_known.then(|| format!("{sign}{}", self.member()))
+    }
+}
+
+/// A path of which an empty one counts as not given, which clap's own parser refuses.
+pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
+pub(super) fn sort_key(text: &str) -> Result<SortKey, &'static str> {
+    let (name, is_descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
+    let sortable = [Field::Group, Field::Targets, Field::Expires, Field::Updated, Field::Ttl, Field::Id];
+    let field = Field::from_str(name, false).ok().filter(|field| sortable.contains(field));
+    let field =
+        field.ok_or("expected group, targets, expires, updated, ttl or id, with - before it to turn it round")?;
+    Ok(SortKey { field, is_descending })
+}
+
+pub(super) fn changes_limit(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|limit| (1..=1000).contains(limit)).ok_or("expected a number from 1 to 1000")
+}
+
+pub(super) fn pair(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+pub(super) fn lifetime(text: &str) -> Result<u64, String> {
+    let seconds = match text {
+        "never" => Some(0),
+        _ => duration::parse(text).filter(|ttl| ttl.subsec_nanos() == 0 && !ttl.is_zero()).map(|ttl| ttl.as_secs()),
+    };
+    let expected = "expected whole seconds such as 10m or 1h30m, or never";
+    seconds.filter(|seconds| *seconds <= Ttl::SECONDS_MAX).ok_or_else(|| expected.to_owned())
+}
+
+pub(super) fn time_to_wait(text: &str) -> Result<Duration, &'static str> {
+    duration::parse(text).filter(|wait| !wait.is_zero()).ok_or("expected a duration such as 10s")
+}
+
+pub(super) fn label_names(text: &str) -> Result<LabelNames, &'static str> {
+    server::label_names(text).ok_or("expected legacy or utf8")
+}
