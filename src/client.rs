@@ -16,6 +16,7 @@ mod operations;
 mod output;
 mod plan;
 mod register;
+mod resolver;
 mod scrape;
 mod times;
 mod tls;
@@ -28,7 +29,7 @@ use connection::Connection;
 use entry::Entry;
 use output::Output;
 
-use crate::config::commands::{Access, Client, ClientCommand, ExportFormat, Format};
+use crate::config::commands::{self, Access, Client, ClientCommand, ExportFormat, Format, Remote, Shown};
 
 /// The logs of what speaks to servers: from debug on, these are the bytes of requests, and so the token.
 pub const WIRE_LOGS: &[&str] = &["ureq", "ureq_proto"];
@@ -38,44 +39,44 @@ pub const WIRE_LOGS: &[&str] = &["ureq", "ureq_proto"];
 /// # Errors
 /// [`Failure`], with its exit code and what to do next.
 pub fn run(client: &Client) -> Result<(), Failure> {
-    let connect = |access: &Access| Connection::new(access, client.token.as_ref());
-    let output = |format: Format| Output::new(format, client.color);
+    let to = |access: &Access| Connection::new(access, client.token.as_ref());
+    let by = |output: &commands::Output| Output::new(output.format, client.color);
     match &client.command {
-        ClientCommand::Register(command) => {
-            register::register(&connect(&command.access)?, &command.declaration, output(command.output.format))
+        ClientCommand::Register(Remote { command: Shown { command, output }, access }) => {
+            register::register(&to(access)?, command, by(output))
         }
-        ClientCommand::Deregister(command) => register::deregister(&connect(&command.access)?, command),
-        ClientCommand::Agent(command) => agent::run(connect(&command.access)?, command),
-        ClientCommand::List(command) => {
-            lookup::list(&connect(&command.access)?, command, output(command.output.format))
+        ClientCommand::Deregister(Remote { command, access }) => register::deregister(&to(access)?, command),
+        ClientCommand::Agent(Remote { command, access }) => agent::run(to(access)?, command),
+        ClientCommand::List(Remote { command: Shown { command, output }, access }) => {
+            lookup::list(&to(access)?, command, by(output))
         }
-        ClientCommand::Get(command) => lookup::get(&connect(&command.access)?, command, output(command.output.format)),
-        ClientCommand::Groups(command) => {
-            lookup::groups(&connect(&command.access)?, command, output(command.output.format))
+        ClientCommand::Get(Remote { command: Shown { command, output }, access }) => {
+            lookup::get(&to(access)?, command, by(output))
         }
-        ClientCommand::Status(command) => operations::status(&connect(&command.access)?, output(command.output.format)),
-        ClientCommand::Pollers(command) => {
-            operations::pollers(&connect(&command.access)?, output(command.output.format))
+        ClientCommand::Groups(Remote { command: Shown { command, output }, access }) => {
+            lookup::groups(&to(access)?, command, by(output))
         }
-        ClientCommand::Changes(command) => {
-            operations::changes(&connect(&command.access)?, command, output(command.output.format))
+        ClientCommand::Status(Remote { command, access }) => operations::status(&to(access)?, by(command)),
+        ClientCommand::Pollers(Remote { command, access }) => operations::pollers(&to(access)?, by(command)),
+        ClientCommand::Problems(Remote { command, access }) => operations::problems(&to(access)?, by(command)),
+        ClientCommand::Changes(Remote { command: Shown { command, output }, access }) => {
+            operations::changes(&to(access)?, command, by(output))
         }
-        ClientCommand::Problems(command) => {
-            operations::problems(&connect(&command.access)?, output(command.output.format))
+        ClientCommand::Sync(Remote { command: Shown { command, output }, access }) => {
+            declare::sync(&to(access)?, command, by(output))
         }
-        ClientCommand::Export(command) => {
+        ClientCommand::Diff(Remote { command: Shown { command, output }, access }) => {
+            declare::diff(&to(access)?, command, by(output))
+        }
+        ClientCommand::Import(Remote { command, access }) => {
+            import::run(&to(access)?, command, Output::new(Format::Table, client.color))
+        }
+        ClientCommand::Export(Remote { command, access }) => {
             let format = if command.format == ExportFormat::Yaml { Format::Yaml } else { Format::Json };
-            lookup::export(&connect(&command.access)?, &command.filter, output(format))
+            lookup::export(&to(access)?, &command.filter, Output::new(format, client.color))
         }
-        ClientCommand::Sync(command) => {
-            declare::sync(&connect(&command.access)?, command, output(command.output.format))
-        }
-        ClientCommand::Diff(command) => {
-            declare::diff(&connect(&command.access)?, &command.declared, output(command.output.format))
-        }
-        ClientCommand::Import(command) => import::run(&connect(&command.access)?, command, output(Format::Table)),
         ClientCommand::Check(command) => check::run(command),
-        ClientCommand::Token(command) => token::run(command, output(command.output.format)),
+        ClientCommand::Token(Shown { command, output }) => token::run(command, by(output)),
         // These need no client.
         ClientCommand::Completions { .. } | ClientCommand::Man { .. } => Ok(()),
     }

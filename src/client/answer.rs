@@ -128,7 +128,9 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.sentence())?;
         for Fault { pointer, detail } in &self.errors {
-            write!(f, "\n  {pointer}: {detail}")?;
+            // For people: a body has one object, and its members have names.
+            let place = pointer.trim_start_matches("/static_config").trim_start_matches('/').replace('/', " ");
+            write!(f, "\n  {place}{}{detail}", if place.is_empty() { "" } else { ": " })?;
         }
         match self.errors_total.map(|total| total.saturating_sub(self.errors.len())) {
             Some(more @ 1..) => write!(f, "\n  and {more} more"),

@@ -5,9 +5,11 @@ use std::fmt;
 use std::path::PathBuf;
 
 use ureq::http::{HeaderName, HeaderValue, Request, Uri, header};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
 
 use super::answer::{Answer, PROBLEM};
+use super::resolver::RememberingResolver;
 use super::unix::{NoResolver, UnixConnector};
 use super::{Failure, tls};
 use crate::config::commands::{Access, TokenSource};
@@ -91,7 +93,7 @@ impl Connection {
             .build();
         let agent = match socket {
             Some(path) => Agent::with_parts(config, UnixConnector(path), NoResolver),
-            None => Agent::new_with_config(config),
+            None => Agent::with_parts(config, DefaultConnector::default(), RememberingResolver::default()),
         };
         let source = access.token_file.clone().map(TokenSource::File).filter(|file| !is_empty(file)).or(token.cloned());
         let token = source.as_ref().map(|source| read_token(TOKEN_FILE, source)).transpose()?;

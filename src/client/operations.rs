@@ -206,6 +206,11 @@ pub(super) fn problems(connection: &Connection, output: Output) -> Result<(), Fa
     let problems = json!({ "quarantine": quarantine, "duplicates": duplicates });
     let list = |problems: &Value| problems.as_array().cloned().unwrap_or_default();
     let columns = [Column::fixed("PROBLEM"), Column::fixed("WHERE"), Column::details("WHAT")];
+    let totals = [&quarantine["total"], &duplicates["total"]].map(|total| total.as_u64().unwrap_or_default());
+    if totals == [0, 0] && output.is_table() && output.is_terminal() {
+        super::output::tell("Nothing is wrong.");
+        return Ok(());
+    }
     output.show(&problems, &columns, || {
         let most = if output.is_terminal() && !output.is_wide() { PROBLEMS_SHOWN_MAX } else { usize::MAX };
         let left_out = list(&quarantine["quarantine"]).into_iter().take(most).map(|one| {
@@ -220,12 +225,7 @@ pub(super) fn problems(connection: &Connection, output: Output) -> Result<(), Fa
             ]
         });
         left_out.chain(twice).collect()
-    })?;
-    let totals = [&quarantine["total"], &duplicates["total"]].map(|total| total.as_u64().unwrap_or_default());
-    if totals == [0, 0] && output.is_table() && output.is_terminal() {
-        super::output::tell("Nothing is wrong.");
-    }
-    Ok(())
+    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, FromArgMatches, Subcommand};
 use clap_complete::Shell;
@@ -49,7 +50,7 @@ pub enum Invocation {
 /// [`ConfigError`] names the variable, its value unless it is a secret, and what would be right.
 pub fn read() -> Result<Invocation, ConfigError> {
     parse().unwrap_or_else(|e| {
-        let text = e.to_string();
+        let text = if e.kind() == ErrorKind::DisplayHelp { help() } else { e.to_string() };
         Ok(if e.use_stderr() { Invocation::Usage(text) } else { Invocation::Print(text) })
     })
 }
@@ -63,18 +64,46 @@ pub fn notify_socket() -> Option<OsString> {
 pub(super) fn command() -> Command {
     // The settings may stand before the command as well, or without one, as they always could.
     let hidden = |argument: Arg| argument.hide(true);
-    let root = with_commands(Command::new("inventor"));
+    let root = with_commands(Command::new("inventor"), Help::Short);
     VARIABLES.iter().fold(root, |root, variable| root.arg(hidden(variable.flag()))).override_help(help::OVERVIEW)
 }
 
-/// The same without the settings of the server before the command, for whoever wants to see what there is.
+/// The same without the settings of the server before the command, for whoever wants to see what there is, and with
+/// everything in the help of each command.
 pub(super) fn visible() -> Command {
-    with_commands(Command::new("inventor"))
+    with_commands(Command::new("inventor"), Help::Long)
 }
 
-fn with_commands(root: Command) -> Command {
+/// How much the help of a command says. Both forms are written in clap's short style: the long one has a blank line
+/// after every flag.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Help {
+    /// Its own flags and an example: `-h`.
+    Short,
+    /// All of it: `--help`, and `inventor help COMMAND`.
+    Long,
+}
+
+/// The help that was asked for.
+fn help() -> String {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let is_long = words.iter().any(|word| word == "--help") || words.first().is_some_and(|word| word == "help");
+    let form = if is_long { Help::Long } else { Help::Short };
+    let mut root = with_commands(Command::new("inventor").bin_name("inventor"), form).override_help(help::OVERVIEW);
+    root.build();
+    let mut command = root;
+    for word in words.iter().filter(|word| *word != "help") {
+        // Anything else is a value or a flag.
+        if let Some(found) = command.find_subcommand(word).cloned() {
+            command = found;
+        }
+    }
+    command.render_help().to_string()
+}
+
+fn with_commands(root: Command, form: Help) -> Command {
     let root = ClientCommand::augment_subcommands(root)
-        .subcommand(with_settings(Command::new(SERVE).about("Run the server").after_long_help(SETTINGS_HELP)))
+        .subcommand(with_settings(Command::new(SERVE).about("Run the server").after_help(SETTINGS_HELP)))
         .subcommand(healthcheck::command())
         .subcommand(Command::new(VERSION).about("Print the version").hide(true));
     let mut root = root
@@ -86,19 +115,19 @@ fn with_commands(root: Command) -> Command {
         let has = |id| command.get_arguments().any(|argument| argument.get_id() == id);
         let (is_client, has_old_timeout) = (has("request_timeout"), has("old_timeout"));
         let mut changed = command.clone().mut_args(|argument| match argument.get_help_heading() {
-            Some(ACCESS_HEADING) => argument.hide_short_help(true),
+            Some(ACCESS_HEADING) => argument.hide(form == Help::Short),
             _ => argument,
         });
         // For one version, --timeout of `register` is still that of the scrape.
         if is_client && !has_old_timeout {
             changed = changed.mut_arg("request_timeout", |argument| argument.visible_alias("timeout"));
         }
-        if is_client {
-            changed = changed.after_help(help::short(&name));
-        }
-        if name != SERVE {
-            changed = changed.after_long_help(help::long(&name));
-        }
+        changed = match form {
+            _ if name == SERVE => changed,
+            Help::Long => changed.after_help(help::long(&name)),
+            Help::Short if is_client => changed.after_help(help::short(&name)),
+            Help::Short => changed,
+        };
         *command = changed;
     }
     root
@@ -147,7 +176,7 @@ fn refuse_settings(command: &mut Command, matches: &ArgMatches, name: &str) -> R
         None => Ok(()),
         Some(variable) => {
             let reason = format!("--{} is a setting of the server; `{name}` does not take it", variable.flag_name());
-            Err(command.error(clap::error::ErrorKind::ArgumentConflict, reason))
+            Err(command.error(ErrorKind::ArgumentConflict, reason))
         }
     }
 }

@@ -38,37 +38,37 @@ pub enum TokenSource {
 #[derive(Subcommand)]
 pub enum ClientCommand {
     /// Register targets, or renew them if they are registered
-    Register(Register),
+    Register(Remote<Shown<Declaration>>),
     /// Delete registrations
-    Deregister(Deregister),
+    Deregister(Remote<Deregister>),
     /// Keep what the files of a directory hold registered, until told to stop
-    Agent(Agent),
+    Agent(Remote<Agent>),
     /// List registrations
-    List(List),
+    List(Remote<Shown<List>>),
     /// Show one registration
-    Get(Get),
+    Get(Remote<Shown<Get>>),
     /// List the groups, or delete one
-    Groups(GroupsCommand),
+    Groups(Remote<Shown<GroupsCommand>>),
     /// Show how the server is doing
-    Status(Read),
+    Status(Remote<Output>),
     /// List who polls, how often, and whether they still do
-    Pollers(Read),
+    Pollers(Remote<Output>),
     /// List what has changed, and who did it
-    Changes(Changes),
+    Changes(Remote<Shown<Changes>>),
     /// Show what is wrong: stored values left out of the lists, addresses registered twice
-    Problems(Read),
+    Problems(Remote<Output>),
     /// Make a group be exactly what these files hold
-    Sync(Sync),
+    Sync(Remote<Shown<Sync>>),
     /// Show what `sync` would change; exits with 1 if anything differs
-    Diff(Diff),
+    Diff(Remote<Shown<DeclaredGroup>>),
     /// Register what files or http_sd URLs hold
-    Import(Import),
+    Import(Remote<Import>),
     /// Print registrations in a form that `import` and `register` read
-    Export(Export),
+    Export(Remote<Export>),
     /// Say what the server would refuse, without a server
     Check(LocalCheck),
     /// Create a token: it is shown once, and its line for TOKENS_FILE printed, or added by --file
-    Token(NewToken),
+    Token(Shown<NewToken>),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -125,6 +125,24 @@ pub struct Output {
     pub format: Format,
 }
 
+/// A command that asks a server.
+#[derive(Args)]
+pub struct Remote<C: Args> {
+    #[command(flatten)]
+    pub command: C,
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// A command whose answer is shown.
+#[derive(Args)]
+pub struct Shown<C: Args> {
+    #[command(flatten)]
+    pub command: C,
+    #[command(flatten)]
+    pub output: Output,
+}
+
 /// Registrations, said by flags or by a file.
 #[derive(Args)]
 pub struct Declaration {
@@ -169,17 +187,6 @@ pub struct Declaration {
     pub old_timeout: Option<String>,
 }
 
-/// `inventor register`
-#[derive(Args)]
-pub struct Register {
-    #[command(flatten)]
-    pub declaration: Declaration,
-    #[command(flatten)]
-    pub output: Output,
-    #[command(flatten)]
-    pub access: Access,
-}
-
 /// `inventor deregister`
 #[derive(Args)]
 pub struct Deregister {
@@ -192,8 +199,6 @@ pub struct Deregister {
     /// Id of a registration; can be repeated
     #[arg(long = "id", value_name = "ID")]
     pub ids: Vec<String>,
-    #[command(flatten)]
-    pub access: Access,
 }
 
 /// `inventor agent`
@@ -217,8 +222,6 @@ pub struct Agent {
     /// Delete the registrations when the agent stops, instead of letting them expire
     #[arg(long)]
     pub deregister_on_stop: bool,
-    #[command(flatten)]
-    pub access: Access,
 }
 
 /// Which registrations.
@@ -249,10 +252,6 @@ pub struct List {
     /// Show these: targets, group, labels, modules, expires, updated, ttl or id, joined by commas
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', hide_possible_values = true)]
     pub columns: Vec<Field>,
-    #[command(flatten)]
-    pub output: Output,
-    #[command(flatten)]
-    pub access: Access,
 }
 
 /// `inventor export`
@@ -263,8 +262,6 @@ pub struct Export {
     /// How it is written: json or yaml
     #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "json", hide_possible_values = true)]
     pub format: ExportFormat,
-    #[command(flatten)]
-    pub access: Access,
 }
 
 /// `inventor get`
@@ -272,10 +269,6 @@ pub struct Export {
 pub struct Get {
     /// Id of the registration
     pub id: String,
-    #[command(flatten)]
-    pub output: Output,
-    #[command(flatten)]
-    pub access: Access,
 }
 
 /// `inventor groups`
@@ -283,10 +276,6 @@ pub struct Get {
 pub struct GroupsCommand {
     #[command(subcommand)]
     pub action: Option<GroupAction>,
-    #[command(flatten)]
-    pub output: Output,
-    #[command(flatten)]
-    pub access: Access,
 }
 
 /// What is done with a group.
@@ -297,15 +286,6 @@ pub enum GroupAction {
         /// The group
         name: String,
     },
-}
-
-/// `inventor status`, `inventor pollers`, `inventor problems`
-#[derive(Args)]
-pub struct Read {
-    #[command(flatten)]
-    pub output: Output,
-    #[command(flatten)]
-    pub access: Access,
 }
 
 /// `inventor changes`
@@ -323,10 +303,6 @@ pub struct Changes {
     /// Go on until interrupted
     #[arg(short, long)]
     pub follow: bool,
-    #[command(flatten)]
-    pub output: Output,
-    #[command(flatten)]
-    pub access: Access,
 }
 
 /// A group and the files that declare it.
@@ -357,21 +333,6 @@ pub struct Sync {
     /// How long the registrations live unless they are declared again; for ever if not given
     #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     pub ttl: Option<u64>,
-    #[command(flatten)]
-    pub output: Output,
-    #[command(flatten)]
-    pub access: Access,
-}
-
-/// `inventor diff`
-#[derive(Args)]
-pub struct Diff {
-    #[command(flatten)]
-    pub declared: DeclaredGroup,
-    #[command(flatten)]
-    pub output: Output,
-    #[command(flatten)]
-    pub access: Access,
 }
 
 /// `inventor import`
@@ -392,8 +353,6 @@ pub struct Import {
     /// File whose first line is the token for the URLs; the token for the server is not sent there
     #[arg(long, value_name = "FILE")]
     pub source_token_file: Option<PathBuf>,
-    #[command(flatten)]
-    pub access: Access,
 }
 
 /// `inventor check`
@@ -420,6 +379,4 @@ pub struct NewToken {
     /// File of tokens to which the line is added, instead of printing it; made if it does not exist
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    #[command(flatten)]
-    pub output: Output,
 }

@@ -95,7 +95,7 @@ impl Server {
             Ok(answer) => answer,
             Err(e) => return self.is_unavailable(&e.to_string()),
         };
-        let reason = format!("{}: {}", answer.status, answer.reason());
+        let reason = format!("{}: {}", answer.status, answer.reason().replace("\n  ", "; "));
         match answer.status {
             200..=499 if !answer.is_ours(TARGET) => {
                 let url = self.connection.url();
