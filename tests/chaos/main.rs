@@ -29,6 +29,7 @@ mod redis_server;
 #[allow(dead_code, reason = "other tests start more kinds of servers")]
 #[path = "../it/server.rs"]
 mod server;
+mod settling;
 mod tally;
 mod users;
 mod writers;

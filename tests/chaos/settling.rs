@@ -1,0 +1,201 @@
+//! Outages that concern hundreds of thousands of registrations, whose new deadlines take the store many seconds to write:
+//! one outage, over when they are written, while owners renew and somebody polls; and the dead go when the rule says.
+//!
+//! `SETTLED_REGISTRATIONS` says how many there are.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use inventor::registration::{Content, LabelNames, Registration, Ttl, TtlBounds};
+use inventor::registry::{Registry, Rules};
+use inventor::store::embedded::EmbeddedStore;
+use inventor::store::{Store, Update};
+
+use crate::client::Request;
+use crate::ending::Ending;
+use crate::eventually::eventually;
+use crate::redis_server::RedisServer;
+use crate::server::{Server, Setup};
+
+const REGISTRATIONS_DEFAULT: usize = 100_000;
+
+/// The default lifetime at the server. Everything here has less than half of it left, so that an outage concerns it.
+const TTL: Duration = Duration::from_secs(200);
+
+/// What those have left that are never renewed: time enough to write and to load them.
+const LEFT: Duration = Duration::from_secs(60);
+
+/// How many are written at once.
+const BATCH: usize = 10_000;
+
+/// How long the store stands still.
+const OUTAGE: Duration = Duration::from_secs(6);
+
+/// How long it may take after that until everything is written, and how late something may be gone.
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+const GONE_WITHIN: Duration = Duration::from_secs(15);
+
+/// How many owners renew all the while, and how often.
+const OWNERS: usize = 20;
+const RENEWED_EVERY: Duration = Duration::from_secs(1);
+
+fn count() -> usize {
+    std::env::var("SETTLED_REGISTRATIONS").map_or(REGISTRATIONS_DEFAULT, |text| text.parse().expect("a number"))
+}
+
+fn update(n: usize) -> Update {
+    let body = format!(r#"{{"static_config":{{"targets":["dead-{n}:9100"],"target_group":"dead"}}}}"#);
+    let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).expect("valid");
+    let (id, content) = (registration.id(), Content::new(&registration));
+    let ttl = Ttl::from_seconds(LEFT.as_secs());
+    Update::Put { id, content, updated_at: SystemTime::now(), ttl, by: None }
+}
+
+fn document(n: usize) -> (String, Vec<u8>) {
+    let Update::Put { id, content, updated_at, .. } = update(n) else { unreachable!("it is a put") };
+    (id.to_string(), content.document(id, updated_at))
+}
+
+fn setup() -> Setup {
+    Setup::new().env("TTL_SECONDS", &TTL.as_secs().to_string()).env("RUST_LOG", "info")
+}
+
+/// What was seen of a server while it settled.
+struct Users<'a> {
+    server: &'a Server,
+    ended: AtomicBool,
+    polls: AtomicUsize,
+}
+
+impl<'a> Users<'a> {
+    fn new(server: &'a Server) -> Users<'a> {
+        Users { server, ended: AtomicBool::new(false), polls: AtomicUsize::new(0) }
+    }
+
+    /// Owners renew, and every list of theirs is whole, until `work` is done.
+    fn during(&self, work: impl FnOnce()) {
+        let body = |n: usize| {
+            format!(r#"{{"static_config":{{"targets":["owner-{n}:9100"],"target_group":"owners","ttl_seconds":10}}}}"#)
+        };
+        (0..OWNERS).for_each(|n| drop(self.server.register(body(n))));
+        thread::scope(|scope| {
+            let _ending = Ending(&self.ended);
+            for n in 0..OWNERS {
+                scope.spawn(move || {
+                    while !self.ended.load(Ordering::Relaxed) {
+                        self.server.put(body(n));
+                        thread::sleep(RENEWED_EVERY);
+                    }
+                });
+            }
+            scope.spawn(|| {
+                while !self.ended.load(Ordering::Relaxed) {
+                    let list = self.server.get("/group?name=owners");
+                    list.has_status(200, "a poll");
+                    assert_eq!(list.json().as_array().map(Vec::len), Some(OWNERS), "an owner who renews is listed");
+                    self.polls.fetch_add(1, Ordering::Relaxed);
+                    thread::sleep(Duration::from_millis(10));
+                }
+            });
+            work();
+        });
+        assert!(self.polls.load(Ordering::Relaxed) > 100, "somebody polls all the while");
+    }
+}
+
+fn is_ready(server: &Server) -> bool {
+    server.get("/-/ready").status == 200
+}
+
+#[track_caller]
+fn registrations(server: &Server) -> u64 {
+    let status = server.send(&Request::new("GET", "/api/v1/status"));
+    status.json()["registrations"].as_u64().unwrap_or_default()
+}
+
+fn told(server: &Server, what: &str) -> usize {
+    server.log().iter().filter(|line| line.contains(what)).count()
+}
+
+/// The dead are listed until the end of the lifetime that an outage of this length has given them, and not for long after.
+#[track_caller]
+fn go_in_time(server: &Server, stored: [Instant; 2], outage: Duration, live: usize) {
+    let live = live as u64;
+    let first = stored[0] + LEFT + outage;
+    while Instant::now() + Duration::from_secs(2) < first {
+        let shown = registrations(server);
+        assert_eq!(shown, live + count() as u64, "nothing goes before its time");
+        thread::sleep(Duration::from_millis(500));
+    }
+    let last = stored[1] + LEFT + outage + GONE_WITHIN;
+    eventually(last.saturating_duration_since(Instant::now()), || registrations(server) == live);
+}
+
+#[test]
+fn a_redis_that_stood_still_is_settled_once() {
+    let redis = RedisServer::start();
+    let mut connection = redis.connect();
+    let begun = Instant::now();
+    for batch in (0..count()).collect::<Vec<_>>().chunks(BATCH) {
+        let mut pipeline = redis::pipe();
+        for n in batch {
+            let (key, value) = document(*n);
+            pipeline.cmd("SET").arg(key).arg(value).arg("PX").arg(LEFT.as_millis() as u64).ignore();
+        }
+        pipeline.exec(&mut connection).expect("Redis takes them");
+    }
+    let stored = [begun, Instant::now()];
+    let server = setup().env("REDIS_URL", &redis.url()).start();
+    eventually(SETTLED_WITHIN, || is_ready(&server));
+    Users::new(&server).during(|| {
+        redis.freeze();
+        let frozen = Instant::now();
+        thread::sleep(OUTAGE);
+        redis.thaw();
+        let thawed = Instant::now();
+        eventually(OUTAGE, || told(&server, "takes no writes") > 0);
+        eventually(SETTLED_WITHIN, || is_ready(&server));
+        println!("Redis: ready {:?} after it went on, {} registrations", thawed.elapsed(), count());
+        go_in_time(&server, stored, thawed - frozen, OWNERS);
+    });
+    assert_eq!([told(&server, "takes no writes"), told(&server, "takes writes again")], [1, 1], "{:?}", server.log());
+}
+
+#[test]
+fn a_file_whose_server_was_stopped_is_settled_once() {
+    let setup = setup();
+    let metrics = prometheus::Registry::new();
+    let rules = Rules { names: LabelNames::Legacy, ttl: Ttl::from_seconds(TTL.as_secs()), outage_keep: TTL * 100 };
+    let registry = Registry::new(rules, &metrics);
+    let store = EmbeddedStore::open(&setup.path("data"), registry.mirror(), &metrics).expect("there is room for it");
+    let begun = Instant::now();
+    for batch in (0..count()).collect::<Vec<_>>().chunks(BATCH / 10) {
+        store.write(batch.iter().map(|n| update(*n)).collect()).expect("the file takes them");
+    }
+    let stored = [begun, Instant::now()];
+    store.close();
+    let closed = Instant::now();
+    thread::sleep(OUTAGE);
+    let started = Instant::now();
+    let mut server = setup.start();
+    Users::new(&server).during(|| {
+        eventually(SETTLED_WITHIN, || is_ready(&server));
+        println!("A file: ready {:?} after the start, {} registrations", started.elapsed(), count());
+        let moved = eventually_moved(&server);
+        assert!(moved >= count(), "{moved}");
+        go_in_time(&server, stored, started - closed, OWNERS);
+    });
+    assert_eq!(told(&server, "takes no writes"), 0, "{:?}", server.log());
+    assert_eq!(told(&server, "nobody could renew"), 1, "{:?}", server.log());
+    server.process().signal(nix::sys::signal::Signal::SIGTERM);
+}
+
+/// How many deadlines the server says that it has moved.
+#[track_caller]
+fn eventually_moved(server: &Server) -> usize {
+    let log = server.log();
+    let line = log.iter().find(|line| line.contains("nobody could renew")).expect("it says so");
+    let moved = line.split(" moved=").nth(1).and_then(|rest| rest.split(' ').next()).expect("how many");
+    moved.parse().expect("a number")
+}
