@@ -116,8 +116,8 @@ pub trait Mirror: Send + Sync {
     fn next_expiry(&self) -> Option<Instant>;
 
     /// What is shown and what is in the store, compared: the store holds a value under each id of `present`. Writes
-    /// later than `until` are none of those that the mirror knew.
-    fn compare(&self, present: &HashSet<TargetId>, until: Instant) -> Comparison;
+    /// later than `until` are none of those that the mirror knew; what was to expire before `since` counts for nothing.
+    fn compare(&self, present: &HashSet<TargetId>, until: Instant, since: Instant) -> Comparison;
 }
 
 /// A change that a store is asked to make.
@@ -253,12 +253,23 @@ impl Kept {
 #[derive(Debug)]
 pub struct Comparison {
     /// What is shown and is not in the store.
-    pub missing: Vec<Kept>,
+    pub missing: Vec<Missing>,
+    /// How many are shown that had not expired at `since`.
+    pub shown: usize,
     /// When the latest of the writes happened that are in the store and were known here before, as far as nothing has
     /// touched them since.
     pub latest_write: Option<Instant>,
     /// The same by the clocks of those who wrote, in whole seconds: known for registrations that never run out, too.
     pub latest_update: Option<SystemTime>,
+}
+
+/// A registration that is shown and is not in the store.
+#[derive(Debug)]
+pub struct Missing {
+    /// What is shown.
+    pub kept: Kept,
+    /// Half of its lifetime; of the default one if it never expires.
+    pub half_lifetime: Duration,
 }
 
 /// Why a store did not do what it was asked.

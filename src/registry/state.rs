@@ -79,7 +79,7 @@ pub(super) struct Held {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rhythm {
     /// The whole seconds between the last two renewals; 0 when there were none.
-    last_gap: u32,
+    pub(super) last_gap: u32,
     /// The gap that two renewals in a row kept; 0 when none did.
     pub(super) interval_seconds: u32,
 }
@@ -253,7 +253,9 @@ impl State {
         let old = self.held.get(&id);
         let is_news = old.is_none_or(|old| old.updated_at != updated_at || old.content != content);
         // A deadline that was moved since it was written does not tell when that was.
-        let written_at = if is_news { began } else { old.and_then(|old| old.written_at).or(began) };
+        // Of what never expires, the time at which it was seen here does.
+        let seen_at = Some(at).filter(|_| self.loaded && deadline.is_none());
+        let written_at = if is_news { began.or(seen_at) } else { old.and_then(|old| old.written_at).or(began) };
         let is_moved = !is_news && old.is_some_and(|old| old.is_moved || differ(old.deadline, deadline));
         let replaced = old.filter(|old| updated_at <= old.updated_at).and_then(|old| old.deadline);
         let old_original = old.and_then(|old| old.original);

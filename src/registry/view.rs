@@ -19,7 +19,7 @@ use super::outage::Ended;
 use super::selections::Selections;
 use super::state::{Fit, QUARANTINED_BYTES_MAX, Quarantined, State};
 use crate::registration::{Content, DOCUMENT_BYTES_MAX, LabelNames, TargetId, Ttl, read_stored};
-use crate::store::{Change, Comparison, Kept, Mirror, Settlement, Stored};
+use crate::store::{Change, Comparison, Kept, Mirror, Missing, Settlement, Stored};
 
 /// How many deadlines are counted before others get at the view: some tens of microseconds.
 const COUNTED_AT_ONCE: usize = 1_000;
@@ -272,13 +272,17 @@ impl View {
         drop(self.at(at));
     }
 
-    fn compare_with(&self, present: &HashSet<TargetId>, until: Instant) -> Comparison {
+    fn compare_with(&self, present: &HashSet<TargetId>, until: Instant, since: Instant) -> Comparison {
         let mut state = self.state.lock();
         state.quarantined.retain(|id, _| present.contains(id));
-        let mut comparison = Comparison { missing: Vec::new(), latest_write: None, latest_update: None };
+        let mut comparison = Comparison { missing: Vec::new(), shown: 0, latest_write: None, latest_update: None };
         for (id, held) in &state.held {
+            let is_new = held.rhythm.last_gap == 0 && held.written_at.is_some_and(|at| at > until);
+            comparison.shown += usize::from(!is_new && held.deadline.is_none_or(|deadline| deadline > since));
             if !present.contains(id) {
-                comparison.missing.push(held.kept(*id));
+                let lifetime = [held.ttl, self.rules.ttl, Ttl::DEFAULT].into_iter().find_map(Ttl::duration);
+                let half_lifetime = lifetime.unwrap_or_default() / 2;
+                comparison.missing.push(Missing { kept: held.kept(*id), half_lifetime });
             } else if held.written_at.is_none_or(|at| at <= until) && !held.is_moved {
                 comparison.latest_write = comparison.latest_write.max(held.written_at);
                 comparison.latest_update = comparison.latest_update.max(Some(held.updated_at));
@@ -334,8 +338,8 @@ impl Mirror for View {
         first.map(|deadline| state.horizon.expires_at(deadline))
     }
 
-    fn compare(&self, present: &HashSet<TargetId>, until: Instant) -> Comparison {
-        self.compare_with(present, until)
+    fn compare(&self, present: &HashSet<TargetId>, until: Instant, since: Instant) -> Comparison {
+        self.compare_with(present, until, since)
     }
 }
 

@@ -171,7 +171,7 @@ fn a_file_whose_server_was_stopped_is_settled_once() {
     let store = EmbeddedStore::open(&setup.path("data"), registry.mirror(), &metrics).expect("there is room for it");
     let begun = Instant::now();
     for batch in (0..count()).collect::<Vec<_>>().chunks(BATCH / 10) {
-        store.write(batch.iter().map(|n| update(*n)).collect()).expect("the file takes them");
+        store.write(batch.iter().map(|n| update(*n)).collect(), None).expect("the file takes them");
     }
     let stored = [begun, Instant::now()];
     store.close();

@@ -109,6 +109,15 @@ impl RedisServer {
         pong.map_or_else(|error| !error.is_io_error() && error.code() != Some("LOADING"), |()| true)
     }
 
+    /// Ends it in order; it saves everything before.
+    #[track_caller]
+    pub(crate) fn stop_and_save(&mut self) {
+        // The answer is the end of the connection.
+        let _ = redis::cmd("SHUTDOWN").arg("SAVE").exec(&mut self.connect());
+        self.process.as_mut().expect("it runs").wait();
+        self.process = None;
+    }
+
     /// Adds arguments for the next start.
     pub(crate) fn arguments(&mut self, arguments: &[&str]) {
         self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));

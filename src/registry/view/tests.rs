@@ -346,10 +346,11 @@ fn what_a_store_lost_can_be_given_back_as_it_was() {
     let lifetime = Ttl::DEFAULT.duration().unwrap();
     let change = Change::Put { id, stored: Stored::Read(document.clone()), deadline: Some(now + lifetime) };
     view.apply_at(vec![change, put(2, "g", None)], now);
-    let comparison = view.compare_with(&HashSet::from([self::id(2)]), now);
+    let comparison = view.compare_with(&HashSet::from([self::id(2)]), now, now);
     assert_eq!(comparison.missing.len(), 1);
-    let kept = &comparison.missing[0];
+    let Missing { kept, half_lifetime } = &comparison.missing[0];
+    assert_eq!((*half_lifetime, comparison.shown), (lifetime / 2, 2));
     assert_eq!((kept.id, kept.document()), (id, document));
     assert_eq!((kept.deadline, kept.written_at), (Some(now + lifetime), Some(now)));
-    assert_eq!((comparison.latest_write, comparison.latest_update), (None, Some(SystemTime::UNIX_EPOCH)));
+    assert_eq!((comparison.latest_write, comparison.latest_update), (Some(now), Some(SystemTime::UNIX_EPOCH)));
 }

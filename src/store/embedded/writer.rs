@@ -360,9 +360,10 @@ impl Writer {
             Ok::<_, FileError>(present)
         })?;
         if load == Load::Again {
-            let missing = self.mirror.compare(&present, Instant::now()).missing;
+            let now = Instant::now();
+            let missing = self.mirror.compare(&present, now, now).missing;
             self.mirror
-                .apply(missing.into_iter().map(|missing| Change::Deleted { id: missing.id, by: None }).collect());
+                .apply(missing.into_iter().map(|missing| Change::Deleted { id: missing.kept.id, by: None }).collect());
         }
         Ok(())
     }

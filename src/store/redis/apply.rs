@@ -35,7 +35,7 @@ use super::settle::Settling;
 use super::transaction::{Transactions, Verdicts};
 use super::trial::Trial;
 use crate::registration::TargetId;
-use crate::store::{Change, Comparison, HEARTBEAT, Kept, Outcome, WAIT_MAX};
+use crate::store::{Change, Comparison, HEARTBEAT, Kept, Missing, Outcome, WAIT_MAX};
 
 /// The shortest wait for something to run out, so that what does not go at once costs no busy loop.
 const EXPIRY_WAIT_MIN: Duration = Duration::from_millis(5);
@@ -262,7 +262,10 @@ impl<'a> Applier<'a> {
         let mut read = Answers::default();
         self.transactions.committed(&mut answers, &mut read, sent_at)?;
         let values = answers.split_off(answers.len() - self.transactions.values());
-        let read = round.read(read, answers, sent_at)?;
+        let mut read = round.read(read, answers, sent_at)?;
+        if let Some(replicated) = read.replicated.take() {
+            self.session.note_replicated(replicated);
+        }
         self.session.changed(read.unclear.into_iter());
         self.context.metrics.restored.inc_by(read.restored.len() as u64);
         self.context.mirror.restored(&read.restored);
@@ -370,15 +373,17 @@ impl<'a> Applier<'a> {
     /// Removes what the scan did not find, and goes on to put back what must not be missing.
     fn sweep(&mut self, scan: Scan) {
         let now = Instant::now();
-        let until = self.restoring.as_ref().map_or(now, |restoring| restoring.restart.last_contact);
-        let mut comparison = self.context.mirror.compare(&scan.present, until);
-        // What changed since the scan passed by is fetched in the next round. What ran out is gone from every store;
+        let restart = self.restoring.as_ref().map(|restoring| &restoring.restart);
+        let until = restart.map_or(now, |restart| restart.last_contact);
+        let since = restart.and_then(|restart| now.checked_sub(restart.origin.age)).unwrap_or(now);
+        let mut comparison = self.context.mirror.compare(&scan.present, until, since);
+        // What changed since the scan passed by is fetched in the next round. What expired is gone from every store;
         // how long it is shown is for the mirror to say.
-        let has_run_out = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        let has_expired = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         let was_there = |id| self.restoring.as_ref().is_none_or(|restoring| restoring.was_there(id));
         let will_be_known = |id| was_there(id) && self.session.may_have_changed(id);
-        comparison.missing.retain(|kept| !has_run_out(kept.deadline) && !will_be_known(kept.id));
-        let missing: HashSet<TargetId> = comparison.missing.iter().map(|kept| kept.id).collect();
+        comparison.missing.retain(|Missing { kept, .. }| !has_expired(kept.deadline) && !will_be_known(kept.id));
+        let missing: HashSet<TargetId> = comparison.missing.iter().map(|missing| missing.kept.id).collect();
         let lost = self.lost(&scan, comparison);
         let gone = &missing - &lost.iter().map(|kept| kept.id).collect();
         if self.restoring.as_mut().is_some_and(|restoring| !restoring.confirms(&gone)) {
@@ -398,7 +403,8 @@ impl<'a> Applier<'a> {
     /// What a restart of Redis has lost.
     fn lost(&self, scan: &Scan, comparison: Comparison) -> Vec<Kept> {
         let found = scan.present.len();
-        let lost = self.restoring.as_ref().map_or_else(Vec::new, |restoring| restoring.restart.lost(found, comparison));
+        let restart = self.restoring.as_ref().map(|restoring| &restoring.restart);
+        let lost = restart.map_or_else(Vec::new, |restart| restart.lost(found, comparison, Instant::now()));
         if !lost.is_empty() {
             warn!(found, missing = lost.len(); "Redis restarted and lost registrations, putting them back");
         }

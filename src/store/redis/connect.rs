@@ -4,7 +4,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use ::redis::{
@@ -37,12 +37,56 @@ pub(super) struct Connector {
 pub(super) struct Server {
     /// Changes with every start of the process, and when a replica becomes master.
     pub(super) run_id: String,
-    /// Whether it keeps an append-only file, and so loses next to nothing by a restart.
-    pub(super) append_only: bool,
+    /// How it came to its data.
+    pub(super) origin: Origin,
+    /// How far its copies are, if it makes any.
+    pub(super) replicated: Option<Replicated>,
     /// Whether it is Redis 7.0 or newer.
     pub(super) is_7_or_newer: bool,
     /// What it does when its memory is full.
     pub(super) eviction_policy: String,
+}
+
+/// What a server process says of how it came to its data.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Origin {
+    /// Whether its append-only file was new when it started; `None` when it keeps none. An old one holds all but the last
+    /// second before the restart.
+    pub(super) fresh_append_only_file: Option<bool>,
+    /// How many keys it has loaded from the last save; 0 when there was none. `None` before Redis 7, which does not say it.
+    pub(super) loaded_keys: Option<usize>,
+    /// How many keys there are now, in all databases.
+    pub(super) keys: usize,
+    /// For how long it has been running.
+    pub(super) age: Duration,
+    /// The history that it goes on with, if it was a replica before, and how much of that it has.
+    pub(super) former: Option<(String, u64)>,
+}
+
+impl Origin {
+    /// Whether this is enough to know what is lost.
+    pub(super) fn says_what_it_loaded(&self) -> bool {
+        self.fresh_append_only_file.is_some() || self.loaded_keys.is_some() || self.former.is_some()
+    }
+}
+
+/// How much of a server's history there was at some time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Replicated {
+    /// The name of the history.
+    pub(super) history: String,
+    /// Its length in bytes.
+    pub(super) offset: u64,
+    /// When that was asked.
+    pub(super) at: Instant,
+}
+
+impl Replicated {
+    /// Reads the answer to INFO.
+    pub(super) fn read(info: &str, at: Instant) -> Option<Replicated> {
+        let history = Some(field(info, "master_replid")).filter(|history| !history.is_empty())?.to_owned();
+        Some(Replicated { history, offset: field(info, "master_repl_offset").parse().ok()?, at })
+    }
 }
 
 impl Connector {
@@ -158,10 +202,9 @@ pub(super) fn receive(connection: &mut Connection, count: usize) -> Result<Vec<V
 
 /// Asks a server what it is, and refuses what cannot serve.
 pub(super) fn inspect(connection: &mut dyn ConnectionLike) -> Result<Server, Fault> {
+    let asked_at = Instant::now();
     let info: String = cmd("INFO").query(connection)?;
-    let field = |name: &str| {
-        info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim).unwrap_or_default()
-    };
+    let field = |name: &str| field(&info, name);
     if field("cluster_enabled") == "1" {
         return Err(Fault::Cluster);
     }
@@ -173,10 +216,32 @@ pub(super) fn inspect(connection: &mut dyn ConnectionLike) -> Result<Server, Fau
     }
     Ok(Server {
         run_id: field("run_id").to_owned(),
-        append_only: field("aof_enabled") == "1",
+        origin: origin(&info),
+        replicated: Replicated::read(&info, asked_at),
         is_7_or_newer: field("redis_version").split('.').next().and_then(|major| major.parse().ok()) >= Some(7),
         eviction_policy: field("maxmemory_policy").to_owned(),
     })
+}
+
+/// The value of a field in the answer to INFO; empty when it is not there.
+fn field<'a>(info: &'a str, name: &str) -> &'a str {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim).unwrap_or_default()
+}
+
+fn origin(info: &str) -> Origin {
+    let number = |name: &str| field(info, name).parse::<u64>().ok();
+    let in_database = |line: &str| {
+        let (_, keys) = line.strip_prefix("db")?.split_once(":keys=")?;
+        keys.split(',').next()?.parse::<usize>().ok()
+    };
+    let copied_to = number("second_repl_offset").map(|next| next.saturating_sub(1));
+    Origin {
+        fresh_append_only_file: (field(info, "aof_enabled") == "1").then(|| number("aof_base_size") == Some(0)),
+        loaded_keys: field(info, "rdb_last_load_keys_loaded").parse().ok(),
+        keys: info.lines().filter_map(in_database).sum(),
+        age: Duration::from_secs(number("uptime_in_seconds").unwrap_or(u64::MAX)),
+        former: copied_to.map(|copied_to| (field(info, "master_replid2").to_owned(), copied_to)),
+    }
 }
 
 /// A key that nobody has: it says whether a write would succeed, and looks like any other to an ACL.

@@ -9,12 +9,13 @@ use ::redis::{Client, Connection};
 use log::{debug, error, warn};
 
 use super::apply::Applier;
-use super::connect::{ANSWER_MAX, Server};
+use super::connect::{ANSWER_MAX, Replicated, Server};
 use super::context::Context;
 use super::fault::Fault;
 use super::restore::Restart;
 use super::session::{Contact, Session};
 use super::track::{self, SILENCE_MAX};
+use crate::store::HEARTBEAT;
 use crate::store::backoff::Backoff;
 
 /// The setting with which Redis never drops a registration to make room.
@@ -23,12 +24,22 @@ const NO_EVICTION: &str = "noeviction";
 pub(super) struct Follower {
     context: Context,
     sessions: u64,
-    /// The server process that everything was last loaded from, and when it last answered.
-    known: Option<(String, Contact)>,
+    /// The server process that everything was last loaded from.
+    known: Option<Known>,
     /// How long that process was silent before another one answered, until everything is loaded from this one.
     gap: Option<Duration>,
     /// The fault that was logged last, since one line per change is enough.
     logged: Option<String>,
+}
+
+/// What is known of a server process that a session was lost with.
+struct Known {
+    run_id: String,
+    /// When it last answered.
+    contact: Contact,
+    /// It has closed the connection itself, or somebody else has; it was not lost in silence.
+    saw_end: bool,
+    replicated: Option<Replicated>,
 }
 
 /// What a session begins with.
@@ -77,7 +88,7 @@ impl Follower {
         let restart = self.restart(&server);
         self.sessions += 1;
         self.warn_of_eviction(&server);
-        let session = Arc::new(Session::new(self.sessions, client, server.run_id));
+        let session = Arc::new(Session::new(self.sessions, client, server.run_id, server.replicated));
         let Context { current, metrics, .. } = &self.context;
         current.begin(Arc::clone(&session))?;
         metrics.sessions.inc();
@@ -85,7 +96,7 @@ impl Follower {
         let Err(fault) = track::spawn(tracked, Arc::clone(&session), Arc::clone(metrics))
             .and_then(|()| Applier::new(writer, &session, &self.context, restart, server.is_7_or_newer).run());
         session.end(fault.clone());
-        self.lost(&session);
+        self.lost(&session, &fault);
         Err(fault)
     }
 
@@ -105,7 +116,7 @@ impl Follower {
 
     /// Once per server process.
     fn warn_of_eviction(&self, server: &Server) {
-        let is_known = self.known.as_ref().is_some_and(|(run_id, _)| *run_id == server.run_id);
+        let is_known = self.known.as_ref().is_some_and(|known| known.run_id == server.run_id);
         if server.eviction_policy != NO_EVICTION && !is_known {
             warn!(policy = server.eviction_policy;
                 "Redis may evict registrations when its memory is full: set its maxmemory-policy to noeviction");
@@ -114,19 +125,24 @@ impl Follower {
 
     /// What there is to restore from, when this is another process than the one before.
     fn restart(&mut self, server: &Server) -> Option<Restart> {
-        let (run_id, contact) = self.known.as_ref()?;
+        let Known { run_id, contact, saw_end, replicated } = self.known.as_ref()?;
         if !self.context.connector.settings().restore || *run_id == server.run_id {
             return None;
         }
         // A restore that is interrupted goes on with what was known when it began.
         let gap = *self.gap.get_or_insert_with(|| contact.gap().unwrap_or(Duration::MAX));
-        Some(Restart { gap, last_contact: contact.instant, append_only: server.append_only })
+        let (replicated, origin) = (replicated.clone(), server.origin.clone());
+        Some(Restart { gap, last_contact: contact.instant, saw_end: *saw_end, replicated, origin })
     }
 
-    fn lost(&mut self, session: &Session) {
+    fn lost(&mut self, session: &Session, fault: &Fault) {
         self.context.metrics.connected.set(0);
         if self.context.current.is_loaded() {
-            self.known = Some((session.run_id.clone(), session.last_contact()));
+            let contact = session.last_contact();
+            let is_recent = contact.gap().is_some_and(|gap| gap <= 2 * HEARTBEAT);
+            let saw_end = is_recent && matches!(fault, Fault::Connection(_));
+            let (run_id, replicated) = (session.run_id.clone(), session.replicated());
+            self.known = Some(Known { run_id, contact, saw_end, replicated });
             (self.gap, self.logged) = (None, None);
         }
     }

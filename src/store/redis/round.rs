@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use ::redis::{Pipeline, Value};
 
+use super::connect::Replicated;
 use super::fault::Fault;
 use super::scan::Scan;
 use super::session::{Reply, Write};
@@ -111,6 +112,8 @@ pub(super) struct Answers {
     pub(super) rights: Option<Rights>,
     /// A write failed for a right that only some writes need.
     pub(super) lacks_right: bool,
+    /// How far the copies of the server are.
+    pub(super) replicated: Option<Replicated>,
     /// Keys that hold something else than a string.
     pub(super) foreign: usize,
     /// The next page of a scan.
@@ -152,13 +155,14 @@ impl Round {
         }
     }
 
-    /// Finds out whether a write would succeed, without making one: the key does not exist.
+    /// Finds out whether a write would succeed, without making one: the key does not exist. And how far the copies are.
     pub(super) fn probe(&mut self, key: &str, probe: Probe) {
         self.pipeline.cmd("SET").arg(key).arg("").arg("XX");
         if probe == Probe::Everything {
             self.pipeline.cmd("PEXPIRE").arg(key).arg(1).cmd("DEL").arg(key);
             self.pipeline.cmd("WATCH").arg(key).cmd("MULTI").cmd("EXEC");
         }
+        self.pipeline.cmd("INFO").arg("replication");
         self.probe = Some(probe);
     }
 
@@ -205,6 +209,8 @@ impl Round {
                 read.proof(answers.next().unwrap_or_default());
                 read.rights = Some(Rights::read(&mut answers)?);
             }
+            let info = ::redis::from_redis_value::<String>(answers.next().unwrap_or_default());
+            read.replicated = info.ok().and_then(|info| Replicated::read(&info, sent_at));
         }
         for id in std::mem::take(&mut self.fetched) {
             let value = answers.next().unwrap_or_default();
@@ -266,10 +272,10 @@ impl Answers {
                 self.unclear.push(kept.id);
                 self.given_back.push(kept);
             }
-            None if put == Some(Value::Okay) || (put.is_none() && moved == Some(Value::Int(1))) => {
-                self.taken.push(kept)
+            None if kept.moved_from.is_some() && put.as_ref().is_none_or(|put| *put == Value::Okay) => {
+                self.taken.push(kept);
             }
-            // It is there as somebody else wrote it.
+            // It is put back, or there as somebody else wrote it.
             None => self.unclear.push(kept.id),
         }
     }

@@ -10,7 +10,7 @@ use ::redis::{Client, ConnectionAddr};
 use nix::time::{ClockId, clock_gettime};
 use parking_lot::{Condvar, Mutex};
 
-use super::connect::ANSWER_MAX;
+use super::connect::{ANSWER_MAX, Replicated};
 use super::fault::Fault;
 use crate::oneshot;
 use crate::registration::TargetId;
@@ -30,6 +30,8 @@ pub(super) struct Session {
     queue: Mutex<Queue>,
     arrived: Condvar,
     contact: Mutex<Contact>,
+    /// How far the server's copies were when that was last asked.
+    replicated: Mutex<Option<Replicated>>,
 }
 
 /// When a server answered.
@@ -166,10 +168,11 @@ pub(super) struct Work {
 }
 
 impl Session {
-    pub(super) fn new(number: u64, client: Client, run_id: String) -> Session {
+    pub(super) fn new(number: u64, client: Client, run_id: String, replicated: Option<Replicated>) -> Session {
         let queue = Queue { rescan: Some(Cause::Connected), ..Queue::default() };
         let contact = Mutex::new(Contact::now());
-        Session { number, client, run_id, queue: Mutex::new(queue), arrived: Condvar::new(), contact }
+        let replicated = Mutex::new(replicated);
+        Session { number, client, run_id, queue: Mutex::new(queue), arrived: Condvar::new(), contact, replicated }
     }
 
     /// Where its server is, for the log.
@@ -185,6 +188,16 @@ impl Session {
     /// When the server answered last.
     pub(super) fn last_contact(&self) -> Contact {
         *self.contact.lock()
+    }
+
+    /// So far the server's copies are.
+    pub(super) fn note_replicated(&self, replicated: Replicated) {
+        *self.replicated.lock() = Some(replicated);
+    }
+
+    /// How far the server's copies were when it was last asked.
+    pub(super) fn replicated(&self) -> Option<Replicated> {
+        self.replicated.lock().clone()
     }
 
     /// The tracker's report: these ids changed in some way.

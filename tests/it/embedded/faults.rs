@@ -196,8 +196,8 @@ impl Mirror for Gated {
         self.mirror.next_expiry()
     }
 
-    fn compare(&self, present: &HashSet<TargetId>, until: Instant) -> Comparison {
-        self.mirror.compare(present, until)
+    fn compare(&self, present: &HashSet<TargetId>, until: Instant, since: Instant) -> Comparison {
+        self.mirror.compare(present, until, since)
     }
 }
 

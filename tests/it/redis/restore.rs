@@ -225,19 +225,80 @@ fn after_a_restart_a_deletion_is_believed_when_two_scans_a_second_apart_agree() 
     assert_eq!((replica.count(), stored(&redis)), (9, 9));
 }
 
+/// Most of what there was is deleted by somebody else, and what was written last as well.
+fn delete_most(redis: &RedisServer) {
+    for n in (0..20).chain(30..40) {
+        let _: usize = redis.command(&["DEL", &key(&n.to_string())]);
+    }
+}
+
+#[track_caller]
+fn stays_deleted(redis: &RedisServer, replica: &Replica) {
+    assert_eq!((replica.count(), stored(redis)), (10, 10));
+    assert_eq!(replica.metric("inventor_redis_restored_total"), 0.0);
+}
+
 #[test]
-fn a_server_that_should_keep_its_data_and_lost_most_of_it_gets_it_back() {
+fn a_server_that_keeps_its_data_has_lost_nothing_however_much_is_missing() {
     let mut redis = RedisServer::start_with(DURABLE);
     let proxy = Proxy::before(&redis.socket());
     let replica = Replica::start_behind(&proxy);
-    put_many(&replica, 10);
-    restart_unseen(&mut redis, &proxy, &replica, |redis| {
-        for n in 0..5 {
-            let _: () = redis.command(&["DEL", &key(&n.to_string())]);
-        }
-    });
-    assert_eq!(replica.count(), 10);
-    assert_eq!(stored(&redis), 10);
+    put_many(&replica, 40);
+    restart_unseen(&mut redis, &proxy, &replica, delete_most);
+    stays_deleted(&redis, &replica);
+}
+
+#[test]
+fn what_was_deleted_after_everything_was_saved_at_the_stop_stays_deleted() {
+    let mut redis = RedisServer::start();
+    let proxy = Proxy::before(&redis.socket());
+    let replica = Replica::start_behind(&proxy);
+    put_many(&replica, 40);
+    proxy.fall_silent();
+    replica.is_down();
+    redis.stop_and_save();
+    redis.run();
+    delete_most(&redis);
+    proxy.cut();
+    proxy.speak();
+    replica.is_up();
+    stays_deleted(&redis, &replica);
+}
+
+#[test]
+fn what_was_deleted_before_everything_was_saved_at_the_stop_stays_deleted() {
+    let mut redis = RedisServer::start();
+    let proxy = Proxy::before(&redis.socket());
+    let replica = Replica::start_behind(&proxy);
+    put_many(&replica, 40);
+    proxy.fall_silent();
+    replica.is_down();
+    for n in 0..30 {
+        let _: usize = redis.command(&["DEL", &key(&n.to_string())]);
+    }
+    redis.stop_and_save();
+    redis.run();
+    proxy.cut();
+    proxy.speak();
+    replica.is_up();
+    stays_deleted(&redis, &replica);
+}
+
+#[test]
+fn in_doubt_nothing_is_put_back_for_longer_than_half_a_lifetime() {
+    let mut redis = RedisServer::start();
+    let proxy = Proxy::before(&redis.socket());
+    let replica = Replica::start_behind(&proxy);
+    replica.put("for an hour", "document");
+    replica.try_put("for ever", "document", Ttl::from_seconds(0)).unwrap();
+    // Who was cut off does not know what was deleted before the restart.
+    restart_unseen(&mut redis, &proxy, &replica, |_| {});
+    let half = hour().duration().unwrap() / 2;
+    for name in ["for an hour", "for ever"] {
+        let left: i64 = redis.command(&["PTTL", &key(name)]);
+        assert!(left > 0 && Duration::from_millis(left.unsigned_abs()) <= half, "{name}: {left} ms");
+    }
+    eventually(SOON, || replica.rest("for ever").is_some_and(|rest| rest <= half));
 }
 
 #[test]

@@ -1,28 +1,41 @@
 //! The master is wherever the Sentinels say, and may move while writes are under way.
 
-use std::net::TcpListener;
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use inventor::registration::Ttl;
 use inventor::store::redis::{Address, Sentinel, Settings};
+use parking_lot::Mutex;
 
 use super::{Replica, key};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::RedisServer;
 use crate::store_contract::{hour, text_of};
 
-/// A master, its replica, and a Sentinel that watches them.
+/// The replica of a master, and a Sentinel that watches both.
 struct Watched {
-    master: RedisServer,
     replica: RedisServer,
     sentinel: RedisServer,
     sentinel_port: u16,
 }
 
 impl Watched {
+    /// A master as well.
     #[track_caller]
-    fn start(sentinel_password: Option<&str>) -> Watched {
+    fn start(sentinel_password: Option<&str>) -> (RedisServer, Watched) {
         let (master, port) = RedisServer::start_on_port("--port", &[]);
-        let (replica, _) = RedisServer::start_on_port("--port", &["--replicaof", "127.0.0.1", &port.to_string()]);
+        (master, Watched::watch(port, port, sentinel_password))
+    }
+
+    /// Watches the master with this port, which the replica reaches at another one.
+    #[track_caller]
+    fn watch(port: u16, reached_at: u16, sentinel_password: Option<&str>) -> Watched {
+        let replica_of = ["--replicaof", "127.0.0.1", &reached_at.to_string()];
+        let (replica, _) = RedisServer::start_on_port("--port", &replica_of);
         let password = sentinel_password.map(|password| format!("requirepass {password:?}\n")).unwrap_or_default();
         let configuration = format!(
             "{password}sentinel monitor themaster 127.0.0.1 {port} 1\n\
@@ -30,7 +43,7 @@ impl Watched {
              sentinel failover-timeout themaster 5000\n"
         );
         let (sentinel, sentinel_port) = RedisServer::start_sentinel(&configuration);
-        let watched = Watched { master, replica, sentinel, sentinel_port };
+        let watched = Watched { replica, sentinel, sentinel_port };
         eventually(SOON, || {
             let information: String = watched.replica.command(&["INFO", "replication"]);
             information.contains("master_link_status:up")
@@ -54,7 +67,7 @@ impl Watched {
 
 #[test]
 fn writes_move_to_the_new_master_and_none_that_was_confirmed_is_lost() {
-    let mut watched = Watched::start(None);
+    let (mut master, watched) = Watched::start(None);
     let replica = Replica::launch(watched.settings(&[], "themaster", None));
     replica.is_up();
     let mut confirmed = Vec::new();
@@ -62,9 +75,9 @@ fn writes_move_to_the_new_master_and_none_that_was_confirmed_is_lost() {
     confirmed.extend((0..200).filter(|n| put(*n)));
     assert_eq!(confirmed.len(), 200);
     // The copying is not synchronous; what had no time to be copied is no matter of this test.
-    let _: i64 = watched.master.command(&["WAIT", "1", "5000"]);
+    let _: i64 = master.command(&["WAIT", "1", "5000"]);
     eventually(SOON, || watched.replica.command::<usize>(&["DBSIZE"]) == 200);
-    watched.master.kill();
+    master.kill();
     let killed = Instant::now();
     let mut n = 200;
     while confirmed.len() < 400 {
@@ -89,7 +102,7 @@ fn writes_move_to_the_new_master_and_none_that_was_confirmed_is_lost() {
 
 #[test]
 fn a_sentinel_that_hangs_and_one_that_is_gone_are_passed_over() {
-    let watched = Watched::start(None);
+    let (_master, watched) = Watched::start(None);
     // Accepts by its backlog, and never says a word.
     let hung = TcpListener::bind("127.0.0.1:0").unwrap();
     let began = Instant::now();
@@ -101,7 +114,7 @@ fn a_sentinel_that_hangs_and_one_that_is_gone_are_passed_over() {
 
 #[test]
 fn sentinels_have_a_password_of_their_own() {
-    let watched = Watched::start(Some("sentinels only"));
+    let (_master, watched) = Watched::start(Some("sentinels only"));
     Replica::launch(watched.settings(&[], "themaster", Some("sentinels only"))).is_up();
     let refused = Replica::launch(watched.settings(&[], "themaster", None));
     refused.is_unwell_because(&["no Sentinel answers", "password"]);
@@ -109,7 +122,66 @@ fn sentinels_have_a_password_of_their_own() {
 
 #[test]
 fn a_master_that_no_sentinel_knows_is_named() {
-    let watched = Watched::start(None);
+    let (_master, watched) = Watched::start(None);
     let replica = Replica::launch(watched.settings(&[], "another", None));
     replica.is_unwell_because(&["no master named \"another\"", "REDIS_SENTINEL_MASTER"]);
+}
+
+/// Passes what a master sends to its replica on, until it is told not to.
+struct Relay {
+    port: u16,
+    sockets: Arc<Mutex<Vec<TcpStream>>>,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl Relay {
+    fn before(port: u16) -> Relay {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let relay =
+            Relay { port: listener.local_addr().unwrap().port(), sockets: Arc::default(), is_cut: Arc::default() };
+        let (sockets, is_cut) = (Arc::clone(&relay.sockets), Arc::clone(&relay.is_cut));
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if is_cut.load(Ordering::SeqCst) {
+                    return;
+                }
+                let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+                let pairs = [(&client, &server), (&server, &client)];
+                for (from, to) in pairs.map(|(from, to)| (from.try_clone().unwrap(), to.try_clone().unwrap())) {
+                    thread::spawn(move || io::copy(&mut &from, &mut &to));
+                }
+                sockets.lock().extend([client, server]);
+            }
+        });
+        relay
+    }
+
+    fn cut(&self) {
+        self.is_cut.store(true, Ordering::SeqCst);
+        self.sockets.lock().iter().for_each(|socket| drop(socket.shutdown(Shutdown::Both)));
+        // For the thread that accepts.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+#[test]
+fn what_a_new_master_lacks_of_what_was_acknowledged_is_put_back() {
+    let (mut master, port) = RedisServer::start_on_port("--port", &[]);
+    let relay = Relay::before(port);
+    let watched = Watched::watch(port, relay.port, None);
+    let replica = Replica::launch(watched.settings(&[], "themaster", None));
+    replica.is_up();
+    (0..50).for_each(|n| replica.put(&n.to_string(), "text"));
+    eventually(SOON, || watched.replica.command::<usize>(&["DBSIZE"]) == 50);
+    relay.cut();
+    // What is written now is on the master alone.
+    (50..60).for_each(|n| replica.put(&n.to_string(), "tail"));
+    replica.try_put("for ever", "tail", Ttl::from_seconds(0)).unwrap();
+    master.kill();
+    eventually(SOON, || watched.replica.command::<String>(&["INFO", "replication"]).contains("role:master"));
+    eventually(SOON, || replica.try_put("new", "text", hour()).is_ok());
+    replica.is_up();
+    assert_eq!(replica.count(), 62);
+    assert_eq!(watched.replica.command::<usize>(&["DBSIZE"]), 62);
+    assert_eq!(replica.metric("inventor_redis_restored_total"), 11.0);
 }

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use super::{RULES, id, new, seconds, text};
+use crate::registration::TargetId;
 use crate::registry::criteria::Selector;
 use crate::registry::scope::Scope;
+use crate::registry::state::Held;
 use crate::registry::view::View;
 use crate::store::{Change, Mirror, Stored};
 
@@ -46,7 +48,13 @@ fn seen(view: &View, now: Instant) -> String {
     let all = view.list(Selector::All, now).unwrap();
     let json = all.list.json();
     let mut state = view.lock();
-    let mut held: Vec<String> = state.held.iter().map(|(id, held)| format!("{id}: {held:?}")).collect();
+    let tell = |(id, held): (&TargetId, &Held)| {
+        let Held { content, group, ttl, deadline, original, updated_at, written_at, is_moved, rhythm } = held;
+        // Of what never expires, only who saw it written knows when that was.
+        let written_at = written_at.filter(|_| deadline.is_some() && !is_moved);
+        format!("{id}: {:?}", (content, group, ttl, deadline, original, updated_at, written_at, is_moved, rhythm))
+    };
+    let mut held: Vec<String> = state.held.iter().map(tell).collect();
     held.sort();
     let quarantined: Vec<_> = state.quarantined.keys().copied().collect();
     let deadlines = state.deadlines().clone();

@@ -5,57 +5,133 @@ use std::time::SystemTime;
 use super::*;
 use crate::registration::{Content, LabelNames, Registration, TtlBounds};
 
-fn restart(gap_seconds: u64, append_only: bool) -> Restart {
-    Restart { gap: Duration::from_secs(gap_seconds), last_contact: Instant::now(), append_only }
+const HALF: Duration = Duration::from_secs(1800);
+
+/// A process that came up a moment ago and has loaded this many keys, after the end of the old one was seen.
+fn restart(loaded_keys: Option<usize>) -> Restart {
+    let origin = Origin { loaded_keys, ..Origin::default() };
+    Restart { gap: Duration::ZERO, last_contact: Instant::now(), saw_end: true, replicated: None, origin }
 }
 
-fn missing(name: &str, written_at: Option<Instant>, updated_at: u64) -> Kept {
+fn missing(name: &str, written_at: Option<Instant>, updated_at: u64) -> Missing {
     let body = format!(r#"{{"static_config":{{"targets":["{name}"]}}}}"#);
     let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
-    Kept {
+    let kept = Kept {
         id: registration.id(),
         content: Content::new(&registration),
         updated_at: SystemTime::UNIX_EPOCH + Duration::from_secs(updated_at),
         deadline: None,
         moved_from: None,
         written_at,
-    }
+    };
+    Missing { kept, half_lifetime: HALF }
 }
 
-fn comparison(missing: Vec<Kept>, latest_write: Option<Instant>, latest_update: Option<u64>) -> Comparison {
-    let latest_update = latest_update.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-    Comparison { missing, latest_write, latest_update }
+/// Registrations that are found, written one second after the other before `saved`, and these that are missing.
+fn comparison(found: usize, missing: Vec<Missing>, saved: Instant) -> Comparison {
+    let shown = found + missing.len();
+    let latest_update = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7));
+    Comparison { missing, shown, latest_write: Some(saved), latest_update }
 }
 
-fn old(count: usize) -> Vec<Kept> {
-    let long_ago = Some(Instant::now() - Duration::from_secs(100));
-    (0..count).map(|n| missing(&n.to_string(), long_ago, 5)).collect()
-}
-
-#[test]
-fn when_at_least_half_is_missing_it_was_lost() {
-    let now = Some(Instant::now());
-    for append_only in [false, true] {
-        assert_eq!(restart(3600, append_only).lost(0, comparison(old(1), now, Some(9))).len(), 1);
-        assert_eq!(restart(3600, append_only).lost(50, comparison(old(50), now, Some(9))).len(), 50);
-        assert_eq!(restart(3600, append_only).lost(51, comparison(old(50), now, Some(9))).len(), 0);
-    }
-}
-
-#[test]
-fn after_a_moment_what_was_written_last_was_lost_and_what_was_written_before_was_deleted() {
+/// The names of those that were lost, of these that are missing: one is older than what is found, two are newer.
+fn lost(restart: &Restart, found: usize) -> Vec<&'static str> {
     let saved = Instant::now();
     let later = |n: u64| Some(saved + Duration::from_millis(n));
-    let gone = || vec![missing("before", Some(saved - Duration::from_millis(1)), 7), missing("after", later(1), 7)];
-    let lost = |restart: Restart| restart.lost(10, comparison(gone(), Some(saved), Some(7)));
-    assert_eq!(lost(restart(60, false)).iter().map(|kept| kept.id).collect::<Vec<_>>(), [gone()[1].id]);
-    assert!(lost(restart(61, false)).is_empty());
-    assert!(lost(restart(0, true)).is_empty());
+    let gone = [
+        missing("before", Some(saved - Duration::from_millis(1)), 7),
+        missing("after", later(1), 7),
+        missing("last", later(2), 7),
+    ];
+    let ids = gone.each_ref().map(|missing| missing.kept.id);
+    let lost = restart.lost(found, comparison(found, gone.into(), saved), Instant::now());
+    let is_lost = |id: &TargetId| lost.iter().any(|kept| kept.id == *id);
+    ["before", "after", "last"].into_iter().zip(ids).filter(|(_, id)| is_lost(id)).map(|(name, _)| name).collect()
 }
 
 #[test]
-fn of_what_never_runs_out_the_clock_of_its_owner_tells_when_it_was_written() {
-    let gone = || vec![missing("before", None, 6), missing("same second", None, 7), missing("after", None, 8)];
-    let lost = restart(0, false).lost(10, comparison(gone(), Some(Instant::now()), Some(7)));
+fn a_process_that_came_up_with_all_that_was_known_has_lost_nothing() {
+    assert!(lost(&restart(Some(13)), 10).is_empty(), "13 were known");
+    // Most of them may be deleted since.
+    assert!(lost(&restart(Some(4)), 1).is_empty());
+}
+
+#[test]
+fn a_process_that_keeps_an_old_append_only_file_has_lost_nothing() {
+    let origin = Origin { fresh_append_only_file: Some(false), ..Origin::default() };
+    assert!(lost(&Restart { origin, ..restart(None) }, 1).is_empty());
+}
+
+#[test]
+fn a_process_that_came_up_with_nothing_has_lost_everything() {
+    let fresh = Origin { fresh_append_only_file: Some(true), ..Origin::default() };
+    for restart in [restart(Some(0)), Restart { origin: fresh, ..restart(None) }] {
+        assert_eq!(lost(&restart, 0).len(), 3);
+        // Others have registered meanwhile.
+        assert_eq!(lost(&restart, 10).len(), 3);
+        let unseen = Restart { saw_end: false, gap: 10 * UNSEEN_MAX, ..restart };
+        assert_eq!(lost(&unseen, 0).len(), 3);
+    }
+    // Other programs' keys are no registrations.
+    let mut restart = restart(Some(500));
+    restart.origin.keys = 510;
+    assert_eq!(lost(&restart, 10).len(), 3);
+}
+
+#[test]
+fn of_what_was_saved_the_order_of_writes_tells_what_was_lost() {
+    let mut restart = restart(Some(11));
+    restart.origin.keys = 10;
+    assert_eq!(lost(&restart, 10), ["after", "last"], "what was written before was there, and was deleted");
+    restart.origin.loaded_keys = Some(12);
+    assert_eq!(lost(&restart, 10), ["last"], "only one of 13 was not loaded");
+    restart.origin.loaded_keys = None;
+    assert_eq!(lost(&restart, 10), ["after", "last"]);
+    (restart.origin.age, restart.gap) = (2 * UNSEEN_MAX, 3 * UNSEEN_MAX);
+    assert!(lost(&restart, 10).is_empty(), "anybody can have deleted them since");
+    let cut_off = Restart { saw_end: false, gap: 2 * UNSEEN_MAX, ..self::restart(Some(11)) };
+    assert!(lost(&cut_off, 10).is_empty(), "anybody can have deleted them before");
+}
+
+#[test]
+fn a_replica_that_was_made_the_master_says_what_it_lacks() {
+    let known = |offset| Some(Replicated { history: "old".to_owned(), offset, at: Instant::now() });
+    let origin = Origin { former: Some(("old".to_owned(), 1000)), age: Duration::MAX, ..Origin::default() };
+    let restart = Restart { replicated: known(1001), origin, ..restart(None) };
+    assert_eq!(lost(&restart, 10), ["after", "last"]);
+    // It has everything that was there when the offset was asked for; this was later than what is missing here.
+    let later = Some(Replicated { at: Instant::now() + Duration::from_secs(1), ..known(1000).unwrap() });
+    assert!(lost(&Restart { replicated: later, ..restart.clone() }, 10).is_empty());
+    assert_eq!(lost(&Restart { replicated: known(1000), ..restart }, 10), ["after", "last"], "they were written since");
+}
+
+#[test]
+fn in_doubt_nothing_is_put_back_for_longer_than_half_a_lifetime() {
+    let now = Instant::now();
+    let deadlines = |restart: Restart| {
+        let mut long = missing("long", None, 8);
+        long.kept.deadline = Some(now + 3 * HALF / 2);
+        let mut short = missing("short", None, 8);
+        short.kept.deadline = Some(now + HALF / 2);
+        let gone = vec![missing("for ever", None, 8), long, short];
+        let lost = restart.lost(0, comparison(0, gone, now), now);
+        let left = lost.iter().map(|kept| kept.deadline.map(|deadline| deadline - now));
+        left.collect::<Vec<_>>()
+    };
+    assert_eq!(deadlines(restart(Some(0))), [None, Some(3 * HALF / 2), Some(HALF / 2)]);
+    let halved = [Some(HALF), Some(HALF), Some(HALF / 2)];
+    assert_eq!(deadlines(Restart { saw_end: false, ..restart(Some(0)) }), halved);
+    assert_eq!(deadlines(restart(None)), halved, "it does not say what it has loaded");
+    let mut old = restart(Some(0));
+    (old.origin.age, old.gap) = (2 * CERTAIN_WITHIN, 3 * CERTAIN_WITHIN);
+    assert_eq!(deadlines(old), halved);
+}
+
+#[test]
+fn of_what_nobody_saw_written_the_clock_of_its_owner_tells_when_that_was() {
+    let gone = vec![missing("before", None, 6), missing("same second", None, 7), missing("after", None, 8)];
+    let mut restart = restart(Some(11));
+    restart.origin.keys = 10;
+    let lost = restart.lost(10, comparison(10, gone, Instant::now()), Instant::now());
     assert_eq!(lost.len(), 2, "in doubt nothing is given up");
 }

@@ -9,7 +9,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 fn session() -> Session {
     let client = Client::open("redis://localhost").unwrap();
-    let session = Session::new(1, client, "run".to_owned());
+    let session = Session::new(1, client, "run".to_owned(), None);
     // The scan that every session begins with.
     assert_eq!(session.take(1000, Duration::ZERO).unwrap().rescan, Some(Cause::Connected));
     session

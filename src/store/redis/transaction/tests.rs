@@ -16,7 +16,7 @@ fn error(text: &str) -> Value {
 
 #[test]
 fn of_a_transaction_that_failed_in_part_what_was_made_is_looked_at() {
-    let session = Session::new(1, Client::open("redis://localhost").unwrap(), "run".to_owned());
+    let session = Session::new(1, Client::open("redis://localhost").unwrap(), "run".to_owned(), None);
     let ids = [TargetId::of(&["a".to_owned()]), TargetId::of(&["b".to_owned()])];
     let body = br#"{"static_config":{"targets":["a"]}}"#;
     let registration = Registration::parse(body, LabelNames::Legacy, TtlBounds::default()).unwrap();
