@@ -21,7 +21,7 @@ mod transaction;
 mod trial;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::redis::{Value, cmd};
 
@@ -38,6 +38,9 @@ use pool::Pool;
 
 use super::{Check, Mirror, Outcome, Store, StoreError, Update, WAIT_MAX};
 use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
+
+/// How long a write of several updates waits: what it replaces is read before, in several rounds.
+const BATCH_WAIT_MAX: Duration = WAIT_MAX.saturating_add(Duration::from_millis(500));
 
 /// A registry in Redis. Expiry is left to Redis and to the mirror.
 pub struct RedisStore {
@@ -73,7 +76,8 @@ impl Store for RedisStore {
         if updates.is_empty() {
             return Ok(Outcome::Made(Vec::new()));
         }
-        let deadline = Instant::now() + WAIT_MAX;
+        let wait = if updates.len() > 1 { BATCH_WAIT_MAX } else { WAIT_MAX };
+        let deadline = Instant::now() + wait;
         loop {
             let session = match (updates.len(), &check) {
                 (1, None) => self.current.session()?,

@@ -5,6 +5,7 @@ mod lifetimes;
 mod model;
 mod openapi;
 mod registrations;
+mod rights;
 mod scopes;
 mod selections;
 mod status;

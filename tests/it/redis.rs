@@ -1,5 +1,6 @@
 //! The Redis store on real Redis servers.
 
+mod checks;
 mod follow;
 mod lifetimes;
 mod outage;

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::SystemTime;
 
 use fastrand::Rng;
-use inventor::registration::{LabelNames, Registration, TtlBounds};
+use inventor::registration::{Content, LabelNames, Registration, TtlBounds};
 use inventor::registry::{Action, Declaration, GroupPattern, Now, Scope, WriteError, Writer};
 use inventor::store::{Check, Outcome};
 use serde_json::json;
@@ -32,6 +33,12 @@ pub(crate) fn in_group(name: &str, group: &str) -> Registration {
     Registration::parse(body.to_string().as_bytes(), LabelNames::Legacy, TtlBounds::default()).expect("it is valid")
 }
 
+/// The document of a registration, as another server stores it now.
+pub(crate) fn stored(registration: &Registration) -> String {
+    let document = Content::new(registration).document(registration.id(), SystemTime::now());
+    String::from_utf8(document).expect("JSON is UTF-8")
+}
+
 pub(crate) fn a_write_is_made_only_if_what_is_stored_passes_its_check(node: &Node) {
     node.put("a", "one");
     let write = |updates, check| node.store.write(updates, Some(check)).expect("the store answers");
@@ -53,7 +60,7 @@ pub(crate) fn a_write_is_made_only_if_what_is_stored_passes_its_check(node: &Nod
 }
 
 pub(crate) fn a_check_that_refuses_one_value_refuses_the_batch(node: &Node) {
-    const SIZE: usize = 3000;
+    const SIZE: usize = 2000;
     let names: Vec<String> = (0..SIZE).map(|n| n.to_string()).collect();
     let puts = |text: &str| names.iter().map(|name| put(name, text, hour())).collect::<Vec<_>>();
     let write = |text, check| node.store.write(puts(text), Some(check)).expect("the store answers");
