@@ -11,8 +11,9 @@
 //! - [`registry`]: what the server can do. It holds all live registrations in memory, keeps every list up to date, and
 //!   decides how long registrations live, outages included. It knows no HTTP.
 //! - [`logging`]: one line per event.
-//! - [`http`]: requests, responses, the route table and the handlers; under it the server, its workers, and the gate
-//!   that owns the public port.
+//! - [`http`]: requests, responses, the route table and the handlers. Under it the gate, which owns the public port, has a
+//!   thread for each connection and answers there whatever needs no store; and the server, whose workers call the store.
+//!   They are reached through tiny_http, over private connections.
 //! - [`healthcheck`], [`systemd`]: the server seen from outside, and what systemd is told.
 //! - [`signals`]: signals for whoever waits for something else.
 //! - [`config`]: the settings and the command line, read and checked once.

@@ -28,10 +28,10 @@ struct Known {
 }
 
 impl Bodies {
-    /// This body, or an equal one that somebody is reading. A body of several parts shares them already.
+    /// This body, or an equal one that somebody is reading. Lists are shared already.
     pub(super) fn shared(&self, body: Body) -> Body {
         let [bytes] = body.parts() else { return body };
-        if bytes.len() < SHARED_BYTES_MIN {
+        if body.own_bytes() < SHARED_BYTES_MIN {
             return body;
         }
         let hash = self.hasher.hash_one(bytes);

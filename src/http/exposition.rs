@@ -33,11 +33,12 @@ pub(super) fn metrics(app: &App, _: &Call<'_>) -> Result<Response, Response> {
         error!(reason:% = e; "cannot encode the metrics");
         Response::error(500, "cannot encode the metrics")
     })?;
+    let own = text.len();
     let mut parts: Vec<Arc<[u8]>> = vec![text.into()];
     if let Some(discovered) = discovered.filter(|_| app.options.target_info) {
         parts.extend_from_slice(&discovered.list.target_info());
     }
-    Ok(Response::new(200, TEXT, Body::new(parts.into())))
+    Ok(Response::new(200, TEXT, Body::new(parts.into()).with_own_bytes(own)))
 }
 
 fn text(app: &App, discovered: Option<&Discovered>, now: Now) -> prometheus::Result<Vec<u8>> {

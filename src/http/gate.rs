@@ -8,7 +8,7 @@ mod exchange;
 mod forwarded;
 mod handling;
 mod head;
-mod large_bodies;
+mod held;
 pub mod limits;
 mod listener;
 mod metrics;
@@ -36,8 +36,8 @@ use socket2::Socket;
 use crate::http::handler::Handler;
 use crate::logging::Throttle;
 use connections::Connections;
-use large_bodies::Permits;
-use limits::{Limits, STACK_BYTES};
+use held::Held;
+use limits::{LARGE_BODIES_MAX, Limits, STACK_BYTES};
 
 pub(super) use forwarded::{CLIENT_FIELD, unescape};
 pub use handling::Handling;
@@ -81,11 +81,12 @@ impl<H: Handler> OpenGate<H> {
         let gate = Arc::new(Gate {
             connections: Arc::new(Connections::new(connections_max, metrics.clone())),
             questions: Turns::new(limits.questions),
+            held: Held::new(limits.held_bytes, metrics.held_bytes.clone()),
             limits,
             metrics,
             handling,
             upstream: Arc::new(upstream),
-            large_bodies: Permits::default(),
+            large_bodies: Turns::new(LARGE_BODIES_MAX),
             draining: AtomicBool::new(false),
             refusals: Throttle::default(),
             shortages: Throttle::default(),

@@ -80,12 +80,13 @@ impl Response {
 pub struct Body {
     parts: Arc<[Arc<[u8]>]>,
     len: usize,
+    own: usize,
 }
 
 impl Body {
     /// A body of these parts in this order.
     pub fn new(parts: Arc<[Arc<[u8]>]>) -> Body {
-        Body { len: parts.iter().map(|part| part.len()).sum(), parts }
+        Body { len: parts.iter().map(|part| part.len()).sum(), own: 0, parts }
     }
 
     /// A body of this many bytes that is not to be sent, for the answer to HEAD.
@@ -99,7 +100,22 @@ impl Body {
     }
 
     pub(super) fn downgrade(&self) -> WeakBody {
-        WeakBody { parts: Arc::downgrade(&self.parts), len: self.len }
+        WeakBody { parts: Arc::downgrade(&self.parts), len: self.len, own: self.own }
+    }
+
+    /// So many of its bytes are in memory for this answer, unlike those of a list, which are there anyway.
+    pub(super) fn with_own_bytes(self, own: usize) -> Body {
+        Body { own, ..self }
+    }
+
+    /// How many of its bytes are in memory for this answer alone, or for those that are equal.
+    pub fn own_bytes(&self) -> usize {
+        self.own
+    }
+
+    /// What tells it apart from all others that are in memory.
+    pub(super) fn address(&self) -> usize {
+        Arc::as_ptr(&self.parts).cast::<()>().addr()
     }
 
     /// The length in bytes, the value of `Content-Length`.
@@ -118,17 +134,19 @@ impl Body {
 pub(super) struct WeakBody {
     parts: Weak<[Arc<[u8]>]>,
     len: usize,
+    own: usize,
 }
 
 impl WeakBody {
     pub(super) fn upgrade(&self) -> Option<Body> {
-        Some(Body { parts: self.parts.upgrade()?, len: self.len })
+        Some(Body { parts: self.parts.upgrade()?, len: self.len, own: self.own })
     }
 }
 
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Body {
-        Body::new([bytes.into()].into())
+        let own = bytes.len();
+        Body::new([bytes.into()].into()).with_own_bytes(own)
     }
 }
 

@@ -33,6 +33,7 @@ use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -70,6 +71,8 @@ pub(super) struct Connection {
     pub(super) socket: Socket,
     /// What the client is called in the log.
     pub(super) client: String,
+    /// Bytes are held for it.
+    pub(super) holds: AtomicBool,
     id: u64,
 }
 
@@ -98,7 +101,7 @@ pub(super) enum Stage {
     Idle,
     /// A part of a request has been read. Further parts are no progress: a client that drips must not stay for that.
     Sending,
-    /// A part of a large body has been read, for which the client has the permission. Entered anew with each part.
+    /// A large body is on its way, for which the client has the permission. Entered anew with each step of some size.
     Uploading,
     /// The request is complete: the server owes an answer, and the client is not to blame for the wait.
     Answering,
@@ -225,6 +228,15 @@ impl State {
         first.map(|open| Arc::clone(&open.connection))
     }
 
+    /// Whoever holds bytes and has made no progress for longest.
+    fn holder_to_go(&self, now: Instant) -> Option<Arc<Connection>> {
+        let places = self.order[Class::Moving as usize].iter();
+        let old_enough = places.take_while(|(since, _)| now.saturating_duration_since(*since) >= PAUSE_MAX);
+        let holders = old_enough.filter_map(|(_, id)| self.open.get(id));
+        let mut holders = holders.filter(|open| open.connection.holds.load(Ordering::Relaxed));
+        holders.find(|open| !open.waits_for_thread()).map(|open| Arc::clone(&open.connection))
+    }
+
     /// The connection of this class that has been there for longest, and for this long at least.
     fn oldest(&self, class: Class, age_min: Duration, now: Instant) -> Option<&Open> {
         let places = self.order[class as usize].iter();
@@ -273,7 +285,7 @@ impl Connections {
         }
         state.last_id += 1;
         let (id, since) = (state.last_id, Instant::now());
-        let connection = Arc::new(Connection { socket, client, id });
+        let connection = Arc::new(Connection { socket, client, holds: AtomicBool::new(false), id });
         let open = Open { connection: Arc::clone(&connection), stage: Stage::Arriving, since, has_asked: false };
         state.open.insert(id, open);
         self.metrics.connections.inc();
@@ -346,14 +358,26 @@ impl Connections {
 
     /// Closes the connection whose turn it is to go; `false` when there is none.
     fn evict(&self, state: &mut State, why: Evicted) -> bool {
+        let Some(connection) = state.first_to_go(Instant::now()) else { return false };
+        self.evict_this(state, &connection, why);
+        true
+    }
+
+    /// Closes a connection because too many bytes are held.
+    pub(super) fn evict_holder(&self) {
+        let mut state = self.state.lock();
+        if let Some(connection) = state.holder_to_go(Instant::now()) {
+            self.evict_this(&mut state, &connection, Evicted::Memory);
+        }
+    }
+
+    fn evict_this(&self, state: &mut State, connection: &Connection, why: Evicted) {
         let now = Instant::now();
-        let Some(connection) = state.first_to_go(now) else { return false };
         state.enter(connection.id, Stage::Evicted, now);
         state.leaving += 1;
         // Its thread wakes up, finds the connection at its end and takes the next one.
         let _ = connection.socket.shutdown(Shutdown::Both);
         self.metrics.evicted(why);
-        true
     }
 
     /// Waits until a connection ends, or for this long.

@@ -2,12 +2,14 @@
 //! a thread of its own.
 
 use std::io::{self, IoSlice};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::debug;
 
 use super::connections::{Admitted, Stage};
-use super::large_bodies::Permit;
+use super::held::{Hold, NoRoom};
+use super::limits::UPLOAD_STEP_BYTES;
 use super::refusal::Refusal;
 use super::request::{Incoming, Phase, RequestReader, Step};
 use super::response::{self, ConnectionField};
@@ -29,14 +31,14 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 pub(super) const LATE_REQUEST: Duration = Duration::from_millis(500);
 
 const TOO_LARGE: Refusal = Refusal::new(413, "the body is larger than 65536 bytes");
-const NO_PERMIT: Refusal = Refusal::new(503, "other large bodies are being received");
+const NO_ROOM: Refusal = Refusal::new(503, "too many large bodies are being received");
 const TOO_SLOW: Refusal = Refusal::new(408, "the request did not arrive in time");
 
 /// Serves a connection until either side ends it.
 pub(super) fn run<H: Handler>(gate: &Gate<H>, admitted: &Admitted) {
     let socket = TimedSocket::new(&admitted.connection.socket);
     let reader = RequestReader::default();
-    let mut exchange = Exchange { gate, admitted, socket, reader, found: None, permit: None, requests: 0 };
+    let mut exchange = Exchange { gate, admitted, socket, reader, found: None, upload: None, stepped: 0, requests: 0 };
     while let Some(outcome) = exchange.next_request() {
         let goes_on = match outcome {
             Ok(request) => exchange.serve(request),
@@ -65,8 +67,10 @@ struct Exchange<'a, H: Handler> {
     reader: RequestReader,
     /// How the request is dealt with that is being read, once somebody has asked.
     found: Option<Found<H::Route>>,
-    /// For its body.
-    permit: Option<Permit>,
+    /// Its body, if that is a large one.
+    upload: Option<Hold>,
+    /// How much of that has come since the last step.
+    stepped: usize,
     requests: u64,
 }
 
@@ -106,7 +110,7 @@ impl<H: Handler> Exchange<'_, H> {
             };
             let has_changed = next != phase;
             if has_changed {
-                if phase == Phase::Idle {
+                if phase == Phase::Idle && next != Phase::LargeBody {
                     self.admitted.enter(Stage::Sending);
                 }
                 (phase, since) = (next, Instant::now());
@@ -128,13 +132,22 @@ impl<H: Handler> Exchange<'_, H> {
             Ok(read) => {
                 self.gate.metrics.received_bytes.inc_by(read as u64);
                 if phase == Phase::LargeBody {
-                    self.admitted.enter(Stage::Uploading);
+                    self.step(read);
                 }
                 self.reader.push(&bytes[..read])?;
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut && phase != Phase::Idle => Err(TOO_SLOW),
             Err(_) => Ok(false),
+        }
+    }
+
+    /// So much more of a large body has come.
+    fn step(&mut self, read: usize) {
+        self.stepped += read;
+        if self.stepped >= UPLOAD_STEP_BYTES {
+            self.admitted.enter(Stage::Uploading);
+            self.stepped = 0;
         }
     }
 
@@ -150,7 +163,11 @@ impl<H: Handler> Exchange<'_, H> {
             return Err(TOO_LARGE.into());
         }
         self.gate.handling.handler.admit(found.route, &request).map_err(Rejection::Unwanted)?;
-        self.permit = Some(self.gate.large_bodies.take().ok_or(NO_PERMIT)?);
+        let make_room = || self.gate.connections.evict_holder();
+        let upload = self.gate.held.upload(self.reader.large_body_bytes(), make_room);
+        (self.upload, self.stepped) = (Some(upload.map_err(|NoRoom| NO_ROOM)?), 0);
+        self.admitted.enter(Stage::Uploading);
+        self.admitted.connection.holds.store(true, Ordering::Relaxed);
         Ok(self.reader.allow_large_body()?)
     }
 
@@ -178,11 +195,12 @@ impl<H: Handler> Exchange<'_, H> {
         request.client.clone_from(&self.admitted.connection.client);
         request.way_back = WayBack::to(self.admitted.connection.clone());
         let found = self.found.take().unwrap_or_else(|| self.gate.handling.handler.find(&request));
-        let answer = self.gate.answer(found, request, self.permit.take());
-        let Answered { response, handled_in } = answer.unwrap_or_else(|refusal| {
+        let answer = self.gate.answer(found, request, self.upload.take());
+        let Answered { response, hold, handled_in } = answer.unwrap_or_else(|refusal| {
             self.gate.metrics.bad_request(refusal.status);
-            Answered { response: refusal.answer(found.errors), handled_in: Duration::ZERO }
+            Answered { response: refusal.answer(found.errors), hold: None, handled_in: Duration::ZERO }
         });
+        self.admitted.connection.holds.store(hold.is_some(), Ordering::Relaxed);
         let keep = keep_alive && !self.gate.drains();
         let connection = match keep {
             true if http_1_0 => ConnectionField::KeepAlive,
@@ -190,6 +208,7 @@ impl<H: Handler> Exchange<'_, H> {
             false => ConnectionField::Close,
         };
         self.send(&response, connection, is_head)?;
+        drop((response, hold));
         let in_edge = begun.elapsed().saturating_sub(handled_in);
         self.gate.metrics.edge_seconds.observe(in_edge.as_secs_f64());
         self.admitted.enter(Stage::Idle);

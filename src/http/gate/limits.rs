@@ -8,8 +8,12 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The largest body of a request that may bring more, in bytes: 413 beyond.
 pub const LARGE_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The most bodies above [`BODY_BYTES_MAX`] in memory at the same time: 503 beyond.
+/// How many bodies above [`BODY_BYTES_MAX`] workers have at a time. They are complete, so that no client can hold up the
+/// next.
 pub const LARGE_BODIES_MAX: usize = 2;
+
+/// So many bytes of a large body are progress. A client that drips makes none.
+pub const UPLOAD_STEP_BYTES: usize = 64 * 1024;
 
 /// What the system may buffer for a TCP client that does not read, in bytes; it doubles this for its own overhead.
 /// Left to itself it buffers 4 MB each, and a thousand such clients use up the network memory of the machine.
@@ -55,6 +59,8 @@ pub struct Limits {
     pub response_bytes_per_second: usize,
     /// For a client that reads nothing of its response.
     pub stalled: Duration,
+    /// For the answers and the large bodies of all clients together, in bytes. Lists are not counted.
+    pub held_bytes: usize,
     /// For the lingering close: reading what a client still sends while it is told that the connection ends.
     pub lingering_close: Duration,
     /// The most requests that wait for a worker: 503 beyond. No fewer than connections by default, so that
@@ -75,6 +81,7 @@ impl Default for Limits {
             response: Duration::from_secs(30),
             response_bytes_per_second: 64 * 1024,
             stalled: Duration::from_secs(10),
+            held_bytes: 64 * 1024 * 1024,
             lingering_close: Duration::from_millis(500),
             queue: 1024,
         }

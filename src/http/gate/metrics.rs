@@ -16,6 +16,8 @@ pub struct EdgeMetrics {
     evicted: IntCounterVec,
     pub(super) received_bytes: IntCounter,
     pub(super) sent_bytes: IntCounter,
+    /// What [`Limits::held_bytes`](super::limits::Limits::held_bytes) is for.
+    pub(super) held_bytes: IntGauge,
     bad_requests: IntCounterVec,
     pub(super) edge_seconds: Histogram,
     /// Requests that have been handed to the workers and are not answered.
@@ -42,6 +44,8 @@ pub(super) enum Evicted {
     Full,
     /// The system has no descriptor, thread or memory for a new one.
     Shortage,
+    /// As many bytes are held for clients as may be.
+    Memory,
 }
 
 impl EdgeMetrics {
@@ -64,6 +68,11 @@ impl EdgeMetrics {
             ),
             received_bytes: counter(registry, "inventor_http_received_bytes_total", "Bytes received from clients."),
             sent_bytes: counter(registry, "inventor_http_sent_bytes_total", "Bytes of completely sent responses."),
+            held_bytes: gauge(
+                registry,
+                "inventor_http_held_bytes",
+                "Bytes in memory for clients that have not read their answers or are sending large bodies.",
+            ),
             bad_requests: counters(
                 registry,
                 "inventor_http_bad_requests_total",
@@ -83,7 +92,7 @@ impl EdgeMetrics {
         for reason in ["full", "no_thread"] {
             metrics.refused.with_label_values(&[reason]);
         }
-        for reason in ["full", "shortage"] {
+        for reason in ["full", "shortage", "memory"] {
             metrics.evicted.with_label_values(&[reason]);
         }
         for status in REFUSALS {
@@ -104,6 +113,7 @@ impl EdgeMetrics {
         let reason = match why {
             Evicted::Full => "full",
             Evicted::Shortage => "shortage",
+            Evicted::Memory => "memory",
         };
         self.evicted.with_label_values(&[reason]).inc();
     }

@@ -130,6 +130,19 @@ impl RequestReader {
         }
     }
 
+    /// How many bytes the body may turn out to have that has just begun; none if it will be refused.
+    pub fn large_body_bytes(&self) -> usize {
+        match &self.part {
+            Part::Body(part) => match part.head.body {
+                BodyLength::Known(length) => {
+                    usize::try_from(length).ok().filter(|length| *length <= LARGE_BODY_BYTES_MAX).unwrap_or(0)
+                }
+                BodyLength::Chunked => LARGE_BODY_BYTES_MAX,
+            },
+            Part::Head(_) => 0,
+        }
+    }
+
     /// Lets the body of the request that has just begun be as large as [`LARGE_BODY_BYTES_MAX`].
     ///
     /// # Errors

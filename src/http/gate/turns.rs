@@ -1,5 +1,6 @@
 //! Turns: so many may do something at a time, and the others wait for one of them to end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -13,23 +14,23 @@ pub(super) struct Turns {
 
 /// A turn, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn<'a>(&'a Turns);
+pub(super) struct Turn(Arc<Turns>);
 
 impl Turns {
-    pub(super) fn new(count: usize) -> Turns {
-        Turns { free: Mutex::new(count), freed: Condvar::new() }
+    pub(super) fn new(count: usize) -> Arc<Turns> {
+        Arc::new(Turns { free: Mutex::new(count), freed: Condvar::new() })
     }
 
     /// A turn; `None` when none has become free in this time.
-    pub(super) fn take(&self, wait: Duration) -> Option<Turn<'_>> {
+    pub(super) fn take(self: &Arc<Turns>, wait: Duration) -> Option<Turn> {
         let mut free = self.free.lock();
         self.freed.wait_while_for(&mut free, |free| *free == 0, wait);
         *free = free.checked_sub(1)?;
-        Some(Turn(self))
+        Some(Turn(Arc::clone(self)))
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
         *self.0.free.lock() += 1;
         self.0.freed.notify_one();

@@ -13,10 +13,11 @@ use log::error;
 use parking_lot::Mutex;
 
 use super::forwarded::{self, Answer};
-use super::large_bodies::Permit;
+use super::held::Hold;
 use super::limits::Limits;
 use super::metrics::EdgeMetrics;
 use super::refusal::Refusal;
+use super::turns::Turn;
 use crate::http::request::Request;
 use crate::http::response::Response;
 
@@ -36,11 +37,18 @@ pub struct Line {
 /// Opens lines, each with a worker at its other end.
 pub type OpenLines = Box<dyn Fn(usize) -> io::Result<Vec<Line>> + Send + Sync>;
 
+/// The permission for a worker to have a large body.
+pub(super) struct Permit {
+    pub(super) _hold: Hold,
+    pub(super) _turn: Turn,
+}
+
 /// An answer, and how long the handler took for it.
-#[derive(Debug)]
 pub(super) struct Answered {
     /// What goes to the client.
     pub(super) response: Response,
+    /// The answer counts as held until it has been sent.
+    pub(super) hold: Option<Hold>,
     /// The time that was not the edge's.
     pub(super) handled_in: Duration,
 }
@@ -89,7 +97,7 @@ impl Upstream {
         match line.exchange(request, deadline, self.limits.answer) {
             Outcome::Answered(response) => {
                 self.put(line);
-                Ok(Answered { response, handled_in: begun.elapsed() })
+                Ok(Answered { response, hold: None, handled_in: begun.elapsed() })
             }
             Outcome::Late => {
                 self.put_when_answered(line, permit);

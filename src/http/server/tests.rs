@@ -1,6 +1,7 @@
 //! The server over real sockets with handlers that a test chooses.
 
 mod draining;
+mod held;
 mod large_bodies;
 mod listening;
 mod messages;

@@ -78,7 +78,7 @@ fn a_client_that_asks_may_send_its_large_body() {
 }
 
 #[test]
-fn only_so_many_are_in_memory_at_a_time() {
+fn only_so_many_are_handled_at_a_time_and_the_others_wait() {
     let (entered, in_handler) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let released = parking_lot::Mutex::new(released);
@@ -91,25 +91,58 @@ fn only_so_many_are_in_memory_at_a_time() {
             measure(request)
         },
     );
-    let refused = || server.exchange(with_length(70_000)).starts_with("HTTP/1.1 503 Service Unavailable\r\n");
-    // One is still on its way, the others are handled for so long that their clients have been sent away.
-    let mut unfinished = server.connect();
-    unfinished.write_all(&head("Expect: 100-continue\r\nContent-Length: 70000")).unwrap();
-    assert_eq!(read_response(&mut unfinished).0, "HTTP/1.1 100 Continue\r\n\r\n");
-    for _ in 1..LARGE_BODIES_MAX {
-        assert!(refused());
+    // They are handled for so long that their clients have been sent away, and count all the same.
+    for _ in 0..LARGE_BODIES_MAX {
+        assert!(server.exchange(with_length(70_000)).starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
         in_handler.recv().unwrap();
     }
     let answer = server.exchange(with_length(70_000));
-    assert!(
-        answer.contains("Retry-After: ") && answer.ends_with("other large bodies are being received\n"),
-        "{answer}"
-    );
-    release.send(()).unwrap();
-    drop(unfinished);
-    wait_until(|| server.metric("inventor_http_connections") == 0.0);
-    (0..4).for_each(|_| release.send(()).unwrap());
-    wait_until(|| server.exchange(with_length(70_000)).ends_with("70000 true"));
+    assert!(answer.contains("Retry-After: ") && answer.ends_with("other large bodies are being handled\n"), "{answer}");
+    assert!(in_handler.try_recv().is_err());
+    (0..LARGE_BODIES_MAX + 1).for_each(|_| release.send(()).unwrap());
+    wait_until(|| server.exchange(with_length(70_000)).ends_with("70000 true") || release.send(()).is_err());
+    wait_until(|| server.metric("inventor_http_held_bytes") == 0.0);
+}
+
+#[test]
+fn slow_ones_keep_nobody_from_declaring() {
+    let limits = Limits { held_bytes: 16 << 20, large_body: 60 * SECOND, ..Limits::default() };
+    let server = Fixture::with(|settings| settings.limits = limits, measure);
+    let slow = |sent: usize| {
+        let mut client = server.connect();
+        client.write_all(&head("Content-Length: 8000000")).unwrap();
+        // It may have to make room before it has sent all that.
+        let _ = client.write_all(&vec![b'x'; sent]);
+        client
+    };
+    // Some have sent next to nothing, and others all that they could and then no more.
+    let waiting: Vec<TcpStream> = (0..20).map(|_| slow(0)).collect();
+    let full: Vec<TcpStream> = (0..20).map(|_| slow(2_000_000)).collect();
+    for size in [70_000, 3 << 20, LARGE_BODY_BYTES_MAX - (1 << 20)] {
+        let answer = server.exchange(with_length(size));
+        assert!(answer.ends_with(&format!("{size} true")), "{answer}");
+        assert!(server.metric("inventor_http_held_bytes") <= (16 << 20) as f64);
+    }
+    drop((waiting, full));
+}
+
+#[test]
+fn a_body_that_drips_makes_room_although_it_goes_on() {
+    let limits = Limits { held_bytes: 10_000_000, large_body: 60 * SECOND, ..Limits::default() };
+    let server = Fixture::with(|settings| settings.limits = limits, measure);
+    let mut dripping = server.connect();
+    dripping.write_all(&head("Content-Length: 8000000")).unwrap();
+    wait_until(|| server.metric("inventor_http_held_bytes") == 8_000_000.0);
+    std::thread::scope(|scope| {
+        let drips = scope.spawn(move || {
+            while dripping.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let answer = server.exchange(with_length(3 << 20));
+        assert!(answer.ends_with(&format!("{} true", 3 << 20)), "{answer}");
+        drips.join().unwrap();
+    });
 }
 
 #[test]

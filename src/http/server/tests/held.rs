@@ -1,0 +1,87 @@
+//! Answers that wait for clients that do not read them.
+
+use parking_lot::Mutex;
+
+use super::*;
+use crate::http::response::WeakBody;
+
+const MEBIBYTE: usize = 1 << 20;
+const HELD_MAX: usize = 16;
+const QUESTIONS: usize = 2;
+
+/// Remembers which bodies are still in memory.
+#[derive(Default)]
+struct Alive(Mutex<Vec<WeakBody>>);
+
+impl Alive {
+    fn note(&self, body: &Body) {
+        self.0.lock().push(body.downgrade());
+    }
+
+    fn count(&self) -> usize {
+        self.0.lock().iter().filter(|body| body.upgrade().is_some()).count()
+    }
+}
+
+#[test]
+fn answers_of_their_own_have_one_bound_however_many_do_not_read_them() {
+    let alive = Arc::new(Alive::default());
+    let limits = Limits { held_bytes: HELD_MAX * MEBIBYTE, questions: QUESTIONS, ..Limits::default() };
+    let noted = Arc::clone(&alive);
+    let server = Fixture::with(
+        |settings| (settings.connections_max, settings.limits) = (500, limits),
+        move |request| {
+            let body = Body::from(vec![b'x'; if request.path == "/small" { 1 } else { MEBIBYTE }]);
+            noted.note(&body);
+            Response { body, ..text("") }
+        },
+    );
+    let mut most = 0;
+    let mut clients = Vec::new();
+    for asked in 1..=200 {
+        let mut client = server.connect();
+        client.write_all(get(if asked % 2 == 0 { "/question" } else { "/store" }).as_bytes()).unwrap();
+        clients.push(client);
+        most = most.max(alive.count());
+        assert!(server.metric("inventor_http_held_bytes") <= (HELD_MAX * MEBIBYTE) as f64);
+    }
+    // A worker has one as well while it passes it on.
+    assert!(most <= HELD_MAX + QUESTIONS + 4, "{most} answers were in memory");
+    // Who reads gets all of it, and who holds nothing is not concerned.
+    assert!(server.exchange(last_get("/small")).ends_with("x"));
+    let mut reader = server.connect();
+    reader.write_all(get("/question").as_bytes()).unwrap();
+    assert_eq!(read_response(&mut reader).1.len(), MEBIBYTE);
+    assert!(alive.count() <= HELD_MAX + QUESTIONS + 4);
+    drop(clients);
+    wait_until(|| server.metric("inventor_http_held_bytes") == 0.0);
+    // The socket of the reader is open still.
+    reader.write_all(get("/small").as_bytes()).unwrap();
+    assert_eq!(read_response(&mut reader).1, b"x");
+}
+
+#[test]
+fn what_many_read_counts_once_and_lists_do_not_count() {
+    let own = Body::from(vec![b'x'; 3 * MEBIBYTE]);
+    let list = Body::new(vec![vec![b'x'; 3 * MEBIBYTE].into()].into());
+    let limits = Limits { held_bytes: 4 * MEBIBYTE, ..Limits::default() };
+    let server = Fixture::with(
+        |settings| settings.limits = limits,
+        move |request| Response { body: if request.path == "/own" { own.clone() } else { list.clone() }, ..text("") },
+    );
+    let ask = |path: &str| {
+        let mut client = server.connect();
+        client.write_all(get(path).as_bytes()).unwrap();
+        client.read_exact(&mut [0]).unwrap();
+        client
+    };
+    let lists: Vec<_> = (0..20).map(|_| ask("/list")).collect();
+    assert_eq!(server.metric("inventor_http_held_bytes"), 0.0);
+    let mut readers: Vec<_> = (0..20).map(|_| ask("/own")).collect();
+    assert_eq!(server.metric("inventor_http_held_bytes"), (3 * MEBIBYTE) as f64);
+    readers.truncate(1);
+    assert_eq!(server.metric("inventor_http_held_bytes"), (3 * MEBIBYTE) as f64);
+    drop((readers, lists));
+    wait_until(|| server.metric("inventor_http_held_bytes") == 0.0);
+    assert_eq!(server.metric("inventor_http_connections_evicted_total"), 0.0);
+}
