@@ -19,8 +19,8 @@ const TURN_WAIT_MAX: Duration = Duration::from_secs(2);
 /// The most questions that wait for that.
 const WAITING_MAX: usize = 8;
 
-/// How much is looked at before the clock, in bytes: about a millisecond. A question that takes less needs no turn.
-const PIECE_BYTES: usize = 1 << 20;
+/// How much is looked at before the clock, in bytes: less than a millisecond. A question that takes no more needs no turn.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// How often somebody who waits looks at the clock.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -103,6 +103,8 @@ pub struct Allowance<'a> {
     shared: Option<Shared<'a>>,
     /// How many bytes may be looked at before the clock.
     left: Cell<usize>,
+    /// The first piece is for everybody who is there.
+    has_begun: Cell<bool>,
 }
 
 struct Shared<'a> {
@@ -115,12 +117,12 @@ impl<'a> Allowance<'a> {
     /// The usual one.
     pub(super) fn new(asker: &'a dyn Asker, turns: &'a Turns) -> Allowance<'a> {
         let shared = Shared { turns, deadline: Instant::now() + QUESTION_TIME_MAX, turn: OnceCell::new() };
-        Allowance { asker, shared: Some(shared), left: Cell::new(PIECE_BYTES) }
+        Allowance { asker, shared: Some(shared), left: Cell::new(0), has_begun: Cell::new(false) }
     }
 
     /// One that ends only when nobody waits: for what no stranger can ask, and others' questions shall not hold up.
     pub(super) fn of_its_own(&self) -> Allowance<'a> {
-        Allowance { asker: self.asker, shared: None, left: Cell::new(PIECE_BYTES) }
+        Allowance { asker: self.asker, shared: None, left: Cell::new(0), has_begun: Cell::new(false) }
     }
 
     /// So many bytes are going to be looked at.
@@ -152,7 +154,9 @@ impl<'a> Allowance<'a> {
 
     fn check(&self) -> Result<(), Unanswered> {
         self.check_time()?;
-        let Some(Shared { turns, turn, .. }) = &self.shared else { return Ok(()) };
+        let Some(Shared { turns, turn, .. }) = self.shared.as_ref().filter(|_| self.has_begun.replace(true)) else {
+            return Ok(());
+        };
         if turn.get().is_none() {
             let taken = self.take_turn(turns)?;
             turn.get_or_init(|| taken);

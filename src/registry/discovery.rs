@@ -1,6 +1,7 @@
 //! Pure: from registrations to the JSON that Prometheus reads.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use crate::registration::{Content, MODULE_LABEL, TargetId, json};
 
@@ -27,6 +28,9 @@ pub(super) fn write_entries(out: &mut Vec<u8>, id: TargetId, content: &Content, 
     if modules.is_empty() && form == Form::Plain {
         return write_entry(out, content, content.labels_json());
     }
+    if modules.is_empty() && [GROUP_LABEL, ID_LABEL].iter().all(|name| content.label(name).is_none()) {
+        return write_entry(out, content, &described(id, content));
+    }
     let (own, group, id) = (content.labels(), content.group(), id.to_string());
     let mut labels: BTreeMap<&str, &str> = own.iter().collect();
     if form == Form::Described {
@@ -46,6 +50,21 @@ pub(super) fn write_entries(out: &mut Vec<u8>, id: TargetId, content: &Content, 
         }
         write_entry(out, content, &json::encode(&labels));
     }
+}
+
+/// The labels of a registration that has none of those that are added.
+fn described(id: TargetId, content: &Content) -> Vec<u8> {
+    let own = content.labels_json();
+    let mut labels = Vec::with_capacity(own.len() + 128);
+    // Writing to memory cannot fail.
+    let _ = write!(labels, "{{\"{GROUP_LABEL}\":");
+    labels.extend_from_slice(content.group_json());
+    let _ = write!(labels, ",\"{ID_LABEL}\":\"{id}\"");
+    if own != b"{}" {
+        labels.push(b',');
+    }
+    labels.extend_from_slice(&own[1..]);
+    labels
 }
 
 fn write_entry(out: &mut Vec<u8>, content: &Content, labels: &[u8]) {

@@ -2,7 +2,9 @@
 //! A change re-renders its segment alone, and everybody who is sending a list shares the segments that stayed.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::Mutex;
 
 use super::allowance::Unanswered;
 use super::discovery::Form;
@@ -41,6 +43,8 @@ pub(super) struct Segment {
     compressed: OnceLock<Piece>,
     target_info: OnceLock<Arc<[u8]>>,
     totals: OnceLock<Totals>,
+    /// What all selections have in common that have all of it, and show group and id.
+    described: Mutex<Weak<Segment>>,
 }
 
 /// What the registrations of a segment have together.
@@ -131,6 +135,7 @@ impl List {
         segment.compressed.take();
         segment.target_info.take();
         segment.totals.take();
+        *segment.described.get_mut() = Weak::new();
         &mut segment.entries
     }
 
@@ -274,19 +279,32 @@ impl Snapshot {
 }
 
 impl Segment {
-    /// What of it is wanted, without slack.
+    /// What of it is wanted, to be shown in this form, without slack. When that is everything, all who want it share it.
     pub(super) fn selected(
-        &self,
+        self: &Arc<Segment>,
+        form: Form,
         is_wanted: impl Fn(TargetId, &Content) -> Result<bool, Unanswered>,
-    ) -> Result<Segment, Unanswered> {
+    ) -> Result<Arc<Segment>, Unanswered> {
         let mut entries = Vec::new();
         for shown in &self.entries {
             if is_wanted(shown.id, &shown.content)? {
                 entries.push(shown.clone());
             }
         }
+        let is_all = entries.len() == self.entries.len();
+        if is_all && form == Form::Plain {
+            return Ok(self.clone());
+        }
         entries.shrink_to_fit();
-        Ok(Segment { entries, ..Segment::default() })
+        let selected = Arc::new(Segment { entries, ..Segment::default() });
+        if !is_all {
+            return Ok(selected);
+        }
+        let mut described = self.described.lock();
+        Ok(described.upgrade().unwrap_or_else(|| {
+            *described = Arc::downgrade(&selected);
+            selected
+        }))
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -169,11 +169,11 @@ impl Selection {
         }
         for (part, segment) in self.parts.iter_mut().zip(segments) {
             if !std::ptr::eq(part.of.as_ptr(), Arc::as_ptr(segment)) {
-                let selected = segment.selected(|id, content| {
+                let selected = segment.selected(criteria.form, |id, content| {
                     allowance.spend(criteria.cost(content))?;
                     Ok(criteria.meets(id, content))
                 })?;
-                let selected = if selected.is_empty() { self.nothing.clone() } else { Arc::new(selected) };
+                let selected = if selected.is_empty() { self.nothing.clone() } else { selected };
                 *part = Part { of: Arc::downgrade(segment), selected };
             }
             if part.selected.render(criteria.form, gzip) {

@@ -12,6 +12,7 @@ mod probe;
 #[allow(dead_code, reason = "other tests ask more of a process")]
 #[path = "../it/process.rs"]
 mod process;
+mod questions;
 mod readers;
 mod shortage;
 mod target;
@@ -52,4 +53,11 @@ fn the_server_survives_and_answers() {
 #[test]
 fn clients_that_do_not_read_lock_nobody_out() {
     over_both(readers::run);
+}
+
+#[test]
+fn expensive_questions_hold_up_nobody() {
+    let _alone = MACHINE.lock();
+    raise_descriptor_limit();
+    questions::run();
 }

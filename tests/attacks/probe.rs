@@ -14,7 +14,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const LATENCY_MAX: Duration = Duration::from_secs(1);
 
 /// How often a request and its answer have to wait until it is the turn of some thread, at either side.
-const TURNS: u32 = 8;
+pub(crate) const TURNS: u32 = 8;
 
 /// How long the control sleeps at a time.
 const CONTROL_SLEEP: Duration = Duration::from_millis(5);
@@ -36,8 +36,9 @@ pub(crate) struct Probes {
     sent: usize,
     answered: usize,
     worst: Duration,
-    /// The longest that a thread which did nothing but sleep had to wait for its turn, because the machine was busy.
-    turn: Duration,
+    /// How long a thread which did nothing but sleep had to wait for its turns, because the machine was busy; the
+    /// shortest first.
+    pub(crate) turns: Vec<Duration>,
     /// What came instead of an answer, for one of those that did not get one.
     failure: Option<String>,
 }
@@ -46,7 +47,7 @@ impl Probes {
     /// Asks until told that it is over.
     pub(crate) fn send_until(target: &Target, over: &AtomicBool) -> Probes {
         thread::scope(|scope| {
-            let control = scope.spawn(|| longest_wait_for_turn(over));
+            let control = scope.spawn(|| waits_for_turn(over));
             let ask = |question| move || Probes::ask_until(target, over, question);
             let asking: Vec<_> = QUESTIONS.into_iter().map(|question| scope.spawn(ask(question))).collect();
             let mut sum = Probes::default();
@@ -56,7 +57,7 @@ impl Probes {
                 sum.worst = sum.worst.max(one.worst);
                 sum.failure = sum.failure.or(one.failure);
             }
-            sum.turn = control.join().expect("sleeping does not panic");
+            sum.turns = control.join().expect("sleeping does not panic");
             sum
         })
     }
@@ -77,23 +78,28 @@ impl Probes {
         probes
     }
 
+    fn longest_turn(&self) -> Duration {
+        self.turns.last().copied().unwrap_or_default()
+    }
+
     #[track_caller]
     pub(crate) fn check(&self, attack: &str) {
         assert_eq!(self.answered, self.sent, "{attack}: not every probe is answered, but {:?}", self.failure);
-        let allowed = LATENCY_MAX + TURNS * self.turn;
+        let allowed = LATENCY_MAX + TURNS * self.longest_turn();
         assert!(self.worst <= allowed, "{attack}: a probe waited for {:?}, longer than {allowed:?}", self.worst);
     }
 }
 
 /// What the machine alone does to latency, whoever is to blame for its being busy.
-fn longest_wait_for_turn(over: &AtomicBool) -> Duration {
-    let mut longest = Duration::ZERO;
+fn waits_for_turn(over: &AtomicBool) -> Vec<Duration> {
+    let mut waits = Vec::new();
     while !over.load(Ordering::SeqCst) {
         let begun = Instant::now();
         thread::sleep(CONTROL_SLEEP);
-        longest = longest.max(begun.elapsed().saturating_sub(CONTROL_SLEEP));
+        waits.push(begun.elapsed().saturating_sub(CONTROL_SLEEP));
     }
-    longest
+    waits.sort_unstable();
+    waits
 }
 
 fn ask(target: &Target, question: &str) -> std::io::Result<String> {
@@ -112,7 +118,8 @@ fn is_complete(answer: &str) -> bool {
 
 impl fmt::Display for Probes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (answered, sent, worst, turn) = (self.answered, self.sent, self.worst.as_millis(), self.turn.as_millis());
+        let (answered, sent, worst, turn) =
+            (self.answered, self.sent, self.worst.as_millis(), self.longest_turn().as_millis());
         write!(f, "{answered} of {sent} probes answered, worst after {worst} ms (turns up to {turn} ms)")
     }
 }

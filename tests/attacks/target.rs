@@ -234,6 +234,32 @@ impl Target {
     /// Runs an attack beside the probes and the watchdog; afterwards the server holds no more than before.
     #[track_caller]
     pub(crate) fn attack(&self, name: &str, attack: impl FnOnce()) {
+        let Watched { probes, before, hunger, .. } = self.watch(name, attack);
+        let is_back = |after: Resources| {
+            let within = |after: u64, before: u64| after as f64 <= before as f64 * GROWTH_MAX;
+            within(after.resident_kib, before.resident_kib.max(RESIDENT_KIB_ALLOWED))
+                && within(after.threads, before.threads)
+                && within(after.descriptors, before.descriptors)
+        };
+        let begun = Instant::now();
+        let mut after = self.resources();
+        while !is_back(after) && begun.elapsed() < SOON {
+            thread::sleep(SAMPLE_INTERVAL);
+            after = self.resources();
+        }
+        println!("    after that {after:?}");
+        probes.check(name);
+        self.check_hunger(name, hunger);
+        assert!(is_back(after), "{name}: the server keeps what the attack cost: {before:?}, then {after:?}");
+    }
+
+    #[track_caller]
+    pub(crate) fn check_hunger(&self, name: &str, hunger: Duration) {
+        assert!(hunger <= WATCHDOG_PERIOD, "{name}: the watchdog was not fed for {hunger:?}");
+    }
+
+    /// Runs an attack beside the probes and the watchdog.
+    pub(crate) fn watch(&self, name: &str, attack: impl FnOnce()) -> Watched {
         self.read_list();
         let before = self.resources();
         let over = AtomicBool::new(false);
@@ -247,36 +273,19 @@ impl Target {
             let probes = probes.join().expect("probes do not panic");
             (probes, peak.join().expect("the server is alive"), hunger.join().expect("waiting does not panic"))
         });
-        let is_back = |after: Resources| {
-            let within = |after: u64, before: u64| after as f64 <= before as f64 * GROWTH_MAX;
-            within(after.resident_kib, before.resident_kib.max(RESIDENT_KIB_ALLOWED))
-                && within(after.threads, before.threads)
-                && within(after.descriptors, before.descriptors)
-        };
         self.read_list();
-        let begun = Instant::now();
-        let mut after = self.resources();
-        while !is_back(after) && begun.elapsed() < SOON {
-            thread::sleep(SAMPLE_INTERVAL);
-            after = self.resources();
-        }
         println!(
-            "{:?}: {name}: {probes}; watchdog fed within {} ms; memory KiB {}/{}/{}, threads {}/{}/{}, descriptors {}/{}/{} before/peak/after",
+            "{:?}: {name}: {probes}; watchdog fed within {} ms; memory KiB {}/{}, threads {}/{}, descriptors {}/{} before/peak",
             self.transport,
             hunger.as_millis(),
             before.resident_kib,
             peak.resident_kib,
-            after.resident_kib,
             before.threads,
             peak.threads,
-            after.threads,
             before.descriptors,
             peak.descriptors,
-            after.descriptors,
         );
-        probes.check(name);
-        assert!(hunger <= WATCHDOG_PERIOD, "{name}: the watchdog was not fed for {hunger:?}");
-        assert!(is_back(after), "{name}: the server keeps what the attack cost: {before:?}, then {after:?}");
+        Watched { probes, before, peak, hunger }
     }
 
     fn peak_until(&self, over: &AtomicBool) -> Resources {
@@ -292,8 +301,19 @@ impl Target {
     }
 }
 
+/// What was seen while an attack went on.
+pub(crate) struct Watched {
+    pub(crate) probes: Probes,
+    /// What the server held before.
+    pub(crate) before: Resources,
+    /// What it held at most.
+    pub(crate) peak: Resources,
+    /// The longest time between two feeds of the watchdog.
+    pub(crate) hunger: Duration,
+}
+
 /// Ends the threads beside an attack, also when that fails.
-struct SetOnDrop<'a>(&'a AtomicBool);
+pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {

@@ -102,15 +102,29 @@ fn a_poll_works_out_only_what_has_changed() {
 }
 
 #[test]
+fn selections_that_have_all_of_a_segment_share_it() {
+    let selections = new();
+    let mut list = List::default();
+    (0..3000).for_each(|n| list.insert(shown(n, n, 0)));
+    for form in [Form::Plain, Form::Described] {
+        let lists = ["bulk", "!x", "v!=9"].map(|selector| select(&selections, &criteria(selector, form), &mut list));
+        let parts = lists.map(|list| list.json().parts);
+        let shared = parts[0].iter().zip(parts[1].iter().zip(parts[2].iter()));
+        let shared = shared.filter(|(a, (b, c))| a.len() > 2 && Arc::ptr_eq(a, b) && Arc::ptr_eq(a, c));
+        assert_eq!(shared.count(), list.snapshot().segments().len());
+    }
+}
+
+#[test]
 fn what_was_worked_out_when_somebody_left_is_known_to_the_next_one() {
     let (selections, criteria) = (new(), criteria("bulk,v=1", Form::Plain));
     let mut list = List::default();
     (0..3000).for_each(|n| list.insert(shown(n, n, 3000)));
-    // Some 30 MB are looked at, and the asker after each MB.
+    // Some 20 MB are looked at, and the asker after each quarter of one.
     let mut tries = 0;
     let found = loop {
         tries += 1;
-        match select_within(&selections, &criteria, &mut list, 4) {
+        match select_within(&selections, &criteria, &mut list, 15) {
             Ok(found) => break found,
             Err(given_up) => assert_eq!(given_up, Unanswered::Left),
         }
@@ -124,17 +138,17 @@ fn what_was_worked_out_when_somebody_left_is_known_to_the_next_one() {
 fn those_that_are_polled_are_remembered_and_all_together_are_bounded() {
     let selections = new();
     let mut list = List::default();
-    (0..1000).for_each(|n| list.insert(shown(n, n, 3000)));
+    (0..300).for_each(|n| list.insert(shown(n, n, 3000)));
     let polled = criteria("bulk", Form::Plain);
     let first = select(&selections, &polled, &mut list);
     select(&selections, &polled, &mut list);
     let bytes_max = BYTES_MIN.max(LISTS_MAX * list.snapshot().byte_count());
-    for n in 0..100 {
-        select(&selections, &criteria(&format!("!n{n}"), Form::Described), &mut list);
+    for n in 0..60 {
+        select(&selections, &criteria(&format!("!n{n},w!=0"), Form::Described), &mut list);
         assert!(selections.size().1 <= bytes_max);
     }
     let (count, bytes) = selections.size();
-    assert!((3..20).contains(&count) && bytes > bytes_max / 2, "{count} selections of {bytes} bytes");
+    assert!((30..50).contains(&count) && bytes > bytes_max / 2, "{count} selections of {bytes} bytes");
     assert!(Arc::ptr_eq(&first, &select(&selections, &polled, &mut list)), "it is polled");
     selections.forget_unused(Instant::now() + UNUSED_MAX);
     assert_eq!(selections.size(), (0, 0));
