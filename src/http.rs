@@ -25,6 +25,7 @@ mod request;
 mod response;
 mod routes;
 pub mod server;
+mod sparing;
 mod targets;
 
 pub use app::{App, Options};

@@ -11,11 +11,13 @@ mod duplicates;
 mod errors;
 mod gzip;
 mod label_selector;
+mod labels;
 mod list;
 mod lists;
 mod look;
 mod metrics;
 mod now;
+mod order;
 mod outage;
 mod overview;
 mod pages;
@@ -42,11 +44,13 @@ pub use discovery::Form;
 pub use duplicates::{Duplicate, Duplicates};
 pub use errors::{GetError, WriteError};
 pub use label_selector::{LabelSelector, REQUIREMENTS_MAX, SelectorError, VALUES_MAX};
+pub use labels::LabelRequest;
 pub use list::{Rendering, Snapshot};
 pub use look::Details;
 pub use now::Now;
+pub use order::{Order, Place, SortBy, SortKey, SortValue};
 pub use overview::{EXPIRY_SPANS, GroupSummary};
-pub use pages::{Order, Page, PageRequest, Place, SortBy, SortValue};
+pub use pages::{Page, PageRequest};
 pub use scope::{GroupPattern, Scope};
 pub use search::{QUESTION_BYTES_MAX, WORDS_MAX, Words};
 pub use shard::Shard;
@@ -59,7 +63,7 @@ use allowance::Turns;
 use condition::{Condition, Seen};
 use duplicates::Reckonings;
 use metrics::StoreMetrics;
-use pages::Epoch;
+use order::Epoch;
 use selections::Selections;
 
 use crate::registration::{Content, Document, Registration, TargetId, Ttl};
@@ -294,6 +298,19 @@ impl Registry {
     /// [`Unanswered`] before the first full load, and when it takes more than it may.
     pub fn page(&self, request: &PageRequest, allowance: &Allowance<'_>, now: Now) -> Result<Page, Unanswered> {
         pages::page(&self.view, request, allowance, self.epoch, now.monotonic)
+    }
+
+    /// Names or values of labels, each with the number of registrations that have it, the most frequent first.
+    ///
+    /// # Errors
+    /// [`Unanswered`], as for a page.
+    pub fn labels(
+        &self,
+        request: &LabelRequest,
+        allowance: &Allowance<'_>,
+        now: Now,
+    ) -> Result<Vec<(String, usize)>, Unanswered> {
+        labels::labels(&self.view, request, allowance, now.monotonic)
     }
 
     /// The groups of a scope, by name.

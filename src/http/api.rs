@@ -4,6 +4,7 @@ pub(super) mod answers;
 pub(super) mod changes;
 pub(super) mod declared;
 pub(super) mod groups;
+pub(super) mod labels;
 pub(super) mod openapi;
 mod page_token;
 pub(super) mod problems;

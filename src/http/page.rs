@@ -20,6 +20,7 @@ const MODULES: &[&str] = &[
     include_str!("page/words.js"),
     include_str!("page/events.js"),
     include_str!("page/selector.js"),
+    include_str!("page/views.js"),
     include_str!("page/state.js"),
     include_str!("page/server.js"),
     include_str!("page/row.js"),
@@ -31,21 +32,21 @@ const MODULES: &[&str] = &[
     include_str!("page/empty.js"),
     include_str!("page/actions.js"),
     include_str!("page/renewals.js"),
+    include_str!("page/pollers.js"),
     include_str!("page/registration.js"),
     include_str!("page/deletion.js"),
     include_str!("page/lifetime.js"),
     include_str!("page/effects.js"),
     include_str!("page/form.js"),
     include_str!("page/configuration.js"),
-    include_str!("page/declare.js"),
-    include_str!("page/pollers.js"),
     include_str!("page/changes.js"),
     include_str!("page/problems.js"),
-    include_str!("page/views.js"),
     include_str!("page/frame.js"),
     include_str!("page/theme.js"),
     include_str!("page/notices.js"),
     include_str!("page/tokens.js"),
+    include_str!("page/yaml.js"),
+    include_str!("page/declare.js"),
     include_str!("page/clicks.js"),
     include_str!("page/keys.js"),
     include_str!("page/app.js"),
@@ -103,13 +104,14 @@ impl Page {
     }
 }
 
-/// A module without its imports and exports: in one script, everybody knows everybody.
+/// A module without its imports, exports and lines of comment: in one script, everybody knows everybody.
 fn joinable(module: &str) -> String {
     let mut in_import = false;
     let mut joined = String::with_capacity(module.len());
     for line in module.lines() {
         in_import |= line.starts_with("import ");
-        if !in_import {
+        let is_comment = ["//", "/**", "* ", "*/"].iter().any(|mark| line.trim_start().starts_with(mark));
+        if !in_import && !is_comment {
             joined.push_str(line.strip_prefix("export ").unwrap_or(line));
             joined.push('\n');
         }

@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use log::{debug, warn};
 
-use super::api::{changes, declared, groups, openapi, problems, registrations, status};
+use super::api::{changes, declared, groups, labels, openapi, problems, registrations, status};
 use super::app::{App, Call};
 use super::auth::{Caller, Denied};
 use super::handler::{Found, Handler, Runs};
 use super::problem::{Errors, Problem};
 use super::request::Request;
 use super::response::Response;
+use super::sparing::spare;
 use super::{discovery, exposition, operations, page, targets};
 use crate::tokens::percent_decode;
 
@@ -99,6 +100,8 @@ const ROUTES: &[Route] = &[
             operation("DELETE", Write, ByWorker, declared::delete),
         ],
     ),
+    Route::new("/api/v1/labels", "labels", &[operation("GET", Read, InTurn, labels::names)]),
+    Route::new("/api/v1/labels/{name}/values", "label_values", &[operation("GET", Read, InTurn, labels::values)]),
     Route::new("/api/v1/status", "status", &[operation("GET", Read, InTurn, status::get)]),
     Route::new("/api/v1/pollers", "pollers", &[operation("GET", Read, InTurn, problems::pollers)]),
     Route::new("/api/v1/changes", "changes", &[operation("GET", Read, InTurn, changes::list)]),
@@ -189,6 +192,9 @@ impl App {
     fn follow(&self, place: Place, request: &Request) -> Result<Response, Response> {
         let call = self.call(place, request)?;
         match place.operation {
+            Some(operation) if place.route.path.starts_with("/api/v1/") => {
+                (operation.handle)(self, &call).map(|response| spare(request, response))
+            }
             Some(operation) => (operation.handle)(self, &call),
             None => Err(place.route.no_such_method()),
         }
@@ -251,7 +257,11 @@ impl Route {
     fn open_segment<'a>(&self, path: &'a str) -> Option<&'a str> {
         match self.path.split_once('{') {
             None => (path == self.path).then_some(""),
-            Some((before, _)) => path.strip_prefix(before).filter(|rest| !rest.is_empty() && !rest.contains('/')),
+            Some((before, rest)) => {
+                let after = rest.split_once('}').map_or("", |(_, after)| after);
+                let segment = path.strip_prefix(before)?.strip_suffix(after)?;
+                Some(segment).filter(|segment| !segment.is_empty() && !segment.contains('/'))
+            }
         }
     }
 

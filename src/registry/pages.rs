@@ -4,56 +4,17 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::allowance::{Allowance, Unanswered};
 use super::criteria::{Criteria, Selector};
 use super::list::Snapshot;
 use super::look::{Details, LOOKED_UP_AT_ONCE};
+use super::order::{Epoch, Order, Place, SortValue, Times};
 use super::scope::Scope;
 use super::search::Words;
 use super::view::View;
-use crate::registration::TargetId;
-
-/// What registrations are sorted by; those with equal values by their ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SortBy {
-    /// The id.
-    Id,
-    /// The group.
-    Group,
-    /// The deadline; those without one are last.
-    Expiry,
-    /// The time of the last write.
-    Update,
-}
-
-/// An order of registrations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Order {
-    /// What they are sorted by.
-    pub by: SortBy,
-    /// Whether the largest is first.
-    pub is_descending: bool,
-}
-
-/// A place in an order: behind the registration with this value and id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The value that it is sorted by.
-    pub value: SortValue,
-    /// Its id.
-    pub id: TargetId,
-}
-
-/// The value that registrations are sorted by.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SortValue {
-    /// Nanoseconds since the epoch, [`u64::MAX`] for never; 0 where the id alone counts.
-    Number(u64),
-    /// The name of a group.
-    Text(String),
-}
+use crate::registration::{Content, TargetId};
 
 /// Which page of what.
 #[derive(Debug)]
@@ -62,10 +23,14 @@ pub struct PageRequest {
     pub criteria: Criteria,
     /// Words that they all have.
     pub words: Words,
+    /// The longest time that they have left; `None` for any.
+    pub expire_within: Option<Duration>,
     /// Their order.
     pub order: Order,
     /// Where the page before ended; `None` for the first.
     pub after: Option<Place>,
+    /// How many are left out behind that.
+    pub skip: usize,
     /// How many there may be.
     pub limit: usize,
 }
@@ -81,73 +46,49 @@ pub struct Page {
     pub next: Option<Place>,
 }
 
-/// Turns instants into numbers that stay the same from page to page.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Epoch {
-    /// The same moment by both clocks.
-    pub(super) instant: Instant,
-    pub(super) nanos: u64,
-}
-
-impl Epoch {
-    fn number(self, at: Instant) -> u64 {
-        let nanos = |span: std::time::Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        match at.checked_duration_since(self.instant) {
-            Some(later) => self.nanos.saturating_add(nanos(later)),
-            None => self.nanos.saturating_sub(nanos(self.instant - at)),
-        }
-    }
-}
-
-impl Order {
-    fn compare(self, a: &Place, b: &Place) -> Ordering {
-        let (by_value, by_id) = (a.value.cmp(&b.value), a.id.cmp(&b.id));
-        match (self.is_descending, self.by) {
-            (false, _) => by_value.then(by_id),
-            (true, SortBy::Id) => by_id.reverse(),
-            (true, _) => by_value.reverse().then(by_id),
-        }
-    }
-}
-
 /// A place that knows its order, for the heap of the first ones.
-struct Ranked(Order, Place);
+struct Ranked<'a>(&'a Order, Place);
 
-impl Ord for Ranked {
-    fn cmp(&self, other: &Ranked) -> Ordering {
+impl Ord for Ranked<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
         self.0.compare(&self.1, &other.1)
     }
 }
 
-impl PartialOrd for Ranked {
-    fn partial_cmp(&self, other: &Ranked) -> Option<Ordering> {
+impl PartialOrd for Ranked<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Ranked {
-    fn eq(&self, other: &Ranked) -> bool {
+impl PartialEq for Ranked<'_> {
+    fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Ranked {}
+impl Eq for Ranked<'_> {}
 
-/// The first places behind where the page before ended, one more than the page has.
+/// The first places behind where the page before ended, one more than are left out and the page has.
 struct First<'a> {
     request: &'a PageRequest,
     total: usize,
-    places: BinaryHeap<Ranked>,
+    places: BinaryHeap<Ranked<'a>>,
 }
 
 impl First<'_> {
+    /// How many places there may be at most.
+    fn places_max(&self) -> usize {
+        self.request.skip + self.request.limit + 1
+    }
+
     fn offer(&mut self, place: Place) {
         self.total += 1;
-        let order = self.request.order;
+        let order = &self.request.order;
         if self.request.after.as_ref().is_some_and(|after| order.compare(&place, after).is_le()) {
             return;
         }
-        let is_full = self.places.len() > self.request.limit;
+        let is_full = self.places.len() >= self.places_max();
         if is_full && self.places.peek().is_some_and(|last| order.compare(&place, &last.1).is_ge()) {
             return;
         }
@@ -178,6 +119,7 @@ pub(super) fn page(
             (places.into_sorted_vec().into_iter().map(|Ranked(_, place)| place).collect(), total)
         }
     };
+    places.drain(..request.skip.min(places.len()));
     let more = places.len() > request.limit;
     places.truncate(request.limit);
     let next = places.last().filter(|_| more).cloned();
@@ -190,7 +132,7 @@ pub(super) fn page(
     Ok(Page { registrations, total, next })
 }
 
-fn sources(view: &View, criteria: &Criteria, now: Instant) -> Result<Vec<Arc<Snapshot>>, Unanswered> {
+pub(super) fn sources(view: &View, criteria: &Criteria, now: Instant) -> Result<Vec<Arc<Snapshot>>, Unanswered> {
     let list = |selector| Ok::<_, Unanswered>(view.list(selector, now)?.list);
     match criteria.groups.is_empty() {
         true => Ok(vec![list(Selector::All)?]),
@@ -201,7 +143,8 @@ fn sources(view: &View, criteria: &Criteria, now: Instant) -> Result<Vec<Arc<Sna
 /// Whether a single list, in its own order, is what was asked for.
 fn is_plain(request: &PageRequest) -> bool {
     let PageRequest { criteria, words, order, .. } = request;
-    *order == Order { by: SortBy::Id, is_descending: false }
+    order.is_by_id()
+        && request.expire_within.is_none()
         && words.is_empty()
         && criteria.labels.is_empty()
         && (criteria.scope == Scope::All || !criteria.groups.is_empty())
@@ -209,8 +152,8 @@ fn is_plain(request: &PageRequest) -> bool {
 
 fn places_by_id(source: &Snapshot, request: &PageRequest) -> Vec<Place> {
     let after = request.after.as_ref().map(|place| place.id);
-    let ids = source.after(after).take(request.limit + 1).map(|(id, _)| id);
-    ids.map(|id| Place { value: SortValue::Number(0), id }).collect()
+    let ids = source.after(after).take(request.skip + request.limit + 1).map(|(id, _)| id);
+    ids.map(|id| Place { values: vec![SortValue::Number(0)], id }).collect()
 }
 
 /// Offers what meets the criteria, in pieces.
@@ -222,18 +165,19 @@ fn offer_all(
     epoch: Epoch,
     now: Instant,
 ) -> Result<(), Unanswered> {
-    let PageRequest { criteria, words, order, .. } = first.request;
-    let mut to_look_up = Vec::with_capacity(LOOKED_UP_AT_ONCE);
+    let PageRequest { criteria, words, order, expire_within, .. } = first.request;
+    let needs_times = order.needs_times() || expire_within.is_some();
+    let mut to_look_up = Vec::new();
     for (id, content) in source.registrations() {
         allowance.spend(content.byte_count() * (criteria.labels.len() + words.len() + 1))?;
         if !criteria.meets(id, content) || !words.occur_in(id, content) {
             continue;
         }
-        match order.by {
-            SortBy::Id => first.offer(Place { value: SortValue::Number(0), id }),
-            SortBy::Group => first.offer(Place { value: SortValue::Text(content.group().into_owned()), id }),
-            SortBy::Expiry | SortBy::Update => to_look_up.push(id),
+        if !needs_times {
+            first.offer(order.place(id, content, None, epoch));
+            continue;
         }
+        to_look_up.push((id, content));
         if to_look_up.len() == LOOKED_UP_AT_ONCE {
             offer_times(view, first, &std::mem::take(&mut to_look_up), epoch, now);
         }
@@ -242,14 +186,20 @@ fn offer_all(
     Ok(())
 }
 
-fn offer_times(view: &View, first: &mut First<'_>, ids: &[TargetId], epoch: Epoch, now: Instant) {
-    let by = first.request.order.by;
-    view.look_up(ids, now, |id, held| {
-        let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let number = match by {
-            SortBy::Expiry => held.deadline.map_or(u64::MAX, |deadline| epoch.number(deadline)),
-            _ => seconds(held.updated_at),
-        };
-        first.offer(Place { value: SortValue::Number(number), id });
-    });
+/// Offers those that are still alive, and that expire soon enough.
+fn offer_times(view: &View, first: &mut First<'_>, found: &[(TargetId, &Content)], epoch: Epoch, now: Instant) {
+    let PageRequest { order, expire_within, .. } = first.request;
+    let is_soon =
+        |times: &Times| expire_within.is_none_or(|span| times.deadline.is_some_and(|deadline| deadline <= now + span));
+    let ids: Vec<TargetId> = found.iter().map(|(id, _)| *id).collect();
+    let mut alive = Vec::with_capacity(ids.len());
+    view.look_up(&ids, now, |id, held| alive.push((id, Times::from(held))));
+    let mut found = found.iter();
+    for (id, times) in alive {
+        // The times come in the same order; of those that are gone there are none.
+        let Some((_, content)) = found.find(|(found, _)| *found == id) else { return };
+        if is_soon(&times) {
+            first.offer(order.place(id, content, Some(&times), epoch));
+        }
+    }
 }

@@ -1,7 +1,7 @@
 // The list: what it shows, how it is narrowed, ordered and walked through.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { eventually, hasText, rowCountIs, rowOf, rows, withPage } from './browser.js';
+import { eventually, hasText, press, rowCountIs, rowOf, rows, withPage } from './browser.js';
 import { Server } from './server.js';
 
 let server;
@@ -86,7 +86,7 @@ test('labels that are clicked filter, widen, exclude and go away again', () =>
 test('a second value of a label widens the filter, and the same again takes it away', async () => {
   const { registrations } = await server.registrations('group=mysqld');
   const path = `?selector=env+in+(prod,stg)&id=${registrations[0].id}`;
-  await withPage(server, { path }, async page => {
+  await withPage(server, { path, width: 2000 }, async page => {
     const token = page.locator('#tokens .token');
     await rowCountIs(page, 3);
     await rowOf(page, '10.0.0.3').getByRole('button', { name: 'env=prod' }).click();
@@ -118,6 +118,79 @@ test('a selector that is typed becomes a filter, also one that excludes', () =>
     assert.equal(new URL(page.url()).searchParams.get('selector'), '!canary,env in (prod,dev)');
     await page.reload();
     await rowCountIs(page, 2);
+  }));
+
+test('what Prometheus users type becomes what it says, and what cannot be is told', () =>
+  withPage(server, {}, async page => {
+    const token = page.locator('#tokens .token');
+    const q = page.locator('#q');
+    for (const [text, tokens] of [
+      ['env=prod,dc=fra1', ['env=prod', 'dc=fra1']],
+      ['{env="prod"}', ['env=prod']],
+      ['up{env="prod", dc!="x"}', ['env=prod', 'dc!=x']],
+      ['env=~"prod|stg"', ['env in (prod,stg)']],
+      ['env=prod, !canary', ['env=prod', '!canary']],
+    ]) {
+      await q.fill(text);
+      await page.keyboard.press('Enter');
+      await eventually(text, async () => (await token.allTextContents()).join(' ') === tokens.join(' '));
+      await page.getByRole('button', { name: 'Clear filters' }).click();
+      await rowCountIs(page, 4);
+    }
+    await q.fill('env=~"pr.*"');
+    await hasText(page.locator('#q-hint'), 'Lists cannot be selected by a regular expression');
+    await page.keyboard.press('Enter');
+    assert.equal(await token.count(), 0);
+  }));
+
+test('names, values and groups are completed from what there is', () =>
+  withPage(server, {}, async page => {
+    const hint = page.locator('#q-hint');
+    await page.locator('#q').fill('en');
+    await hasText(hint.locator('.offer'), 'env=4');
+    await press(page, hint.locator('.offer').filter({ hasText: 'env=' }));
+    await hasText(hint.locator('.offer').first(), 'env=prod2');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await rowCountIs(page, 2);
+    assert.deepEqual(await page.locator('#tokens .token').allTextContents(), ['env=prod']);
+    await page.locator('#q').fill('mysq');
+    await page.locator('#q').press('Escape');
+    await page.getByRole('button', { name: 'Clear filters' }).click();
+    await page.locator('#q').fill('mysq');
+    await press(page, hint.locator('.offer').filter({ hasText: 'group mysqld' }));
+    await rowCountIs(page, 1);
+  }));
+
+test('what was searched for is marked, and a target or label that was found comes first', () =>
+  withPage(server, {}, async page => {
+    await page.locator('#q').fill('10.0.0.2');
+    await rowCountIs(page, 1);
+    assert.equal(await rows(page).locator('.addr mark').textContent(), '10.0.0.2');
+    await page.locator('#q').fill('PROD');
+    await rowCountIs(page, 2);
+    assert.equal(await rows(page).first().locator('.chip').first().textContent(), 'env=prod');
+    assert.equal(await rows(page).first().locator('.chip mark').textContent(), 'prod');
+  }));
+
+test('the numbers of what expires lead to just these', () =>
+  withPage(server, {}, async page => {
+    await press(page, page.locator('#strip').getByRole('link', { name: '1 h' }));
+    await rowCountIs(page, 1);
+    assert.deepEqual(await targets(page), ['10.0.0.1:9100']);
+    assert.match(await page.title(), /^expire within 1h · Registrations · inventor$/);
+  }));
+
+test('a row is a link, which opens in a tab of its own with Ctrl or the middle button', () =>
+  withPage(server, {}, async page => {
+    await rowCountIs(page, 4);
+    const opened = page.context().waitForEvent('page');
+    await rowOf(page, 'db.example')
+      .locator('.c-targets a')
+      .click({ modifiers: ['Control'] });
+    const other = await opened;
+    await hasText(other.locator('#panel h2'), 'db.example.net');
+    assert.ok(await page.locator('#panel').isHidden());
   }));
 
 test('a filter that the server does not take is explained, not ignored', () =>
@@ -161,7 +234,14 @@ test('a heading sorts, and the other way at the second click', () =>
     await page.getByRole('button', { name: 'Time left' }).click();
     await eventually('never is first', async () => (await targets(page))[0] === 'https://shop.example.com/');
     assert.equal(await page.locator('[aria-sort]').getAttribute('aria-sort'), 'descending');
-    await page.locator('#sort').selectOption('By group');
+    await page.locator('.head').getByRole('button', { name: 'Targets' }).click();
+    await eventually(
+      'by target',
+      async () => (await targets(page)).join() === [...(await targets(page))].sort().join(),
+    );
+    await page.locator('.head').getByRole('button', { name: 'Targets' }).click();
+    await eventually('the other way', async () => (await targets(page))[0] === 'https://shop.example.com/');
+    await page.locator('#sort').selectOption('By group, then target');
     await eventually('by group', async () => (await targets(page))[1] === 'db.example.net:9104');
   }));
 

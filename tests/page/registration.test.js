@@ -292,16 +292,60 @@ function facts(store) {
       await hasText(panel(page).locator('.alert'), '/1/labels/bad-name');
       await text.fill('[{"targets": ["file-a:1"]}, {"targets": ["file-c:1"]}]');
       await text.blur();
-      await hasText(panel(page).locator('.diff li').nth(0), '1registered');
-      await hasText(panel(page).locator('.diff li').nth(2), '1deleted');
+      const line = what => panel(page).locator('.diff > li').filter({ hasText: what });
+      await hasText(line('registered'), 'file-c:1');
+      await hasText(line('deleted'), 'file-b:1');
       assert.equal((await server.registrations('group=file')).total, 2);
       const replace = page.getByRole('button', { name: 'Replace the group' });
       assert.ok(await replace.isDisabled());
+      await panel(page).getByLabel('Yes, delete 1 registration').check();
+      // Somebody else changes the group meanwhile: what is done is what was shown, or nothing.
+      const d = await server.register('file-d:1', { target_group: 'file' });
+      await replace.click();
+      await hasText(panel(page).locator('.alert'), 'The group was changed meanwhile. Nothing was done.');
+      await server.request('DELETE', `api/v1/registrations/${d}`);
+      await panel(page).getByRole('button', { name: 'Look again' }).click();
       await panel(page).getByLabel('Yes, delete 1 registration').check();
       await replace.click();
       await toast(page, 'Group file now matches the file').waitFor();
       const { registrations } = await server.registrations('group=file');
       assert.deepEqual(registrations.flatMap(r => r.targets).sort(), ['file-a:1', 'file-c:1']);
+    });
+  });
+
+  test('a new group comes from YAML, takes what stands elsewhere only when asked, and can be deleted and brought back', async () => {
+    await server.register('yaml-a:1', { target_group: 'elsewhere', labels: { old: '1' } });
+    await withPage(server, {}, async page => {
+      await signIn(page);
+      await page.getByRole('button', { name: 'Import' }).click();
+      await panel(page).getByLabel('Group').fill('yaml');
+      const yaml = ['- targets: [yaml-a:1]  # moves', '  labels:', '    env: prod', '- targets:', "  - 'yaml-b:1'"];
+      await panel(page).getByLabel('The list as text').fill(yaml.join('\n'));
+      await panel(page).locator('#d-ttl_seconds').selectOption('1 day');
+      const line = what => panel(page).locator('.diff > li').filter({ hasText: what });
+      await hasText(line('registered'), 'yaml-b:1');
+      await hasText(line('taken from another group'), 'from the group "elsewhere"');
+      await panel(page).getByLabel('Yes, take 1 registration from there.').check();
+      await page.getByRole('button', { name: 'Create the group' }).click();
+      await toast(page, 'Group yaml now matches the file').waitFor();
+      const before = (await server.registrations('group=yaml')).registrations;
+      assert.deepEqual(before.map(r => [r.targets[0], r.labels, r.ttl_seconds]).sort(), [
+        ['yaml-a:1', { env: 'prod' }, 86_400],
+        ['yaml-b:1', {}, 86_400],
+      ]);
+      await page.locator('.group').filter({ hasText: 'yaml' }).click();
+      await page.locator('#summary').getByRole('button', { name: 'Delete' }).click();
+      await hasText(page.locator('dialog .diff'), 'yaml-b:1');
+      await page.locator('dialog').getByRole('button', { name: 'Delete 2 registrations' }).click();
+      await toast(page, 'Deleted the group yaml').waitFor();
+      assert.equal((await server.registrations('group=yaml')).total, 0);
+      await page.keyboard.press('z');
+      await toast(page, 'Registered again: 2 registrations').waitFor();
+      const after = (await server.registrations('group=yaml')).registrations;
+      assert.deepEqual(
+        after.map(r => [r.targets, r.labels, r.ttl_seconds]),
+        before.map(r => [r.targets, r.labels, r.ttl_seconds]),
+      );
     });
   });
 

@@ -57,7 +57,7 @@ test('problems show what is left out of the lists, and what is registered twice'
     await hasText(view(page), 'Registered twice');
     await hasText(view(page).locator('.cards'), 'n0:1');
     await hasText(page.locator('#strip'), '1 quarantined');
-    assert.match(await page.title(), /^\(\d+\) inventor$/);
+    assert.match(await page.title(), /^\(\d+\) Problems · inventor$/);
   }));
 
 test('the configuration to paste selects what the list shows, and Prometheus accepts it', () =>

@@ -54,6 +54,13 @@ impl Change {
     }
 }
 
+const ACTIONS: [Action; 5] = [Action::Registered, Action::Changed, Action::Deleted, Action::Expired, Action::Restored];
+
+fn action(text: &str) -> Result<Action, Problem> {
+    let known = ACTIONS.into_iter().find(|action| name(*action) == text);
+    known.ok_or_else(|| Problem::bad_request(format!("action: expected one of {}", ACTIONS.map(name).join(", "))))
+}
+
 fn name(action: Action) -> &'static str {
     match action {
         Action::Registered => "registered",
@@ -71,8 +78,10 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
     let group = query.single("target_group")?;
     let id = query.single("id")?.map(|id| parse_id(&id)).transpose();
     let id = id.map_err(|invalid| Problem::bad_request(invalid.to_string()))?;
+    let action = query.single("action")?.map(|name| action(&name)).transpose()?;
     query.finish()?;
     group.as_deref().map_or(Ok(()), |group| check_sees(&call.caller, group))?;
-    let changes = app.registry.changes(call.caller.reads(), group.as_deref(), id, limit, now);
-    Ok(json(&Changes { changes: changes.iter().map(|change| Change::new(change, now)).collect() }))
+    let changes = app.registry.changes(call.caller.reads(), group.as_deref(), id, LIMIT_MAX, now);
+    let wanted = changes.iter().filter(|change| action.is_none_or(|action| change.action == action));
+    Ok(json(&Changes { changes: wanted.take(limit).map(|change| Change::new(change, now)).collect() }))
 }

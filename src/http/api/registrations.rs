@@ -1,6 +1,7 @@
 //! `/api/v1/registrations`: search, sort and page; look at one, remove one.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -12,12 +13,18 @@ use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::response::Response;
 use crate::http::{audit, criteria};
-use crate::registration::{TargetId, parse_id};
-use crate::registry::{Details, Now, Order, PageRequest, SortBy, WriteError};
+use crate::registration::{TargetId, Ttl, parse_id};
+use crate::registry::{Details, Now, Order, PageRequest, SortBy, SortKey, WriteError};
 
 /// How many registrations a page has unless it is told otherwise, and at most.
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 1000;
+
+/// How many registrations may be skipped: more than any server holds.
+const SKIP_MAX: usize = 10_000_000;
+
+/// How many values registrations are sorted by at most.
+const SORT_KEYS_MAX: usize = 3;
 
 #[derive(Serialize)]
 struct Registration {
@@ -71,15 +78,17 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
     let words = criteria::words(&question)?;
     let order = order(query.single("sort")?.as_deref())?;
     let limit = query.number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT);
+    let skip = query.number("skip", 0..=SKIP_MAX)?.unwrap_or(0);
+    let expire_within = query.number("expires_within", 0..=Ttl::SECONDS_MAX)?.map(Duration::from_secs);
     let token = query.single("page_token")?;
     query.finish()?;
-    let question = page_token::question(&criteria, &question, order);
+    let question = page_token::question(&criteria, &question, expire_within, &order);
     let place = |token: String| {
         let place = page_token::decode(question, &token);
         place.ok_or_else(|| Problem::bad_request("page_token: not one that these parameters were answered with"))
     };
     let after = token.map(place).transpose()?;
-    let request = PageRequest { criteria, words, order, after, limit };
+    let request = PageRequest { criteria, words, expire_within, order, after, skip, limit };
     let allowance = app.registry.allowance(call.request);
     let page = app.registry.page(&request, &allowance, now).map_err(Problem::from)?;
     Ok(json(&Page {
@@ -90,20 +99,27 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
 }
 
 fn order(sort: Option<&str>) -> Result<Order, Problem> {
-    let sort = sort.unwrap_or("id");
-    let (name, is_descending) = sort.strip_prefix('-').map_or((sort, false), |name| (name, true));
-    let by = match name {
-        "id" => SortBy::Id,
-        "target_group" => SortBy::Group,
-        "expires_at" => SortBy::Expiry,
-        "updated_at" => SortBy::Update,
-        _ => {
-            return Err(Problem::bad_request(
-                "sort: expected id, target_group, expires_at or updated_at, or - before it",
-            ));
-        }
+    let expected = || {
+        let names = "id, targets, target_group, expires_at, updated_at";
+        Problem::bad_request(format!("sort: expected at most {SORT_KEYS_MAX} of {names}, each once, or - before it"))
     };
-    Ok(Order { by, is_descending })
+    let mut keys: Vec<SortKey> = Vec::new();
+    for key in sort.unwrap_or("id").split(',') {
+        let (name, is_descending) = key.strip_prefix('-').map_or((key, false), |name| (name, true));
+        let by = match name {
+            "id" => SortBy::Id,
+            "targets" => SortBy::Targets,
+            "target_group" => SortBy::Group,
+            "expires_at" => SortBy::Expiry,
+            "updated_at" => SortBy::Update,
+            _ => return Err(expected()),
+        };
+        if keys.iter().any(|key| key.by == by) || keys.len() == SORT_KEYS_MAX {
+            return Err(expected());
+        }
+        keys.push(SortKey { by, is_descending });
+    }
+    Ok(Order(keys))
 }
 
 pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {

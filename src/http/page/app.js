@@ -1,5 +1,7 @@
 // What keeps the page going: it looks at the server every few seconds, and goes where the address says.
 
+import './changes.js';
+import './problems.js';
 import { startClicks } from './clicks.js';
 import { startConfiguration } from './configuration.js';
 import { startDeclare } from './declare.js';
@@ -8,17 +10,17 @@ import { $, say } from './dom.js';
 import { startEmpty } from './empty.js';
 import { emit, on, trouble } from './events.js';
 import { startForm } from './form.js';
-import { contact, drawFrame, LOOK_MS, paintFrame } from './frame.js';
+import { contact, drawFrame, LOOK_MS, paintFrame, titleOf } from './frame.js';
 import { loadGroups, startGroups } from './groups.js';
 import { startKeys } from './keys.js';
-import { isOutdated, load, mark, paint, refresh } from './list.js';
+import { isOutdated, load, mark, paint, refresh, startList } from './list.js';
 import { startNotices } from './notices.js';
 import { closePanel, isOpen } from './panel.js';
 import { loadPollers } from './pollers.js';
 import { leaveRegistration, paintRegistration, refreshRegistration, showRegistration } from './registration.js';
 import { startSearch } from './search.js';
 import { get, isRefusal, server } from './server.js';
-import { startAddress, state } from './state.js';
+import { placeOf, startAddress, state } from './state.js';
 import { startTheme } from './theme.js';
 import { drawToken, gate, startTokens } from './tokens.js';
 import { showView } from './views.js';
@@ -34,7 +36,7 @@ async function look({ isWritten = false } = {}) {
   clearTimeout(timer);
   try {
     const list = isOutdated() ? load : isWritten ? () => {} : refresh;
-    const main = state.view ? [showView()] : [list(), refreshRegistration()];
+    const main = state.view ? [showView(state.view)] : [list(), refreshRegistration()];
     const status = get('status').then(s => {
       server.status = s;
     });
@@ -70,12 +72,19 @@ function noAnswer(error) {
 }
 
 function routeView(view) {
-  if (routed === view) return;
+  if (routed === view) {
+    // The same view, perhaps filtered otherwise.
+    if (view) showView(view, { isNew: true }).catch(trouble);
+    return;
+  }
+  if (routed !== undefined) say(titleOf(view));
   routed = view;
-  scrollTo(0, 0);
+  scrollTo(0, placeOf());
   if (!view) return;
   closePanel({ back: false });
-  showView().catch(trouble);
+  showView(view)
+    .then(() => scrollTo(0, placeOf()))
+    .catch(trouble);
 }
 
 let shownId;
@@ -107,6 +116,7 @@ function tick() {
 }
 
 startAddress();
+startList();
 startTheme();
 startTokens();
 startNotices();

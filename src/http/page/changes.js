@@ -1,28 +1,28 @@
-// What has changed, by day; many of one kind at one time fold into one line.
+// What has changed, by day; many of one kind at one time fold into one line. What is open stays open.
 import { actionMark, actions } from './actions.js';
-import { $, address, fill, foreign, h, heading } from './dom.js';
+import { $, address, fill, foreign, h, heading, keep } from './dom.js';
 import { get } from './server.js';
-import { link, nothing, state } from './state.js';
-import { clock, count, day, plural, time } from './words.js';
+import { go, link, nothing, state } from './state.js';
+import { registerView } from './views.js';
+import { clock, count, day, plural, setText, time } from './words.js';
 
 const CHANGES_MAX = 1000; // the server remembers no more
 const RUN_MS = 20_000; // between two changes of one run
 const RUN_MAX = 3; // lines that are not folded
 
-const changesFilter = { action: '', text: '' };
 let all = [];
-let changesPlace;
-let drawnChanges;
 
 const numberOf = action => all.filter(c => !action || c.action === action).length;
 const haystack = ({ targets, target_group, by }) => JSON.stringify([targets, target_group, by]).toLowerCase();
+const keyOf = c => `${c.at} ${c.action} ${c.id}`;
 
 /** Neighbours with one action by one hand. */
 function runs() {
   const found = [];
+  const wanted = state.find.trim().toLowerCase();
   for (const c of all) {
-    if (changesFilter.action && c.action !== changesFilter.action) continue;
-    if (changesFilter.text && !haystack(c).includes(changesFilter.text)) continue;
+    if (state.action && c.action !== state.action) continue;
+    if (wanted && !haystack(c).includes(wanted)) continue;
     const last = found.at(-1)?.at(-1);
     const isSame = last?.action === c.action && last.by === c.by;
     if (isSame && Date.parse(last.at) - Date.parse(c.at) < RUN_MS) found.at(-1).push(c);
@@ -36,7 +36,7 @@ const who = c => h('span.sub', c.by ? foreign(c.by) : c.action === 'expired' && 
 
 function changeLine(c) {
   const others = c.targets_total - 1;
-  const target = link({ view: '', id: c.id }, address(c.targets[0]));
+  const target = link({ ...nothing, id: c.id }, address(c.targets[0]));
   return h(
     'div.change',
     time(c.at, clock(c.at)),
@@ -47,86 +47,107 @@ function changeLine(c) {
   );
 }
 
-function folded(run) {
+const lineItem = c => ({ key: keyOf(c), shape: '', draw: () => changeLine(c) });
+
+function summaryOf(run) {
   const [c] = run;
   const groups = new Set(run.map(x => x.target_group));
-  const summary = h(
-    'summary.change',
+  return [
     time(c.at, clock(c.at)),
     actionMark(c.action),
     h('b', plural(run.length, 'registration')),
     h('span', groups.size > 1 ? `${groups.size} groups` : foreign(c.target_group)),
     who(c),
-  );
-  const details = h('details.run', summary);
-  // What nobody opens is not made.
-  details.addEventListener('toggle', () => details.append(...run.map(changeLine)), { once: true });
+  ];
+}
+
+/** Many at once; what nobody opens is not made, and what comes to it meanwhile closes nothing. */
+function folded(run) {
+  const lines = h('div');
+  const details = h('details.run', h('summary.change', summaryOf(run)), lines);
+  const draw = () => details.open && keep(lines, details.run.map(lineItem));
+  details.run = run;
+  details.addEventListener('toggle', draw);
+  details.renew = next => {
+    details.run = next;
+    fill(details.firstChild, summaryOf(next));
+    draw();
+  };
   return details;
 }
 
-function drawFilter() {
+/** The oldest change of a run stays in it while newer ones come. */
+const runItem = run => ({
+  key: `run ${keyOf(run.at(-1))}`,
+  shape: String(run.length),
+  draw: () => folded(run),
+  update: details => details.renew(run),
+});
+
+function drawFilter(view) {
   const button = action => {
-    const choose = () => {
-      changesFilter.action = action;
-      drawChanges();
-      $('[aria-pressed=true]', changesPlace).focus();
-    };
-    const n = numberOf(action);
-    const isOn = String(changesFilter.action === action);
+    const isOn = state.action === action;
+    const choose = () => go({ action });
     return h(
       'button',
-      { 'aria-pressed': isOn, disabled: action !== '' && !n, onclick: choose },
+      { 'aria-pressed': String(isOn), disabled: !isOn && action !== '' && !numberOf(action), onclick: choose },
       action || 'all',
       ' ',
-      h('span.n', count(n)),
+      h('span.n', count(numberOf(action))),
     );
   };
-  fill($('.segments', changesPlace), ['', ...actions].map(button));
+  const item = action => ({
+    key: action,
+    shape: `${state.action === action} ${numberOf(action)}`,
+    draw: () => button(action),
+    update: el => el.replaceChildren(...button(action).childNodes) ?? turn(el, action),
+  });
+  keep($('.segments', view), ['', ...actions].map(item));
 }
 
-function drawChanges() {
-  const signature = JSON.stringify([changesFilter, all.length, all[0]]);
-  if (signature === drawnChanges) return;
-  drawnChanges = signature;
-  $('.lead', changesPlace).textContent =
-    `The last ${plural(all.length, 'change')} that this server remembers. Renewals are not changes.`;
-  drawFilter();
-  const none = all.length ? 'No change matches.' : 'Nothing has changed since this server started.';
-  const found = runs();
-  let today;
-  fill(
-    $('.changes', changesPlace),
-    !found.length && h('p.none', none),
-    found.map(run => {
-      const date = day(run[0].at);
-      const head = date !== today && h('h2.day', date);
-      today = date;
-      return [head, run.length > RUN_MAX ? folded(run) : run.map(changeLine)];
-    }),
+function turn(el, action) {
+  el.ariaPressed = String(state.action === action);
+  el.disabled = state.action !== action && action !== '' && !numberOf(action);
+}
+
+function drawChanges(view) {
+  setText(
+    $('.lead', view),
+    `The last ${plural(all.length, 'change')} that this server remembers. Renewals are not changes.`,
   );
+  drawFilter(view);
+  const found = runs();
+  const none = all.length ? 'No change matches.' : 'Nothing has changed since this server started.';
+  const items = found.length ? [] : [{ key: none, shape: '', draw: () => h('p.none', none) }];
+  let today;
+  for (const run of found) {
+    const date = day(run[0].at);
+    if (date !== today) items.push({ key: date, shape: '', draw: () => h('h2.day', date) });
+    today = date;
+    if (run.length > RUN_MAX) items.push(runItem(run));
+    else items.push(...run.map(lineItem));
+  }
+  keep($('.changes', view), items);
 }
 
 function frame(view) {
-  changesPlace = view;
-  drawnChanges = '';
-  const typed = e => {
-    changesFilter.text = e.target.value.trim().toLowerCase();
-    drawChanges();
-  };
   const find = h('input', {
     type: 'search',
     id: 'c-find',
     placeholder: 'Filter by target, group or author',
     'aria-label': 'Filter changes',
-    oninput: typed,
+    value: state.find,
+    oninput: e => go({ find: e.target.value }, { replace: true }),
   });
-  Object.assign(changesFilter, { action: '', text: '' });
   fill(view, heading('Changes', ''), h('p.lead'), h('div.bar', h('div.segments'), find), h('div.changes'));
 }
 
-export async function showChanges(view) {
-  all = (await get('changes', { limit: CHANGES_MAX })).changes;
+async function showChanges(view, { isNew } = {}) {
+  if (!isNew || !$('#c-find')) all = (await get('changes', { limit: CHANGES_MAX })).changes;
   if (state.view !== 'changes') return;
   if (!$('#c-find')) frame(view);
-  drawChanges();
+  if ($('#c-find') !== document.activeElement) $('#c-find').value = state.find;
+  drawChanges(view);
 }
+
+registerView('changes', { show: showChanges });

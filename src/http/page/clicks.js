@@ -1,9 +1,9 @@
 // What the pointer does in the list. Selecting text to copy it is no click.
-import { $, copy, listen } from './dom.js';
+import { $, copy, listen, wantsMore } from './dom.js';
 import { emit } from './events.js';
-import { list, mark, near, rowOf } from './list.js';
+import { list, mark, rowOf } from './list.js';
 import { bringButtons, filterBy } from './row.js';
-import { go } from './state.js';
+import { go, href } from './state.js';
 
 const rowAt = e => e.target.closest('.row[data-id]');
 
@@ -13,7 +13,10 @@ function click(e) {
   const button = e.target.closest('[data-act]');
   if (!row || (!button && !getSelection().isCollapsed)) return;
   const { act, name, value } = button?.dataset ?? {};
-  if (act === 'chip') return filterBy(name, e.altKey ? '!=' : '=', value);
+  if (act === 'chip') return filterBy(name, e.altKey || e.shiftKey ? '!=' : '=', value);
+  // A row is a link: with Ctrl, or the middle button, it opens in a tab of its own.
+  if (!act && wantsMore(e)) return e.target.closest('a') || open(href({ id: row.id }), '_blank', 'noopener');
+  e.preventDefault();
   if (act === 'group') return go({ groups: [row.target_group] });
   mark(row.id, { focus: !button });
   if (act === 'copy') copy(row.targets.join('\n'), button);
@@ -32,15 +35,11 @@ function focused(e) {
   if (id && id !== list.current) mark(id);
 }
 
+function middle(e) {
+  const el = e.button === 1 && !e.target.closest('a') && rowAt(e);
+  if (el) open(href({ id: el.dataset.id }), '_blank', 'noopener');
+}
+
 export function startClicks() {
-  listen($('#grid'), { click, mouseover: pointed, focusin: focused });
-  let isAsked = false;
-  const scrolled = () => {
-    isAsked = false;
-    near();
-  };
-  document.addEventListener('scroll', () => {
-    if (!isAsked) requestAnimationFrame(scrolled);
-    isAsked = true;
-  });
+  listen($('#grid'), { click, auxclick: middle, mouseover: pointed, focusin: focused });
 }

@@ -1,48 +1,84 @@
-// A group as a file in the form of file_sd: out of the server, and into it after a look at what would change.
-import { fill, foreign, h, say } from './dom.js';
-import { emit, on, trouble } from './events.js';
+// A group as a file in the form of file_sd: out of the server, and into it after a look at what would become of whom.
+// And a whole group deleted.
+import { called } from './deletion.js';
+import { $, fill, foreign, h, say } from './dom.js';
+import { same } from './effects.js';
+import { emit, failed, on, trouble, unheard } from './events.js';
+import { lifetimeField } from './lifetime.js';
 import { reload } from './list.js';
 import { alertBox, closePanel, openPanel } from './panel.js';
-import { get, putGroup } from './server.js';
-import { count, plural } from './words.js';
+import { contentOf } from './registration.js';
+import { allRegistrations, deleteGroup, getGroup, putGroup, putRegistration } from './server.js';
+import { modal } from './tokens.js';
+import { count, plural, sentence } from './words.js';
+import { readList } from './yaml.js';
 
+const PAUSE_MS = 400;
+const NAMED_MAX = 20; // of a kind, before somebody asks for all
 const ERRORS_SHOWN_MAX = 20;
-const LEAD = 'Makes a group exactly what a file says, all or nothing. You first see what would change.';
-const WARNING =
-  'These targets never expire. Whatever the file does not list is deleted, so do not mix this with hosts that register themselves.';
+const UNDO_MAX = 1000; // registrations that go back one after the other
+const LEAD = 'Makes a group exactly what a file says, all or nothing. You first see what would become of whom.';
+const WARNING = 'Whatever the file does not list is deleted, so do not mix this with hosts that register themselves.';
 
 async function exportGroup(name) {
-  const content = await get(`groups/${encodeURIComponent(name)}`);
-  const file = new Blob([`${JSON.stringify(content, null, 2)}\n`], { type: 'application/json' });
+  const { entries } = await getGroup(name);
+  const file = new Blob([`${JSON.stringify(entries, null, 2)}\n`], { type: 'application/json' });
   const a = h('a', { href: URL.createObjectURL(file), download: `${name}.json` });
   a.click();
   setTimeout(() => URL.revokeObjectURL(a.href), 10_000);
 }
 
 const told = ({ created, updated, deleted }) => `${created} registered, ${updated} changed, ${deleted} deleted`;
+const keyOfEntry = entry => JSON.stringify(entry.targets);
+const saysOf = ({ labels, modules }) => [Object.entries(labels ?? {}).sort(), modules ?? []];
 
-function difference({ created, updated, unchanged, deleted }) {
-  const lines = [
-    ['+', created, 'registered'],
-    ['~', updated, 'changed'],
-    ['−', deleted, 'deleted'],
-    ['=', unchanged, 'unchanged'],
-  ];
-  const line = ([sign, n, what]) => h(`li${n ? '' : '.none'}`, h('span', sign), h('b', count(n)), what);
-  return h('ul.diff', lines.map(line));
+/** Which entries are created, changed and deleted. */
+function compare(before, wanted) {
+  const had = new Map(before.map(entry => [keyOfEntry(entry), entry]));
+  const has = new Set(wanted.map(keyOfEntry));
+  const isChanged = entry => had.has(keyOfEntry(entry)) && !same(saysOf(had.get(keyOfEntry(entry))), saysOf(entry));
+  return {
+    created: wanted.filter(entry => !had.has(keyOfEntry(entry))),
+    updated: wanted.filter(isChanged),
+    deleted: before.filter(entry => !has.has(keyOfEntry(entry))),
+  };
 }
+
+/** One kind of change, with names. */
+function named(sign, what, entries, n = entries.length, of = () => '') {
+  const line = entry => h('li', foreign(entry.targets?.join(', ') ?? ''), h('span.sub', of(entry)));
+  const names = h('ul.mono', entries.slice(0, NAMED_MAX).map(line));
+  const rest = entries.slice(NAMED_MAX);
+  const all = () => more.replaceWith(...rest.map(line));
+  const more = rest.length > 0 && h('li', h('button.link', all, `and ${count(rest.length)} more`));
+  if (more) names.append(more);
+  return h(`li${n ? '' : '.none'}`, h('p', h('span', sign), h('b', count(n)), what), n > 0 && names);
+}
+
+const check = (text, onchange, checked = false) =>
+  h(
+    'label.check',
+    h('input', { type: 'checkbox', checked, onchange: e => onchange(e.target.checked) }),
+    h('span', text),
+  );
 
 /** Makes a group be what a text says; each change of the text is tried without doing it. */
 class Declaration {
   constructor(group) {
-    const checks = () => this.check();
-    this.name = h('input', { id: 'd-group', value: group, spellcheck: 'false', onchange: checks });
+    const later = () => {
+      clearTimeout(this.typing);
+      this.typing = setTimeout(() => this.look(), PAUSE_MS);
+    };
+    this.adopt = false;
+    this.name = h('input', { id: 'd-group', value: group, spellcheck: 'false', oninput: later });
+    this.lifetime = lifetimeField('d-ttl_seconds', 0, null);
+    this.lifetime.el.addEventListener('input', later);
     this.text = h('textarea.mono', {
       rows: 6,
       spellcheck: 'false',
       'aria-label': 'The list as text',
-      placeholder: '[{"targets": ["10.0.10.2:9100"], "labels": {"env": "prod"}}]',
-      onchange: checks,
+      placeholder: '- targets: ["10.0.10.2:9100"]\n  labels:\n    env: prod',
+      oninput: later,
     });
     this.report = h('div', { 'aria-live': 'polite' });
   }
@@ -50,58 +86,130 @@ class Declaration {
   async take(file) {
     if (!file) return;
     this.text.value = await file.text();
-    this.name.value ||= file.name.replace(/\.json$/i, '');
-    this.check();
+    this.name.value ||= file.name.replace(/\.(json|ya?ml)$/i, '');
+    await this.look();
   }
 
-  check() {
+  /** Reads the text, and asks what would become of whom. */
+  async look() {
     fill(this.report);
     if (!this.text.value.trim()) return;
+    const group = this.name.value.trim();
+    const wrong = this.lifetime.fault();
+    if (wrong) return fill(this.report, alertBox(wrong));
     try {
-      this.wanted = JSON.parse(this.text.value);
+      this.wanted = readList(this.text.value);
     } catch (error) {
-      fill(this.report, alertBox('This is not JSON: ', error.message));
-      return;
+      return fill(this.report, alertBox(error.message));
     }
-    if (this.name.value.trim()) this.put({ dry: true });
-    else fill(this.report, h('p.note', 'For which group?'));
+    if (!group) return fill(this.report, h('p.note', 'For which group?'));
+    const text = this.text.value;
+    try {
+      const before = await getGroup(group);
+      const elsewhere = await this.elsewhere(group);
+      const answer = await this.put(group, { dry_run: 'true', tag: before.tag, adopt: elsewhere.length > 0 });
+      if (answer === null || text !== this.text.value) return;
+      this.propose(group, before, answer, elsewhere);
+    } catch (error) {
+      this.refused(error);
+    }
   }
 
-  async put({ dry }) {
-    const group = this.name.value.trim();
+  put(group, { dry_run, tag, adopt }) {
+    const query = {
+      dry_run,
+      adopt: adopt && 'true',
+      allow_empty: 'true',
+      ttl_seconds: String(this.lifetime.seconds()),
+    };
+    return putGroup(group, this.wanted, query, tag);
+  }
+
+  /** Which entries stand in other groups, and where: [entry, text]. */
+  async elsewhere(group) {
     try {
-      const answer = await putGroup(group, this.wanted, { dry_run: dry && 'true' });
+      await this.put(group, { dry_run: 'true' });
+      return [];
+    } catch (error) {
+      if (error.status !== 409) throw error;
+      return error.errors.map(({ pointer, detail }) => [this.wanted[Number(pointer.split('/')[1])], detail]);
+    }
+  }
+
+  propose(group, before, answer, elsewhere) {
+    const { created, updated, deleted } = compare(before.entries, this.wanted);
+    const from = new Map(elsewhere.map(([entry, detail]) => [keyOfEntry(entry), detail]));
+    const news = created.filter(entry => !from.has(keyOfEntry(entry)));
+    const taken = created.filter(entry => from.has(keyOfEntry(entry)));
+    const fromWhere = entry => ` ${from.get(keyOfEntry(entry)).replace('stands in', 'from')}`;
+    const replace = h('button.primary', {}, before.entries.length ? 'Replace the group' : 'Create the group');
+    const open = new Set();
+    const agree = (reason, text) => {
+      open.add(reason);
+      return check(text, isAgreed => {
+        open[isAgreed ? 'delete' : 'add'](reason);
+        replace.disabled = open.size > 0;
+      });
+    };
+    const ticks = [
+      taken.length > 0 && agree('adopt', `Yes, take ${plural(taken.length, 'registration')} from there.`),
+      deleted.length > 0 &&
+        agree(
+          'delete',
+          `Yes, delete ${plural(deleted.length, 'registration')} that the file does not list, whoever registered them.`,
+        ),
+      !this.wanted.length && agree('empty', 'Yes, the list is empty: nothing is left of the group.'),
+    ];
+    replace.disabled = open.size > 0;
+    replace.classList.toggle('danger', deleted.length > 0);
+    replace.onclick = () => this.carryOut(group, before.tag, taken.length > 0, replace);
+    fill(
+      this.report,
+      h(
+        'ul.diff',
+        named('+', 'registered', news),
+        taken.length > 0 && named('→', 'taken from another group', taken, taken.length, fromWhere),
+        named('~', 'changed', updated),
+        named('−', 'deleted', deleted),
+        named('=', 'unchanged', [], answer.unchanged),
+      ),
+      ticks,
+      answer.created + answer.updated + answer.deleted > 0
+        ? replace
+        : [h('p.note', 'The group already matches the file. Its lifetime starts anew if you replace it.'), replace],
+    );
+    say(`Dry run: ${told(answer)}`);
+  }
+
+  async carryOut(group, tag, adopt, button) {
+    if (button.classList.contains('busy')) return;
+    button.classList.add('busy');
+    try {
+      const answer = await this.put(group, { tag, adopt });
       if (answer === null) return;
-      if (dry) return this.propose(answer);
       closePanel();
       emit('written');
       emit('toast', { text: ['Group ', h('b', foreign(group)), ' now matches the file'], more: told(answer) });
       await reload();
     } catch (error) {
-      const errors = (error.errors ?? []).slice(0, ERRORS_SHOWN_MAX);
-      const lines = errors.map(e => h('li', foreign(`${e.pointer} ${e.detail}`)));
-      fill(this.report, alertBox(h('p', foreign(error.message)), h('ul', lines)));
+      this.refused(error);
+    } finally {
+      button.classList.remove('busy');
     }
   }
 
-  propose(answer) {
-    const { created, updated, deleted } = answer;
-    const replace = h(
-      `button.primary${deleted ? '.danger' : ''}`,
-      { disabled: deleted > 0, onclick: () => this.put({ dry: false }) },
-      'Replace the group',
-    );
-    const agree = e => {
-      replace.disabled = !e.target.checked;
-    };
-    const sure = `Yes, delete ${plural(deleted, 'registration')} that the file does not list, whoever registered them.`;
-    fill(
-      this.report,
-      difference(answer),
-      deleted > 0 && h('label.check', h('input', { type: 'checkbox', onchange: agree }), h('span', sure)),
-      created + updated + deleted ? replace : h('p.note', 'The group already matches the file.'),
-    );
-    say(`Dry run: ${told(answer)}`);
+  refused(error) {
+    const lines = (error.errors ?? []).slice(0, ERRORS_SHOWN_MAX).map(({ pointer, detail }) => {
+      const entry = this.wanted?.[Number(pointer.split('/')[1])];
+      const name = entry?.targets?.[0];
+      return h('li', foreign(`${name ? `${name}: ` : ''}${pointer}: ${detail}`));
+    });
+    const isStale = error.status === 412;
+    const again = isStale && h('button', () => this.look(), 'Look again');
+    const text = isStale
+      ? 'The group was changed meanwhile. Nothing was done.'
+      : (unheard('replaced', error) ?? error.message);
+    fill(this.report, alertBox(h('p', foreign(text)), h('ul', lines), again));
   }
 
   draw() {
@@ -109,7 +217,12 @@ class Declaration {
       e.preventDefault();
       this.take(e.dataTransfer.files[0]);
     };
-    const file = { type: 'file', id: 'd-file', accept: '.json', onchange: e => this.take(e.target.files[0]) };
+    const file = {
+      type: 'file',
+      id: 'd-file',
+      accept: '.json,.yml,.yaml',
+      onchange: e => this.take(e.target.files[0]),
+    };
     return h(
       'div.form',
       h('div.f', h('label', { for: 'd-group' }, 'Group'), this.name),
@@ -119,11 +232,12 @@ class Declaration {
         h(
           'span',
           h('label.link', { for: 'd-file' }, 'Choose a file'),
-          ' in the form of file_sd, drop it here, or paste:',
+          ' in the form of file_sd, JSON or YAML, drop it here, or paste:',
         ),
         h('input.vh', file),
         this.text,
       ),
+      h('div.f', h('label', { for: 'd-ttl_seconds' }, 'Lifetime'), this.lifetime.el),
       h('p.note', WARNING),
     );
   }
@@ -131,11 +245,66 @@ class Declaration {
 
 function declare(group = '') {
   const form = new Declaration(group);
-  openPanel('declare', 'Replace a group', { closed() {} }, h('p.lead', LEAD), form.draw(), form.report);
+  const title = group ? 'Replace a group' : 'Import a group';
+  openPanel('declare', title, { closed() {} }, h('p.lead', LEAD), form.draw(), form.report);
   (group ? form.text : form.name).focus();
 }
 
+/** Asks with names before one's eyes. */
+async function removeGroup(name) {
+  const { entries, tag } = await getGroup(name);
+  const dialog = $('#dialog');
+  const rows = entries.length <= UNDO_MAX ? await allRegistrations({ group: name }) : null;
+  const remove = async () => {
+    dialog.close();
+    try {
+      if ((await deleteGroup(name, tag)) === null) return;
+    } catch (error) {
+      if (error.status === 412) return failed('deleted: the group was changed meanwhile', { ...error, message: '' });
+      return failed('deleted', error);
+    }
+    emit('written');
+    emit('toast', {
+      verb: 'Deleted the group with',
+      text: ['Deleted the group ', h('b', foreign(name)), `: ${plural(entries.length, 'registration')}`],
+      more: 'What hosts still renew comes back.',
+      ...(rows && { undo: () => restoreAll(rows) }),
+    });
+    await reload();
+  };
+  const content = h(
+    'div.form',
+    h('h2', 'Delete the group ', foreign(name), '?'),
+    h('ul.diff', named('−', 'deleted', entries)),
+    !rows && h('p.warn', `More than ${count(UNDO_MAX)} cannot be brought back by this page: export the group first.`),
+    h(
+      'div.line',
+      h('button.primary.danger', remove, `Delete ${plural(entries.length, 'registration')}`),
+      h('button', () => dialog.close(), 'Cancel'),
+    ),
+  );
+  modal('Delete a group', content);
+}
+
+/** Registers all of them again, each with its own lifetime, which starts anew. */
+async function restoreAll(rows) {
+  try {
+    for (const row of rows) if ((await putRegistration(contentOf(row))) === null) return false;
+  } catch (error) {
+    failed('registered again, at least not all', error);
+    return false;
+  }
+  emit('written');
+  emit('toast', { text: ['Registered again: ', plural(rows.length, 'registration'), ', ', called(rows[0]), ' first'] });
+  await reload();
+  return true;
+}
+
 export function startDeclare() {
+  const asked = error =>
+    error.status === 404 ? emit('toast', { bad: true, text: sentence(error.message) }) : trouble(error);
   on('declare', declare);
-  on('export', name => exportGroup(name).catch(trouble));
+  on('export', name => exportGroup(name).catch(asked));
+  on('deletegroup', name => removeGroup(name).catch(asked));
+  $('#import').onclick = () => declare();
 }

@@ -32,7 +32,36 @@ function putInto(el, kids, props = {}) {
 /** Replaces what an element holds. */
 export function fill(el, ...kids) {
   el.replaceChildren();
+  el.kept = undefined;
   return putInto(el, kids);
+}
+
+/**
+ * Shows items, {key, shape, draw, update}, in an element. What has the same shape keeps its element, and with it focus,
+ * selection, place and what is open; what has another is updated if it can be, else drawn anew.
+ */
+export function keep(el, items) {
+  const had = el.kept ?? new Map();
+  const keys = new Set(items.map(({ key }) => key));
+  if (!el.kept) el.replaceChildren();
+  for (const [key, one] of had) if (!keys.has(key)) one.el.remove();
+  el.kept = new Map();
+  let place = el.firstChild;
+  for (const { key, shape, draw, update } of items) {
+    const one = had.get(key) ?? { el: draw(), shape };
+    if (one.shape !== shape && update) {
+      update(one.el);
+    } else if (one.shape !== shape) {
+      const next = draw();
+      one.el.replaceWith(next);
+      if (place === one.el) place = next;
+      one.el = next;
+    }
+    one.shape = shape;
+    el.kept.set(key, one);
+    if (one.el === place) place = place.nextSibling;
+    else el.insertBefore(one.el, place);
+  }
 }
 
 export function listen(el, events) {
@@ -73,9 +102,9 @@ export function foreign(value) {
 }
 
 /** A target; its port steps back, so that the host is what one reads. */
-export function address(text = '') {
+export function address(text = '', shown = foreign) {
   const [, host, port] = /^(.*[^:])(:\d{1,5})$/.exec(text) ?? [null, text, ''];
-  return h('span.addr', h('span', foreign(host)), h('span.port', port));
+  return h('span.addr', h('span', shown(host)), h('span.port', port));
 }
 
 let saying;

@@ -2,11 +2,11 @@
 import { codes, curlGet, curlPut } from './codes.js';
 import { $, fill, foreign, h } from './dom.js';
 import { emit, on } from './events.js';
-import { list, rowCount } from './list.js';
+import { list } from './list.js';
 import { conditions } from './search.js';
 import { get, origin } from './server.js';
 import { filter, isFiltered, link, state } from './state.js';
-import { count, plural } from './words.js';
+import { plural } from './words.js';
 
 const endPlace = $('#below');
 
@@ -61,17 +61,13 @@ let drawnEnd;
 function drawEnd() {
   const isBare = !list.total && !list.wrong && !isFiltered();
   $('#shell').classList.toggle('bare', isBare);
-  const isShort = list.next || rowCount() > 50;
-  const signature = list.total
-    ? `${isShort} ${list.next} ${list.total}`
-    : JSON.stringify([isBare, list.wrong, filter()]);
+  const isLong = list.total > 50;
+  const signature = list.total ? String(isLong) : JSON.stringify([isBare, list.wrong, filter()]);
   if (signature === drawnEnd) return;
   drawnEnd = signature;
   if (isBare) fill(endPlace, firstSteps());
   else if (!list.total) fill(endPlace, nothingMatches());
-  else if (list.next)
-    fill(endPlace, h('p.none', `${count(rowCount())} of ${count(list.total)} loaded; scroll for more.`));
-  else fill(endPlace, isShort && h('p.none', 'End of the list.'));
+  else fill(endPlace, isLong && h('p.none', 'End of the list.'));
 }
 
 export const startEmpty = () => on('listed', drawEnd);

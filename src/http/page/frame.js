@@ -3,7 +3,8 @@ import { $, fill, h } from './dom.js';
 import { emit } from './events.js';
 import { outageText, problemCounts } from './problems.js';
 import { late, server, storeLost } from './server.js';
-import { href, link, nothing, state, views } from './state.js';
+import { described, href, link, nothing, state } from './state.js';
+import { badges } from './views.js';
 import { clock, count, plural, setText, short, words } from './words.js';
 
 /** When the server answered last, and since when it does not: `lost` is {error, tries, again}. */
@@ -12,25 +13,23 @@ export const LOOK_MS = 10_000; // between looks at the server
 const LIVE_MS = 2.2 * LOOK_MS; // since it was heard last
 
 const sub = text => h('span.sub', text);
-const capital = word => word[0].toUpperCase() + word.slice(1);
+export const titleOf = view => (view ? view[0].toUpperCase() + view.slice(1) : 'Registrations');
 
-function drawTabs(problems) {
-  const lates = late().length;
-  const badges = {
-    pollers:
-      lates > 0 && h('span.tag.low', { title: plural(lates, 'late poller') }, count(lates), h('span.vh', ' late')),
-    problems: problems > 0 && h('span.tag.end', count(problems)),
-  };
-  const signature = JSON.stringify([lates, problems, href({ view: 'pollers', id: '' }), state.view]);
+const apart = { id: '', action: '', find: '' }; // what a view does not take with it
+
+function drawTabs() {
+  const beside = badges();
+  const shown = beside.map(([, badge]) => badge?.textContent);
+  const signature = JSON.stringify([shown, href({ view: '', ...apart }), state.view]);
   const tabs = $('#tabs');
   if (tabs.dataset.drawn === signature) return;
   tabs.dataset.drawn = signature;
   const focused = [...tabs.children].indexOf(document.activeElement);
-  const tab = view => {
-    const props = { href: href({ view, id: '' }), 'aria-current': state.view === view && 'page' };
-    return h('a', props, view ? capital(view) : 'Registrations', badges[view]);
+  const tab = ([view, badge]) => {
+    const props = { href: href({ view, ...apart }), 'aria-current': state.view === view && 'page' };
+    return h('a', props, titleOf(view), badge);
   };
-  fill(tabs, views.map(tab));
+  fill(tabs, [['', null], ...beside].map(tab));
   tabs.children[focused]?.focus();
 }
 
@@ -40,7 +39,7 @@ function runsOut({ expiring }) {
   const first = (label, within) =>
     h(
       'a',
-      { href: href({ ...nothing, sort: 'expires_at' }), title: 'Those that expire first' },
+      { href: href({ ...nothing, within, sort: 'expires_at' }), title: `Those that expire within ${label}` },
       sub(label),
       h('b', count(expiring[within])),
     );
@@ -55,7 +54,9 @@ function storeFact({ store }) {
 function pollersFact() {
   const n = server.pollers?.length ?? 0;
   const lates = late().length;
-  const text = lates ? h('span.low', `${lates} late`) : sub(n ? 'on time' : 'nobody');
+  const known = server.pollers?.filter(p => p.refresh_interval_seconds && p.last_status < 400).length ?? 0;
+  const onTime = known === n ? 'on time' : known ? `${known} on time` : 'how often is unknown';
+  const text = lates ? h('span.low', `${lates} late`) : sub(n ? onTime : 'nobody');
   return server.pollers && fact('Pollers', link({ view: 'pollers', id: '' }, h('b', count(n)), text));
 }
 
@@ -123,8 +124,9 @@ function drawBanners() {
 export function drawFrame() {
   const ill = problemCounts();
   const problems = ill.reduce((sum, [n]) => sum + n, 0);
-  document.title = `${problems ? `(${problems}) ` : ''}inventor`;
-  drawTabs(problems);
+  const looking = [state.view ? '' : described(), titleOf(state.view), 'inventor'].filter(Boolean).join(' · ');
+  document.title = `${problems ? `(${problems}) ` : ''}${looking}`;
+  drawTabs();
   drawOverview(ill, problems);
   drawBanners();
   paintFrame();

@@ -2,17 +2,17 @@
 import { use } from './configuration.js';
 import { remove } from './deletion.js';
 import { $, copy, h, iconButton } from './dom.js';
-import { trouble } from './events.js';
+import { emit, trouble } from './events.js';
 import { register } from './form.js';
 import { showGroups } from './groups.js';
-import { currentRow, list, reload, step, toTop } from './list.js';
+import { currentRow, reload, step } from './list.js';
 import { undo } from './notices.js';
 import { closePanel, enterPanel, isOpen } from './panel.js';
 import { server } from './server.js';
-import { go, state, views } from './state.js';
+import { go, state } from './state.js';
 import { kept, nextTheme } from './theme.js';
 import { isGated, modal } from './tokens.js';
-import { showView } from './views.js';
+import { showView, viewNames } from './views.js';
 import { until, words } from './words.js';
 
 const NARROW = 900; // below, the groups are over the list
@@ -33,10 +33,11 @@ const RIGHT = {
   z: 'undo',
   c: 'copy targets',
   u: 'use it',
+  i: 'import a group',
   t: 'theme',
 };
 const MORE =
-  'Alt+click a label to exclude it, Ctrl+click for several groups. In the search, type env=prod, env in (prod,stg) or !canary and press Enter to filter by label.';
+  'Alt or Shift and click a label to exclude it, Ctrl+click for several groups. In the search, type env=prod, env in (prod,stg) or !canary and press Enter to filter by label.';
 
 function keyList(keys) {
   const boxes = names => names.split(' ').map(name => h('kbd', name));
@@ -74,7 +75,7 @@ function help() {
   );
 }
 
-const openView = at => () => go({ view: views[at], id: '' });
+const openView = at => () => go({ view: ['', ...viewNames()][at], id: '', action: '', find: '' });
 
 function toSearch() {
   if (state.view) openView(0)();
@@ -87,9 +88,14 @@ function toGroups() {
   $('#group-filter').focus();
 }
 
-function walk(by) {
-  const id = step(by);
-  if (id && isOpen('registration')) go({ id }, { replace: true });
+/** Steps through the list, and with it through what is open beside it. */
+async function walk(by) {
+  try {
+    const id = await step(by);
+    if (id && isOpen('registration')) go({ id }, { replace: true });
+  } catch (error) {
+    trouble(error);
+  }
 }
 
 /** What a pressed does here and now; undefined if nothing. */
@@ -118,19 +124,17 @@ function actOf(pressed, el) {
     u: use,
     t: nextTheme,
     '?': help,
-    r: () => (isList ? reload() : showView()).catch(trouble),
-    1: openView(0),
-    2: openView(1),
-    3: openView(2),
-    4: openView(3),
+    r: () => (isList ? reload() : showView(state.view)).catch(trouble),
+    i: () => emit('declare'),
   };
+  if (/^[1-9]$/.test(pressed) && pressed <= viewNames().length + 1) return openView(pressed - 1);
   return always[pressed] ?? (row && onRow[pressed]);
 }
 
 function pressed(e) {
   if ($('#dialog').open) return;
   const el = e.target;
-  const isTyping = el.matches('input:not([type=checkbox]), textarea, select');
+  const isTyping = el.matches('input:not([type=checkbox]), textarea, select, .offer');
   if (e.key === 'Escape') {
     if (showGroups(false) || closePanel()) e.preventDefault();
     else if (isTyping) el.blur();
@@ -147,11 +151,10 @@ function pressed(e) {
 /** In the list itself: arrows, Home, End. */
 function pressedInList(e) {
   if (!e.target.matches('.row[data-id]')) return;
-  const by = { ArrowDown: 1, ArrowUp: -1, End: Infinity }[e.key];
-  if (!by && e.key !== 'Home') return;
+  const by = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity }[e.key];
+  if (!by) return;
   e.preventDefault();
-  if (e.key === 'Home') toTop().catch(trouble);
-  else if (step(by) && state.id) go({ id: list.current }, { replace: true });
+  walk(by);
 }
 
 export function startKeys() {

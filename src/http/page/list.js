@@ -1,26 +1,25 @@
-// The list of registrations: pages of real rows, so that find-in-page and copying work. All pages keep their place, but
-// only those around the window have rows in the document; others are asked for again when they come near.
+// The list. Each page of rows has its place from the start, so that the scrollbar, End and Back reach every row of
+// 100,000; only the pages near the window have rows in the document. These are real rows: find-in-page and copying work.
 import { $, $$, fill, h, say } from './dom.js';
 import { emit, trouble } from './events.js';
-import { bringButtons, countHiddenChips, drawRow, paintRow } from './row.js';
+import { bringButtons, drawRow, isButton, measureLabels, paintRow, refit } from './row.js';
 import { get } from './server.js';
-import { filter, go, orders, state } from './state.js';
+import { filter, go, orders, placeOf, state } from './state.js';
 import { plural } from './words.js';
 
 const PAGE_ROWS = 50;
-const PAGES_HELD = 40; // with rows in the document
-const AHEAD_WINDOWS = 2.5; // how near the listEnd is when more is asked for
+const PAGES_HELD = 10; // with rows in the document
 
 const grid = $('#grid');
-const listEnd = $('#below');
 
 /** What is shown: `wrong` is why the server did not take the filter. `pending`: others came or went meanwhile. */
-export const list = { total: 0, next: null, wrong: '', pending: false, current: null };
-let pages = []; // {token, rows, el}
-let rows = new Map(); // id -> {row, el}, of the pages that are held
+export const list = { total: 0, wrong: '', pending: false, current: null };
+let pages = []; // {at, el, token, rows: [id]}
+let rows = new Map(); // id -> {row, el, page}, of the pages that are held
+const nearPages = new Set(); // the pages around the window
 let shownKey;
 let asking;
-let isLoading = false;
+let stop; // the row that Tab goes to
 
 const filterKey = () => JSON.stringify([filter(), state.sort]);
 const rowShape = ({ labels, target_group, modules }) => JSON.stringify([labels, target_group, modules]);
@@ -29,10 +28,12 @@ const rowShape = ({ labels, target_group, modules }) => JSON.stringify([labels, 
 export const isOutdated = () => filterKey() !== shownKey;
 export const rowOf = id => rows.get(id)?.row;
 export const currentRow = () => rowOf(list.current);
-export const rowCount = () => pages.reduce((sum, page) => sum + page.count, 0);
 
-const ask = token =>
-  get('registrations', { ...filter(), sort: state.sort, limit: PAGE_ROWS, page_token: token }, asking.signal);
+/** A page by the place where the one before ended, so that nothing is skipped or repeated; by its number where one jumps. */
+function ask({ at, token }) {
+  const place = token ? { page_token: token } : { skip: at * PAGE_ROWS };
+  return get('registrations', { ...filter(), sort: state.sort, limit: PAGE_ROWS, ...place }, asking.signal);
+}
 
 const ignoreAbort = error => {
   if (error.name !== 'AbortError') throw error;
@@ -41,34 +42,45 @@ const ignoreAbort = error => {
 /** A filter that the server does not take is an answer as well: there is nothing to show, and a reason. */
 function refused(error) {
   if (error.status !== 400 && error.status !== 403) throw error;
-  return { registrations: [], total: 0, next_page_token: null, wrong: error.message };
+  return { registrations: [], total: 0, wrong: error.message };
 }
 
 let loading = { key: null, done: null };
 
-/** Another list, from its beginning. */
+/** Another list, at its beginning or where one was when one left it. */
 export function load() {
   if (loading.key !== filterKey()) loading = { key: filterKey(), done: loadFirst() };
   return loading.done;
 }
+
+const rowHeight = () => Number.parseFloat(getComputedStyle(grid).getPropertyValue('--row'));
 
 async function loadFirst() {
   asking?.abort();
   asking = new AbortController();
   const { signal } = asking;
   const asked = filterKey();
+  const y = placeOf();
+  const at = Math.max(0, Math.floor((y - grid.offsetTop) / rowHeight() / PAGE_ROWS));
   grid.ariaBusy = 'true';
   try {
-    const answer = await ask(null).catch(refused);
+    let answer = await ask({ at }).catch(refused);
+    if (at && !answer.registrations.length && answer.total) answer = await ask({ at: 0 });
     shownKey = asked;
+    for (const page of pages) seen.unobserve(page.el);
+    nearPages.clear();
     pages = [];
     rows = new Map();
     list.pending = false;
     list.wrong = answer.wrong ?? '';
     fill(grid, head());
-    append(answer, null);
+    measureLabels();
+    lay(answer.total);
+    const page = pages[at] ?? pages[0];
+    if (page) put(page, answer);
     mark(rows.has(list.current) ? list.current : null);
-    scrollTo(0, Math.min(scrollY, $('.shell').offsetTop));
+    scrollTo(0, y || Math.min(scrollY, $('.shell').offsetTop));
+    emit('listed');
     say(plural(list.total, 'registration'));
   } catch (error) {
     ignoreAbort(error);
@@ -80,45 +92,57 @@ async function loadFirst() {
   }
 }
 
-function take({ total, next_page_token }) {
+/** Gives each page of so many rows its place. */
+function lay(total) {
   list.total = total;
-  list.next = next_page_token;
   grid.setAttribute('aria-rowcount', total + 1);
-}
-
-function append(answer, token) {
-  const page = { token, rows: [], count: 0, el: h('div.page') };
-  pages.push(page);
-  grid.append(page.el);
-  take(answer);
-  putRows(page, answer.registrations);
-  seen.observe(page.el);
-  emit('listed');
-  if (isNearEnd()) more();
+  const n = Math.ceil(total / PAGE_ROWS);
+  for (const page of pages.splice(n)) {
+    empty(page);
+    seen.unobserve(page.el);
+    nearPages.delete(page);
+    page.el.remove();
+  }
+  const more = [];
+  while (pages.length < n) {
+    const page = { at: pages.length, el: h('div.page', { role: 'presentation' }), token: null, rows: [] };
+    page.el.page = page;
+    pages.push(page);
+    more.push(page);
+  }
+  grid.append(...more.map(page => page.el));
+  for (const page of more) seen.observe(page.el);
+  for (const page of pages) {
+    const count = page.rows.length || Math.min(PAGE_ROWS, total - page.at * PAGE_ROWS);
+    if (page.count === count) continue;
+    page.count = count;
+    page.el.style.setProperty('--rows', count);
+  }
 }
 
 /** Fills a page. What has not changed keeps its element, and with it what the browser knows of it. */
-function putRows(page, registrations, before = new Map()) {
-  const first = pages.slice(0, pages.indexOf(page)).reduce((sum, p) => sum + p.count, 2);
-  page.rows = registrations.filter(row => !rows.has(row.id));
-  page.count = page.rows.length;
-  const elements = page.rows.map((row, at) => {
+function put(page, { registrations, next_page_token }, before = rows) {
+  const next = pages[page.at + 1];
+  if (next && !next.rows.length) next.token = next_page_token;
+  const mine = registrations.filter(({ id }) => !rows.has(id) || rows.get(id).page === page);
+  const elements = mine.map((row, i) => {
     const had = before.get(row.id);
-    const el = had && rowShape(had.row) === rowShape(row) ? had.el : drawRow(row, first + at);
-    rows.set(row.id, { row, el });
+    const isSame = had && rowShape(had.row) === rowShape(row);
+    const el = isSame ? had.el : drawRow(row);
+    el.ariaRowIndex = page.at * PAGE_ROWS + i + 2;
+    rows.set(row.id, { row, el, page });
     return el;
   });
-  page.el.setAttribute('role', page.count ? 'rowgroup' : 'presentation');
-  page.el.style.setProperty('--rows', page.count);
+  page.rows = mine.map(({ id }) => id);
+  page.el.setAttribute('role', elements.length ? 'rowgroup' : 'presentation');
   page.el.replaceChildren(...elements);
-  page.width = 0;
-  if (isInSight(page.el)) show(page);
-  if (list.current === null) tab(rows.values().next().value);
+  for (const id of page.rows) paintRow(rows.get(id));
+  if (list.current === null) tab(rows.get(page.rows[0]));
 }
 
 /** Takes the rows of a page out of the document; its place stays. */
 function empty(page) {
-  for (const row of page.rows) rows.delete(row.id);
+  for (const id of page.rows) if (rows.get(id)?.page === page) rows.delete(id);
   page.rows = [];
   page.el.setAttribute('role', 'presentation');
   page.el.replaceChildren();
@@ -126,95 +150,114 @@ function empty(page) {
 
 /** Keeps the number of elements bounded: the pages furthest from the window go. */
 function trim() {
-  const held = pages.filter(page => page.rows.length && !page.el.contains(document.activeElement));
-  const distance = page => Math.abs(page.el.getBoundingClientRect().top - innerHeight / 2);
-  const order = held.map(page => [distance(page), page]).sort(([a], [b]) => b - a);
-  for (const [, page] of order.slice(0, Math.max(0, held.length - PAGES_HELD))) empty(page);
+  const middle = middleOf(nearPages);
+  const held = pages.filter(page => page.rows.length && !nearPages.has(page));
+  const order = held.sort((a, b) => Math.abs(b.at - middle) - Math.abs(a.at - middle));
+  const spare = held.length + nearPages.size - PAGES_HELD;
+  for (const page of order.slice(0, Math.max(0, spare))) if (!page.el.contains(document.activeElement)) empty(page);
 }
 
-async function more() {
-  if (isLoading || !list.next) return;
-  const token = list.next;
-  isLoading = true;
+function middleOf(some) {
+  let sum = 0;
+  for (const { at } of some) sum += at;
+  return some.size ? sum / some.size : 0;
+}
+
+/** Of the pages around the window, the one nearest to its middle that has no rows yet. */
+function nextEmpty() {
+  const middle = middleOf(nearPages);
+  const wanted = [...nearPages].filter(page => !page.rows.length && !page.isVoid);
+  return wanted.sort((a, b) => Math.abs(a.at - middle) - Math.abs(b.at - middle))[0];
+}
+
+let filling = null;
+
+/** Fills the pages around the window, one after the other; where one rushes past, nothing is asked for. */
+function fillNear() {
+  filling ??= fillAll().finally(() => {
+    filling = null;
+  });
+  return filling;
+}
+
+async function fillAll() {
   try {
-    const answer = await ask(token);
-    if (token !== list.next) return;
-    isLoading = false;
-    append(answer, token);
-    trim();
+    for (let page = nextEmpty(); page; page = nextEmpty()) {
+      const answer = await ask(page);
+      if (pages[page.at] !== page || page.rows.length) continue;
+      put(page, answer);
+      page.isVoid = !page.rows.length;
+      trim();
+      lay(answer.total);
+    }
   } catch (error) {
     if (error.name !== 'AbortError') trouble(error);
-  } finally {
-    isLoading = false;
   }
 }
 
-/** Asks again for a page whose rows were taken out. */
-async function fillAgain(page) {
-  if (page.rows.length || page.isAsked || !page.count) return;
-  page.isAsked = true;
-  try {
-    const answer = await ask(page.token);
-    if (!pages.includes(page)) return;
-    putRows(page, answer.registrations);
+const seen = new IntersectionObserver(
+  entries => {
+    for (const { isIntersecting, target } of entries) {
+      if (isIntersecting) nearPages.add(target.page);
+      else nearPages.delete(target.page);
+    }
     paint();
-    trim();
-  } catch (error) {
-    if (error.name !== 'AbortError') trouble(error);
-  } finally {
-    page.isAsked = false;
-  }
-}
+    if (!grid.ariaBusy) fillNear();
+  },
+  { rootMargin: '900px' },
+);
 
 /** The same list anew, at the same place: what is in sight, and what follows when one gets there. */
 export async function reload() {
-  const sight = pages.filter(page => isInSight(page.el));
-  const from = pages.indexOf(sight[0]);
-  if (from < 0 || isOutdated()) return load();
+  const sight = [...nearPages].filter(page => page.rows.length).sort((a, b) => a.at - b.at);
+  if (!sight.length || isOutdated()) return load();
   const answers = [];
-  for (const page of sight) {
-    const token = answers.length ? answers.at(-1).next_page_token : page.token;
-    if (answers.length && !token) break;
-    answers.push(await ask(token));
-    if (!pages.includes(page)) return;
+  for (const { at } of sight) answers.push(await ask({ at }));
+  if (isOutdated() || sight.some(page => pages[page.at] !== page)) return;
+  if (!answers[0].registrations.length) {
+    shownKey = null;
+    return load();
   }
-  if (!answers[0].registrations.length) return load();
   const focused = document.activeElement;
   const before = rows;
   rows = new Map();
   list.pending = false;
-  for (const page of pages.splice(from + answers.length)) page.el.remove();
-  for (const page of pages.slice(0, from)) empty(page);
-  answers.forEach((answer, at) => {
-    const page = pages[from + at];
-    if (at) page.token = answers[at - 1].next_page_token;
-    take(answer);
-    putRows(page, answer.registrations, before);
+  for (const page of pages) {
+    Object.assign(page, { token: null, isVoid: false });
+    if (sight.includes(page)) page.rows = [];
+    else empty(page);
+  }
+  sight.forEach((page, i) => {
+    put(page, answers[i], before);
   });
+  lay(answers[0].total);
   if (focused.isConnected) focused.focus({ preventScroll: true });
   mark(rows.has(list.current) ? list.current : null);
-  paint();
   emit('listed');
-  near();
+  fillNear();
 }
+
+const isGone = id => rows.get(id)?.el.classList.contains('gone');
 
 /** Nothing moves under a hand: rows change in place, and that others came or went is told. */
 export async function refresh() {
-  if (!pages.length) return load();
-  if (isLoading || grid.ariaBusy || isOutdated() || list.wrong) return;
+  if (grid.ariaBusy || isOutdated() || list.wrong) return;
   if (!rows.size) {
-    if ((await ask(null)).total) await load();
+    if ((await ask({ at: 0 })).total) {
+      shownKey = null;
+      await load();
+    }
     return;
   }
   list.pending = false;
-  for (const page of pages.filter(p => p.rows.length && isInSight(p.el))) {
-    const answer = await ask(page.token);
-    if (isOutdated() || !pages.includes(page)) return;
+  for (const page of [...nearPages].filter(p => p.rows.length)) {
+    const answer = await ask(page);
+    if (isOutdated() || pages[page.at] !== page) return;
     for (const row of answer.registrations) {
       if (rows.has(row.id)) update(row);
       else list.pending = true;
     }
-    list.pending ||= answer.registrations.length < $$('.row:not(.gone)', page.el).length;
+    list.pending ||= answer.registrations.length < page.rows.filter(id => !isGone(id)).length;
     list.total = answer.total;
   }
   const nobodyLooks = scrollY < 80 && !grid.matches(':hover, :focus-within') && !state.id;
@@ -227,14 +270,12 @@ function update(row) {
   const held = rows.get(row.id);
   const isSame = rowShape(held.row) === rowShape(row);
   held.row = row;
-  const page = pages.find(p => p.el === held.el.parentElement);
-  page.rows = page.rows.map(r => (r.id === row.id ? row : r));
   if (isSame) return;
-  const el = drawRow(row, held.el.ariaRowIndex);
+  const el = drawRow(row);
+  el.ariaRowIndex = held.el.ariaRowIndex;
   const hadFocus = held.el.contains(document.activeElement);
   held.el.replaceWith(el);
   Object.assign(held, { el, painted: null, width: null });
-  measure(page, true);
   if (row.id === list.current) mark(list.current, { focus: hadFocus });
 }
 
@@ -258,11 +299,14 @@ export function strike(id) {
   emit('listed');
 }
 
+/** What an order is called with its first value the other way round. */
+const reversed = sort => (sort[0] === '-' ? sort.slice(1) : `-${sort}`);
+
 function head() {
   const isDown = state.sort[0] === '-';
   const column = (name, label, sort) => {
-    const isSorted = sort && state.sort.replace('-', '') === sort;
-    const then = state.sort === sort ? `-${sort}` : isSorted ? 'id' : sort;
+    const isSorted = sort && [sort, reversed(sort)].includes(state.sort);
+    const then = isSorted ? reversed(state.sort) : sort;
     const arrow = isSorted && (isDown ? ' ↓' : ' ↑');
     const button = sort && h('button', { onclick: () => go({ sort: then }), title: orders[then] }, label, arrow);
     const order = isSorted && (isDown ? 'descending' : 'ascending');
@@ -271,58 +315,34 @@ function head() {
   return h(
     'div.row.head',
     { role: 'row', 'aria-rowindex': 1 },
-    column('targets', 'Targets'),
+    column('targets', 'Targets', 'targets'),
     column('labels', 'Labels'),
-    column('group', 'Group', 'target_group'),
+    column('group', 'Group', 'target_group,targets'),
     column('modules', 'Modules'),
     column('acts', h('span.vh', 'Actions')),
     column('left', 'Time left', 'expires_at'),
   );
 }
 
-const isInSight = el => {
-  const { top, bottom } = el.getBoundingClientRect();
-  return bottom > -200 && top < innerHeight + 200;
-};
-
-function show(page) {
-  measure(page);
-  for (const { id } of page.rows) paintRow(rows.get(id));
-}
-
-/** Each second: the rows that can be seen. */
+/** Each second: the rows around the window. */
 export function paint() {
-  for (const page of pages) if (page.rows.length && isInSight(page.el)) show(page);
+  for (const page of nearPages) for (const id of page.rows) paintRow(rows.get(id));
 }
 
-function measure(page, again = false) {
-  if (!again && page.width === grid.clientWidth) return;
-  page.width = grid.clientWidth;
-  countHiddenChips(page.el);
+/** The room for labels is another: rows show more of them, or less. */
+function refitAll() {
+  if (!measureLabels()) return;
+  for (const held of rows.values()) refit(held);
 }
 
-const seen = new IntersectionObserver(
-  entries => {
-    for (const { isIntersecting, target } of entries) {
-      const page = isIntersecting && pages.find(p => p.el === target);
-      if (!page) continue;
-      if (page.rows.length) show(page);
-      else fillAgain(page);
-    }
-  },
-  { rootMargin: '600px' },
-);
-
-const isNearEnd = () =>
-  $('#browse').checkVisibility() && listEnd.getBoundingClientRect().top < innerHeight * AHEAD_WINDOWS;
-export function near() {
-  if (isNearEnd()) more();
-}
-
-/** One row is the stop of the Tab filterKey, and its buttons come after it. */
+/** One row is the stop of the Tab key, and what can be pressed in it comes after it. */
 function tab(held) {
-  for (const el of $$('[tabindex="0"]', grid)) el.tabIndex = -1;
-  if (held) for (const el of [held.el, ...$$('button', held.el)]) el.tabIndex = 0;
+  const press = (el, tabIndex) => {
+    for (const one of [el, ...$$('button, a', el)]) if (!isButton(one)) one.tabIndex = tabIndex;
+  };
+  if (stop) press(stop, -1);
+  stop = held?.el;
+  if (stop) press(stop, 0);
 }
 
 export function mark(id, { focus = false, scroll = false } = {}) {
@@ -331,11 +351,11 @@ export function mark(id, { focus = false, scroll = false } = {}) {
   list.current = held ? id : null;
   if (!held) return tab(rows.values().next().value);
   const { el } = held;
+  if (scroll) scrollIntoSight(el);
   bringButtons(el);
   tab(held);
   el.classList.add('current');
   if (focus) el.focus({ preventScroll: true });
-  if (scroll) scrollIntoSight(el);
 }
 
 function scrollIntoSight(el) {
@@ -344,25 +364,36 @@ function scrollIntoSight(el) {
   scrollBy(0, top < edge ? top - edge : Math.max(0, bottom - innerHeight + 32));
 }
 
-/** Goes up or down from the current row, or from the first in sight; gives the id of the row. */
-export function step(by) {
-  const all = $$('.row[data-id]', grid);
-  const now = all.findIndex(el => el.dataset.id === list.current);
-  const first = Math.max(
-    0,
-    all.findIndex(el => isInSight(el)),
-  );
-  const to = all[now < 0 && Math.abs(by) < 2 ? first : Math.max(0, Math.min(all.length - 1, now + by))];
-  if (!to) return null;
-  mark(to.dataset.id, { focus: !$('#panel').contains(document.activeElement), scroll: true });
-  near();
-  return list.current;
+/** The number of the first row in sight. */
+function firstInSight() {
+  const edge = $('.list-head').getBoundingClientRect().bottom - grid.getBoundingClientRect().top;
+  return Math.max(0, Math.floor(edge / rowHeight()));
 }
 
-/** To the very first row, which may have left the document. */
-export async function toTop() {
-  if (!pages.length) return;
-  scrollTo(0, 0);
-  await fillAgain(pages[0]);
-  step(-Infinity);
+/** Goes to a row by its number; its page may have to be fetched first. */
+async function goTo(position) {
+  const to = Math.max(0, Math.min(list.total - 1, position));
+  const page = pages[Math.floor(to / PAGE_ROWS)];
+  if (!page) return null;
+  if (!page.rows.length) {
+    page.el.scrollIntoView({ block: 'nearest' });
+    nearPages.add(page);
+    await fillNear();
+  }
+  const id = page.rows[Math.min(to % PAGE_ROWS, page.rows.length - 1)];
+  if (!id) return null;
+  mark(id, { focus: !$('#panel').contains(document.activeElement), scroll: true });
+  return id;
+}
+
+/** Goes up or down from the current row, or to the first in sight; to the ends with an infinite step. Gives the id. */
+export function step(by) {
+  const held = rows.get(list.current);
+  if (!Number.isFinite(by)) return goTo(by);
+  return goTo(held ? held.page.at * PAGE_ROWS + held.page.rows.indexOf(list.current) + by : firstInSight());
+}
+
+export function startList() {
+  // Not within the observation: what is refitted is observed as well.
+  new ResizeObserver(() => requestAnimationFrame(refitAll)).observe(grid);
 }

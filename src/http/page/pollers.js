@@ -1,10 +1,11 @@
 // Who asks for a list, for which one, and whether they still do.
-import { fill, foreign, h, heading, tag } from './dom.js';
+import { $, fill, foreign, h, heading, keep, tag } from './dom.js';
 import { emit } from './events.js';
-import { requirements, written } from './selector.js';
-import { getAllowed, server } from './server.js';
+import { meets, requirements, written } from './selector.js';
+import { getAllowed, late, server } from './server.js';
 import { link, nothing, state } from './state.js';
-import { count, since, words } from './words.js';
+import { registerView } from './views.js';
+import { count, plural, since, words } from './words.js';
 
 const AGENT_CHARS_MAX = 40;
 
@@ -13,57 +14,111 @@ export async function loadPollers() {
   server.pollers = (await getAllowed('pollers'))?.pollers ?? null;
 }
 
-/** The filter of the list that somebody polls, as a link to it. */
-function asksFor(path) {
+/** What a poller asks for: groups, label selector, shard. */
+function question(path) {
   const query = new URL(path, 'http://server').searchParams;
   const groups = [...query.getAll('group'), ...query.getAll('name')];
   const selector = query.getAll('selector').flatMap(requirements);
-  const text = [...groups.map(g => `group ${g}`), ...selector.map(written)].join(', ') || 'everything';
-  const shard = query.has('shard') && ` shard ${query.get('shard')} of ${query.get('shards')}`;
-  return [link({ ...nothing, groups, selector }, foreign(text)), shard && h('span.sub', foreign(shard))];
+  return { groups, selector, shard: query.get('shard'), shards: query.get('shards') };
 }
 
-function pollerLine(p) {
+/** Jump consistent hash (Lamping and Veach, 2014) of the first eight bytes of an id, as the server reckons it. */
+function shardOf(id, shards) {
+  const uint64 = n => BigInt.asUintN(64, n);
+  let key = BigInt(`0x${id.replaceAll('-', '').slice(0, 16)}`);
+  let bucket = 0;
+  for (let next = 0; next < shards; ) {
+    bucket = next;
+    key = uint64(key * 2862933555777941757n + 1n);
+    next = Math.floor((bucket + 1) * (2 ** 31 / (Number(key >> 33n) + 1)));
+  }
+  return bucket;
+}
+
+/** Who polls a list that has this registration in it, as far as their questions tell; null if nobody may know. */
+export function pollersOf({ id, labels, target_group }) {
+  const gets = ({ path, last_status }) => {
+    const { groups, selector, shard, shards } = question(path);
+    const isShard = shards === null || shardOf(id, Number(shards)) === Number(shard);
+    const isGroup = !groups.length || groups.includes(target_group);
+    return last_status < 400 && isGroup && isShard && selector.every(requirement => meets(requirement, labels));
+  };
+  return server.pollers?.filter(gets);
+}
+
+/** The filter of the list that somebody polls, as a link to it. */
+function asksFor(path) {
+  const { groups, selector, shard, shards } = question(path);
+  const text = [...groups.map(g => `group ${g}`), ...selector.map(written)].join(', ') || 'everything';
+  const part = shards && h('span.sub', ` shard ${shard} (of 0 to ${shards - 1})`);
+  return [link({ ...nothing, groups, selector }, foreign(text)), part];
+}
+
+/** What is another at each poll. */
+function moving(p) {
   const every = p.refresh_interval_seconds;
   const isRefused = p.last_status >= 400;
-  return h(
-    `tr${p.late ? '.late' : ''}`,
-    h('td', h('b', p.client), ' ', h('span.sub', foreign(p.user_agent.slice(0, AGENT_CHARS_MAX)))),
-    h('td.mono', foreign(p.address)),
-    h('td.mono', asksFor(p.path)),
-    h('td.num', since(p.last_seen)),
-    h('td.num', every ? words(every) : h('span.sub', 'unknown')),
-    h('td.num', count(p.polls)),
+  return [
     h(
       'td',
       p.late ? tag('low', 'clock', 'late') : every && !isRefused && h('span.sub', 'on time'),
       isRefused && h('span.tag.end', `answered ${p.last_status}`),
     ),
-  );
+    h('td.num', since(p.last_seen)),
+    h('td.num', every ? words(every) : h('span.sub', 'unknown')),
+    h('td.num', count(p.polls)),
+  ];
 }
 
-const COLUMNS = ['Client', 'Address', 'Asks for', 'Last poll', 'Every', 'Polls', 'State'];
-const isNumber = at => at > 2 && at < 6;
+function pollerLine(p) {
+  const fixed = [
+    h('td', h('b', p.client), ' ', h('span.sub', foreign(p.user_agent.slice(0, AGENT_CHARS_MAX)))),
+    h('td.mono', foreign(p.address)),
+    h('td.mono', asksFor(p.path)),
+  ];
+  return h(`tr${p.late ? '.late' : ''}`, moving(p).slice(0, 1), fixed, moving(p).slice(1));
+}
+
+function renew(line, p) {
+  line.classList.toggle('late', p.late);
+  const [stand, ...rest] = moving(p);
+  line.firstChild.replaceWith(stand);
+  for (const [at, cell] of rest.entries()) line.children[at + 4].replaceWith(cell);
+}
+
+const COLUMNS = ['State', 'Client', 'Address', 'Asks for', 'Last poll', 'Every', 'Polls'];
+const POLLERS_LEAD =
+  'Who asked for a list in the last hour, and for which one. A poller is late once it has missed three of its own intervals; where none is known, nobody can tell.';
 
 function nobody() {
   const button = h('button.primary', () => emit('use'), 'Configuration to paste');
   return h('div.empty', h('h2', 'Nobody polls'), h('p', 'Nobody has asked for a list in the last hour.'), button);
 }
 
-export async function showPollers(view) {
+async function showPollers(view) {
   await loadPollers();
   if (state.view !== 'pollers') return;
   const { pollers } = server;
   if (!pollers) return fill(view, heading('Pollers', ''), h('p.lead', 'This token may not see who polls.'));
   if (!pollers.length) return fill(view, heading('Pollers', '0'), nobody());
-  const columns = COLUMNS.map((text, at) => h(`th${isNumber(at) ? '.num' : ''}`, { scope: 'col' }, text));
-  const lines = pollers.toSorted((a, b) => b.late - a.late).map(pollerLine);
-  const lead =
-    'Who asked for a list in the last hour, and for which one. A poller is late once it has missed three of its own intervals.';
-  fill(
-    view,
-    heading('Pollers', count(pollers.length)),
-    h('p.lead', lead),
-    h('table', h('thead', h('tr', columns)), h('tbody', lines)),
-  );
+  if (!$('tbody', view)) {
+    const columns = COLUMNS.map((text, at) => h(`th${at > 3 ? '.num' : ''}`, { scope: 'col' }, text));
+    const table = h('table', h('thead', h('tr', columns)), h('tbody'));
+    fill(view, heading('Pollers', ''), h('p.lead', POLLERS_LEAD), h('div.sideways', { tabindex: 0 }, table));
+  }
+  $('h1 .n', view).textContent = ` ${count(pollers.length)}`;
+  const item = p => ({
+    key: JSON.stringify([p.address, p.user_agent, p.path]),
+    shape: JSON.stringify(p),
+    draw: () => pollerLine(p),
+    update: line => renew(line, p),
+  });
+  keep($('tbody', view), pollers.toSorted((a, b) => b.late - a.late).map(item));
 }
+
+function lateBadge() {
+  const n = late().length;
+  return n > 0 && h('span.tag.low', { title: plural(n, 'late poller') }, count(n), h('span.vh', ' late'));
+}
+
+registerView('pollers', { show: showPollers, badge: lateBadge });

@@ -1,7 +1,8 @@
 // What is wrong, in one place, each with what it means.
-import { address, copyButton, fill, foreign, h, heading, tag } from './dom.js';
+import { address, copyButton, foreign, h, heading, keep, tag } from './dom.js';
 import { get, getAllowed, late, server, storeLost } from './server.js';
 import { link, nothing, state } from './state.js';
+import { registerView } from './views.js';
 import { count, plural, since, words } from './words.js';
 
 /** How many of what: [[2, 'late'], ...], without what is well. */
@@ -15,6 +16,7 @@ export function problemCounts() {
     [s.duplicates, 'registered twice'],
   ].filter(([n]) => n);
 }
+export const problemTotal = () => problemCounts().reduce((sum, [n]) => sum + n, 0);
 
 export function outageText({ store: { kind, stale_seconds, reason } }) {
   const who = kind === 'redis' ? 'Redis' : 'The disk';
@@ -24,27 +26,31 @@ export function outageText({ store: { kind, stale_seconds, reason } }) {
   ].join('');
 }
 
-function section(list, total, name, why, item) {
-  if (!total) return null;
+/** A part of the view: its items keep their elements for as long as they say the same. */
+function section(name, list, total, why, draw) {
+  if (!total) return [];
   const rest = total - list.length;
-  return h(
-    'section',
-    h('h2', name, ' ', h('span.n', count(total))),
-    h('p.lead', why),
-    item &&
-      h(
-        'ul.cards',
-        list.map(one => h('li', item(one))),
-      ),
-    item && rest > 0 && h('p.none', `${count(rest)} more are not listed.`),
-  );
+  const key = one => (draw ? JSON.stringify(one) : '');
+  const items = list.map(one => ({ key: key(one), shape: '', draw: () => h('li', draw(one)) }));
+  const update = el => {
+    el.firstChild.lastChild.textContent = count(total);
+    el.children[1].textContent = why;
+    keep(el.children[2], items);
+    el.lastChild.textContent = draw && rest > 0 ? `${count(rest)} more are not listed.` : '';
+  };
+  const make = () => {
+    const el = h('section', h('h2', name, ' ', h('span.n')), h('p.lead'), h('ul.cards'), h('p.none'));
+    update(el);
+    return el;
+  };
+  return [{ key: name, shape: JSON.stringify([total, why, list]), draw: make, update }];
 }
 
-const latePoller = p => [
+const latePoller = ({ client, address: from, last_seen, refresh_interval_seconds: every }) => [
   tag('low', 'clock', 'late'),
-  h('b', p.client),
-  h('span.mono', foreign(p.address)),
-  h('span', 'last seen ', since(p.last_seen), `, expected every ${words(p.refresh_interval_seconds)}`),
+  h('b', client),
+  h('span.mono', foreign(from)),
+  h('span', 'last seen ', since(last_seen), `, expected every ${words(every)}`),
 ];
 
 const quarantined = q => [
@@ -62,30 +68,42 @@ const duplicate = d => [
     'in ',
     d.ids.map((id, at) => [at > 0 && ', ', link({ ...nothing, id }, h('span.mono', id.slice(0, 8)))]),
     d.ids_total > d.ids.length && ` and ${d.ids_total - d.ids.length} more`,
+    ' · ',
+    link({ ...nothing, q: d.address }, 'show them'),
   ),
 ];
 
 const LATE = 'They missed three of their own intervals and keep scraping what they last knew.';
 const QUARANTINED =
-  'Stored values that would make Prometheus refuse the whole list. They are left out until somebody fixes or deletes them.';
+  'Stored values that would make Prometheus refuse the whole list. They are left out until their owner registers these targets again, or somebody deletes the key in the store: by its id, with a token for all groups, DELETE /target?id=… does that.';
 const TWICE = 'One address in several registrations: Prometheus scrapes it once for each, unless the labels are equal.';
-const NONE = 'None: the store is healthy, pollers are on time, and every stored registration is listed.';
+const NONE = 'None: the store is healthy, no poller is late, and every stored registration is listed.';
 const HIDDEN = 'This token may not see pollers, quarantined values or addresses registered twice.';
 
-export async function showProblems(view) {
+async function showProblems(view) {
   const [quarantine, duplicates] = await Promise.all([getAllowed('quarantine'), getAllowed('duplicates')]);
   server.status ??= await get('status');
   if (state.view !== 'problems') return;
   const isHidden = !quarantine || !server.pollers;
-  const n = problemCounts().reduce((sum, [k]) => sum + k, 0);
-  const content = [
-    heading('Problems', count(n)),
-    !n && !isHidden && h('p.lead', NONE),
-    isHidden && h('p.lead', HIDDEN),
-    section([], storeLost() ? 1 : 0, 'The store is unavailable', storeLost() && outageText(server.status)),
-    section(late(), late().length, 'Late pollers', LATE, latePoller),
-    section(quarantine?.quarantine ?? [], quarantine?.total, 'Quarantined', QUARANTINED, quarantined),
-    section(duplicates?.duplicates ?? [], duplicates?.total, 'Registered twice', TWICE, duplicate),
-  ];
-  fill(view, content);
+  const n = problemTotal();
+  const lead = isHidden ? HIDDEN : n ? '' : NONE;
+  const lates = late().map(({ client, address, last_seen, refresh_interval_seconds }) => ({
+    client,
+    address,
+    last_seen,
+    refresh_interval_seconds,
+  }));
+  const lost = storeLost();
+  keep(view, [
+    { key: 'heading', shape: String(n), draw: () => heading('Problems', count(n)) },
+    { key: 'lead', shape: lead, draw: () => h('p.lead', lead) },
+    ...section('The store is unavailable', [], lost ? 1 : 0, lost ? outageText(server.status) : ''),
+    ...section('Late pollers', lates, lates.length, LATE, latePoller),
+    ...section('Quarantined', quarantine?.quarantine ?? [], quarantine?.total, QUARANTINED, quarantined),
+    ...section('Registered twice', duplicates?.duplicates ?? [], duplicates?.total, TWICE, duplicate),
+  ]);
 }
+
+const problemBadge = () => problemTotal() > 0 && h('span.tag.end', count(problemTotal()));
+
+registerView('problems', { show: showProblems, badge: problemBadge });

@@ -5,6 +5,7 @@ import { $, address, copyButton, fill, foreign, h } from './dom.js';
 import { emit, trouble } from './events.js';
 import { rowOf } from './list.js';
 import { closePanel, isOpen, openPanel } from './panel.js';
+import { pollersOf } from './pollers.js';
 import { learnRenewals, nextRenewal, renewalInterval, untilRenewal } from './renewals.js';
 import { filterBy, isMeta, plus, sortedLabels } from './row.js';
 import { get, registrationPath, server, storeLost } from './server.js';
@@ -12,6 +13,7 @@ import { link, nothing, state } from './state.js';
 import { at, count, life, since, time, words } from './words.js';
 
 const HISTORY_MAX = 20; // changes
+const TARGETS_SHOWN = 10; // before somebody asks for all
 
 let showing = null; // {row, history, form}
 
@@ -128,10 +130,11 @@ function drawRegistration() {
     h('button', { onclick: () => emit('edit', showing.row), title: 'Edit (e)' }, 'Edit'),
     h('button.danger', { onclick: () => emit('delete', showing.row), title: 'Delete (d)' }, 'Delete'),
   ];
-  const targets = h(
-    'ul.mono',
-    row.targets.map(t => h('li', address(t))),
-  );
+  const line = t => h('li', address(t));
+  const rest = row.targets.slice(TARGETS_SHOWN);
+  const all = () => more.replaceWith(...rest.map(line));
+  const more = rest.length > 0 && h('li', h('button.link', all, `and ${count(rest.length)} more`));
+  const targets = h('ul.mono', row.targets.slice(0, TARGETS_SHOWN).map(line), more);
   const steers = 'Names that begin with __ steer relabelling and are gone after it.';
   openPanel(
     'registration',
@@ -147,11 +150,23 @@ function drawRegistration() {
       labels.some(([name]) => isMeta(name)) && h('p.note', steers),
     ),
     facts(row),
+    whoPolls(row),
     forms,
     h('section', h('h3', 'History'), h('div.history')),
   );
   paintRegistration();
   drawHistory();
+}
+
+/** Which pollers get it, so that one knows why it is scraped, or is not. */
+function whoPolls(row) {
+  const pollers = pollersOf(row);
+  if (!pollers) return null;
+  const line = p =>
+    h('li', h('b', p.client), ' ', h('span.mono', foreign(p.address)), p.late && h('span.low', ' ◇ late'));
+  const none = h('p.none', server.pollers.length ? 'Nobody who polled within the hour asks for it.' : 'Nobody polls.');
+  const list = pollers.length ? h('ul', pollers.map(line)) : none;
+  return h('section', h('h3', 'Polled by', h('span.n', count(pollers.length))), list);
 }
 
 const drawHistory = () => fill($('.history'), changeHistory(showing.history));

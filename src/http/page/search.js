@@ -1,17 +1,20 @@
-// The search field with the filters in it, and the line below: how much matches, in which order.
+// The search field with the filters in it, what it offers while one types, and the line below: how much matches.
 import { $, fill, foreign, h, icon, listen } from './dom.js';
 import { emit, on } from './events.js';
 import { groups } from './groups.js';
 import { list, paint, reload, step } from './list.js';
-import { isNegative, requirement, written } from './selector.js';
+import { isNegative, typedSelector, written } from './selector.js';
+import { get } from './server.js';
 import { filter, go, isFiltered, nothing, orders, state } from './state.js';
 import { count, plural, setText, short, since, until } from './words.js';
 
 const TYPING_MS = 180; // without a key before a search is sent
+const OFFERED_MAX = 4; // of a kind
 
 const q = $('#q');
 const hint = $('#q-hint');
 let typing;
+let asked = new AbortController();
 
 function filterToken(kind, body, patch) {
   const remove = () => {
@@ -29,10 +32,11 @@ function drawTokens() {
     filterToken(isNegative(r) ? '.not' : '', h('span', foreign(written(r))), {
       selector: state.selector.toSpliced(at, 1),
     });
-  fill($('#tokens'), state.groups.map(ofGroup), state.selector.map(ofLabel));
+  const ofTime = state.within && filterToken('', h('span', `expire within ${state.within}`), { within: '' });
+  fill($('#tokens'), ofTime, state.groups.map(ofGroup), state.selector.map(ofLabel));
   q.placeholder = isFiltered()
     ? ''
-    : innerWidth < 720
+    : innerWidth < 800
       ? 'Search'
       : 'Search targets, labels, groups; or a label: env=prod';
   $('#sort').value = state.sort;
@@ -52,10 +56,12 @@ function paintUntil() {
 }
 
 function groupActs({ name }) {
-  const button = (text, title, act) => h('button.quiet.file', { title, onclick: () => emit(act, name) }, text);
+  const button = (text, title, act, kind = '') =>
+    h(`button.quiet.file${kind}`, { title, onclick: () => emit(act, name) }, text);
   return [
     button('Export', 'The group as file_sd has it', 'export'),
     button('Replace', 'Make the group what a file says', 'declare'),
+    button('Delete', 'Delete the whole group', 'deletegroup', '.danger'),
   ];
 }
 
@@ -91,38 +97,117 @@ function search() {
   if (q.value !== state.q) go({ q: q.value }, { replace: true });
 }
 
+/** Adds requirements to the filter. */
+function narrow(more) {
+  emptyField();
+  const news = new Set(more.map(written));
+  go({ q: '', selector: [...state.selector.filter(r => !news.has(written(r))), ...more] });
+}
+
+/** What can be chosen below the field: [text, how many have it, what choosing it does]. */
+async function offers(text, signal) {
+  const [, name, sign, value] = /^\{?\s*([A-Za-z_]\w*)(=|!=)"?([^",]*)$/.exec(text) ?? [];
+  const scope = { group: state.groups, selector: filter().selector, limit: OFFERED_MAX };
+  if (name) {
+    const { values } = await get(`labels/${encodeURIComponent(name)}/values`, { ...scope, prefix: value }, signal);
+    const requirement = one => ({ key: name, op: sign, values: [one] });
+    return values.map(one => [
+      written(requirement(one.value)),
+      one.registrations,
+      () => narrow([requirement(one.value)]),
+    ]);
+  }
+  const word = text.trim().toLowerCase();
+  const isGroup = g => g.name.toLowerCase().includes(word) && !state.groups.includes(g.name);
+  const chooseGroup = g => () => {
+    emptyField();
+    go({ q: '', groups: [...state.groups, g.name] });
+  };
+  const found = groups.list.filter(isGroup).slice(0, OFFERED_MAX);
+  const offered = found.map(g => [`group ${g.name}`, g.registrations, chooseGroup(g)]);
+  if (!/^[A-Za-z_]\w*$/.test(word)) return offered;
+  const { labels } = await get('labels', { ...scope, prefix: text.trim() }, signal);
+  const type = label => () => {
+    q.value = `${label.name}=`;
+    q.focus();
+    typed();
+  };
+  return [...labels.map(label => [`${label.name}=`, label.registrations, type(label)]), ...offered];
+}
+
+function offer(found) {
+  const old = $('ul', hint);
+  old?.remove();
+  if (!found.length) return;
+  const line = ([text, n, choose]) =>
+    h('li', h('button.offer', { onclick: choose, tabindex: -1 }, h('code', foreign(text)), h('span.n', count(n))));
+  hint.append(h('ul', { 'aria-label': 'Offers' }, found.map(line)));
+  hint.hidden = false;
+}
+
 /** What reads as a label selector is offered as one; all else is searched for once the typing pauses. */
 function typed() {
-  const r = requirement(q.value, { bare: false });
-  hint.hidden = !r;
+  const text = q.value;
+  const { found, wrong } = typedSelector(text);
   clearTimeout(typing);
-  if (r) fill(hint, h('kbd', 'Enter'), ' only where ', h('code', foreign(written(r))));
-  else typing = setTimeout(search, TYPING_MS);
+  fill(
+    hint,
+    found &&
+      h(
+        'p',
+        h('kbd', 'Enter'),
+        ' only where ',
+        found.map((r, at) => [at > 0 && ' and ', h('code', foreign(written(r)))]),
+      ),
+    wrong && h('p.warn', wrong),
+  );
+  hint.hidden = !hint.firstChild;
+  asked.abort();
+  asked = new AbortController();
+  const { signal } = asked;
+  typing = setTimeout(() => {
+    if (!found && !wrong) search();
+    if (!text.trim()) return;
+    offers(text, signal).then(
+      found => signal.aborted || offer(found),
+      () => {},
+    );
+  }, TYPING_MS);
 }
 
 function submit(e) {
   e.preventDefault();
-  const r = requirement(q.value, { bare: false });
-  if (!r) return search();
-  emptyField();
-  go({ q: '', selector: [...state.selector.filter(x => written(x) !== written(r)), r] });
+  const { found, wrong } = typedSelector(q.value);
+  if (wrong) return;
+  if (found) return narrow(found);
+  closeHint();
+  search();
+}
+
+function closeHint() {
+  asked.abort();
+  fill(hint);
+  hint.hidden = true;
 }
 
 function emptyField() {
   clearTimeout(typing);
   q.value = '';
-  hint.hidden = true;
+  closeHint();
 }
 
 function dropLast() {
   if (state.selector.length) go({ selector: state.selector.slice(0, -1) });
   else if (state.groups.length) go({ groups: state.groups.slice(0, -1) });
+  else if (state.within) go({ within: '' });
 }
 
 function keydown(e) {
   if (e.key === 'ArrowDown') {
     e.preventDefault();
-    step(0);
+    const offered = $('.offer', hint);
+    if (offered) return offered.focus();
+    step(0).catch(error => emit('trouble', error));
   } else if (e.key === 'Backspace' && !q.value) {
     dropLast();
   } else if (e.key === 'Escape' && q.value) {
@@ -133,8 +218,21 @@ function keydown(e) {
   }
 }
 
+/** In what is offered: arrows walk, Escape goes back to the field. */
+function offerKey(e) {
+  const line = e.target.closest('li');
+  const to = { ArrowDown: line?.nextSibling, ArrowUp: line?.previousSibling }[e.key];
+  if (to) to.firstChild.focus();
+  else if (e.key === 'ArrowUp' || e.key === 'Escape') q.focus();
+  else return;
+  if (e.key === 'Escape') closeHint();
+  e.preventDefault();
+  e.stopPropagation();
+}
+
 /** What another filter would match. */
 export const conditions = () => [
+  ...(state.within ? [[`expire within ${state.within}`, { within: '' }]] : []),
   ...state.selector.map((r, at) => [written(r), { selector: state.selector.toSpliced(at, 1) }]),
   ...state.groups.map(g => [`group ${g}`, { groups: state.groups.filter(x => x !== g) }]),
   ...(filter().q ? [[filter().q, { q: '' }]] : []),
@@ -151,13 +249,16 @@ export function startSearch() {
     if (e.target.id === 'field') q.focus();
   };
   listen(q, { input: typed, keydown });
+  listen(hint, { keydown: offerKey, mousedown: e => e.preventDefault() });
+  $('#field').addEventListener('focusout', e => {
+    if (!$('#field').contains(e.relatedTarget)) closeHint();
+  });
   on('listed', drawSummary);
   on('grouped', drawSummary);
   on('tick', paintUntil);
   on('route', () => {
     // What somebody types is never rewritten.
     if (q.value !== state.q && document.activeElement !== q) q.value = state.q;
-    clearTimeout(typing);
     drawTokens();
   });
   // The heading of the columns sticks below what may be two lines high.

@@ -50,3 +50,40 @@ export function withRequirement(list, key, op, value) {
   });
   return values.length ? [...rest, { key, op: values.length > 1 ? wide : op, values }] : rest;
 }
+
+const PLAIN_WORDS = /^[\w:@/ -]+(\|[\w:@/ -]+)*$/;
+
+/** A requirement as Prometheus writes it: a pattern of plain words, all of it, is a list of values. */
+function fromPattern(text) {
+  const [, key, sign, pattern] = /^\s*([A-Za-z_]\w*)\s*(=~|!~)\s*"?(.*?)"?\s*$/s.exec(text) ?? [];
+  if (!key) return null;
+  if (!PLAIN_WORDS.test(pattern)) return { pattern: `${key}${sign}` };
+  const values = pattern.split('|');
+  const isOne = values.length === 1;
+  if (sign === '=~') return { key, op: isOne ? '=' : 'in', values };
+  return { key, op: isOne ? '!=' : 'notin', values };
+}
+
+/**
+ * What somebody typed, if it reads as a selector: `env=prod,dc=fra1`, `{env="prod"}`, `up{env="prod"}`, `!canary`.
+ * `found` is a list of requirements; `wrong` says what no list can be selected by.
+ */
+export function typedSelector(text) {
+  const braces = /^\s*[\w:]*\{(.*?),?\s*\}\s*$/s.exec(text);
+  const parts = split(braces ? braces[1] : text.replace(/^\s*[\w:]*\{/, ''));
+  const read = parts.map(part => fromPattern(part) ?? requirement(part, { bare: parts.length > 1 || Boolean(braces) }));
+  const pattern = read.find(r => r?.pattern);
+  if (pattern)
+    return {
+      wrong: `Lists cannot be selected by a regular expression (${pattern.pattern}). Name values: env in (prod,stg).`,
+    };
+  const isOne = read.length > 0 && read.every(Boolean) && (braces || read.some(r => r.op !== 'exists'));
+  return { found: isOne ? read : null };
+}
+
+/** Whether labels meet a requirement; `!=` and `notin` hold where the label is absent. */
+export function meets({ key, op, values }, labels) {
+  const has = Object.hasOwn(labels, key);
+  const isListed = has && values.includes(labels[key]);
+  return { '=': isListed, in: isListed, '!=': !isListed, notin: !isListed, exists: has, '!': !has }[op] ?? false;
+}

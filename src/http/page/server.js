@@ -31,6 +31,7 @@ export const token = {
 };
 
 const TEXT_CHARS_MAX = 500; // of an answer that is no problem document, such as a proxy's
+const PAGE_MAX = 1000; // registrations in one answer
 const WORD_CHARS_MAX = 60; // of a search: the server takes 256 bytes
 const READ_SECONDS = 10; // the longest wait for an answer
 const WRITE_SECONDS = 35;
@@ -66,7 +67,18 @@ function silence(error, limit, seconds) {
   return error.name === 'AbortError' ? error : problem(0, 'The connection failed.');
 }
 
-async function send(method, path, { query = {}, body, headers = {}, signal } = {}, secret = null) {
+// What was answered last, by address and token: an answer that is the same is not sent again. The browser keeps nothing.
+const heardBefore = new Map(); // -> {tag, answer}
+const KNOWN_MAX = 60;
+
+function remember(key, tag, answer) {
+  heardBefore.delete(key);
+  if (tag) heardBefore.set(key, { tag, answer });
+  if (heardBefore.size > KNOWN_MAX) heardBefore.delete(heardBefore.keys().next().value);
+  return answer;
+}
+
+async function send(method, path, { query = {}, body, headers = {}, signal, heard } = {}, secret = null) {
   const url = new URL(path, base);
   for (const [name, value] of Object.entries(query)) {
     for (const one of [value].flat()) if (one) url.searchParams.append(name, one);
@@ -83,6 +95,9 @@ async function send(method, path, { query = {}, body, headers = {}, signal } = {
     signal: AbortSignal.any([limit, signal].filter(Boolean)),
   };
   if (secret) options.headers[isRead ? 'x-sd-token' : 'x-api-token'] = secret;
+  const key = isRead && `${url} ${secret}`;
+  const before = heardBefore.get(key);
+  if (before) options.headers['if-none-match'] = before.tag;
   let response, text;
   try {
     response = await fetch(url, options);
@@ -91,14 +106,16 @@ async function send(method, path, { query = {}, body, headers = {}, signal } = {
     throw silence(error, limit, seconds);
   }
   setServerTime(response.headers.get('date'));
+  heard?.(response);
+  if (before && response.status === 304) return remember(key, before.tag, before.answer);
   const answer = parse(text);
   if (!response.ok) throw problem(response.status, reasonOf(response.status, answer, text), answer);
   if (text && answer === undefined) throw problem(0, NOT_JSON);
-  return answer ?? true;
+  return isRead ? remember(key, response.headers.get('etag'), answer) : (answer ?? true);
 }
 
-export const get = (path, query, signal) =>
-  send('GET', `api/v1/${path}`, { query, signal }, token.get('read') ?? token.get('write'));
+const readToken = () => token.get('read') ?? token.get('write');
+export const get = (path, query, signal) => send('GET', `api/v1/${path}`, { query, signal }, readToken());
 
 /** What not every token may see: null if this one may not. */
 export async function getAllowed(path, query) {
@@ -185,7 +202,7 @@ export const registrationPath = id => `registrations/${encodeURIComponent(id)}`;
 export async function findRegistration(targets) {
   const longest = (a, b) => b.length - a.length;
   const [word = ''] = targets.flatMap(target => target.split(/\s+/)).sort(longest);
-  const query = { q: word.slice(0, WORD_CHARS_MAX), limit: 1000 };
+  const query = { q: word.slice(0, WORD_CHARS_MAX), limit: PAGE_MAX };
   const wanted = JSON.stringify(targets);
   do {
     const { registrations, next_page_token } = await get('registrations', query);
@@ -198,5 +215,38 @@ export async function findRegistration(targets) {
 
 export const putRegistration = content => write('PUT', 'target', { body: { static_config: content } });
 export const deleteRegistration = id => write('DELETE', `api/v1/${registrationPath(id)}`);
-export const putGroup = (name, body, query) =>
-  write('PUT', `api/v1/groups/${encodeURIComponent(name)}`, { body, query });
+
+const groupPath = name => `api/v1/groups/${encodeURIComponent(name)}`;
+const ifMatch = tag => (tag ? { 'if-match': tag } : {});
+
+/** A group as one declares it, with the tag under which it may be replaced; one that is not there is empty. */
+export async function getGroup(name) {
+  let tag = null;
+  const heard = response => {
+    // A compressed answer has a weak tag, and a condition needs the strong one.
+    tag = response.headers.get('etag')?.replace('W/', '') ?? null;
+  };
+  try {
+    const entries = await send('GET', groupPath(name), { heard }, readToken());
+    return { entries, tag };
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    return { entries: [], tag: null };
+  }
+}
+
+export const putGroup = (name, body, query, tag) =>
+  write('PUT', groupPath(name), { body, query, headers: ifMatch(tag) });
+export const deleteGroup = (name, tag) => write('DELETE', groupPath(name), { headers: ifMatch(tag) });
+
+/** All registrations that meet a filter. */
+export async function allRegistrations(filter) {
+  const found = [];
+  const query = { ...filter, limit: PAGE_MAX };
+  do {
+    const { registrations, next_page_token } = await get('registrations', query);
+    found.push(...registrations);
+    query.page_token = next_page_token;
+  } while (query.page_token);
+  return found;
+}

@@ -2,32 +2,40 @@
 import { h, wantsMore } from './dom.js';
 import { emit } from './events.js';
 import { requirements, selector } from './selector.js';
+import { isView } from './views.js';
 
-export const views = ['', 'pollers', 'changes', 'problems'];
 export const orders = {
-  id: 'By id',
+  'target_group,targets': 'By group, then target',
+  '-target_group,targets': 'By group, reversed',
+  targets: 'By target',
+  '-targets': 'By target, reversed',
   expires_at: 'Expires first',
   '-expires_at': 'Expires last',
   '-updated_at': 'Recently renewed',
   updated_at: 'Least recently renewed',
-  target_group: 'By group',
-  '-target_group': 'By group, reversed',
 };
+const [FIRST_ORDER] = Object.keys(orders);
+/** Spans within which registrations expire, in seconds. */
+export const spans = { '5m': 300, '1h': 3600, '6h': 21_600 };
+const SETTLED_MS = 150; // without scrolling before the place is remembered
 
 export const state = {};
 /** Everything, in the list. */
-export const nothing = { view: '', groups: [], selector: [], q: '', id: '' };
+export const nothing = { view: '', groups: [], selector: [], q: '', within: '', id: '', action: '', find: '' };
 
 export function read() {
   const p = new URLSearchParams(location.search);
-  const oneOf = (name, known) => (known.includes(p.get(name)) ? p.get(name) : known[0]);
+  const oneOf = (name, isKnown, other = '') => (isKnown(p.get(name)) ? p.get(name) : other);
   Object.assign(state, {
-    view: oneOf('view', views),
+    view: oneOf('view', isView),
     groups: p.getAll('group'),
     selector: p.getAll('selector').flatMap(requirements),
     q: p.get('q') ?? '',
-    sort: oneOf('sort', Object.keys(orders)),
+    within: oneOf('within', name => Object.hasOwn(spans, name)),
+    sort: oneOf('sort', name => Object.hasOwn(orders, name), FIRST_ORDER),
     id: p.get('id') ?? '',
+    action: p.get('action') ?? '',
+    find: p.get('find') ?? '',
   });
 }
 
@@ -42,34 +50,72 @@ export function href(patch) {
   for (const group of s.groups) add('group', group);
   add('selector', selector(s.selector));
   add('q', s.q);
-  add('sort', s.sort !== 'id' && s.sort);
+  add('within', s.within);
+  add('sort', s.sort !== FIRST_ORDER && s.sort);
   add('id', s.id);
+  add('action', s.view && s.action);
+  add('find', s.view && s.find);
   return p.size ? `?${readable(p)}` : './';
 }
 
 export const link = (patch, ...kids) => h('a', { href: href(patch) }, kids);
 
+/** How far down the page one was when one left this address; 0 for a new one. */
+export const placeOf = () => history.state?.y ?? 0;
+const keepPlace = () => history.replaceState({ y: Math.round(scrollY) }, '');
+
 /** Looks at something else; `replace` is for what is not worth a step back, such as each key of a search. */
 export function go(patch, { replace = false } = {}) {
   const to = new URL(href(patch), location.href);
   Object.assign(state, patch);
-  if (to.href !== location.href) history[replace ? 'replaceState' : 'pushState'](null, '', to);
+  if (to.href !== location.href) enter(to, replace);
   emit('route');
 }
 
-export const filter = (s = state) => ({ group: s.groups, selector: selector(s.selector), q: s.q.trim() });
-export const isFiltered = () => state.groups.length > 0 || state.selector.length > 0 || state.q.trim() !== '';
+function enter(to, replace) {
+  if (!replace) keepPlace();
+  history[replace ? 'replaceState' : 'pushState'](null, '', to);
+}
+
+export const filter = (s = state) => ({
+  group: s.groups,
+  selector: selector(s.selector),
+  q: s.q.trim(),
+  expires_within: spans[s.within],
+});
+export const isFiltered = () =>
+  state.groups.length > 0 || state.selector.length > 0 || state.q.trim() !== '' || state.within !== '';
+
+/** What is looked at, in words. */
+export const described = () =>
+  [
+    ...state.groups.map(name => `group ${name}`),
+    selector(state.selector),
+    state.q.trim() && `“${state.q.trim()}”`,
+    state.within && `expire within ${state.within}`,
+  ]
+    .filter(Boolean)
+    .join(', ');
 
 export function startAddress() {
+  // The list knows its own height only once it has asked: it goes back to its place itself.
+  history.scrollRestoration = 'manual';
+  let settling;
+  addEventListener('scroll', () => {
+    clearTimeout(settling);
+    settling = setTimeout(keepPlace, SETTLED_MS);
+  });
   addEventListener('popstate', () => {
+    clearTimeout(settling);
     read();
     emit('route');
   });
   document.addEventListener('click', e => {
     const a = e.target.closest('a[href^="?"], a[href="./"]');
-    if (!a || wantsMore(e)) return;
+    if (!a || wantsMore(e) || e.defaultPrevented) return;
     e.preventDefault();
-    history.pushState(null, '', a.href);
+    clearTimeout(settling);
+    enter(a.href, false);
     read();
     emit('route');
   });

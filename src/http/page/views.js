@@ -1,15 +1,18 @@
-// The views beside the list; each draws itself into the same viewPlace.
-import { showChanges } from './changes.js';
+// The views beside the list. Each registers itself: its name in the address, how it is drawn, what its tab tells.
 import { $, fill } from './dom.js';
-import { showPollers } from './pollers.js';
-import { showProblems } from './problems.js';
-import { state } from './state.js';
 
-const VIEWS = { pollers: showPollers, changes: showChanges, problems: showProblems };
+const known = new Map();
 const viewPlace = $('#view');
 
-export async function showView() {
-  if (viewPlace.dataset.view !== state.view) fill(viewPlace);
-  viewPlace.dataset.view = state.view;
-  await VIEWS[state.view]?.(viewPlace);
+/** `show` draws the view into the place that it is given; `badge` is what stands beside its name in the tab. */
+export const registerView = (name, view) => known.set(name, view);
+export const isView = name => known.has(name);
+export const viewNames = () => [...known.keys()];
+export const badges = () => [...known].map(([name, { badge }]) => [name, badge?.()]);
+
+/** Draws a view, or looks again; `isNew` when another part of it is wanted. */
+export async function showView(name, wish) {
+  if (viewPlace.dataset.view !== name) fill(viewPlace);
+  viewPlace.dataset.view = name;
+  await known.get(name)?.show(viewPlace, wish);
 }

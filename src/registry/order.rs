@@ -1,0 +1,132 @@
+//! Orders of registrations: by one value or several, each up or down, and at last by the id.
+
+use std::cmp::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::state::Held;
+use crate::registration::{Content, TargetId};
+
+/// How much of a text counts, in bytes: a place travels in the address of the next page.
+const TEXT_BYTES_MAX: usize = 200;
+
+/// What registrations are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SortBy {
+    /// The id.
+    Id,
+    /// The first target.
+    Targets,
+    /// The group.
+    Group,
+    /// The deadline; those without one are last.
+    Expiry,
+    /// The time of the last write.
+    Update,
+}
+
+/// One value of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SortKey {
+    /// What is sorted by.
+    pub by: SortBy,
+    /// Whether the largest is first.
+    pub is_descending: bool,
+}
+
+/// An order of registrations; those that are equal in all of it are sorted by their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Order(pub Vec<SortKey>);
+
+/// A place in an order: behind the registration with these values and this id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The values that it is sorted by.
+    pub values: Vec<SortValue>,
+    /// Its id.
+    pub id: TargetId,
+}
+
+/// A value that registrations are sorted by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SortValue {
+    /// Nanoseconds since the epoch, [`u64::MAX`] for never; 0 where the id alone counts.
+    Number(u64),
+    /// The name of a group, or a target.
+    Text(String),
+}
+
+/// When something happens to a registration, and happened.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) deadline: Option<Instant>,
+    /// Seconds since the epoch; 0 when the document does not say it.
+    updated_at_seconds: u64,
+}
+
+impl From<&Held> for Times {
+    fn from(held: &Held) -> Times {
+        let updated_at = held.updated_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Times { deadline: held.deadline, updated_at_seconds: updated_at.as_secs() }
+    }
+}
+
+/// Turns instants into numbers that stay the same from page to page.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Epoch {
+    /// The same moment by both clocks.
+    pub(super) instant: Instant,
+    pub(super) nanos: u64,
+}
+
+impl Epoch {
+    fn number(self, at: Instant) -> u64 {
+        let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        match at.checked_duration_since(self.instant) {
+            Some(later) => self.nanos.saturating_add(nanos(later)),
+            None => self.nanos.saturating_sub(nanos(self.instant - at)),
+        }
+    }
+}
+
+impl Order {
+    /// Whether it is the order that every list has by itself.
+    pub(super) fn is_by_id(&self) -> bool {
+        self.0.first() == Some(&SortKey { by: SortBy::Id, is_descending: false })
+    }
+
+    /// Whether times of the registrations have to be looked up for it.
+    pub(super) fn needs_times(&self) -> bool {
+        self.0.iter().any(|key| matches!(key.by, SortBy::Expiry | SortBy::Update))
+    }
+
+    /// The place of a registration.
+    pub(super) fn place(&self, id: TargetId, content: &Content, times: Option<&Times>, epoch: Epoch) -> Place {
+        let text = |mut text: String| {
+            let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+            text.truncate(end.unwrap_or_default());
+            SortValue::Text(text)
+        };
+        let value = |key: &SortKey| match key.by {
+            SortBy::Id => SortValue::Number(0),
+            SortBy::Targets => text(content.targets().into_iter().next().unwrap_or_default()),
+            SortBy::Group => text(content.group().into_owned()),
+            SortBy::Expiry => {
+                let deadline = times.and_then(|times| times.deadline);
+                SortValue::Number(deadline.map_or(u64::MAX, |deadline| epoch.number(deadline)))
+            }
+            SortBy::Update => SortValue::Number(times.map_or(0, |times| times.updated_at_seconds)),
+        };
+        Place { values: self.0.iter().map(value).collect(), id }
+    }
+
+    pub(super) fn compare(&self, a: &Place, b: &Place) -> Ordering {
+        for (key, (one, other)) in self.0.iter().zip(a.values.iter().zip(&b.values)) {
+            let ordering = if key.by == SortBy::Id { a.id.cmp(&b.id) } else { one.cmp(other) };
+            let ordering = if key.is_descending { ordering.reverse() } else { ordering };
+            if ordering.is_ne() {
+                return ordering;
+            }
+        }
+        a.id.cmp(&b.id)
+    }
+}
