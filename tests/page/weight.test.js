@@ -108,7 +108,10 @@ test('one scrolls to the end of a long list: all in order, none twice, and few i
       () =>
         new Promise(resolve => {
           const down = () => {
-            const isLoading = document.querySelector('.page:empty')?.getBoundingClientRect().top < innerHeight;
+            const isLoading = [...document.querySelectorAll('.page:empty')].some(el => {
+              const { top, bottom } = el.getBoundingClientRect();
+              return bottom > 0 && top < innerHeight;
+            });
             if (!isLoading) scrollBy(0, innerHeight);
             const isEnd = scrollY + innerHeight >= document.documentElement.scrollHeight - 1;
             if (isEnd && !isLoading && document.querySelector('.page:last-child > .row')) resolve();
