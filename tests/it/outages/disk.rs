@@ -208,3 +208,18 @@ fn an_outage_is_over_when_the_disk_takes_writes_again() {
         server.register(registration("b"));
     }
 }
+
+#[test]
+fn a_server_that_starts_on_a_full_disk_is_not_ready() {
+    // The file may be overwritten, and not grow: an ordinary write finds no room, and a small one may.
+    let setup = with_ttl(Setup::new(), TTL * 100).after("trap '' XFSZ; ulimit -f 8192");
+    let server = setup.start();
+    let mut names = (0..10_000).map(|n| format!("large-{n}"));
+    assert!(names.any(|name| server.put(large_registration(&name)).status == 503), "there is no room");
+    assert_eq!(server.terminate(), Some(0));
+    let server = setup.start();
+    server.get("/discover").has_status(200, "the list is there");
+    let ready = server.get("/-/ready").status;
+    assert_eq!((ready, server.put(large_registration("one-more")).status), (503, 503));
+    assert_eq!(server.get("/-/ready").status, 503);
+}
