@@ -279,3 +279,25 @@ impl Route {
         methods.map(|method| if method == "GET" { "GET, HEAD" } else { method }).collect::<Vec<_>>().join(", ")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_and_polls_wait_for_nobody_and_only_what_calls_the_store_goes_to_workers() {
+        for route in ROUTES {
+            for operation in route.operations {
+                let is_probe = ["health", "ready", "metrics"].contains(&route.name);
+                let calls_the_store = matches!(operation.method, "PUT" | "DELETE") || route.name == "target";
+                let expected = match (is_probe || route.is_polled, calls_the_store) {
+                    (true, false) => &[Runs::AtOnce][..],
+                    (false, true) => &[Runs::ByWorker],
+                    _ => &[Runs::AtOnce, Runs::InTurn],
+                };
+                assert!(expected.contains(&operation.runs), "{} {}", operation.method, route.path);
+            }
+        }
+        assert_eq!(ROUTES.iter().filter(|route| route.is_polled).count(), 3);
+    }
+}

@@ -105,7 +105,7 @@ pub(super) enum Stage {
     Uploading,
     /// The request is complete: the server owes an answer, and the client is not to blame for the wait.
     Answering,
-    /// The answer is on its way. Entered anew whenever the socket has taken a part of it.
+    /// The answer is on its way, or will be at once. Entered anew whenever the socket has taken a part of it.
     Reading,
     /// The last answer has been sent, and what the client still sends is read and thrown away.
     Lingering,
@@ -203,7 +203,7 @@ impl State {
             self.order[class as usize].remove(&open.place());
         }
         (open.stage, open.since) = (stage, since);
-        open.has_asked |= stage == Stage::Answering;
+        open.has_asked |= matches!(stage, Stage::Answering | Stage::Reading);
         if let Some(class) = open.class() {
             self.order[class as usize].insert(open.place());
         }

@@ -16,7 +16,7 @@ use super::response::{self, ConnectionField};
 use super::shared::Gate;
 use super::timed::TimedSocket;
 use super::upstream::Answered;
-use crate::http::handler::{Found, Handler};
+use crate::http::handler::{Found, Handler, Runs};
 use crate::http::problem::Errors;
 use crate::http::request::{Request, WayBack};
 use crate::http::response::{Body, Response};
@@ -186,15 +186,17 @@ impl<H: Handler> Exchange<'_, H> {
 
     /// Has a request answered and sends the answer. Whether the connection goes on.
     fn serve(&mut self, request: Incoming) -> io::Result<bool> {
-        if !self.admitted.enter(Stage::Answering) {
-            return Ok(false);
-        }
-        self.requests += 1;
         let begun = Instant::now();
         let Incoming { mut request, keep_alive, http_1_0, is_head } = request;
         request.client.clone_from(&self.admitted.connection.client);
         request.way_back = WayBack::to(self.admitted.connection.clone());
         let found = self.found.take().unwrap_or_else(|| self.gate.handling.handler.find(&request));
+        // An answer at once is as good as on its way, which saves a stage.
+        let is_at_once = found.runs == Runs::AtOnce;
+        if !self.admitted.enter(if is_at_once { Stage::Reading } else { Stage::Answering }) {
+            return Ok(false);
+        }
+        self.requests += 1;
         let answer = self.gate.answer(found, request, self.upload.take());
         let Answered { response, hold, handled_in } = answer.unwrap_or_else(|refusal| {
             self.gate.metrics.bad_request(refusal.status);
@@ -207,6 +209,9 @@ impl<H: Handler> Exchange<'_, H> {
             true => ConnectionField::Unsaid,
             false => ConnectionField::Close,
         };
+        if !is_at_once {
+            self.admitted.enter(Stage::Reading);
+        }
         self.send(&response, connection, is_head)?;
         drop((response, hold));
         let in_edge = begun.elapsed().saturating_sub(handled_in);
@@ -216,7 +221,6 @@ impl<H: Handler> Exchange<'_, H> {
     }
 
     fn send(&mut self, response: &Response, connection: ConnectionField, is_head: bool) -> io::Result<()> {
-        self.admitted.enter(Stage::Reading);
         let head = response::head(response, connection, SystemTime::now());
         let nothing = Body::default();
         let body = if is_head || response.has_no_content() { &nothing } else { &response.body };
@@ -243,6 +247,7 @@ impl<H: Handler> Exchange<'_, H> {
         if let Some(events) = self.gate.refusals.admit() {
             debug!(client = self.admitted.connection.client, status = response.status, reason, events; "request refused");
         }
+        self.admitted.enter(Stage::Reading);
         self.send(&response, ConnectionField::Close, false)
     }
 }
