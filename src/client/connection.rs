@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use ureq::config::Config;
 use ureq::http::{HeaderName, HeaderValue, Request, Uri, header};
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
@@ -64,6 +65,8 @@ pub(super) type Secret = HeaderValue;
 /// A server and how to reach it. Connections are kept open between requests.
 pub(super) struct Connection {
     agent: Agent,
+    /// The Unix socket, if it is reached through one.
+    socket: Option<PathBuf>,
     /// What comes before a path, without a slash at its end.
     base: String,
     /// The URL as the user wrote it.
@@ -91,14 +94,24 @@ impl Connection {
             .user_agent(concat!("inventor/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls::settings(access, base.starts_with("https:"))?)
             .build();
-        let agent = match socket {
-            Some(path) => Agent::with_parts(config, UnixConnector(path), NoResolver),
-            None => Agent::with_parts(config, DefaultConnector::default(), RememberingResolver::default()),
-        };
+        let agent = agent(config, socket.as_ref());
         let source = access.token_file.clone().map(TokenSource::File).filter(|file| !is_empty(file)).or(token.cloned());
         let token = source.as_ref().map(|source| read_token(TOKEN_FILE, source)).transpose()?;
         let headers = access.headers.iter().map(|header| parse_header(header)).collect::<Result<_, _>>()?;
-        Ok(Connection { agent, base: base.to_owned(), shown: shown.to_owned(), source, token, headers })
+        Ok(Connection { agent, socket, base: base.to_owned(), shown: shown.to_owned(), source, token, headers })
+    }
+
+    /// One more to the same server, which shares nothing with this one: threads do not wait for each other.
+    pub(super) fn another(&self) -> Connection {
+        Connection {
+            agent: agent(self.agent.config().clone(), self.socket.as_ref()),
+            socket: self.socket.clone(),
+            base: self.base.clone(),
+            shown: self.shown.clone(),
+            source: self.source.clone(),
+            token: self.token.clone(),
+            headers: self.headers.clone(),
+        }
     }
 
     /// Where the token comes from.
@@ -156,6 +169,13 @@ impl Connection {
             }
         }
         request.call().and_then(read_answer).map_err(|e| Unreachable(format!("{url}: {}", reason(&e))))
+    }
+}
+
+fn agent(config: Config, socket: Option<&PathBuf>) -> Agent {
+    match socket {
+        Some(path) => Agent::with_parts(config, UnixConnector(path.clone()), NoResolver),
+        None => Agent::with_parts(config, DefaultConnector::default(), RememberingResolver::default()),
     }
 }
 

@@ -136,16 +136,17 @@ impl<'a> Work<'a> {
     }
 
     fn work(&self) {
+        let connection = self.connection.another();
         while !self.stop.load(Ordering::Relaxed) {
             let Some(entry) = self.entries.get(self.next.fetch_add(1, Ordering::Relaxed)) else { return };
-            self.register(entry);
+            self.register(&connection, entry);
         }
     }
 
-    fn register(&self, entry: &Entry) {
+    fn register(&self, connection: &Connection, entry: &Entry) {
         let mut pause = FIRST_PAUSE;
         for attempt in 1..=TRIES {
-            let problem = match self.connection.put(entry) {
+            let problem = match connection.put(entry) {
                 Ok(answer) if answer.status == 200 && answer.is_ours("/target") => {
                     self.registered.fetch_add(1, Ordering::Relaxed);
                     return;

@@ -18,7 +18,7 @@ const HEALTHY: &str = "healthy";
 
 pub(super) fn command() -> Command {
     Command::new(NAME)
-        .about("Ask the server on this machine whether it is well; the exit code is 0 or 1")
+        .about("Ask the server on this machine whether it is ready, or whether it is healthy; exits with 0 or 1")
         .arg(Arg::new(QUESTION).help("What is asked").value_parser([READY, HEALTHY]).default_value(READY))
         .args([LISTEN_ADDR, LISTEN_PORT].map(|variable| variable.flag()))
 }

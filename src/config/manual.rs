@@ -118,11 +118,13 @@ fn write_page(
 ) -> io::Result<()> {
     let source = format!("inventor {}", env!("CARGO_PKG_VERSION"));
     let named = command.clone().name(name.to_owned()).after_help("").after_long_help("");
-    let man = Man::new(named).title(name.to_uppercase()).date(DATE).source(source).manual("inventor");
+    let man = Man::new(named).title(name.to_uppercase()).date(DATE).source(source).manual("Manual of inventor");
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
+    // With values, which the section that clap_mangen writes leaves out.
+    let usage = command.clone().render_usage().to_string();
+    writeln!(page, ".SH SYNOPSIS\n{}", escaped(usage.trim_start_matches("Usage: ").trim()))?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     if subcommand.is_none() {

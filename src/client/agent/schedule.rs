@@ -272,3 +272,71 @@ impl Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(targets: &str) -> BTreeMap<TargetId, Wanted> {
+        let entry = Entry { targets: vec![targets.to_owned()], ttl_seconds: Some(21_600), ..Entry::default() };
+        BTreeMap::from([(entry.id(), Wanted { entry, file: "a.json".to_owned() })])
+    }
+
+    #[test]
+    fn no_sequence_of_answers_ends_renewals() {
+        let mut random = fastrand::Rng::with_seed(19);
+        let lifetime = Lifetime::Seconds(21_600);
+        for _ in 0..500 {
+            let mut schedule = Schedule::default();
+            let mut now = Duration::from_secs(1000);
+            schedule.update(wanted("a:1"), false, now);
+            let mut accepted = false;
+            for _ in 0..random.usize(1..60) {
+                let Some((due, id, Task::Put)) = schedule.next(now) else { panic!("nothing is to be done any more") };
+                assert!(
+                    due <= now + REFUSED_RETRY.1 || accepted && due <= now + lifetime.interval(),
+                    "{due:?} at {now:?}"
+                );
+                now = now.max(due);
+                match random.u8(..5) {
+                    0 => {
+                        schedule.is_registered(id, lifetime, now);
+                        accepted = true;
+                    }
+                    1 => schedule.is_unauthorised(id, lifetime, now),
+                    2 => schedule.is_unknown(id, now + Duration::from_secs(30)),
+                    _ => schedule.is_refused(id, lifetime, now),
+                }
+                if random.u8(..10) == 0 {
+                    schedule.retry_refused(now);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_expire_is_tried_as_often_as_it_would_be_renewed() {
+        let now = Duration::from_secs(1000);
+        let lifetime = Lifetime::Seconds(6);
+        let mut schedule = Schedule::default();
+        schedule.update(wanted("a:1"), false, now);
+        let id = schedule.next(now).unwrap().1;
+        schedule.is_registered(id, lifetime, now);
+        for _ in 0..100 {
+            schedule.is_refused(id, lifetime, now);
+            assert!(schedule.next(now).unwrap().0 <= now + Duration::from_secs(2));
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_neither_deleted_nor_renewed_before_files_are_seen() {
+        let now = Duration::from_secs(1000);
+        let mut schedule = Schedule::default();
+        schedule.remember(wanted("a:1"), now);
+        assert_eq!((schedule.next(now), schedule.counts()), (None, (0, 0)));
+        assert!(schedule.left_behind().is_empty());
+        schedule.update(wanted("b:1"), false, now);
+        let tasks: Vec<Task> = schedule.held.values().filter_map(Held::task).collect();
+        assert!(tasks.contains(&Task::Delete) && tasks.contains(&Task::Put), "{tasks:?}");
+    }
+}

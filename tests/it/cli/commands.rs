@@ -351,6 +351,11 @@ fn completions_and_manual_pages_know_every_command() {
         }
         assert!(text.lines().any(|line| line.starts_with(".TH") && line.contains("2026")), "{name}: {text}");
     }
+    assert!(
+        page("inventor-agent.1").contains("inventor agent [OPTIONS] \\-\\-dir <DIR>"),
+        "{}",
+        page("inventor-agent.1")
+    );
     assert!(page("inventor-agent.1").contains("INVENTOR_TOKEN") && page("inventor-agent.1").contains("agent.json"));
     cli.fails_with(2, &["man", "/proc/nowhere/x"], &["/proc/nowhere/x"]);
 }
