@@ -84,6 +84,19 @@ test('the configuration to paste selects what the list shows, and Prometheus acc
     await hasText(panel, 'Poll this for all 7 registrations');
   }));
 
+test('the name of a job is a text for Prometheus, whatever the group is called', async () => {
+  for (const group of ['null', '東京', 'a: b # c', '1e3']) {
+    await withPage(server, { path: `?group=${encodeURIComponent(group)}` }, async page => {
+      await page.keyboard.press('u');
+      const config = await page.locator('#panel .code').textContent();
+      assert.ok(config.includes(`job_name: ${JSON.stringify(group)}`), config);
+      const file = `${server.directory}/prometheus.yml`;
+      writeFileSync(file, config);
+      execFileSync('promtool', ['check', 'config', file]);
+    });
+  }
+});
+
 test('everything is reached by keyboard, and single keys can be turned off', () =>
   withPage(server, {}, async page => {
     const focusIs = selector =>

@@ -30,7 +30,8 @@ function listUrl() {
 }
 
 function prometheus(url, { needsToken, labels, refresh }) {
-  const job = state.groups.length === 1 ? state.groups[0].replace(/[^\w-]+/g, '-') : 'inventor';
+  // In quotes: a group may be called null, or 1e3, or have no letter that YAML takes bare.
+  const job = JSON.stringify(state.groups.length === 1 ? state.groups[0] : 'inventor');
   const token = '        authorization:\n          credentials_file: /etc/prometheus/inventor.token\n';
   return [
     `scrape_configs:\n  - job_name: ${job}\n    http_sd_configs:\n      - url: ${JSON.stringify(url)}\n`,
