@@ -166,8 +166,8 @@ pub(super) fn changes(connection: &Connection, command: &Changes, output: Output
 
 /// What stands before what is known already, oldest first.
 fn new_ones(known: &[Value], now: &[Value]) -> Vec<Value> {
-    let is_known = |at: &usize| now[*at..].iter().zip(known).all(|(one, other)| one == other);
-    let new = (0..=now.len()).find(is_known).unwrap_or(now.len());
+    let is_known = |at: &usize| !known.is_empty() && now[*at..].iter().zip(known).all(|(one, other)| one == other);
+    let new = (0..now.len()).find(is_known).unwrap_or(now.len());
     now[..new].iter().rev().cloned().collect()
 }
 
