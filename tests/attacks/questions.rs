@@ -157,6 +157,11 @@ fn worst(parameter: &Value) -> Vec<String> {
         ("target_group" | "name", _) => vec![LARGE.to_owned()],
         ("shard", _) => vec!["0".to_owned()],
         ("shards", _) => vec!["1".to_owned(), "1024".to_owned()],
+        ("sort", _) => ["targets", "-targets,-target_group,-expires_at", "target_group,targets", "-updated_at", "id"]
+            .map(str::to_owned)
+            .to_vec(),
+        // Almost to the end, and far beyond it.
+        ("skip", _) => vec![String::new(), "19000".to_owned(), schema["maximum"].to_string()],
         ("page_token" | "id", _) => vec![String::new()],
         (_, _) if schema["enum"].is_array() => {
             let values = schema["enum"].as_array().into_iter().flatten();
