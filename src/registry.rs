@@ -49,7 +49,7 @@ pub use list::{Rendering, Snapshot};
 pub use look::Details;
 pub use now::Now;
 pub use order::{Order, Place, SortBy, SortKey, SortValue};
-pub use overview::{EXPIRY_SPANS, GroupSummary};
+pub use overview::{EXPIRY_SPANS, GroupSummary, Overview};
 pub use pages::{Page, PageRequest};
 pub use scope::{GroupPattern, Scope};
 pub use search::{QUESTION_BYTES_MAX, WORDS_MAX, Words};
@@ -84,23 +84,6 @@ pub struct Registry {
     epoch: Epoch,
     /// Groups are declared one at a time, so that what is compared is what is changed.
     declaring: Mutex<()>,
-}
-
-/// What somebody may see, in numbers.
-#[derive(Debug, Clone, Copy)]
-pub struct Overview {
-    /// Live registrations.
-    pub registrations: usize,
-    /// Groups with at least one of them.
-    pub groups: usize,
-    /// Addresses that these have together.
-    pub addresses: usize,
-    /// Addresses that stand in more than one registration.
-    pub duplicates: usize,
-    /// Registrations that run out within each of [`EXPIRY_SPANS`].
-    pub expiring: [usize; 3],
-    /// The size of the list.
-    pub list_bytes: usize,
 }
 
 impl Registry {

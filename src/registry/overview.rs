@@ -18,6 +18,23 @@ use crate::registration::{Content, TargetId};
 /// How far ahead registrations are counted that run out, in seconds, and what that is called.
 pub const EXPIRY_SPANS: [(&str, u64); 3] = [("5m", 300), ("1h", 3600), ("6h", 21600)];
 
+/// What somebody may see, in numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Overview {
+    /// Live registrations.
+    pub registrations: usize,
+    /// Groups with at least one of them.
+    pub groups: usize,
+    /// Addresses that these have together.
+    pub addresses: usize,
+    /// Addresses that stand in more than one registration.
+    pub duplicates: usize,
+    /// Registrations that run out within each of [`EXPIRY_SPANS`].
+    pub expiring: [usize; 3],
+    /// The size of the list.
+    pub list_bytes: usize,
+}
+
 /// A group with at least one registration.
 #[derive(Debug)]
 pub struct GroupSummary {
