@@ -20,8 +20,7 @@ test('without Redis the list stays, what expires is kept, writes say so, and it 
     await hasText(banner(page), 'Polls get the last good list.');
     await hasText(page.locator('#strip'), 'Unavailable');
     await hasText(rowOf(page, 'brief:1').locator('.c-left'), 'kept');
-    await rowOf(page, 'long:1').focus();
-    await page.keyboard.press('d');
+    await rowOf(page, 'long:1').press('d');
     await toast(page, 'It may or may not have been deleted').waitFor();
     await page.keyboard.press('n');
     await page.locator('#f-targets').fill('meanwhile:1');
