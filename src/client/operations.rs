@@ -166,7 +166,8 @@ pub(super) fn changes(connection: &Connection, command: &Changes, output: Output
 
 /// What stands before what is known already, oldest first.
 fn new_ones(known: &[Value], now: &[Value]) -> Vec<Value> {
-    let is_known = |at: &usize| !known.is_empty() && now[*at..].iter().zip(known).all(|(one, other)| one == other);
+    // Nothing older comes up again, so that what is known already is no longer than it was.
+    let is_known = |at: &usize| now.len() - at <= known.len() && known.starts_with(&now[*at..]);
     let new = (0..now.len()).find(is_known).unwrap_or(now.len());
     now[..new].iter().rev().cloned().collect()
 }
