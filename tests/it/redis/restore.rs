@@ -34,17 +34,25 @@ fn in_redis(redis: &RedisServer, name: &str) -> Option<String> {
     redis.command::<Option<Vec<u8>>>(&["GET", &key(name)]).map(|value| text_of(&value))
 }
 
-/// Replaces the process while the replica cannot reach it, so that the test has the new one for itself first.
+/// Does something that the replica does not see, since it is cut off meanwhile.
 #[track_caller]
-fn restart_unseen(redis: &mut RedisServer, proxy: &Proxy, replica: &Replica, meanwhile: impl FnOnce(&RedisServer)) {
+fn unseen(proxy: &Proxy, replica: &Replica, meanwhile: impl FnOnce()) {
     proxy.fall_silent();
     replica.is_down();
-    redis.kill();
-    redis.run();
-    meanwhile(redis);
+    meanwhile();
     proxy.cut();
     proxy.speak();
     replica.is_up();
+}
+
+/// Replaces the process while the replica cannot reach it, so that the test has the new one for itself first.
+#[track_caller]
+fn restart_unseen(redis: &mut RedisServer, proxy: &Proxy, replica: &Replica, meanwhile: impl FnOnce(&RedisServer)) {
+    unseen(proxy, replica, || {
+        redis.kill();
+        redis.run();
+        meanwhile(redis);
+    });
 }
 
 /// Replaces the process by one that takes no writes.
@@ -254,14 +262,11 @@ fn what_was_deleted_after_everything_was_saved_at_the_stop_stays_deleted() {
     let proxy = Proxy::before(&redis.socket());
     let replica = Replica::start_behind(&proxy);
     put_many(&replica, 40);
-    proxy.fall_silent();
-    replica.is_down();
-    redis.stop_and_save();
-    redis.run();
-    delete_most(&redis);
-    proxy.cut();
-    proxy.speak();
-    replica.is_up();
+    unseen(&proxy, &replica, || {
+        redis.stop_and_save();
+        redis.run();
+        delete_most(&redis);
+    });
     stays_deleted(&redis, &replica);
 }
 
@@ -271,16 +276,13 @@ fn what_was_deleted_before_everything_was_saved_at_the_stop_stays_deleted() {
     let proxy = Proxy::before(&redis.socket());
     let replica = Replica::start_behind(&proxy);
     put_many(&replica, 40);
-    proxy.fall_silent();
-    replica.is_down();
-    for n in 0..30 {
-        let _: usize = redis.command(&["DEL", &key(&n.to_string())]);
-    }
-    redis.stop_and_save();
-    redis.run();
-    proxy.cut();
-    proxy.speak();
-    replica.is_up();
+    unseen(&proxy, &replica, || {
+        for n in 0..30 {
+            let _: usize = redis.command(&["DEL", &key(&n.to_string())]);
+        }
+        redis.stop_and_save();
+        redis.run();
+    });
     stays_deleted(&redis, &replica);
 }
 
@@ -307,12 +309,9 @@ fn a_server_that_was_emptied_and_not_restarted_stays_empty() {
     let proxy = Proxy::before(&redis.socket());
     let replica = Replica::start_behind(&proxy);
     put_many(&replica, 10);
-    proxy.fall_silent();
-    replica.is_down();
-    let _: () = redis.command(&["FLUSHALL"]);
-    proxy.cut();
-    proxy.speak();
-    replica.is_up();
+    unseen(&proxy, &replica, || {
+        let _: () = redis.command(&["FLUSHALL"]);
+    });
     assert_eq!(replica.count(), 0);
     assert_eq!(stored(&redis), 0);
 }
