@@ -103,6 +103,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
         listen,
         workers: config.workers,
         connections_max: config.connections_max,
+        proxies: config.proxies,
         limits: Limits::default(),
     };
     let server = Server::bind(settings, &exposition).map_err(StartError::Bind)?;

@@ -9,9 +9,9 @@ use super::tokens::TokenSources;
 use super::values::Values;
 use super::variables::{
     GROUP_INFO, LABEL_NAMES, LISTEN_ADDR, LISTEN_PORT, MAX_CONNECTIONS, OUTAGE_KEEP_SECONDS, RUST_LOG, TARGET_INFO,
-    TTL_MAX_SECONDS, TTL_MIN_SECONDS, TTL_SECONDS, UI, WORKERS,
+    TRUSTED_PROXIES, TTL_MAX_SECONDS, TTL_MIN_SECONDS, TTL_SECONDS, UI, WORKERS,
 };
-use crate::http::server::Listen;
+use crate::http::server::{Listen, TrustedProxies};
 use crate::registration::{LabelNames, Ttl, TtlBounds};
 
 /// The largest number of worker threads.
@@ -27,6 +27,8 @@ pub const OUTAGE_KEEP_SECONDS_MAX: u64 = 30 * 24 * 3600;
 pub struct Config {
     /// Where to listen.
     pub listen: Listen,
+    /// Which proxies say who their clients are.
+    pub proxies: TrustedProxies,
     /// Where tokens come from.
     pub tokens: TokenSources,
     /// The lifetime of registrations.
@@ -60,6 +62,7 @@ impl Config {
         let (ttl, ttls) = ttl(values)?;
         Ok(Config {
             listen: listen(values)?,
+            proxies: proxies(values)?,
             tokens: TokenSources::new(values)?,
             ttl,
             ttls,
@@ -98,6 +101,12 @@ pub(super) fn listen(values: &Values) -> Result<Listen, ConfigError> {
         path.map(|path| Listen::Unix(path.into())).or_else(tcp)
     })?;
     Ok(listen.unwrap_or(Listen::Tcp { addr: None, port }))
+}
+
+fn proxies(values: &Values) -> Result<TrustedProxies, ConfigError> {
+    let expected = "networks such as 10.0.0.0/8, addresses, or unix, with commas between them";
+    let proxies = values.optional(TRUSTED_PROXIES, expected, |text| text.parse().ok())?;
+    Ok(proxies.unwrap_or_default())
 }
 
 pub(super) fn log(values: &Values) -> Result<String, ConfigError> {

@@ -54,6 +54,8 @@ variables! {
     TOKENS_FILE, None, "File with named tokens, each for some groups or all, one per line; reread on SIGHUP";
     LISTEN_ADDR, None, "Address to listen on: IPv4, IPv6 or unix:/path; all addresses if not set";
     LISTEN_PORT, Some("9101"), "Port to listen on; 0 picks a free one";
+    TRUSTED_PROXIES, None,
+        "Networks of proxies whose X-Forwarded-For says who the client is, and unix, with commas between them";
     TTL_SECONDS, Some("21600"), "Seconds until a registration expires unless it is renewed; 0 means never";
     TTL_MIN_SECONDS, None, "Shortest lifetime that a registration may ask for";
     TTL_MAX_SECONDS, None, "Longest lifetime that a registration may ask for; with it none is for ever";

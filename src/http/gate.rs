@@ -12,6 +12,7 @@ mod held;
 pub mod limits;
 mod listener;
 mod metrics;
+mod proxies;
 mod refusal;
 pub mod request;
 mod response;
@@ -44,6 +45,7 @@ pub use handling::Handling;
 pub(super) use listener::Listener;
 pub use listener::{BindError, Listen};
 pub use metrics::EdgeMetrics;
+pub use proxies::TrustedProxies;
 pub use refusal::Refusal;
 use shared::Gate;
 use turns::Turns;
@@ -72,6 +74,7 @@ impl<H: Handler> OpenGate<H> {
     pub(super) fn open(
         listeners: Vec<Listener>,
         connections_max: usize,
+        proxies: TrustedProxies,
         limits: Limits,
         metrics: EdgeMetrics,
         handling: Arc<Handling<H>>,
@@ -82,6 +85,7 @@ impl<H: Handler> OpenGate<H> {
             connections: Arc::new(Connections::new(connections_max, metrics.clone())),
             questions: Turns::new(limits.questions),
             held: Held::new(limits.held_bytes, metrics.held_bytes.clone()),
+            proxies,
             limits,
             metrics,
             handling,

@@ -18,7 +18,7 @@ pub struct Request {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body; the server limits its size.
     pub body: Vec<u8>,
-    /// The address of the client for the log; `unix` where it has none.
+    /// The address of the client for the log, with its port where that is known; `unix` where it has none.
     pub client: String,
     /// The way that the answer will take.
     pub way_back: WayBack,
@@ -64,8 +64,13 @@ impl Asker for Request {
 impl Request {
     /// The address of the client without its port.
     pub fn address(&self) -> &str {
-        let address = self.client.rsplit_once(':').map_or(self.client.as_str(), |(address, _port)| address);
-        address.trim_matches(['[', ']'])
+        match self.client.rsplit_once(':') {
+            // An address of IPv6 has colons of its own, and stands in brackets where a port follows.
+            Some((address, _port)) if !address.contains(':') || address.ends_with(']') => {
+                address.trim_matches(['[', ']'])
+            }
+            _ => &self.client,
+        }
     }
 
     /// The value of the first header field with this lower-case name.

@@ -12,7 +12,7 @@ use prometheus::Registry;
 
 use super::gate::limits::ARRIVALS_MAX;
 pub use super::gate::limits::Limits;
-pub use super::gate::{BindError, Listen};
+pub use super::gate::{BindError, Listen, TrustedProxies};
 use super::gate::{EdgeMetrics, Handling, Listener, OpenGate, Upstream};
 use super::handler::Handler;
 
@@ -39,6 +39,8 @@ pub struct Settings {
     pub workers: usize,
     /// How many clients may be connected; fewer when the system allows too few descriptors.
     pub connections_max: usize,
+    /// Who is believed when it names the client on whose behalf it asks.
+    pub proxies: TrustedProxies,
     /// What one client may take.
     pub limits: Limits,
 }
@@ -49,6 +51,7 @@ pub struct Server {
     listeners: Vec<Listener>,
     workers: usize,
     connections_max: usize,
+    proxies: TrustedProxies,
     limits: Limits,
     metrics: EdgeMetrics,
 }
@@ -75,6 +78,7 @@ impl Server {
             listeners: settings.listen.into_iter().map(Listener::bind).collect::<Result<_, _>>()?,
             workers,
             connections_max,
+            proxies: settings.proxies,
             limits: settings.limits,
             metrics: EdgeMetrics::new(metrics),
         })
@@ -90,12 +94,13 @@ impl Server {
     /// # Errors
     /// [`BindError::Start`] when the system has no threads or descriptors for it.
     pub fn serve<H: Handler>(self, handler: Arc<H>) -> Result<Running<H>, BindError> {
-        let Server { listeners, workers, connections_max, limits, metrics } = self;
+        let Server { listeners, workers, connections_max, proxies, limits, metrics } = self;
         let handling = Arc::new(Handling::new(handler, metrics.clone()));
         let shared = Arc::clone(&handling);
         let open_lines = Box::new(move |count| workers::open(count, &shared));
-        let gate = Upstream::open(workers, open_lines, limits.clone(), metrics.clone())
-            .and_then(|upstream| OpenGate::open(listeners, connections_max, limits, metrics, handling, upstream));
+        let gate = Upstream::open(workers, open_lines, limits.clone(), metrics.clone()).and_then(|upstream| {
+            OpenGate::open(listeners, connections_max, proxies, limits, metrics, handling, upstream)
+        });
         Ok(Running { gate: gate.map_err(BindError::Start)? })
     }
 }

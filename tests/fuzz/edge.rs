@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use inventor::http::server::{Limits, Listen, Server, Settings};
+use inventor::http::server::{Limits, Listen, Server, Settings, TrustedProxies};
 use inventor::http::{Errors, Found, Handler, Request, Response, Runs};
 
 use crate::for_each_input;
@@ -20,6 +20,7 @@ fn what_the_reader_lets_through_is_answered() {
         listen: vec![Listen::Tcp { addr: Some(Ipv4Addr::LOCALHOST.into()), port: 0 }],
         workers: 2,
         connections_max: 64,
+        proxies: TrustedProxies::default(),
         limits: Limits::default(),
     };
     let server = Server::bind(settings, &prometheus::Registry::new()).unwrap();

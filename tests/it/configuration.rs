@@ -43,6 +43,7 @@ fn a_wrong_value_is_named_with_its_variable() {
     for (name, values) in [
         ("LISTEN_PORT", &["none", "65536", "-1", "9101x"][..]),
         ("LISTEN_ADDR", &["nonsense", "300.0.0.1"]),
+        ("TRUSTED_PROXIES", &["nginx", "10.0.0.0/33", "10.0.0.1;10.0.0.2"]),
         ("TTL_SECONDS", &["soon", "-1", "9223372037", "1.5"]),
         ("TTL_MIN_SECONDS", &["0", "soon", "-1"]),
         ("TTL_MAX_SECONDS", &["0", "9223372037"]),

@@ -26,6 +26,7 @@ mod owners;
 mod page;
 mod process;
 mod prometheus;
+mod proxies;
 mod put;
 mod readme;
 mod redis;

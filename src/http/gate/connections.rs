@@ -69,7 +69,7 @@ const YOUNG_FOR: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: Socket,
-    /// What the client is called in the log.
+    /// What its other end is called in the log: the client, or a proxy.
     pub(super) client: String,
     /// Bytes are held for it.
     pub(super) holds: AtomicBool,

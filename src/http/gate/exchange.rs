@@ -151,13 +151,18 @@ impl<H: Handler> Exchange<'_, H> {
         }
     }
 
+    /// What the client of this request is called.
+    fn client(&self, request: &Request) -> String {
+        self.gate.proxies.client(&self.admitted.connection.client, request)
+    }
+
     fn tell_to_continue(&mut self) -> io::Result<()> {
         self.socket.write_vectored(&[IoSlice::new(CONTINUE)], self.gate.limits.stalled).map(drop)
     }
 
     /// Asks whether this request may bring a large body.
     fn allow_large_body(&mut self, mut request: Request) -> Result<(), Rejection> {
-        request.client.clone_from(&self.admitted.connection.client);
+        request.client = self.client(&request);
         let found = *self.found.insert(self.gate.handling.handler.find(&request));
         if !found.takes_large_bodies {
             return Err(TOO_LARGE.into());
@@ -188,7 +193,7 @@ impl<H: Handler> Exchange<'_, H> {
     fn serve(&mut self, request: Incoming) -> io::Result<bool> {
         let begun = Instant::now();
         let Incoming { mut request, keep_alive, http_1_0, is_head } = request;
-        request.client.clone_from(&self.admitted.connection.client);
+        request.client = self.client(&request);
         request.way_back = WayBack::to(self.admitted.connection.clone());
         let found = self.found.take().unwrap_or_else(|| self.gate.handling.handler.find(&request));
         // An answer at once is as good as on its way, which saves a stage.
@@ -245,7 +250,9 @@ impl<H: Handler> Exchange<'_, H> {
         };
         self.gate.metrics.bad_request(response.status);
         if let Some(events) = self.gate.refusals.admit() {
-            debug!(client = self.admitted.connection.client, status = response.status, reason, events; "request refused");
+            let peer = || self.admitted.connection.client.clone();
+            let client = self.reader.begun().map_or_else(peer, |request| self.client(&request));
+            debug!(client, status = response.status, reason, events; "request refused");
         }
         self.admitted.enter(Stage::Reading);
         self.send(&response, ConnectionField::Close, false)

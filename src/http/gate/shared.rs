@@ -9,6 +9,7 @@ use super::handling::Handling;
 use super::held::{Held, Hold, NoRoom};
 use super::limits::Limits;
 use super::metrics::EdgeMetrics;
+use super::proxies::TrustedProxies;
 use super::refusal::Refusal;
 use super::turns::Turns;
 use super::upstream::{Answered, Permit, Upstream};
@@ -19,6 +20,7 @@ use crate::logging::Throttle;
 /// The part of the gate that all its threads share.
 pub(super) struct Gate<H> {
     pub(super) limits: Limits,
+    pub(super) proxies: TrustedProxies,
     pub(super) metrics: EdgeMetrics,
     pub(super) handling: Arc<Handling<H>>,
     /// For the requests that call the store.

@@ -65,7 +65,13 @@ impl Fixture {
         handler: impl Fn(&Request) -> Response + Send + Sync + 'static,
     ) -> Fixture {
         let listen = vec![Listen::Tcp { addr: Some(Ipv4Addr::LOCALHOST.into()), port: 0 }];
-        let mut settings = Settings { listen, workers: 4, connections_max: 100, limits: Limits::default() };
+        let mut settings = Settings {
+            listen,
+            workers: 4,
+            connections_max: 100,
+            proxies: TrustedProxies::default(),
+            limits: Limits::default(),
+        };
         change(&mut settings);
         let metrics = Registry::new();
         let server = Server::bind(settings, &metrics).unwrap();

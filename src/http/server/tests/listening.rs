@@ -11,7 +11,13 @@ fn a_port_in_use_is_said_in_a_sentence() {
     let server = Fixture::start(|_| text("ok"));
     let port = server.address.rsplit(':').next().unwrap().parse().unwrap();
     let listen = vec![Listen::Tcp { addr: Some(Ipv4Addr::LOCALHOST.into()), port }];
-    let settings = Settings { listen, workers: 1, connections_max: 1, limits: Limits::default() };
+    let settings = Settings {
+        listen,
+        workers: 1,
+        connections_max: 1,
+        proxies: TrustedProxies::default(),
+        limits: Limits::default(),
+    };
     let error = Server::bind(settings, &Registry::new()).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot listen on 127.0.0.1:{port}: another program is listening there"));
 }
@@ -51,6 +57,7 @@ fn a_unix_socket_and_an_inherited_one_serve_as_well() {
         workers: 1,
 
         connections_max: 1,
+        proxies: TrustedProxies::default(),
         limits: Limits::default(),
     };
     assert!(Server::bind(again, &Registry::new()).unwrap_err().to_string().contains("another program is listening"));
