@@ -7,6 +7,7 @@ mod duration;
 mod error;
 mod healthcheck;
 mod help;
+mod log;
 mod manual;
 mod server;
 mod store;

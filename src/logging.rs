@@ -1,41 +1,145 @@
-//! One line per event: `ts=... level=... msg="..." key=value ...`, with values quoted where they need it,
-//! so that no client can forge a line. A flood cannot multiply the lines, either.
+//! One line per event: `ts=... level=... msg="..." key=value ...`, with values quoted where they need it, or one JSON
+//! object with the same keys; no client can forge a line. A flood cannot multiply the lines, either.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
+use std::panic::{self, PanicHookInfo};
 use std::time::{Duration, Instant};
 
-use log::LevelFilter;
-use log::kv::{self, Key, Value, VisitSource};
+use log::kv::{self, Key, Value, VisitSource, VisitValue};
+use log::{LevelFilter, error};
 use parking_lot::Mutex;
+use serde_json::Value as Json;
 
-/// Sends the log to standard error through this filter (see `env_logger`); without the lines of the muted modules,
-/// unless the filter names them.
-pub fn start(filter: &str, muted: &[&str]) {
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logging {
+    /// Which events, as `env_logger` takes it.
+    pub filter: String,
+    /// How each is written.
+    pub format: Format,
+}
+
+/// How an event is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `key=value` pairs.
+    Logfmt,
+    /// A JSON object.
+    Json,
+}
+
+/// Sends the log to standard error; without the lines of the muted modules, unless the filter names them.
+pub fn start(logging: &Logging, muted: &[&str]) {
     let mut builder = env_logger::Builder::new();
     for module in muted {
         builder.filter_module(module, LevelFilter::Off);
     }
+    let format = logging.format;
     builder
-        .parse_filters(filter)
-        .format(|out, record| {
-            let mut line =
-                format!("ts={} level={} msg=", out.timestamp_millis(), record.level().as_str().to_lowercase());
-            write_value(&mut line, &record.args().to_string());
+        .parse_filters(&logging.filter)
+        .format(move |out, record| {
+            let mut line = Line { text: String::new(), format };
+            line.add("ts", &Value::from_display(&out.timestamp_millis()));
+            line.add("level", &record.level().as_str().to_lowercase().as_str().into());
+            line.add("msg", &Value::from_display(record.args()));
             // A value that cannot be printed is left out; the event is not.
-            let _ = record.key_values().visit(&mut Pairs(&mut line));
-            line.push('\n');
-            out.write_all(line.as_bytes()) as io::Result<()>
+            let _ = record.key_values().visit(&mut line);
+            out.write_all(line.end().as_bytes()) as io::Result<()>
         })
         .init();
+    if format == Format::Json {
+        panic::set_hook(Box::new(log_panic));
+    }
 }
 
-struct Pairs<'a>(&'a mut String);
+/// A panic as an event, for readers who expect nothing but JSON.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let location = info.location().map(ToString::to_string);
+    let said = info.payload();
+    let reason = said.downcast_ref::<&str>().copied().or_else(|| said.downcast_ref::<String>().map(String::as_str));
+    error!(thread = thread.name(), location = location.as_deref(), reason; "a thread panicked");
+}
 
-impl<'kvs> VisitSource<'kvs> for Pairs<'_> {
+/// The line of an event.
+struct Line {
+    text: String,
+    format: Format,
+}
+
+impl Line {
+    fn add(&mut self, key: &str, value: &Value<'_>) {
+        let is_first = self.text.is_empty();
+        match self.format {
+            Format::Logfmt => {
+                self.text.push_str(if is_first { "" } else { " " });
+                self.text.push_str(key);
+                self.text.push('=');
+                write_value(&mut self.text, &value.to_string());
+            }
+            Format::Json => {
+                self.text.push(if is_first { '{' } else { ',' });
+                self.write(Json::from(key));
+                self.text.push(':');
+                // See `start`.
+                let _ = value.visit(self);
+            }
+        }
+    }
+
+    fn end(mut self) -> String {
+        self.text.push_str(if self.format == Format::Json { "}\n" } else { "\n" });
+        self.text
+    }
+
+    /// Writing to a string cannot fail.
+    fn write(&mut self, value: impl Display) {
+        let _ = write!(self.text, "{value}");
+    }
+}
+
+impl<'kvs> VisitSource<'kvs> for Line {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
-        write!(self.0, " {key}=")?;
-        write_value(self.0, &value.to_string());
+        self.add(key.as_str(), &value);
+        Ok(())
+    }
+}
+
+/// The value of a pair in JSON.
+impl<'v> VisitValue<'v> for Line {
+    fn visit_any(&mut self, value: Value<'_>) -> Result<(), kv::Error> {
+        self.visit_str(&value.to_string())
+    }
+
+    fn visit_str(&mut self, value: &str) -> Result<(), kv::Error> {
+        let (shown, rest) = shown(value);
+        self.write(Json::from(format!("{shown}{rest}")));
+        Ok(())
+    }
+
+    fn visit_null(&mut self) -> Result<(), kv::Error> {
+        self.write(Json::Null);
+        Ok(())
+    }
+
+    fn visit_u64(&mut self, value: u64) -> Result<(), kv::Error> {
+        self.write(value);
+        Ok(())
+    }
+
+    fn visit_i64(&mut self, value: i64) -> Result<(), kv::Error> {
+        self.write(value);
+        Ok(())
+    }
+
+    fn visit_f64(&mut self, value: f64) -> Result<(), kv::Error> {
+        self.write(Json::from(value));
+        Ok(())
+    }
+
+    fn visit_bool(&mut self, value: bool) -> Result<(), kv::Error> {
+        self.write(value);
         Ok(())
     }
 }
@@ -43,9 +147,16 @@ impl<'kvs> VisitSource<'kvs> for Pairs<'_> {
 /// The longest value in characters: clients choose some of them, and could fill the disk.
 const VALUE_CHARS_MAX: usize = 500;
 
+/// What is shown of a value, and what stands for the rest.
+fn shown(value: &str) -> (&str, &str) {
+    match value.char_indices().nth(VALUE_CHARS_MAX) {
+        Some((end, _)) => (&value[..end], "..."),
+        None => (value, ""),
+    }
+}
+
 fn write_value(line: &mut String, value: &str) {
-    let end = value.char_indices().nth(VALUE_CHARS_MAX).map(|(end, _)| end);
-    let shown = &value[..end.unwrap_or(value.len())];
+    let (shown, rest) = shown(value);
     let plain = |c: char| c.is_alphanumeric() || "-_.:,/+@[]%*".contains(c);
     if !shown.is_empty() && shown.chars().all(plain) {
         line.push_str(shown);
@@ -53,9 +164,7 @@ fn write_value(line: &mut String, value: &str) {
         // Writing to a string cannot fail.
         let _ = write!(line, "{shown:?}");
     }
-    if end.is_some() {
-        line.push_str("...");
-    }
+    line.push_str(rest);
 }
 
 /// How often an event that a flood multiplies may be logged.
@@ -82,5 +191,48 @@ impl Throttle {
         }
         state.last = Some(now);
         Some(std::mem::take(&mut state.untold))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use log::kv::ToValue;
+
+    use super::*;
+
+    fn line(format: Format, pairs: &[(&str, Value<'_>)]) -> String {
+        let mut line = Line { text: String::new(), format };
+        pairs.iter().for_each(|(key, value)| line.add(key, value));
+        line.end()
+    }
+
+    #[test]
+    fn both_formats_say_the_same_and_cannot_be_forged() {
+        let pairs = [
+            ("msg", Value::from("two words")),
+            ("text", Value::from("a\"b\\\n\u{1b}{}=ü")),
+            ("number", Value::from(7_u16)),
+            ("negative", Value::from(-7_i64)),
+            ("half", Value::from(0.5)),
+            ("yes", Value::from(true)),
+            ("none", None::<&str>.to_value()),
+            ("shown", Value::from_display(&12)),
+            ("empty", Value::from("")),
+        ];
+        let logfmt = "msg=\"two words\" text=\"a\\\"b\\\\\\n\\u{1b}{}=ü\" number=7 negative=-7 half=0.5 yes=true none=None shown=12 empty=\"\"\n";
+        assert_eq!(line(Format::Logfmt, &pairs), logfmt);
+        let json = r#"{"msg":"two words","text":"a\"b\\\n\u001b{}=ü","number":7,"negative":-7,"half":0.5,"yes":true,"none":null,"shown":"12","empty":""}"#;
+        assert_eq!(line(Format::Json, &pairs), format!("{json}\n"));
+    }
+
+    #[test]
+    fn no_value_fills_the_disk() {
+        let long = "\u{7}".repeat(2 * VALUE_CHARS_MAX);
+        for format in [Format::Logfmt, Format::Json] {
+            let line = line(format, &[("long", Value::from(long.as_str()))]);
+            assert!(line.contains("...") && line.len() < 7 * VALUE_CHARS_MAX, "{line}");
+        }
+        let nan: Json = serde_json::from_str(&line(Format::Json, &[("nan", Value::from(f64::NAN))])).unwrap();
+        assert_eq!(nan["nan"], Json::Null);
     }
 }

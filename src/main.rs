@@ -3,11 +3,13 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use log::{Level, error, log_enabled};
+
 use inventor::client;
 use inventor::config::{self, Config, Invocation};
 use inventor::healthcheck;
 use inventor::http::server;
-use inventor::logging;
+use inventor::logging::{self, Format};
 use inventor::serve::serve;
 use inventor::systemd;
 
@@ -20,8 +22,8 @@ fn main() -> ExitCode {
             Err(e) => fail(1, &e),
         },
         Ok(Invocation::Client(command)) => {
-            if let Some(filter) = &command.log {
-                logging::start(filter, client::WIRE_LOGS);
+            if let Some(log) = &command.log {
+                logging::start(log, client::WIRE_LOGS);
             }
             match client::run(&command) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -50,9 +52,15 @@ fn main() -> ExitCode {
 }
 
 fn run(config: Config) -> ExitCode {
+    let is_json = config.log.format == Format::Json;
     logging::start(&config.log, &[server::ENGINE_LOG]);
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads the log as JSON finds nothing else there.
+        Err(e) if is_json && log_enabled!(Level::Error) => {
+            error!(reason:% = e; "the server cannot start");
+            ExitCode::from(e.code())
+        }
         Err(e) => fail(e.code(), &e),
     }
 }

@@ -12,7 +12,8 @@ use super::commands::{ACCESS_HEADING, Client, ClientCommand, TokenSource};
 use super::error::ConfigError;
 use super::healthcheck;
 use super::help;
-use super::server::{self, Config};
+use super::log;
+use super::server::Config;
 use super::values::Values;
 use super::variables::{VARIABLES, Variable};
 use crate::healthcheck::{Endpoint, Question};
@@ -190,7 +191,7 @@ fn client(command: ClientCommand) -> Result<Invocation, ConfigError> {
             let token =
                 variable("INVENTOR_TOKEN").map(|token| TokenSource::Value(token.to_string_lossy().into_owned()));
             let is_agent = matches!(command, ClientCommand::Agent(_));
-            let log = is_agent.then(|| server::log(&Values::of_environment())).transpose()?;
+            let log = is_agent.then(|| log::settings(&Values::of_environment())).transpose()?;
             Ok(Invocation::Client(Box::new(Client { command, token, color: variable("NO_COLOR").is_none(), log })))
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use clap_complete::Shell;
 
+use crate::logging::Logging;
 use crate::registration::LabelNames;
 pub use values::{ExportFormat, Field, Format, SortKey};
 use values::{changes_limit, label_names, lifetime, pair, path, sort_key, time_to_wait};
@@ -21,8 +22,8 @@ pub struct Client {
     pub token: Option<TokenSource>,
     /// Whether colours are welcome, if the output is a terminal.
     pub color: bool,
-    /// The filter of the log, which only the agent has.
-    pub log: Option<String>,
+    /// What is logged, and how; only the agent does.
+    pub log: Option<Logging>,
 }
 
 /// Where the client's token comes from.

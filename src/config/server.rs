@@ -4,14 +4,16 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::error::ConfigError;
+use super::log;
 use super::store::{self, StoreConfig};
 use super::tokens::TokenSources;
 use super::values::Values;
 use super::variables::{
-    GROUP_INFO, LABEL_NAMES, LISTEN_ADDR, LISTEN_PORT, MAX_CONNECTIONS, OUTAGE_KEEP_SECONDS, RUST_LOG, TARGET_INFO,
+    GROUP_INFO, LABEL_NAMES, LISTEN_ADDR, LISTEN_PORT, MAX_CONNECTIONS, OUTAGE_KEEP_SECONDS, TARGET_INFO,
     TRUSTED_PROXIES, TTL_MAX_SECONDS, TTL_MIN_SECONDS, TTL_SECONDS, UI, WORKERS,
 };
 use crate::http::server::{Listen, TrustedProxies};
+use crate::logging::Logging;
 use crate::registration::{LabelNames, Ttl, TtlBounds};
 
 /// The largest number of worker threads.
@@ -51,8 +53,8 @@ pub struct Config {
     pub workers: usize,
     /// The largest number of connections.
     pub connections_max: usize,
-    /// The filter of the log.
-    pub log: String,
+    /// What is logged, and how.
+    pub log: Logging,
     /// Variables that were set and mean nothing without others.
     pub without_effect: Vec<&'static str>,
 }
@@ -75,7 +77,7 @@ impl Config {
             outage_keep: Duration::from_secs(values.number(OUTAGE_KEEP_SECONDS, 0..=OUTAGE_KEEP_SECONDS_MAX)?),
             workers: values.number(WORKERS, 1..=WORKERS_MAX)?,
             connections_max: values.number(MAX_CONNECTIONS, 1..=CONNECTIONS_MAX)?,
-            log: log(values)?,
+            log: log::settings(values)?,
         })
     }
 }
@@ -107,20 +109,6 @@ fn proxies(values: &Values) -> Result<TrustedProxies, ConfigError> {
     let expected = "networks such as 10.0.0.0/8, addresses, or unix, with commas between them";
     let proxies = values.optional(TRUSTED_PROXIES, expected, |text| text.parse().ok())?;
     Ok(proxies.unwrap_or_default())
-}
-
-pub(super) fn log(values: &Values) -> Result<String, ConfigError> {
-    values.required(RUST_LOG, "a level such as info, or a filter such as warn,inventor=debug", log_filter)
-}
-
-/// A filter that `env_logger` takes. It takes any word for the name of a module, and then logs nothing else: a mistyped
-/// level must not do that.
-fn log_filter(text: &str) -> Option<String> {
-    let filter = text.split('/').next().unwrap_or_default();
-    let known =
-        |word: &str| word.contains('=') || word.starts_with("inventor") || word.parse::<log::LevelFilter>().is_ok();
-    let valid = filter.split(',').all(|word| known(word.trim())) && env_filter::Builder::new().try_parse(text).is_ok();
-    valid.then(|| text.to_owned())
 }
 
 pub(super) fn label_names(text: &str) -> Option<LabelNames> {

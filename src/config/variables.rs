@@ -88,4 +88,5 @@ variables! {
     WORKERS, Some("24"), "Threads for requests that need the store, mostly writes";
     MAX_CONNECTIONS, Some("1024"), "Connections at a time; at the limit, the one idle for longest is closed";
     RUST_LOG, Some("info"), "What to log: error, warn, info, debug, or env_logger's filter syntax";
+    LOG_FORMAT, Some("logfmt"), "How to log: logfmt, or json for one JSON object a line";
 }

@@ -1,5 +1,7 @@
 //! What the server says to its operator: one line per event, an audit line per write, and never a token.
 
+use serde_json::{Value, json};
+
 use crate::client::Request;
 use crate::eventually::{SOON, eventually};
 use crate::server::{Server, Setup};
@@ -90,4 +92,34 @@ fn what_a_client_sends_cannot_forge_a_line() {
         .has_status(400, "");
     eventually(SOON, || server.log().len() >= 3);
     assert!(!server.log().iter().any(|line| line.starts_with("server")), "{:?}", server.log());
+}
+
+#[test]
+fn the_log_is_json_when_asked_for() {
+    let setup = Setup::new().env("LOG_FORMAT", "json").env("RUST_LOG", "debug");
+    let mut server = setup.start();
+    server.register(r#"{"static_config":{"targets":["a:1"],"target_group":"g\"\n{\"msg\":\"forged\"}"}}"#);
+    server.send(&Request::new("PUT", "/target").body(BODY)).has_status(403, "no token");
+    // A second start on the same port ends with a reason, which is JSON as well.
+    let port = server.address().port().to_string();
+    let mut other = setup.env("LISTEN_PORT", &port).launch();
+    assert_eq!(other.wait().code(), Some(1));
+    server.process().signal(nix::sys::signal::Signal::SIGTERM);
+    server.process().wait();
+    let events: Vec<Value> = [server.log(), other.stderr()]
+        .concat()
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .collect();
+    for event in &events {
+        let at = event["ts"].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+        assert!(at.is_some() && event["level"].is_string() && event["msg"].is_string(), "{event}");
+    }
+    let event = |msg: &str| events.iter().find(|event| event["msg"] == msg).unwrap_or_else(|| panic!("no {msg}"));
+    let write = event("write");
+    assert_eq!((&write["level"], &write["action"], &write["outcome"]), (&json!("info"), &json!("put"), &json!("ok")));
+    assert_eq!((&write["group"], &write["token"]), (&json!("g\"\n{\"msg\":\"forged\"}"), &json!("api")));
+    assert_eq!((&event("request")["status"], &event("server started")["registrations"]), (&json!(200), &json!(0)));
+    assert_eq!(event("token missing or wrong")["events"], json!(1));
+    assert!(event("the server cannot start")["reason"].as_str().is_some_and(|reason| reason.contains(&port)));
 }

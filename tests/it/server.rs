@@ -112,8 +112,10 @@ impl Setup {
 
     #[track_caller]
     fn started(&self, mut process: Process) -> Server {
-        let line = process.line_with(&["server started", " address="]);
-        let addresses = line.split_once(" address=").and_then(|(_, rest)| rest.split(' ').next()).unwrap_or_default();
+        let line = process.line_with(&["server started", "address"]);
+        let json = serde_json::from_str::<Value>(&line).unwrap_or_default();
+        let plain = line.split_once(" address=").and_then(|(_, rest)| rest.split(' ').next());
+        let addresses = json["address"].as_str().or(plain).unwrap_or_default();
         let addresses = addresses.split(',').map(str::to_owned).collect();
         Server { process, addresses, _directory: Arc::clone(&self.directory) }
     }

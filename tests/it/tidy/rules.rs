@@ -34,7 +34,10 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("http", &["registration", "tokens", "metrics", "oneshot", "logging", "store", "registry"]),
     ("healthcheck", &[]),
     ("client", &["registration", "files", "tokens", "signals", "config", "systemd"]),
-    ("config", &["registration", "files", "tokens", "metrics", "store", "store::redis", "http", "healthcheck"]),
+    (
+        "config",
+        &["registration", "files", "tokens", "metrics", "logging", "store", "store::redis", "http", "healthcheck"],
+    ),
     ("logging", &[]),
     ("systemd", &["healthcheck"]),
     (
