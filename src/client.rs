@@ -9,7 +9,6 @@ mod declare;
 mod entry;
 mod failure;
 mod files;
-mod harmless;
 mod import;
 mod lookup;
 mod operations;
@@ -18,6 +17,7 @@ mod plan;
 mod register;
 mod resolver;
 mod scrape;
+mod terminal;
 mod times;
 mod tls;
 mod token;
@@ -25,11 +25,11 @@ mod unix;
 
 pub use failure::Failure;
 
-use connection::Connection;
+use connection::Api;
 use entry::Entry;
 use output::Output;
 
-use crate::config::commands::{self, Access, Client, ClientCommand, ExportFormat, Format, Remote, Shown};
+use crate::config::commands::{self, Access, Client, ClientCommand, ExportFormat, Format, WithAccess, WithOutput};
 
 /// The logs of what speaks to servers: from debug on, these are the bytes of requests, and so the token.
 pub const WIRE_LOGS: &[&str] = &["ureq", "ureq_proto"];
@@ -39,44 +39,44 @@ pub const WIRE_LOGS: &[&str] = &["ureq", "ureq_proto"];
 /// # Errors
 /// [`Failure`], with its exit code and what to do next.
 pub fn run(client: &Client) -> Result<(), Failure> {
-    let to = |access: &Access| Connection::new(access, client.token.as_ref());
+    let to = |access: &Access| Api::new(access, client.token.as_ref());
     let by = |output: &commands::Output| Output::new(output.format, client.color);
     match &client.command {
-        ClientCommand::Register(Remote { command: Shown { command, output }, access }) => {
+        ClientCommand::Register(WithAccess { command: WithOutput { command, output }, access }) => {
             register::register(&to(access)?, command, by(output))
         }
-        ClientCommand::Deregister(Remote { command, access }) => register::deregister(&to(access)?, command),
-        ClientCommand::Agent(Remote { command, access }) => agent::run(to(access)?, command),
-        ClientCommand::List(Remote { command: Shown { command, output }, access }) => {
+        ClientCommand::Deregister(WithAccess { command, access }) => register::deregister(&to(access)?, command),
+        ClientCommand::Agent(WithAccess { command, access }) => agent::run(to(access)?, command),
+        ClientCommand::List(WithAccess { command: WithOutput { command, output }, access }) => {
             lookup::list(&to(access)?, command, by(output))
         }
-        ClientCommand::Get(Remote { command: Shown { command, output }, access }) => {
+        ClientCommand::Get(WithAccess { command: WithOutput { command, output }, access }) => {
             lookup::get(&to(access)?, command, by(output))
         }
-        ClientCommand::Groups(Remote { command: Shown { command, output }, access }) => {
+        ClientCommand::Groups(WithAccess { command: WithOutput { command, output }, access }) => {
             lookup::groups(&to(access)?, command, by(output))
         }
-        ClientCommand::Status(Remote { command, access }) => operations::status(&to(access)?, by(command)),
-        ClientCommand::Pollers(Remote { command, access }) => operations::pollers(&to(access)?, by(command)),
-        ClientCommand::Problems(Remote { command, access }) => operations::problems(&to(access)?, by(command)),
-        ClientCommand::Changes(Remote { command: Shown { command, output }, access }) => {
+        ClientCommand::Status(WithAccess { command, access }) => operations::status(&to(access)?, by(command)),
+        ClientCommand::Pollers(WithAccess { command, access }) => operations::pollers(&to(access)?, by(command)),
+        ClientCommand::Problems(WithAccess { command, access }) => operations::problems(&to(access)?, by(command)),
+        ClientCommand::Changes(WithAccess { command: WithOutput { command, output }, access }) => {
             operations::changes(&to(access)?, command, by(output))
         }
-        ClientCommand::Sync(Remote { command: Shown { command, output }, access }) => {
+        ClientCommand::Sync(WithAccess { command: WithOutput { command, output }, access }) => {
             declare::sync(&to(access)?, command, by(output))
         }
-        ClientCommand::Diff(Remote { command: Shown { command, output }, access }) => {
+        ClientCommand::Diff(WithAccess { command: WithOutput { command, output }, access }) => {
             declare::diff(&to(access)?, command, by(output))
         }
-        ClientCommand::Import(Remote { command, access }) => {
+        ClientCommand::Import(WithAccess { command, access }) => {
             import::run(&to(access)?, command, Output::new(Format::Table, client.color))
         }
-        ClientCommand::Export(Remote { command, access }) => {
+        ClientCommand::Export(WithAccess { command, access }) => {
             let format = if command.format == ExportFormat::Yaml { Format::Yaml } else { Format::Json };
             lookup::export(&to(access)?, &command.filter, Output::new(format, client.color))
         }
         ClientCommand::Check(command) => check::run(command),
-        ClientCommand::Token(Shown { command, output }) => token::run(command, by(output)),
+        ClientCommand::Token(WithOutput { command, output }) => token::run(command, by(output)),
         // These need no client.
         ClientCommand::Completions { .. } | ClientCommand::Man { .. } => Ok(()),
     }

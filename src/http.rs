@@ -29,9 +29,9 @@ mod sparing;
 mod targets;
 
 pub use app::{App, Options};
-pub use auth::{NamedToken, Token, TokenSets, Tokens};
+pub use auth::{KnownToken, Token, TokenSets, Tokens};
 pub use handler::{Found, Handler, Runs};
 pub use problem::Errors;
 pub use request::Request;
 pub use response::{Body, Response};
-pub use routes::{Place, routes};
+pub use routes::{RouteIndex, routes};

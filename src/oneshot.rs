@@ -8,11 +8,11 @@ use parking_lot::{Condvar, Mutex};
 
 /// The side that answers. Dropped without an answer, it tells the other side that there will be none.
 #[derive(Debug)]
-pub struct Sender<T>(Arc<Place<T>>);
+pub struct Sender<T>(Arc<Slot<T>>);
 
 /// The side that waits.
 #[derive(Debug)]
-pub struct Receiver<T>(Arc<Place<T>>);
+pub struct Receiver<T>(Arc<Slot<T>>);
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum NoAnswer {
 }
 
 #[derive(Debug)]
-struct Place<T> {
+struct Slot<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
 }
@@ -38,7 +38,7 @@ enum State<T> {
 
 /// A new place and its two sides.
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
-    let place = Arc::new(Place { state: Mutex::new(State::Open), changed: Condvar::new() });
+    let place = Arc::new(Slot { state: Mutex::new(State::Open), changed: Condvar::new() });
     (Sender(Arc::clone(&place)), Receiver(place))
 }
 

@@ -15,7 +15,7 @@ mod ttl;
 
 pub use checked::{DEFAULT_GROUP, Registration, SHOWN_BYTES_MAX};
 pub use content::Content;
-pub use declared::{Declared, ENTRIES_MAX, Fault, parse_declared};
+pub use declared::{BodyFault, Declared, ENTRIES_MAX, parse_declared};
 pub use document::{Document, Undecodable, read_stored};
 pub use id::TargetId;
 pub use invalid::{Invalid, InvalidKind};

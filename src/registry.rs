@@ -6,26 +6,26 @@ mod change_log;
 mod condition;
 mod criteria;
 mod declaration;
-mod discovery;
 mod duplicates;
 mod errors;
 mod gzip;
+mod kept_lists;
 mod label_selector;
 mod labels;
 mod list;
-mod lists;
 mod look;
 mod metrics;
 mod now;
 mod order;
 mod outage;
-mod overview;
 mod pages;
+mod render;
 mod scope;
 mod search;
 mod selections;
 mod shard;
 mod state;
+mod summaries;
 mod target_info;
 mod view;
 
@@ -37,10 +37,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub use allowance::{Allowance, Asker, NotLoaded, QUESTION_TIME_MAX, Unanswered};
 pub use change_log::{Action, Author, LoggedChange};
-pub use condition::Writer;
+pub use condition::Principal;
 pub use criteria::{Criteria, GROUPS_MAX, Selector};
 pub use declaration::{Declaration, Plan};
-pub use discovery::Form;
 pub use duplicates::{Duplicate, Duplicates};
 pub use errors::{GetError, WriteError};
 pub use label_selector::{LabelSelector, REQUIREMENTS_MAX, SelectorError, VALUES_MAX};
@@ -48,18 +47,19 @@ pub use labels::LabelRequest;
 pub use list::{Rendering, Snapshot};
 pub use look::Details;
 pub use now::Now;
-pub use order::{Order, Place, SortBy, SortKey, SortValue};
-pub use overview::{EXPIRY_SPANS, GroupSummary, Overview};
+pub use order::{Order, Position, SortBy, SortKey, SortValue};
 pub use pages::{Page, PageRequest};
+pub use render::Form;
 pub use scope::{GroupPattern, Scope};
 pub use search::{QUESTION_BYTES_MAX, WORDS_MAX, Words};
 pub use shard::Shard;
 pub use state::Quarantined;
+pub use summaries::{EXPIRY_SPANS, GroupSummary, Overview};
 pub use view::{Counts, Discovered, Rules, View};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use allowance::Turns;
+use allowance::QuestionTurns;
 use condition::{Condition, Seen};
 use duplicates::Reckonings;
 use metrics::StoreMetrics;
@@ -80,7 +80,7 @@ pub struct Registry {
     rules: Rules,
     metrics: StoreMetrics,
     duplicates: Reckonings,
-    turns: Turns,
+    turns: QuestionTurns,
     epoch: Epoch,
     /// Groups are declared one at a time, so that what is compared is what is changed.
     declaring: Mutex<()>,
@@ -99,7 +99,7 @@ impl Registry {
             rules,
             metrics,
             duplicates: Reckonings::default(),
-            turns: Turns::new(),
+            turns: QuestionTurns::new(),
             declaring: Mutex::new(()),
             epoch: Epoch { instant: monotonic, nanos: u64::try_from(nanos).unwrap_or_default() },
         }
@@ -123,10 +123,10 @@ impl Registry {
     ///
     /// # Errors
     /// [`WriteError`]. If the outcome is not known, that the owner has tried counts as a sign of life.
-    pub fn put(&self, id: TargetId, registration: &Registration, writer: &Writer, now: Now) -> Result<(), WriteError> {
+    pub fn put(&self, id: TargetId, registration: &Registration, by: &Principal, now: Now) -> Result<(), WriteError> {
         let (content, ttl) = (Content::new(registration), registration.ttl().unwrap_or(self.rules.ttl));
-        let put = Update::Put { id, content, updated_at: now.wall, ttl, by: Some(writer.name.clone()) };
-        self.write("put", vec![put], writer, HashMap::new()).map(drop)
+        let put = Update::Put { id, content, updated_at: now.wall, ttl, by: Some(by.name.clone()) };
+        self.write("put", vec![put], by, HashMap::new()).map(drop)
     }
 
     /// Has the store make all of these changes, or none, if the writer may replace what is there, and that is what was
@@ -135,10 +135,10 @@ impl Registry {
         &self,
         operation: &str,
         updates: Vec<Update>,
-        writer: &Writer,
+        by: &Principal,
         seen: HashMap<TargetId, Seen>,
     ) -> Result<Vec<bool>, WriteError> {
-        let condition = Condition::of(&self.view, writer, seen).map(Arc::new);
+        let condition = Condition::of(&self.view, by, seen).map(Arc::new);
         let check = condition.clone().map(|condition| -> Check {
             Arc::new(move |id, present: Option<&[u8]>| condition.check(id, present).is_ok())
         });
@@ -153,7 +153,7 @@ impl Registry {
             Ok(Outcome::Refused(refused)) => Err(condition::why(condition.as_deref(), &refused)),
             Err(error) => {
                 if matches!(error, StoreError::Unavailable(_)) {
-                    ids.into_iter().filter(|(_, is_put)| *is_put).for_each(|(id, _)| self.sign_of_life(id, writer));
+                    ids.into_iter().filter(|(_, is_put)| *is_put).for_each(|(id, _)| self.sign_of_life(id, by));
                 }
                 Err(WriteError::Store(error))
             }
@@ -173,9 +173,9 @@ impl Registry {
     }
 
     /// A registration could not be stored; its owner lives, if that is who wrote.
-    fn sign_of_life(&self, id: TargetId, writer: &Writer) {
+    fn sign_of_life(&self, id: TargetId, by: &Principal) {
         let now = Instant::now();
-        if self.view.group_of(id, now).is_none_or(|group| writer.scope.has(&group)) {
+        if self.view.group_of(id, now).is_none_or(|group| by.scope.has(&group)) {
             self.view.refused(id, now);
         }
     }
@@ -189,8 +189,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`NotLoaded`] before the first full load.
-    pub fn plan(&self, declaration: &Declaration<'_>, writer: &Writer, now: Now) -> Result<Plan, NotLoaded> {
-        declaration::plan(&self.view, declaration, self.rules.ttl, &writer.name, now.wall, now.monotonic)
+    pub fn plan(&self, declaration: &Declaration<'_>, by: &Principal, now: Now) -> Result<Plan, NotLoaded> {
+        declaration::plan(&self.view, declaration, self.rules.ttl, &by.name, now.wall, now.monotonic)
     }
 
     /// Does it: all of it, or nothing. When this returns it is durable, and the lists of this server have changed once.
@@ -198,9 +198,9 @@ impl Registry {
     /// # Errors
     /// [`WriteError`]; it is [`WriteError::Changed`] when the plan follows from what is no longer so. If the outcome is
     /// not known, that the owner has tried counts as a sign of life.
-    pub fn carry_out(&self, plan: &mut Plan, writer: &Writer) -> Result<(), WriteError> {
+    pub fn carry_out(&self, plan: &mut Plan, by: &Principal) -> Result<(), WriteError> {
         let (updates, seen) = (mem::take(&mut plan.updates), mem::take(&mut plan.seen));
-        self.write("declare", updates, writer, seen).map(drop)
+        self.write("declare", updates, by, seen).map(drop)
     }
 
     /// The stored document of a live registration.
@@ -223,10 +223,10 @@ impl Registry {
     ///
     /// # Errors
     /// [`WriteError`], also when it is in no store but kept because of an outage.
-    pub fn delete(&self, id: TargetId, seen: Option<Details>, writer: &Writer) -> Result<bool, WriteError> {
-        let update = Update::Delete { id, by: Some(writer.name.clone()) };
+    pub fn delete(&self, id: TargetId, seen: Option<Details>, by: &Principal) -> Result<bool, WriteError> {
+        let update = Update::Delete { id, by: Some(by.name.clone()) };
         let seen = seen.map(|details| (id, Seen::Exactly(Box::new(details)))).into_iter().collect();
-        let deleted = self.write("delete", vec![update], writer, seen)?;
+        let deleted = self.write("delete", vec![update], by, seen)?;
         Ok(deleted.first().is_some_and(|found| *found))
     }
 
@@ -301,7 +301,7 @@ impl Registry {
     /// # Errors
     /// [`Unanswered`] before the first full load, and when it takes more than it may.
     pub fn groups(&self, scope: &Scope, allowance: &Allowance<'_>, now: Now) -> Result<Vec<GroupSummary>, Unanswered> {
-        overview::groups(&self.view, scope, allowance, now.monotonic)
+        summaries::groups(&self.view, scope, allowance, now.monotonic)
     }
 
     /// The largest groups, and how many registrations they have.
@@ -320,7 +320,7 @@ impl Registry {
             // Its number is reckoned, and it is copied into an answer.
             allowance.spend(4 * content.byte_count())?;
         }
-        let hash = overview::declared_hash(list.registrations());
+        let hash = summaries::declared_hash(list.registrations());
         Ok((list, hash))
     }
 
@@ -337,8 +337,8 @@ impl Registry {
                 (self.view.counts(now.monotonic).groups, expiring)
             }
             Scope::Groups(_) => (
-                overview::group_count(&list, allowance)?,
-                overview::expiring(&self.view, &list, allowance, now.monotonic)?,
+                summaries::group_count(&list, allowance)?,
+                summaries::expiring(&self.view, &list, allowance, now.monotonic)?,
             ),
         };
         Ok(Overview {

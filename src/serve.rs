@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, ConfigError, StoreConfig, TokenSources};
-use crate::http::server::{BindError, Limits, Listen, Running, Server, Settings};
+use crate::http::server::{BindError, Limits, Listen, Running, Server, ServerSettings};
 use crate::http::{App, Options, TokenSets, Tokens};
 use crate::metrics;
 use crate::registry::{Registry, Rules};
@@ -99,7 +99,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     listen_to_signals(&tell).map_err(StartError::System)?;
     let reread = token_reader(config.tokens, tell.clone()).map_err(StartError::System)?;
     let exposition = metrics::new_registry();
-    let settings = Settings {
+    let settings = ServerSettings {
         listen,
         workers: config.workers,
         connections_max: config.connections_max,

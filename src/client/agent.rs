@@ -17,18 +17,18 @@ use std::time::Duration;
 
 use log::{error, info, warn};
 
-use super::connection::Connection;
+use super::connection::Api;
 use super::{Entry, Failure};
-use crate::config::commands::Agent as Settings;
+use crate::config::commands::AgentCommand as Settings;
 use crate::registration::TargetId;
 use crate::systemd;
 use clock::{Time, now};
 use exporter::Exporter;
 use news::News;
 use reader::{Errand, Reader, Report};
-use refusals::Refusals;
+use refusals::PendingRefusals;
 use schedule::{Lifetime, Schedule, Task, lifetime};
-use server::{Server, Verdict};
+use server::{KnownServer, Verdict};
 use watch::{Events, Watch};
 
 /// The directory is looked at so often even if nothing is heard of it.
@@ -50,12 +50,12 @@ const FAREWELL_MAX: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// [`Failure`] when it cannot start; once started it goes on whatever happens.
-pub(super) fn run(connection: Connection, settings: &Settings) -> Result<(), Failure> {
+pub(super) fn run(connection: Api, settings: &Settings) -> Result<(), Failure> {
     let system = |e: std::io::Error| Failure::Unavailable(format!("the system refuses a signal, thread or wait: {e}"));
     let mut watch = Watch::new().map_err(system)?;
     let exporter = settings.wait_for.as_deref().map(Exporter::new).transpose()?;
     let reader = watch.ends().and_then(|ends| Reader::start(settings, connection.token_source(), ends));
-    let mut agent = Agent::new(connection, exporter, reader.map_err(system)?);
+    let mut agent = AgentCommand::new(connection, exporter, reader.map_err(system)?);
     info!(directory:% = settings.dir.display(), server = agent.server.url(); "agent started");
     loop {
         agent.look_if_due();
@@ -75,8 +75,8 @@ pub(super) fn run(connection: Connection, settings: &Settings) -> Result<(), Fai
     Ok(())
 }
 
-struct Agent {
-    server: Server,
+struct AgentCommand {
+    server: KnownServer,
     exporter: Option<Exporter>,
     reader: Reader,
     schedule: Schedule,
@@ -88,15 +88,15 @@ struct Agent {
     hangs: News,
     /// Whether the directory has been looked at.
     is_ready: bool,
-    refusals: Refusals,
+    refusals: PendingRefusals,
     /// What systemd was told last.
     status: String,
 }
 
-impl Agent {
-    fn new(connection: Connection, exporter: Option<Exporter>, reader: Reader) -> Agent {
-        Agent {
-            server: Server::new(connection),
+impl AgentCommand {
+    fn new(connection: Api, exporter: Option<Exporter>, reader: Reader) -> AgentCommand {
+        AgentCommand {
+            server: KnownServer::new(connection),
             exporter,
             reader,
             schedule: Schedule::default(),
@@ -105,7 +105,7 @@ impl Agent {
             looking_since: now(),
             hangs: News::default(),
             is_ready: false,
-            refusals: Refusals::default(),
+            refusals: PendingRefusals::default(),
             status: String::new(),
         }
     }

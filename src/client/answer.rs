@@ -23,17 +23,17 @@ pub(super) struct Answer {
 
 /// An error as RFC 9457 has it.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Problem {
+pub(super) struct ProblemBody {
     detail: Option<String>,
     title: Option<String>,
     #[serde(default)]
-    pub(super) errors: Vec<Fault>,
+    pub(super) errors: Vec<BodyFault>,
     pub(super) errors_total: Option<usize>,
 }
 
 /// What is wrong in one place of a body.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Fault {
+pub(super) struct BodyFault {
     /// The place, as a JSON pointer.
     #[serde(default)]
     pub(super) pointer: String,
@@ -87,8 +87,8 @@ impl Answer {
     }
 
     /// The error, if the body is one as RFC 9457 has it.
-    pub(super) fn problem(&self) -> Option<Problem> {
-        let problem = serde_json::from_slice::<Problem>(&self.body).ok()?;
+    pub(super) fn problem(&self) -> Option<ProblemBody> {
+        let problem = serde_json::from_slice::<ProblemBody>(&self.body).ok()?;
         let is_empty = problem.detail.is_none() && problem.title.is_none() && problem.errors.is_empty();
         (!is_empty).then_some(problem)
     }
@@ -117,17 +117,17 @@ impl Answer {
     }
 }
 
-impl Problem {
+impl ProblemBody {
     /// What it says of all errors together.
     pub(super) fn sentence(&self) -> String {
         self.detail.as_deref().or(self.title.as_deref()).unwrap_or("refused").to_owned()
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ProblemBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.sentence())?;
-        for Fault { pointer, detail } in &self.errors {
+        for BodyFault { pointer, detail } in &self.errors {
             // For people: a body has one object, and its members have names.
             let place = pointer.trim_start_matches("/static_config").trim_start_matches('/').replace('/', " ");
             write!(f, "\n  {place}{}{detail}", if place.is_empty() { "" } else { ": " })?;

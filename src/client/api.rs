@@ -4,8 +4,8 @@ use form_urlencoded::Serializer;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{Answer, Fault};
-use super::connection::{Call, Connection, Method, Unreachable};
+use super::answer::{Answer, BodyFault};
+use super::connection::{Api, ApiCall, Method, Unreachable};
 use super::{Entry, Failure};
 use crate::config::commands::Filter;
 use crate::registration::TargetId;
@@ -29,7 +29,7 @@ pub(super) struct Group {
 
 /// What a declaration has done, or would do.
 #[derive(Debug, Clone, Copy, Deserialize, serde::Serialize)]
-pub(super) struct Outcome {
+pub(super) struct DeclarationCounts {
     pub(super) created: usize,
     pub(super) updated: usize,
     pub(super) unchanged: usize,
@@ -37,18 +37,18 @@ pub(super) struct Outcome {
 }
 
 /// What becomes of a declaration.
-pub(super) enum Declared {
-    Done(Outcome),
+pub(super) enum DeclareAnswer {
+    Done(DeclarationCounts),
     /// Entries that stand in other groups.
-    Elsewhere(Vec<Fault>, usize),
+    Elsewhere(Vec<BodyFault>, usize),
     /// Entries that are wrong, or that the token may not take, with the sentence about all of them.
-    Refused(String, Vec<Fault>, usize),
+    Refused(String, Vec<BodyFault>, usize),
 }
 
-impl Connection {
+impl Api {
     /// Asks; an outage, a failure of the server, an answer of something else and a token that does not do are failures
     /// of the command. A 404 that comes through is the server's.
-    pub(super) fn ask(&self, call: &Call<'_>) -> Result<Answer, Failure> {
+    pub(super) fn ask(&self, call: &ApiCall<'_>) -> Result<Answer, Failure> {
         let answer = self.send(call).map_err(|e| {
             let next = "Is it running, and is this its address? --url or INVENTOR_URL says where it is";
             Failure::Unavailable(format!("no answer from {e}. {next}"))
@@ -95,15 +95,15 @@ impl Connection {
 
     /// Whether the program behind an answer that it has no such path is the one that this one replaces.
     fn is_original(&self) -> bool {
-        self.send(&Call::new(Method::GET, "/healthcheck")).is_ok_and(|answer| answer.is_well())
+        self.send(&ApiCall::new(Method::GET, "/healthcheck")).is_ok_and(|answer| answer.is_well())
     }
 
     /// Whether the server has the newer API, with lists of registrations. The original takes registrations all the same.
     pub(super) fn can_list(&self) -> Result<bool, Failure> {
         let path = "/api/v1/status";
-        match self.send(&Call::new(Method::GET, path)) {
+        match self.send(&ApiCall::new(Method::GET, path)) {
             Ok(answer) if answer.is_unknown_path() && self.is_original() => Ok(false),
-            _ => self.ask(&Call::new(Method::GET, path)).map(|_| true),
+            _ => self.ask(&ApiCall::new(Method::GET, path)).map(|_| true),
         }
     }
 
@@ -115,7 +115,7 @@ impl Connection {
 
     /// The same; `None` when the server says that there is no such thing.
     pub(super) fn read_or_none(&self, path: &str) -> Result<Option<Value>, Failure> {
-        let answer = self.ask(&Call::new(Method::GET, path))?;
+        let answer = self.ask(&ApiCall::new(Method::GET, path))?;
         match answer.status {
             200 => self.decode(&answer).map(Some),
             404 => Ok(None),
@@ -132,7 +132,7 @@ impl Connection {
     /// Registers, or renews, and returns whatever the server says to that.
     pub(super) fn put(&self, entry: &Entry) -> Result<Answer, Unreachable> {
         let body = entry.body();
-        self.send(&Call::new(Method::PUT, "/target").body(&body))
+        self.send(&ApiCall::new(Method::PUT, "/target").body(&body))
     }
 
     /// Registers, or renews, and returns the id.
@@ -142,7 +142,7 @@ impl Connection {
             id: String,
         }
         let body = entry.body();
-        let answer = self.ask(&Call::new(Method::PUT, "/target").body(&body))?;
+        let answer = self.ask(&ApiCall::new(Method::PUT, "/target").body(&body))?;
         match answer.status {
             200 => self.decode::<Registered>(&answer).map(|registered| registered.id),
             _ => Err(refused(&answer)),
@@ -152,7 +152,7 @@ impl Connection {
     /// Deletes; `false` when there is no such registration.
     pub(super) fn deregister(&self, id: TargetId) -> Result<bool, Failure> {
         let body = id_body(id);
-        let answer = self.ask(&Call::new(Method::DELETE, "/target").body(&body))?;
+        let answer = self.ask(&ApiCall::new(Method::DELETE, "/target").body(&body))?;
         match answer.status {
             200 => Ok(true),
             404 => Ok(false),
@@ -196,7 +196,7 @@ impl Connection {
 
     /// What is registered in a group, which may be nothing.
     pub(super) fn group(&self, name: &str) -> Result<Group, Failure> {
-        let answer = self.ask(&Call::new(Method::GET, &group_path(name)))?;
+        let answer = self.ask(&ApiCall::new(Method::GET, &group_path(name)))?;
         match answer.status {
             200 => {
                 let entries: Vec<Entry> = self.decode(&answer)?;
@@ -214,7 +214,7 @@ impl Connection {
         struct Deleted {
             deleted: usize,
         }
-        let answer = self.ask(&Call::new(Method::DELETE, &group_path(name)))?;
+        let answer = self.ask(&ApiCall::new(Method::DELETE, &group_path(name)))?;
         match answer.status {
             200 => self.decode::<Deleted>(&answer).map(|Deleted { deleted }| Some(deleted)),
             404 => Ok(None),
@@ -229,26 +229,26 @@ impl Connection {
         entries: &[Entry],
         parameters: &[(&str, String)],
         etag: Option<&str>,
-    ) -> Result<Declared, Failure> {
+    ) -> Result<DeclareAnswer, Failure> {
         // The group stands in the path, and the lifetime is one for all.
         let declared = |entry: &Entry| Entry { target_group: None, ttl_seconds: None, ..entry.clone() };
         let body = crate::registration::json::encode(&entries.iter().map(declared).collect::<Vec<_>>());
         let query = Serializer::new(String::new()).extend_pairs(parameters).finish();
         let path = format!("{}?{query}", group_path(name));
-        let answer = self.ask(&Call { if_match: etag, ..Call::new(Method::PUT, &path).body(&body) })?;
+        let answer = self.ask(&ApiCall { if_match: etag, ..ApiCall::new(Method::PUT, &path).body(&body) })?;
         let faults = answer.problem().map(|problem| (problem.sentence(), problem.errors, problem.errors_total));
         match (answer.status, faults) {
-            (200, _) => self.decode(&answer).map(Declared::Done),
+            (200, _) => self.decode(&answer).map(DeclareAnswer::Done),
             (412, _) => {
                 Err(Failure::Refused(format!("somebody has changed the group {name:?} meanwhile; run this again")))
             }
             (409, Some((_, faults, total))) => {
                 let total = total.unwrap_or(faults.len());
-                Ok(Declared::Elsewhere(faults, total))
+                Ok(DeclareAnswer::Elsewhere(faults, total))
             }
             (_, Some((sentence, faults, total))) if !faults.is_empty() => {
                 let total = total.unwrap_or(faults.len());
-                Ok(Declared::Refused(sentence, faults, total))
+                Ok(DeclareAnswer::Refused(sentence, faults, total))
             }
             _ => Err(refused(&answer)),
         }

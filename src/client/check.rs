@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::output::{count, tell};
-use super::{Failure, files, harmless, scrape};
-use crate::config::commands::LocalCheck;
+use super::{Failure, files, scrape, terminal};
+use crate::config::commands::CheckCommand;
 
 /// Checks the files, and says of each how many registrations it holds or what is wrong.
-pub(super) fn run(command: &LocalCheck) -> Result<(), Failure> {
+pub(super) fn run(command: &CheckCommand) -> Result<(), Failure> {
     let mut faults = 0;
     let mut seen = HashMap::new();
     for path in &command.files {
@@ -27,7 +27,7 @@ pub(super) fn run(command: &LocalCheck) -> Result<(), Failure> {
         }
         faults += content.faults.len();
         if content.faults.is_empty() {
-            super::output::print_line(&harmless::text(&format!(
+            super::output::print_line(&terminal::text(&format!(
                 "{path}: {}",
                 count(content.entries.len(), "registration", "registrations")
             )));

@@ -26,7 +26,7 @@ const IDLE_CONNECTIONS_MAX: usize = 32;
 
 /// What is asked of the server.
 #[derive(Debug, Clone)]
-pub(super) struct Call<'a> {
+pub(super) struct ApiCall<'a> {
     pub(super) method: Method,
     /// The path with its query, below the URL of the server.
     pub(super) path: &'a str,
@@ -34,13 +34,13 @@ pub(super) struct Call<'a> {
     pub(super) if_match: Option<&'a str>,
 }
 
-impl<'a> Call<'a> {
-    pub(super) fn new(method: Method, path: &'a str) -> Call<'a> {
-        Call { method, path, body: None, if_match: None }
+impl<'a> ApiCall<'a> {
+    pub(super) fn new(method: Method, path: &'a str) -> ApiCall<'a> {
+        ApiCall { method, path, body: None, if_match: None }
     }
 
-    pub(super) fn body(self, body: &'a [u8]) -> Call<'a> {
-        Call { body: Some(body), ..self }
+    pub(super) fn body(self, body: &'a [u8]) -> ApiCall<'a> {
+        ApiCall { body: Some(body), ..self }
     }
 
     /// Whether the token has to be one for writing. The old path needs that for reading too.
@@ -63,7 +63,7 @@ impl fmt::Display for Unreachable {
 pub(super) type Secret = HeaderValue;
 
 /// A server and how to reach it. Connections are kept open between requests.
-pub(super) struct Connection {
+pub(super) struct Api {
     agent: Agent,
     /// The Unix socket, if it is reached through one.
     socket: Option<PathBuf>,
@@ -76,9 +76,9 @@ pub(super) struct Connection {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Connection {
+impl Api {
     /// Reads what is needed to reach the server; connects to nothing yet.
-    pub(super) fn new(access: &Access, token: Option<&TokenSource>) -> Result<Connection, Failure> {
+    pub(super) fn new(access: &Access, token: Option<&TokenSource>) -> Result<Api, Failure> {
         let shown = if access.url.is_empty() { "http://localhost:9101" } else { access.url.trim_end_matches('/') };
         let socket = shown.strip_prefix("unix:").map(|path| PathBuf::from(path.trim_start_matches("//")));
         let base = if socket.is_some() { "http://localhost" } else { shown };
@@ -98,12 +98,12 @@ impl Connection {
         let source = access.token_file.clone().map(TokenSource::File).filter(|file| !is_empty(file)).or(token.cloned());
         let token = source.as_ref().map(|source| read_token(TOKEN_FILE, source)).transpose()?;
         let headers = access.headers.iter().map(|header| parse_header(header)).collect::<Result<_, _>>()?;
-        Ok(Connection { agent, socket, base: base.to_owned(), shown: shown.to_owned(), source, token, headers })
+        Ok(Api { agent, socket, base: base.to_owned(), shown: shown.to_owned(), source, token, headers })
     }
 
     /// One more to the same server, which shares nothing with this one: threads do not wait for each other.
-    pub(super) fn another(&self) -> Connection {
-        Connection {
+    pub(super) fn another(&self) -> Api {
+        Api {
             agent: agent(self.agent.config().clone(), self.socket.as_ref()),
             socket: self.socket.clone(),
             base: self.base.clone(),
@@ -134,7 +134,7 @@ impl Connection {
     }
 
     /// Asks, and waits for the answer.
-    pub(super) fn send(&self, call: &Call<'_>) -> Result<Answer, Unreachable> {
+    pub(super) fn send(&self, call: &ApiCall<'_>) -> Result<Answer, Unreachable> {
         let unreachable = |e: ureq::Error| Unreachable(format!("{}: {}", self.shown, reason(&e)));
         let mut request = Request::builder().method(call.method.clone()).uri(format!("{}{}", self.base, call.path));
         for (name, value) in &self.headers {

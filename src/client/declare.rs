@@ -6,23 +6,23 @@ use std::path::PathBuf;
 use console::Style;
 use serde_json::json;
 
-use super::answer::Fault;
-use super::api::{Declared, Outcome};
-use super::connection::Connection;
+use super::answer::BodyFault;
+use super::api::{DeclarationCounts, DeclareAnswer};
+use super::connection::Api;
 use super::files::Placed;
 use super::output::Output;
-use super::plan::Plan;
+use super::plan::GroupPlan;
 use super::{Entry, Failure, files};
-use crate::config::commands::{DeclaredGroup, Sync};
+use crate::config::commands::{GroupFiles, SyncCommand};
 
 /// The most faults that are shown one by one.
 const FAULTS_SHOWN_MAX: usize = 20;
 
 /// Shows the differences; whether there are any is the answer.
-pub(super) fn diff(connection: &Connection, declared: &DeclaredGroup, output: Output) -> Result<(), Failure> {
+pub(super) fn diff(connection: &Api, declared: &GroupFiles, output: Output) -> Result<(), Failure> {
     let wanted = Wanted::read(declared)?;
     let current = connection.group(&declared.group)?.entries;
-    let plan = Plan::new(&current, &wanted.entries);
+    let plan = GroupPlan::new(&current, &wanted.entries);
     let differs = !plan.counts().changes_nothing();
     if output.is_table() {
         show(&declared.group, &plan, output);
@@ -33,8 +33,8 @@ pub(super) fn diff(connection: &Connection, declared: &DeclaredGroup, output: Ou
 }
 
 /// Makes the group be what the files say, unless it is.
-pub(super) fn sync(connection: &Connection, command: &Sync, output: Output) -> Result<(), Failure> {
-    let Sync { declared, dry_run, adopt, allow_empty, ttl, .. } = command;
+pub(super) fn sync(connection: &Api, command: &SyncCommand, output: Output) -> Result<(), Failure> {
+    let SyncCommand { declared, dry_run, adopt, allow_empty, ttl, .. } = command;
     let group = &declared.group;
     let wanted = Wanted::read(declared)?;
     if wanted.entries.is_empty() && !allow_empty {
@@ -48,11 +48,11 @@ pub(super) fn sync(connection: &Connection, command: &Sync, output: Output) -> R
         let parameters: Vec<_> = switches.chain(ttl.map(|ttl| ("ttl_seconds", ttl.to_string()))).collect();
         connection.declare(group, &wanted.entries, &parameters, current.etag.as_deref())
     };
-    let mut plan = Plan::new(&current.entries, &wanted.entries);
+    let mut plan = GroupPlan::new(&current.entries, &wanted.entries);
     // Asked without adopting, the server names what it would take from where.
     if *adopt
         && plan.counts().create > 0
-        && let Declared::Elsewhere(faults, total) = declare(true, false)?
+        && let DeclareAnswer::Elsewhere(faults, total) = declare(true, false)?
     {
         let named = faults.into_iter().filter_map(|fault| Some((wanted.entry(&fault)?.id(), fault.detail)));
         plan.adopt(named.collect::<Vec<_>>(), total);
@@ -64,19 +64,19 @@ pub(super) fn sync(connection: &Connection, command: &Sync, output: Output) -> R
     let outcome = match plan.counts().changes_nothing() && ttl.is_none() {
         true => None,
         false => match declare(*dry_run, *adopt)? {
-            Declared::Done(outcome) => Some(outcome),
-            Declared::Elsewhere(faults, total) => {
+            DeclareAnswer::Done(outcome) => Some(outcome),
+            DeclareAnswer::Elsewhere(faults, total) => {
                 let text = "some targets are registered in other groups; --adopt takes them over";
                 return Err(wanted.refused(text, &faults, total));
             }
-            Declared::Refused(text, faults, total) => return Err(wanted.refused(&text, &faults, total)),
+            DeclareAnswer::Refused(text, faults, total) => return Err(wanted.refused(&text, &faults, total)),
         },
     };
     if !output.is_table() {
         let answer = json!({ "group": group, "dry_run": dry_run, "plan": plan.to_json(), "result": outcome });
         return output.value(&answer);
     }
-    if let Some(Outcome { created, updated, unchanged, deleted }) = outcome.filter(|_| !dry_run) {
+    if let Some(DeclarationCounts { created, updated, unchanged, deleted }) = outcome.filter(|_| !dry_run) {
         output.print(&format!("{created} created, {updated} changed, {unchanged} unchanged, {deleted} deleted\n"));
     }
     Ok(())
@@ -90,7 +90,7 @@ struct Wanted {
 
 impl Wanted {
     /// Reads the files, which may name no other group and no targets twice.
-    fn read(DeclaredGroup { group, files }: &DeclaredGroup) -> Result<Wanted, Failure> {
+    fn read(GroupFiles { group, files }: &GroupFiles) -> Result<Wanted, Failure> {
         let placed = files::placed_entries(files.iter().map(PathBuf::as_path))?;
         let mut seen: HashMap<_, &str> = HashMap::new();
         for Placed { entry, place } in &placed {
@@ -109,17 +109,17 @@ impl Wanted {
     }
 
     /// Which entry a fault concerns: the first part of its pointer is the number.
-    fn at(&self, fault: &Fault) -> Option<usize> {
+    fn at(&self, fault: &BodyFault) -> Option<usize> {
         let at = fault.pointer.strip_prefix('/')?.split('/').next()?.parse().ok()?;
         (at < self.entries.len()).then_some(at)
     }
 
-    fn entry(&self, fault: &Fault) -> Option<&Entry> {
+    fn entry(&self, fault: &BodyFault) -> Option<&Entry> {
         self.at(fault).map(|at| &self.entries[at])
     }
 
     /// The faults by target, file and line.
-    fn refused(&self, text: &str, faults: &[Fault], total: usize) -> Failure {
+    fn refused(&self, text: &str, faults: &[BodyFault], total: usize) -> Failure {
         let mut text = format!("the server refuses this: {text}");
         for fault in faults.iter().take(FAULTS_SHOWN_MAX) {
             text += &match self.at(fault) {
@@ -137,7 +137,7 @@ impl Wanted {
     }
 }
 
-fn show(group: &str, plan: &Plan<'_>, output: Output) {
+fn show(group: &str, plan: &GroupPlan<'_>, output: Output) {
     let names = (format!("{group} on the server"), format!("{group} in the files"));
     show_differences(&plan.differences((&names.0, &names.1)), output);
     output.print(&format!("{}\n", plan.counts()));
@@ -145,7 +145,7 @@ fn show(group: &str, plan: &Plan<'_>, output: Output) {
 
 /// Prints a unified diff, coloured as usual if colours are welcome.
 pub(super) fn show_differences(differences: &str, output: Output) {
-    for line in super::harmless::lines(differences).lines() {
+    for line in super::terminal::lines(differences).lines() {
         let style = match line.as_bytes() {
             [b'-', b'-', b'-', ..] | [b'+', b'+', b'+', ..] => Style::new().bold(),
             [b'-', ..] => Style::new().red(),

@@ -21,14 +21,14 @@ const MEMBERS: [&str; 5] = ["targets", "labels", "modules", "target_group", "ttl
 
 /// What is wrong in a file, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct FileFault {
     /// The number of the entry, from 1; `None` is the file as a whole.
     pub(super) entry: Option<usize>,
     line: Option<usize>,
     pub(super) reason: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FileFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.entry {
             Some(number) => match self.line {
@@ -42,11 +42,11 @@ impl fmt::Display for Fault {
 
 /// What a file holds.
 #[derive(Debug, Default)]
-pub(super) struct Content {
+pub(super) struct FileEntries {
     pub(super) entries: Vec<Entry>,
     /// The line of each entry, where that is known.
     lines: Vec<Option<usize>>,
-    pub(super) faults: Vec<Fault>,
+    pub(super) faults: Vec<FileFault>,
 }
 
 /// An entry and where it stands, as a user finds it.
@@ -97,8 +97,8 @@ pub(super) fn placed_entries<'a>(paths: impl IntoIterator<Item = &'a Path>) -> R
 }
 
 /// Reads what a file holds. An empty file is a fault: it is rather a file that is being written than an empty list.
-pub(super) fn parse(bytes: &[u8], names: LabelNames) -> Content {
-    let mut content = Content::default();
+pub(super) fn parse(bytes: &[u8], names: LabelNames) -> FileEntries {
+    let mut content = FileEntries::default();
     let text = json::well_formed(bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes));
     let documents = match text.trim_start().chars().next() {
         None => Err("holds nothing".to_owned()),
@@ -107,13 +107,13 @@ pub(super) fn parse(bytes: &[u8], names: LabelNames) -> Content {
             .and_then(|(list, lines)| documents(&list, &mut content, names, &mut Lines::Known(lines.into_iter()))),
     };
     if let Err(reason) = documents {
-        content.faults.push(Fault { entry: None, line: None, reason });
+        content.faults.push(FileFault { entry: None, line: None, reason });
     }
     content
 }
 
 /// Reads JSON documents that follow each other; a flow collection of YAML may look like one at its beginning.
-fn documents(text: &str, content: &mut Content, names: LabelNames, lines: &mut Lines<'_>) -> Result<(), String> {
+fn documents(text: &str, content: &mut FileEntries, names: LabelNames, lines: &mut Lines<'_>) -> Result<(), String> {
     for document in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
         let document = document.map_err(|e| e.to_string())?.get();
         if document.starts_with('[') {
@@ -153,7 +153,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-impl Content {
+impl FileEntries {
     fn read_entry(&mut self, text: &str, names: LabelNames, line: Option<usize>) {
         match entry(text, names) {
             Ok(entry) => {
@@ -162,7 +162,7 @@ impl Content {
             }
             Err(reason) => {
                 let number = self.entries.len() + self.faults.len() + 1;
-                self.faults.push(Fault { entry: Some(number), line, reason });
+                self.faults.push(FileFault { entry: Some(number), line, reason });
             }
         }
     }

@@ -10,14 +10,14 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::connection::Connection;
+use super::connection::Api;
 use super::output::{Output, count};
-use super::plan::{Counts, Plan};
+use super::plan::{GroupPlan, PlanCounts};
 use super::{Entry, Failure, declare, lookup};
-use crate::config::commands::{Filter, Import};
+use crate::config::commands::{Filter, ImportCommand};
 use crate::signals::Interrupted;
 use progress::Progress;
-use refusals::Refusals;
+use refusals::RefusedEntries;
 
 /// Connections that register at the same time.
 const CONNECTIONS: usize = 16;
@@ -34,14 +34,15 @@ const UNAUTHORISED_MAX: usize = 100;
 const GLANCE: Duration = Duration::from_millis(100);
 
 /// Registers everything, and says what came of it.
-pub(super) fn run(connection: &Connection, command: &Import, output: Output) -> Result<(), Failure> {
+pub(super) fn run(connection: &Api, command: &ImportCommand, output: Output) -> Result<(), Failure> {
     let mut read = sources::read(connection, command)?;
     // What was read can be left as it is until here; from now on what was done is said.
     let interrupted = Interrupted::listen().map_err(signals_refused)?;
     let (group, ttl) = (command.group.as_deref(), command.ttl);
     let entries: Vec<Entry> = read.entries.drain(..).map(|entry| entry.or(group, ttl)).collect();
     show_plan(connection, &entries, command.dry_run, &interrupted, output)?;
-    let work = Work { connection, entries: &entries, refusals: Mutex::new(read.refusals), ..Work::new(connection) };
+    let work =
+        ImportJob { connection, entries: &entries, refusals: Mutex::new(read.refusals), ..ImportJob::new(connection) };
     if !command.dry_run {
         work.run(&interrupted);
     }
@@ -54,7 +55,7 @@ fn signals_refused(e: std::io::Error) -> Failure {
 
 /// Compares with what the server has, which is not kept: only what concerns the entries, and only for a dry run.
 fn show_plan(
-    connection: &Connection,
+    connection: &Api,
     entries: &[Entry],
     with_differences: bool,
     interrupted: &Interrupted,
@@ -65,7 +66,7 @@ fn show_plan(
         return Ok(());
     }
     let wanted: HashMap<_, _> = entries.iter().enumerate().map(|(at, entry)| (entry.id(), at)).collect();
-    let (mut counts, mut current) = (Counts::default(), Vec::new());
+    let (mut counts, mut current) = (PlanCounts::default(), Vec::new());
     let everything = Filter { groups: Vec::new(), selectors: Vec::new() };
     connection.registrations(&everything, None, None, |listed, _| {
         if interrupted.is_set() {
@@ -82,7 +83,7 @@ fn show_plan(
     })?;
     counts.create = entries.len() - counts.change - counts.unchanged;
     if with_differences {
-        let differences = Plan::new(&current, entries).differences(("on the server", "to be imported"));
+        let differences = GroupPlan::new(&current, entries).differences(("on the server", "to be imported"));
         declare::show_differences(&differences, output);
     }
     output.print(&format!("{counts}\n"));
@@ -90,23 +91,23 @@ fn show_plan(
 }
 
 /// What the connections share.
-struct Work<'a> {
-    connection: &'a Connection,
+struct ImportJob<'a> {
+    connection: &'a Api,
     entries: &'a [Entry],
     /// The next entry to be taken.
     next: AtomicUsize,
     registered: AtomicUsize,
     unauthorised: AtomicUsize,
-    refusals: Mutex<Refusals>,
+    refusals: Mutex<RefusedEntries>,
     /// Why everything stops, if it does before the end.
     stop: AtomicBool,
     failure: Mutex<Option<Failure>>,
     started: Instant,
 }
 
-impl<'a> Work<'a> {
-    fn new(connection: &'a Connection) -> Work<'a> {
-        Work {
+impl<'a> ImportJob<'a> {
+    fn new(connection: &'a Api) -> ImportJob<'a> {
+        ImportJob {
             connection,
             entries: &[],
             next: AtomicUsize::new(0),
@@ -143,7 +144,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn register(&self, connection: &Connection, entry: &Entry) {
+    fn register(&self, connection: &Api, entry: &Entry) {
         let mut pause = FIRST_PAUSE;
         for attempt in 1..=TRIES {
             let problem = match connection.put(entry) {

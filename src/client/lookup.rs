@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::connection::Connection;
+use super::connection::Api;
 use super::entry::{Entry, Put};
 use super::output::{Column, Output, cell, count, members};
 use super::{Failure, times};
-use crate::config::commands::{Field, Filter, Get, GroupsCommand, List, SortKey};
+use crate::config::commands::{Field, Filter, GetCommand, GroupsCommand, ListCommand, SortFlag};
 use crate::registration::parse_id;
 
 /// The most of an id that a person needs to tell it from others.
@@ -18,8 +18,8 @@ const SHORT_ID_CHARS: usize = 8;
 const FIELDS: [Field; 6] = [Field::Targets, Field::Group, Field::Labels, Field::Modules, Field::Expires, Field::Id];
 
 /// Lists registrations.
-pub(super) fn list(connection: &Connection, command: &List, output: Output) -> Result<(), Failure> {
-    let List { filter, query, sort, limit, columns, .. } = command;
+pub(super) fn list(connection: &Api, command: &ListCommand, output: Output) -> Result<(), Failure> {
+    let ListCommand { filter, query, sort, limit, columns, .. } = command;
     // The order that the server knows saves asking for everything.
     let by_server = match sort.as_slice() {
         [key] => key.on_server(),
@@ -47,8 +47,8 @@ pub(super) fn list(connection: &Connection, command: &List, output: Output) -> R
     Ok(())
 }
 
-fn compare(keys: &[SortKey], a: &Value, b: &Value) -> Ordering {
-    let by = |key: &SortKey| {
+fn compare(keys: &[SortFlag], a: &Value, b: &Value) -> Ordering {
+    let by = |key: &SortFlag| {
         let name = key.member();
         let (one, other) = match key.is_descending {
             false => (&a[name], &b[name]),
@@ -91,7 +91,7 @@ fn shown(field: Field, registration: &Value, output: Output) -> String {
 }
 
 /// Shows one registration.
-pub(super) fn get(connection: &Connection, command: &Get, output: Output) -> Result<(), Failure> {
+pub(super) fn get(connection: &Api, command: &GetCommand, output: Output) -> Result<(), Failure> {
     let id = parse_id(&command.id).map_err(|e| Failure::Usage(e.to_string()))?;
     match connection.read_or_none(&format!("/api/v1/registrations/{id}"))? {
         Some(registration) => {
@@ -102,7 +102,7 @@ pub(super) fn get(connection: &Connection, command: &Get, output: Output) -> Res
 }
 
 /// Lists the groups, or deletes one.
-pub(super) fn groups(connection: &Connection, command: &GroupsCommand, output: Output) -> Result<(), Failure> {
+pub(super) fn groups(connection: &Api, command: &GroupsCommand, output: Output) -> Result<(), Failure> {
     if let Some(crate::config::commands::GroupAction::Delete { name }) = &command.action {
         return match connection.delete_group(name)? {
             Some(deleted) => output.show(&serde_json::json!({ "deleted": deleted }), &[Column::fixed("")], || {
@@ -134,7 +134,7 @@ pub(super) fn entry(listed: Value) -> Result<Entry, Failure> {
 }
 
 /// Prints registrations as bodies of PUT, which say everything that makes them up.
-pub(super) fn export(connection: &Connection, filter: &Filter, output: Output) -> Result<(), Failure> {
+pub(super) fn export(connection: &Api, filter: &Filter, output: Output) -> Result<(), Failure> {
     // A lifetime that is the default was not asked for, or need not be asked for again.
     let default = connection.read("/api/v1/status")?["default_ttl_seconds"].as_u64();
     let mut entries = Vec::new();

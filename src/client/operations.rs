@@ -6,10 +6,10 @@ use std::time::Duration;
 use form_urlencoded::Serializer;
 use serde_json::{Value, json};
 
-use super::connection::Connection;
+use super::connection::Api;
 use super::output::{Column, Output, cell, count};
 use super::{Failure, times};
-use crate::config::commands::Changes;
+use crate::config::commands::ChangesCommand;
 
 /// Between two looks at what has changed.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ const CHANGES_MAX: usize = 1000;
 const PROBLEMS_SHOWN_MAX: usize = 50;
 
 /// Shows how the server is doing: a summary for people, everything for programs.
-pub(super) fn status(connection: &Connection, output: Output) -> Result<(), Failure> {
+pub(super) fn status(connection: &Api, output: Output) -> Result<(), Failure> {
     let status = connection.read("/api/v1/status")?;
     let columns = [Column::fixed(""), Column::flexible("")];
     if !output.is_table() || !output.is_terminal() {
@@ -31,7 +31,7 @@ pub(super) fn status(connection: &Connection, output: Output) -> Result<(), Fail
     Ok(())
 }
 
-fn summary(connection: &Connection, status: &Value) -> Result<Vec<Vec<String>>, Failure> {
+fn summary(connection: &Api, status: &Value) -> Result<Vec<Vec<String>>, Failure> {
     let row = |name: &str, text: String| vec![name.to_owned(), text];
     let number = |name: &str| status[name].as_u64().and_then(|number| usize::try_from(number).ok()).unwrap_or_default();
     let started = times::since(&status["started_at"]);
@@ -85,13 +85,13 @@ fn summary(connection: &Connection, status: &Value) -> Result<Vec<Vec<String>>, 
     Ok(rows)
 }
 
-fn pollers_of(connection: &Connection) -> Result<Vec<Value>, Failure> {
+fn pollers_of(connection: &Api) -> Result<Vec<Value>, Failure> {
     let mut answer = connection.read("/api/v1/pollers")?;
     Ok(answer["pollers"].as_array_mut().map(std::mem::take).unwrap_or_default())
 }
 
 /// Lists who polls.
-pub(super) fn pollers(connection: &Connection, output: Output) -> Result<(), Failure> {
+pub(super) fn pollers(connection: &Api, output: Output) -> Result<(), Failure> {
     let pollers = pollers_of(connection)?;
     let columns = [
         Column::fixed("CLIENT"),
@@ -119,7 +119,7 @@ pub(super) fn pollers(connection: &Connection, output: Output) -> Result<(), Fai
 }
 
 /// Lists what has changed, and what goes on changing if it is to.
-pub(super) fn changes(connection: &Connection, command: &Changes, output: Output) -> Result<(), Failure> {
+pub(super) fn changes(connection: &Api, command: &ChangesCommand, output: Output) -> Result<(), Failure> {
     let path = |limit: usize| {
         let mut parameters = Serializer::new(String::new());
         parameters.append_pair("limit", &limit.to_string());
@@ -145,7 +145,7 @@ pub(super) fn changes(connection: &Connection, command: &Changes, output: Output
         for change in &news {
             match output.is_table() {
                 true => output.print(&(change_line(change, output) + "\n")),
-                false => output.print(&format!("{}\n", super::harmless::json(&change.to_string()))),
+                false => output.print(&format!("{}\n", super::terminal::json(&change.to_string()))),
             }
         }
         thread::sleep(BETWEEN_LOOKS);
@@ -193,7 +193,7 @@ fn change_row(change: &Value, output: Output) -> Vec<String> {
 
 /// Lines that come one after the other have no widths in common but these.
 fn change_line(change: &Value, output: Output) -> String {
-    let row: Vec<String> = change_row(change, output).iter().map(|cell| super::harmless::text(cell)).collect();
+    let row: Vec<String> = change_row(change, output).iter().map(|cell| super::terminal::text(cell)).collect();
     match output.is_terminal() {
         true => format!("{}  {:<10}  {}", row[0], row[1], row[2..].join("  ")),
         false => row.join("\t"),
@@ -201,7 +201,7 @@ fn change_line(change: &Value, output: Output) -> String {
 }
 
 /// Shows what is wrong: what is left out of the lists, and what is registered more than once.
-pub(super) fn problems(connection: &Connection, output: Output) -> Result<(), Failure> {
+pub(super) fn problems(connection: &Api, output: Output) -> Result<(), Failure> {
     let quarantine = connection.read("/api/v1/quarantine")?;
     let duplicates = connection.read("/api/v1/duplicates")?;
     let problems = json!({ "quarantine": quarantine, "duplicates": duplicates });

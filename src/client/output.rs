@@ -6,7 +6,7 @@ use console::{Style, Term, measure_text_width, truncate_str};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Failure, harmless};
+use super::{Failure, terminal};
 use crate::config::commands::Format;
 
 /// Between two columns.
@@ -101,7 +101,7 @@ impl Output {
         let text = match self.format {
             Format::Yaml => yaml(value).map_err(|e| failed(&e))?,
             Format::Table | Format::Wide | Format::Json => {
-                harmless::json(&(serde_json::to_string_pretty(value).map_err(|e| failed(&e))? + "\n"))
+                terminal::json(&(serde_json::to_string_pretty(value).map_err(|e| failed(&e))? + "\n"))
             }
         };
         self.print(&text);
@@ -111,7 +111,7 @@ impl Output {
     /// Rows for people: on a terminal with a header and without empty columns, else with tabs between all of them.
     pub(super) fn table(self, columns: &[Column], rows: Vec<Vec<String>>) {
         let rows: Vec<Vec<String>> =
-            rows.into_iter().map(|row| row.iter().map(|cell| harmless::text(cell)).collect()).collect();
+            rows.into_iter().map(|row| row.iter().map(|cell| terminal::text(cell)).collect()).collect();
         if !self.terminal {
             let mut text = String::new();
             rows.iter().for_each(|row| text.extend([&row.join("\t"), "\n"]));
@@ -218,12 +218,12 @@ fn scalar(string: &str) -> String {
         && string.chars().all(is_plain)
         && !string.ends_with(':')
         && !is_word.contains(&&*string.to_ascii_lowercase());
-    if plain { string.to_owned() } else { harmless::yaml(&Value::from(string).to_string()) }
+    if plain { string.to_owned() } else { terminal::yaml(&Value::from(string).to_string()) }
 }
 
 /// Prints a line for people, beside the answer.
 pub(super) fn tell(line: &str) {
-    let _ = writeln!(io::stderr(), "{}", harmless::lines(line));
+    let _ = writeln!(io::stderr(), "{}", terminal::lines(line));
 }
 
 /// The members of an answer as rows of path and value.

@@ -11,7 +11,7 @@ use crate::registration::TargetId;
 
 /// How many registrations there are of each kind.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct PlanCounts {
     pub(super) create: usize,
     pub(super) change: usize,
     pub(super) unchanged: usize,
@@ -20,7 +20,7 @@ pub(super) struct Counts {
     pub(super) adopt: usize,
 }
 
-impl Counts {
+impl PlanCounts {
     /// Counts what is wanted, beside what is there now.
     pub(super) fn count(&mut self, wanted: &Entry, current: Option<&Entry>) {
         match current {
@@ -35,29 +35,29 @@ impl Counts {
     }
 }
 
-impl fmt::Display for Counts {
+impl fmt::Display for PlanCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { create, change, unchanged, delete, adopt } = self;
+        let PlanCounts { create, change, unchanged, delete, adopt } = self;
         write!(f, "{create} to create, {change} to change, {unchanged} unchanged, {delete} to delete")?;
         if *adopt > 0 { write!(f, ", {adopt} to take over from other groups") } else { Ok(()) }
     }
 }
 
 /// What makes a group be exactly what is wanted.
-pub(super) struct Plan<'a> {
+pub(super) struct GroupPlan<'a> {
     pairs: BTreeMap<TargetId, [Option<&'a Entry>; 2]>,
     /// What stands in other groups, and what the server says of that.
     adopted: BTreeMap<TargetId, String>,
     adopted_total: usize,
 }
 
-impl<'a> Plan<'a> {
-    pub(super) fn new(current: &'a [Entry], wanted: &'a [Entry]) -> Plan<'a> {
+impl<'a> GroupPlan<'a> {
+    pub(super) fn new(current: &'a [Entry], wanted: &'a [Entry]) -> GroupPlan<'a> {
         let mut pairs: BTreeMap<TargetId, [Option<&Entry>; 2]> = BTreeMap::new();
         for (side, entries) in [current, wanted].into_iter().enumerate() {
             entries.iter().for_each(|entry| pairs.entry(entry.id()).or_default()[side] = Some(entry));
         }
-        Plan { pairs, adopted: BTreeMap::new(), adopted_total: 0 }
+        GroupPlan { pairs, adopted: BTreeMap::new(), adopted_total: 0 }
     }
 
     /// These stand in other groups; there may be more than are named.
@@ -66,8 +66,8 @@ impl<'a> Plan<'a> {
         self.adopted_total = total;
     }
 
-    pub(super) fn counts(&self) -> Counts {
-        let mut counts = Counts { adopt: self.adopted_total, ..Counts::default() };
+    pub(super) fn counts(&self) -> PlanCounts {
+        let mut counts = PlanCounts { adopt: self.adopted_total, ..PlanCounts::default() };
         for pair in self.pairs.values() {
             match pair {
                 [current, Some(wanted)] => counts.count(wanted, *current),

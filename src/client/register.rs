@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::connection::Connection;
+use super::connection::Api;
 use super::output::{Output, tell};
-use super::{Entry, Failure, files, harmless, scrape};
-use crate::config::commands::{Declaration, Deregister};
+use super::{Entry, Failure, files, scrape, terminal};
+use crate::config::commands::{DeregisterCommand, RegisterCommand};
 use crate::registration::{LabelNames, Registration, TargetId, TtlBounds, parse_id};
 
 /// Registers and prints the ids. One of several that is refused does not keep the others from being registered.
-pub(super) fn register(connection: &Connection, declaration: &Declaration, output: Output) -> Result<(), Failure> {
+pub(super) fn register(connection: &Api, declaration: &RegisterCommand, output: Output) -> Result<(), Failure> {
     let entries = entries(declaration)?;
     let (mut ids, mut refused) = (Vec::new(), 0);
     for entry in &entries {
@@ -33,7 +33,7 @@ pub(super) fn register(connection: &Connection, declaration: &Declaration, outpu
 
 fn show(ids: &[String], output: Output) -> Result<(), Failure> {
     if output.is_table() {
-        ids.iter().for_each(|id| output.print(&format!("{}\n", harmless::text(id))));
+        ids.iter().for_each(|id| output.print(&format!("{}\n", terminal::text(id))));
         return Ok(());
     }
     let shown: Vec<_> = ids.iter().map(|id| json!({ "id": id })).collect();
@@ -44,8 +44,8 @@ fn show(ids: &[String], output: Output) -> Result<(), Failure> {
 }
 
 /// Deletes, and says what was not there.
-pub(super) fn deregister(connection: &Connection, command: &Deregister) -> Result<(), Failure> {
-    let Deregister { file, ids, targets, .. } = command;
+pub(super) fn deregister(connection: &Api, command: &DeregisterCommand) -> Result<(), Failure> {
+    let DeregisterCommand { file, ids, targets, .. } = command;
     let ids: Vec<TargetId> = match file {
         Some(path) => files::entries([path.as_path()])?.iter().map(Entry::id).collect(),
         None if !targets.is_empty() => vec![TargetId::of(targets)],
@@ -72,7 +72,7 @@ pub(super) fn deregister(connection: &Connection, command: &Deregister) -> Resul
 }
 
 /// What the flags or the file say.
-fn entries(declaration: &Declaration) -> Result<Vec<Entry>, Failure> {
+fn entries(declaration: &RegisterCommand) -> Result<Vec<Entry>, Failure> {
     let (group, ttl) = (declaration.group.as_deref(), declaration.ttl);
     let entries = match &declaration.file {
         Some(path) => files::entries([path.as_path()])?,
@@ -84,7 +84,7 @@ fn entries(declaration: &Declaration) -> Result<Vec<Entry>, Failure> {
     Ok(entries.into_iter().map(|entry| entry.or(group, ttl)).collect())
 }
 
-fn described(declaration: &Declaration) -> Result<Entry, Failure> {
+fn described(declaration: &RegisterCommand) -> Result<Entry, Failure> {
     for (old, new, given) in [
         ("--interval", "--scrape-interval", &declaration.old_interval),
         ("--timeout", "--scrape-timeout", &declaration.old_timeout),

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::Failure;
-use crate::config::commands::Declaration;
+use crate::config::commands::RegisterCommand;
 use crate::config::parse_duration;
 
 /// Adds the labels that these flags stand for.
-pub(super) fn add_labels(declaration: &Declaration, labels: &mut BTreeMap<String, String>) -> Result<(), Failure> {
+pub(super) fn add_labels(declaration: &RegisterCommand, labels: &mut BTreeMap<String, String>) -> Result<(), Failure> {
     let named = [
         ("__scheme__", declaration.scheme.as_ref()),
         ("__metrics_path__", declaration.path.as_ref()),

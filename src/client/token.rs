@@ -14,15 +14,15 @@ use serde_json::json;
 
 use super::Failure;
 use super::output::{Output, print_line, tell};
-use crate::config::commands::NewToken;
+use crate::config::commands::TokenCommand;
 use crate::{files, tokens};
 
 /// Random bytes of a secret; nobody guesses 256 bits.
 const SECRET_BYTES: usize = 32;
 
 /// Makes a token.
-pub(super) fn run(command: &NewToken, output: Output) -> Result<(), Failure> {
-    let NewToken { name, role, groups, file, .. } = command;
+pub(super) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure> {
+    let TokenCommand { name, role, groups, file, .. } = command;
     let secret = secret()?;
     // The digest has as many bytes as it says.
     let hash = digest(&SHA256, secret.as_bytes()).as_ref().try_into().unwrap_or_default();

@@ -11,7 +11,7 @@ use clap_complete::Shell;
 
 use crate::logging::Logging;
 use crate::registration::LabelNames;
-pub use values::{ExportFormat, Field, Format, SortKey};
+pub use values::{ExportFormat, Field, Format, SortFlag};
 use values::{changes_limit, label_names, lifetime, pair, path, sort_key, time_to_wait};
 
 /// What the client is to do.
@@ -39,37 +39,37 @@ pub enum TokenSource {
 #[derive(Subcommand)]
 pub enum ClientCommand {
     /// Register targets, or renew them if they are registered
-    Register(Remote<Shown<Declaration>>),
+    Register(WithAccess<WithOutput<RegisterCommand>>),
     /// Delete registrations
-    Deregister(Remote<Deregister>),
+    Deregister(WithAccess<DeregisterCommand>),
     /// Keep what the files of a directory hold registered, until told to stop
-    Agent(Remote<Agent>),
+    Agent(WithAccess<AgentCommand>),
     /// List registrations
-    List(Remote<Shown<List>>),
+    List(WithAccess<WithOutput<ListCommand>>),
     /// Show one registration
-    Get(Remote<Shown<Get>>),
+    Get(WithAccess<WithOutput<GetCommand>>),
     /// List the groups, or delete one
-    Groups(Remote<Shown<GroupsCommand>>),
+    Groups(WithAccess<WithOutput<GroupsCommand>>),
     /// Show how the server is doing
-    Status(Remote<Output>),
+    Status(WithAccess<Output>),
     /// List who polls, how often, and whether they still do
-    Pollers(Remote<Output>),
+    Pollers(WithAccess<Output>),
     /// List what has changed, and who did it
-    Changes(Remote<Shown<Changes>>),
+    Changes(WithAccess<WithOutput<ChangesCommand>>),
     /// Show what is wrong: stored values left out of the lists, addresses registered twice
-    Problems(Remote<Output>),
+    Problems(WithAccess<Output>),
     /// Make a group be exactly what these files hold
-    Sync(Remote<Shown<Sync>>),
+    Sync(WithAccess<WithOutput<SyncCommand>>),
     /// Show what `sync` would change; exits with 1 if anything differs
-    Diff(Remote<Shown<DeclaredGroup>>),
+    Diff(WithAccess<WithOutput<GroupFiles>>),
     /// Register what files or http_sd URLs hold
-    Import(Remote<Import>),
+    Import(WithAccess<ImportCommand>),
     /// Print registrations in a form that `import` and `register` read
-    Export(Remote<Export>),
+    Export(WithAccess<ExportCommand>),
     /// Say what the server would refuse, without a server
-    Check(LocalCheck),
+    Check(CheckCommand),
     /// Create a token: it is shown once, and its line for TOKENS_FILE printed, or added by --file
-    Token(Shown<NewToken>),
+    Token(WithOutput<TokenCommand>),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -128,7 +128,7 @@ pub struct Output {
 
 /// A command that asks a server.
 #[derive(Args)]
-pub struct Remote<C: Args> {
+pub struct WithAccess<C: Args> {
     #[command(flatten)]
     pub command: C,
     #[command(flatten)]
@@ -137,7 +137,7 @@ pub struct Remote<C: Args> {
 
 /// A command whose answer is shown.
 #[derive(Args)]
-pub struct Shown<C: Args> {
+pub struct WithOutput<C: Args> {
     #[command(flatten)]
     pub command: C,
     #[command(flatten)]
@@ -146,7 +146,7 @@ pub struct Shown<C: Args> {
 
 /// Registrations, said by flags or by a file.
 #[derive(Args)]
-pub struct Declaration {
+pub struct RegisterCommand {
     /// File with registrations, - is standard input: file_sd JSON or YAML, or bodies of PUT /target
     #[arg(value_name = "FILE", conflicts_with_all = ["targets", "labels", "modules", "scheme", "path", "params", "scrape_interval", "scrape_timeout", "old_interval", "old_timeout"])]
     pub file: Option<PathBuf>,
@@ -190,7 +190,7 @@ pub struct Declaration {
 
 /// `inventor deregister`
 #[derive(Args)]
-pub struct Deregister {
+pub struct DeregisterCommand {
     /// File with what is to be deleted, - is standard input; only the targets in it count
     #[arg(value_name = "FILE", conflicts_with_all = ["ids", "targets"])]
     pub file: Option<PathBuf>,
@@ -204,7 +204,7 @@ pub struct Deregister {
 
 /// `inventor agent`
 #[derive(Args)]
-pub struct Agent {
+pub struct AgentCommand {
     /// Directory whose .json, .yaml and .yml files are registered
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
@@ -238,7 +238,7 @@ pub struct Filter {
 
 /// `inventor list`
 #[derive(Args)]
-pub struct List {
+pub struct ListCommand {
     #[command(flatten)]
     pub filter: Filter,
     /// Only those in which all these words occur
@@ -246,7 +246,7 @@ pub struct List {
     pub query: Option<String>,
     /// Order by these: group, targets, expires, updated, ttl or id, joined by commas; - before one turns it round
     #[arg(long, value_name = "KEYS", default_value = "group,targets", value_delimiter = ',', value_parser = sort_key, allow_hyphen_values = true)]
-    pub sort: Vec<SortKey>,
+    pub sort: Vec<SortFlag>,
     /// So many at most
     #[arg(long, value_name = "NUMBER")]
     pub limit: Option<usize>,
@@ -257,7 +257,7 @@ pub struct List {
 
 /// `inventor export`
 #[derive(Args)]
-pub struct Export {
+pub struct ExportCommand {
     #[command(flatten)]
     pub filter: Filter,
     /// How it is written: json or yaml
@@ -267,7 +267,7 @@ pub struct Export {
 
 /// `inventor get`
 #[derive(Args)]
-pub struct Get {
+pub struct GetCommand {
     /// Id of the registration
     pub id: String,
 }
@@ -291,7 +291,7 @@ pub enum GroupAction {
 
 /// `inventor changes`
 #[derive(Args)]
-pub struct Changes {
+pub struct ChangesCommand {
     /// Only those of this group
     #[arg(short, long, value_name = "GROUP")]
     pub group: Option<String>,
@@ -308,7 +308,7 @@ pub struct Changes {
 
 /// A group and the files that declare it.
 #[derive(Args)]
-pub struct DeclaredGroup {
+pub struct GroupFiles {
     /// The group
     #[arg(short, long, value_name = "GROUP")]
     pub group: String,
@@ -319,9 +319,9 @@ pub struct DeclaredGroup {
 
 /// `inventor sync`
 #[derive(Args)]
-pub struct Sync {
+pub struct SyncCommand {
     #[command(flatten)]
-    pub declared: DeclaredGroup,
+    pub declared: GroupFiles,
     /// Show what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -338,7 +338,7 @@ pub struct Sync {
 
 /// `inventor import`
 #[derive(Args)]
-pub struct Import {
+pub struct ImportCommand {
     /// Files, - is standard input, or URLs of http_sd lists
     #[arg(value_name = "FILE|URL", required = true)]
     pub sources: Vec<OsString>,
@@ -358,7 +358,7 @@ pub struct Import {
 
 /// `inventor check`
 #[derive(Args)]
-pub struct LocalCheck {
+pub struct CheckCommand {
     /// Files to check, - is standard input
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
@@ -369,7 +369,7 @@ pub struct LocalCheck {
 
 /// `inventor token`
 #[derive(Args)]
-pub struct NewToken {
+pub struct TokenCommand {
     /// Name of whoever gets the token; it appears in the log
     pub name: String,
     /// What it may do

@@ -7,7 +7,7 @@ use super::error::ConfigError;
 use super::values::Values;
 use super::variables::{API_TOKEN, API_TOKEN_FILE, SD_TOKEN, SD_TOKEN_FILE, TOKENS_FILE, Variable};
 use crate::files;
-use crate::http::{NamedToken, Token, TokenSets};
+use crate::http::{KnownToken, Token, TokenSets};
 use crate::tokens;
 
 /// The most tokens that a file may hold.
@@ -54,11 +54,11 @@ impl TokenSources {
         Ok(sets)
     }
 
-    fn read_named(&self) -> Result<Vec<NamedToken>, ConfigError> {
+    fn read_named(&self) -> Result<Vec<KnownToken>, ConfigError> {
         let Some(path) = &self.named else { return Ok(Vec::new()) };
         let parse = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
-            tokens::parse_file(&text).map(|tokens| tokens.into_iter().map(NamedToken::from).collect())
+            tokens::parse_file(&text).map(|tokens| tokens.into_iter().map(KnownToken::from).collect())
         };
         let tokens = files::secrets(path).and_then(parse);
         tokens.map_err(|reason| ConfigError::new(TOKENS_FILE, &path.to_string_lossy(), reason))

@@ -3,10 +3,10 @@
 pub(super) mod answers;
 pub(super) mod changes;
 pub(super) mod declared;
+pub(super) mod diagnostics;
 pub(super) mod groups;
 pub(super) mod labels;
 pub(super) mod openapi;
 mod page_token;
-pub(super) mod problems;
 pub(super) mod registrations;
 pub(super) mod status;

@@ -15,7 +15,7 @@ use super::problem::Errors;
 use super::request::Request;
 use crate::logging::Throttle;
 use crate::registration::{LabelNames, TtlBounds};
-use crate::registry::{Now, Registry, Writer};
+use crate::registry::{Now, Principal, Registry};
 
 /// What the handlers work with.
 pub struct App {
@@ -64,10 +64,10 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     /// Who writes: for the list of changes the name of the token and the address, and what the token may change.
-    pub(super) fn writer(&self) -> Writer {
+    pub(super) fn writer(&self) -> Principal {
         let name =
             [self.caller.name(), Some(self.request.address())].into_iter().flatten().collect::<Vec<_>>().join(" ");
-        Writer { name: name.into(), scope: self.caller.writes() }
+        Principal { name: name.into(), scope: self.caller.writes() }
     }
 }
 

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::RwLock;
 
-pub use named::NamedToken;
+pub use named::KnownToken;
 use token::Role;
 pub use token::Token;
 
@@ -25,7 +25,7 @@ pub struct TokenSets {
     /// For polls, called `sd`. None of these, and no named one for reading, means that everybody may read.
     pub read: Vec<Token>,
     /// Those with names, for some groups or all.
-    pub named: Vec<NamedToken>,
+    pub named: Vec<KnownToken>,
 }
 
 impl TokenSets {
@@ -119,13 +119,13 @@ impl Tokens {
 
 impl Holders {
     fn new(sets: TokenSets) -> Holders {
-        let reads = |token: &NamedToken| token.role == Role::Read;
+        let reads = |token: &KnownToken| token.role == Role::Read;
         let reading_is_open = sets.read.is_empty() && !sets.named.iter().any(reads);
         let unnamed = |tokens: Vec<Token>, name: &'static str, role| {
             tokens.into_iter().map(move |token| (token, Holder { name: name.to_owned(), role, scope: Scope::All }))
         };
         let named =
-            sets.named.into_iter().map(|NamedToken { name, role, scope, token }| (token, Holder { name, role, scope }));
+            sets.named.into_iter().map(|KnownToken { name, role, scope, token }| (token, Holder { name, role, scope }));
         // Where a secret has two meanings, the one that may do more counts: it comes last.
         let all = named.chain(unnamed(sets.read, "sd", Role::Read)).chain(unnamed(sets.write, "api", Role::Write));
         Holders { by_token: all.map(|(token, holder)| (token, Arc::new(holder))).collect(), reading_is_open }

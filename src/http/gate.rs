@@ -37,7 +37,7 @@ use socket2::Socket;
 use crate::http::handler::Handler;
 use crate::logging::Throttle;
 use connections::Connections;
-use held::Held;
+use held::HeldBytes;
 use limits::{LARGE_BODIES_MAX, Limits, STACK_BYTES};
 
 pub(super) use forwarded::{CLIENT_FIELD, unescape};
@@ -84,7 +84,7 @@ impl<H: Handler> OpenGate<H> {
         let gate = Arc::new(Gate {
             connections: Arc::new(Connections::new(connections_max, metrics.clone())),
             questions: Turns::new(limits.questions),
-            held: Held::new(limits.held_bytes, metrics.held_bytes.clone()),
+            held: HeldBytes::new(limits.held_bytes, metrics.held_bytes.clone()),
             proxies,
             limits,
             metrics,

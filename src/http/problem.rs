@@ -21,13 +21,13 @@ pub enum Errors {
 pub(super) struct Problem {
     status: u16,
     detail: String,
-    faults: Vec<Fault>,
+    faults: Vec<BodyFault>,
     faults_total: usize,
 }
 
 /// What is wrong in one place of the body.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Fault {
+pub(super) struct BodyFault {
     /// The place, as a JSON pointer (RFC 6901).
     pub(super) pointer: String,
     pub(super) detail: String,
@@ -48,7 +48,7 @@ impl Problem {
     }
 
     /// With the first of these faults, and their number.
-    pub(super) fn with_faults(mut self, mut faults: Vec<Fault>, total: usize) -> Problem {
+    pub(super) fn with_faults(mut self, mut faults: Vec<BodyFault>, total: usize) -> Problem {
         faults.truncate(FAULTS_MAX);
         (self.faults, self.faults_total) = (faults, total);
         self
@@ -58,16 +58,16 @@ impl Problem {
 impl From<Problem> for Response {
     fn from(problem: Problem) -> Response {
         #[derive(Serialize)]
-        struct Details<'a> {
+        struct ProblemBody<'a> {
             r#type: &'static str,
             title: &'static str,
             status: u16,
             detail: &'a str,
-            errors: &'a [Fault],
+            errors: &'a [BodyFault],
             errors_total: usize,
         }
         let Problem { status, detail, faults, faults_total } = &problem;
-        let details = Details {
+        let details = ProblemBody {
             r#type: "about:blank",
             // As `about:blank` wants it (RFC 9457, 4.2.1).
             title: phrase(*status),

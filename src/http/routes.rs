@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use log::{debug, warn};
 
-use super::api::{changes, declared, groups, labels, openapi, problems, registrations, status};
+use super::api::{changes, declared, diagnostics, groups, labels, openapi, registrations, status};
 use super::app::{App, Call};
 use super::auth::{Caller, Denied};
 use super::handler::{Found, Handler, Runs};
@@ -103,10 +103,10 @@ const ROUTES: &[Route] = &[
     Route::new("/api/v1/labels", "labels", &[operation("GET", Read, InTurn, labels::names)]),
     Route::new("/api/v1/labels/{name}/values", "label_values", &[operation("GET", Read, InTurn, labels::values)]),
     Route::new("/api/v1/status", "status", &[operation("GET", Read, InTurn, status::get)]),
-    Route::new("/api/v1/pollers", "pollers", &[operation("GET", Read, InTurn, problems::pollers)]),
+    Route::new("/api/v1/pollers", "pollers", &[operation("GET", Read, InTurn, diagnostics::pollers)]),
     Route::new("/api/v1/changes", "changes", &[operation("GET", Read, InTurn, changes::list)]),
-    Route::new("/api/v1/quarantine", "quarantine", &[operation("GET", Read, InTurn, problems::quarantine)]),
-    Route::new("/api/v1/duplicates", "duplicates", &[operation("GET", Read, InTurn, problems::duplicates)]),
+    Route::new("/api/v1/quarantine", "quarantine", &[operation("GET", Read, InTurn, diagnostics::quarantine)]),
+    Route::new("/api/v1/duplicates", "duplicates", &[operation("GET", Read, InTurn, diagnostics::duplicates)]),
     Route::new("/openapi.json", "openapi", &[operation("GET", Open, AtOnce, openapi::get)]),
     Route::old("/metrics", "metrics", &[operation("GET", Open, AtOnce, exposition::metrics)]),
     Route::old("/healthcheck", "health", &[operation(ANY, Open, AtOnce, operations::healthy)]),
@@ -129,7 +129,7 @@ const METHODS: &[&str] = &["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPT
 
 /// Where a request belongs in the table.
 #[derive(Clone, Copy)]
-pub struct Place {
+pub struct RouteIndex {
     route: &'static Route,
     /// `None` when the path does not have the method.
     operation: Option<&'static Operation>,
@@ -137,9 +137,9 @@ pub struct Place {
 
 impl Handler for App {
     /// `None` when there is no such path.
-    type Route = Option<Place>;
+    type Route = Option<RouteIndex>;
 
-    fn find(&self, head: &Request) -> Found<Option<Place>> {
+    fn find(&self, head: &Request) -> Found<Option<RouteIndex>> {
         let route = ROUTES.iter().find(|route| route.open_segment(&head.path).is_some());
         let Some(route) = route else {
             let errors = if head.path.starts_with("/api/") { Errors::Problem } else { Errors::Text };
@@ -150,11 +150,11 @@ impl Handler for App {
             runs: operation.map_or(AtOnce, |operation| operation.runs),
             errors: route.errors,
             takes_large_bodies: operation.is_some_and(|operation| operation.check.is_some()),
-            route: Some(Place { route, operation }),
+            route: Some(RouteIndex { route, operation }),
         }
     }
 
-    fn admit(&self, place: Option<Place>, head: &Request) -> Result<(), Response> {
+    fn admit(&self, place: Option<RouteIndex>, head: &Request) -> Result<(), Response> {
         let start = Instant::now();
         let Some(place) = place else { return Ok(()) };
         let call = self.call(place, head);
@@ -165,7 +165,7 @@ impl Handler for App {
         admitted.inspect_err(|refused| self.answered(Some(place), head, refused.status, start))
     }
 
-    fn handle(&self, place: Option<Place>, request: &Request) -> Response {
+    fn handle(&self, place: Option<RouteIndex>, request: &Request) -> Response {
         let start = Instant::now();
         let mut response = match place {
             Some(place) => self.follow(place, request).unwrap_or_else(|error| error),
@@ -182,14 +182,14 @@ impl Handler for App {
 }
 
 impl App {
-    fn answered(&self, place: Option<Place>, request: &Request, status: u16, start: Instant) {
+    fn answered(&self, place: Option<RouteIndex>, request: &Request, status: u16, start: Instant) {
         let name = place.map_or("other", |place| place.route.name);
         let method = METHODS.iter().find(|method| **method == request.method).unwrap_or(&"other");
         self.metrics.answered(name, method, status, start.elapsed());
         debug!(client = request.client, method = request.method, path = request.path, status; "request");
     }
 
-    fn follow(&self, place: Place, request: &Request) -> Result<Response, Response> {
+    fn follow(&self, place: RouteIndex, request: &Request) -> Result<Response, Response> {
         let call = self.call(place, request)?;
         match place.operation {
             Some(operation) if place.route.path.starts_with("/api/v1/") => {
@@ -201,8 +201,8 @@ impl App {
     }
 
     /// The request with who sent it, if it may be answered at all.
-    fn call<'a>(&self, place: Place, request: &'a Request) -> Result<Call<'a>, Response> {
-        let Place { route, operation } = place;
+    fn call<'a>(&self, place: RouteIndex, request: &'a Request) -> Result<Call<'a>, Response> {
+        let RouteIndex { route, operation } = place;
         let operation = operation.or(route.operations.first());
         let caller = self.caller(operation.map_or(Guard::Open, |operation| operation.guard), route, request)?;
         let segment = percent_decode(route.open_segment(&request.path).unwrap_or_default())

@@ -32,7 +32,7 @@ const CONNECTIONS_MIN: usize = 16;
 
 /// How the server is set up.
 #[derive(Debug)]
-pub struct Settings {
+pub struct ServerSettings {
     /// Where it listens.
     pub listen: Vec<Listen>,
     /// How many requests call the store at the same time; at least one.
@@ -66,7 +66,7 @@ impl Server {
     ///
     /// # Errors
     /// [`BindError`] says which address cannot be had, and why.
-    pub fn bind(settings: Settings, metrics: &Registry) -> Result<Server, BindError> {
+    pub fn bind(settings: ServerSettings, metrics: &Registry) -> Result<Server, BindError> {
         let descriptors = usize::try_from(raise_descriptor_limit()).unwrap_or(usize::MAX);
         let workers = settings.workers.max(1);
         let for_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers);

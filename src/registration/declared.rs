@@ -20,7 +20,7 @@ pub const ENTRIES_MAX: usize = 10_000;
 
 /// What is wrong in one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct BodyFault {
     /// The place, as a JSON pointer (RFC 6901).
     pub pointer: String,
     /// What is wrong there.
@@ -42,8 +42,8 @@ pub struct Declared<'a> {
 ///
 /// # Errors
 /// All faults, in the order of the entries.
-pub fn parse_declared(body: &[u8], declared: Declared<'_>) -> Result<Vec<Registration>, Vec<Fault>> {
-    let whole = |detail: String| vec![Fault { pointer: String::new(), detail }];
+pub fn parse_declared(body: &[u8], declared: Declared<'_>) -> Result<Vec<Registration>, Vec<BodyFault>> {
+    let whole = |detail: String| vec![BodyFault { pointer: String::new(), detail }];
     let text = json::well_formed_text(body).map_err(|e| whole(e.to_string()))?;
     let entries: Vec<&RawValue> =
         serde_json::from_str(&text).map_err(|e| whole(format!("expected an array of targets and labels: {e}")))?;
@@ -64,12 +64,12 @@ pub fn parse_declared(body: &[u8], declared: Declared<'_>) -> Result<Vec<Registr
 }
 
 struct Reader {
-    faults: Vec<Fault>,
+    faults: Vec<BodyFault>,
 }
 
 impl Reader {
     fn fault(&mut self, pointer: String, detail: impl Into<String>) {
-        self.faults.push(Fault { pointer, detail: detail.into() });
+        self.faults.push(BodyFault { pointer, detail: detail.into() });
     }
 
     /// A registration, if nothing is wrong with the entry.

@@ -4,7 +4,7 @@ use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer};
 
 use super::checked::Registration;
-use super::declared::{Fault, escaped};
+use super::declared::{BodyFault, escaped};
 use super::fields::Fields;
 use super::id::TargetId;
 use super::invalid::{Invalid, InvalidKind, echo};
@@ -29,15 +29,15 @@ impl Registration {
 }
 
 /// All that is wrong with the body of a PUT, each at its place, for who fills in a form.
-pub fn put_faults(body: &[u8], names: LabelNames, ttls: TtlBounds) -> Vec<Fault> {
-    let at = |place: &str, detail: String| Fault { pointer: format!("/static_config{place}"), detail };
+pub fn put_faults(body: &[u8], names: LabelNames, ttls: TtlBounds) -> Vec<BodyFault> {
+    let at = |place: &str, detail: String| BodyFault { pointer: format!("/static_config{place}"), detail };
     let fields = match json::decode(body) {
         Ok(PutRequest { static_config: Some(fields) }) => fields,
         Ok(PutRequest { static_config: None }) => return vec![at("", "missing".to_owned())],
-        Err(e) => return vec![Fault { pointer: String::new(), detail: Invalid::from(e).to_string() }],
+        Err(e) => return vec![BodyFault { pointer: String::new(), detail: Invalid::from(e).to_string() }],
     };
     let targets = fields.targets.as_deref().unwrap_or_default();
-    let mut faults: Vec<Fault> = Vec::new();
+    let mut faults: Vec<BodyFault> = Vec::new();
     if targets.is_empty() {
         faults.push(at("/targets", "at least one is required".to_owned()));
     }

@@ -66,7 +66,7 @@ impl From<NotLoaded> for Unanswered {
 }
 
 /// How many large questions are being answered at the same time.
-pub(super) struct Turns {
+pub(super) struct QuestionTurns {
     taken_max: usize,
     state: Mutex<Taken>,
     given_back: Condvar,
@@ -79,13 +79,13 @@ struct Taken {
 }
 
 /// One of them, given back when dropped.
-struct Turn<'a>(&'a Turns);
+struct Turn<'a>(&'a QuestionTurns);
 
-impl Turns {
+impl QuestionTurns {
     /// As many as leave a core for everything else, if there is more than one.
-    pub(super) fn new() -> Turns {
+    pub(super) fn new() -> QuestionTurns {
         let taken_max = available_parallelism().map_or(1, NonZero::get).saturating_sub(1).max(1);
-        Turns { taken_max, state: Mutex::default(), given_back: Condvar::new() }
+        QuestionTurns { taken_max, state: Mutex::default(), given_back: Condvar::new() }
     }
 }
 
@@ -108,14 +108,14 @@ pub struct Allowance<'a> {
 }
 
 struct Shared<'a> {
-    turns: &'a Turns,
+    turns: &'a QuestionTurns,
     deadline: Instant,
     turn: OnceCell<Turn<'a>>,
 }
 
 impl<'a> Allowance<'a> {
     /// The usual one.
-    pub(super) fn new(asker: &'a dyn Asker, turns: &'a Turns) -> Allowance<'a> {
+    pub(super) fn new(asker: &'a dyn Asker, turns: &'a QuestionTurns) -> Allowance<'a> {
         let shared = Shared { turns, deadline: Instant::now() + QUESTION_TIME_MAX, turn: OnceCell::new() };
         Allowance { asker, shared: Some(shared), left: Cell::new(0), has_begun: Cell::new(false) }
     }
@@ -171,7 +171,7 @@ impl<'a> Allowance<'a> {
         if self.asker.is_waiting() { Ok(()) } else { Err(Unanswered::Left) }
     }
 
-    fn take_turn(&self, turns: &'a Turns) -> Result<Turn<'a>, Unanswered> {
+    fn take_turn(&self, turns: &'a QuestionTurns) -> Result<Turn<'a>, Unanswered> {
         let mut state = turns.state.lock();
         if state.waiting >= WAITING_MAX {
             return Err(Unanswered::Busy);

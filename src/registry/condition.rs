@@ -14,17 +14,17 @@ use crate::store::Refused;
 
 /// Who writes, and in which groups that may be.
 #[derive(Debug, Clone)]
-pub struct Writer {
+pub struct Principal {
     /// For the list of changes.
     pub name: Arc<str>,
     /// The groups that the registrations written, and those replaced, have to be in.
     pub scope: Scope,
 }
 
-impl Writer {
+impl Principal {
     /// One who may write in all groups.
-    pub fn everywhere(name: &str) -> Writer {
-        Writer { name: Arc::from(name), scope: Scope::All }
+    pub fn everywhere(name: &str) -> Principal {
+        Principal { name: Arc::from(name), scope: Scope::All }
     }
 }
 
@@ -40,7 +40,7 @@ pub(super) enum Seen {
 
 /// Why a write is not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum Objection {
     /// Something else stands there than was seen.
     Changed,
     /// What stands there is not the writer's.
@@ -57,18 +57,18 @@ pub(super) struct Condition {
 
 impl Condition {
     /// The condition of a write by somebody, over what was seen before; `None` when there is none.
-    pub(super) fn of(view: &Arc<View>, writer: &Writer, seen: HashMap<TargetId, Seen>) -> Option<Condition> {
+    pub(super) fn of(view: &Arc<View>, writer: &Principal, seen: HashMap<TargetId, Seen>) -> Option<Condition> {
         let is_needed = writer.scope != Scope::All || !seen.is_empty();
         is_needed.then(|| Condition { view: view.clone(), scope: writer.scope.clone(), seen })
     }
 
     /// Whether this may be replaced or removed, or put where nothing is.
-    pub(super) fn check(&self, id: TargetId, value: Option<&[u8]>) -> Result<(), Refusal> {
+    pub(super) fn check(&self, id: TargetId, value: Option<&[u8]>) -> Result<(), Objection> {
         let now = Instant::now();
         let present = value.map(|value| self.view.read(value).ok());
         let found = present.as_ref().and_then(Option::as_ref).map(|(content, updated_at)| (content, *updated_at));
         if !self.seen.get(&id).is_none_or(|seen| self.is_still_so(id, seen, found, now)) {
-            return Err(Refusal::Changed);
+            return Err(Objection::Changed);
         }
         let is_ours = match (&self.scope, &present) {
             (Scope::All, _) => true,
@@ -78,7 +78,7 @@ impl Condition {
             // An outage may keep what is in no store.
             (scope, None) => self.view.kept(id, now).is_none_or(|kept| scope.has(&kept.content.group())),
         };
-        if is_ours { Ok(()) } else { Err(Refusal::Forbidden) }
+        if is_ours { Ok(()) } else { Err(Objection::Forbidden) }
     }
 
     fn is_still_so(
@@ -110,7 +110,7 @@ impl Condition {
 /// Why a write was refused because of these values.
 pub(super) fn why(condition: Option<&Condition>, refused: &[Refused]) -> WriteError {
     let refusal = |(id, value): &Refused| condition.and_then(|condition| condition.check(*id, value.as_deref()).err());
-    match refused.iter().all(|refused| refusal(refused) == Some(Refusal::Forbidden)) {
+    match refused.iter().all(|refused| refusal(refused) == Some(Objection::Forbidden)) {
         true => WriteError::Forbidden(refused.iter().map(|(id, _)| *id).collect()),
         false => WriteError::Changed,
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::discovery::Form;
 use super::label_selector::LabelSelector;
+use super::render::Form;
 use super::scope::Scope;
 use super::shard::Shard;
 use crate::registration::{Content, TargetId};

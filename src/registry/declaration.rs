@@ -8,7 +8,7 @@ use super::allowance::NotLoaded;
 use super::condition::Seen;
 use super::criteria::Selector;
 use super::look::LOOKED_UP_AT_ONCE;
-use super::overview::declared_hash;
+use super::summaries::declared_hash;
 use super::view::View;
 use crate::registration::{Content, Registration, TargetId, Ttl};
 use crate::store::Update;

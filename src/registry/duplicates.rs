@@ -85,7 +85,7 @@ impl Reckonings {
 }
 
 /// An address that may stand in more than one registration.
-struct Found<'a> {
+struct AddressUse<'a> {
     json: &'a [u8],
     ids: Vec<TargetId>,
     total: usize,
@@ -98,12 +98,12 @@ fn reckon(list: &Snapshot, allowance: &Allowance<'_>) -> Result<Duplicates, Unan
     hashes.sort_unstable();
     let repeated = hashes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
     let repeated: HashSet<u64> = repeated.collect();
-    let mut found: BTreeMap<&[u8], Found<'_>> = BTreeMap::new();
+    let mut found: BTreeMap<&[u8], AddressUse<'_>> = BTreeMap::new();
     for_each_address(list, allowance, |id, address| {
         if !repeated.is_empty() && repeated.contains(&hash(address)) {
             // Sorted as they are without the quotes.
             let text = &address[1..address.len() - 1];
-            let found = found.entry(text).or_insert_with(|| Found { json: address, ids: Vec::new(), total: 0 });
+            let found = found.entry(text).or_insert_with(|| AddressUse { json: address, ids: Vec::new(), total: 0 });
             found.total += 1;
             if found.ids.len() < IDS_MAX {
                 found.ids.push(id);
@@ -112,7 +112,7 @@ fn reckon(list: &Snapshot, allowance: &Allowance<'_>) -> Result<Duplicates, Unan
     })?;
     found.retain(|_, found| found.total > 1);
     let total = found.len();
-    let listed = found.into_values().take(LISTED_MAX).map(|Found { json, ids, total }| Duplicate {
+    let listed = found.into_values().take(LISTED_MAX).map(|AddressUse { json, ids, total }| Duplicate {
         address: json::decode_string(json).into_owned(),
         ids,
         ids_total: total,

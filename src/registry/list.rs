@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::Mutex;
 
 use super::allowance::Unanswered;
-use super::discovery::Form;
 use super::gzip::{Piece, Stream};
-use super::{discovery, target_info};
+use super::render::Form;
+use super::{render, target_info};
 use crate::registration::{Content, TargetId};
 
 /// How many registrations a segment should hold: some 60 KB of JSON.
@@ -20,7 +20,7 @@ const ENTRY_BYTES: usize = 160;
 
 /// A registration as lists hold it: the id beside the pointer, so that a search reads one stretch of memory.
 #[derive(Debug, Clone)]
-pub(super) struct Shown {
+pub(super) struct Listed {
     pub(super) id: TargetId,
     pub(super) content: Content,
 }
@@ -38,7 +38,7 @@ pub(super) struct List {
 #[derive(Debug, Default)]
 pub(super) struct Segment {
     /// Sorted by id.
-    entries: Vec<Shown>,
+    entries: Vec<Listed>,
     rendered: OnceLock<Rendered>,
     compressed: OnceLock<Piece>,
     target_info: OnceLock<Arc<[u8]>>,
@@ -79,7 +79,7 @@ impl Default for List {
 impl List {
     /// A list of these registrations, which are sorted by id and have each an id of its own: what inserting one after
     /// the other leads to, too, and slower.
-    pub(super) fn of_sorted(entries: Vec<Shown>) -> List {
+    pub(super) fn of_sorted(entries: Vec<Listed>) -> List {
         let len = entries.len();
         let segments = vec![Arc::new(Segment { entries, ..Segment::default() })];
         let mut list = List { segments, len, snapshot: None };
@@ -92,7 +92,7 @@ impl List {
     }
 
     /// Adds a registration or replaces the one with its id.
-    pub(super) fn insert(&mut self, shown: Shown) {
+    pub(super) fn insert(&mut self, shown: Listed) {
         let entries = self.entries_for(shown.id);
         match entries.binary_search_by_key(&shown.id, |entry| entry.id) {
             Ok(at) => entries[at] = shown,
@@ -127,7 +127,7 @@ impl List {
     }
 
     /// The entries of the segment for an id, about to be changed.
-    fn entries_for(&mut self, id: TargetId) -> &mut Vec<Shown> {
+    fn entries_for(&mut self, id: TargetId) -> &mut Vec<Listed> {
         self.snapshot = None;
         let at = segment_of(id, self.segments.len());
         let segment = Arc::make_mut(&mut self.segments[at]);
@@ -326,7 +326,7 @@ impl Segment {
     /// What it holds beside what it shares with other lists, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         let json = self.rendered.get().map_or(0, |rendered| rendered.json.len());
-        self.entries.len() * size_of::<Shown>() + json + self.compressed.get().map_or(0, Piece::len)
+        self.entries.len() * size_of::<Listed>() + json + self.compressed.get().map_or(0, Piece::len)
     }
 
     /// Has it rendered for good. Whether it was not.
@@ -352,7 +352,7 @@ impl Segment {
                     json.push(b',');
                 }
                 let start = json.len();
-                discovery::write_entries(&mut json, shown.id, &shown.content, form);
+                render::write_entries(&mut json, shown.id, &shown.content, form);
                 let mut hasher = DefaultHasher::new();
                 (shown.id, &json[start..]).hash(&mut hasher);
                 hash = hash.wrapping_add(hasher.finish());

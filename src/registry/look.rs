@@ -8,7 +8,7 @@ use super::allowance::{Allowance, Unanswered};
 use super::change_log::LoggedChange;
 use super::criteria::Criteria;
 use super::scope::Scope;
-use super::state::{Held, Quarantined};
+use super::state::{Live, Quarantined};
 use super::view::{Discovered, View};
 use crate::registration::{Content, TargetId, Ttl};
 
@@ -33,9 +33,9 @@ pub struct Details {
     pub renewal_interval: Option<Duration>,
 }
 
-impl From<&Held> for Details {
-    fn from(held: &Held) -> Details {
-        let Held { content, ttl, deadline, rhythm, .. } = held;
+impl From<&Live> for Details {
+    fn from(held: &Live) -> Details {
+        let Live { content, ttl, deadline, rhythm, .. } = held;
         Details {
             content: content.clone(),
             ttl: *ttl,
@@ -55,7 +55,7 @@ impl View {
     }
 
     /// Shows those of these registrations that are alive, in their order. Few at once: the view waits for it.
-    pub(super) fn look_up(&self, ids: &[TargetId], now: Instant, mut each: impl FnMut(TargetId, &Held)) {
+    pub(super) fn look_up(&self, ids: &[TargetId], now: Instant, mut each: impl FnMut(TargetId, &Live)) {
         let state = self.at(now);
         ids.iter().filter_map(|id| Some((*id, state.held.get(id)?))).for_each(|(id, held)| each(id, held));
     }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::state::Held;
+use super::state::Live;
 use crate::registration::{Content, TargetId};
 
 /// How much of a text counts, in bytes: a place travels in the address of the next page.
@@ -39,7 +39,7 @@ pub struct Order(pub Vec<SortKey>);
 
 /// A place in an order: behind the registration with these values and this id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// The values that it is sorted by.
     pub values: Vec<SortValue>,
     /// Its id.
@@ -63,8 +63,8 @@ pub(super) struct Times {
     updated_at_seconds: u64,
 }
 
-impl From<&Held> for Times {
-    fn from(held: &Held) -> Times {
+impl From<&Live> for Times {
+    fn from(held: &Live) -> Times {
         let updated_at = held.updated_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Times { deadline: held.deadline, updated_at_seconds: updated_at.as_secs() }
     }
@@ -100,7 +100,7 @@ impl Order {
     }
 
     /// The place of a registration.
-    pub(super) fn place(&self, id: TargetId, content: &Content, times: Option<&Times>, epoch: Epoch) -> Place {
+    pub(super) fn place(&self, id: TargetId, content: &Content, times: Option<&Times>, epoch: Epoch) -> Position {
         let text = |mut text: String| {
             let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
             text.truncate(end.unwrap_or_default());
@@ -116,10 +116,10 @@ impl Order {
             }
             SortBy::Update => SortValue::Number(times.map_or(0, |times| times.updated_at_seconds)),
         };
-        Place { values: self.0.iter().map(value).collect(), id }
+        Position { values: self.0.iter().map(value).collect(), id }
     }
 
-    pub(super) fn compare(&self, a: &Place, b: &Place) -> Ordering {
+    pub(super) fn compare(&self, a: &Position, b: &Position) -> Ordering {
         for (key, (one, other)) in self.0.iter().zip(a.values.iter().zip(&b.values)) {
             let ordering = if key.by == SortBy::Id { a.id.cmp(&b.id) } else { one.cmp(other) };
             let ordering = if key.is_descending { ordering.reverse() } else { ordering };

@@ -82,7 +82,7 @@ pub(super) struct Ended {
 
 /// A write that the mirror is shown, as far as it matters here.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Write {
+pub(super) struct SeenWrite {
     pub(super) id: TargetId,
     /// The deadline that it replaces, if it is not newer than what had that.
     pub(super) replaced: Option<Instant>,
@@ -150,7 +150,7 @@ impl Horizon {
     }
 
     /// Takes note of what the store shows.
-    pub(super) fn note(&mut self, write: Write, now: Instant) {
+    pub(super) fn note(&mut self, write: SeenWrite, now: Instant) {
         let Some(outage) = &mut self.outage else { return };
         if let Some(replaced) = write.replaced {
             outage.replaced.entry(write.id).or_insert(replaced);

@@ -10,7 +10,7 @@ use super::allowance::{Allowance, Unanswered};
 use super::criteria::{Criteria, Selector};
 use super::list::Snapshot;
 use super::look::{Details, LOOKED_UP_AT_ONCE};
-use super::order::{Epoch, Order, Place, SortValue, Times};
+use super::order::{Epoch, Order, Position, SortValue, Times};
 use super::scope::Scope;
 use super::search::Words;
 use super::view::View;
@@ -28,7 +28,7 @@ pub struct PageRequest {
     /// Their order.
     pub order: Order,
     /// Where the page before ended; `None` for the first.
-    pub after: Option<Place>,
+    pub after: Option<Position>,
     /// How many are left out behind that.
     pub skip: usize,
     /// How many there may be.
@@ -43,11 +43,11 @@ pub struct Page {
     /// How many there are on all pages.
     pub total: usize,
     /// Where the next page begins; `None` when this is the last.
-    pub next: Option<Place>,
+    pub next: Option<Position>,
 }
 
 /// A place that knows its order, for the heap of the first ones.
-struct Ranked<'a>(&'a Order, Place);
+struct Ranked<'a>(&'a Order, Position);
 
 impl Ord for Ranked<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
@@ -82,7 +82,7 @@ impl First<'_> {
         self.request.skip + self.request.limit + 1
     }
 
-    fn offer(&mut self, place: Place) {
+    fn offer(&mut self, place: Position) {
         self.total += 1;
         let order = &self.request.order;
         if self.request.after.as_ref().is_some_and(|after| order.compare(&place, after).is_le()) {
@@ -150,10 +150,10 @@ fn is_plain(request: &PageRequest) -> bool {
         && (criteria.scope == Scope::All || !criteria.groups.is_empty())
 }
 
-fn places_by_id(source: &Snapshot, request: &PageRequest) -> Vec<Place> {
+fn places_by_id(source: &Snapshot, request: &PageRequest) -> Vec<Position> {
     let after = request.after.as_ref().map(|place| place.id);
     let ids = source.after(after).take(request.skip + request.limit + 1).map(|(id, _)| id);
-    ids.map(|id| Place { values: vec![SortValue::Number(0)], id }).collect()
+    ids.map(|id| Position { values: vec![SortValue::Number(0)], id }).collect()
 }
 
 /// Offers what meets the criteria, in pieces.

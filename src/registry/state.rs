@@ -8,9 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 use log::warn;
 
 use super::change_log::{Action, Author, ChangeLog, LoggedChange};
-use super::list::Shown;
-use super::lists::Lists;
-use super::outage::{Horizon, Write};
+use super::kept_lists::KeptLists;
+use super::list::Listed;
+use super::outage::{Horizon, SeenWrite};
 use crate::registration::{Content, TargetId, Ttl};
 use crate::store::{Kept, Settlement};
 
@@ -28,8 +28,8 @@ pub(super) const QUARANTINED_BYTES_MAX: usize = 512;
 pub(super) struct State {
     /// Before that nobody sees the lists, and nothing is in them.
     pub(super) loaded: bool,
-    pub(super) held: HashMap<TargetId, Held>,
-    pub(super) lists: Lists,
+    pub(super) held: HashMap<TargetId, Live>,
+    pub(super) lists: KeptLists,
     /// `None` while a view is loaded and nobody has asked for them yet: sorted at once they cost much less.
     pub(super) deadlines: Option<BTreeSet<(Instant, TargetId)>>,
     /// When those go at the latest whose deadlines outages have moved, the first one first.
@@ -56,7 +56,7 @@ pub struct Quarantined {
 
 /// A live registration.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct Live {
     pub(super) content: Content,
     pub(super) group: Arc<str>,
     /// The lifetime that each renewal starts anew.
@@ -109,9 +109,9 @@ impl Fit {
     }
 }
 
-impl Held {
+impl Live {
     pub(super) fn kept(&self, id: TargetId) -> Kept {
-        let Held { content, deadline, updated_at, written_at, .. } = self;
+        let Live { content, deadline, updated_at, written_at, .. } = self;
         let (content, updated_at, deadline, written_at) = (content.clone(), *updated_at, *deadline, *written_at);
         Kept { id, content, updated_at, deadline, moved_from: None, written_at }
     }
@@ -138,7 +138,7 @@ impl State {
         State {
             loaded: false,
             held: HashMap::new(),
-            lists: Lists::default(),
+            lists: KeptLists::default(),
             deadlines: None,
             limits: BTreeSet::new(),
             settled_to: None,
@@ -153,7 +153,7 @@ impl State {
     /// Everything has been put for the first time: builds the lists.
     pub(super) fn load(&mut self, now: Instant) {
         let shown =
-            |(id, held): (&TargetId, &Held)| (Shown { id: *id, content: held.content.clone() }, held.group.clone());
+            |(id, held): (&TargetId, &Live)| (Listed { id: *id, content: held.content.clone() }, held.group.clone());
         self.lists.fill(self.held.iter().map(shown));
         self.deadlines();
         self.expire(now);
@@ -162,7 +162,7 @@ impl State {
 
     /// All deadlines, the next one first.
     pub(super) fn deadlines(&mut self) -> &mut BTreeSet<(Instant, TargetId)> {
-        let of = |(id, held): (&TargetId, &Held)| Some((held.deadline?, *id));
+        let of = |(id, held): (&TargetId, &Live)| Some((held.deadline?, *id));
         self.deadlines.get_or_insert_with(|| self.held.iter().filter_map(of).collect())
     }
 
@@ -262,7 +262,7 @@ impl State {
         // What another server has moved counts from the deadline before.
         let is_later = |before: &Instant| deadline.is_some_and(|new| new > *before + DEADLINE_PRECISION);
         let original = old.filter(|_| !is_news).and_then(|old| old.original.or(old.deadline.filter(is_later)));
-        self.horizon.note(Write { id, replaced, began: began.filter(|_| is_news), age }, at);
+        self.horizon.note(SeenWrite { id, replaced, began: began.filter(|_| is_news), age }, at);
         let left = old.map(|old| old.group.clone());
         let rhythm = old.map_or(Rhythm::default(), |old| old.rhythm(&content, updated_at));
         self.move_limit(id, old_original, original);
@@ -287,7 +287,7 @@ impl State {
         let action = if left.is_some() { Action::Changed } else { Action::Registered };
         let left = left.filter(|left| *left != group);
         self.tell(LoggedChange { at, action, id, group: group.clone(), left, content: content.clone(), by });
-        let held = Held { content, group, ttl, deadline, original, updated_at, written_at, is_moved, rhythm };
+        let held = Live { content, group, ttl, deadline, original, updated_at, written_at, is_moved, rhythm };
         let old = self.held.insert(id, held);
         self.move_deadline(id, old.and_then(|old| old.deadline), deadline);
     }
@@ -316,7 +316,7 @@ impl State {
     }
 
     pub(super) fn remove(&mut self, id: TargetId, action: Action, by: Author, at: Instant) {
-        if let Some(Held { group, content, deadline, original, .. }) = self.held.remove(&id) {
+        if let Some(Live { group, content, deadline, original, .. }) = self.held.remove(&id) {
             self.lists.remove(id, &group);
             self.move_limit(id, original, None);
             self.move_deadline(id, deadline, None);
@@ -343,7 +343,7 @@ impl State {
     /// A store drops what ran out by itself; here that is decided by the horizon.
     pub(super) fn remove_unless_expired(&mut self, id: TargetId, now: Instant) {
         self.quarantined.remove(&id);
-        let has_run_out = |held: &Held| held.deadline.is_some_and(|deadline| deadline <= now);
+        let has_run_out = |held: &Live| held.deadline.is_some_and(|deadline| deadline <= now);
         if !self.held.get(&id).is_some_and(has_run_out) {
             self.remove(id, Action::Deleted, Author::AnotherServer, now);
         }

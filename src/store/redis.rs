@@ -4,19 +4,19 @@
 mod apply;
 mod connect;
 mod context;
-mod current;
 mod fault;
-mod follow;
+mod invalidations;
+mod link;
 mod metrics;
 mod pool;
 mod restore;
 mod round;
 mod scan;
 mod session;
+mod sessions;
 mod settings;
 mod settle;
 mod setup_error;
-mod track;
 mod transaction;
 mod trial;
 
@@ -30,11 +30,11 @@ pub use setup_error::SetupError;
 
 use connect::{ANSWER_MAX, Connector};
 use context::Context;
-use current::Current;
 use fault::Fault;
-use follow::Follower;
+use link::Link;
 use metrics::Metrics;
 use pool::Pool;
+use sessions::Follower;
 
 use super::{Check, Mirror, Outcome, Store, StoreError, Update, WAIT_MAX};
 use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
@@ -44,7 +44,7 @@ const BATCH_WAIT_MAX: Duration = WAIT_MAX.saturating_add(Duration::from_millis(5
 
 /// A registry in Redis. Expiry is left to Redis and to the mirror.
 pub struct RedisStore {
-    current: Arc<Current>,
+    link: Arc<Link>,
     pool: Pool,
 }
 
@@ -61,11 +61,11 @@ impl RedisStore {
     ) -> Result<RedisStore, SetupError> {
         let metrics = Arc::new(Metrics::new(metrics));
         let connector = Arc::new(Connector::new(settings)?);
-        let current = Arc::new(Current::new());
-        let pool = Pool::new(Arc::clone(&connector), Arc::clone(&current), Arc::clone(&metrics));
-        let context = Context { connector, current: Arc::clone(&current), mirror, metrics };
+        let link = Arc::new(Link::new());
+        let pool = Pool::new(Arc::clone(&connector), Arc::clone(&link), Arc::clone(&metrics));
+        let context = Context { connector, link: Arc::clone(&link), mirror, metrics };
         Follower::new(context).spawn().map_err(SetupError::Thread)?;
-        Ok(RedisStore { current, pool })
+        Ok(RedisStore { link, pool })
     }
 }
 
@@ -80,8 +80,8 @@ impl Store for RedisStore {
         let deadline = Instant::now() + wait;
         loop {
             let session = match (updates.len(), &check) {
-                (1, None) => self.current.session()?,
-                _ => self.current.session_for_transaction()?,
+                (1, None) => self.link.session()?,
+                _ => self.link.session_for_transaction()?,
             };
             match session.write(updates.clone(), check.clone(), deadline) {
                 // Nothing was sent, so the next session can have it. What may have been done is not done again: someone
@@ -93,7 +93,7 @@ impl Store for RedisStore {
     }
 
     fn get(&self, id: TargetId) -> Result<Option<Vec<u8>>, StoreError> {
-        let session = self.current.session()?;
+        let session = self.link.session()?;
         let mut range = cmd("GETRANGE");
         range.arg(id.to_string()).arg(0).arg(DOCUMENT_BYTES_MAX);
         match self.pool.query(&session, &range, Instant::now() + WAIT_MAX) {
@@ -106,17 +106,17 @@ impl Store for RedisStore {
     }
 
     fn health(&self) -> Result<(), StoreError> {
-        Ok(self.current.health()?)
+        Ok(self.link.health()?)
     }
 
     fn close(&self) {
-        self.current.close();
+        self.link.close();
     }
 }
 
 impl Drop for RedisStore {
     fn drop(&mut self) {
-        self.current.close();
+        self.link.close();
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use inventor::http::server::{Limits, Listen, Server, Settings, TrustedProxies};
+use inventor::http::server::{Limits, Listen, Server, ServerSettings, TrustedProxies};
 use inventor::http::{Errors, Found, Handler, Request, Response, Runs};
 
 use crate::for_each_input;
@@ -16,7 +16,7 @@ const INPUTS: u64 = 2_000;
 
 #[test]
 fn what_the_reader_lets_through_is_answered() {
-    let settings = Settings {
+    let settings = ServerSettings {
         listen: vec![Listen::Tcp { addr: Some(Ipv4Addr::LOCALHOST.into()), port: 0 }],
         workers: 2,
         connections_max: 64,

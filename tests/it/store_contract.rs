@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use inventor::registration::{Content, LabelNames, Registration, TargetId, Ttl, TtlBounds};
-use inventor::registry::{Author, Now, Registry, Rules, Scope, Selector, Writer};
+use inventor::registry::{Author, Now, Principal, Registry, Rules, Scope, Selector};
 use inventor::store::{Mirror, Outcome, Store, StoreError, Update};
 use serde_json::{Value, json};
 
@@ -219,7 +219,7 @@ pub(crate) fn beside_each_change_stands_who_made_it(node: &Node) {
     let put = |by: &str, n: u32| {
         let text = format!("{by} {n}");
         node.registry
-            .put(id("shared"), &registration("shared", &text), &Writer::everywhere(by), Now::read())
+            .put(id("shared"), &registration("shared", &text), &Principal::everywhere(by), Now::read())
             .expect("the put succeeds");
     };
     thread::scope(|scope| {

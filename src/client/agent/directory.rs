@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use log::{info, warn};
 
-use super::file::{Found, HeldFile};
-use super::memory::{Leaving, Place, Remembered, Wanted};
+use super::file::{HeldFile, Look};
+use super::memory::{DirectoryKey, Leaving, Remembered, Wanted};
 use super::news::News;
 use crate::registration::TargetId;
 
@@ -33,7 +33,7 @@ pub(super) struct Directory {
     /// What no file holds any more, until it is deleted.
     leaving: HashMap<TargetId, Leaving>,
     /// The directory when it was last seen with files.
-    seen: Option<Place>,
+    seen: Option<DirectoryKey>,
     boot: Option<String>,
     /// Whether it was looked at, so that what is known of it is more than what is remembered.
     looked: bool,
@@ -89,7 +89,7 @@ impl Directory {
     ///
     /// # Errors
     /// When the directory cannot be read, which is told once. Not the same as an empty one: what was there is kept.
-    pub(super) fn look(&mut self, complete: &HashSet<String>) -> io::Result<Found> {
+    pub(super) fn look(&mut self, complete: &HashSet<String>) -> io::Result<Look> {
         let (names, place) = match self.names().and_then(|names| Ok((names, self.place()?))) {
             Ok(looked) => looked,
             Err(e) => {
@@ -105,14 +105,14 @@ impl Directory {
                 let directory = self.path.display();
                 warn!(directory:%; "the directory is empty, but may not be mounted: it is not the one that had files since the boot; nothing is deleted");
             }
-            return Ok(Found::default());
+            return Ok(Look::default());
         }
         self.fault.is_over();
         if !names.is_empty() {
             self.seen = place;
         }
         let before = self.held();
-        let mut found = Found { changed: !self.looked, unsettled: false };
+        let mut found = Look { changed: !self.looked, unsettled: false };
         self.looked = true;
         for name in &names {
             let file = self.files.entry(name.clone()).or_default();
@@ -156,10 +156,10 @@ impl Directory {
     }
 
     /// Which directory it is, in which boot, as far as that can be told.
-    fn place(&self) -> io::Result<Option<Place>> {
+    fn place(&self) -> io::Result<Option<DirectoryKey>> {
         let metadata = fs::metadata(&self.path)?;
         let (device, inode) = (metadata.dev(), metadata.ino());
-        Ok(self.boot.clone().map(|boot| Place { boot, device, inode }))
+        Ok(self.boot.clone().map(|boot| DirectoryKey { boot, device, inode }))
     }
 
     /// Everything that is to be registered. Where several files hold the same targets, the first by name counts.

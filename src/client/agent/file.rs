@@ -28,7 +28,7 @@ const WRITTEN_AGAIN: Duration = Duration::from_millis(40);
 
 /// What a look has found.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct Look {
     /// Something is not as it was.
     pub(super) changed: bool,
     /// A file may still be written to, and is to be looked at again soon.
@@ -78,39 +78,39 @@ impl HeldFile {
     }
 
     /// Reads the file if it is known to be complete, or looks different and is not being written to.
-    pub(super) fn look(&mut self, path: &Path, is_complete: bool) -> Found {
+    pub(super) fn look(&mut self, path: &Path, is_complete: bool) -> Look {
         match self.try_look(path, is_complete) {
             Ok(found) => found,
             // It went away after the directory was listed.
             Err(e) if e.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {
-                Found { unsettled: true, changed: false }
+                Look { unsettled: true, changed: false }
             }
             Err(e) => {
                 (self.state, self.hash) = (None, None);
                 self.is_broken(path, e.to_string());
-                Found::default()
+                Look::default()
             }
         }
     }
 
-    fn try_look(&mut self, path: &Path, is_complete: bool) -> io::Result<Found> {
+    fn try_look(&mut self, path: &Path, is_complete: bool) -> io::Result<Look> {
         let (file, metadata) = files::open_regular(path, FILE_BYTES_MAX)?;
         let state = FileState::of(&metadata);
         if self.state == Some(state) && !is_complete {
-            return Ok(Found::default());
+            return Ok(Look::default());
         }
         let settled = if is_complete { WRITTEN_AGAIN } else { SETTLED };
         // What a link leads to is put in place as a whole.
         if !fs::symlink_metadata(path)?.is_symlink() && is_younger(&metadata, settled) {
-            return Ok(Found { unsettled: true, changed: false });
+            return Ok(Look { unsettled: true, changed: false });
         }
         let bytes = files::read_to_end(&file, FILE_BYTES_MAX)?;
         // Half of it is from before and half from after.
         if FileState::of(&file.metadata()?) != state {
-            return Ok(Found { unsettled: true, changed: false });
+            return Ok(Look { unsettled: true, changed: false });
         }
         self.state = Some(state);
-        Ok(Found { changed: self.read(path, &bytes), unsettled: false })
+        Ok(Look { changed: self.read(path, &bytes), unsettled: false })
     }
 
     /// Takes what the file holds now; `false` when that is what it held before, or is broken.

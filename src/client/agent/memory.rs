@@ -34,7 +34,7 @@ pub(super) struct Wanted {
 #[serde(default)]
 pub(super) struct Remembered {
     /// When the directory was last seen with files in it; `None` when that is not known.
-    pub(super) seen: Option<Place>,
+    pub(super) seen: Option<DirectoryKey>,
     /// What each file held when it was last right.
     pub(super) files: BTreeMap<String, Vec<Entry>>,
     /// What no file holds any more and is not known to be deleted, by file.
@@ -43,7 +43,7 @@ pub(super) struct Remembered {
 
 /// A directory in one boot: another one under the same name, such as the place of a mount, is another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(super) struct DirectoryKey {
     pub(super) boot: String,
     pub(super) device: u64,
     pub(super) inode: u64,

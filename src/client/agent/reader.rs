@@ -10,10 +10,10 @@ use std::thread;
 
 use super::directory::Directory;
 use super::memory::{Memory, Remembered, Wanted};
-use super::watch::Changes;
+use super::watch::DirectoryWatch;
 use crate::client::Failure;
 use crate::client::connection::{Secret, TOKEN_FILE, read_token};
-use crate::config::commands::{Agent as Settings, TokenSource};
+use crate::config::commands::{AgentCommand as Settings, TokenSource};
 use crate::registration::TargetId;
 
 /// What is to be done, all at once.
@@ -57,11 +57,11 @@ impl Reader {
     pub(super) fn start(
         settings: &Settings,
         token: Option<TokenSource>,
-        (mut bell, changes): (UnixStream, Changes),
+        (mut bell, changes): (UnixStream, DirectoryWatch),
     ) -> io::Result<Reader> {
         let (errands, received) = mpsc::channel();
         let (report, reports) = mpsc::channel();
-        let mut files = Files { place: Place::of(settings), token, changes, open: None };
+        let mut files = Files { place: Paths::of(settings), token, changes, open: None };
         let run = move || {
             for errand in received {
                 // Whoever waited for it is gone only when the process ends.
@@ -92,25 +92,25 @@ impl Reader {
 }
 
 /// Where everything is.
-struct Place {
+struct Paths {
     directory: PathBuf,
     group: Option<String>,
     ttl_seconds: Option<u64>,
     state: Option<PathBuf>,
 }
 
-impl Place {
-    fn of(settings: &Settings) -> Place {
+impl Paths {
+    fn of(settings: &Settings) -> Paths {
         let Settings { dir, group, ttl, state_dir, .. } = settings;
         let state = state_dir.clone().filter(|state| !state.as_os_str().is_empty());
-        Place { directory: dir.clone(), group: group.clone(), ttl_seconds: *ttl, state }
+        Paths { directory: dir.clone(), group: group.clone(), ttl_seconds: *ttl, state }
     }
 }
 
 struct Files {
-    place: Place,
+    place: Paths,
     token: Option<TokenSource>,
-    changes: Changes,
+    changes: DirectoryWatch,
     /// Opened by the first errand.
     open: Option<(Directory, Option<Memory>)>,
 }
@@ -149,7 +149,7 @@ impl Files {
 
 type Opened = (Directory, Option<Memory>, BTreeMap<TargetId, Wanted>);
 
-fn open(place: &Place) -> Result<Opened, Failure> {
+fn open(place: &Paths) -> Result<Opened, Failure> {
     let (memory, remembered) = match place.state.as_deref().map(Memory::open).transpose()? {
         Some((memory, remembered)) => (Some(memory), remembered),
         None => (None, Remembered::default()),

@@ -28,12 +28,12 @@ struct Refused {
 
 /// What has not been told yet.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(super) struct PendingRefusals {
     causes: BTreeMap<Cause, Refused>,
     since: Option<Time>,
 }
 
-impl Refusals {
+impl PendingRefusals {
     pub(super) fn add(&mut self, message: &'static str, reason: String, file: &str, targets: &str, now: Time) {
         self.since.get_or_insert(now);
         let refused = self.causes.entry((message, reason)).or_default();

@@ -57,7 +57,7 @@ enum State {
 
 /// A registration of the agent.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct Scheduled {
     pub(super) wanted: Wanted,
     state: State,
     due: Time,
@@ -76,7 +76,7 @@ pub(super) struct Held {
 /// All registrations of the agent.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
-    held: BTreeMap<TargetId, Held>,
+    held: BTreeMap<TargetId, Scheduled>,
 }
 
 /// How long a registration lives.
@@ -105,10 +105,10 @@ impl Lifetime {
     }
 }
 
-impl Held {
-    fn new(wanted: Wanted, state: State, due: Time) -> Held {
+impl Scheduled {
+    fn new(wanted: Wanted, state: State, due: Time) -> Scheduled {
         let told = News::default();
-        Held { wanted, state, due, attempted: false, accepted: false, registered: false, refusals: 0, told }
+        Scheduled { wanted, state, due, attempted: false, accepted: false, registered: false, refusals: 0, told }
     }
 }
 
@@ -116,7 +116,7 @@ impl Schedule {
     /// What an agent before this one registered, which is to be deleted once it is in no file.
     pub(super) fn remember(&mut self, registered: BTreeMap<TargetId, Wanted>, now: Time) {
         for (id, wanted) in registered {
-            let held = self.held.entry(id).or_insert_with(|| Held::new(wanted, State::Remembered, now));
+            let held = self.held.entry(id).or_insert_with(|| Scheduled::new(wanted, State::Remembered, now));
             held.attempted = true;
         }
     }
@@ -147,7 +147,7 @@ impl Schedule {
                         (held.state, held.due) = (State::Registering, now);
                     }
                 }
-                None => drop(self.held.insert(id, Held::new(wanted, first, now))),
+                None => drop(self.held.insert(id, Scheduled::new(wanted, first, now))),
             }
         }
     }
@@ -158,7 +158,7 @@ impl Schedule {
         tasks.min_by_key(|(due, _, task)| (*due > now, *task == Task::Wait, *due))
     }
 
-    pub(super) fn get(&self, id: TargetId) -> Option<&Held> {
+    pub(super) fn get(&self, id: TargetId) -> Option<&Scheduled> {
         self.held.get(&id)
     }
 
@@ -239,7 +239,7 @@ impl Schedule {
 
     /// What the server has, or may have, and would be left behind.
     pub(super) fn left_behind(&self) -> Vec<TargetId> {
-        let is_left = |held: &Held| held.attempted && held.state != State::Remembered;
+        let is_left = |held: &Scheduled| held.attempted && held.state != State::Remembered;
         self.held.iter().filter(|(_, held)| is_left(held)).map(|(id, _)| *id).collect()
     }
 
@@ -255,7 +255,7 @@ pub(super) fn lifetime(entry: &Entry, default: Lifetime) -> Lifetime {
     entry.ttl_seconds.map_or(default, Lifetime::from_seconds)
 }
 
-impl Held {
+impl Scheduled {
     /// What the server may let expire is tried again as often as it would be renewed.
     fn is_tried_again_after(&mut self, pause: Duration, lifetime: Lifetime, now: Time) {
         let pause = if self.accepted { pause.min(lifetime.interval()) } else { pause };
@@ -336,7 +336,7 @@ mod tests {
         assert_eq!((schedule.next(now), schedule.counts()), (None, (0, 0)));
         assert!(schedule.left_behind().is_empty());
         schedule.update(wanted("b:1"), false, now);
-        let tasks: Vec<Task> = schedule.held.values().filter_map(Held::task).collect();
+        let tasks: Vec<Task> = schedule.held.values().filter_map(Scheduled::task).collect();
         assert!(tasks.contains(&Task::Delete) && tasks.contains(&Task::Put), "{tasks:?}");
     }
 }

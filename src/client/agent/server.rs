@@ -10,7 +10,7 @@ use super::news::News;
 use super::schedule::Lifetime;
 use crate::client::answer::Answer;
 use crate::client::api::id_body;
-use crate::client::connection::{Call, Connection, Method, Secret, Unreachable};
+use crate::client::connection::{Api, ApiCall, Method, Secret, Unreachable};
 use crate::client::{Entry, Failure};
 use crate::registration::{TargetId, Ttl, parse_id};
 
@@ -41,8 +41,8 @@ pub(super) enum Verdict {
 }
 
 /// The server as the agent knows it.
-pub(super) struct Server {
-    connection: Connection,
+pub(super) struct KnownServer {
+    connection: Api,
     failures: u32,
     not_before: Time,
     lifetime: Lifetime,
@@ -52,9 +52,9 @@ pub(super) struct Server {
     token_fault: News,
 }
 
-impl Server {
-    pub(super) fn new(connection: Connection) -> Server {
-        Server {
+impl KnownServer {
+    pub(super) fn new(connection: Api) -> KnownServer {
+        KnownServer {
             connection,
             failures: 0,
             not_before: Duration::ZERO,
@@ -79,14 +79,14 @@ impl Server {
     /// Deletes; that it is not there is as good.
     pub(super) fn delete(&mut self, id: TargetId) -> Verdict {
         let body = id_body(id);
-        let answer = self.connection.send(&Call::new(Method::DELETE, TARGET).body(&body));
+        let answer = self.connection.send(&ApiCall::new(Method::DELETE, TARGET).body(&body));
         self.judge(answer, |answer| [200, 404].contains(&answer.status))
     }
 
     /// Whether it is registered already. Not knowing is no: then its exporter is asked again.
     pub(super) fn knows(&self, id: TargetId) -> bool {
         let body = id_body(id);
-        let answer = self.connection.send(&Call::new(Method::GET, TARGET).body(&body));
+        let answer = self.connection.send(&ApiCall::new(Method::GET, TARGET).body(&body));
         answer.is_ok_and(|answer| answer.status == 200 && answer.is_ours(TARGET))
     }
 
@@ -160,7 +160,7 @@ impl Server {
         if self.asked.is_none_or(|asked| now() >= asked + LIFETIME_BELIEVED) {
             self.asked = Some(now());
             // Without an answer of the server what is known stays: it was there a moment ago.
-            match self.connection.send(&Call::new(Method::GET, STATUS)) {
+            match self.connection.send(&ApiCall::new(Method::GET, STATUS)) {
                 Ok(answer) if answer.status == 200 && answer.is_ours(STATUS) => {
                     self.lifetime = said(&answer).map_or(self.lifetime, Lifetime::from_seconds);
                 }

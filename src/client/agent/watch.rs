@@ -41,9 +41,9 @@ pub(super) struct Watch {
 
 /// What tells of changes in a directory, for whoever can afford to wait for that directory.
 #[derive(Clone)]
-pub(super) struct Changes(Option<Arc<Inotify>>);
+pub(super) struct DirectoryWatch(Option<Arc<Inotify>>);
 
-impl Changes {
+impl DirectoryWatch {
     /// Watches the directory that is there now; it may be another one than before under the same name.
     pub(super) fn of(&self, directory: &Path) {
         let changes = AddWatchFlags::IN_CLOSE_WRITE
@@ -74,8 +74,8 @@ impl Watch {
     }
 
     /// What a byte is written into when files have been looked at, and what watches them.
-    pub(super) fn ends(&self) -> io::Result<(UnixStream, Changes)> {
-        Ok((self.bell.try_clone()?, Changes(self.inotify.clone())))
+    pub(super) fn ends(&self) -> io::Result<(UnixStream, DirectoryWatch)> {
+        Ok((self.bell.try_clone()?, DirectoryWatch(self.inotify.clone())))
     }
 
     /// Waits until something happens, or the time is over.

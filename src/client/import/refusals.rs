@@ -6,12 +6,12 @@ use crate::client::output::tell;
 const SHOWN_MAX: usize = 20;
 
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(super) struct RefusedEntries {
     pub(super) total: usize,
     shown: Vec<String>,
 }
 
-impl Refusals {
+impl RefusedEntries {
     pub(super) fn add(&mut self, what: &str, reason: &str) {
         self.total += 1;
         if self.shown.len() < SHOWN_MAX {

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::path::Path;
 
-use super::refusals::Refusals;
-use crate::client::connection::{Connection, Secret, check_url, read_token};
+use super::refusals::RefusedEntries;
+use crate::client::connection::{Api, Secret, check_url, read_token};
 use crate::client::{Entry, Failure, files};
-use crate::config::commands::{Import, TokenSource};
+use crate::config::commands::{ImportCommand, TokenSource};
 use crate::registration::{LabelNames, MODULE_LABEL, TargetId};
 
 /// The labels under which another inventor shows group and id in `/sd`.
@@ -18,12 +18,12 @@ const ID_LABEL: &str = "__meta_inventor_id";
 #[derive(Default)]
 pub(super) struct Sources {
     pub(super) entries: Vec<Entry>,
-    pub(super) refusals: Refusals,
+    pub(super) refusals: RefusedEntries,
     places: HashMap<TargetId, usize>,
 }
 
 /// Reads all sources before anything is registered.
-pub(super) fn read(connection: &Connection, command: &Import) -> Result<Sources, Failure> {
+pub(super) fn read(connection: &Api, command: &ImportCommand) -> Result<Sources, Failure> {
     let mut all = Sources::default();
     let token = command.source_token_file.clone().map(TokenSource::File);
     let token = token.map(|source| read_token("--source-token-file", &source)).transpose()?;
@@ -45,7 +45,7 @@ pub(super) fn read(connection: &Connection, command: &Import) -> Result<Sources,
     Ok(all)
 }
 
-fn get(connection: &Connection, url: &str, token: Option<&Secret>) -> Result<Vec<u8>, Failure> {
+fn get(connection: &Api, url: &str, token: Option<&Secret>) -> Result<Vec<u8>, Failure> {
     check_url("URL", url)?;
     let answer = connection.get_foreign(url, token).map_err(|e| Failure::Unavailable(format!("no answer from {e}")))?;
     match answer.status {

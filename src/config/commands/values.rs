@@ -70,13 +70,13 @@ impl Field {
 
 /// What a list is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SortKey {
+pub struct SortFlag {
     field: Field,
     /// The other way round.
     pub is_descending: bool,
 }
 
-impl SortKey {
+impl SortFlag {
     /// What the API calls it.
     pub fn member(&self) -> &'static str {
         self.field.member()
@@ -95,13 +95,13 @@ pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
 
-pub(super) fn sort_key(text: &str) -> Result<SortKey, &'static str> {
+pub(super) fn sort_key(text: &str) -> Result<SortFlag, &'static str> {
     let (name, is_descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
     let sortable = [Field::Group, Field::Targets, Field::Expires, Field::Updated, Field::Ttl, Field::Id];
     let field = Field::from_str(name, false).ok().filter(|field| sortable.contains(field));
     let field =
         field.ok_or("expected group, targets, expires, updated, ttl or id, with - before it to turn it round")?;
-    Ok(SortKey { field, is_descending })
+    Ok(SortFlag { field, is_descending })
 }
 
 pub(super) fn changes_limit(text: &str) -> Result<usize, &'static str> {

@@ -18,7 +18,7 @@ const LIMIT_MAX: usize = 1000;
 const TARGETS_MAX: usize = 3;
 
 #[derive(Serialize)]
-struct Changes {
+struct ChangesBody {
     changes: Vec<Change>,
 }
 
@@ -83,5 +83,5 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
     group.as_deref().map_or(Ok(()), |group| check_sees(&call.caller, group))?;
     let changes = app.registry.changes(call.caller.reads(), group.as_deref(), id, LIMIT_MAX, now);
     let wanted = changes.iter().filter(|change| action.is_none_or(|action| change.action == action));
-    Ok(json(&Changes { changes: wanted.take(limit).map(|change| Change::new(change, now)).collect() }))
+    Ok(json(&ChangesBody { changes: wanted.take(limit).map(|change| Change::new(change, now)).collect() }))
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::answers::{check_if_match, json, tag};
 use crate::http::app::{App, Call};
 use crate::http::audit;
-use crate::http::problem::{Fault, Problem};
+use crate::http::problem::{BodyFault, Problem};
 use crate::http::query::Query;
 use crate::http::response::Response;
 use crate::registration::{Declared, Registration, TargetId, Ttl, parse_declared};
@@ -25,7 +25,7 @@ struct Parameters {
 }
 
 #[derive(Serialize)]
-struct Outcome {
+struct DeclarationCounts {
     created: usize,
     updated: usize,
     unchanged: usize,
@@ -75,7 +75,7 @@ pub(in crate::http) fn put(app: &App, call: &Call<'_>) -> Result<Response, Respo
         ];
         audit::written(call, "declare", &counts, "ok");
     }
-    Ok(json(&Outcome { created, updated, unchanged, deleted }).with_header("ETag", tag(hash_after)))
+    Ok(json(&DeclarationCounts { created, updated, unchanged, deleted }).with_header("ETag", tag(hash_after)))
 }
 
 /// Makes a plan, checks it and carries it out; all of that again when something has changed that the plan follows from.
@@ -114,7 +114,8 @@ fn forbidden(declaration: &Declaration<'_>, ids: &[TargetId]) -> Problem {
 /// The targets of these entries stand where the token has no right.
 fn not_ours(at: &[usize]) -> Problem {
     let detail = "stands in a group that this token has no right for";
-    let faults = at.iter().map(|at| Fault { pointer: format!("/{at}/targets"), detail: detail.to_owned() }).collect();
+    let faults =
+        at.iter().map(|at| BodyFault { pointer: format!("/{at}/targets"), detail: detail.to_owned() }).collect();
     Problem::new(403, "some targets stand in groups that this token has no right for").with_faults(faults, at.len())
 }
 
@@ -145,12 +146,12 @@ fn entries(app: &App, call: &Call<'_>, parameters: &Parameters) -> Result<Vec<Re
     let declared = Declared { group: &call.segment, ttl: parameters.ttl, names: app.options.names };
     let registrations = parse_declared(&call.request.body, declared).map_err(|faults| {
         let total = faults.len();
-        let fault = |fault: crate::registration::Fault| Fault { pointer: fault.pointer, detail: fault.detail };
+        let fault = |fault: crate::registration::BodyFault| BodyFault { pointer: fault.pointer, detail: fault.detail };
         let shown = faults.into_iter().map(fault).collect();
         Problem::bad_request("the body is no group").with_faults(shown, total)
     })?;
     if registrations.is_empty() && !parameters.allow_empty {
-        let fault = Fault { pointer: String::new(), detail: "the array is empty".to_owned() };
+        let fault = BodyFault { pointer: String::new(), detail: "the array is empty".to_owned() };
         let detail = "an empty array deletes the whole group; allow_empty=true allows that";
         return Err(Problem::bad_request(detail).with_faults(vec![fault], 1));
     }
@@ -172,11 +173,11 @@ fn check_elsewhere(call: &Call<'_>, plan: &Plan, adopt: bool) -> Result<(), Prob
     if plan.elsewhere.is_empty() || adopt {
         return Ok(());
     }
-    let fault = |at: usize, group: &str| Fault {
+    let fault = |at: usize, group: &str| BodyFault {
         pointer: format!("/{at}/targets"),
         detail: format!("stands in the group {group:?}"),
     };
-    let faults: Vec<Fault> = plan.elsewhere.iter().map(|(at, group)| fault(*at, group)).collect();
+    let faults: Vec<BodyFault> = plan.elsewhere.iter().map(|(at, group)| fault(*at, group)).collect();
     let total = faults.len();
     let detail = "some targets stand in other groups; adopt=true takes them from there";
     Err(Problem::new(409, detail).with_faults(faults, total))

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::registration::TargetId;
-use crate::registry::{Criteria, Order, Place, SortValue};
+use crate::registry::{Criteria, Order, Position, SortValue};
 
 /// The content of a token.
 #[derive(Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub(super) fn question(criteria: &Criteria, words: &str, expire_within: Option<D
 }
 
 /// The token for the page behind this place.
-pub(super) fn encode(question: u64, place: Place) -> String {
+pub(super) fn encode(question: u64, place: Position) -> String {
     let value = |value| match value {
         SortValue::Number(number) => Value::Number(number),
         SortValue::Text(text) => Value::Text(text),
@@ -46,12 +46,12 @@ pub(super) fn encode(question: u64, place: Place) -> String {
 }
 
 /// The place in a token of this question; `None` when it is no such token.
-pub(super) fn decode(question: u64, token: &str) -> Option<Place> {
+pub(super) fn decode(question: u64, token: &str) -> Option<Position> {
     let token: Token = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
     let value = |value| match value {
         Value::Number(number) => SortValue::Number(number),
         Value::Text(text) => SortValue::Text(text),
     };
     let values = token.values.into_iter().map(value).collect();
-    (token.question == question).then(|| Place { values, id: TargetId::from_bytes(token.id) })
+    (token.question == question).then(|| Position { values, id: TargetId::from_bytes(token.id) })
 }

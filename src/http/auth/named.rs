@@ -6,7 +6,7 @@ use crate::tokens::{self, Groups};
 
 /// A token with a name.
 #[derive(Debug, Clone)]
-pub struct NamedToken {
+pub struct KnownToken {
     /// Who has it, for the log and the list of changes.
     pub(super) name: String,
     /// What it is for.
@@ -17,13 +17,13 @@ pub struct NamedToken {
     pub(super) token: Token,
 }
 
-impl From<tokens::NamedToken> for NamedToken {
-    fn from(tokens::NamedToken { name, role, groups, digest }: tokens::NamedToken) -> NamedToken {
+impl From<tokens::NamedToken> for KnownToken {
+    fn from(tokens::NamedToken { name, role, groups, digest }: tokens::NamedToken) -> KnownToken {
         let scope = match groups {
             Groups::All => Scope::All,
             Groups::Some(patterns) => Scope::Groups(patterns.into_iter().map(pattern).collect()),
         };
-        NamedToken { name, role, scope, token: Token(digest) }
+        KnownToken { name, role, scope, token: Token(digest) }
     }
 }
 
@@ -44,7 +44,7 @@ mod tests {
             ("a%20b%2Cc%25%2a", &["a b,c%*"], &["a%20b", "a b,c%*d"]),
         ] {
             let line = tokens::line("ops", "write", text, &[0; 32]).unwrap();
-            let NamedToken { scope, .. } = tokens::parse_file(&line).unwrap().remove(0).into();
+            let KnownToken { scope, .. } = tokens::parse_file(&line).unwrap().remove(0).into();
             assert!(inside.iter().all(|group| scope.has(group)), "{text} has {inside:?}");
             assert!(!outside.iter().any(|group| scope.has(group)), "{text} has none of {outside:?}");
         }

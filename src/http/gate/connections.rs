@@ -125,7 +125,7 @@ enum Class {
 }
 
 /// The place of a connection in its class: since when it is where it is, and what tells apart those of the same time.
-type Place = (Instant, u64);
+type Rank = (Instant, u64);
 
 /// A connection and where it is.
 struct Open {
@@ -147,7 +147,7 @@ impl Open {
         }
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> Rank {
         (self.since, self.connection.id)
     }
 
@@ -178,7 +178,7 @@ pub(super) struct Connections {
 struct State {
     open: HashMap<u64, Open>,
     /// For each class, the connections that may have to make room.
-    order: [BTreeSet<Place>; 3],
+    order: [BTreeSet<Rank>; 3],
     last_id: u64,
     /// Connections that no thread has taken yet.
     arrivals: VecDeque<Admitted>,

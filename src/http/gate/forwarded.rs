@@ -53,16 +53,16 @@ pub(in crate::http) fn unescape(value: &str) -> Vec<u8> {
 }
 
 /// An answer that comes in parts.
-pub(super) struct Answer {
+pub(super) struct ForwardedAnswer {
     bytes: Vec<u8>,
     is_head: bool,
     /// The answer without its body, and where that begins and ends.
     head: Option<(Response, usize, usize)>,
 }
 
-impl Answer {
-    pub(super) fn new(is_head: bool) -> Answer {
-        Answer { bytes: Vec::new(), is_head, head: None }
+impl ForwardedAnswer {
+    pub(super) fn new(is_head: bool) -> ForwardedAnswer {
+        ForwardedAnswer { bytes: Vec::new(), is_head, head: None }
     }
 
     /// Takes the next bytes; the answer, once it is complete.
@@ -147,17 +147,17 @@ mod tests {
     fn an_answer_is_the_same_however_it_comes_and_nothing_may_follow_it() {
         let bytes = b"HTTP/1.1 503 Service Unavailable\r\nServer: x\r\nDate: y\r\nContent-Type: text/plain\r\nRetry-After: 2\r\nContent-Length: 4\r\n\r\nbody";
         for cut in 0..bytes.len() {
-            let mut answer = Answer::new(false);
+            let mut answer = ForwardedAnswer::new(false);
             assert!(answer.push(&bytes[..cut]).unwrap().is_none(), "{cut}");
             let response = answer.push(&bytes[cut..]).unwrap().unwrap();
             assert_eq!((response.status, &*response.content_type), (503, "text/plain"));
             assert_eq!(response.headers, [("Retry-After".into(), "2".to_owned())]);
             assert_eq!(response.body.parts().concat(), b"body");
         }
-        assert!(Answer::new(false).push(&[&bytes[..], b"x"].concat()).is_err());
-        assert!(Answer::new(false).push(b"what is this?\r\n\r\n").is_err());
-        assert!(Answer::new(false).push(b"HTTP/1.1 200 OK\r\n\r\n").is_err(), "nobody knows where it ends");
-        let head = Answer::new(true).push(&bytes[..bytes.len() - 4]).unwrap().unwrap();
+        assert!(ForwardedAnswer::new(false).push(&[&bytes[..], b"x"].concat()).is_err());
+        assert!(ForwardedAnswer::new(false).push(b"what is this?\r\n\r\n").is_err());
+        assert!(ForwardedAnswer::new(false).push(b"HTTP/1.1 200 OK\r\n\r\n").is_err(), "nobody knows where it ends");
+        let head = ForwardedAnswer::new(true).push(&bytes[..bytes.len() - 4]).unwrap().unwrap();
         assert_eq!((head.body.len(), head.body.parts().len()), (4, 0));
     }
 }

@@ -20,7 +20,7 @@ const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 const ROOM_WAIT: Duration = Duration::from_millis(10);
 
 /// All bytes that are held.
-pub(super) struct Held {
+pub(super) struct HeldBytes {
     state: Mutex<State>,
     released: Condvar,
     bytes_max: usize,
@@ -36,19 +36,19 @@ struct State {
 
 /// Bytes that one client holds, until this is dropped.
 pub(super) struct Hold {
-    held: Arc<Held>,
+    held: Arc<HeldBytes>,
     bytes: usize,
     /// `None` for a body that is still to come.
     answer: Option<Body>,
 }
 
-impl Held {
-    pub(super) fn new(bytes_max: usize, gauge: IntGauge) -> Arc<Held> {
-        Arc::new(Held { state: Mutex::default(), released: Condvar::new(), bytes_max, gauge })
+impl HeldBytes {
+    pub(super) fn new(bytes_max: usize, gauge: IntGauge) -> Arc<HeldBytes> {
+        Arc::new(HeldBytes { state: Mutex::default(), released: Condvar::new(), bytes_max, gauge })
     }
 
     /// Holds an answer, if it has to be counted; `Err` when there is no room for it.
-    pub(super) fn answer(self: &Arc<Held>, body: &Body, make_room: impl Fn()) -> Result<Option<Hold>, NoRoom> {
+    pub(super) fn answer(self: &Arc<HeldBytes>, body: &Body, make_room: impl Fn()) -> Result<Option<Hold>, NoRoom> {
         // One that is larger than all that may be held has all of it for itself.
         let bytes = body.own_bytes().min(self.bytes_max);
         if bytes < COUNTED_BYTES_MIN {
@@ -67,7 +67,7 @@ impl Held {
     }
 
     /// Holds a body that is still to come, all of it from the beginning: who had a part would wait for others who have one.
-    pub(super) fn upload(self: &Arc<Held>, bytes: usize, make_room: impl Fn()) -> Result<Hold, NoRoom> {
+    pub(super) fn upload(self: &Arc<HeldBytes>, bytes: usize, make_room: impl Fn()) -> Result<Hold, NoRoom> {
         self.take(&mut self.state.lock(), bytes, make_room)?;
         Ok(Hold { held: Arc::clone(self), bytes, answer: None })
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::connections::Connections;
 use super::handling::Handling;
-use super::held::{Held, Hold, NoRoom};
+use super::held::{HeldBytes, Hold, NoRoom};
 use super::limits::Limits;
 use super::metrics::EdgeMetrics;
 use super::proxies::TrustedProxies;
@@ -28,7 +28,7 @@ pub(super) struct Gate<H> {
     /// For the requests that take time and memory of their own.
     pub(super) questions: Arc<Turns>,
     /// What clients have still to read, or to send.
-    pub(super) held: Arc<Held>,
+    pub(super) held: Arc<HeldBytes>,
     pub(super) connections: Arc<Connections>,
     /// For the large bodies that are complete.
     pub(super) large_bodies: Arc<Turns>,

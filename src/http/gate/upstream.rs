@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use log::error;
 use parking_lot::Mutex;
 
-use super::forwarded::{self, Answer};
+use super::forwarded::{self, ForwardedAnswer};
 use super::held::Hold;
 use super::limits::Limits;
 use super::metrics::EdgeMetrics;
@@ -68,7 +68,7 @@ pub struct Upstream {
 }
 
 /// What came of a request that a line was given.
-enum Outcome {
+enum LineOutcome {
     Answered(Response),
     /// It may still be answered.
     Late,
@@ -95,15 +95,15 @@ impl Upstream {
         let mut line = self.take(deadline).ok_or(BUSY)?;
         let begun = Instant::now();
         match line.exchange(request, deadline, self.limits.answer) {
-            Outcome::Answered(response) => {
+            LineOutcome::Answered(response) => {
                 self.put(line);
                 Ok(Answered { response, hold: None, handled_in: begun.elapsed() })
             }
-            Outcome::Late => {
+            LineOutcome::Late => {
                 self.put_when_answered(line, permit);
                 Err(NO_ANSWER)
             }
-            Outcome::Failed => {
+            LineOutcome::Failed => {
                 self.replace(line);
                 Err(LOST)
             }
@@ -191,10 +191,10 @@ impl Line {
         &self.stream
     }
 
-    fn exchange(&mut self, request: Request, deadline: Instant, usual: Duration) -> Outcome {
+    fn exchange(&mut self, request: Request, deadline: Instant, usual: Duration) -> LineOutcome {
         let is_head = request.method == "HEAD";
         if self.write(&request).is_err() {
-            return Outcome::Failed;
+            return LineOutcome::Failed;
         }
         // Now the worker has it.
         drop(request);
@@ -202,9 +202,9 @@ impl Line {
         // The usual limit is near enough, and costs no call.
         let limit = if left > usual / 10 * 9 { usual } else { left.max(Duration::from_millis(1)) };
         match self.set_read_limit(Some(limit)).and_then(|()| self.read_answer(is_head)) {
-            Ok(response) => Outcome::Answered(response),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Outcome::Late,
-            Err(_) => Outcome::Failed,
+            Ok(response) => LineOutcome::Answered(response),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => LineOutcome::Late,
+            Err(_) => LineOutcome::Failed,
         }
     }
 
@@ -234,7 +234,7 @@ impl Line {
     }
 
     fn read_answer(&mut self, is_head: bool) -> io::Result<Response> {
-        let mut answer = Answer::new(is_head);
+        let mut answer = ForwardedAnswer::new(is_head);
         let mut bytes = [0; 4096];
         loop {
             match (&self.stream).read(&mut bytes) {

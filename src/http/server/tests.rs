@@ -61,11 +61,11 @@ impl Fixture {
     }
 
     fn with(
-        change: impl FnOnce(&mut Settings),
+        change: impl FnOnce(&mut ServerSettings),
         handler: impl Fn(&Request) -> Response + Send + Sync + 'static,
     ) -> Fixture {
         let listen = vec![Listen::Tcp { addr: Some(Ipv4Addr::LOCALHOST.into()), port: 0 }];
-        let mut settings = Settings {
+        let mut settings = ServerSettings {
             listen,
             workers: 4,
             connections_max: 100,

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::registration::{LabelNames, Registration, TtlBounds};
 
-fn shown(n: u32, value: u32) -> Shown {
+fn shown(n: u32, value: u32) -> Listed {
     let body = format!(r#"{{"static_config":{{"targets":["host-{n}:9100"],"labels":{{"v":"{value}"}}}}}}"#);
     let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
-    Shown { id: registration.id(), content: Content::new(&registration) }
+    Listed { id: registration.id(), content: Content::new(&registration) }
 }
 
 fn text(snapshot: &Snapshot) -> String {
@@ -51,7 +51,7 @@ fn a_list_equals_a_sorted_map_while_it_grows_changes_and_shrinks() {
 #[test]
 fn a_list_made_at_once_equals_one_that_grew() {
     for len in [0, 1, 2, 511, 512, 513, 1024, 1025, 3000] {
-        let mut entries: Vec<Shown> = (0..len).map(|n| shown(n, 0)).collect();
+        let mut entries: Vec<Listed> = (0..len).map(|n| shown(n, 0)).collect();
         entries.sort_by_key(|shown| shown.id);
         let mut grown = List::default();
         entries.iter().for_each(|shown| grown.insert(shown.clone()));

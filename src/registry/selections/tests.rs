@@ -4,10 +4,10 @@ use std::cell::Cell;
 
 use super::*;
 use crate::registration::{Content, LabelNames, Registration, TargetId, TtlBounds};
-use crate::registry::allowance::{Asker, Turns};
-use crate::registry::discovery::Form;
+use crate::registry::allowance::{Asker, QuestionTurns};
 use crate::registry::label_selector::LabelSelector;
-use crate::registry::list::{List, Shown};
+use crate::registry::list::{List, Listed};
+use crate::registry::render::Form;
 use crate::registry::scope::Scope;
 
 /// Somebody who is asked so many times whether he still waits, and then has left.
@@ -30,12 +30,12 @@ fn criteria(selector: &str, form: Form) -> Criteria {
     Criteria { labels, ..Criteria::of(Scope::All, form) }
 }
 
-fn shown(n: u32, value: u32, bulk: usize) -> Shown {
+fn shown(n: u32, value: u32, bulk: usize) -> Listed {
     let bulk = "x".repeat(bulk);
     let labels = format!(r#"{{"v":"{}","w":"{}","bulk":"{bulk}"}}"#, value % 3, value % 5);
     let body = format!(r#"{{"static_config":{{"targets":["host-{n}:9100"],"labels":{labels}}}}}"#);
     let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
-    Shown { id: registration.id(), content: Content::new(&registration) }
+    Listed { id: registration.id(), content: Content::new(&registration) }
 }
 
 fn select_within(
@@ -44,7 +44,7 @@ fn select_within(
     list: &mut List,
     patience: usize,
 ) -> Result<Arc<Snapshot>, Unanswered> {
-    let (asker, turns) = (Patience(Cell::new(patience)), Turns::new());
+    let (asker, turns) = (Patience(Cell::new(patience)), QuestionTurns::new());
     selections.select(criteria, false, &Allowance::new(&asker, &turns), || Ok(list.snapshot()))
 }
 

@@ -246,7 +246,7 @@ impl<'a> Applier<'a> {
         let is_old = self.proven_at.is_none_or(|at| at + self.heartbeat() <= now);
         let expires = || self.context.mirror.next_expiry().is_some_and(|expiry| expiry <= now);
         match &self.stage {
-            Stage::Scanning(_) => self.context.current.was_loaded() && is_old,
+            Stage::Scanning(_) => self.context.link.was_loaded() && is_old,
             Stage::Following { .. } => is_old || expires(),
             Stage::Settling(..) => true,
         }
@@ -290,7 +290,7 @@ impl<'a> Applier<'a> {
         }
         self.trial.note(read.rights.as_ref(), read.lacks_right, read.refused.is_some());
         if let Some(rights) = read.rights {
-            self.context.current.note_rights(rights);
+            self.context.link.note_rights(rights);
         }
         self.note(read.refused, read.is_writable, sent_at);
         read.made.into_iter().for_each(|(reply, found)| reply.tell(Ok(Outcome::Made(found))));
@@ -319,10 +319,10 @@ impl<'a> Applier<'a> {
         }
         if refused.is_some() {
             self.is_refused = true;
-            self.context.current.note_refusal(refused);
+            self.context.link.note_refusal(refused);
         } else if is_writable && self.trial.is_passed() {
             self.is_refused = false;
-            self.context.current.note_refusal(None);
+            self.context.link.note_refusal(None);
             self.proven_at = Some(at);
             self.context.mirror.writable(at);
             // After a restart that is for the end of the second scan.
@@ -419,10 +419,10 @@ impl<'a> Applier<'a> {
         }
         let Some(scan) = scan else { return };
         self.restoring = None;
-        if !self.context.current.was_loaded() {
+        if !self.context.link.was_loaded() {
             self.context.mirror.loaded();
         }
-        self.context.current.loaded();
+        self.context.link.loaded();
         let took = scan.began.elapsed();
         self.rest = self.context.connector.settings().resync_every.max(took * REST);
         let seconds = took.as_secs_f64();

@@ -34,7 +34,7 @@ pub(super) struct Connector {
 }
 
 /// The server process at the other end of a connection.
-pub(super) struct Server {
+pub(super) struct ServerProcess {
     /// Changes with every start of the process, and when a replica becomes master.
     pub(super) run_id: String,
     /// How it came to its data.
@@ -125,7 +125,7 @@ impl Connector {
     }
 
     /// Connects, and waits at most `wait` for each later answer. The server is a master that speaks RESP3.
-    pub(super) fn open(&self, client: &Client, wait: Duration) -> Result<(Connection, Server), Fault> {
+    pub(super) fn open(&self, client: &Client, wait: Duration) -> Result<(Connection, ServerProcess), Fault> {
         let mut connection = client.get_connection_with_timeout(CONNECT_MAX).map_err(|error| {
             let accepted = error.is_timeout() || (error.is_connection_dropped() && !error.is_connection_refusal());
             if self.certificates.is_some() && accepted { Fault::TlsUnfinished } else { error.into() }
@@ -201,7 +201,7 @@ pub(super) fn receive(connection: &mut Connection, count: usize) -> Result<Vec<V
 }
 
 /// Asks a server what it is, and refuses what cannot serve.
-pub(super) fn inspect(connection: &mut dyn ConnectionLike) -> Result<Server, Fault> {
+pub(super) fn inspect(connection: &mut dyn ConnectionLike) -> Result<ServerProcess, Fault> {
     let asked_at = Instant::now();
     let info: String = cmd("INFO").query(connection)?;
     let field = |name: &str| field(&info, name);
@@ -214,7 +214,7 @@ pub(super) fn inspect(connection: &mut dyn ConnectionLike) -> Result<Server, Fau
     if field("loading") == "1" {
         return Err(Fault::Loading);
     }
-    Ok(Server {
+    Ok(ServerProcess {
         run_id: field("run_id").to_owned(),
         origin: origin(&info),
         replicated: Replicated::read(&info, asked_at),

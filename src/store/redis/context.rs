@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::connect::Connector;
-use super::current::Current;
+use super::link::Link;
 use super::metrics::Metrics;
 use crate::store::Mirror;
 
 pub(super) struct Context {
     pub(super) connector: Arc<Connector>,
-    pub(super) current: Arc<Current>,
+    pub(super) link: Arc<Link>,
     pub(super) mirror: Arc<dyn Mirror>,
     pub(super) metrics: Arc<Metrics>,
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use ::redis::{Cmd, Connection, RedisError, Value};
 
 use super::connect::{ANSWER_MAX, Connector};
-use super::current::Current;
 use super::fault::Fault;
+use super::link::Link;
 use super::metrics::Metrics;
 use super::session::Session;
 
@@ -22,7 +22,7 @@ pub(super) struct Pool {
 /// Opens connections to the server of the current session, so that a read sees what was written before it.
 struct Manager {
     connector: Arc<Connector>,
-    current: Arc<Current>,
+    link: Arc<Link>,
 }
 
 struct Pooled {
@@ -32,7 +32,7 @@ struct Pooled {
 }
 
 impl Pool {
-    pub(super) fn new(connector: Arc<Connector>, current: Arc<Current>, metrics: Arc<Metrics>) -> Pool {
+    pub(super) fn new(connector: Arc<Connector>, link: Arc<Link>, metrics: Arc<Metrics>) -> Pool {
         let connections = r2d2::Pool::builder()
             .max_size(connector.settings().pool_size.max(1))
             .min_idle(Some(0))
@@ -40,7 +40,7 @@ impl Pool {
             // Costs no round trip: see `is_valid`.
             .test_on_check_out(true)
             .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(Manager { connector, current });
+            .build_unchecked(Manager { connector, link });
         Pool { connections, metrics }
     }
 
@@ -97,7 +97,7 @@ impl r2d2::ManageConnection for Manager {
     type Error = ManagerError;
 
     fn connect(&self) -> Result<Pooled, ManagerError> {
-        let session = self.current.any_session().map_err(ManagerError)?;
+        let session = self.link.any_session().map_err(ManagerError)?;
         let (connection, server) = self.connector.open(&session.client, ANSWER_MAX).map_err(ManagerError)?;
         if server.run_id != session.run_id {
             return Err(ManagerError(Fault::ChangedServer));
@@ -107,7 +107,7 @@ impl r2d2::ManageConnection for Manager {
 
     /// A connection is as good as its session: what is older is likely to be dead or to lead to another server.
     fn is_valid(&self, pooled: &mut Pooled) -> Result<(), ManagerError> {
-        let session = self.current.any_session().map_err(ManagerError)?;
+        let session = self.link.any_session().map_err(ManagerError)?;
         if pooled.session == session.number { Ok(()) } else { Err(ManagerError(Fault::Outdated)) }
     }
 

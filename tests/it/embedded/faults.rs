@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use inventor::registration::{TargetId, Ttl};
-use inventor::registry::{Now, Writer};
+use inventor::registry::{Now, Principal};
 use inventor::store::embedded::{EmbeddedStore, OpenError};
 use inventor::store::{Change, Comparison, Kept, Mirror, Settlement, WAIT_MAX};
 use parking_lot::Mutex;
@@ -50,8 +50,9 @@ fn a_store_whose_file_is_gone_refuses_until_it_is_back() {
 fn what_runs_out_while_the_file_is_gone_is_kept_and_can_be_renewed() {
     let directory = TempDir::new().unwrap();
     let node = try_open(rules(Ttl::from_seconds(4)), directory.path()).unwrap();
-    let write =
-        |name: &str| node.registry.put(id(name), &registration(name, "text"), &Writer::everywhere("test"), Now::read());
+    let write = |name: &str| {
+        node.registry.put(id(name), &registration(name, "text"), &Principal::everywhere("test"), Now::read())
+    };
     write("silent").unwrap();
     write("refused").unwrap();
     let written = Instant::now();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use inventor::registration::Ttl;
-use inventor::registry::{Now, Writer};
+use inventor::registry::{Now, Principal};
 
 use super::{Replica, key};
 use crate::eventually::{SOON, eventually};
@@ -33,7 +33,7 @@ fn wait(since: Instant, time: Duration) {
 
 /// A renewal as its owner makes it.
 fn renew(replica: &Replica, name: &str) -> bool {
-    replica.registry.put(id(name), &registration(name, "text"), &Writer::everywhere("test"), Now::read()).is_ok()
+    replica.registry.put(id(name), &registration(name, "text"), &Principal::everywhere("test"), Now::read()).is_ok()
 }
 
 #[test]

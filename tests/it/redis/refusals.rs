@@ -1,6 +1,6 @@
 //! What Redis can have against a client, and what operators are told to do about it.
 
-use inventor::registry::{Now, WriteError, Writer};
+use inventor::registry::{Now, Principal, WriteError};
 use inventor::store::Update;
 use inventor::store::redis::{Address, Settings};
 
@@ -96,7 +96,7 @@ fn without_a_right_that_only_some_writes_need_these_are_refused_and_there_is_no_
         eventually(SOON, || replica.registry.health(Now::read()).is_ok());
         replica.is_unwell_because(&["a permission is missing", &command]);
         replica.put("a", "document");
-        let owner = Writer::everywhere("test");
+        let owner = Principal::everywhere("test");
         let deletion = || replica.delete("a");
         let by_a_team = || replica.registry.put(id("a"), &registration("a", "g"), &team("g"), Now::read());
         for _ in 0..3 {

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use inventor::registration::Ttl;
-use inventor::registry::{Declaration, Now, Writer};
+use inventor::registry::{Declaration, Now, Principal};
 use inventor::store::redis::{Address, Settings};
 
 use super::proxy::Proxy;
@@ -348,7 +348,7 @@ fn while_a_restart_is_made_good_a_deletion_that_is_answered_is_one() {
     let deleted: Vec<&String> = thread::scope(|scope| {
         let deleting = scope.spawn(|| {
             let nothing = Declaration { group: "g", registrations: &[] };
-            let writer = Writer::everywhere("test");
+            let writer = Principal::everywhere("test");
             let mut plan = replica.registry.plan(&nothing, &writer, Now::read()).unwrap();
             assert_eq!(plan.deleted, 100);
             if replica.registry.carry_out(&mut plan, &writer).is_ok() {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use fastrand::Rng;
 use inventor::registration::{Content, LabelNames, Registration, TtlBounds};
-use inventor::registry::{Action, Declaration, GroupPattern, Now, Scope, WriteError, Writer};
+use inventor::registry::{Action, Declaration, GroupPattern, Now, Principal, Scope, WriteError};
 use inventor::store::{Check, Outcome};
 use serde_json::json;
 
@@ -21,8 +21,8 @@ fn expecting(text: Option<&str>) -> Check {
 }
 
 /// A team that may write in its own group only.
-pub(crate) fn team(name: &str) -> Writer {
-    Writer { name: name.into(), scope: Scope::Groups(vec![GroupPattern::Name(name.to_owned())]) }
+pub(crate) fn team(name: &str) -> Principal {
+    Principal { name: name.into(), scope: Scope::Groups(vec![GroupPattern::Name(name.to_owned())]) }
 }
 
 /// The registration of a made-up target in a group.
@@ -133,7 +133,7 @@ pub(crate) fn no_team_takes_or_removes_what_is_anothers(node: &Node) {
 }
 
 /// Declares the group of a team, if the plan still holds when it is carried out.
-fn declare(node: &Node, team: &Writer, names: &BTreeSet<&String>) -> Result<(), WriteError> {
+fn declare(node: &Node, team: &Principal, names: &BTreeSet<&String>) -> Result<(), WriteError> {
     let registrations: Vec<Registration> = names.iter().map(|name| in_group(name, &team.name)).collect();
     let declaration = Declaration { group: &team.name, registrations: &registrations };
     let mut plan = node.registry.plan(&declaration, team, Now::read()).expect("everything is loaded");
@@ -144,7 +144,7 @@ fn declare(node: &Node, team: &Writer, names: &BTreeSet<&String>) -> Result<(), 
 }
 
 pub(crate) fn a_plan_is_carried_out_only_if_it_follows_from_what_is_stored(node: &Node) {
-    let (writer, group) = (Writer::everywhere("test"), "g");
+    let (writer, group) = (Principal::everywhere("test"), "g");
     let plan = |names: &[&str]| {
         let registrations: Vec<Registration> = names.iter().map(|name| registration(name, "declared")).collect();
         let declaration = Declaration { group, registrations: &registrations };
@@ -174,7 +174,7 @@ pub(crate) fn a_plan_is_carried_out_only_if_it_follows_from_what_is_stored(node:
 }
 
 pub(crate) fn a_registration_that_was_renewed_is_not_removed_as_it_was(node: &Node) {
-    let (writer, name) = (Writer::everywhere("test"), "renewed");
+    let (writer, name) = (Principal::everywhere("test"), "renewed");
     let seen = || node.registry.details(id(name), Now::read());
     let renew = || node.registry.put(id(name), &registration(name, "same"), &writer, Now::read());
     renew().expect("the put succeeds");

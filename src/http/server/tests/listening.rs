@@ -11,7 +11,7 @@ fn a_port_in_use_is_said_in_a_sentence() {
     let server = Fixture::start(|_| text("ok"));
     let port = server.address.rsplit(':').next().unwrap().parse().unwrap();
     let listen = vec![Listen::Tcp { addr: Some(Ipv4Addr::LOCALHOST.into()), port }];
-    let settings = Settings {
+    let settings = ServerSettings {
         listen,
         workers: 1,
         connections_max: 1,
@@ -24,7 +24,7 @@ fn a_port_in_use_is_said_in_a_sentence() {
 
 #[test]
 fn all_addresses_are_of_both_families() {
-    let all = |settings: &mut Settings| settings.listen = vec![Listen::Tcp { addr: None, port: 0 }];
+    let all = |settings: &mut ServerSettings| settings.listen = vec![Listen::Tcp { addr: None, port: 0 }];
     let mut server = Fixture::with(all, |request| text(request.client.as_str()));
     let port = server.address.rsplit(':').next().unwrap().to_owned();
     for host in ["127.0.0.1", "[::1]"] {
@@ -52,7 +52,7 @@ fn a_unix_socket_and_an_inherited_one_serve_as_well() {
     client.write_all(get("/").as_bytes()).unwrap();
     assert_eq!(read_response(&mut client).1, client.local_addr().unwrap().to_string().as_bytes());
 
-    let again = Settings {
+    let again = ServerSettings {
         listen: vec![Listen::Unix(path.clone())],
         workers: 1,
 

@@ -9,7 +9,7 @@ use super::{RULES, id, new, seconds, text};
 use crate::registration::TargetId;
 use crate::registry::criteria::Selector;
 use crate::registry::scope::Scope;
-use crate::registry::state::Held;
+use crate::registry::state::Live;
 use crate::registry::view::View;
 use crate::store::{Change, Mirror, Stored};
 
@@ -48,8 +48,8 @@ fn seen(view: &View, now: Instant) -> String {
     let all = view.list(Selector::All, now).unwrap();
     let json = all.list.json();
     let mut state = view.lock();
-    let tell = |(id, held): (&TargetId, &Held)| {
-        let Held { content, group, ttl, deadline, original, updated_at, written_at, is_moved, rhythm } = held;
+    let tell = |(id, held): (&TargetId, &Live)| {
+        let Live { content, group, ttl, deadline, original, updated_at, written_at, is_moved, rhythm } = held;
         // Of what never expires, only who saw it written knows when that was.
         let written_at = written_at.filter(|_| deadline.is_some() && !is_moved);
         format!("{id}: {:?}", (content, group, ttl, deadline, original, updated_at, written_at, is_moved, rhythm))

@@ -9,12 +9,12 @@ use ::redis::{Client, Connection};
 use log::{debug, error, warn};
 
 use super::apply::Applier;
-use super::connect::{ANSWER_MAX, Replicated, Server};
+use super::connect::{ANSWER_MAX, Replicated, ServerProcess};
 use super::context::Context;
 use super::fault::Fault;
+use super::invalidations::{self, SILENCE_MAX};
 use super::restore::Restart;
 use super::session::{Contact, Session};
-use super::track::{self, SILENCE_MAX};
 use crate::store::HEARTBEAT;
 use crate::store::backoff::Backoff;
 
@@ -48,7 +48,7 @@ struct Opened {
     /// Hears which keys others change.
     tracked: Connection,
     writer: Connection,
-    server: Server,
+    server: ServerProcess,
 }
 
 impl Follower {
@@ -72,11 +72,11 @@ impl Follower {
                 return;
             }
             self.log(&fault);
-            if self.context.current.is_loaded() {
+            if self.context.link.is_loaded() {
                 backoff.reset();
             }
-            self.context.current.end(fault);
-            if !self.context.current.pause(backoff.next_pause()) {
+            self.context.link.end(fault);
+            if !self.context.link.pause(backoff.next_pause()) {
                 return;
             }
         }
@@ -89,11 +89,11 @@ impl Follower {
         self.sessions += 1;
         self.warn_of_eviction(&server);
         let session = Arc::new(Session::new(self.sessions, client, server.run_id, server.replicated));
-        let Context { current, metrics, .. } = &self.context;
-        current.begin(Arc::clone(&session))?;
+        let Context { link, metrics, .. } = &self.context;
+        link.begin(Arc::clone(&session))?;
         metrics.sessions.inc();
         debug!(server:% = session.server(); "connected to Redis");
-        let Err(fault) = track::spawn(tracked, Arc::clone(&session), Arc::clone(metrics))
+        let Err(fault) = invalidations::spawn(tracked, Arc::clone(&session), Arc::clone(metrics))
             .and_then(|()| Applier::new(writer, &session, &self.context, restart, server.is_7_or_newer).run());
         session.end(fault.clone());
         self.lost(&session, &fault);
@@ -110,12 +110,12 @@ impl Follower {
             return Err(Fault::ChangedServer);
         }
         // Before anything is read, so that a change is either in what is read or reported.
-        track::turn_on(&mut tracked, &mut writer, server.is_7_or_newer)?;
+        invalidations::turn_on(&mut tracked, &mut writer, server.is_7_or_newer)?;
         Ok(Opened { client, tracked, writer, server })
     }
 
     /// Once per server process.
-    fn warn_of_eviction(&self, server: &Server) {
+    fn warn_of_eviction(&self, server: &ServerProcess) {
         let is_known = self.known.as_ref().is_some_and(|known| known.run_id == server.run_id);
         if server.eviction_policy != NO_EVICTION && !is_known {
             warn!(policy = server.eviction_policy;
@@ -124,7 +124,7 @@ impl Follower {
     }
 
     /// What there is to restore from, when this is another process than the one before.
-    fn restart(&mut self, server: &Server) -> Option<Restart> {
+    fn restart(&mut self, server: &ServerProcess) -> Option<Restart> {
         let Known { run_id, contact, saw_end, replicated } = self.known.as_ref()?;
         if !self.context.connector.settings().restore || *run_id == server.run_id {
             return None;
@@ -137,7 +137,7 @@ impl Follower {
 
     fn lost(&mut self, session: &Session, fault: &Fault) {
         self.context.metrics.connected.set(0);
-        if self.context.current.is_loaded() {
+        if self.context.link.is_loaded() {
             let contact = session.last_contact();
             let is_recent = contact.gap().is_some_and(|gap| gap <= 2 * HEARTBEAT);
             let saw_end = is_recent && matches!(fault, Fault::Connection(_));

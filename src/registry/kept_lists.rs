@@ -4,17 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::criteria::Selector;
-use super::list::{List, Shown, Snapshot};
+use super::list::{List, Listed, Snapshot};
 use crate::registration::{Content, TargetId};
 
 /// The lists.
 #[derive(Debug, Default)]
-pub(super) struct Lists {
+pub(super) struct KeptLists {
     all: List,
     groups: HashMap<Arc<str>, List>,
 }
 
-impl Lists {
+impl KeptLists {
     /// How many groups have one.
     pub(super) fn group_count(&self) -> usize {
         self.groups.len()
@@ -49,10 +49,10 @@ impl Lists {
     }
 
     /// Shows all of these, which are in no order, each with its group; nothing has been shown before.
-    pub(super) fn fill(&mut self, registrations: impl Iterator<Item = (Shown, Arc<str>)>) {
-        let mut registrations: Vec<(Shown, Arc<str>)> = registrations.collect();
+    pub(super) fn fill(&mut self, registrations: impl Iterator<Item = (Listed, Arc<str>)>) {
+        let mut registrations: Vec<(Listed, Arc<str>)> = registrations.collect();
         registrations.sort_unstable_by_key(|(shown, _)| shown.id);
-        let mut groups: HashMap<Arc<str>, Vec<Shown>> = HashMap::new();
+        let mut groups: HashMap<Arc<str>, Vec<Listed>> = HashMap::new();
         for (shown, group) in &registrations {
             groups.entry(group.clone()).or_default().push(shown.clone());
         }
@@ -66,7 +66,7 @@ impl Lists {
         if let Some(left) = left.filter(|left| *left != name) {
             self.leave_group(&left, id);
         }
-        let shown = Shown { id, content: content.clone() };
+        let shown = Listed { id, content: content.clone() };
         self.all.insert(shown.clone());
         self.groups.entry(name.clone()).or_default().insert(shown);
         name

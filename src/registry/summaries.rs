@@ -11,7 +11,7 @@ use super::criteria::Selector;
 use super::list::Snapshot;
 use super::look::{LOOKED_UP_AT_ONCE, LOOKED_UP_BYTES};
 use super::scope::Scope;
-use super::state::Held;
+use super::state::Live;
 use super::view::View;
 use crate::registration::{Content, TargetId};
 
@@ -78,7 +78,7 @@ impl GroupSummary {
         GroupSummary { name, registrations: 0, targets: 0, last_updated_at: None, next_expiry: None }
     }
 
-    fn add(&mut self, held: &Held) {
+    fn add(&mut self, held: &Live) {
         self.registrations += 1;
         self.targets += held.content.target_count();
         self.last_updated_at = self.last_updated_at.max(held.known_update());
@@ -119,7 +119,7 @@ fn for_each_held(
     list: &Snapshot,
     allowance: &Allowance<'_>,
     now: Instant,
-    mut each: impl FnMut(&Held),
+    mut each: impl FnMut(&Live),
 ) -> Result<(), Unanswered> {
     let mut ids = list.registrations().map(|(id, _)| id).peekable();
     while ids.peek().is_some() {

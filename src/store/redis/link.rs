@@ -1,4 +1,4 @@
-//! The current session as the store's callers see it: one that can be used, or the reason why there is none.
+//! The session as the store's callers see it: one that can be used, or the reason why there is none.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use super::session::Session;
 const NEXT_SESSION_MAX: Duration = Duration::from_millis(250);
 
 /// The session with Redis, if there is one. Callers learn at once that there is none, instead of each waiting for it.
-pub(super) struct Current {
+pub(super) struct Link {
     state: Mutex<State>,
     closing: Condvar,
     up: Condvar,
@@ -37,8 +37,8 @@ struct State {
     closed: bool,
 }
 
-impl Current {
-    pub(super) fn new() -> Current {
+impl Link {
+    pub(super) fn new() -> Link {
         let state = State {
             session: None,
             fault: Fault::Starting,
@@ -49,7 +49,7 @@ impl Current {
             rights: Rights::default(),
             closed: false,
         };
-        Current { state: Mutex::new(state), closing: Condvar::new(), up: Condvar::new() }
+        Link { state: Mutex::new(state), closing: Condvar::new(), up: Condvar::new() }
     }
 
     /// The session, once everything has been loaded for the first time. After an outage it can be used before
