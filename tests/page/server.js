@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, request as forward } from 'node:http';
 import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
+import { after } from 'node:test';
 import { root } from './tools.js';
 
 const BINARY = process.env.INVENTOR_BINARY ?? `${root}target/debug/inventor`;
@@ -11,10 +12,11 @@ const START_MS = 60_000;
 const TOKEN = 'secret';
 
 const running = new Set();
+const killAll = () => running.forEach(child => child.kill('SIGKILL'));
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
+process.on('exit', killAll);
+// What a test left that failed would keep this process alive.
+after(killAll);
 
 /** Starts a program and waits for a line that says that it is ready. */
 function launch(program, args, options, ready) {
@@ -157,6 +159,7 @@ export class PasswordProxy {
       request.pipe(passed);
     });
     await new Promise(resolve => proxy.http.listen(0, '127.0.0.1', resolve));
+    proxy.http.unref();
     proxy.url = `http://127.0.0.1:${proxy.http.address().port}/`;
     return proxy;
   }

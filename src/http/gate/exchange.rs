@@ -38,7 +38,7 @@ const TOO_SLOW: Refusal = Refusal::new(408, "the request did not arrive in time"
 pub(super) fn run<H: Handler>(gate: &Gate<H>, admitted: &Admitted) {
     let socket = TimedSocket::new(&admitted.connection.socket);
     let reader = RequestReader::default();
-    let mut exchange = Exchange { gate, admitted, socket, reader, found: None, upload: None, stepped: 0, requests: 0 };
+    let mut exchange = Exchange { gate, admitted, socket, reader, found: None, upload: None, stepped: 0 };
     while let Some(outcome) = exchange.next_request() {
         let goes_on = match outcome {
             Ok(request) => exchange.serve(request),
@@ -71,7 +71,6 @@ struct Exchange<'a, H: Handler> {
     upload: Option<Hold>,
     /// How much of that has come since the last step.
     stepped: usize,
-    requests: u64,
 }
 
 /// Why a request is answered by the gate. The connection ends with it.
@@ -115,7 +114,7 @@ impl<H: Handler> Exchange<'_, H> {
                 }
                 (phase, since) = (next, Instant::now());
             }
-            let Some(limit) = self.limit(phase) else { return Ok(None) };
+            let limit = self.limit(phase);
             // A phase that begins has its whole limit, so that the usual read needs no new setting.
             let left = if has_changed || phase == Phase::Idle { limit } else { limit.saturating_sub(since.elapsed()) };
             if !self.read(phase, left)? {
@@ -176,16 +175,16 @@ impl<H: Handler> Exchange<'_, H> {
         Ok(self.reader.allow_large_body()?)
     }
 
-    /// How long to wait for bytes; `None` when this connection is not to have another request.
-    fn limit(&self, phase: Phase) -> Option<Duration> {
+    /// How long to wait for bytes.
+    fn limit(&self, phase: Phase) -> Duration {
         let limits = &self.gate.limits;
         match phase {
-            Phase::Idle if !self.gate.drains() => Some(limits.idle),
-            // The drain ends what was idle at its begin; this came later.
-            Phase::Idle => (self.requests == 0).then_some(LATE_REQUEST),
-            Phase::Head => Some(limits.head),
-            Phase::Body => Some(limits.body),
-            Phase::LargeBody => Some(limits.large_body),
+            // The client has just connected, or has just been told that the connection goes on.
+            Phase::Idle if self.gate.drains() => LATE_REQUEST,
+            Phase::Idle => limits.idle,
+            Phase::Head => limits.head,
+            Phase::Body => limits.body,
+            Phase::LargeBody => limits.large_body,
         }
     }
 
@@ -201,7 +200,6 @@ impl<H: Handler> Exchange<'_, H> {
         if !self.admitted.enter(if is_at_once { Stage::Reading } else { Stage::Answering }) {
             return Ok(false);
         }
-        self.requests += 1;
         let answer = self.gate.answer(found, request, self.upload.take());
         let Answered { response, hold, handled_in } = answer.unwrap_or_else(|refusal| {
             self.gate.metrics.bad_request(refusal.status);

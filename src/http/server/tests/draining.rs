@@ -54,6 +54,32 @@ fn a_drain_answers_what_is_under_way_and_ends_all_threads() {
 }
 
 #[test]
+fn who_was_told_that_a_connection_goes_on_may_send_another_request() {
+    let part: Arc<[u8]> = vec![0; 1 << 20].into();
+    let body = Body::new(vec![part; 30].into());
+    let mut server = Fixture::start(move |_| Response { body: body.clone(), ..text("") });
+    let mut client = server.connect();
+    client.write_all(get("/").as_bytes()).unwrap();
+    // The head is out, and the rest waits for the client to read.
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    assert!(!String::from_utf8(head).unwrap().contains("Connection: close"));
+    let running = server.running.take().unwrap();
+    let draining = std::thread::spawn(move || running.drain(10 * SECOND));
+    wait_until(|| TcpStream::connect(&server.address).is_err());
+    client.read_exact(&mut vec![0; 30 << 20]).unwrap();
+    client.write_all(get("/").as_bytes()).unwrap();
+    let (head, body) = read_response(&mut client);
+    assert!(head.contains("Connection: close\r\n") && body.len() == 30 << 20, "{head}");
+    drop(client);
+    draining.join().unwrap();
+}
+
+#[test]
 fn a_drain_has_an_end() {
     let (entered, in_handler) = mpsc::sync_channel(1);
     let mut server = Fixture::start(move |_| {
