@@ -117,6 +117,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
         store,
         group_info: config.group_info,
         target_info: config.target_info,
+        open_metrics: config.open_metrics,
         page: config.page,
     };
     let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition.clone()));

@@ -9,7 +9,7 @@ use super::store::{self, StoreConfig};
 use super::tokens::TokenSources;
 use super::values::Values;
 use super::variables::{
-    GROUP_INFO, LABEL_NAMES, LISTEN_ADDR, LISTEN_PORT, MAX_CONNECTIONS, OUTAGE_KEEP_SECONDS, TARGET_INFO,
+    GROUP_INFO, LABEL_NAMES, LISTEN_ADDR, LISTEN_PORT, MAX_CONNECTIONS, METRICS_AUTH, OUTAGE_KEEP_SECONDS, TARGET_INFO,
     TRUSTED_PROXIES, TTL_MAX_SECONDS, TTL_MIN_SECONDS, TTL_SECONDS, UI, WORKERS,
 };
 use crate::http::server::{Listen, TrustedProxies};
@@ -45,6 +45,8 @@ pub struct Config {
     pub group_info: bool,
     /// Whether `/metrics` has a series for each target.
     pub target_info: bool,
+    /// Whether `/metrics` is for everybody.
+    pub open_metrics: bool,
     /// Whether `/` is a page for browsers.
     pub page: bool,
     /// How long a registration is kept beyond its lifetime because of an outage.
@@ -73,6 +75,7 @@ impl Config {
             label_names: values.required(LABEL_NAMES, "legacy or utf8", label_names)?,
             group_info: values.switch(GROUP_INFO)?,
             target_info: values.switch(TARGET_INFO)?,
+            open_metrics: values.required(METRICS_AUTH, "open or read", open_metrics)?,
             page: values.switch(UI)?,
             outage_keep: Duration::from_secs(values.number(OUTAGE_KEEP_SECONDS, 0..=OUTAGE_KEEP_SECONDS_MAX)?),
             workers: values.number(WORKERS, 1..=WORKERS_MAX)?,
@@ -109,6 +112,14 @@ fn proxies(values: &Values) -> Result<TrustedProxies, ConfigError> {
     let expected = "networks such as 10.0.0.0/8, addresses, or unix, with commas between them";
     let proxies = values.optional(TRUSTED_PROXIES, expected, |text| text.parse().ok())?;
     Ok(proxies.unwrap_or_default())
+}
+
+fn open_metrics(text: &str) -> Option<bool> {
+    match text {
+        "open" => Some(true),
+        "read" => Some(false),
+        _ => None,
+    }
 }
 
 pub(super) fn label_names(text: &str) -> Option<LabelNames> {

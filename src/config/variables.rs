@@ -82,6 +82,8 @@ variables! {
         "Label names to accept: legacy, or utf8 if every Prometheus is 3.0 or newer, with its default scheme";
     GROUP_INFO, Some("on"), "Whether /metrics has a series for each of the largest 1000 groups: on or off";
     TARGET_INFO, Some("on"), "Whether /metrics has a series for each target: on or off";
+    METRICS_AUTH, Some("open"),
+        "Who may read /metrics: open is everybody, read is who has a token that may read everything";
     UI, Some("on"), "Whether / is a page for browsers: on or off";
     OUTAGE_KEEP_SECONDS, Some("86400"),
         "Longest time in seconds that an outage of the store may keep a registration past its expiry; 0 turns this off";

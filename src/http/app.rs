@@ -49,6 +49,8 @@ pub struct Options {
     pub group_info: bool,
     /// Whether `/metrics` has a series for each target.
     pub target_info: bool,
+    /// Whether `/metrics` is for everybody.
+    pub open_metrics: bool,
     /// Whether `/` is a page.
     pub page: bool,
 }

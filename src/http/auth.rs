@@ -115,6 +115,16 @@ impl Tokens {
         }
         Ok(Caller { holder, reading_is_open })
     }
+
+    /// Who reads what names everything: somebody with a token for everything, whether reading lists needs one or not.
+    pub(super) fn reader_of_all(&self, request: &Request) -> Result<Caller, Denied> {
+        let caller = self.reader(request, true)?;
+        match caller.holder.as_ref().map(|holder| &holder.scope) {
+            Some(Scope::All) => Ok(caller),
+            Some(_) => Err(Denied::Forbidden),
+            None => Err(Denied::Unknown),
+        }
+    }
 }
 
 impl Holders {

@@ -1,14 +1,14 @@
 //! `/metrics`: what is counted all the time, what is counted when somebody looks, and one series for each target.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use log::error;
 use prometheus::{Encoder, TextEncoder};
 
 use super::app::{App, Call};
+use super::negotiation::accepts_gzip;
 use super::response::{Body, Response};
-use crate::registry::{Discovered, Now, Selector};
+use crate::registry::{Discovered, Exposition, Now, Selector};
 
 /// The format of the text, 0.0.4 of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -22,8 +22,9 @@ const GROUPS_MAX: usize = 1000;
 /// The usual size of the text without the series of the targets.
 const TEXT_BYTES: usize = 64 * 1024;
 
-/// A small text of this request's own, and behind it the series of the targets, which all clients share.
-pub(super) fn metrics(app: &App, _: &Call<'_>) -> Result<Response, Response> {
+/// A small text of this request's own, and behind it the series of the targets, which all clients share, compressed or
+/// not.
+pub(super) fn metrics(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     // One at a time: another scrape would read groups while they are set anew, and a crowd of them takes one core.
     let scrape = app.scrape.try_lock_for(SCRAPE_WAIT_MAX);
     let _scrape = scrape.ok_or_else(|| Response::unavailable("too many others read the metrics"))?;
@@ -33,12 +34,12 @@ pub(super) fn metrics(app: &App, _: &Call<'_>) -> Result<Response, Response> {
         error!(reason:% = e; "cannot encode the metrics");
         Response::error(500, "cannot encode the metrics")
     })?;
-    let own = text.len();
-    let mut parts: Vec<Arc<[u8]>> = vec![text.into()];
-    if let Some(discovered) = discovered.filter(|_| app.options.target_info) {
-        parts.extend_from_slice(&discovered.list.target_info());
-    }
-    Ok(Response::new(200, TEXT, Body::new(parts.into()).with_own_bytes(own)))
+    let registrations = discovered.as_ref().filter(|_| app.options.target_info).map(|discovered| &*discovered.list);
+    let gzip = accepts_gzip(call.request);
+    let Exposition { parts, own_bytes } = Exposition::new(text, registrations, gzip);
+    let response = Response::new(200, TEXT, Body::new(parts).with_own_bytes(own_bytes));
+    let response = response.with_header("Vary", "Accept-Encoding");
+    Ok(if gzip { response.with_header("Content-Encoding", "gzip") } else { response })
 }
 
 fn text(app: &App, discovered: Option<&Discovered>, now: Now) -> prometheus::Result<Vec<u8>> {

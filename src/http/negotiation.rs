@@ -2,7 +2,7 @@
 
 use super::request::Request;
 
-/// Whether the client asks for gzip by name. Prometheus does not; vmagent does.
+/// Whether the client asks for gzip by name. Prometheus does when it scrapes, and not when it polls; vmagent always does.
 pub(super) fn accepts_gzip(request: &Request) -> bool {
     let accepted = request.header("accept-encoding").unwrap_or_default();
     accepted.split(|byte| *byte == b',').any(|coding| {

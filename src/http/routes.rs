@@ -28,6 +28,8 @@ enum Guard {
     Open,
     /// Who holds a token for polls, if there is one.
     Read,
+    /// Who holds a token that may read everything, where the configuration asks for one.
+    ReadAll,
     /// Who holds a token for registrations.
     Write,
 }
@@ -63,7 +65,7 @@ const ANY: &str = "*";
 
 const ANY_METHODS: &[&str] = &["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE"];
 
-use Guard::{Open, Read, Write};
+use Guard::{Open, Read, ReadAll, Write};
 use Runs::{AtOnce, ByWorker, InTurn};
 
 const ROUTES: &[Route] = &[
@@ -108,7 +110,7 @@ const ROUTES: &[Route] = &[
     Route::new("/api/v1/quarantine", "quarantine", &[operation("GET", Read, InTurn, diagnostics::quarantine)]),
     Route::new("/api/v1/duplicates", "duplicates", &[operation("GET", Read, InTurn, diagnostics::duplicates)]),
     Route::new("/openapi.json", "openapi", &[operation("GET", Open, AtOnce, openapi::get)]),
-    Route::old("/metrics", "metrics", &[operation("GET", Open, AtOnce, exposition::metrics)]),
+    Route::old("/metrics", "metrics", &[operation("GET", ReadAll, AtOnce, exposition::metrics)]),
     Route::old("/healthcheck", "health", &[operation(ANY, Open, AtOnce, operations::healthy)]),
     Route::old("/-/healthy", "health", &[operation("GET", Open, AtOnce, operations::healthy)]),
     Route::old("/-/ready", "ready", &[operation("GET", Open, AtOnce, operations::ready)]),
@@ -214,6 +216,8 @@ impl App {
         let caller = match guard {
             Guard::Open => Ok(self.tokens.anybody()),
             Guard::Read => self.tokens.reader(request, route.errors == Errors::Problem),
+            Guard::ReadAll if self.options.open_metrics => Ok(self.tokens.anybody()),
+            Guard::ReadAll => self.tokens.reader_of_all(request),
             Guard::Write => self.tokens.writer(request),
         };
         caller.map_err(|denied| {

@@ -1,6 +1,7 @@
 //! A gzip stream (RFC 1952) put together from pieces that were compressed one by one, so that a change
 //! compresses its segment alone. Each piece ends at a byte boundary and refers to nothing before it.
 
+use std::iter;
 use std::sync::Arc;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
@@ -42,21 +43,24 @@ impl Piece {
     }
 }
 
-/// A stream under construction.
+/// A stream under construction, or a part of one.
+#[derive(Debug, Default)]
 pub(super) struct Stream {
     parts: Vec<Arc<[u8]>>,
     crc: Crc,
 }
 
 impl Stream {
-    pub(super) fn new() -> Stream {
-        Stream { parts: vec![Arc::from(&HEADER[..])], crc: Crc::new() }
-    }
-
     /// Appends a compressed piece.
     pub(super) fn piece(&mut self, piece: &Piece) {
         self.parts.push(piece.deflated.clone());
         self.crc.combine(&piece.crc);
+    }
+
+    /// Appends all that is in another one.
+    pub(super) fn append(&mut self, other: &Stream) {
+        self.parts.extend_from_slice(&other.parts);
+        self.crc.combine(&other.crc);
     }
 
     /// Appends a few bytes as they are.
@@ -71,8 +75,8 @@ impl Stream {
         let mut end = stored_block(bytes, true);
         end.extend_from_slice(&self.crc.sum().to_le_bytes());
         end.extend_from_slice(&self.crc.amount().to_le_bytes());
-        self.parts.push(end.into());
-        self.parts
+        let header = iter::once(Arc::from(&HEADER[..]));
+        header.chain(self.parts).chain(iter::once(end.into())).collect()
     }
 }
 
@@ -96,11 +100,13 @@ mod tests {
     fn pieces_of_every_kind_make_one_stream_that_others_can_read() {
         let noise: Vec<u8> = (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         let pieces = [Vec::new(), b"x".to_vec(), b"abc".repeat(50_000), noise];
-        let (mut stream, mut plain) = (Stream::new(), b"[".to_vec());
+        let (mut stream, mut plain) = (Stream::default(), b"[".to_vec());
         stream.plain(b"[");
         for piece in &pieces {
-            stream.piece(&Piece::new(piece));
-            stream.plain(b",");
+            let mut other = Stream::default();
+            other.piece(&Piece::new(piece));
+            other.plain(b",");
+            stream.append(&other);
             plain.extend_from_slice(piece);
             plain.push(b',');
         }

@@ -42,6 +42,7 @@ pub(super) struct Segment {
     rendered: OnceLock<Rendered>,
     compressed: OnceLock<Piece>,
     target_info: OnceLock<Arc<[u8]>>,
+    compressed_info: OnceLock<Piece>,
     totals: OnceLock<Totals>,
     /// What all selections have in common that have all of it, and show group and id.
     described: Mutex<Weak<Segment>>,
@@ -134,6 +135,7 @@ impl List {
         segment.rendered.take();
         segment.compressed.take();
         segment.target_info.take();
+        segment.compressed_info.take();
         segment.totals.take();
         *segment.described.get_mut() = Weak::new();
         &mut segment.entries
@@ -158,13 +160,14 @@ fn segment_of(id: TargetId, count: usize) -> usize {
 }
 
 /// A list that does not change any more, rendered when first asked for, by one thread, with no lock on the view.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Snapshot {
     form: Form,
     segments: Vec<Arc<Segment>>,
     json: OnceLock<Rendering>,
     gzip: OnceLock<Rendering>,
     target_info: OnceLock<Arc<[Arc<[u8]>]>>,
+    target_info_gzip: OnceLock<Stream>,
 }
 
 /// A list as bytes, in parts to be sent one after the other.
@@ -178,7 +181,7 @@ pub struct Rendering {
 
 impl Snapshot {
     pub(super) fn new(form: Form, segments: Vec<Arc<Segment>>) -> Snapshot {
-        Snapshot { form, segments, json: OnceLock::new(), gzip: OnceLock::new(), target_info: OnceLock::new() }
+        Snapshot { form, segments, ..Snapshot::default() }
     }
 
     pub(super) fn segments(&self) -> &[Arc<Segment>] {
@@ -216,8 +219,20 @@ impl Snapshot {
     }
 
     /// The series that `/metrics` has of the registrations, in parts; none when there are none.
-    pub fn target_info(&self) -> Arc<[Arc<[u8]>]> {
+    pub(super) fn target_info(&self) -> Arc<[Arc<[u8]>]> {
         self.target_info.get_or_init(|| self.render_target_info()).clone()
+    }
+
+    /// The same as a part of a gzip stream.
+    pub(super) fn target_info_gzip(&self) -> &Stream {
+        self.target_info_gzip.get_or_init(|| {
+            let mut stream = Stream::default();
+            if !self.is_empty() {
+                stream.plain(target_info::HEAD);
+            }
+            self.filled().for_each(|segment| stream.piece(segment.compressed_info()));
+            stream
+        })
     }
 
     /// The registrations, sorted by id.
@@ -268,7 +283,7 @@ impl Snapshot {
     }
 
     fn compress(&self) -> Rendering {
-        let mut stream = Stream::new();
+        let mut stream = Stream::default();
         for (at, segment) in self.filled().enumerate() {
             stream.plain(if at == 0 { b"[" } else { b"," });
             stream.piece(segment.compressed(self.form));
@@ -369,6 +384,10 @@ impl Segment {
             }
             text.into()
         })
+    }
+
+    fn compressed_info(&self) -> &Piece {
+        self.compressed_info.get_or_init(|| Piece::new(self.target_info()))
     }
 }
 

@@ -53,6 +53,7 @@ fn a_wrong_value_is_named_with_its_variable() {
         ("WORKERS", &["0", "many"]),
         ("MAX_CONNECTIONS", &["0", "1e3"]),
         ("RUST_LOG", &["inventor=loud"]),
+        ("METRICS_AUTH", &["on", "write"]),
         ("LOG_FORMAT", &["text", "JSON"]),
         ("RESTORE", &["yes"]),
         ("REDIS_ADDR", &["localhost:6379", "[::1]:6379"]),

@@ -69,6 +69,36 @@ fn a_changed_list_is_sent_and_an_equal_one_has_the_same_tag() {
 }
 
 #[test]
+fn metrics_are_compressed_for_who_asks() {
+    for target_info in ["on", "off"] {
+        let server = Server::start(&[("TARGET_INFO", target_info)]);
+        let text = |response: Response| {
+            let mut text = String::new();
+            GzDecoder::new(response.body.as_slice()).read_to_string(&mut text).expect("it is gzip");
+            text
+        };
+        for count in [0, 300] {
+            for n in 0..count {
+                register(&server, &format!("host-{n}.example.com:9100"));
+            }
+            // The first request for them adds series of its own.
+            server.get("/metrics").has_status(200, "/metrics");
+            let plain = server.get("/metrics");
+            assert_eq!((plain.header("Content-Encoding"), plain.header("Vary")), (None, Some("Accept-Encoding")));
+            let response = get_with(&server, "/metrics", "Accept-Encoding", "gzip");
+            assert_eq!(response.header("Content-Encoding"), Some("gzip"));
+            assert_eq!(response.header("Content-Type"), plain.header("Content-Type"));
+            assert!(response.body.len() < plain.body.len() / 3, "{} of {}", response.body.len(), plain.body.len());
+            // All but the numbers, which go on.
+            let without_values = |text: &str| -> Vec<String> {
+                text.lines().map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
+            };
+            assert_eq!(without_values(&text(response)), without_values(plain.text()));
+        }
+    }
+}
+
+#[test]
 fn a_list_is_compressed_for_who_asks() {
     let server = Server::start(&[]);
     for n in 0..300 {

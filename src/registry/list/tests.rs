@@ -103,3 +103,21 @@ fn a_snapshot_stays_what_it_was_and_shares_what_did_not_change() {
     let changed = parts_before.iter().zip(parts_after.iter()).filter(|(a, b)| !Arc::ptr_eq(a, b) && a.len() > 2);
     assert_eq!(changed.count(), 1);
 }
+
+#[test]
+fn the_series_are_compressed_once_per_change_of_their_segment() {
+    let mut entries: Vec<Listed> = (0..3000).map(|n| shown(n, 0)).collect();
+    entries.sort_by_key(|listed| listed.id);
+    let mut list = List::of_sorted(entries);
+    let parts = |list: &mut List| {
+        let mut stream = Stream::default();
+        stream.append(list.snapshot().target_info_gzip());
+        stream.finish(b"")
+    };
+    let shared = |a: &[Arc<[u8]>], b: &[Arc<[u8]>]| a.iter().zip(b).filter(|(a, b)| Arc::ptr_eq(a, b)).count();
+    let first = parts(&mut list);
+    // The header comes before the series, and the end of the stream after them.
+    assert_eq!(shared(&first, &parts(&mut list)), first.len() - 2);
+    list.insert(shown(3000, 0));
+    assert_eq!(shared(&first, &parts(&mut list)), list.segments.len() - 1, "all but the changed one");
+}

@@ -171,3 +171,22 @@ fn a_wrong_file_ends_the_start() {
         assert!(outcome.stderr.contains("TOKENS_FILE") && outcome.stderr.contains(word), "{outcome:?}");
     }
 }
+
+#[test]
+fn metrics_can_be_for_those_alone_who_may_read_everything() {
+    let setup = teams().env("METRICS_AUTH", "read");
+    let server = start(&setup);
+    server.get("/metrics").is(403, "FORBIDDEN");
+    for (token, status) in [("ra", 403), ("wa", 403), ("unknown", 403), ("rall", 200), ("secret", 200)] {
+        seen(&server, token, "/metrics").has_status(status, token);
+    }
+    server.send(&Request::new("HEAD", "/metrics")).has_status(403, "HEAD");
+    drop(server);
+    // That lists are open to everybody opens nothing else.
+    let server = start(&setup.without("TOKENS_FILE"));
+    server.get("/discover").has_status(200, "a poll");
+    server.get("/metrics").is(403, "FORBIDDEN");
+    seen(&server, "secret", "/metrics").has_status(200, "a token for everything");
+    drop(server);
+    start(&teams()).get("/metrics").has_status(200, "the default");
+}
