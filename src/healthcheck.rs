@@ -1,6 +1,8 @@
 //! Asks a server on this machine whether it is alive or ready, through its public port as any client would: for
 //! container engines, whose image has no curl, and for the watchdog of systemd.
 
+mod tls;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -23,8 +25,20 @@ const ANSWER_BYTES_MAX: u64 = 8 * 1024;
 pub enum Endpoint {
     /// On a TCP port; an unspecified address is reached through the loopback.
     Tcp(SocketAddr),
+    /// The same, and it speaks TLS there.
+    Tls(SocketAddr),
     /// On a Unix socket at this path, or with this name in the abstract namespace, which has no files, after an `@`.
     Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// The same place of a server that speaks TLS, as it does on TCP ports alone.
+    pub fn with_tls(self) -> Endpoint {
+        match self {
+            Endpoint::Tcp(address) => Endpoint::Tls(address),
+            other => other,
+        }
+    }
 }
 
 impl FromStr for Endpoint {
@@ -43,7 +57,7 @@ impl FromStr for Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Endpoint::Tcp(address) => address.fmt(f),
+            Endpoint::Tcp(address) | Endpoint::Tls(address) => address.fmt(f),
             Endpoint::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -100,14 +114,17 @@ impl std::error::Error for Unhealthy {}
 /// # Errors
 /// [`Unhealthy`] when the answer is not 200.
 pub fn ask(endpoint: &Endpoint, question: Question) -> Result<(), Unhealthy> {
-    let answer = connect(endpoint).and_then(|socket| exchange(socket, question));
+    let answer = connect(endpoint).and_then(|socket| match endpoint {
+        Endpoint::Tls(_) => exchange(tls::begin(socket)?, question),
+        Endpoint::Tcp(_) | Endpoint::Unix(_) => exchange(socket, question),
+    });
     read(&answer.map_err(|e| Unhealthy::Silent(endpoint.clone(), e))?)
 }
 
 fn connect(endpoint: &Endpoint) -> io::Result<Socket> {
     match endpoint {
         Endpoint::Unix(path) => connect_to(Domain::UNIX, &unix_address(path)?),
-        Endpoint::Tcp(address) => {
+        Endpoint::Tcp(address) | Endpoint::Tls(address) => {
             let to = |ip: IpAddr| {
                 let address = SocketAddr::new(ip, address.port());
                 connect_to(Domain::for_address(address), &address.into())
@@ -138,14 +155,14 @@ fn connect_to(domain: Domain, address: &SockAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn exchange(mut socket: Socket, question: Question) -> io::Result<Vec<u8>> {
+fn exchange(mut stream: impl Read + Write, question: Question) -> io::Result<Vec<u8>> {
     let head = format!(
         "GET {} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: inventor-healthcheck\r\nConnection: close\r\n\r\n",
         question.path()
     );
-    socket.write_all(head.as_bytes())?;
+    stream.write_all(head.as_bytes())?;
     let mut answer = Vec::new();
-    socket.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
     Ok(answer)
 }
 

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 
 fn run(config: Config) -> ExitCode {
     let is_json = config.log.format == Format::Json;
-    logging::start(&config.log, &[server::ENGINE_LOG]);
+    logging::start(&config.log, server::ENGINE_LOGS);
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads the log as JSON finds nothing else there.

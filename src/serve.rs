@@ -11,8 +11,8 @@ use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
-use crate::config::{Config, ConfigError, StoreConfig, TokenSources};
-use crate::http::server::{BindError, Limits, Listen, Running, Server, ServerSettings};
+use crate::config::{Config, ConfigError, StoreConfig, TlsSources, TokenSources};
+use crate::http::server::{BindError, Limits, Listen, Running, Server, ServerSettings, Tls};
 use crate::http::{App, Options, TokenSets, Tokens};
 use crate::metrics;
 use crate::registry::{Registry, Rules};
@@ -95,16 +95,19 @@ pub fn serve(config: Config) -> Result<(), StartError> {
         .map_err(|e| StartError::System(format!("cannot use the socket passed by systemd: {e}")))?;
     // Before signals are listened to: until then they end the process, whatever a file does.
     let tokens = Arc::new(Tokens::new(config.tokens.read().map_err(StartError::Config)?));
+    let credentials = config.tls.as_ref().map(TlsSources::read).transpose().map_err(StartError::Config)?;
     let (tell, events) = mpsc::channel();
     listen_to_signals(&tell).map_err(StartError::System)?;
     let reread = token_reader(config.tokens, tell.clone()).map_err(StartError::System)?;
     let exposition = metrics::new_registry();
+    let tls = credentials.map(|credentials| Arc::new(Tls::new(credentials, &exposition)));
     let settings = ServerSettings {
         listen,
         workers: config.workers,
         connections_max: config.connections_max,
         proxies: config.proxies,
         limits: Limits::default(),
+        tls: tls.clone(),
     };
     let server = Server::bind(settings, &exposition).map_err(StartError::Bind)?;
 
@@ -124,7 +127,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     open_store(config.store, registry.clone(), exposition, tell)?;
 
     let addresses = server.addresses();
-    let mut service = Service { app, registry, addresses, bound: Some(server), running: None, watchdog: None };
+    let mut service = Service { app, registry, addresses, tls, bound: Some(server), running: None, watchdog: None };
     // What becomes of them once they are being read; another signal meanwhile has them read once more after that.
     let mut rereading = Rereading::default();
     let patience = Instant::now() + START_PATIENCE;
@@ -164,6 +167,7 @@ struct Service {
     registry: Arc<Registry>,
     /// Where the server listens.
     addresses: Vec<String>,
+    tls: Option<Arc<Tls>>,
     /// The server until it answers.
     bound: Option<Server>,
     running: Option<Running<App>>,
@@ -186,7 +190,7 @@ impl Service {
         self.answer()?;
         let (registrations, version) = (self.registry.registrations(), env!("CARGO_PKG_VERSION"));
         info!(address = self.addresses.join(","), store, registrations, version; "server started");
-        let watchdog = Watchdog::start(&self.addresses)
+        let watchdog = Watchdog::start(&self.addresses, self.tls.is_some())
             .map_err(|e| StartError::System(format!("cannot start the watchdog thread: {e}")))?;
         self.watchdog = Some(watchdog);
         systemd::ready();

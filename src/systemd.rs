@@ -98,13 +98,16 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts to feed, if systemd has a watchdog on this process. `addresses` are those that the server listens on.
+    /// Starts to feed, if systemd has a watchdog on this process. `addresses` are those that the server listens on,
+    /// where it may speak TLS.
     ///
     /// # Errors
     /// When the system has no thread for it.
-    pub fn start(addresses: &[String]) -> io::Result<Option<Watchdog>> {
+    pub fn start(addresses: &[String], speaks_tls: bool) -> io::Result<Option<Watchdog>> {
         let Some(period) = sd_notify::watchdog_enabled() else { return Ok(None) };
-        let endpoints: Result<Vec<Endpoint>, _> = addresses.iter().map(|address| address.parse()).collect();
+        let parse =
+            |address: &String| address.parse().map(|one: Endpoint| if speaks_tls { one.with_tls() } else { one });
+        let endpoints: Result<Vec<Endpoint>, _> = addresses.iter().map(parse).collect();
         let endpoints = endpoints.map_err(io::Error::other)?;
         let (end, ended) = mpsc::channel();
         let feed = move || {

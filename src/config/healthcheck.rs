@@ -7,7 +7,7 @@ use clap::{Arg, ArgMatches, Command};
 use super::error::ConfigError;
 use super::server::listen;
 use super::values::Values;
-use super::variables::{LISTEN_ADDR, LISTEN_PORT};
+use super::variables::{LISTEN_ADDR, LISTEN_PORT, TLS_CERT};
 use crate::healthcheck::{Endpoint, Question};
 use crate::http::server::Listen;
 
@@ -20,7 +20,7 @@ pub(super) fn command() -> Command {
     Command::new(NAME)
         .about("Ask the server on this machine whether it is ready, or whether it is healthy; exits with 0 or 1")
         .arg(Arg::new(QUESTION).help("What is asked").value_parser([READY, HEALTHY]).default_value(READY))
-        .args([LISTEN_ADDR, LISTEN_PORT].map(|variable| variable.flag()))
+        .args([LISTEN_ADDR, LISTEN_PORT, TLS_CERT].map(|variable| variable.flag()))
 }
 
 /// What is asked by this command.
@@ -35,7 +35,8 @@ pub(super) fn question(matches: &ArgMatches) -> Question {
 pub(super) fn endpoint(values: &Values) -> Result<Endpoint, ConfigError> {
     match listen(values)? {
         Listen::Tcp { addr, port } if port != 0 => {
-            Ok(Endpoint::Tcp(SocketAddr::new(addr.unwrap_or(Ipv6Addr::UNSPECIFIED.into()), port)))
+            let endpoint = Endpoint::Tcp(SocketAddr::new(addr.unwrap_or(Ipv6Addr::UNSPECIFIED.into()), port));
+            Ok(if values.is_given(TLS_CERT) { endpoint.with_tls() } else { endpoint })
         }
         Listen::Unix(path) => Ok(Endpoint::Unix(path)),
         Listen::Tcp { .. } | Listen::Inherited(_) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::log;
 use super::store::{self, StoreConfig};
+use super::tls::TlsSources;
 use super::tokens::TokenSources;
 use super::values::Values;
 use super::variables::{
@@ -31,6 +32,8 @@ pub struct Config {
     pub listen: Listen,
     /// Which proxies say who their clients are.
     pub proxies: TrustedProxies,
+    /// Where the certificate comes from, if it speaks TLS.
+    pub tls: Option<TlsSources>,
     /// Where tokens come from.
     pub tokens: TokenSources,
     /// The lifetime of registrations.
@@ -64,8 +67,10 @@ pub struct Config {
 impl Config {
     pub(super) fn new(values: &Values) -> Result<Config, ConfigError> {
         let (ttl, ttls) = ttl(values)?;
+        let listen = listen(values)?;
         Ok(Config {
-            listen: listen(values)?,
+            tls: TlsSources::new(values, &listen)?,
+            listen,
             proxies: proxies(values)?,
             tokens: TokenSources::new(values)?,
             ttl,

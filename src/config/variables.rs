@@ -56,6 +56,9 @@ variables! {
     LISTEN_PORT, Some("9101"), "Port to listen on; 0 picks a free one";
     TRUSTED_PROXIES, None,
         "Networks of proxies whose X-Forwarded-For says who the client is, and unix, with commas between them";
+    TLS_CERT, None, "PEM file with the server's certificate and those between it and the CA; with it, the port speaks TLS";
+    TLS_KEY, None, "PEM file with the private key of that certificate";
+    TLS_CLIENT_CA, None, "PEM file with CA certificates: clients must show a certificate of one, except for probes";
     TTL_SECONDS, Some("21600"), "Seconds until a registration expires unless it is renewed; 0 means never";
     TTL_MIN_SECONDS, None, "Shortest lifetime that a registration may ask for";
     TTL_MAX_SECONDS, None, "Longest lifetime that a registration may ask for; with it none is for ever";

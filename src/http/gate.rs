@@ -3,6 +3,7 @@
 //! others on to the workers. `server` knows the gate; the gate knows neither `server` nor routes nor tokens.
 
 mod chunks;
+mod connection;
 mod connections;
 mod exchange;
 mod forwarded;
@@ -17,7 +18,9 @@ mod refusal;
 pub mod request;
 mod response;
 mod shared;
+mod stream;
 mod timed;
+pub mod tls;
 mod turns;
 mod upstream;
 
@@ -48,6 +51,7 @@ pub use metrics::EdgeMetrics;
 pub use proxies::TrustedProxies;
 pub use refusal::Refusal;
 use shared::Gate;
+use tls::Tls;
 use turns::Turns;
 pub use upstream::{Line, OpenLines, Upstream};
 
@@ -57,6 +61,19 @@ const SHORTAGE_WAIT: Duration = Duration::from_millis(20);
 /// How long the accept loop waits for new connections, in ms, while one that it has accepted is lacking a thread: then
 /// others can make room.
 const WHILE_SHORT_MS: u8 = connections::SPARED_FOR.as_millis() as u8;
+
+/// How the gate is set up.
+#[derive(Debug)]
+pub(super) struct GateSettings {
+    /// How many clients may be connected.
+    pub(super) connections_max: usize,
+    /// Who is believed when it names the client on whose behalf it asks.
+    pub(super) proxies: TrustedProxies,
+    /// What one client may take.
+    pub(super) limits: Limits,
+    /// What TCP clients have to speak, if that is TLS.
+    pub(super) tls: Option<Arc<Tls>>,
+}
 
 /// The gate at work.
 pub(super) struct OpenGate<H> {
@@ -73,13 +90,12 @@ impl<H: Handler> OpenGate<H> {
     /// When there is no thread, or no descriptor, to begin with.
     pub(super) fn open(
         listeners: Vec<Listener>,
-        connections_max: usize,
-        proxies: TrustedProxies,
-        limits: Limits,
+        settings: GateSettings,
         metrics: EdgeMetrics,
         handling: Arc<Handling<H>>,
         upstream: Upstream,
     ) -> io::Result<OpenGate<H>> {
+        let GateSettings { connections_max, proxies, limits, tls } = settings;
         let (wake, woken) = UnixStream::pair()?;
         let gate = Arc::new(Gate {
             connections: Arc::new(Connections::new(connections_max, metrics.clone())),
@@ -87,6 +103,7 @@ impl<H: Handler> OpenGate<H> {
             held: HeldBytes::new(limits.held_bytes, metrics.held_bytes.clone()),
             proxies,
             limits,
+            tls,
             metrics,
             handling,
             upstream: Arc::new(upstream),

@@ -31,6 +31,8 @@ pub struct Found<R> {
     pub errors: Errors,
     /// Whether the body may be larger than that of an ordinary request.
     pub takes_large_bodies: bool,
+    /// Whether those may ask who have no certificate where one is needed: who looks whether the server is alive.
+    pub is_probe: bool,
     /// For the handler.
     pub route: R,
 }
@@ -53,7 +55,7 @@ impl<F: Fn(&Request) -> Response + Send + Sync + 'static> Handler for F {
     type Route = ();
 
     fn find(&self, _: &Request) -> Found<()> {
-        Found { runs: Runs::AtOnce, errors: Errors::Text, takes_large_bodies: false, route: () }
+        Found { runs: Runs::AtOnce, errors: Errors::Text, takes_large_bodies: false, is_probe: false, route: () }
     }
 
     fn admit(&self, (): (), _: &Request) -> Result<(), Response> {

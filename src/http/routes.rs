@@ -42,6 +42,8 @@ struct Route {
     errors: Errors,
     /// Whether Prometheus polls it, and is then seen among the pollers.
     is_polled: bool,
+    /// Whether it is for those who only want to know how the server is.
+    is_probe: bool,
     /// The first one's guard also stands before methods that the path does not have.
     operations: &'static [Operation],
 }
@@ -111,9 +113,9 @@ const ROUTES: &[Route] = &[
     Route::new("/api/v1/duplicates", "duplicates", &[operation("GET", Read, InTurn, diagnostics::duplicates)]),
     Route::new("/openapi.json", "openapi", &[operation("GET", Open, AtOnce, openapi::get)]),
     Route::old("/metrics", "metrics", &[operation("GET", ReadAll, AtOnce, exposition::metrics)]),
-    Route::old("/healthcheck", "health", &[operation(ANY, Open, AtOnce, operations::healthy)]),
-    Route::old("/-/healthy", "health", &[operation("GET", Open, AtOnce, operations::healthy)]),
-    Route::old("/-/ready", "ready", &[operation("GET", Open, AtOnce, operations::ready)]),
+    Route::old("/healthcheck", "health", &[operation(ANY, Open, AtOnce, operations::healthy)]).probe(),
+    Route::old("/-/healthy", "health", &[operation("GET", Open, AtOnce, operations::healthy)]).probe(),
+    Route::old("/-/ready", "ready", &[operation("GET", Open, AtOnce, operations::ready)]).probe(),
 ];
 
 /// All paths and their methods, for the description of the API. GET stands for HEAD as well.
@@ -145,13 +147,14 @@ impl Handler for App {
         let route = ROUTES.iter().find(|route| route.open_segment(&head.path).is_some());
         let Some(route) = route else {
             let errors = if head.path.starts_with("/api/") { Errors::Problem } else { Errors::Text };
-            return Found { runs: AtOnce, errors, takes_large_bodies: false, route: None };
+            return Found { runs: AtOnce, errors, takes_large_bodies: false, is_probe: false, route: None };
         };
         let operation = route.operations.iter().find(|operation| operation.takes(&head.method));
         Found {
             runs: operation.map_or(AtOnce, |operation| operation.runs),
             errors: route.errors,
             takes_large_bodies: operation.is_some_and(|operation| operation.check.is_some()),
+            is_probe: route.is_probe,
             route: Some(RouteIndex { route, operation }),
         }
     }
@@ -244,16 +247,20 @@ impl Operation {
 impl Route {
     /// A path that tells errors as the Go program does.
     const fn old(path: &'static str, name: &'static str, operations: &'static [Operation]) -> Route {
-        Route { path, name, errors: Errors::Text, is_polled: false, operations }
+        Route { path, name, errors: Errors::Text, is_polled: false, is_probe: false, operations }
     }
 
     /// A path that the Go program does not have.
     const fn new(path: &'static str, name: &'static str, operations: &'static [Operation]) -> Route {
-        Route { path, name, errors: Errors::Problem, is_polled: false, operations }
+        Route { path, name, errors: Errors::Problem, is_polled: false, is_probe: false, operations }
     }
 
     const fn polled(self) -> Route {
         Route { is_polled: true, ..self }
+    }
+
+    const fn probe(self) -> Route {
+        Route { is_probe: true, ..self }
     }
 
     /// What a path has in the place of the segment that the route leaves open, if the path is one of this route;

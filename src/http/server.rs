@@ -12,13 +12,14 @@ use prometheus::Registry;
 
 use super::gate::limits::ARRIVALS_MAX;
 pub use super::gate::limits::Limits;
+pub use super::gate::tls::{Credentials, CredentialsError, Pem, Tls};
 pub use super::gate::{BindError, Listen, TrustedProxies};
-use super::gate::{EdgeMetrics, Handling, Listener, OpenGate, Upstream};
+use super::gate::{EdgeMetrics, GateSettings, Handling, Listener, OpenGate, Upstream};
 use super::handler::Handler;
 
-/// Where the engine logs. Its only line at the level of errors says that it accepts no more connections, which is
-/// as it should be, so it is better not shown.
-pub const ENGINE_LOG: &str = "tiny_http";
+/// Where the parts that are not this program's log. The only line of tiny_http at the level of errors says that it
+/// accepts no more connections, which is as it should be; rustls tells of each step of each handshake.
+pub const ENGINE_LOGS: &[&str] = &["tiny_http", "rustls"];
 
 /// The descriptors that are left to everything but the clients that are served: to those that arrive, the store and the
 /// log.
@@ -43,6 +44,8 @@ pub struct ServerSettings {
     pub proxies: TrustedProxies,
     /// What one client may take.
     pub limits: Limits,
+    /// What TCP clients have to speak, if that is TLS.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// A server that is bound to its addresses and does not accept yet.
@@ -50,9 +53,7 @@ pub struct ServerSettings {
 pub struct Server {
     listeners: Vec<Listener>,
     workers: usize,
-    connections_max: usize,
-    proxies: TrustedProxies,
-    limits: Limits,
+    gate: GateSettings,
     metrics: EdgeMetrics,
 }
 
@@ -77,9 +78,12 @@ impl Server {
         Ok(Server {
             listeners: settings.listen.into_iter().map(Listener::bind).collect::<Result<_, _>>()?,
             workers,
-            connections_max,
-            proxies: settings.proxies,
-            limits: settings.limits,
+            gate: GateSettings {
+                connections_max,
+                proxies: settings.proxies,
+                limits: settings.limits,
+                tls: settings.tls,
+            },
             metrics: EdgeMetrics::new(metrics),
         })
     }
@@ -94,13 +98,12 @@ impl Server {
     /// # Errors
     /// [`BindError::Start`] when the system has no threads or descriptors for it.
     pub fn serve<H: Handler>(self, handler: Arc<H>) -> Result<Running<H>, BindError> {
-        let Server { listeners, workers, connections_max, proxies, limits, metrics } = self;
+        let Server { listeners, workers, gate: settings, metrics } = self;
         let handling = Arc::new(Handling::new(handler, metrics.clone()));
         let shared = Arc::clone(&handling);
         let open_lines = Box::new(move |count| workers::open(count, &shared));
-        let gate = Upstream::open(workers, open_lines, limits.clone(), metrics.clone()).and_then(|upstream| {
-            OpenGate::open(listeners, connections_max, proxies, limits, metrics, handling, upstream)
-        });
+        let gate = Upstream::open(workers, open_lines, settings.limits.clone(), metrics.clone())
+            .and_then(|upstream| OpenGate::open(listeners, settings, metrics, handling, upstream));
         Ok(Running { gate: gate.map_err(BindError::Start)? })
     }
 }

@@ -22,6 +22,7 @@ fn what_the_reader_lets_through_is_answered() {
         connections_max: 64,
         proxies: TrustedProxies::default(),
         limits: Limits::default(),
+        tls: None,
     };
     let server = Server::bind(settings, &prometheus::Registry::new()).unwrap();
     let address = server.addresses().remove(0);
@@ -54,7 +55,7 @@ impl Handler for Describer {
 
     fn find(&self, head: &Request) -> Found<()> {
         let runs = if ["GET", "PUT", "DELETE"].contains(&head.method.as_str()) { Runs::ByWorker } else { Runs::AtOnce };
-        Found { runs, errors: Errors::Text, takes_large_bodies: false, route: () }
+        Found { runs, errors: Errors::Text, takes_large_bodies: false, is_probe: false, route: () }
     }
 
     fn admit(&self, (): (), _: &Request) -> Result<(), Response> {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod api;
+mod certificates;
 mod cli;
 mod client;
 mod configuration;
@@ -37,5 +38,6 @@ mod stacks;
 mod store_contract;
 mod systemd;
 mod tidy;
+mod tls;
 mod tokens;
 mod wire;

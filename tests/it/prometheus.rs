@@ -38,7 +38,10 @@ fn job_of(name: &str, sources: &[String], rest: &str) -> String {
 }
 
 fn source(server: &Server, path: &str, sd: &str) -> String {
-    let url = format!("http://{}{path}", server.address());
+    source_at(&format!("http://{}{path}", server.address()), sd)
+}
+
+fn source_at(url: &str, sd: &str) -> String {
     format!("      -\n{}", indented(&format!("url: {url}\nrefresh_interval: 1s\n{sd}"), 8))
 }
 
@@ -120,6 +123,14 @@ impl Prometheus {
         let failures = metrics.text().lines().find(|line| line.starts_with("prometheus_sd_http_failures_total"));
         assert_eq!(failures, Some("prometheus_sd_http_failures_total 0"));
     }
+}
+
+/// Waits until a Prometheus that polls this URL, with these further lines of the source, scrapes what it names.
+#[track_caller]
+pub(crate) fn finds(url: &str, sd: &str, found: &str) {
+    let prometheus = Prometheus::start_with_jobs(&[job_of("job", &[source_at(url, sd)], "")]);
+    prometheus.scrapes(&[found]);
+    prometheus.is_content();
 }
 
 #[track_caller]

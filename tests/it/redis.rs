@@ -10,7 +10,7 @@ mod restore;
 mod rules;
 mod sentinel;
 mod serving;
-pub(crate) mod tls;
+mod tls;
 
 use std::ops::Deref;
 use std::thread;

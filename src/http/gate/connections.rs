@@ -4,16 +4,17 @@
 //! Every connection is in one [`Stage`]:
 //!
 //! ```text
-//! Arriving -> Idle -> Sending -> Answering -> Reading -> Idle ...
-//!                        |                       |
-//!                     Uploading              Lingering
+//! Arriving (-> Handshaking) -> Idle -> Sending -> Answering -> Reading -> Idle ...
+//!                                         |                       |
+//!                                      Uploading              Lingering
 //! ```
 //!
 //! An arrival waits for a thread. If there is none and there may be no more, another connection makes room: it is shut
 //! down and becomes `Evicted`, whereupon its thread finds the connection at its end and takes the next arrival.
 //!
-//! Who goes is said by `State::first_to_go`, from one ordered set for each [`Class`]: the one that has been idle for
-//! longest, or has not completed its request for longer; when there is none, the one whose bytes have stood still for
+//! Who goes is said by `State::first_to_go`, from one ordered set for each [`Class`]: the one that has been in its
+//! handshake for longest, if that is long; else the one that has been idle for longest, or has not completed its request
+//! for longer; when there is none, the one whose bytes have stood still for
 //! longest; and only then one that has just come. Passed over is who has done its part and only waits for its own
 //! thread to run, and for a moment who has just come or has just made progress. As nobody is for longer than
 //! [`PAUSE_MAX`] when there is nobody else, an arrival gets a thread within that time unless all threads work for
@@ -29,20 +30,18 @@
 //!   loop calls `make_room` every [`SPARED_FOR`] while an arrival is lacking a thread.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::PollFlags;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use socket2::Socket;
 
+use super::connection::Connection;
 use super::limits::ARRIVALS_MAX;
 use super::metrics::{EdgeMetrics, Evicted, Unserved};
-use crate::http::request::Peer;
 
 /// How long a thread waits for another connection before it ends.
 const THREAD_KEPT: Duration = Duration::from_secs(1);
@@ -65,38 +64,13 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 /// not read.
 const YOUNG_FOR: Duration = Duration::from_secs(1);
 
-/// One client's connection.
-#[derive(Debug)]
-pub(super) struct Connection {
-    pub(super) socket: Socket,
-    /// What its other end is called in the log: the client, or a proxy.
-    pub(super) client: String,
-    /// Bytes are held for it.
-    pub(super) holds: AtomicBool,
-    id: u64,
-}
-
-impl Connection {
-    /// Whether the client has done its part, so that it only waits for this connection's thread to go on: it has sent
-    /// something (`POLLIN`), or has made room by reading (`POLLOUT`).
-    fn is_ready(&self, to: PollFlags) -> bool {
-        let mut socket = [PollFd::new(self.socket.as_fd(), to)];
-        poll(&mut socket, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
-    }
-}
-
-impl Peer for Connection {
-    /// A client that has sent more before it left is found out only when the answer cannot be sent.
-    fn is_there(&self) -> bool {
-        !self.is_ready(PollFlags::POLLIN) || self.socket.peek(&mut [MaybeUninit::uninit()]).is_ok_and(|read| read > 0)
-    }
-}
-
 /// Where a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// No thread has taken it yet.
     Arriving,
+    /// The client and the server come to terms about TLS.
+    Handshaking,
     /// Nothing of a next request has been read.
     Idle,
     /// A part of a request has been read. Further parts are no progress: a client that drips must not stay for that.
@@ -116,6 +90,8 @@ pub(super) enum Stage {
 /// What connections that may have to make room have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
+    /// TLS is still to begin.
+    Handshaking,
     /// Nothing is going on.
     Idle,
     /// The first request of a connection is waited for, or the rest of any.
@@ -139,6 +115,7 @@ struct Open {
 impl Open {
     fn class(&self) -> Option<Class> {
         match self.stage {
+            Stage::Handshaking => Some(Class::Handshaking),
             Stage::Idle if !self.has_asked => Some(Class::Beginning),
             Stage::Sending => Some(Class::Beginning),
             Stage::Idle | Stage::Lingering => Some(Class::Idle),
@@ -154,7 +131,7 @@ impl Open {
     /// Whether its client has done its part, so that only this connection's thread has still to run.
     fn waits_for_thread(&self) -> bool {
         match self.stage {
-            Stage::Idle | Stage::Uploading => self.connection.is_ready(PollFlags::POLLIN),
+            Stage::Handshaking | Stage::Idle | Stage::Uploading => self.connection.is_ready(PollFlags::POLLIN),
             Stage::Reading => self.connection.is_ready(PollFlags::POLLOUT),
             _ => false,
         }
@@ -178,7 +155,7 @@ pub(super) struct Connections {
 struct State {
     open: HashMap<u64, Open>,
     /// For each class, the connections that may have to make room.
-    order: [BTreeSet<Rank>; 3],
+    order: [BTreeSet<Rank>; 4],
     last_id: u64,
     /// Connections that no thread has taken yet.
     arrivals: VecDeque<Admitted>,
@@ -221,10 +198,14 @@ impl State {
     /// The connection whose turn it is to make room.
     fn first_to_go(&self, now: Instant) -> Option<Arc<Connection>> {
         let oldest = |class, age_min| self.oldest(class, age_min, now);
-        let waiting = [oldest(Class::Idle, Duration::ZERO), oldest(Class::Beginning, YOUNG_FOR)];
-        let waiting = waiting.into_iter().flatten().min_by_key(|open| open.place());
-        let first =
-            waiting.or_else(|| oldest(Class::Moving, PAUSE_MAX)).or_else(|| oldest(Class::Beginning, SPARED_FOR));
+        let oldest_of = |classes: [(Class, Duration); 2]| {
+            let found = classes.into_iter().filter_map(|(class, age_min)| oldest(class, age_min));
+            found.min_by_key(|open| open.place())
+        };
+        let first = oldest(Class::Handshaking, YOUNG_FOR)
+            .or_else(|| oldest_of([(Class::Idle, Duration::ZERO), (Class::Beginning, YOUNG_FOR)]))
+            .or_else(|| oldest(Class::Moving, PAUSE_MAX))
+            .or_else(|| oldest_of([(Class::Handshaking, SPARED_FOR), (Class::Beginning, SPARED_FOR)]));
         first.map(|open| Arc::clone(&open.connection))
     }
 
@@ -285,7 +266,7 @@ impl Connections {
         }
         state.last_id += 1;
         let (id, since) = (state.last_id, Instant::now());
-        let connection = Arc::new(Connection { socket, client, holds: AtomicBool::new(false), id });
+        let connection = Arc::new(Connection::new(socket, client, id));
         let open = Open { connection: Arc::clone(&connection), stage: Stage::Arriving, since, has_asked: false };
         state.open.insert(id, open);
         self.metrics.connections.inc();
@@ -389,7 +370,7 @@ impl Connections {
     /// may just be sending. What has been sent by then is still read.
     pub(super) fn end_idle_after(&self, wait: Duration) {
         let mut state = self.state.lock();
-        let is_idle = |open: &&Open| matches!(open.stage, Stage::Arriving | Stage::Idle);
+        let is_idle = |open: &&Open| matches!(open.stage, Stage::Arriving | Stage::Handshaking | Stage::Idle);
         self.ended.wait_while_for(&mut state, |state| state.open.values().any(|open| is_idle(&open)), wait);
         for open in state.open.values().filter(is_idle) {
             let _ = open.connection.socket.shutdown(Shutdown::Read);

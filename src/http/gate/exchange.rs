@@ -14,6 +14,7 @@ use super::refusal::Refusal;
 use super::request::{Incoming, Phase, RequestReader, Step};
 use super::response::{self, ConnectionField};
 use super::shared::Gate;
+use super::stream::{NoTls, Stream};
 use super::timed::TimedSocket;
 use super::upstream::Answered;
 use crate::http::handler::{Found, Handler, Runs};
@@ -32,13 +33,22 @@ pub(super) const LATE_REQUEST: Duration = Duration::from_millis(500);
 
 const TOO_LARGE: Refusal = Refusal::new(413, "the body is larger than 65536 bytes");
 const NO_ROOM: Refusal = Refusal::new(503, "too many large bodies are being received");
+const SPEAKS_TLS: Refusal = Refusal::bad("this port speaks TLS: ask it by https://");
+const NO_CERTIFICATE: Refusal = Refusal::new(403, "a certificate of the client is needed here, and none was shown");
 const TOO_SLOW: Refusal = Refusal::new(408, "the request did not arrive in time");
 
 /// Serves a connection until either side ends it.
 pub(super) fn run<H: Handler>(gate: &Gate<H>, admitted: &Admitted) {
-    let socket = TimedSocket::new(&admitted.connection.socket);
-    let reader = RequestReader::default();
-    let mut exchange = Exchange { gate, admitted, socket, reader, found: None, upload: None, stepped: 0 };
+    let mut exchange = Exchange {
+        gate,
+        admitted,
+        stream: Stream::new(TimedSocket::new(&admitted.connection.socket)),
+        handshake: None,
+        reader: RequestReader::default(),
+        found: None,
+        upload: None,
+        stepped: 0,
+    };
     while let Some(outcome) = exchange.next_request() {
         let goes_on = match outcome {
             Ok(request) => exchange.serve(request),
@@ -48,7 +58,7 @@ pub(super) fn run<H: Handler>(gate: &Gate<H>, admitted: &Admitted) {
             Ok(true) => {}
             Ok(false) => {
                 admitted.enter(Stage::Lingering);
-                return response::close_lingering(&mut exchange.socket, gate.limits.lingering_close);
+                return response::close_lingering(&mut exchange.stream, gate.limits.lingering_close);
             }
             Err(error) => {
                 debug!(client = admitted.connection.client, error:%; "response not sent completely");
@@ -58,12 +68,16 @@ pub(super) fn run<H: Handler>(gate: &Gate<H>, admitted: &Admitted) {
             }
         }
     }
+    // Nobody has to hear it.
+    let _ = exchange.stream.say_end(gate.limits.lingering_close);
 }
 
 struct Exchange<'a, H: Handler> {
     gate: &'a Gate<H>,
     admitted: &'a Admitted,
-    socket: TimedSocket<'a>,
+    stream: Stream<'a>,
+    /// How much of the time for the first head the handshake of TLS took; `None` before it.
+    handshake: Option<Duration>,
     reader: RequestReader,
     /// How the request is dealt with that is being read, once somebody has asked.
     found: Option<Found<H::Route>>,
@@ -94,6 +108,9 @@ impl<H: Handler> Exchange<'_, H> {
     }
 
     fn read_request(&mut self) -> Result<Option<Incoming>, Rejection> {
+        if self.handshake.is_none() && !self.begin_tls()? {
+            return Ok(None);
+        }
         let mut phase = Phase::Idle;
         let mut since = Instant::now();
         loop {
@@ -105,6 +122,8 @@ impl<H: Handler> Exchange<'_, H> {
                     self.allow_large_body(request)?;
                     continue;
                 }
+                // A part of a record is a part of a request.
+                Step::Read(Phase::Idle) if self.stream.has_part() => Phase::Head,
                 Step::Read(next) => next,
             };
             let has_changed = next != phase;
@@ -123,12 +142,45 @@ impl<H: Handler> Exchange<'_, H> {
         }
     }
 
+    /// Begins TLS where it is spoken; `false` when that came to nothing.
+    fn begin_tls(&mut self) -> Result<bool, Refusal> {
+        let Some(tls) = self.gate.tls.as_ref().filter(|_| self.admitted.connection.speaks_tls()) else {
+            return Ok(true);
+        };
+        let begun = Instant::now();
+        self.admitted.enter(Stage::Handshaking);
+        match self.stream.begin_tls(tls, self.gate.limits.head) {
+            Ok(()) => {
+                self.handshake = Some(begun.elapsed());
+                self.admitted.connection.has_unread.store(self.stream.has_unread(), Ordering::Relaxed);
+                self.admitted.enter(Stage::Idle);
+                Ok(true)
+            }
+            Err(NoTls::Http) => Err(SPEAKS_TLS),
+            Err(NoTls::Failed(error)) => {
+                debug!(client = self.admitted.connection.client, error:%; "no TLS handshake");
+                self.admitted.enter(Stage::Lingering);
+                response::close_lingering(&mut self.stream, self.gate.limits.lingering_close);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether the client would have to show a certificate for this, and has not.
+    fn lacks_certificate(&mut self, found: Found<H::Route>) -> bool {
+        let tls = self.gate.tls.as_ref().filter(|_| !found.is_probe);
+        tls.is_some_and(|tls| !self.stream.is_trusted(tls))
+    }
+
     /// Reads some bytes; `false` when there are no more.
     fn read(&mut self, phase: Phase, limit: Duration) -> Result<bool, Refusal> {
         let mut bytes = [0; READ_BYTES];
-        match self.socket.read(&mut bytes, limit) {
-            Ok(0) => Ok(false),
-            Ok(read) => {
+        let read = self.stream.read(&mut bytes, limit);
+        self.admitted.connection.has_unread.store(self.stream.has_unread(), Ordering::Relaxed);
+        match read {
+            Ok(Some(0)) => Ok(false),
+            Ok(None) => Ok(true),
+            Ok(Some(read)) => {
                 self.gate.metrics.received_bytes.inc_by(read as u64);
                 if phase == Phase::LargeBody {
                     self.step(read);
@@ -156,7 +208,7 @@ impl<H: Handler> Exchange<'_, H> {
     }
 
     fn tell_to_continue(&mut self) -> io::Result<()> {
-        self.socket.write_vectored(&[IoSlice::new(CONTINUE)], self.gate.limits.stalled).map(drop)
+        self.stream.write_vectored(&[IoSlice::new(CONTINUE)], self.gate.limits.stalled).map(drop)
     }
 
     /// Asks whether this request may bring a large body.
@@ -165,6 +217,9 @@ impl<H: Handler> Exchange<'_, H> {
         let found = *self.found.insert(self.gate.handling.handler.find(&request));
         if !found.takes_large_bodies {
             return Err(TOO_LARGE.into());
+        }
+        if self.lacks_certificate(found) {
+            return Err(NO_CERTIFICATE.into());
         }
         self.gate.handling.handler.admit(found.route, &request).map_err(Rejection::Unwanted)?;
         let make_room = || self.gate.connections.evict_holder();
@@ -182,7 +237,8 @@ impl<H: Handler> Exchange<'_, H> {
             // The client has just connected, or has just been told that the connection goes on.
             Phase::Idle if self.gate.drains() => LATE_REQUEST,
             Phase::Idle => limits.idle,
-            Phase::Head => limits.head,
+            // The handshake is the beginning of the first one.
+            Phase::Head => limits.head.saturating_sub(self.handshake.unwrap_or_default()),
             Phase::Body => limits.body,
             Phase::LargeBody => limits.large_body,
         }
@@ -200,7 +256,12 @@ impl<H: Handler> Exchange<'_, H> {
         if !self.admitted.enter(if is_at_once { Stage::Reading } else { Stage::Answering }) {
             return Ok(false);
         }
-        let answer = self.gate.answer(found, request, self.upload.take());
+        self.handshake = Some(Duration::ZERO);
+        let upload = self.upload.take();
+        let answer = match self.lacks_certificate(found) {
+            true => Err(NO_CERTIFICATE),
+            false => self.gate.answer(found, request, upload),
+        };
         let Answered { response, hold, handled_in } = answer.unwrap_or_else(|refusal| {
             self.gate.metrics.bad_request(refusal.status);
             Answered { response: refusal.answer(found.errors), hold: None, handled_in: Duration::ZERO }
@@ -230,7 +291,7 @@ impl<H: Handler> Exchange<'_, H> {
         let note_progress = || {
             self.admitted.enter(Stage::Reading);
         };
-        response::write(&mut self.socket, &head, body, &self.gate.limits, note_progress)?;
+        response::write(&mut self.stream, &head, body, &self.gate.limits, note_progress)?;
         self.gate.metrics.sent_bytes.inc_by((head.len() + body.len()) as u64);
         Ok(())
     }

@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::Shutdown;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::limits::Limits;
-use super::timed::TimedSocket;
+use super::stream::Stream;
 use crate::http::response::{Body, Response, phrase};
 
 /// The most parts that one call to the system takes (`IOV_MAX`).
@@ -59,7 +58,7 @@ pub(super) fn head(response: &Response, connection: ConnectionField, now: System
 /// # Errors
 /// What the socket says; `TimedOut` when the client has not taken it in time.
 pub(super) fn write(
-    socket: &mut TimedSocket<'_>,
+    stream: &mut Stream<'_>,
     head: &str,
     body: &Body,
     limits: &Limits,
@@ -71,11 +70,10 @@ pub(super) fn write(
     let mut left = slices.as_mut_slice();
     let (begun, limit) = (Instant::now(), limits.response_time(body.len()));
     let mut last_progress = begun;
-    while !left.is_empty() {
+    while !left.is_empty() || stream.has_unsent() {
         let time_left = limit.saturating_sub(begun.elapsed());
         let is_over = || time_left.is_zero() || last_progress.elapsed() >= limits.stalled;
-        match socket.write_vectored(one_write(left), time_left.min(limits.stalled / LOOKS_PER_STALL)) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+        match stream.write_vectored(one_write(left), time_left.min(limits.stalled / LOOKS_PER_STALL)) {
             Ok(written) => {
                 IoSlice::advance_slices(&mut left, written);
                 last_progress = Instant::now();
@@ -97,16 +95,15 @@ fn one_write<'a, 'b>(parts: &'a [IoSlice<'b>]) -> &'a [IoSlice<'b>] {
         bytes += part.len();
         bytes > BYTES_PER_WRITE_MAX
     });
-    &parts[..beyond.unwrap_or(parts.len()).clamp(1, PARTS_PER_WRITE_MAX)]
+    &parts[..beyond.unwrap_or(parts.len()).clamp(1, PARTS_PER_WRITE_MAX).min(parts.len())]
 }
 
 /// The lingering close: ends a connection so that the last response arrives. Bytes that nobody has read would make
 /// the system reset the connection, and the reset overtakes the response.
-pub(super) fn close_lingering(socket: &mut TimedSocket<'_>, limit: Duration) {
+pub(super) fn close_lingering(stream: &mut Stream<'_>, limit: Duration) {
     let begun = Instant::now();
-    if socket.socket().shutdown(Shutdown::Write).is_err() {
+    if stream.end(limit).is_err() {
         return;
     }
-    let mut unread = [0; 4096];
-    while matches!(socket.read(&mut unread, limit.saturating_sub(begun.elapsed())), Ok(bytes) if bytes > 0) {}
+    while matches!(stream.discard(limit.saturating_sub(begun.elapsed())), Ok(bytes) if bytes > 0) {}
 }

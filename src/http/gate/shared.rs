@@ -11,6 +11,7 @@ use super::limits::Limits;
 use super::metrics::EdgeMetrics;
 use super::proxies::TrustedProxies;
 use super::refusal::Refusal;
+use super::tls::Tls;
 use super::turns::Turns;
 use super::upstream::{Answered, Permit, Upstream};
 use crate::http::handler::{Found, Handler, Runs};
@@ -22,6 +23,8 @@ pub(super) struct Gate<H> {
     pub(super) limits: Limits,
     pub(super) proxies: TrustedProxies,
     pub(super) metrics: EdgeMetrics,
+    /// What TCP clients speak, unless it is HTTP alone.
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) handling: Arc<Handling<H>>,
     /// For the requests that call the store.
     pub(super) upstream: Arc<Upstream>,

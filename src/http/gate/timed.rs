@@ -44,7 +44,10 @@ impl<'a> TimedSocket<'a> {
             self.socket.set_write_timeout(Some(limit))?;
             self.write_limit = Some(limit);
         }
-        uninterrupted(|| self.socket.write_vectored(slices))
+        uninterrupted(|| self.socket.write_vectored(slices)).and_then(|written| match written {
+            0 => Err(ErrorKind::WriteZero.into()),
+            written => Ok(written),
+        })
     }
 
     pub(super) fn socket(&self) -> &Socket {

@@ -6,6 +6,7 @@ mod large_bodies;
 mod listening;
 mod messages;
 mod slow_clients;
+mod tls;
 mod workers;
 
 use std::io::{Read, Write};
@@ -34,7 +35,13 @@ impl<F: Fn(&Request) -> Response + Send + Sync + 'static> Handler for ByPath<F> 
             _ => Runs::AtOnce,
         };
         let errors = if head.path.starts_with("/api/") { Errors::Problem } else { Errors::Text };
-        Found { runs, errors, takes_large_bodies: head.path == "/store/large", route: () }
+        Found {
+            runs,
+            errors,
+            takes_large_bodies: head.path == "/store/large",
+            is_probe: head.path == "/probe",
+            route: (),
+        }
     }
 
     fn admit(&self, (): (), head: &Request) -> Result<(), Response> {
@@ -71,6 +78,7 @@ impl Fixture {
             connections_max: 100,
             proxies: TrustedProxies::default(),
             limits: Limits::default(),
+            tls: None,
         };
         change(&mut settings);
         let metrics = Registry::new();

@@ -7,9 +7,9 @@ use super::Cli;
 use nix::sys::signal::Signal;
 
 use super::agent::{agent, file_sd, lists};
+use crate::certificates::Certificates;
 use crate::eventually::{SOON, eventually};
 use crate::process::Process;
-use crate::redis::tls::Certificates;
 use crate::server::Server;
 
 /// nginx before a server, on a port of its own.

@@ -8,6 +8,7 @@ use super::{File, assert_none, files};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::RedisServer;
 use crate::server::{Server, Setup};
+use crate::tls::TlsServer;
 
 /// The rows of the README's table with this head.
 #[track_caller]
@@ -39,14 +40,13 @@ fn the_readme_shows_each_variable_as_the_program_does() {
 /// Metrics with the names of their labels; what every process has is one entry.
 type Metrics = BTreeMap<String, Vec<String>>;
 
-/// The metrics that a server shows.
-fn shown_by(server: &Server) -> Metrics {
-    let text = server.get("/metrics").text().to_owned();
+/// The metrics in this text.
+fn shown_in(text: &str) -> Metrics {
     let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     names
         .map(|name| match name.starts_with("process_") {
             true => ("process_*".to_owned(), Vec::new()),
-            false => (name.to_owned(), labels_of(&text, name)),
+            false => (name.to_owned(), labels_of(text, name)),
         })
         .collect()
 }
@@ -88,8 +88,9 @@ fn the_readme_has_each_metric_with_its_labels_and_no_other() {
         eventually(SOON, || server.get("/-/ready").status == 200);
         server.register(r#"{"static_config":{"targets":["a:1"]}}"#);
         server.get("/discover").has_status(200, "/discover");
-        shown.extend(shown_by(server));
+        shown.extend(shown_in(server.get("/metrics").text()));
     }
+    shown.extend(shown_in(&TlsServer::start(&[]).curl("/metrics", &[]).1));
     assert_eq!(written_down(), shown);
 }
 

@@ -17,6 +17,7 @@ fn a_port_in_use_is_said_in_a_sentence() {
         connections_max: 1,
         proxies: TrustedProxies::default(),
         limits: Limits::default(),
+        tls: None,
     };
     let error = Server::bind(settings, &Registry::new()).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot listen on 127.0.0.1:{port}: another program is listening there"));
@@ -55,10 +56,10 @@ fn a_unix_socket_and_an_inherited_one_serve_as_well() {
     let again = ServerSettings {
         listen: vec![Listen::Unix(path.clone())],
         workers: 1,
-
         connections_max: 1,
         proxies: TrustedProxies::default(),
         limits: Limits::default(),
+        tls: None,
     };
     assert!(Server::bind(again, &Registry::new()).unwrap_err().to_string().contains("another program is listening"));
     drop(server);

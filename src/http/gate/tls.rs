@@ -1,0 +1,196 @@
+//! What the server shows to clients that speak TLS, and whose certificates it trusts. It can be replaced while
+//! connections are open; those keep what they began with.
+
+mod validity;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use prometheus::{IntCounterVec, IntGauge, Registry};
+use rustls::crypto::ring::{Ticketer, default_provider};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{Error, RootCertStore, ServerConfig, ServerConnection};
+
+use crate::metrics::{counters, gauge};
+
+/// The only protocol that is spoken inside.
+const ALPN: &[u8] = b"http/1.1";
+
+/// What the files contain, in PEM.
+#[derive(Debug)]
+pub struct Pem {
+    /// The chain of certificates, the server's own first.
+    pub cert: Vec<u8>,
+    /// The private key of the first one.
+    pub key: Vec<u8>,
+    /// The authorities whose certificates clients have to show, if they have to.
+    pub client_ca: Option<Vec<u8>>,
+}
+
+/// Which of the three files is wrong, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialsError {
+    /// The chain.
+    Cert(String),
+    /// The key.
+    Key(String),
+    /// The authorities for clients.
+    ClientCa(String),
+}
+
+impl fmt::Display for CredentialsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (CredentialsError::Cert(reason) | CredentialsError::Key(reason) | CredentialsError::ClientCa(reason)) =
+            self;
+        f.write_str(reason)
+    }
+}
+
+impl std::error::Error for CredentialsError {}
+
+/// A certificate with its key, and the authorities for clients. They fit each other.
+#[derive(Debug)]
+pub struct Credentials {
+    config: Arc<ServerConfig>,
+    /// Knows the certificates of clients, if they have to show some.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    /// When the first certificate of the chain expires, in Unix seconds.
+    expires_at: i64,
+}
+
+impl Credentials {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// [`CredentialsError`] when something is missing, cannot be read, or does not fit the rest.
+    pub fn new(pem: &Pem) -> Result<Credentials, CredentialsError> {
+        let chain = certificates(&pem.cert).map_err(CredentialsError::Cert)?;
+        let expires_at = chain.iter().map(|one| validity::not_after(one)).min().flatten();
+        let expires_at = expires_at.ok_or_else(|| CredentialsError::Cert("holds what is no certificate".to_owned()))?;
+        let key = PrivateKeyDer::from_pem_slice(&pem.key)
+            .map_err(|_| CredentialsError::Key("holds no PEM key, or an encrypted one".to_owned()))?;
+        let clients = pem.client_ca.as_deref().map(clients).transpose()?;
+        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| CredentialsError::Cert(e.to_string()))?;
+        let builder = match &clients {
+            Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients)),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_single_cert(chain, key).map_err(|e| match e {
+            Error::InconsistentKeys(_) => CredentialsError::Key("is not the key of the certificate".to_owned()),
+            Error::InvalidCertificate(_) => CredentialsError::Cert(format!("cannot be used: {e}")),
+            e => CredentialsError::Key(format!("cannot be used: {e}")),
+        })?;
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        // Tickets are for this certificate and these authorities: others have others.
+        config.ticketer = Ticketer::new().map_err(|e| CredentialsError::Key(e.to_string()))?;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Credentials { config: Arc::new(config), clients, expires_at })
+    }
+
+    /// When the first certificate of the chain expires, in Unix seconds.
+    pub fn expires_at(&self) -> i64 {
+        self.expires_at
+    }
+
+    pub(super) fn session(&self) -> io::Result<ServerConnection> {
+        ServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)
+    }
+
+    /// Whether the client has shown a certificate that is trusted now, if one is needed.
+    pub(super) fn trust(&self, session: &ServerConnection) -> bool {
+        let Some(clients) = &self.clients else { return true };
+        match session.peer_certificates() {
+            Some([own, others @ ..]) => clients.verify_client_cert(own, others, UnixTime::now()).is_ok(),
+            _ => false,
+        }
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) => Err("holds no PEM certificate".to_owned()),
+        Err(_) => Err("is not PEM to its end".to_owned()),
+    }
+}
+
+/// Knows the certificates of these authorities. A client without one is let in as well: not every path needs one.
+fn clients(pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, CredentialsError> {
+    let wrong = |reason: &dyn fmt::Display| CredentialsError::ClientCa(format!("cannot be used: {reason}"));
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(pem).map_err(CredentialsError::ClientCa)? {
+        roots.add(authority).map_err(|e| wrong(&e))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))
+        .allow_unauthenticated()
+        .build()
+        .map_err(|e| wrong(&e))
+}
+
+/// What came of a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Full,
+    /// By a ticket of an earlier session.
+    Resumed,
+    Failed,
+}
+
+/// The credentials in use.
+#[derive(Debug)]
+pub struct Tls {
+    current: Mutex<Arc<Credentials>>,
+    handshakes: IntCounterVec,
+    expiry: IntGauge,
+}
+
+impl Tls {
+    /// Begins with these.
+    pub fn new(credentials: Credentials, metrics: &Registry) -> Tls {
+        let handshakes = counters(metrics, "inventor_tls_handshakes_total", "TLS handshakes by outcome.", &["outcome"]);
+        // Series exist from the start, so that their first increase is seen.
+        for outcome in ["full", "resumed", "failed"] {
+            handshakes.with_label_values(&[outcome]);
+        }
+        let expiry = gauge(
+            metrics,
+            "inventor_tls_certificate_expiry_timestamp_seconds",
+            "When the first certificate of the chain in TLS_CERT expires, in Unix seconds.",
+        );
+        expiry.set(credentials.expires_at);
+        Tls { current: Mutex::new(Arc::new(credentials)), handshakes, expiry }
+    }
+
+    /// Shows these from now on.
+    pub fn replace(&self, credentials: Credentials) {
+        self.expiry.set(credentials.expires_at);
+        *self.current.lock() = Arc::new(credentials);
+    }
+
+    pub(super) fn current(&self) -> Arc<Credentials> {
+        Arc::clone(&self.current.lock())
+    }
+
+    /// How many handshakes have come to this.
+    #[cfg(test)]
+    pub fn handshakes(&self, outcome: &str) -> u64 {
+        self.handshakes.with_label_values(&[outcome]).get()
+    }
+
+    pub(super) fn count(&self, outcome: Outcome) {
+        let outcome = match outcome {
+            Outcome::Full => "full",
+            Outcome::Resumed => "resumed",
+            Outcome::Failed => "failed",
+        };
+        self.handshakes.with_label_values(&[outcome]).inc();
+    }
+}

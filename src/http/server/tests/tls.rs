@@ -1,0 +1,381 @@
+//! The server over TLS: the same as without it, and what is TLS's own.
+
+use std::io::ErrorKind;
+use std::net::Shutdown;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::*;
+
+#[path = "../../../../tests/it/certificates.rs"]
+mod certificates;
+
+use certificates::{CLIENT, Certificates, SERVER};
+
+/// The first byte of a record that says what is wrong.
+const ALERT: u8 = 21;
+
+type Client = StreamOwned<ClientConnection, TcpStream>;
+
+/// Settings for clients that trust `ca`, and show this certificate.
+fn client_config(certificates: &Certificates, shown: Option<&str>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(certificates.path("ca.crt")).unwrap()).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    Arc::new(match shown {
+        None => builder.with_no_client_auth(),
+        Some(name) => {
+            let cert = CertificateDer::from_pem_file(certificates.path(&format!("{name}.crt"))).unwrap();
+            let key = PrivateKeyDer::from_pem_file(certificates.path(&format!("{name}.key"))).unwrap();
+            builder.with_client_auth_cert(vec![cert], key).unwrap()
+        }
+    })
+}
+
+/// The pair of this name, and the authority for clients.
+fn credentials(certificates: &Certificates, name: &str, client_ca: Option<&str>) -> Credentials {
+    let read = |name: String| std::fs::read(certificates.path(&name)).unwrap();
+    let client_ca = client_ca.map(|name| read(format!("{name}.crt")));
+    Credentials::new(&Pem { cert: read(format!("{name}.crt")), key: read(format!("{name}.key")), client_ca }).unwrap()
+}
+
+struct TlsFixture {
+    server: Fixture,
+    tls: Arc<Tls>,
+    certificates: Certificates,
+    config: Arc<ClientConfig>,
+}
+
+impl TlsFixture {
+    fn with(
+        client_ca: Option<&str>,
+        change: impl FnOnce(&mut ServerSettings),
+        handler: impl Fn(&Request) -> Response + Send + Sync + 'static,
+    ) -> TlsFixture {
+        let certificates = Certificates::new();
+        // The metrics of the fixture are of its server.
+        let tls = Arc::new(Tls::new(credentials(&certificates, "server", client_ca), &Registry::new()));
+        let shared = Arc::clone(&tls);
+        let change = move |settings: &mut ServerSettings| {
+            settings.tls = Some(shared);
+            change(settings);
+        };
+        let config = client_config(&certificates, None);
+        TlsFixture { server: Fixture::with(change, handler), tls, certificates, config }
+    }
+
+    /// A connection on which the handshake begins with the first byte that is written.
+    fn connect_as(&self, config: &Arc<ClientConfig>) -> Client {
+        let tls = ClientConnection::new(Arc::clone(config), "localhost".try_into().unwrap()).unwrap();
+        StreamOwned::new(tls, self.server.connect())
+    }
+
+    fn connect(&self) -> Client {
+        self.connect_as(&self.config)
+    }
+
+    /// One whose handshake is done.
+    fn connected(&self) -> Client {
+        let mut client = self.connect();
+        client.conn.complete_io(&mut client.sock).unwrap();
+        client
+    }
+
+    fn handshakes(&self, outcome: &str) -> u64 {
+        self.tls.handshakes(outcome)
+    }
+}
+
+/// Everything that comes until the end, which is said and not merely happens.
+fn read_all(client: &mut Client) -> Vec<u8> {
+    let mut response = Vec::new();
+    client.read_to_end(&mut response).unwrap();
+    response
+}
+
+#[test]
+fn requests_and_answers_of_all_sizes_go_through() {
+    let part: Arc<[u8]> = (0..1 << 20).map(|at: u32| (at % 251) as u8).collect();
+    let body = Body::new(vec![part; 20].into());
+    let long = body.parts().concat();
+    let server = TlsFixture::with(
+        None,
+        |_| {},
+        move |request| match request.path.as_str() {
+            "/long" => Response { body: body.clone(), ..text("") },
+            _ => text(format!("{} {}", request.path, request.body.len())),
+        },
+    );
+    let mut client = server.connect();
+    for length in [0, 1, 4096, 16 * 1024, 60_000] {
+        for path in ["/at-once", "/store"] {
+            let head = format!("PUT {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+            client.write_all(&[head.as_bytes(), &vec![b'x'; length]].concat()).unwrap();
+            assert_eq!(read_response(&mut client).1, format!("{path} {length}").as_bytes());
+        }
+    }
+    // Several at once, in one record, and a head in many.
+    client.write_all((get("/1") + &get("/2") + &get("/3")).as_bytes()).unwrap();
+    assert_eq!([(); 3].map(|()| read_response(&mut client).1), [b"/1 0", b"/2 0", b"/3 0"]);
+    for byte in get("/bytes").as_bytes() {
+        client.write_all(&[*byte]).unwrap();
+    }
+    assert_eq!(read_response(&mut client).1, b"/bytes 0");
+    let head = "PUT /store/large HTTP/1.1\r\nHost: a\r\nX-Api-Token: \u{fc}%\r\nContent-Length: 8000000\r\n\r\n";
+    let head: Vec<u8> = head.chars().map(|c| c as u8).collect();
+    client.write_all(&[head, vec![b'x'; 8_000_000]].concat()).unwrap();
+    assert_eq!(read_response(&mut client).1, b"/store/large 8000000");
+    client.write_all(last_get("/long").as_bytes()).unwrap();
+    assert!(read_response(&mut client).1 == long);
+    assert_eq!(read_all(&mut client), b"");
+    assert_eq!(client.conn.alpn_protocol(), None, "nobody asked");
+    assert_eq!((server.handshakes("full"), server.handshakes("failed")), (1, 0));
+}
+
+#[test]
+fn a_session_goes_on_by_its_ticket() {
+    let server = TlsFixture::with(None, |_| {}, |_| text("ok"));
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(server.certificates.path("ca.crt")).unwrap()).unwrap();
+        let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let config = Arc::new(config);
+        let before = (server.handshakes("full"), server.handshakes("resumed"));
+        for _ in 0..2 {
+            let mut client = server.connect_as(&config);
+            client.write_all(last_get("/").as_bytes()).unwrap();
+            assert!(read_all(&mut client).ends_with(b"ok"));
+            assert_eq!(client.conn.alpn_protocol(), Some(b"http/1.1".as_slice()));
+        }
+        assert_eq!((server.handshakes("full"), server.handshakes("resumed")), (before.0 + 1, before.1 + 1));
+    }
+}
+
+#[test]
+fn what_is_no_tls_is_told_so_or_closed() {
+    let server = TlsFixture::with(None, |_| {}, |_| text("ok"));
+    let answer = server.server.exchange(get("/"));
+    assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n") && answer.ends_with("https://\n"), "{answer}");
+    assert_eq!(server.handshakes("failed"), 0);
+    for garbage in [
+        &b"\0\0\0\0"[..],
+        b"\x16\x03\x01\x40\x01",
+        b"\x16\x03\x01\0\x04\x01\0\0\0",
+        b"\x15\x03\x01\0\x02\x02\x28",
+        &[0x16; 5000],
+    ] {
+        let mut client = server.server.connect();
+        client.write_all(garbage).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap();
+        assert!(answer.first().is_none_or(|first| *first == ALERT), "{answer:?}");
+    }
+    assert_eq!(server.handshakes("failed"), 5);
+    // Garbage after the handshake ends the connection.
+    let mut client = server.connected();
+    client.sock.write_all(b"\x17\x03\x03\0\x20 this has not been encrypted at all").unwrap();
+    assert!(client.read_to_end(&mut Vec::new()).is_err());
+    wait_until(|| server.server.metric("inventor_http_connections") == 0.0);
+}
+
+#[test]
+fn a_handshake_counts_into_the_time_for_a_head() {
+    let limits = Limits { head: Duration::from_millis(400), ..Limits::default() };
+    let server = TlsFixture::with(None, |settings| settings.limits = limits, |_| text("ok"));
+    let begun = Instant::now();
+    // Nothing at all, half of a first message, and one that drips.
+    let mut half = server.server.connect();
+    half.write_all(b"\x16\x03\x01\0\xf0\x01").unwrap();
+    let mut drips = server.server.connect();
+    drips.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    drips.write_all(b"\x16\x03\x01\x0f\xf0\x01\0\x0f\xec").unwrap();
+    let mut byte = [0];
+    while drips.write_all(b"a").is_ok() && drips.read(&mut byte).is_err_and(|e| e.kind() == ErrorKind::WouldBlock) {
+        assert!(begun.elapsed() < 5 * SECOND, "it may drip for ever");
+    }
+    for client in [&mut half, &mut server.server.connect()] {
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap();
+        assert!(answer.first().is_none_or(|first| *first == ALERT), "{answer:?}");
+    }
+    // A part of a record is a part of a request.
+    let mut client = server.connected();
+    client.sock.write_all(b"\x17\x03\x03\x10").unwrap();
+    let answer = read_all(&mut client);
+    assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
+    let waited = begun.elapsed();
+    assert!((Duration::from_millis(700)..8 * SECOND).contains(&waited), "{waited:?}");
+}
+
+#[test]
+fn who_is_silent_after_the_handshake_is_idle() {
+    let limits = Limits { head: Duration::from_millis(100), idle: Duration::from_millis(600), ..Limits::default() };
+    let server = TlsFixture::with(None, |settings| settings.limits = limits, |_| text("ok"));
+    let mut client = server.connected();
+    let begun = Instant::now();
+    assert_eq!(read_all(&mut client), b"", "the end is said");
+    let idle = begun.elapsed();
+    assert!((Duration::from_millis(500)..5 * SECOND).contains(&idle), "closed after {idle:?}");
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut_off_and_a_slow_one_is_not() {
+    let limits = Limits { stalled: Duration::from_millis(400), ..Limits::default() };
+    let part: Arc<[u8]> = vec![0; 1 << 20].into();
+    let body = Body::new(vec![part; 20].into());
+    let server = TlsFixture::with(
+        None,
+        |settings| settings.limits = limits,
+        move |_| Response { body: body.clone(), ..text("") },
+    );
+    let (mut steady, mut stalled) = (server.connected(), server.connected());
+    stalled.write_all(get("/").as_bytes()).unwrap();
+    steady.write_all(last_get("/").as_bytes()).unwrap();
+    let mut taken = vec![0; 1 << 20];
+    for _ in 0..20 {
+        steady.read_exact(&mut taken).unwrap();
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    assert!(read_all(&mut steady).len() < 1000, "only the head has made it longer");
+    wait_until(|| server.server.metric("inventor_http_connections") == 0.0);
+    assert!(stalled.read_to_end(&mut Vec::new()).is_err(), "it got all of its answer");
+}
+
+#[test]
+fn half_a_handshake_makes_room_before_those_that_are_idle() {
+    let server = TlsFixture::with(None, |settings| settings.connections_max = CONNECTIONS_MIN, |_| text("ok"));
+    let mut idle = server.connect();
+    idle.write_all(get("/").as_bytes()).unwrap();
+    read_response(&mut idle);
+    let half: Vec<TcpStream> = (1..CONNECTIONS_MIN).map(|_| server.server.connect()).collect();
+    wait_until(|| server.server.metric("inventor_http_connections") == CONNECTIONS_MIN as f64);
+    std::thread::sleep(YOUNG);
+    for _ in 1..CONNECTIONS_MIN {
+        let mut client = server.connect();
+        client.write_all(get("/").as_bytes()).unwrap();
+        assert_eq!(read_response(&mut client).1, b"ok");
+        std::mem::forget(client);
+    }
+    let closed = |mut client: &TcpStream| {
+        client.set_nonblocking(true).unwrap();
+        client.read(&mut [0]).is_ok()
+    };
+    wait_until(|| half.iter().all(closed));
+    idle.write_all(get("/").as_bytes()).unwrap();
+    assert_eq!(read_response(&mut idle).1, b"ok", "it had to go");
+}
+
+/// Longer than a handshake is spared.
+const YOUNG: Duration = Duration::from_millis(1100);
+
+#[test]
+fn others_are_shown_from_the_next_connection_on() {
+    let server = TlsFixture::with(None, |_| {}, |_| text("ok"));
+    let mut before = server.connected();
+    server.certificates.make("next", SERVER, Some("ca"));
+    server.tls.replace(credentials(&server.certificates, "next", None));
+    let shown = |client: &Client| client.conn.peer_certificates().unwrap()[0].to_vec();
+    let expected = |name: &str| CertificateDer::from_pem_file(server.certificates.path(name)).unwrap().to_vec();
+    let after = server.connected();
+    assert!(shown(&before) == expected("server.crt") && shown(&after) == expected("next.crt"));
+    before.write_all(get("/").as_bytes()).unwrap();
+    assert_eq!(read_response(&mut before).1, b"ok");
+}
+
+#[test]
+fn a_certificate_of_the_client_is_wanted_of_everybody_but_probes_and_at_every_request() {
+    let server = TlsFixture::with(Some("ca"), |_| {}, |_| text("ok"));
+    let status = |client: &mut Client, path: &str| {
+        client.write_all(get(path).as_bytes()).unwrap();
+        read_response(client).0[9..12].to_owned()
+    };
+    let mut nobody = server.connect();
+    let asked = ["/probe", "/", "/store", "/question", "/nowhere", "/probe"].map(|path| status(&mut nobody, path));
+    assert_eq!(asked, ["200", "403", "403", "403", "403", "200"]);
+    // A large body is refused before it is sent.
+    let head = b"PUT /store/large HTTP/1.1\r\nHost: a\r\nX-Api-Token: \xfc%\r\nContent-Length: 8000000\r\n\r\n";
+    nobody.write_all(head).unwrap();
+    assert!(read_response(&mut nobody).0.starts_with("HTTP/1.1 403 "));
+
+    server.certificates.make("stranger", CLIENT, Some("other"));
+    let mut stranger = server.connect_as(&client_config(&server.certificates, Some("stranger")));
+    let refused = stranger.write_all(get("/probe").as_bytes()).and_then(|()| stranger.read_to_end(&mut Vec::new()));
+    assert!(refused.unwrap_err().to_string().contains("UnknownCA"), "it is told why");
+
+    let config = client_config(&server.certificates, Some("client"));
+    let mut known = server.connect_as(&config);
+    assert_eq!(["/", "/store", "/question"].map(|path| status(&mut known, path)), ["200"; 3]);
+    let mut resumed = server.connect_as(&config);
+    assert_eq!(status(&mut resumed, "/"), "200");
+    assert_eq!(server.handshakes("resumed"), 1);
+    // Other authorities, and what was trusted no longer is.
+    server.tls.replace(credentials(&server.certificates, "server", Some("other")));
+    assert_eq!([status(&mut known, "/"), status(&mut resumed, "/")], ["403", "403"]);
+    server.tls.replace(credentials(&server.certificates, "server", Some("ca")));
+    assert_eq!(status(&mut known, "/"), "200");
+}
+
+#[test]
+fn the_asker_has_left_when_it_has_said_so() {
+    let (entered, in_handler) = mpsc::sync_channel(1);
+    let (left, noticed) = mpsc::sync_channel(1);
+    let server = TlsFixture::with(
+        None,
+        |_| {},
+        move |request| {
+            entered.send(()).unwrap();
+            let begun = Instant::now();
+            while crate::registry::Asker::is_waiting(request) && begun.elapsed() < 10 * SECOND {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            left.send(begun.elapsed()).unwrap();
+            text("ok")
+        },
+    );
+    let mut client = server.connect();
+    client.write_all(get("/a/question").as_bytes()).unwrap();
+    in_handler.recv().unwrap();
+    client.conn.send_close_notify();
+    client.flush().unwrap();
+    drop(client);
+    assert!(noticed.recv().unwrap() < 5 * SECOND, "it was still thought to be there");
+}
+
+#[test]
+fn files_that_do_not_fit_are_refused_by_name() {
+    let certificates = Certificates::new();
+    let read = |name: &str| std::fs::read(certificates.path(name)).unwrap();
+    let (cert, key, ca) = (read("server.crt"), read("server.key"), read("ca.crt"));
+    let refused = |cert: &[u8], key: &[u8], client_ca: Option<&[u8]>| {
+        let pem = Pem { cert: cert.to_vec(), key: key.to_vec(), client_ca: client_ca.map(<[u8]>::to_vec) };
+        Credentials::new(&pem).map(drop).unwrap_err()
+    };
+    let half = &cert[..cert.len() / 2];
+    assert!(
+        matches!(refused(b"", &key, None), CredentialsError::Cert(reason) if reason.contains("no PEM certificate"))
+    );
+    assert!(matches!(refused(half, &key, None), CredentialsError::Cert(reason) if reason.contains("to its end")));
+    assert!(matches!(refused(&key, &key, None), CredentialsError::Cert(_)));
+    assert!(matches!(refused(&cert, b"", None), CredentialsError::Key(reason) if reason.contains("no PEM key")));
+    assert!(matches!(refused(&cert, &key[..key.len() / 2], None), CredentialsError::Key(_)));
+    assert!(
+        matches!(refused(&cert, &read("client.key"), None), CredentialsError::Key(reason) if reason.contains("not the key"))
+    );
+    assert!(matches!(refused(&cert, &key, Some(b"")), CredentialsError::ClientCa(_)));
+    let nonsense = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    assert!(matches!(refused(nonsense, &key, None), CredentialsError::Cert(_)));
+    assert!(matches!(refused(&cert, &key, Some(nonsense)), CredentialsError::ClientCa(_)));
+    let pem = Pem { cert: [cert, ca].concat(), key, client_ca: None };
+    let days = 24 * 3600;
+    let left = Credentials::new(&pem).unwrap().expires_at() - jiff::Timestamp::now().as_second();
+    assert!((days..=2 * days).contains(&left), "{left} s");
+}
