@@ -22,6 +22,7 @@ mod logs;
 mod methods;
 mod metrics;
 mod negotiation;
+mod nginx;
 mod outages;
 mod owners;
 mod page;

@@ -7,7 +7,8 @@ use flate2::read::GzDecoder;
 use crate::client::{Request, Response};
 use crate::server::{Server, Setup};
 
-const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+/// What a browser accepts.
+pub(crate) const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
 #[track_caller]
 fn page(server: &Server) -> Response {
@@ -16,7 +17,7 @@ fn page(server: &Server) -> Response {
 
 /// The paths of the files that the page names, as it is under `/`.
 #[track_caller]
-fn files(page: &Response) -> Vec<String> {
+pub(crate) fn files(page: &Response) -> Vec<String> {
     let parts = page.text().split('"').filter(|part| part.starts_with("ui/"));
     let paths: Vec<String> = parts.map(|path| format!("/{path}")).collect();
     assert!(paths.len() >= 4, "{paths:?}");

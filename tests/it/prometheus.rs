@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::client::{Connection, Request, Response};
 use crate::eventually::{SOON, eventually};
+use crate::nginx::Nginx;
 use crate::process::Process;
 use crate::server::Server;
 
@@ -41,6 +42,7 @@ fn source(server: &Server, path: &str, sd: &str) -> String {
     source_at(&format!("http://{}{path}", server.address()), sd)
 }
 
+/// A source of targets that is polled every second.
 fn source_at(url: &str, sd: &str) -> String {
     format!("      -\n{}", indented(&format!("url: {url}\nrefresh_interval: 1s\n{sd}"), 8))
 }
@@ -368,4 +370,16 @@ fn servers_with_registries_of_their_own_make_up_one_job() {
     register(&east, "c:1", json!({}));
     delete(&east, &id);
     prometheus.scrapes(&["http://a:1/metrics", "http://both:1/metrics", "http://c:1/metrics"]);
+}
+
+#[test]
+fn it_discovers_through_a_proxy_below_a_path() {
+    let server = Server::start(&[]);
+    server.register(r#"{"static_config":{"targets":["a.invalid:1"],"target_group":"g"}}"#);
+    let directory = TempDir::new().unwrap();
+    let nginx = Nginx::with_example(directory.path(), "inventor.conf", &server.address().to_string());
+    let sources = [source_at(&format!("http://127.0.0.1:{}/inventor/sd?group=g", nginx.port()), "")];
+    let prometheus = Prometheus::start_with_jobs(&[job_of("job", &sources, "")]);
+    prometheus.scrapes(&["http://a.invalid:1/metrics"]);
+    prometheus.is_content();
 }

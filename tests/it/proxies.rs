@@ -1,8 +1,13 @@
-//! Behind a reverse proxy: who the client is.
+//! Behind a reverse proxy: who the client is, and what the examples for nginx let through.
 
 use serde_json::{Value, json};
 
-use crate::client::{Request, Response};
+use std::net::SocketAddr;
+
+use crate::cli::Cli;
+use crate::client::{Connection, Request, Response};
+use crate::nginx::Nginx;
+use crate::page::{BROWSER, files};
 use crate::server::{Server, Setup};
 
 const BODY: &str = r#"{"static_config":{"targets":["a:1"],"target_group":"g"}}"#;
@@ -59,5 +64,75 @@ fn nobody_else_says_who_the_client_is() {
         let server = Setup::new().env("TRUSTED_PROXIES", trusted).start();
         poll(&server, "203.0.113.1").has_status(200, "a poll");
         assert_eq!(pollers(&server), ["127.0.0.1"], "{trusted}");
+    }
+}
+
+/// Spellings of a path that a proxy might take for another one, and a server for the same.
+fn spellings(base: &str) -> [String; 7] {
+    ["/metrics", "//metrics", "/./metrics", "/x/../metrics", "/%6detrics", "/metrics?a=b", "/metrics/"]
+        .map(|path| format!("{base}{path}"))
+}
+
+#[test]
+fn all_but_metrics_comes_through_the_example_on_a_host_of_its_own_and_below_a_path() {
+    let setup = Setup::new().env("TRUSTED_PROXIES", "127.0.0.1");
+    let server = setup.start();
+    let nginx = Nginx::with_example(&setup.path(""), "inventor.conf", &server.address().to_string());
+    let address = SocketAddr::from(([127, 0, 0, 1], nginx.port()));
+    let send = |request: &Request| Connection::open(address).send(request);
+    for base in ["", "/inventor"] {
+        let get = |path: &str| send(&Request::new("GET", &format!("{base}{path}")));
+        send(&Request::new("PUT", &format!("{base}/target")).token().body(BODY)).has_status(200, base);
+        for path in ["/discover", "/group?name=g", "/sd?group=g", "/api/v1/registrations", "/openapi.json", "/-/ready"]
+        {
+            get(path).has_status(200, path);
+        }
+        let page = send(&Request::new("GET", &format!("{base}/")).header("Accept", BROWSER));
+        for file in files(&page) {
+            get(&file).has_status(200, file);
+        }
+        // A large body, and a name that a proxy must not decode.
+        let targets: Vec<Value> =
+            (0..2000).map(|n| json!({"targets": [format!("a-host-with-a-long-name-{n}:9100")]})).collect();
+        let group =
+            Request::new("PUT", &format!("{base}/api/v1/groups/a%2Fb")).header("Authorization", "Bearer secret");
+        send(&group.body(Value::from(targets).to_string())).has_status(200, base);
+        let declared = get("/api/v1/groups/a%2Fb");
+        assert!(declared.text().contains("a-host-with-a-long-name-7:9100"), "{}", declared.status);
+        send(&Request::new("PUT", &format!("{base}/target")).token().body(vec![b' '; 70_000])).has_status(413, base);
+        for path in spellings(base) {
+            let response = send(&Request::new("GET", &path));
+            assert!(!String::from_utf8_lossy(&response.body).contains("inventor_"), "{path}: {}", response.status);
+        }
+        let cli = Cli::at(&format!("http://{address}{base}"));
+        cli.ends_with(0, &["register", "--target", "c:1", "--group", "cli"]);
+        cli.ends_with(0, &["status"]);
+        let file = cli.write("group.json", r#"[{"targets": ["d:1"]}]"#);
+        cli.ends_with(0, &["sync", "--group", "cli", file.to_str().unwrap()]);
+        assert!(cli.ends_with(0, &["list", "--group", "cli"]).contains("d:1"));
+    }
+    let request = Request::new("GET", "/inventor/discover").header("X-Forwarded-For", "203.0.113.7");
+    send(&request).has_status(200, "a poll");
+    assert!(pollers(&server).contains(&json!("203.0.113.7")));
+}
+
+#[test]
+fn what_hosts_and_prometheus_need_comes_through_the_strict_example() {
+    let setup = Setup::new();
+    let socket = format!("unix:{}", setup.path("socket").display());
+    let server = setup.clone().env("LISTEN_ADDR", &socket).env("TRUSTED_PROXIES", "unix").start();
+    let nginx = Nginx::with_example(&setup.path(""), "strict.conf", &server.addresses()[0]);
+    let address = SocketAddr::from(([127, 0, 0, 1], nginx.port()));
+    let send = |request: &Request| Connection::open(address).send(request);
+    for path in ["/discover", "/group?name=g", "/sd?group=g"] {
+        send(&Request::new("GET", path)).is(200, "[]\n");
+    }
+    send(&Request::new("PUT", "/target").token().body(BODY)).has_status(403, "no certificate of a client");
+    for path in ["/", "/api/v1/status", "/api/v1/registrations", "/openapi.json", "/-/ready", "/ui/x"] {
+        send(&Request::new("GET", path)).has_status(404, path);
+    }
+    for path in spellings("") {
+        let response = send(&Request::new("GET", &path));
+        assert!(!String::from_utf8_lossy(&response.body).contains("inventor_"), "{path}: {}", response.status);
     }
 }

@@ -1,69 +1,33 @@
 //! The client through a proxy that speaks TLS: a private CA, certificates of clients, and a password of the proxy's own.
 
-use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
-
 use super::Cli;
-use nix::sys::signal::Signal;
-
 use super::agent::{agent, file_sd, lists};
 use crate::certificates::Certificates;
 use crate::eventually::{SOON, eventually};
-use crate::process::Process;
+use crate::nginx::Nginx;
 use crate::server::Server;
 
-/// nginx before a server, on a port of its own.
-struct Proxy {
-    process: Process,
-    port: u16,
-}
-
-impl Proxy {
-    /// The listening socket is passed, as nginx passes it to itself when it is upgraded.
-    #[track_caller]
-    fn before(server: &Server, certificates: &Certificates, more: &str) -> Proxy {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let directory = certificates.path("");
-        let directory = directory.display();
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|name| format!("{name}_temp_path {directory}/{name};\n"))
-            .concat();
-        let configuration = format!(
-            "daemon off; user root; worker_processes 1; error_log stderr; pid {directory}/pid; events {{}}\n\
-             http {{ access_log off; {temporary}\n\
-             server {{ listen 127.0.0.1:{port} ssl; {more}\n\
+/// nginx with TLS before a server.
+#[track_caller]
+fn proxy_before(server: &Server, certificates: &Certificates, more: &str) -> (Nginx, Cli) {
+    let directory = certificates.path("");
+    let nginx = Nginx::start(&directory, |address| {
+        let (directory, server) = (directory.display(), server.address());
+        format!(
+            "server {{ listen {address} ssl; {more}\n\
              ssl_certificate {directory}/server.crt; ssl_certificate_key {directory}/server.key;\n\
-             location / {{ proxy_pass http://{}; proxy_http_version 1.1; proxy_set_header Connection \"\"; }} }} }}",
-            server.address()
-        );
-        std::fs::write(certificates.path("nginx.conf"), configuration).unwrap();
-        let mut command = Command::new("sh");
-        command.args(["-c", r#"exec 3<&0 </dev/null; NGINX="3;" exec nginx -e stderr -c "$0""#]);
-        command.arg(certificates.path("nginx.conf"));
-        let process = Process::start_reading(Stdio::from(OwnedFd::from(listener)), &mut command);
-        Proxy { process, port }
-    }
-
-    fn client(&self) -> Cli {
-        Cli::at(&format!("https://localhost:{}/", self.port))
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        // Killed, it would leave its worker behind.
-        self.process.signal(Signal::SIGTERM);
-        self.process.wait();
-    }
+             location / {{ proxy_pass http://{server}; proxy_http_version 1.1; proxy_set_header Connection \"\"; }} }}"
+        )
+    });
+    let cli = Cli::at(&format!("https://localhost:{}/", nginx.port()));
+    (nginx, cli)
 }
 
 #[test]
 fn a_private_authority_is_trusted_when_it_is_named() {
     let server = Server::start(&[]);
     let certificates = Certificates::new();
-    let proxy = Proxy::before(&server, &certificates, "");
-    let cli = proxy.client();
+    let (_proxy, cli) = proxy_before(&server, &certificates, "");
     let [ca, other] = ["ca.crt", "other.crt"].map(|name| certificates.path(name).to_str().unwrap().to_owned());
     cli.write("d/a.json", file_sd("a:1"));
     let _agent = agent(&cli, &["--ca-file", &ca]);
@@ -87,8 +51,7 @@ fn the_proxy_may_want_a_certificate_and_a_password_of_its_own() {
         "ssl_client_certificate {0}/ca.crt; ssl_verify_client on; auth_basic x; auth_basic_user_file {0}/passwords;",
         directory.display()
     );
-    let proxy = Proxy::before(&server, &certificates, &more);
-    let cli = proxy.client();
+    let (_proxy, cli) = proxy_before(&server, &certificates, &more);
     let [ca, cert, key, other] = ["ca.crt", "client.crt", "client.key", "server.key"]
         .map(|name| certificates.path(name).to_str().unwrap().to_owned());
     let register = ["register", "--target", "a:1", "--ca-file", &ca];
