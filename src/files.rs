@@ -1,6 +1,8 @@
 //! Files that others write, read so that none can hold up the reader: opened without waiting, up to a limit, and
 //! only if they are what they should be.
 
+mod watched;
+
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
@@ -10,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+pub use watched::WatchedFiles;
 
 /// The largest file of secrets that is read: 10,000 tokens with names and groups.
 const SECRETS_BYTES_MAX: u64 = 8 * 1024 * 1024;

@@ -1,5 +1,7 @@
 //! Builds store, registry and server, in the order of the start, and takes them down in the order of the shutdown.
 
+mod secrets;
+
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,19 +9,20 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use log::{error, info, warn};
+use log::{info, warn};
 use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
-use crate::config::{Config, ConfigError, StoreConfig, TlsSources, TokenSources};
-use crate::http::server::{BindError, Limits, Listen, Running, Server, ServerSettings, Tls};
-use crate::http::{App, Options, TokenSets, Tokens};
+use crate::config::{Config, ConfigError, StoreConfig};
+use crate::http::server::{BindError, Limits, Listen, Running, Server, ServerSettings};
+use crate::http::{App, Options};
 use crate::metrics;
 use crate::registry::{Registry, Rules};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::redis::{self, RedisStore};
 use crate::systemd::{self, Watchdog};
+use secrets::Secrets;
 
 /// How long requests under way may take once the server was told to end. With the time for cutting off the rest and
 /// for closing the store, the end comes within 20 s.
@@ -75,10 +78,10 @@ impl StartError {
 enum Event {
     /// A signal: end.
     End,
-    /// A signal: read the tokens again.
+    /// A signal: read tokens and certificates again.
     Reread,
-    /// The tokens were read again, or are wrong.
-    Tokens(Result<TokenSets, ConfigError>),
+    /// That has been done.
+    HasReread,
     /// The store is open, under this name, or cannot be opened.
     Opened(Result<&'static str, StartError>),
 }
@@ -94,20 +97,21 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let listen = listen(config.listen)
         .map_err(|e| StartError::System(format!("cannot use the socket passed by systemd: {e}")))?;
     // Before signals are listened to: until then they end the process, whatever a file does.
-    let tokens = Arc::new(Tokens::new(config.tokens.read().map_err(StartError::Config)?));
-    let credentials = config.tls.as_ref().map(TlsSources::read).transpose().map_err(StartError::Config)?;
+    let exposition = metrics::new_registry();
+    let secrets = Secrets::read(config.tokens, config.tls, &exposition).map_err(StartError::Config)?;
+    let (tokens, tls) = (secrets.tokens(), secrets.tls());
     let (tell, events) = mpsc::channel();
     listen_to_signals(&tell).map_err(StartError::System)?;
-    let reread = token_reader(config.tokens, tell.clone()).map_err(StartError::System)?;
-    let exposition = metrics::new_registry();
-    let tls = credentials.map(|credentials| Arc::new(Tls::new(credentials, &exposition)));
+    let has_reread = tell.clone();
+    let reread = secrets.keep_up(move || drop(has_reread.send(Event::HasReread))).map_err(StartError::System)?;
+    let speaks_tls = tls.is_some();
     let settings = ServerSettings {
         listen,
         workers: config.workers,
         connections_max: config.connections_max,
         proxies: config.proxies,
         limits: Limits::default(),
-        tls: tls.clone(),
+        tls,
     };
     let server = Server::bind(settings, &exposition).map_err(StartError::Bind)?;
 
@@ -123,11 +127,12 @@ pub fn serve(config: Config) -> Result<(), StartError> {
         open_metrics: config.open_metrics,
         page: config.page,
     };
-    let app = Arc::new(App::new(registry.clone(), tokens.clone(), options, exposition.clone()));
+    let app = Arc::new(App::new(registry.clone(), tokens, options, exposition.clone()));
     open_store(config.store, registry.clone(), exposition, tell)?;
 
     let addresses = server.addresses();
-    let mut service = Service { app, registry, addresses, tls, bound: Some(server), running: None, watchdog: None };
+    let mut service =
+        Service { app, registry, addresses, speaks_tls, bound: Some(server), running: None, watchdog: None };
     // What becomes of them once they are being read; another signal meanwhile has them read once more after that.
     let mut rereading = Rereading::default();
     let patience = Instant::now() + START_PATIENCE;
@@ -138,8 +143,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
                 service.tell(systemd::reloading);
                 rereading.begin(&reread);
             }
-            Some(Event::Tokens(read)) => {
-                replace(&tokens, read);
+            Some(Event::HasReread) => {
                 if !rereading.end(&reread) {
                     service.tell(systemd::ready);
                 }
@@ -167,7 +171,8 @@ struct Service {
     registry: Arc<Registry>,
     /// Where the server listens.
     addresses: Vec<String>,
-    tls: Option<Arc<Tls>>,
+    /// Where that is a port, by TLS.
+    speaks_tls: bool,
     /// The server until it answers.
     bound: Option<Server>,
     running: Option<Running<App>>,
@@ -190,7 +195,7 @@ impl Service {
         self.answer()?;
         let (registrations, version) = (self.registry.registrations(), env!("CARGO_PKG_VERSION"));
         info!(address = self.addresses.join(","), store, registrations, version; "server started");
-        let watchdog = Watchdog::start(&self.addresses, self.tls.is_some())
+        let watchdog = Watchdog::start(&self.addresses, self.speaks_tls)
             .map_err(|e| StartError::System(format!("cannot start the watchdog thread: {e}")))?;
         self.watchdog = Some(watchdog);
         systemd::ready();
@@ -218,7 +223,7 @@ impl Service {
     }
 }
 
-/// Whether the tokens are being read, and are to be read once more.
+/// Whether tokens and certificates are being read, and are to be read once more.
 #[derive(Default)]
 struct Rereading {
     is_on: bool,
@@ -241,25 +246,6 @@ impl Rereading {
             self.begin(reader);
         }
         self.is_on
-    }
-}
-
-/// The thread that reads the tokens whenever it is told to, and says what it has read: whatever their files do, such as
-/// a mount that hangs, nobody else waits for it.
-fn token_reader(sources: TokenSources, tell: Sender<Event>) -> Result<Sender<()>, String> {
-    let (ask, asked) = mpsc::channel();
-    let read = move || asked.iter().for_each(|()| drop(tell.send(Event::Tokens(sources.read()))));
-    let thread = std::thread::Builder::new().name("tokens".into()).spawn(read);
-    thread.map(|_| ask).map_err(|e| format!("cannot start the thread that reads tokens: {e}"))
-}
-
-fn replace(tokens: &Tokens, read: Result<TokenSets, ConfigError>) {
-    match read {
-        Ok(sets) => {
-            info!(write = sets.write.len(), read = sets.read.len(), named = sets.named.len(); "tokens reread");
-            tokens.replace(sets);
-        }
-        Err(e) => error!(reason:% = e; "cannot reread the tokens, keeping the old ones"),
     }
 }
 

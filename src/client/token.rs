@@ -37,10 +37,13 @@ pub(super) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure>
     tell(&secret);
     match file {
         Some(file) => {
-            tell(&format!("Its line is in {}; send the server SIGHUP, and it counts.", file.display()));
+            tell(&format!(
+                "Its line is in {}; the server takes it up within ten seconds, or at once on SIGHUP.",
+                file.display()
+            ));
         }
         None => {
-            tell("Its line for TOKENS_FILE; send the server SIGHUP when it is there:");
+            tell("Its line for TOKENS_FILE; the server takes it up within ten seconds, or at once on SIGHUP:");
             print_line(&line);
         }
     }

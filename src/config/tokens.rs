@@ -39,6 +39,15 @@ impl TokenSources {
         Ok(TokenSources { write, read: source(values, SD_TOKEN, SD_TOKEN_FILE)?, named })
     }
 
+    /// The files.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let unnamed = [&self.write, &self.read].into_iter().filter_map(|source| match source {
+            Some(Source::File(_, path)) => Some(path.as_path()),
+            _ => None,
+        });
+        unnamed.chain(self.named.as_deref())
+    }
+
     /// Reads the tokens.
     ///
     /// # Errors

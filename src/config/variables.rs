@@ -48,10 +48,10 @@ macro_rules! variables {
 
 variables! {
     API_TOKEN, None, "Token for registrations; required unless API_TOKEN_FILE or TOKENS_FILE is set";
-    API_TOKEN_FILE, None, "File with tokens for registrations, one per line; reread on SIGHUP";
+    API_TOKEN_FILE, None, "File with tokens for registrations, one per line; reread when it changes";
     SD_TOKEN, None, "Token for polls; if none is set, anyone may poll";
-    SD_TOKEN_FILE, None, "File with tokens for polls, one per line; reread on SIGHUP";
-    TOKENS_FILE, None, "File with named tokens, each for some groups or all, one per line; reread on SIGHUP";
+    SD_TOKEN_FILE, None, "File with tokens for polls, one per line; reread when it changes";
+    TOKENS_FILE, None, "File with named tokens, each for some groups or all, one per line; reread when it changes";
     LISTEN_ADDR, None, "Address to listen on: IPv4, IPv6 or unix:/path; all addresses if not set";
     LISTEN_PORT, Some("9101"), "Port to listen on; 0 picks a free one";
     TRUSTED_PROXIES, None,

@@ -3,8 +3,11 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::certificates::Certificates;
+use nix::sys::signal::Signal;
+
+use crate::certificates::{CLIENT, Certificates, SERVER};
 use crate::cli::Cli;
+use crate::eventually::{SOON, eventually};
 use crate::prometheus;
 use crate::server::{Server, Setup};
 
@@ -146,4 +149,36 @@ fn wrong_files_end_the_start_and_are_named() {
         assert_eq!(outcome.code, Some(2), "{name}={value}: {outcome:?}");
         assert!(words.iter().all(|word| outcome.stderr.contains(word)), "{name}={value}: {outcome:?}");
     }
+}
+
+#[test]
+fn changed_files_are_taken_up_by_themselves_and_what_does_not_fit_is_not() {
+    let TlsServer { mut server, certificates, setup } = TlsServer::start(&[("TLS_CLIENT_CA", "ca.crt")]);
+    // The certificates of tests live for two days.
+    server.process().line_with(&["level=warn", "the certificate expires soon", " expires_at="]);
+    certificates.make("next", SERVER, Some("ca"));
+    certificates.make("stranger", CLIENT, Some("other"));
+    let place = |from: &str, to: &str| fs::copy(certificates.path(from), setup.path(to)).map(drop).unwrap();
+    place("next.key", "server.key");
+    server.process().line_with(&["cannot reread the certificate, keeping the old one", "not the key"]);
+    let mut server = TlsServer { server, certificates, setup };
+    let subject =
+        |server: &TlsServer| server.s_client(&[]).lines().find(|line| line.starts_with("subject=")).map(str::to_owned);
+    assert_eq!(subject(&server).as_deref(), Some("subject=CN = server"));
+    // A new one beside it, and then in its place.
+    fs::copy(server.certificates.path("next.crt"), server.setup.path("new.crt")).unwrap();
+    fs::rename(server.setup.path("new.crt"), server.setup.path("server.crt")).unwrap();
+    eventually(SOON, || subject(&server).as_deref() == Some("subject=CN = next"));
+
+    let [cert, key] = ["stranger.crt", "stranger.key"].map(|name| server.file(name));
+    let status = |server: &TlsServer| server.status("/discover", &["--cert", &cert, "--key", &key]);
+    assert_eq!(status(&server), "000");
+    fs::copy(server.certificates.path("other.crt"), server.setup.path("ca.crt")).unwrap();
+    server.server.process().signal(Signal::SIGHUP);
+    eventually(SOON, || status(&server) == "200");
+    let metrics = server.curl("/metrics", &["--cert", &cert, "--key", &key]).1;
+    let expiry =
+        metrics.lines().find_map(|line| line.strip_prefix("inventor_tls_certificate_expiry_timestamp_seconds "));
+    let left = expiry.unwrap().parse::<i64>().unwrap() - jiff::Timestamp::now().as_second();
+    assert!((86_400..=2 * 86_400).contains(&left), "{left} s");
 }

@@ -162,13 +162,41 @@ fn a_token_file_holds_one_token_a_line_and_sighup_reads_it_again() {
 
     fs::write(&api, "new\nnext").unwrap();
     fs::write(&sd, "other\n").unwrap();
-    assert_eq!(write_status(&server, "x-api-token", "next"), 403, "the file is read when asked for");
     server.process().signal(Signal::SIGHUP);
     eventually(SOON, || write_status(&server, "x-api-token", "next") == 200);
     eventually(SOON, || read_status(&server, "x-sd-token", "other") == 200);
     assert_eq!(write_status(&server, "x-api-token", "new"), 200);
     assert_eq!(write_status(&server, "x-api-token", "old"), 403);
     assert_eq!(read_status(&server, "x-sd-token", "reader"), 403);
+}
+
+/// One is written in place, the other reached by a link as Kubernetes makes them.
+#[test]
+fn changed_token_files_are_taken_up_by_themselves() {
+    let setup = Setup::new().without("API_TOKEN");
+    let api = setup.write("api", "first");
+    for (directory, token) in [("1", "reader"), ("2", "other")] {
+        fs::create_dir(setup.path(directory)).unwrap();
+        fs::write(setup.path(directory).join("sd"), token).unwrap();
+    }
+    symlink("1", setup.path("..data")).unwrap();
+    symlink("..data/sd", setup.path("sd")).unwrap();
+    let sd = setup.path("sd");
+    let server = setup.clone().env("API_TOKEN_FILE", "api").env("SD_TOKEN_FILE", sd.to_str().unwrap()).start();
+    assert_eq!(read_status(&server, "x-sd-token", "reader"), 200);
+    fs::write(&api, "second").unwrap();
+    symlink("2", setup.path("next")).unwrap();
+    fs::rename(setup.path("next"), setup.path("..data")).unwrap();
+    eventually(SOON, || read_status(&server, "x-sd-token", "other") == 200);
+    let statuses = ["first", "second"].map(|token| write_status(&server, "x-api-token", token));
+    assert_eq!((statuses, read_status(&server, "x-sd-token", "reader")), ([403, 200], 403));
+
+    let complaints = || server.log().iter().filter(|line| line.contains("cannot reread the tokens")).count();
+    fs::remove_file(&api).unwrap();
+    eventually(SOON, || complaints() == 1);
+    fs::write(&api, "third").unwrap();
+    eventually(SOON, || write_status(&server, "x-api-token", "third") == 200);
+    assert_eq!(complaints(), 1, "it is said once");
 }
 
 #[test]

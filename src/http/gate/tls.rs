@@ -175,6 +175,11 @@ impl Tls {
         *self.current.lock() = Arc::new(credentials);
     }
 
+    /// When the first certificate of the chain expires that is shown now, in Unix seconds.
+    pub fn expires_at(&self) -> i64 {
+        self.current.lock().expires_at
+    }
+
     pub(super) fn current(&self) -> Arc<Credentials> {
         Arc::clone(&self.current.lock())
     }

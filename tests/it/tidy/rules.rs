@@ -43,6 +43,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     (
         "serve",
         &[
+            "files",
             "registration",
             "metrics",
             "store",
