@@ -183,7 +183,7 @@ fn of_a_server_that_saves_now_and_then_the_order_of_writes_tells_what_was_lost()
     for name in ["late 1", "late 2"] {
         replica.put(name, "document");
     }
-    assert_eq!(replica.shown("3"), None);
+    eventually(SOON, || replica.shown("3").is_none());
     proxy.fall_silent();
     redis.kill();
     let connects = replica.metric("inventor_redis_connects_total");
