@@ -1,15 +1,19 @@
 //! HTTP over a Unix socket: what `ureq` needs to be told for that.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 use ureq::{Error, config::Config};
+
+/// A read that was interrupted goes on for so long at least, since none means without a limit.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 /// Connects to the socket at this path, or with this name in the abstract namespace after an `@`, whatever the URL says.
 #[derive(Debug)]
@@ -61,8 +65,18 @@ impl Transport for UnixTransport {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         let timeout = timeout.for_read();
-        self.stream.set_read_timeout(timeout.not_zero().map(|timeout| *timeout))?;
-        let read = self.stream.read(self.buffers.input_append_buf()).map_err(|e| in_time(e, timeout))?;
+        let (begun, limit) = (Instant::now(), timeout.not_zero().map(|timeout| *timeout));
+        let mut left = limit;
+        let read = loop {
+            self.stream.set_read_timeout(left)?;
+            match self.stream.read(self.buffers.input_append_buf()) {
+                // A signal was handled, or the process was stopped and goes on.
+                Err(e) if e.kind() == ErrorKind::Interrupted => {
+                    left = limit.map(|limit| limit.saturating_sub(begun.elapsed()).max(SHORTEST_WAIT));
+                }
+                read => break read.map_err(|e| in_time(e, timeout))?,
+            }
+        };
         self.buffers.input_appended(read);
         Ok(read > 0)
     }

@@ -1,12 +1,16 @@
 //! What a person at a terminal sees, as text: a real pseudo-terminal of a certain width.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
 use nix::pty::{Winsize, openpty};
+use nix::sys::signal::Signal;
 
 use super::Cli;
+use crate::eventually::{SOON, eventually};
+use crate::process::Process;
 use crate::server::Server;
 
 const COLUMNS: u16 = 60;
@@ -174,4 +178,29 @@ fn what_servers_say_does_nothing_to_the_terminal() {
     let file = cli.write("f.json", "[]");
     let (screen, _) = on_terminal(&cli, &[("NO_COLOR", "1")], &["diff", "-g", "\u{1b}[31m", file.to_str().unwrap()]);
     assert!(!screen.contains('\u{1b}'), "{screen:?}");
+}
+
+#[test]
+fn a_command_that_was_stopped_while_it_waits_goes_on() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("slow.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let mut list = Cli::at(&format!("unix:{}", path.display())).start(&["list"]);
+    let (mut client, _) = listener.accept().unwrap();
+    let _request = client.read(&mut [0; 4096]).unwrap();
+    eventually(SOON, || state(&list) == 'S');
+    list.signal(Signal::SIGSTOP);
+    eventually(SOON, || state(&list) == 'T');
+    list.signal(Signal::SIGCONT);
+    eventually(SOON, || state(&list) == 'S');
+    let body = r#"{"registrations":[],"total":0}"#;
+    write!(client, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        .unwrap();
+    assert_eq!(list.wait().code(), Some(0), "{:?}", list.stderr());
+}
+
+/// What the system says a process does: it sleeps (S), or is stopped (T).
+fn state(process: &Process) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
+    stat.rsplit(") ").next().and_then(|fields| fields.chars().next()).unwrap()
 }
