@@ -3,35 +3,30 @@
 
 mod apply;
 mod connect;
-mod context;
+mod debt;
 mod fault;
 mod invalidations;
 mod link;
 mod metrics;
 mod pool;
-mod restore;
 mod round;
-mod scan;
 mod session;
 mod sessions;
 mod settings;
-mod settle;
-mod setup_error;
 mod transaction;
-mod trial;
+mod writes;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::redis::{Value, cmd};
 
+pub use connect::SetupError;
 pub use settings::{Address, InvalidUrl, POOL_SIZE_DEFAULT, RESYNC_EVERY_DEFAULT, Sentinel, Settings, Tls};
-pub use setup_error::SetupError;
 
 use connect::{ANSWER_MAX, Connector};
-use context::Context;
 use fault::Fault;
-use link::Link;
+use link::{Context, Link};
 use metrics::Metrics;
 use pool::Pool;
 use sessions::Follower;

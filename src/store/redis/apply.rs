@@ -25,15 +25,13 @@ use ::redis::{Connection, Value};
 use log::{Level, log, warn};
 
 use super::connect::{inspect, probe_key, receive};
-use super::context::Context;
+use super::debt::{Restart, Restoring, Scan, Settling, holds};
 use super::fault::Fault;
-use super::restore::{Restart, Restoring};
+use super::link::Context;
 use super::round::{Answers, Portion, Round};
-use super::scan::{Scan, holds};
 use super::session::{Cause, Session, Work};
-use super::settle::Settling;
 use super::transaction::{Transactions, Verdicts};
-use super::trial::Trial;
+use super::writes::{RETRY_AFTER, Writes};
 use crate::registration::TargetId;
 use crate::store::{Change, Comparison, HEARTBEAT, Kept, Missing, Outcome, WAIT_MAX};
 
@@ -45,9 +43,6 @@ const AWAY_MAX: Duration = WAIT_MAX.saturating_add(HEARTBEAT);
 
 /// How long after trouble other servers may take to move the deadlines of owners that they have refused meanwhile.
 const NEWS_WITHIN: Duration = Duration::from_millis(1500);
-
-/// How often a Redis that refuses writes is asked again.
-const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 /// A round that takes longer than this is trouble.
 const ROUND_MAX: Duration = Duration::from_millis(500);
@@ -75,13 +70,9 @@ pub(super) struct Applier<'a> {
     /// How long to follow until everything is read anew in any case.
     rest: Duration,
     portion: Portion,
-    /// When Redis was last seen to take a write.
-    proven_at: Option<Instant>,
     began_round: Instant,
-    trial: Trial,
+    writes: Writes,
     transactions: Transactions,
-    /// Redis refused the last write.
-    is_refused: bool,
     probe_key: String,
 }
 
@@ -116,11 +107,9 @@ impl<'a> Applier<'a> {
             due: None,
             rest: context.connector.settings().resync_every,
             portion: Portion::default(),
-            proven_at: None,
             began_round: now,
-            trial: Trial::Due,
+            writes: context.link.writes().in_new_session(),
             transactions: Transactions::default(),
-            is_refused: false,
             probe_key: probe_key(),
         }
     }
@@ -160,15 +149,15 @@ impl<'a> Applier<'a> {
         match &self.stage {
             _ if self.transactions.is_open() => Duration::ZERO,
             // Before anybody relies on it.
-            Stage::Following { .. } if self.trial == Trial::Due => Duration::ZERO,
+            Stage::Following { .. } if self.writes.is_untried() => Duration::ZERO,
             Stage::Following { .. } => {
                 let now = Instant::now();
                 let until = |at: Instant| at.saturating_duration_since(now).max(EXPIRY_WAIT_MIN);
                 let expiry = self.context.mirror.next_expiry().map_or(HEARTBEAT, until);
                 let due = self.due.map_or(HEARTBEAT, |(_, at)| until(at));
-                self.heartbeat().min(expiry).min(due)
+                self.writes.heartbeat().min(expiry).min(due)
             }
-            Stage::Settling(settling, _) if settling.is_refused => RETRY_AFTER,
+            Stage::Settling(..) if self.writes.is_refused() => RETRY_AFTER,
             _ => Duration::ZERO,
         }
     }
@@ -179,11 +168,6 @@ impl<'a> Applier<'a> {
         if let Stage::Settling(settling, _) = &mut self.stage {
             settling.begin_again(now);
         }
-    }
-
-    /// How often it is to be shown that Redis takes writes.
-    fn heartbeat(&self) -> Duration {
-        if self.is_refused { RETRY_AFTER } else { HEARTBEAT }
     }
 
     /// Begins a scan when one is due. What is under way is ended first: it would never end if each time that someone
@@ -214,7 +198,7 @@ impl<'a> Applier<'a> {
                 ids.extend(scan.take(self.portion.ids.saturating_sub(ids.len())));
             }
             Stage::Settling(settling, _) => {
-                if settling.is_refused {
+                if self.writes.is_refused() {
                     // The outage has become longer, and with it what follows from it.
                     settling.begin_again(now);
                 }
@@ -226,8 +210,10 @@ impl<'a> Applier<'a> {
         }
         // After what is owed, so that this neither undoes nor shortens what an owner does.
         round.write(writes);
-        if self.is_proof_due(now) && (self.trial != Trial::Passed || !round.proves()) {
-            round.probe(&self.probe_key, self.trial.next(self.transactions.is_reading()));
+        if self.is_proof_due(now)
+            && let Some(probe) = self.writes.next_probe(round.proves(), self.transactions.is_reading())
+        {
+            round.probe(&self.probe_key, probe);
         }
         round.fetch(ids);
         if let Stage::Scanning(scan) = &self.stage {
@@ -243,7 +229,7 @@ impl<'a> Applier<'a> {
     /// Whether it is time to show that Redis takes writes. A server that has never shown a list shows one first: a
     /// Redis that makes every write wait can still be read.
     fn is_proof_due(&self, now: Instant) -> bool {
-        let is_old = self.proven_at.is_none_or(|at| at + self.heartbeat() <= now);
+        let is_old = self.writes.is_old(now);
         let expires = || self.context.mirror.next_expiry().is_some_and(|expiry| expiry <= now);
         match &self.stage {
             Stage::Scanning(_) => self.context.link.was_loaded() && is_old,
@@ -263,6 +249,7 @@ impl<'a> Applier<'a> {
         self.transactions.committed(&mut answers, &mut read, sent_at)?;
         let values = answers.split_off(answers.len() - self.transactions.values());
         let mut read = round.read(read, answers, sent_at)?;
+        let (is_refused, is_taken) = (read.refused.is_some(), self.writes.note(&read, sent_at));
         if let Some(replicated) = read.replicated.take() {
             self.session.note_replicated(replicated);
         }
@@ -277,22 +264,14 @@ impl<'a> Applier<'a> {
                 scan.foreign += read.foreign;
                 read.page.map_or(Ok(()), |page| scan.turn_page(page))?;
             }
-            Stage::Settling(settling, _) => {
-                read.given_back.into_iter().for_each(|kept| settling.give_back(kept));
-                settling.is_refused = read.refused.is_some();
-                settling.is_proven |= read.is_writable && read.refused.is_none();
-            }
+            Stage::Settling(settling, _) => read.given_back.into_iter().for_each(|kept| settling.give_back(kept)),
         }
         self.portion.adapt(self.fetched.len(), self.fetched.iter().map(Change::size).sum());
         // A scan that goes on has them applied during its next round; a handler is not kept waiting for that.
         if !read.made.is_empty() || !values.is_empty() || !self.goes_on_scanning() {
             self.apply_fetched();
         }
-        self.trial.note(read.rights.as_ref(), read.lacks_right, read.refused.is_some());
-        if let Some(rights) = read.rights {
-            self.context.link.note_rights(rights);
-        }
-        self.note(read.refused, read.is_writable, sent_at);
+        self.tell_writes(is_refused, is_taken, sent_at);
         read.made.into_iter().for_each(|(reply, found)| reply.tell(Ok(Outcome::Made(found))));
         self.check(values, sent_at)
     }
@@ -301,7 +280,9 @@ impl<'a> Applier<'a> {
     fn check(&mut self, values: Vec<Value>, sent_at: Instant) -> Result<(), Fault> {
         let Verdicts { changes, refused, lacks_right, read: (count, bytes) } =
             self.transactions.check(values, sent_at)?;
-        self.trial.note(None, lacks_right, false);
+        if lacks_right {
+            self.writes.note_missing_right();
+        }
         self.portion.adapt(count, bytes);
         self.fetched.extend(changes);
         if !refused.is_empty() {
@@ -311,30 +292,25 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    /// Takes note of whether Redis takes writes, and tells the mirror if it does.
-    fn note(&mut self, refused: Option<Fault>, is_writable: bool, at: Instant) {
+    /// Tells callers what a round has shown of whether Redis takes writes, and the mirror if it does.
+    fn tell_writes(&mut self, is_refused: bool, is_taken: bool, at: Instant) {
         let now = Instant::now();
-        if refused.is_some() || now.duration_since(at) > ROUND_MAX {
+        if is_refused || now.duration_since(at) > ROUND_MAX {
             self.context.mirror.trouble(now, NEWS_WITHIN);
         }
-        if refused.is_some() {
-            self.is_refused = true;
-            self.context.link.note_refusal(refused);
-        } else if is_writable && self.trial.is_passed() {
-            self.is_refused = false;
-            self.context.link.note_refusal(None);
-            self.proven_at = Some(at);
-            self.context.mirror.writable(at);
-            // After a restart that is for the end of the second scan.
-            if let Stage::Following { .. } = self.stage
-                && self.restoring.is_none()
-            {
-                let mut settling = Settling::new(Vec::new(), at);
-                settling.owe(self.context.mirror.settle(at, 1));
-                settling.is_proven = true;
-                if settling.end.is_some() {
-                    self.stage = Stage::Settling(settling, None);
-                }
+        self.context.link.note_writes(&self.writes);
+        if !is_taken {
+            return;
+        }
+        self.context.mirror.writable(at);
+        // After a restart that is for the end of the second scan.
+        if let Stage::Following { .. } = self.stage
+            && self.restoring.is_none()
+        {
+            let mut settling = Settling::new(Vec::new(), at);
+            settling.owe(self.context.mirror.settle(at, 1));
+            if settling.end.is_some() {
+                self.stage = Stage::Settling(settling, None);
             }
         }
     }
@@ -365,7 +341,9 @@ impl<'a> Applier<'a> {
     fn advance(&mut self) {
         match mem::replace(&mut self.stage, Stage::Following { since: Instant::now() }) {
             Stage::Scanning(scan) if scan.is_done() => self.sweep(scan),
-            Stage::Settling(settling, scan) if settling.is_done() && settling.is_proven => self.finish(&settling, scan),
+            Stage::Settling(settling, scan) if settling.is_done() && self.writes.taken_since(settling.began) => {
+                self.finish(&settling, scan);
+            }
             stage => self.stage = stage,
         }
     }
@@ -422,7 +400,7 @@ impl<'a> Applier<'a> {
         if !self.context.link.was_loaded() {
             self.context.mirror.loaded();
         }
-        self.context.link.loaded();
+        self.context.link.loaded(self.session.number);
         let took = scan.began.elapsed();
         self.rest = self.context.connector.settings().resync_every.max(took * REST);
         let seconds = took.as_secs_f64();

@@ -3,9 +3,9 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use std::{fs, io};
+use std::{fmt, fs, io};
 
 use ::redis::{
     Client, ClientTlsConfig, Connection, ConnectionAddr, ConnectionInfo, ConnectionLike, IntoConnectionInfo,
@@ -14,7 +14,6 @@ use ::redis::{
 
 use super::fault::Fault;
 use super::settings::{Address, Sentinel, Settings, Tls};
-use super::setup_error::SetupError;
 use crate::registration::TargetId;
 
 /// How long a connection may take, each address of a host name anew.
@@ -26,6 +25,31 @@ pub(super) const ANSWER_MAX: Duration = Duration::from_millis(1500);
 
 /// How long each step of asking a Sentinel may take, so that a dead one delays little.
 const SENTINEL_MAX: Duration = Duration::from_millis(500);
+
+/// Why the store cannot start: never because of Redis itself.
+#[derive(Debug)]
+pub enum SetupError {
+    /// A certificate or key cannot be read.
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// There is no thread to be had.
+    Thread(io::Error),
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SetupError::File { path, error } => write!(f, "{}: {error}", path.display()),
+            SetupError::Thread(error) => write!(f, "cannot start a thread of the Redis store: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SetupError {}
 
 /// Opens connections with everything that the settings say.
 pub(super) struct Connector {

@@ -3,16 +3,26 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::warn;
 use parking_lot::{Condvar, Mutex};
 
+use super::connect::Connector;
 use super::fault::Fault;
-use super::round::Rights;
+use super::metrics::Metrics;
 use super::session::Session;
+use super::writes::Writes;
+use crate::store::Mirror;
 
 /// How long callers wait for a new session when one has just been lost: a connection may break, and be made anew, and
 /// nobody needs to notice.
 const NEXT_SESSION_MAX: Duration = Duration::from_millis(250);
+
+/// What the threads of the store share.
+pub(super) struct Context {
+    pub(super) connector: Arc<Connector>,
+    pub(super) link: Arc<Link>,
+    pub(super) mirror: Arc<dyn Mirror>,
+    pub(super) metrics: Arc<Metrics>,
+}
 
 /// The session with Redis, if there is one. Callers learn at once that there is none, instead of each waiting for it.
 pub(super) struct Link {
@@ -27,13 +37,9 @@ struct State {
     fault: Fault,
     /// When the last session was lost.
     lost_at: Option<Instant>,
-    /// This session's first full load is done.
-    loaded: bool,
-    /// Any session's first full load is done.
-    loaded_once: bool,
-    /// Why Redis refused the last write, if it did: it can be reached and read all the same.
-    refused: Option<Fault>,
-    rights: Rights,
+    /// The last session whose first full load was done.
+    loaded_in: Option<u64>,
+    writes: Writes,
     closed: bool,
 }
 
@@ -43,10 +49,8 @@ impl Link {
             session: None,
             fault: Fault::Starting,
             lost_at: None,
-            loaded: false,
-            loaded_once: false,
-            refused: None,
-            rights: Rights::default(),
+            loaded_in: None,
+            writes: Writes::default(),
             closed: false,
         };
         Link { state: Mutex::new(state), closing: Condvar::new(), up: Condvar::new() }
@@ -65,7 +69,7 @@ impl Link {
             self.up.wait_while_until(&mut state, |state| state.is_between_sessions(), lost_at + NEXT_SESSION_MAX);
         }
         match &state.session {
-            Some(_) if !state.loaded_once => Err(Fault::Unloaded),
+            Some(_) if state.loaded_in.is_none() => Err(Fault::Unloaded),
             Some(session) => Ok(Arc::clone(session)),
             None => Err(state.fault.clone()),
         }
@@ -84,17 +88,17 @@ impl Link {
     /// Why there is none.
     pub(super) fn session_for_transaction(&self) -> Result<Arc<Session>, Fault> {
         let session = self.session()?;
-        self.state.lock().rights.transaction.clone().map_or(Ok(session), Err)
+        self.state.lock().writes.transaction_fault().map_or(Ok(session), |fault| Err(fault.clone()))
     }
 
     /// Whether the mirror follows a session that is fully loaded, so that there is something to lose.
     pub(super) fn is_loaded(&self) -> bool {
-        self.state.lock().loaded
+        self.state.lock().is_loaded()
     }
 
     /// Whether any session was ever fully loaded.
     pub(super) fn was_loaded(&self) -> bool {
-        self.state.lock().loaded_once
+        self.state.lock().loaded_in.is_some()
     }
 
     /// What is wrong, for people.
@@ -104,28 +108,19 @@ impl Link {
     pub(super) fn health(&self) -> Result<(), Fault> {
         let state = self.state.lock();
         match &state.session {
-            Some(_) if state.loaded => {
-                state.refused.as_ref().or(state.rights.missing()).map_or(Ok(()), |fault| Err(fault.clone()))
-            }
-            Some(_) => Err(state.refused.clone().unwrap_or(Fault::Unloaded)),
+            Some(_) if state.is_loaded() => state.writes.fault().map_or(Ok(()), |fault| Err(fault.clone())),
+            Some(_) => Err(state.writes.refused().cloned().unwrap_or(Fault::Unloaded)),
             None => Err(state.fault.clone()),
         }
     }
 
-    /// Redis has refused a write, or has taken one.
-    pub(super) fn note_refusal(&self, refused: Option<Fault>) {
-        self.state.lock().refused = refused;
+    /// What was found out last about writes, in this session or one before.
+    pub(super) fn writes(&self) -> Writes {
+        self.state.lock().writes.clone()
     }
 
-    /// What was found out about rights.
-    pub(super) fn note_rights(&self, rights: Rights) {
-        let mut state = self.state.lock();
-        if let Some(fault) = rights.missing()
-            && state.rights.missing().is_none()
-        {
-            warn!(fault:%; "Redis refuses some kinds of writes");
-        }
-        state.rights = rights;
+    pub(super) fn note_writes(&self, writes: &Writes) {
+        self.state.lock().writes.clone_from(writes);
     }
 
     /// Starts a session.
@@ -142,10 +137,9 @@ impl Link {
         Ok(())
     }
 
-    /// The session's first full load is done.
-    pub(super) fn loaded(&self) {
-        let mut state = self.state.lock();
-        (state.loaded, state.loaded_once) = (true, true);
+    /// The first full load of this session is done.
+    pub(super) fn loaded(&self, session: u64) {
+        self.state.lock().loaded_in = Some(session);
     }
 
     /// There is no session any more, for this reason.
@@ -154,7 +148,6 @@ impl Link {
         if state.session.take().is_some() {
             state.lost_at = Some(Instant::now());
         }
-        state.loaded = false;
         if !state.closed {
             state.fault = fault;
         }
@@ -181,6 +174,11 @@ impl Link {
 }
 
 impl State {
+    /// Whether the first full load of the session is done.
+    fn is_loaded(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| self.loaded_in == Some(session.number))
+    }
+
     /// Whether a session has been lost, and no other has begun.
     fn is_between_sessions(&self) -> bool {
         let ended = self.session.as_ref().is_some_and(|session| session.ended().is_some());

@@ -1,15 +1,14 @@
 //! One round trip of the applier: what is asked in one pipeline, and what the answers, in the same order, mean.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use ::redis::{Pipeline, Value};
 
 use super::connect::Replicated;
+use super::debt::{Scan, Settling};
 use super::fault::Fault;
-use super::scan::Scan;
 use super::session::{Reply, Write};
-use super::settle::Settling;
 use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
 use crate::store::{Change, Kept, Stored, Update};
 
@@ -45,22 +44,35 @@ impl Portion {
     }
 }
 
-/// The questions of one round.
+/// The questions of one round, in their order, each with the number of answers that it gets.
 #[derive(Default)]
 pub(super) struct Round {
     pub(super) pipeline: Pipeline,
-    writes: Vec<Write>,
-    owed: Vec<Owed>,
-    /// What is tried, if anything is.
-    probe: Option<Probe>,
-    fetched: Vec<TargetId>,
-    turns_page: bool,
+    asked: VecDeque<(Ask, usize)>,
+}
+
+/// A question: what it sends, and what its answers mean.
+enum Ask {
+    /// Something is written that Redis is owed.
+    Owed(Owed),
+    /// A write of one update.
+    Write(Write),
+    /// Whether a write of this key would succeed, and how far the copies are.
+    Probe(Probe, String),
+    /// The value of an id.
+    Fetch(TargetId),
+    /// The page of a scan that this cursor leads to.
+    Page(Vec<u8>),
 }
 
 /// A registration that Redis is owed, and how it is written.
 struct Owed {
     kept: Kept,
     way: Way,
+    /// What is left of its lifetime, in milliseconds; `None` is for ever.
+    left: Option<u64>,
+    /// Redis knows how to move a deadline only if that makes it later.
+    only_later: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,7 +94,7 @@ pub(super) enum Probe {
 }
 
 /// The rights that not every write needs: why they are missing, if they are.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Rights {
     pub(super) deletion: Option<Fault>,
     /// Nothing can be made on a condition, or as a whole.
@@ -121,69 +133,53 @@ pub(super) struct Answers {
 }
 
 impl Round {
+    fn ask(&mut self, ask: Ask) {
+        let before = self.pipeline.len();
+        ask.send(&mut self.pipeline);
+        self.asked.push_back((ask, self.pipeline.len() - before));
+    }
+
     /// Has writes made, each of one update.
     pub(super) fn write(&mut self, mut writes: Vec<Write>) {
         writes.retain_mut(Write::begin);
-        writes.iter().flat_map(|write| &write.updates).for_each(|update| ask(&mut self.pipeline, update));
-        self.writes = writes;
+        writes.into_iter().for_each(|write| self.ask(Ask::Write(write)));
     }
 
     /// Writes up to `count` of what Redis is owed. `only_later`: Redis knows how to move a deadline only if that makes it later.
     pub(super) fn settle(&mut self, settling: &mut Settling, count: usize, now: Instant, only_later: bool) {
         for kept in settling.take(count, now) {
-            let lives = settling.lives(&kept, now);
             let left = kept.deadline.map(|deadline| millis(deadline.saturating_duration_since(now)).max(1));
             let way = match left {
-                Some(_) if lives => Way::Move,
+                Some(_) if settling.lives(&kept, now) => Way::Move,
                 Some(_) if only_later => Way::PutAndMove,
                 _ => Way::Put,
             };
-            let key = kept.id.to_string();
-            if way != Way::Move {
-                let set = self.pipeline.cmd("SET").arg(&key).arg(kept.document()).arg("NX");
-                if let Some(left) = left {
-                    set.arg("PX").arg(left);
-                }
-            }
-            if way != Way::Put {
-                let expire = self.pipeline.cmd("PEXPIRE").arg(&key).arg(left);
-                if only_later {
-                    expire.arg("GT");
-                }
-            }
-            self.owed.push(Owed { kept, way });
+            self.ask(Ask::Owed(Owed { kept, way, left, only_later }));
         }
     }
 
-    /// Finds out whether a write would succeed, without making one: the key does not exist. And how far the copies are.
+    /// Finds out whether a write would succeed, without making one: nobody has this key. And how far the copies are.
     pub(super) fn probe(&mut self, key: &str, probe: Probe) {
-        self.pipeline.cmd("SET").arg(key).arg("").arg("XX");
-        if probe == Probe::Everything {
-            self.pipeline.cmd("PEXPIRE").arg(key).arg(1).cmd("DEL").arg(key);
-            self.pipeline.cmd("WATCH").arg(key).cmd("MULTI").cmd("EXEC");
-        }
-        self.pipeline.cmd("INFO").arg("replication");
-        self.probe = Some(probe);
+        self.ask(Ask::Probe(probe, key.to_owned()));
     }
 
-    /// Asks for the values of ids, no more of each than a registration may have.
     pub(super) fn fetch(&mut self, ids: BTreeSet<TargetId>) {
-        ids.iter().for_each(|id| ask_for_value(&mut self.pipeline, *id));
-        self.fetched.extend(ids);
+        ids.into_iter().for_each(|id| self.ask(Ask::Fetch(id)));
     }
 
     pub(super) fn scan(&mut self, scan: &Scan) {
         if let Some(cursor) = scan.next_page() {
-            self.pipeline.cmd("SCAN").arg(cursor).arg("COUNT").arg(SCAN_COUNT);
-            self.turns_page = true;
+            self.ask(Ask::Page(cursor.to_owned()));
         }
     }
 
     /// Whether something is written whose answer shows that Redis takes writes.
     pub(super) fn proves(&self) -> bool {
-        let has_put = |write: &Write| write.updates.iter().any(|update| matches!(update, Update::Put { .. }));
-        let is_put = |owed: &Owed| owed.way != Way::Move;
-        self.probe.is_some() || self.owed.iter().any(is_put) || self.writes.iter().any(has_put)
+        self.asked.iter().any(|(ask, _)| match ask {
+            Ask::Owed(owed) => owed.way != Way::Move,
+            Ask::Write(write) => write.updates.iter().any(|update| matches!(update, Update::Put { .. })),
+            _ => false,
+        })
     }
 
     /// Adds what the answers say to what was sent at `sent_at`. Those who wait for writes stay in the round when it fails.
@@ -191,34 +187,93 @@ impl Round {
     /// # Errors
     /// An answer that shows that this server is of no use.
     pub(super) fn read(&mut self, mut read: Answers, answers: Vec<Value>, sent_at: Instant) -> Result<Answers, Fault> {
-        let fetched_from = answers.len() - 2 * self.fetched.len() - usize::from(self.turns_page);
-        if let Some(fault) = fatal(&answers, fetched_from) {
-            return Err(fault);
+        let mut left = answers.as_slice();
+        for (ask, count) in &self.asked {
+            let (own, later) = left.split_at_checked(*count).unwrap_or((left, &[]));
+            if let Some(fault) = own.iter().filter_map(fault_in).find(|fault| ask.is_fatal(fault)) {
+                return Err(fault);
+            }
+            left = later;
         }
         let mut answers = answers.into_iter();
-        for owed in std::mem::take(&mut self.owed) {
-            read.settle(owed, &mut answers);
+        while let Some((ask, count)) = self.asked.pop_front() {
+            ask.take(&mut answers.by_ref().take(count), &mut read, sent_at)?;
         }
-        for write in std::mem::take(&mut self.writes) {
-            let made: Vec<Value> = answers.by_ref().take(write.updates.len()).collect();
-            read.write(write, &made, None, sent_at);
-        }
-        if let Some(probe) = self.probe {
-            read.proof(answers.next().unwrap_or_default());
-            if probe == Probe::Everything {
-                read.proof(answers.next().unwrap_or_default());
-                read.rights = Some(Rights::read(&mut answers)?);
-            }
-            let info = ::redis::from_redis_value::<String>(answers.next().unwrap_or_default());
-            read.replicated = info.ok().and_then(|info| Replicated::read(&info, sent_at));
-        }
-        for id in std::mem::take(&mut self.fetched) {
-            let value = answers.next().unwrap_or_default();
-            read.foreign += usize::from(matches!(value, Value::ServerError(_)));
-            read.changes.push(change(id, value, answers.next().unwrap_or_default(), sent_at)?);
-        }
-        read.page = if self.turns_page { answers.next() } else { None };
         Ok(read)
+    }
+}
+
+impl Ask {
+    fn send(&self, pipeline: &mut Pipeline) {
+        match self {
+            Ask::Owed(owed) => owed.send(pipeline),
+            Ask::Write(write) => write.updates.iter().for_each(|update| ask(pipeline, update)),
+            Ask::Probe(probe, key) => {
+                pipeline.cmd("SET").arg(key).arg("").arg("XX");
+                if *probe == Probe::Everything {
+                    pipeline.cmd("PEXPIRE").arg(key).arg(1).cmd("DEL").arg(key);
+                    pipeline.cmd("WATCH").arg(key).cmd("MULTI").cmd("EXEC");
+                }
+                pipeline.cmd("INFO").arg("replication");
+            }
+            Ask::Fetch(id) => ask_for_value(pipeline, *id),
+            Ask::Page(cursor) => drop(pipeline.cmd("SCAN").arg(cursor).arg("COUNT").arg(SCAN_COUNT)),
+        }
+    }
+
+    fn take(
+        self,
+        answers: &mut impl Iterator<Item = Value>,
+        read: &mut Answers,
+        sent_at: Instant,
+    ) -> Result<(), Fault> {
+        let mut next = || answers.next().unwrap_or_default();
+        match self {
+            Ask::Owed(owed) => read.owed(owed, answers),
+            Ask::Write(write) => read.write(write, &answers.collect::<Vec<Value>>(), None, sent_at),
+            Ask::Probe(probe, _) => {
+                read.proof(next());
+                if probe == Probe::Everything {
+                    read.proof(next());
+                    read.rights = Some(Rights::read([next(), next(), next(), next()])?);
+                }
+                let info = ::redis::from_redis_value::<String>(next());
+                read.replicated = info.ok().and_then(|info| Replicated::read(&info, sent_at));
+            }
+            Ask::Fetch(id) => {
+                let value = next();
+                read.foreign += usize::from(matches!(value, Value::ServerError(_)));
+                read.changes.push(change(id, value, next(), sent_at)?);
+            }
+            Ask::Page(_) => read.page = Some(next()),
+        }
+        Ok(())
+    }
+
+    /// Whether this among its answers says more than no to one write.
+    fn is_fatal(&self, fault: &Fault) -> bool {
+        match self {
+            Ask::Fetch(_) | Ask::Page(_) => !matches!(fault, Fault::WrongType),
+            Ask::Owed(_) | Ask::Write(_) | Ask::Probe(..) => fault.is_of_server(),
+        }
+    }
+}
+
+impl Owed {
+    fn send(&self, pipeline: &mut Pipeline) {
+        let key = self.kept.id.to_string();
+        if self.way != Way::Move {
+            let set = pipeline.cmd("SET").arg(&key).arg(self.kept.document()).arg("NX");
+            if let Some(left) = self.left {
+                set.arg("PX").arg(left);
+            }
+        }
+        if self.way != Way::Put {
+            let expire = pipeline.cmd("PEXPIRE").arg(&key).arg(self.left);
+            if self.only_later {
+                expire.arg("GT");
+            }
+        }
     }
 }
 
@@ -226,10 +281,7 @@ impl Answers {
     /// Takes what was answered to the updates of a write, which failed as a whole if there is a `failure`.
     pub(super) fn write(&mut self, write: Write, made: &[Value], failure: Option<Fault>, sent_at: Instant) {
         let Write { updates, reply, .. } = write;
-        let refusal = updates.iter().zip(made).find_map(|(update, answer)| match answer {
-            Value::ServerError(error) => Some((Some(update), Fault::from(error.clone()))),
-            _ => None,
-        });
+        let refusal = updates.iter().zip(made).find_map(|(update, answer)| Some((Some(update), fault_in(answer)?)));
         let is_short = (made.len() != updates.len()).then_some((None, Fault::Unexpected("EXEC")));
         if let Some((update, fault)) = failure.map(|failure| (None, failure)).or(refusal).or(is_short) {
             let fault = if matches!(update, Some(Update::Put { .. })) { fault } else { fault.for_some() };
@@ -252,14 +304,10 @@ impl Answers {
         self.made.push((reply, found));
     }
 
-    fn settle(&mut self, owed: Owed, answers: &mut impl Iterator<Item = Value>) {
-        let Owed { kept, way } = owed;
+    fn owed(&mut self, Owed { kept, way, .. }: Owed, answers: &mut impl Iterator<Item = Value>) {
         let put = (way != Way::Move).then(|| answers.next().unwrap_or_default());
         let moved = (way != Way::Put).then(|| answers.next().unwrap_or_default());
-        let refusal = [&put, &moved].into_iter().flatten().find_map(|answer| match answer {
-            Value::ServerError(error) => Some(Fault::from(error.clone())),
-            _ => None,
-        });
+        let refusal = [&put, &moved].into_iter().flatten().find_map(fault_in);
         self.is_writable |= put.is_some() && refusal.is_none();
         self.restored.extend((put == Some(Value::Okay)).then_some(kept.id));
         match refusal {
@@ -291,12 +339,8 @@ impl Answers {
 
 impl Rights {
     /// Takes the answers to DEL, WATCH, MULTI and EXEC.
-    fn read(answers: &mut impl Iterator<Item = Value>) -> Result<Rights, Fault> {
-        let mut next = || match answers.next() {
-            Some(Value::ServerError(error)) => Some(Fault::from(error).for_some()),
-            _ => None,
-        };
-        let [deletion, watch, begin, end] = [next(), next(), next(), next()];
+    fn read(answers: [Value; 4]) -> Result<Rights, Fault> {
+        let [deletion, watch, begin, end] = answers.map(|answer| fault_in(&answer).map(Fault::for_some));
         let is_permission = |fault: &Fault| matches!(fault, Fault::NoPermissionForSome(_));
         match end {
             // What has begun could never be ended.
@@ -339,14 +383,12 @@ fn queued() -> Value {
     Value::SimpleString("QUEUED".to_owned())
 }
 
-/// An error among the answers that says more than no to one write. From `fetched_from` on they are no writes.
-fn fatal(answers: &[Value], fetched_from: usize) -> Option<Fault> {
-    answers.iter().enumerate().find_map(|(at, answer)| {
-        let Value::ServerError(error) = answer else { return None };
-        let fault = Fault::from(error.clone());
-        let is_fatal = if at < fetched_from { fault.is_of_server() } else { !matches!(fault, Fault::WrongType) };
-        is_fatal.then_some(fault)
-    })
+/// The error that an answer is.
+pub(super) fn fault_in(answer: &Value) -> Option<Fault> {
+    match answer {
+        Value::ServerError(error) => Some(error.clone().into()),
+        _ => None,
+    }
 }
 
 /// What the answers to GETRANGE and PTTL say about an id. A value of another type is no registration, and an absent one

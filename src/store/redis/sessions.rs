@@ -10,10 +10,10 @@ use log::{debug, error, warn};
 
 use super::apply::Applier;
 use super::connect::{ANSWER_MAX, Replicated, ServerProcess};
-use super::context::Context;
+use super::debt::Restart;
 use super::fault::Fault;
 use super::invalidations::{self, SILENCE_MAX};
-use super::restore::Restart;
+use super::link::Context;
 use super::session::{Contact, Session};
 use crate::store::HEARTBEAT;
 use crate::store::backoff::Backoff;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use ::redis::{Pipeline, Value};
 
 use super::fault::Fault;
-use super::round::{Answers, ask, ask_for_value, change};
+use super::round::{Answers, ask, ask_for_value, change, fault_in};
 use super::session::{Reply, Write};
 use crate::registration::TargetId;
 use crate::store::{Change, Outcome, REFUSED_MAX, Refused, Stored, Update};
@@ -238,13 +238,6 @@ fn in_time(mut write: Write, has_time: impl FnOnce(&mut Write) -> bool) -> Optio
     }
     write.reply.tell(Err(Fault::Contended));
     None
-}
-
-fn fault_in(answer: &Value) -> Option<Fault> {
-    match answer {
-        Value::ServerError(error) => Some(error.clone().into()),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

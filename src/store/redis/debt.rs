@@ -1,14 +1,17 @@
-//! When Redis comes back as another process, without registrations that it had: which of them it has lost, and which were
-//! deleted. Absence is loss only as far as the new process shows that it came up with less than was acknowledged.
+//! What Redis and the mirror owe each other: a scan says what Redis has, a restart what it has lost, and settling writes
+//! to it what it lost and what an outage moved. Pure.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
+use ::redis::Value;
+
 use super::connect::{Origin, Replicated};
-use super::scan::holds;
+use super::fault::Fault;
+use super::session::Cause;
 use crate::registration::TargetId;
-use crate::store::{Change, Comparison, HEARTBEAT, Kept, Missing};
+use crate::store::{Change, Comparison, HEARTBEAT, Kept, Missing, Settlement};
 
 /// When the new process has been up for longer than this, or nobody here has heard of the old one for so long before it
 /// ended, what is missing may well have been deleted on purpose meanwhile.
@@ -16,6 +19,57 @@ const UNSEEN_MAX: Duration = Duration::from_secs(60);
 
 /// So much of the time before and after the restart may pass unseen without any doubt about what happened in it.
 const CERTAIN_WITHIN: Duration = HEARTBEAT.saturating_mul(5);
+
+pub(super) struct Scan {
+    pub(super) cause: Cause,
+    pub(super) began: Instant,
+    /// Every id that was seen to hold a value since the scan began.
+    pub(super) present: HashSet<TargetId>,
+    /// Keys that are no ids, or hold something else than a string: other programs' business.
+    pub(super) foreign: usize,
+    /// Where the server goes on; `None` when it has been through all keys.
+    cursor: Option<Vec<u8>>,
+    /// Ids found, and not fetched yet.
+    page: Vec<TargetId>,
+}
+
+/// The id under which Redis holds a value, if this change says so.
+pub(super) fn holds(change: &Change) -> Option<TargetId> {
+    if let Change::Put { id, .. } = change { Some(*id) } else { None }
+}
+
+impl Scan {
+    pub(super) fn new(cause: Cause) -> Scan {
+        let (present, page) = (HashSet::new(), Vec::new());
+        Scan { cause, began: Instant::now(), present, foreign: 0, cursor: Some(b"0".to_vec()), page }
+    }
+
+    /// Every key has been found and fetched.
+    pub(super) fn is_done(&self) -> bool {
+        self.cursor.is_none() && self.page.is_empty()
+    }
+
+    /// Up to `room` of the ids that are to be fetched.
+    pub(super) fn take(&mut self, room: usize) -> Vec<TargetId> {
+        self.page.split_off(self.page.len().saturating_sub(room))
+    }
+
+    /// The cursor of the next SCAN, when the last page has been taken.
+    pub(super) fn next_page(&self) -> Option<&[u8]> {
+        if self.page.is_empty() { self.cursor.as_deref() } else { None }
+    }
+
+    /// Takes the answer to a SCAN.
+    pub(super) fn turn_page(&mut self, answer: Value) -> Result<(), Fault> {
+        let (cursor, keys): (Vec<u8>, Vec<Vec<u8>>) =
+            ::redis::from_redis_value(answer).map_err(|_| Fault::Unexpected("SCAN"))?;
+        let ids: Vec<TargetId> = keys.iter().filter_map(|key| TargetId::from_key(key)).collect();
+        self.foreign += keys.len() - ids.len();
+        self.page.extend(ids);
+        self.cursor = (cursor != b"0").then_some(cursor);
+        Ok(())
+    }
+}
 
 /// What is known about a restart when a session begins that may have to restore.
 #[derive(Debug, Clone)]
@@ -146,6 +200,96 @@ impl Restoring {
         self.missing.clone_from(gone);
         confirmed
     }
+}
+
+/// Registrations on their way back to Redis.
+pub(super) struct Settling {
+    /// It is done only when Redis has taken a write since then.
+    pub(super) began: Instant,
+    /// The end of the outage that this follows from, if there was one: told to the mirror when all of it is written.
+    pub(super) end: Option<Instant>,
+    /// The mirror has passed on everything that the outage moves.
+    has_all: bool,
+    left: BTreeMap<TargetId, Kept>,
+    /// Which of them Redis has lost, although they had time.
+    lost: HashSet<TargetId>,
+}
+
+impl Settling {
+    /// What Redis lost, and what an outage until `end` moves, if there is one: that is still to be asked for.
+    pub(super) fn new(lost: Vec<Kept>, end: Instant) -> Settling {
+        let left: BTreeMap<TargetId, Kept> = lost.into_iter().map(|kept| (kept.id, kept)).collect();
+        let lost = left.keys().copied().collect();
+        Settling { began: end, end: Some(end), has_all: false, left, lost }
+    }
+
+    /// Tries again what was refused, for an outage that lasted until `end`.
+    pub(super) fn begin_again(&mut self, end: Instant) {
+        let lost = &self.lost;
+        self.left.retain(|id, _| lost.contains(id));
+        (self.began, self.end, self.has_all) = (end, Some(end), false);
+    }
+
+    /// What to ask the mirror for, so that there are `count` of them to be taken: the end of the outage, and how many more.
+    pub(super) fn lacks(&self, count: usize) -> Option<(Instant, usize)> {
+        let end = self.end.filter(|_| !self.has_all && self.left.len() < count)?;
+        Some((end, count - self.left.len()))
+    }
+
+    /// Takes the answer of the mirror.
+    pub(super) fn owe(&mut self, settlement: Option<Settlement>) {
+        match settlement {
+            None => (self.end, self.has_all) = (None, true),
+            Some(Settlement { moved, is_last }) => {
+                self.has_all = is_last;
+                self.left.extend(moved.into_iter().map(|kept| (kept.id, kept)));
+            }
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.has_all && self.left.is_empty()
+    }
+
+    /// Redis has no such registration any more. Unless it has expired, somebody deleted it.
+    pub(super) fn note_gone(&mut self, id: TargetId, now: Instant) {
+        if self.left.get(&id).is_some_and(|kept| !has_expired(kept, now)) {
+            self.left.remove(&id);
+        }
+    }
+
+    /// Somebody wrote or deleted this meanwhile, so that it is not written.
+    pub(super) fn forget(&mut self, id: TargetId) {
+        self.left.remove(&id);
+    }
+
+    /// Whether Redis has it with a deadline that is to be moved.
+    pub(super) fn lives(&self, kept: &Kept, now: Instant) -> bool {
+        kept.moved_from.is_some() && !has_expired(kept, now) && !self.lost.contains(&kept.id)
+    }
+
+    /// Takes up to `count` of them; what expired meanwhile is left out.
+    pub(super) fn take(&mut self, count: usize, now: Instant) -> Vec<Kept> {
+        let mut taken = Vec::new();
+        while taken.len() < count
+            && let Some((_, kept)) = self.left.pop_first()
+        {
+            if kept.deadline.is_none_or(|deadline| deadline > now) {
+                taken.push(kept);
+            }
+        }
+        taken
+    }
+
+    /// Redis did not take it.
+    pub(super) fn give_back(&mut self, kept: Kept) {
+        self.left.insert(kept.id, kept);
+    }
+}
+
+/// Whether an outage moves the deadline of a registration that is in no store any more, since it has expired.
+fn has_expired(kept: &Kept, now: Instant) -> bool {
+    kept.moved_from.is_some_and(|deadline| deadline <= now)
 }
 
 #[cfg(test)]
