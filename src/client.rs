@@ -15,7 +15,6 @@ mod operations;
 mod output;
 mod plan;
 mod register;
-mod resolver;
 mod scrape;
 mod terminal;
 mod times;
@@ -35,9 +34,6 @@ use crate::config::commands::{self, Access, Client, ClientCommand, ExportFormat,
 pub const WIRE_LOGS: &[&str] = &["ureq", "ureq_proto"];
 
 /// Does what the command line asks for.
-///
-/// # Errors
-/// [`Failure`], with its exit code and what to do next.
 pub fn run(client: &Client) -> Result<(), Failure> {
     let to = |access: &Access| Api::new(access, client.token.as_ref());
     let by = |output: &commands::Output| Output::new(output.format, client.color);

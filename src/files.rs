@@ -22,9 +22,6 @@ const SECRETS_BYTES_MAX: u64 = 8 * 1024 * 1024;
 const PIPE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Opens a regular file, or what a link to one leads to, without waiting for anything.
-///
-/// # Errors
-/// When it cannot be opened, is something else, or is larger than `bytes_max`.
 pub fn open_regular(path: &Path, bytes_max: u64) -> io::Result<(File, Metadata)> {
     // Opening alone does something to some devices, so they are not opened at all.
     check_regular(&fs::metadata(path)?)?;
@@ -35,9 +32,6 @@ pub fn open_regular(path: &Path, bytes_max: u64) -> io::Result<(File, Metadata)>
 }
 
 /// Reads an open file to its end, which may be further away than its size says.
-///
-/// # Errors
-/// When it cannot be read, or is larger than `bytes_max`.
 pub fn read_to_end(file: &File, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(bytes_max + 1).read_to_end(&mut bytes)?;

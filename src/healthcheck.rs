@@ -86,14 +86,11 @@ impl Question {
 pub enum Unhealthy {
     /// The server says so.
     Refused {
-        /// The status of its answer.
         status: u16,
-        /// What it says.
         text: String,
     },
     /// What answers is no HTTP server.
     NoHttp,
-    /// Nothing answers in time.
     Silent(Endpoint, io::Error),
 }
 
@@ -110,9 +107,6 @@ impl fmt::Display for Unhealthy {
 impl std::error::Error for Unhealthy {}
 
 /// Asks, and waits for the answer a few seconds at most.
-///
-/// # Errors
-/// [`Unhealthy`] when the answer is not 200.
 pub fn ask(endpoint: &Endpoint, question: Question) -> Result<(), Unhealthy> {
     let answer = connect(endpoint).and_then(|socket| match endpoint {
         Endpoint::Tls(_) => exchange(tls::begin(socket)?, question),

@@ -15,7 +15,6 @@ pub mod gate;
 mod gauges;
 mod handler;
 mod metrics;
-mod negotiation;
 mod operations;
 mod page;
 mod pollers;

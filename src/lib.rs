@@ -21,7 +21,57 @@
 //!   the wire, never the registry.
 //! - [`serve`]: builds the server in the order of the start, and takes it down in the order of the shutdown.
 //!
-//! What every change must keep:
+//! # Words
+//!
+//! Each means one thing, here and in the documents:
+//!
+//! | word | meaning |
+//! |---|---|
+//! | registration | targets with labels, a group and perhaps modules, under an id that follows from the targets |
+//! | owner | whoever registers it, and registers it again to keep it |
+//! | lifetime | how long it lives from each write on; its TTL |
+//! | deadline | the instant at which that ends; none is never |
+//! | renew | to write the same again before the deadline |
+//! | expire | to leave all lists because the deadline has passed and nobody renewed |
+//! | outage | time in which owners could not renew, because the store took no writes or nobody was at work |
+//! | horizon | the last instant at which the store is known to have taken writes; nothing expires past it |
+//! | mirror | where a store shows what it holds: for this program the view, from which every list is made |
+//! | session | the time from one connection to one Redis process until it is lost |
+//! | round | one pipeline to Redis and its answers; a session is nothing but rounds |
+//!
+//! # Threads, and where they meet
+//!
+//! | thread | what it does | where it gets its work | what bounds that |
+//! |---|---|---|---|
+//! | `accept` | accepts connections | the listening sockets | `gate::limits::ARRIVALS_MAX` |
+//! | `connection`, one each | reads requests, answers what needs no store | `gate::connections` | `MAX_CONNECTIONS`, `gate::limits` |
+//! | `worker` | calls the store | `gate::upstream`: a line, which leads to it through tiny_http | `WORKERS` lines, `Limits` |
+//! | `store` | writes the file, then the view (without Redis) | `store::embedded::inbox` | `OPERATIONS_MAX`, `WAIT_MAX` |
+//! | `redis-follow` | writes to Redis and the view, in rounds | `store::redis::session` | one write a worker, `CHANGED_MAX`, `WAIT_MAX` |
+//! | `redis-track` | reads which keys others change | its own connection | `CHANGED_MAX` |
+//! | `signals`, `open`, `watchdog`, `tokens` | start, end, and what systemd is told | `serve`, `systemd` | one of each |
+//!
+//! A poll passes `connection` alone. A write passes `connection`, `worker` and the thread of the store, and comes back the
+//! same way; each waits for the next until a deadline ([`oneshot`]). A panic costs one request (`gate::handling`), one
+//! connection (`gate`) or one turn of the file (`store::embedded`); while the store is opened, it fails the start
+//! ([`serve`]).
+//!
+//! # Shapes of a registration
+//!
+//! | shape | where | what it is |
+//! |---|---|---|
+//! | `Fields` | [`registration`] | members as they were written, not checked |
+//! | [`Registration`](registration::Registration) | [`registration`] | checked members: Prometheus can take it |
+//! | [`Content`](registration::Content) | [`registration`] | the same encoded once, as documents and lists copy it |
+//! | [`Document`](registration::Document) | [`registration`] | what a store holds under an id: members, id and time |
+//! | [`Update`](store::Update), [`Change`](store::Change) | [`store`] | what a store is asked to do, and what it has done |
+//! | [`Kept`](store::Kept) | [`store`] | what the view has and a store is owed |
+//! | `Live` | [`registry`] | content and times of what is alive; `Listed` is its share of a list |
+//! | [`Details`](registry::Details) | [`registry`] | a copy of that, for answers |
+//! | [`LoggedChange`](registry::LoggedChange), [`Quarantined`](registry::Quarantined) | [`registry`] | what has changed, and what cannot be shown |
+//! | `Entry` | [`client`] | what a file says, and the body that is sent for it |
+//!
+//! # What every change must keep
 //!
 //! 1. A poll is answered from memory: no call to the store, no copy of the list, no lock held while it is sent.
 //! 2. Never a wrong list: not empty or partial because the store failed, not spoiled by one bad registration.

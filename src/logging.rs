@@ -16,7 +16,6 @@ use serde_json::Value as Json;
 pub struct Logging {
     /// Which events, as `env_logger` takes it.
     pub filter: String,
-    /// How each is written.
     pub format: Format,
 }
 
@@ -25,7 +24,6 @@ pub struct Logging {
 pub enum Format {
     /// `key=value` pairs.
     Logfmt,
-    /// A JSON object.
     Json,
 }
 

@@ -17,12 +17,10 @@ pub fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: pro
     metric
 }
 
-/// A registered counter.
 pub fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
     register(registry, IntCounter::new(name, help))
 }
 
-/// A registered counter with labels.
 pub fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     register(registry, IntCounterVec::new(Opts::new(name, help), labels))
 }
@@ -32,12 +30,10 @@ pub fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
     register(registry, IntGauge::new(name, help))
 }
 
-/// A registered gauge with labels.
 pub fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     register(registry, IntGaugeVec::new(Opts::new(name, help), labels))
 }
 
-/// A registered gauge of seconds.
 pub fn seconds(registry: &Registry, name: &str, help: &str) -> Gauge {
     register(registry, Gauge::new(name, help))
 }
@@ -47,7 +43,6 @@ pub fn durations(registry: &Registry, name: &str, help: &str) -> Histogram {
     histogram(registry, name, help, &DURATION_BUCKETS)
 }
 
-/// A registered histogram.
 pub fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Histogram {
     register(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
 }

@@ -43,7 +43,6 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 impl<T> Sender<T> {
-    /// Leaves the answer.
     pub fn send(self, answer: T) {
         *self.0.state.lock() = State::Answered(answer);
     }
@@ -66,9 +65,6 @@ impl<T> Drop for Sender<T> {
 
 impl<T> Receiver<T> {
     /// Waits for the answer until the deadline.
-    ///
-    /// # Errors
-    /// [`NoAnswer`] says whether it is late or will never come.
     pub fn wait(self, deadline: Instant) -> Result<T, NoAnswer> {
         let mut state = self.0.state.lock();
         self.0.changed.wait_while_until(&mut state, |state| matches!(state, State::Open), deadline);

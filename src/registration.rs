@@ -9,17 +9,15 @@ mod fields;
 mod id;
 mod invalid;
 pub mod json;
-mod label_names;
 mod request;
 mod ttl;
 
-pub use checked::{DEFAULT_GROUP, Registration, SHOWN_BYTES_MAX};
+pub use checked::{DEFAULT_GROUP, LabelNames, Registration, SHOWN_BYTES_MAX};
 pub use content::Content;
 pub use declared::{BodyFault, Declared, ENTRIES_MAX, parse_declared};
 pub use document::{Document, Undecodable, read_stored};
 pub use id::TargetId;
 pub use invalid::{Invalid, InvalidKind};
-pub use label_names::LabelNames;
 pub use request::{parse_id, parse_id_request, put_faults};
 pub use ttl::{Ttl, TtlBounds};
 

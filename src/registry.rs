@@ -7,27 +7,23 @@ mod condition;
 mod criteria;
 mod declaration;
 mod duplicates;
-mod errors;
 mod exposition;
 mod gzip;
 mod kept_lists;
 mod label_selector;
 mod labels;
 mod list;
-mod look;
+mod lookups;
 mod metrics;
-mod now;
 mod order;
 mod outage;
 mod pages;
 mod render;
-mod scope;
 mod search;
 mod selections;
 mod shard;
 mod state;
 mod summaries;
-mod target_info;
 mod view;
 
 use std::collections::HashMap;
@@ -38,21 +34,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub use allowance::{Allowance, Asker, NotLoaded, QUESTION_TIME_MAX, Unanswered};
 pub use change_log::{Action, Author, LoggedChange};
-pub use condition::Principal;
-pub use criteria::{Criteria, GROUPS_MAX, Selector};
+pub use condition::{GetError, Principal, WriteError};
+pub use criteria::{Criteria, GROUPS_MAX, GroupPattern, Scope, Selector};
 pub use declaration::{Declaration, Plan};
 pub use duplicates::{Duplicate, Duplicates};
-pub use errors::{GetError, WriteError};
 pub use exposition::Exposition;
 pub use label_selector::{LabelSelector, REQUIREMENTS_MAX, SelectorError, VALUES_MAX};
 pub use labels::LabelRequest;
 pub use list::{Rendering, Snapshot};
-pub use look::Details;
-pub use now::Now;
+pub use lookups::Details;
 pub use order::{Order, Position, SortBy, SortKey, SortValue};
 pub use pages::{Page, PageRequest};
 pub use render::Form;
-pub use scope::{GroupPattern, Scope};
 pub use search::{QUESTION_BYTES_MAX, WORDS_MAX, Words};
 pub use shard::Shard;
 pub use state::Quarantined;
@@ -65,25 +58,39 @@ use allowance::QuestionTurns;
 use condition::{Condition, Seen};
 use duplicates::Reckonings;
 use metrics::StoreMetrics;
-use order::Epoch;
 use selections::Selections;
 
 use crate::registration::{Content, Document, Registration, TargetId, Ttl};
-use crate::store::{Check, Kept, Mirror, Outcome, Store, StoreError, Update, WAIT_MAX};
+use crate::store::{Check, Mirror, Outcome, Store, StoreError, Update, WAIT_MAX};
+
+/// The time, read where a request comes in.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// For deadlines.
+    pub monotonic: Instant,
+    /// For what is written down.
+    pub wall: SystemTime,
+}
+
+impl Now {
+    pub fn read() -> Now {
+        Now { monotonic: Instant::now(), wall: SystemTime::now() }
+    }
+}
 
 /// What counting some deadlines takes, compared with looking at bytes.
 const COUNTED_BYTES: usize = 64 * 1024;
 
 /// The registrations of this server.
 pub struct Registry {
-    view: Arc<View>,
+    /// What all reads are answered from, without the store.
+    pub view: Arc<View>,
     /// Set when the store is open; until then the server answers, but that it is not ready.
     store: OnceLock<Arc<dyn Store>>,
     rules: Rules,
     metrics: StoreMetrics,
     duplicates: Reckonings,
     turns: QuestionTurns,
-    epoch: Epoch,
     /// Groups are declared one at a time, so that what is compared is what is changed.
     declaring: Mutex<()>,
 }
@@ -93,8 +100,6 @@ impl Registry {
     pub fn new(rules: Rules, exposition: &prometheus::Registry) -> Registry {
         let metrics = StoreMetrics::new(exposition);
         let view = Arc::new(View::new(rules, metrics.expired(), Selections::new(exposition)));
-        let Now { monotonic, wall } = Now::read();
-        let nanos = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
         Registry {
             view,
             store: OnceLock::new(),
@@ -103,7 +108,6 @@ impl Registry {
             duplicates: Reckonings::default(),
             turns: QuestionTurns::new(),
             declaring: Mutex::new(()),
-            epoch: Epoch { instant: monotonic, nanos: u64::try_from(nanos).unwrap_or_default() },
         }
     }
 
@@ -188,9 +192,6 @@ impl Registry {
     }
 
     /// What is to be done so that a group is as it is declared.
-    ///
-    /// # Errors
-    /// [`NotLoaded`] before the first full load.
     pub fn plan(&self, declaration: &Declaration<'_>, by: &Principal, now: Now) -> Result<Plan, NotLoaded> {
         declaration::plan(&self.view, declaration, self.rules.ttl, &by.name, now.wall, now.monotonic)
     }
@@ -232,106 +233,14 @@ impl Registry {
         Ok(deleted.first().is_some_and(|found| *found))
     }
 
-    /// The list that a poll is answered with. No call to the store, nothing held while it is sent.
-    ///
-    /// # Errors
-    /// [`NotLoaded`] before the first full load.
-    pub fn discover(&self, selector: Selector<'_>, now: Now) -> Result<Discovered, NotLoaded> {
-        self.view.list(selector, now.monotonic)
-    }
-
-    /// The list of the registrations that meet the criteria, ready to be sent as it is or compressed. What has changed
-    /// since the last poll is worked out by this one.
-    ///
-    /// # Errors
-    /// [`Unanswered`] before the first full load, and when it takes more than it may. What a scope has is always
-    /// answered then.
-    pub fn list(
-        &self,
-        criteria: &Criteria,
-        gzip: bool,
-        allowance: &Allowance<'_>,
-        now: Now,
-    ) -> Result<Discovered, Unanswered> {
-        if criteria.is_all_of_source() {
-            return Ok(self.view.list(criteria.source(), now.monotonic)?);
-        }
-        match criteria.is_scope() {
-            true => self.view.select(criteria, gzip, &allowance.of_its_own()),
-            false => self.view.select(criteria, gzip, allowance),
-        }
-    }
-
-    /// A registration as the lists show it, with the time at which it runs out. No call to the store.
-    pub fn registration(&self, id: TargetId, now: Now) -> Option<Kept> {
-        self.view.registration(id, now.monotonic)
-    }
-
-    /// A live registration with what lists do not show of it.
-    pub fn details(&self, id: TargetId, now: Now) -> Option<Details> {
-        self.view.details(&[id], now.monotonic).pop().map(|(_, details)| details)
-    }
-
     /// What one question of this asker may take.
     pub fn allowance<'a>(&'a self, asker: &'a dyn Asker) -> Allowance<'a> {
         Allowance::new(asker, &self.turns)
     }
 
-    /// A page of registrations.
-    ///
-    /// # Errors
-    /// [`Unanswered`] before the first full load, and when it takes more than it may.
-    pub fn page(&self, request: &PageRequest, allowance: &Allowance<'_>, now: Now) -> Result<Page, Unanswered> {
-        pages::page(&self.view, request, allowance, self.epoch, now.monotonic)
-    }
-
-    /// Names or values of labels, each with the number of registrations that have it, the most frequent first.
-    ///
-    /// # Errors
-    /// [`Unanswered`], as for a page.
-    pub fn labels(
-        &self,
-        request: &LabelRequest,
-        allowance: &Allowance<'_>,
-        now: Now,
-    ) -> Result<Vec<(String, usize)>, Unanswered> {
-        labels::labels(&self.view, request, allowance, now.monotonic)
-    }
-
-    /// The groups of a scope, by name.
-    ///
-    /// # Errors
-    /// [`Unanswered`] before the first full load, and when it takes more than it may.
-    pub fn groups(&self, scope: &Scope, allowance: &Allowance<'_>, now: Now) -> Result<Vec<GroupSummary>, Unanswered> {
-        summaries::groups(&self.view, scope, allowance, now.monotonic)
-    }
-
-    /// The largest groups, and how many registrations they have.
-    pub fn largest_groups(&self, count: usize, now: Now) -> Vec<(Arc<str>, usize)> {
-        self.view.largest_groups(count, now.monotonic)
-    }
-
-    /// A group as it would be declared, and a number that is another one when it would be declared otherwise. Empty
-    /// when there is no such group.
-    ///
-    /// # Errors
-    /// [`Unanswered`] before the first full load, and when it takes more than it may.
-    pub fn group(&self, name: &str, allowance: &Allowance<'_>, now: Now) -> Result<(Arc<Snapshot>, u64), Unanswered> {
-        let list = self.view.list(Selector::Group(name), now.monotonic)?.list;
-        for (_, content) in list.registrations() {
-            // Its number is reckoned, and it is copied into an answer.
-            allowance.spend(4 * content.byte_count())?;
-        }
-        let hash = summaries::declared_hash(list.registrations());
-        Ok((list, hash))
-    }
-
     /// What there is to be seen, in numbers.
-    ///
-    /// # Errors
-    /// [`Unanswered`], as for the list.
     pub fn overview(&self, scope: &Scope, allowance: &Allowance<'_>, now: Now) -> Result<Overview, Unanswered> {
-        let list = self.list(&Criteria::of(scope.clone(), Form::Plain), false, allowance, now)?.list;
+        let list = self.view.list(&Criteria::of(scope.clone(), Form::Plain), false, allowance, now.monotonic)?.list;
         let (groups, expiring) = match scope {
             Scope::All => {
                 let within = EXPIRY_SPANS.map(|(_, seconds)| Duration::from_secs(seconds));
@@ -354,54 +263,19 @@ impl Registry {
     }
 
     /// The addresses that stand in more than one registration, as they were at most ten seconds ago.
-    ///
-    /// # Errors
-    /// [`Unanswered`], as for the list.
     pub fn duplicates(
         &self,
         scope: &Scope,
         allowance: &Allowance<'_>,
         now: Now,
     ) -> Result<Arc<Duplicates>, Unanswered> {
-        let list = self.list(&Criteria::of(scope.clone(), Form::Plain), false, allowance, now)?.list;
+        let list = self.view.list(&Criteria::of(scope.clone(), Form::Plain), false, allowance, now.monotonic)?.list;
         self.duplicates.get(scope, &list, allowance)
-    }
-
-    /// The latest changes of a scope, newest first: of a group, of an id, or of all.
-    pub fn changes(
-        &self,
-        scope: &Scope,
-        group: Option<&str>,
-        id: Option<TargetId>,
-        limit: usize,
-        now: Now,
-    ) -> Vec<LoggedChange> {
-        self.view.changes(scope, group, id, limit, now.monotonic)
-    }
-
-    /// What is left out of all lists, by id.
-    pub fn quarantine(&self) -> Vec<(TargetId, Arc<Quarantined>)> {
-        self.view.quarantine()
     }
 
     /// The lifetime of registrations that ask for none.
     pub fn default_ttl(&self) -> Ttl {
         self.rules.ttl
-    }
-
-    /// For how long lists may have been out of date because the store takes no writes.
-    pub fn outage(&self, now: Now) -> Option<Duration> {
-        self.view.outage(now.monotonic)
-    }
-
-    /// Whether all registrations have been loaded.
-    pub fn is_loaded(&self) -> bool {
-        self.view.is_loaded()
-    }
-
-    /// Returns when all registrations are loaded for the first time, at the deadline at the latest.
-    pub fn wait_until_loaded(&self, deadline: Instant) {
-        self.view.wait_until_loaded(deadline);
     }
 
     /// Whether polls and writes are expected to succeed.
@@ -419,16 +293,6 @@ impl Registry {
             Err(e) => Err(e.to_string()),
             Ok(()) => Err("the store takes no writes".to_owned()),
         }
-    }
-
-    /// How many registrations are alive.
-    pub fn registrations(&self) -> usize {
-        self.view.counts(Instant::now()).registrations
-    }
-
-    /// Counts for the metrics.
-    pub fn counts(&self, now: Now) -> Counts {
-        self.view.counts(now.monotonic)
     }
 
     /// How many registrations expire within each of [`EXPIRY_SPANS`], unless they are renewed.

@@ -35,9 +35,7 @@ const START_PATIENCE: Duration = Duration::from_secs(1);
 /// Why the server did not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// A token file is wrong.
     Config(ConfigError),
-    /// The address cannot be had.
     Bind(BindError),
     /// The embedded store cannot be opened.
     Embedded(OpenError),
@@ -87,9 +85,6 @@ enum Event {
 }
 
 /// Runs the server until a signal ends it.
-///
-/// # Errors
-/// [`StartError`] when it cannot start; once started it ends well.
 pub fn serve(config: Config) -> Result<(), StartError> {
     for variable in &config.without_effect {
         warn!(variable; "ignored: none of REDIS_ADDR, REDIS_URL and REDIS_SENTINELS is set");
@@ -169,11 +164,9 @@ fn next_event(events: &Receiver<Event>, deadline: Option<Instant>) -> Option<Eve
 struct Service {
     app: Arc<App>,
     registry: Arc<Registry>,
-    /// Where the server listens.
     addresses: Vec<String>,
     /// Where that is a port, by TLS.
     speaks_tls: bool,
-    /// The server until it answers.
     bound: Option<Server>,
     running: Option<Running<App>>,
     /// Set when everything has been started, whether there is a watchdog or not.
@@ -191,9 +184,10 @@ impl Service {
 
     /// The store is open: everything is there.
     fn start(&mut self, store: &str, patience: Instant) -> Result<(), StartError> {
-        self.registry.wait_until_loaded(patience);
+        self.registry.view.wait_until_loaded(patience);
         self.answer()?;
-        let (registrations, version) = (self.registry.registrations(), env!("CARGO_PKG_VERSION"));
+        let (registrations, version) =
+            (self.registry.view.counts(Instant::now()).registrations, env!("CARGO_PKG_VERSION"));
         info!(address = self.addresses.join(","), store, registrations, version; "server started");
         let watchdog = Watchdog::start(&self.addresses, self.speaks_tls)
             .map_err(|e| StartError::System(format!("cannot start the watchdog thread: {e}")))?;

@@ -11,9 +11,6 @@ pub struct Interrupted(Arc<AtomicBool>);
 
 impl Interrupted {
     /// Listens from now on, instead of ending at once.
-    ///
-    /// # Errors
-    /// When the system refuses a handler.
     pub fn listen() -> io::Result<Interrupted> {
         let flag = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
@@ -22,7 +19,6 @@ impl Interrupted {
         Ok(Interrupted(flag))
     }
 
-    /// Whether it was asked for.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

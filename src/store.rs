@@ -1,5 +1,22 @@
 //! What a store is: durable documents by id, and the order in which it tells the registry about them.
 //! The backends live below; nothing here knows the registry or HTTP.
+//!
+//! # An outage, from its beginning to its end
+//!
+//! The store says what it sees, the mirror decides what that means (`registry::outage` has the rule and its proof):
+//!
+//! | what happens | the store says | the mirror does |
+//! |---|---|---|
+//! | all is well | `writable(at)`, every [`HEARTBEAT`] and soon after `next_expiry()` | what expired until `at` leaves the lists |
+//! | writes fail, or hang | nothing | when `writable` is overdue, an outage has begun: nothing expires any more |
+//! | one write fails | its caller learns it | the refusal is a sign of life of its owner, and begins an outage as well |
+//! | nobody was at work: a stop, another Redis process | `interrupted(since)` | an outage began then |
+//! | somebody could not write, and signs of life are on their way | `trouble(now, wait)` | nothing expires before they are here |
+//! | a write could be made again | `settle(end, count)`, again and again | the next registrations with moved deadlines, until the last |
+//! | some of these deadlines are in the store | `moved(kept)` | they count from now on |
+//! | it fails meanwhile | `settle` with a later end | the outage went on: begins anew from the deadlines before it |
+//! | all of them are in the store | `settled(end)` | the outage is over, as of `end` |
+//! | Redis restarted and lost some | `compare(...)`, writes them back, `restored(ids)` | for the list of changes only |
 
 pub mod backoff;
 pub mod embedded;
@@ -53,17 +70,14 @@ pub trait Store: Send + Sync {
     fn get(&self, id: TargetId) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// What the store knows to be wrong with it, for people. Whether there is an outage is for the mirror to decide.
-    ///
-    /// # Errors
-    /// The reason why reads or writes fail.
     fn health(&self) -> Result<(), StoreError>;
 
     /// Ends all work; every write acknowledged so far is durable. Later calls fail as unavailable.
     fn close(&self);
 }
 
-/// Says whether a write may be made over the live value that stands under one of its ids; `None` when there is none. Of a
-/// value that is no document it is enough to see that. May be asked more than once, on the thread of a store.
+/// Says whether a write may replace the live value under one of its ids; `None` when there is none. A value that is no
+/// document may come as an empty one. May be asked more than once, on the thread of a store.
 pub type Check = Arc<dyn Fn(TargetId, Option<&[u8]>) -> bool + Send + Sync>;
 
 /// A value that a [`Check`] has refused, or the lack of one.
@@ -115,8 +129,8 @@ pub trait Mirror: Send + Sync {
     /// When the next registration expires, if any does, unless there is more trouble.
     fn next_expiry(&self) -> Option<Instant>;
 
-    /// What is shown and what is in the store, compared: the store holds a value under each id of `present`. Writes
-    /// later than `until` are none of those that the mirror knew; what was to expire before `since` counts for nothing.
+    /// Compares what is shown with the store, which holds a value under each id of `present`. Writes after `until` do not
+    /// count as known to the mirror; registrations that were to expire before `since` do not count as shown.
     fn compare(&self, present: &HashSet<TargetId>, until: Instant, since: Instant) -> Comparison;
 }
 
@@ -125,9 +139,7 @@ pub trait Mirror: Send + Sync {
 pub enum Update {
     /// Store a document under its id for a lifetime, replacing what was there.
     Put {
-        /// The key.
         id: TargetId,
-        /// What the document says.
         content: Content,
         /// When it says that it was written.
         updated_at: SystemTime,
@@ -138,7 +150,6 @@ pub enum Update {
     },
     /// Remove the document of an id.
     Delete {
-        /// The key.
         id: TargetId,
         /// Who asks for it; `None` is nobody that people know.
         by: Option<Arc<str>>,
@@ -146,7 +157,6 @@ pub enum Update {
 }
 
 impl Update {
-    /// The key.
     pub fn id(&self) -> TargetId {
         match self {
             Update::Put { id, .. } | Update::Delete { id, .. } => *id,
@@ -172,18 +182,15 @@ impl Update {
 pub enum Change {
     /// The value of this id is now this.
     Put {
-        /// The key.
         id: TargetId,
-        /// The value.
         stored: Stored,
-        /// When it runs out; `None` is never.
+        /// When it expires; `None` is never.
         deadline: Option<Instant>,
     },
-    /// This id is gone from the store: it ran out, or another program deleted it.
+    /// This id is gone from the store: it expired, or another program deleted it.
     Gone(TargetId),
     /// This id was deleted by [`Store::write`].
     Deleted {
-        /// The key.
         id: TargetId,
         /// Who asked for it.
         by: Option<Arc<str>>,
@@ -205,7 +212,6 @@ impl Change {
 pub enum Stored {
     /// [`Store::write`] put it there.
     Own {
-        /// What it says.
         content: Content,
         /// When it says that it was written.
         updated_at: SystemTime,
@@ -219,13 +225,11 @@ pub enum Stored {
 /// A registration that the mirror shows, to be written to the store.
 #[derive(Debug, Clone)]
 pub struct Kept {
-    /// The key.
     pub id: TargetId,
-    /// What it says.
     pub content: Content,
     /// When its owner last wrote it.
     pub updated_at: SystemTime,
-    /// When it runs out; `None` is never.
+    /// When it expires; `None` is never.
     pub deadline: Option<Instant>,
     /// The deadline in the store that an outage moves to this one, if it does.
     pub moved_from: Option<Instant>,
@@ -236,7 +240,6 @@ pub struct Kept {
 /// A part of what an outage leaves behind, to be made durable.
 #[derive(Debug, Default)]
 pub struct Settlement {
-    /// Registrations with new deadlines.
     pub moved: Vec<Kept>,
     /// No more follow.
     pub is_last: bool,
@@ -256,17 +259,15 @@ pub struct Comparison {
     pub missing: Vec<Missing>,
     /// How many are shown that had not expired at `since`.
     pub shown: usize,
-    /// When the latest of the writes happened that are in the store and were known here before, as far as nothing has
-    /// touched them since.
+    /// The latest write that both the store and the mirror have, and that nothing has touched since.
     pub latest_write: Option<Instant>,
-    /// The same by the clocks of those who wrote, in whole seconds: known for registrations that never run out, too.
+    /// The same by the clocks of the owners, in whole seconds.
     pub latest_update: Option<SystemTime>,
 }
 
 /// A registration that is shown and is not in the store.
 #[derive(Debug)]
 pub struct Missing {
-    /// What is shown.
     pub kept: Kept,
     /// Half of its lifetime; of the default one if it never expires.
     pub half_lifetime: Duration,

@@ -56,7 +56,6 @@ pub fn reloading() {
     }
 }
 
-/// The server is shutting down.
 pub fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
@@ -100,9 +99,6 @@ pub struct Watchdog {
 impl Watchdog {
     /// Starts to feed, if systemd has a watchdog on this process. `addresses` are those that the server listens on,
     /// where it may speak TLS.
-    ///
-    /// # Errors
-    /// When the system has no thread for it.
     pub fn start(addresses: &[String], speaks_tls: bool) -> io::Result<Option<Watchdog>> {
         let Some(period) = sd_notify::watchdog_enabled() else { return Ok(None) };
         let parse =

@@ -17,9 +17,7 @@ const RESERVED: &[&str] = &["api", "sd"];
 pub struct NamedToken {
     /// Who has it, for the log and the list of changes.
     pub name: String,
-    /// What it is for.
     pub role: Role,
-    /// The groups that it is for.
     pub groups: Groups,
     /// The SHA-256 of the secret.
     pub digest: [u8; 32],
@@ -37,7 +35,6 @@ pub enum Role {
 /// The groups that a token is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Groups {
-    /// Every group.
     All,
     /// Those that one of these names.
     Some(Vec<Pattern>),
@@ -78,9 +75,6 @@ pub fn parse_file(text: &str) -> Result<Vec<NamedToken>, String> {
 }
 
 /// The line for this token, which is read as the server reads it. In `groups`, blanks are escaped for the caller.
-///
-/// # Errors
-/// A sentence with what is wrong.
 pub fn line(name: &str, role: &str, groups: &str, digest: &[u8; 32]) -> Result<String, String> {
     check_name(name)?;
     let escape = |c: char| if c.is_whitespace() || c.is_control() { escaped(c) } else { c.to_string() };

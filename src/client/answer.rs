@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::registration::BodyFault;
+
 /// The most of an answer that is repeated in a message.
 const ECHO_CHARS_MAX: usize = 500;
 
@@ -29,15 +31,6 @@ pub(super) struct ProblemBody {
     #[serde(default)]
     pub(super) errors: Vec<BodyFault>,
     pub(super) errors_total: Option<usize>,
-}
-
-/// What is wrong in one place of a body.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct BodyFault {
-    /// The place, as a JSON pointer.
-    #[serde(default)]
-    pub(super) pointer: String,
-    pub(super) detail: String,
 }
 
 impl Answer {

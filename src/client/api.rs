@@ -4,11 +4,11 @@ use form_urlencoded::Serializer;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{Answer, BodyFault};
+use super::answer::Answer;
 use super::connection::{Api, ApiCall, Method, Unreachable};
 use super::{Entry, Failure};
 use crate::config::commands::Filter;
-use crate::registration::TargetId;
+use crate::registration::{BodyFault, TargetId};
 
 /// Registrations that are asked for at once; the server gives no more.
 const PAGE_SIZE: usize = 1000;

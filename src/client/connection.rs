@@ -3,6 +3,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use ureq::Error;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
 
 use ureq::config::Config;
 use ureq::http::{HeaderName, HeaderValue, Request, Uri, header};
@@ -10,7 +15,6 @@ use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
 
 use super::answer::{Answer, PROBLEM};
-use super::resolver::RememberingResolver;
 use super::unix::{NoResolver, UnixConnector};
 use super::{Failure, tls};
 use crate::config::commands::{Access, TokenSource};
@@ -21,7 +25,6 @@ pub(super) use ureq::http::Method;
 /// The largest answer that is read: a list of some 500,000 registrations.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// Connections that are kept open.
 const IDLE_CONNECTIONS_MAX: usize = 32;
 
 /// What is asked of the server.
@@ -114,7 +117,6 @@ impl Api {
         }
     }
 
-    /// Where the token comes from.
     pub(super) fn token_source(&self) -> Option<TokenSource> {
         self.source.clone()
     }
@@ -248,4 +250,36 @@ pub(super) fn read_token(flag: &str, source: &TokenSource) -> Result<Secret, Fai
     let mut token = token.ok_or_else(|| Failure::Usage(format!("{name}: holds no token that can be sent")))?;
     token.set_sensitive(true);
     Ok(token)
+}
+
+/// How long an address is believed; then it may have moved.
+const BELIEVED_FOR: Duration = Duration::from_secs(10);
+
+/// Remembers the last answer of the system.
+#[derive(Debug, Default)]
+pub(super) struct RememberingResolver {
+    system: DefaultResolver,
+    last: Mutex<Option<Addresses>>,
+}
+
+#[derive(Debug)]
+struct Addresses {
+    of: String,
+    at: Instant,
+    addresses: ResolvedSocketAddrs,
+}
+
+impl Resolver for RememberingResolver {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        let of = format!("{:?} {:?}", uri.scheme(), uri.authority());
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = last.as_ref().filter(|last| last.of == of && last.at.elapsed() < BELIEVED_FOR) {
+            return Ok(known.addresses.clone());
+        }
+        drop(last);
+        let addresses = self.system.resolve(uri, config, timeout)?;
+        let answer = Addresses { of, at: Instant::now(), addresses: addresses.clone() };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        Ok(addresses)
+    }
 }

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use console::Style;
 use serde_json::json;
 
-use super::answer::BodyFault;
 use super::api::{DeclarationCounts, DeclareAnswer};
 use super::connection::Api;
 use super::files::Placed;
@@ -14,6 +13,7 @@ use super::output::Output;
 use super::plan::GroupPlan;
 use super::{Entry, Failure, files};
 use crate::config::commands::{GroupFiles, SyncCommand};
+use crate::registration::BodyFault;
 
 /// The most faults that are shown one by one.
 const FAULTS_SHOWN_MAX: usize = 20;

@@ -38,7 +38,6 @@ impl Entry {
         self.target_group.as_deref().unwrap_or(DEFAULT_GROUP)
     }
 
-    /// The body of `PUT /target`.
     pub(super) fn body(&self) -> Vec<u8> {
         json::encode(&Put { static_config: self })
     }

@@ -25,7 +25,6 @@ impl Failure {
         self
     }
 
-    /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
             Failure::No(_) => 1,

@@ -1,7 +1,6 @@
 //! `import`: what files and `http_sd` lists hold, registered one by one over a few connections.
 
 mod progress;
-mod refusals;
 mod sources;
 
 use std::collections::HashMap;
@@ -17,7 +16,7 @@ use super::{Entry, Failure, declare, lookup};
 use crate::config::commands::{Filter, ImportCommand};
 use crate::signals::Interrupted;
 use progress::Progress;
-use refusals::RefusedEntries;
+use sources::RefusedEntries;
 
 /// Connections that register at the same time.
 const CONNECTIONS: usize = 16;

@@ -17,7 +17,6 @@ const SHORT_ID_CHARS: usize = 8;
 /// What a list shows unless it is told otherwise: the id last, since only programs ask for it.
 const FIELDS: [Field; 6] = [Field::Targets, Field::Group, Field::Labels, Field::Modules, Field::Expires, Field::Id];
 
-/// Lists registrations.
 pub(super) fn list(connection: &Api, command: &ListCommand, output: Output) -> Result<(), Failure> {
     let ListCommand { filter, query, sort, limit, columns, .. } = command;
     // The order that the server knows saves asking for everything.
@@ -90,7 +89,6 @@ fn shown(field: Field, registration: &Value, output: Output) -> String {
     }
 }
 
-/// Shows one registration.
 pub(super) fn get(connection: &Api, command: &GetCommand, output: Output) -> Result<(), Failure> {
     let id = parse_id(&command.id).map_err(|e| Failure::Usage(e.to_string()))?;
     match connection.read_or_none(&format!("/api/v1/registrations/{id}"))? {

@@ -90,7 +90,6 @@ fn pollers_of(connection: &Api) -> Result<Vec<Value>, Failure> {
     Ok(answer["pollers"].as_array_mut().map(std::mem::take).unwrap_or_default())
 }
 
-/// Lists who polls.
 pub(super) fn pollers(connection: &Api, output: Output) -> Result<(), Failure> {
     let pollers = pollers_of(connection)?;
     let columns = [

@@ -72,7 +72,6 @@ impl Output {
         self.format == Format::Wide
     }
 
-    /// Whether a person reads it.
     pub(super) fn is_terminal(self) -> bool {
         self.terminal
     }

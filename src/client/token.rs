@@ -20,7 +20,6 @@ use crate::{files, tokens};
 /// Random bytes of a secret; nobody guesses 256 bits.
 const SECRET_BYTES: usize = 32;
 
-/// Makes a token.
 pub(super) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure> {
     let TokenCommand { name, role, groups, file, .. } = command;
     let secret = secret()?;

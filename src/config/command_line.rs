@@ -29,7 +29,6 @@ seen by every user of the machine: tokens and passwords belong into the environm
 
 /// What the command line asks for.
 pub enum Invocation {
-    /// Run the server.
     Serve(Box<Config>),
     /// Ask the server that runs with the same address and port.
     Healthcheck(Endpoint, Question),
@@ -61,7 +60,6 @@ pub fn notify_socket() -> Option<OsString> {
     std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())
 }
 
-/// The whole command line.
 pub(super) fn command() -> Command {
     // The settings may stand before the command as well, or without one, as they always could.
     let hidden = |argument: Arg| argument.hide(true);

@@ -44,7 +44,6 @@ pub(super) const EXIT_CODES: &[(&str, &str)] = &[
     ("130", "interrupted; what was done is said"),
 ];
 
-/// The variables of the client.
 pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
     ("INVENTOR_URL", "where the server is: http://, https:// or unix:/path; http://localhost:9101 if not set"),
     ("INVENTOR_TOKEN", "the token"),
@@ -54,7 +53,6 @@ pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
     ("NO_COLOR", "no colours if it is set"),
 ];
 
-/// Examples of each command.
 const EXAMPLES: &[(&str, &[&str])] = &[
     (
         "register",
@@ -90,7 +88,6 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("healthcheck", &["inventor healthcheck healthy --listen-port 9101"]),
 ];
 
-/// The examples of this command.
 pub(super) fn examples(command: &str) -> &'static [&'static str] {
     EXAMPLES.iter().find(|(name, _)| *name == command).map_or(&[], |(_, examples)| examples)
 }

@@ -14,7 +14,6 @@ use super::{command_line, help};
 /// The month of this version, which stands at the foot of its pages.
 const DATE: &str = "November 2026";
 
-/// The completions for this shell.
 pub fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut with_values(command_line::visible()), "inventor", &mut script);
@@ -93,9 +92,6 @@ const ZSH_ACTIONS: [(&str, &str); 3] = [
 ];
 
 /// Writes a manual page for the program and each of its commands into the directory, which is made if need be.
-///
-/// # Errors
-/// When the directory cannot be written to.
 pub fn write(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let mut root = command_line::visible().disable_help_subcommand(true);

@@ -28,21 +28,16 @@ pub const OUTAGE_KEEP_SECONDS_MAX: u64 = 30 * 24 * 3600;
 
 /// What the server is to do. Holds secrets, and so cannot be printed.
 pub struct Config {
-    /// Where to listen.
     pub listen: Listen,
     /// Which proxies say who their clients are.
     pub proxies: TrustedProxies,
     /// Where the certificate comes from, if it speaks TLS.
     pub tls: Option<TlsSources>,
-    /// Where tokens come from.
     pub tokens: TokenSources,
-    /// The lifetime of registrations.
     pub ttl: Ttl,
     /// The lifetimes that a registration may ask for.
     pub ttls: TtlBounds,
-    /// Where registrations are kept.
     pub store: StoreConfig,
-    /// Which label names are accepted.
     pub label_names: LabelNames,
     /// Whether `/metrics` has a series for each group.
     pub group_info: bool,
@@ -54,11 +49,8 @@ pub struct Config {
     pub page: bool,
     /// How long a registration is kept beyond its lifetime because of an outage.
     pub outage_keep: Duration,
-    /// The number of worker threads.
     pub workers: usize,
-    /// The largest number of connections.
     pub connections_max: usize,
-    /// What is logged, and how.
     pub log: Logging,
     /// Variables that were set and mean nothing without others.
     pub without_effect: Vec<&'static str>,

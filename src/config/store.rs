@@ -25,14 +25,11 @@ const ADDRESSES: [Variable; 3] = [REDIS_ADDR, REDIS_URL, REDIS_SENTINELS];
 
 /// The store to use.
 pub enum StoreConfig {
-    /// A file in this directory.
     Embedded(PathBuf),
-    /// Redis.
     Redis(Box<Settings>),
 }
 
 impl StoreConfig {
-    /// What the store is called.
     pub fn name(&self) -> &'static str {
         match self {
             StoreConfig::Embedded(_) => "embedded",

@@ -18,7 +18,6 @@ pub const TOKENS_MAX: usize = 100;
 pub struct TokenSources {
     write: Option<Source>,
     read: Option<Source>,
-    /// The value of `TOKENS_FILE`.
     named: Option<PathBuf>,
 }
 

@@ -7,11 +7,9 @@ use clap::{Arg, value_parser};
 /// A variable of the environment, which is also a line of `.env` and a flag: `LISTEN_PORT` is `--listen-port`.
 #[derive(Debug, Clone, Copy)]
 pub struct Variable {
-    /// The name in the environment.
     pub name: &'static str,
     /// What holds when it is not set; `None` is nothing.
     pub default: Option<&'static str>,
-    /// What it means.
     pub help: &'static str,
 }
 

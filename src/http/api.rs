@@ -6,7 +6,6 @@ pub(super) mod declared;
 pub(super) mod diagnostics;
 pub(super) mod groups;
 pub(super) mod labels;
-pub(super) mod openapi;
 mod page_token;
 pub(super) mod registrations;
 pub(super) mod status;

@@ -43,7 +43,6 @@ pub struct Options {
     pub names: LabelNames,
     /// Which lifetimes a registration may ask for.
     pub ttls: TtlBounds,
-    /// What the store is called.
     pub store: &'static str,
     /// Whether `/metrics` has a series for each group.
     pub group_info: bool,

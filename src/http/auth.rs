@@ -1,21 +1,85 @@
 //! Who asks, and what they may. Tokens are known by their SHA-256 alone, replaced while running, and never printed.
 
-mod named;
-mod token;
-
+pub(super) use crate::tokens::Role;
+use crate::tokens::{self, Groups};
+use ring::digest::{SHA256, digest};
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::RwLock;
 
-pub use named::KnownToken;
-use token::Role;
-pub use token::Token;
-
 use super::request::Request;
-use crate::registry::Scope;
+use crate::registry::{GroupPattern, Scope};
+
+/// A secret, as its SHA-256: what is looked up depends on no byte of it, so that how long that takes tells nothing.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Token(pub(super) [u8; 32]);
+
+impl Token {
+    /// The token with these bytes; `None` when there are none, because an empty token would let everybody in.
+    pub fn new(secret: &[u8]) -> Option<Token> {
+        (!secret.is_empty()).then(|| Token::of(secret))
+    }
+
+    pub(super) fn of(secret: &[u8]) -> Token {
+        // The digest has as many bytes as it says.
+        Token(digest(&SHA256, secret).as_ref().try_into().unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(...)")
+    }
+}
+
+/// A token with a name.
+#[derive(Debug, Clone)]
+pub struct KnownToken {
+    /// Who has it, for the log and the list of changes.
+    pub(super) name: String,
+    pub(super) role: Role,
+    /// The groups that it is for.
+    pub(super) scope: Scope,
+    pub(super) token: Token,
+}
+
+impl From<tokens::NamedToken> for KnownToken {
+    fn from(tokens::NamedToken { name, role, groups, digest }: tokens::NamedToken) -> KnownToken {
+        let scope = match groups {
+            Groups::All => Scope::All,
+            Groups::Some(patterns) => Scope::Groups(patterns.into_iter().map(pattern).collect()),
+        };
+        KnownToken { name, role, scope, token: Token(digest) }
+    }
+}
+
+fn pattern(tokens::Pattern { name, is_prefix }: tokens::Pattern) -> GroupPattern {
+    if is_prefix { GroupPattern::Prefix(name) } else { GroupPattern::Name(name) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_has_what_its_patterns_name() {
+        for (text, inside, outside) in [
+            ("*", &["", "a", "a b"][..], &[][..]),
+            ("a", &["a"], &["", "A", "ab"]),
+            ("a,b*", &["a", "b", "bc"], &["c", "ab"]),
+            ("a%20b%2Cc%25%2a", &["a b,c%*"], &["a%20b", "a b,c%*d"]),
+        ] {
+            let line = tokens::line("ops", "write", text, &[0; 32]).unwrap();
+            let KnownToken { scope, .. } = tokens::parse_file(&line).unwrap().remove(0).into();
+            assert!(inside.iter().all(|group| scope.has(group)), "{text} has {inside:?}");
+            assert!(!outside.iter().any(|group| scope.has(group)), "{text} has none of {outside:?}");
+        }
+    }
+}
 
 /// The tokens of each kind.
 #[derive(Debug, Clone)]
@@ -29,7 +93,6 @@ pub struct TokenSets {
 }
 
 impl TokenSets {
-    /// Whether anybody can register.
     pub fn can_write(&self) -> bool {
         !self.write.is_empty() || self.named.iter().any(|token| token.role == Role::Write)
     }

@@ -34,9 +34,6 @@ pub(super) fn parse(query: &mut Query, caller: &Caller) -> Result<Criteria, Prob
 }
 
 /// The words of `q`.
-///
-/// # Errors
-/// 400 for more than one question may ask.
 pub(super) fn words(text: &str) -> Result<Words, Problem> {
     if text.len() > QUESTION_BYTES_MAX {
         return Err(Problem::bad_request(format!("q: at most {QUESTION_BYTES_MAX} bytes")));
@@ -49,9 +46,6 @@ pub(super) fn words(text: &str) -> Result<Words, Problem> {
 }
 
 /// `shard` and `shards`: both, or none.
-///
-/// # Errors
-/// 400 for anything else.
 pub(super) fn shard(query: &mut Query) -> Result<Option<Shard>, Problem> {
     let index = query.number("shard", 0..=Shard::COUNT_MAX - 1)?;
     let count = query.number("shards", 1..=Shard::COUNT_MAX)?;

@@ -3,10 +3,10 @@
 use super::app::{App, Call};
 use super::auth::Caller;
 use super::criteria;
-use super::negotiation::{accepts_gzip, lists_tag};
 use super::problem::Problem;
 use super::query::{Query, parameter};
 use super::request::Request;
+use super::request::{accepts_gzip, lists_tag};
 use super::response::{Body, Response};
 use crate::registry::{Criteria, Discovered, Form, Rendering, Unanswered};
 
@@ -48,7 +48,8 @@ fn sd_criteria(request: &Request, caller: &Caller) -> Result<Criteria, Problem> 
 fn list(app: &App, call: &Call<'_>, criteria: &Criteria) -> Result<Response, Unanswered> {
     let request = call.request;
     let gzip = accepts_gzip(request);
-    let Discovered { list, stale } = app.registry.list(criteria, gzip, &app.registry.allowance(request), app.now())?;
+    let allowance = app.registry.allowance(request);
+    let Discovered { list, stale } = app.registry.view.list(criteria, gzip, &allowance, app.now().monotonic)?;
     app.metrics.polled(request);
     let Rendering { parts, hash } = list.rendering(gzip);
     // The two encodings are different bytes, so that their tags have to differ (RFC 9110, 8.8.3).

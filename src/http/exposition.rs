@@ -6,9 +6,9 @@ use log::error;
 use prometheus::{Encoder, TextEncoder};
 
 use super::app::{App, Call};
-use super::negotiation::accepts_gzip;
+use super::request::accepts_gzip;
 use super::response::{Body, Response};
-use crate::registry::{Discovered, Exposition, Now, Selector};
+use crate::registry::{Criteria, Discovered, Exposition, Form, Now, Scope};
 
 /// The format of the text, 0.0.4 of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -29,7 +29,8 @@ pub(super) fn metrics(app: &App, call: &Call<'_>) -> Result<Response, Response> 
     let scrape = app.scrape.try_lock_for(SCRAPE_WAIT_MAX);
     let _scrape = scrape.ok_or_else(|| Response::unavailable("too many others read the metrics"))?;
     let now = app.now();
-    let discovered = app.registry.discover(Selector::All, now).ok();
+    let all = Criteria::of(Scope::All, Form::Plain);
+    let discovered = app.registry.view.list(&all, false, &app.registry.allowance(call.request), now.monotonic).ok();
     let text = text(app, discovered.as_ref(), now).map_err(|e| {
         error!(reason:% = e; "cannot encode the metrics");
         Response::error(500, "cannot encode the metrics")
@@ -44,7 +45,8 @@ pub(super) fn metrics(app: &App, call: &Call<'_>) -> Result<Response, Response> 
 
 fn text(app: &App, discovered: Option<&Discovered>, now: Now) -> prometheus::Result<Vec<u8>> {
     let pollers = app.pollers.seen(now.wall);
-    let groups = if app.options.group_info { app.registry.largest_groups(GROUPS_MAX, now) } else { Vec::new() };
+    let groups =
+        if app.options.group_info { app.registry.view.largest_groups(GROUPS_MAX, now.monotonic) } else { Vec::new() };
     app.gauges.set(&app.registry, discovered, now);
     app.gauges.set_groups(&groups);
     app.gauges.set_pollers(&pollers);

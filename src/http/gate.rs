@@ -85,9 +85,6 @@ pub(super) struct OpenGate<H> {
 
 impl<H: Handler> OpenGate<H> {
     /// Opens the gate: connections are accepted from now on.
-    ///
-    /// # Errors
-    /// When there is no thread, or no descriptor, to begin with.
     pub(super) fn open(
         listeners: Vec<Listener>,
         settings: GateSettings,
@@ -119,7 +116,6 @@ impl<H: Handler> OpenGate<H> {
         Ok(OpenGate { gate, wake, accepting })
     }
 
-    /// The way to the workers.
     #[cfg(test)]
     pub(super) fn upstream(&self) -> &Upstream {
         &self.gate.upstream

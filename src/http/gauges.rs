@@ -82,7 +82,7 @@ impl Gauges {
     }
 
     pub(super) fn set(&self, registry: &Registry, discovered: Option<&Discovered>, now: Now) {
-        let counts = registry.counts(now);
+        let counts = registry.view.counts(now.monotonic);
         self.registrations.set(whole(counts.registrations));
         self.groups.set(whole(counts.groups));
         self.selections.set(whole(counts.selections));

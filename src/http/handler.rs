@@ -25,7 +25,6 @@ pub trait Handler: Send + Sync + 'static {
 /// How a request is dealt with.
 #[derive(Debug, Clone, Copy)]
 pub struct Found<R> {
-    /// Where its handler runs.
     pub runs: Runs,
     /// The form in which it is refused.
     pub errors: Errors,

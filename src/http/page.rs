@@ -10,8 +10,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::app::{App, Call};
-use super::negotiation::{accepts_gzip, lists_tag};
 use super::request::Request;
+use super::request::{accepts_gzip, lists_tag};
 use super::response::{Body, Response};
 
 /// The modules of the script: each knows only those before it. Names at the top of a module are unique among all.

@@ -91,7 +91,6 @@ type Key = (String, String, String);
 pub(super) struct Pollers(Mutex<HashMap<Key, Poller>>);
 
 impl Pollers {
-    /// Remembers a poll.
     pub(super) fn saw(&self, request: &Request, status: u16, now: SystemTime) {
         let user_agent = shortened(&String::from_utf8_lossy(request.header("user-agent").unwrap_or_default()));
         let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::response::{Response, phrase};
+use crate::registration::BodyFault;
 
 /// The most faults that one answer lists.
 pub(super) const FAULTS_MAX: usize = 100;
@@ -23,14 +24,6 @@ pub(super) struct Problem {
     detail: String,
     faults: Vec<BodyFault>,
     faults_total: usize,
-}
-
-/// What is wrong in one place of the body.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct BodyFault {
-    /// The place, as a JSON pointer (RFC 6901).
-    pub(super) pointer: String,
-    pub(super) detail: String,
 }
 
 impl Problem {

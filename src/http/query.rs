@@ -22,9 +22,6 @@ pub(super) struct Query {
 
 impl Query {
     /// Decodes the query; blanks may be `+`.
-    ///
-    /// # Errors
-    /// What is not percent-encoded UTF-8.
     pub(super) fn parse(request: &Request) -> Result<Query, Problem> {
         let pairs = request.query.split('&').filter(|_| !request.query.is_empty());
         let decode = |text: &str| {
@@ -39,9 +36,6 @@ impl Query {
     }
 
     /// The values of a parameter that may be repeated, in their order.
-    ///
-    /// # Errors
-    /// An empty value.
     pub(super) fn repeated(&mut self, name: &str) -> Result<Vec<String>, Problem> {
         let taken: Vec<String> = self.rest.extract_if(.., |(given, _)| given == name).map(|(_, value)| value).collect();
         if taken.iter().any(String::is_empty) {
@@ -51,9 +45,6 @@ impl Query {
     }
 
     /// The value of a parameter that stands there once at most.
-    ///
-    /// # Errors
-    /// A repeated parameter, or an empty value.
     pub(super) fn single(&mut self, name: &str) -> Result<Option<String>, Problem> {
         let mut values = self.repeated(name)?;
         match values.len() {
@@ -63,9 +54,6 @@ impl Query {
     }
 
     /// A whole number in a range.
-    ///
-    /// # Errors
-    /// Anything else.
     pub(super) fn number<T: FromStr + PartialOrd + std::fmt::Display>(
         &mut self,
         name: &str,
@@ -79,9 +67,6 @@ impl Query {
     }
 
     /// `true` or `false`, which is what an absent one means.
-    ///
-    /// # Errors
-    /// Anything else.
     pub(super) fn switch(&mut self, name: &str) -> Result<bool, Problem> {
         match self.single(name)?.as_deref() {
             None | Some("false") => Ok(false),
@@ -91,9 +76,6 @@ impl Query {
     }
 
     /// Nothing is left.
-    ///
-    /// # Errors
-    /// The first parameter that nobody asked for.
     pub(super) fn finish(self) -> Result<(), Problem> {
         match self.rest.first() {
             None => Ok(()),

@@ -13,13 +13,10 @@ pub(super) const PRIVATE: (&str, &str) = ("Cache-Control", "private, no-cache");
 /// A complete response. To a HEAD request the server sends it without the body, with the same length.
 #[derive(Debug, Clone)]
 pub struct Response {
-    /// The status code.
     pub status: u16,
-    /// The value of `Content-Type`.
     pub content_type: Cow<'static, str>,
     /// Further header fields. `Content-Length`, `Date` and `Connection` are the server's.
     pub headers: Vec<(Cow<'static, str>, String)>,
-    /// The body.
     pub body: Body,
 }
 
@@ -150,7 +147,6 @@ impl From<Vec<u8>> for Body {
     }
 }
 
-/// What a status is called.
 pub(super) fn phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",

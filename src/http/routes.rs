@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use log::{debug, warn};
 
-use super::api::{changes, declared, diagnostics, groups, labels, openapi, registrations, status};
+use super::api::{changes, declared, diagnostics, groups, labels, registrations, status};
 use super::app::{App, Call};
 use super::auth::{Caller, Denied};
 use super::handler::{Found, Handler, Runs};
@@ -111,7 +111,7 @@ const ROUTES: &[Route] = &[
     Route::new("/api/v1/changes", "changes", &[operation("GET", Read, InTurn, changes::list)]),
     Route::new("/api/v1/quarantine", "quarantine", &[operation("GET", Read, InTurn, diagnostics::quarantine)]),
     Route::new("/api/v1/duplicates", "duplicates", &[operation("GET", Read, InTurn, diagnostics::duplicates)]),
-    Route::new("/openapi.json", "openapi", &[operation("GET", Open, AtOnce, openapi::get)]),
+    Route::new("/openapi.json", "openapi", &[operation("GET", Open, AtOnce, operations::description)]),
     Route::old("/metrics", "metrics", &[operation("GET", ReadAll, AtOnce, exposition::metrics)]),
     Route::old("/healthcheck", "health", &[operation(ANY, Open, AtOnce, operations::healthy)]).probe(),
     Route::old("/-/healthy", "health", &[operation("GET", Open, AtOnce, operations::healthy)]).probe(),

@@ -34,7 +34,6 @@ const CONNECTIONS_MIN: usize = 16;
 /// How the server is set up.
 #[derive(Debug)]
 pub struct ServerSettings {
-    /// Where it listens.
     pub listen: Vec<Listen>,
     /// How many requests call the store at the same time; at least one.
     pub workers: usize,
@@ -42,7 +41,6 @@ pub struct ServerSettings {
     pub connections_max: usize,
     /// Who is believed when it names the client on whose behalf it asks.
     pub proxies: TrustedProxies,
-    /// What one client may take.
     pub limits: Limits,
     /// What TCP clients have to speak, if that is TLS.
     pub tls: Option<Arc<Tls>>,
@@ -64,9 +62,6 @@ pub struct Running<H> {
 
 impl Server {
     /// Opens the public sockets and raises the limit of descriptors as far as it goes.
-    ///
-    /// # Errors
-    /// [`BindError`] says which address cannot be had, and why.
     pub fn bind(settings: ServerSettings, metrics: &Registry) -> Result<Server, BindError> {
         let descriptors = usize::try_from(raise_descriptor_limit()).unwrap_or(usize::MAX);
         let workers = settings.workers.max(1);
@@ -94,9 +89,6 @@ impl Server {
     }
 
     /// Starts the workers and opens the gate.
-    ///
-    /// # Errors
-    /// [`BindError::Start`] when the system has no threads or descriptors for it.
     pub fn serve<H: Handler>(self, handler: Arc<H>) -> Result<Running<H>, BindError> {
         let Server { listeners, workers, gate: settings, metrics } = self;
         let handling = Arc::new(Handling::new(handler, metrics.clone()));

@@ -7,8 +7,8 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::negotiation::{accepts_gzip, lists_tag};
 use super::request::Request;
+use super::request::{accepts_gzip, lists_tag};
 use super::response::{Body, Response};
 
 /// Smaller answers are not compressed, in bytes: they fit into one packet.

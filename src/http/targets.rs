@@ -2,7 +2,7 @@
 
 use super::app::{App, Call};
 use super::audit;
-use super::problem::{BodyFault, Problem};
+use super::problem::Problem;
 use super::query::parameter;
 use super::request::Request;
 use super::response::Response;
@@ -36,8 +36,7 @@ fn wants_problem(request: &Request) -> bool {
 fn faults(app: &App, request: &Request) -> Problem {
     let faults = registration::put_faults(&request.body, app.options.names, app.options.ttls);
     let total = faults.len();
-    let faults = faults.into_iter().map(|registration::BodyFault { pointer, detail }| BodyFault { pointer, detail });
-    Problem::bad_request("the body is no registration").with_faults(faults.collect(), total)
+    Problem::bad_request("the body is no registration").with_faults(faults, total)
 }
 
 pub(super) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {

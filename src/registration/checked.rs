@@ -1,10 +1,11 @@
-//! A registration that Prometheus can take. Parsed means valid: nothing is checked again later.
+//! A registration that Prometheus can take, and which label names that may have. Parsed means valid: nothing is checked
+//! again later.
 
 use super::fields::Fields;
 use super::id::TargetId;
+use super::invalid::echo;
 use super::invalid::{Invalid, InvalidKind};
 use super::json;
-use super::label_names::LabelNames;
 use super::ttl::Ttl;
 
 /// The group of a registration that names none.
@@ -25,9 +26,6 @@ pub struct Registration {
 
 impl Registration {
     /// Checks what was written.
-    ///
-    /// # Errors
-    /// [`Invalid`] names the field and the reason.
     pub(super) fn check(fields: Fields, names: LabelNames) -> Result<Registration, Invalid> {
         let mut registration = Registration { fields };
         if registration.targets().is_empty() {
@@ -97,5 +95,33 @@ impl Registration {
     /// The id, a function of the targets alone.
     pub fn id(&self) -> TargetId {
         TargetId::of(self.targets())
+    }
+}
+
+/// Which label names are let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelNames {
+    /// `[a-zA-Z_][a-zA-Z0-9_]*`: what every Prometheus accepts (`model.LabelName.IsValidLegacy`).
+    Legacy,
+    /// Any UTF-8 but the empty name: Prometheus 3 only.
+    Utf8,
+}
+
+impl LabelNames {
+    /// Why a name is not let through; `None` when it is.
+    pub(super) fn fault(self, name: &str) -> Option<String> {
+        let legacy = |name: &str| {
+            name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
+                && !name.starts_with(|c: char| c.is_ascii_digit())
+        };
+        match self {
+            _ if name.is_empty() => Some("a name is empty".to_owned()),
+            LabelNames::Legacy if !legacy(name) => Some(format!(
+                "{:?} does not match [a-zA-Z_][a-zA-Z0-9_]*, as Prometheus before 3.0 requires; \
+                 LABEL_NAMES=utf8 on the server allows it",
+                echo(name)
+            )),
+            LabelNames::Legacy | LabelNames::Utf8 => None,
+        }
     }
 }

@@ -36,7 +36,6 @@ struct Members {
 }
 
 impl Content {
-    /// Encodes a registration.
     pub fn new(registration: &Registration) -> Content {
         Content::of(&registration.fields)
     }
@@ -88,7 +87,6 @@ impl Content {
         decode_strings(self.targets_json())
     }
 
-    /// How many addresses there are.
     pub fn target_count(&self) -> usize {
         self.0.target_count
     }

@@ -4,35 +4,34 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::DOCUMENT_BYTES_MAX;
+use super::checked::LabelNames;
 use super::checked::Registration;
 use super::content::Content;
 use super::fields::Fields;
 use super::id::TargetId;
 use super::json::{self, Pairs, Text};
-use super::label_names::LabelNames;
 use super::ttl::Ttl;
 
 /// The most entries of a group.
 pub const ENTRIES_MAX: usize = 10_000;
 
-/// What is wrong in one place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is wrong in one place of a body, as problems list it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BodyFault {
     /// The place, as a JSON pointer (RFC 6901).
+    #[serde(default)]
     pub pointer: String,
-    /// What is wrong there.
     pub detail: String,
 }
 
 /// What every registration of a declared group has besides what its entry says.
 #[derive(Debug, Clone, Copy)]
 pub struct Declared<'a> {
-    /// The group.
     pub group: &'a str,
-    /// The lifetime.
     pub ttl: Ttl,
     /// Which label names may be used.
     pub names: LabelNames,

@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime};
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer};
 
+use super::checked::LabelNames;
 use super::checked::Registration;
 use super::content::Content;
 use super::fields::Fields;
 use super::id::TargetId;
 use super::invalid::Invalid;
 use super::json::{self, Object, Text};
-use super::label_names::LabelNames;
 
 /// A stored document as it was written, by this program or another; its fields are not checked.
 #[derive(Debug, Default)]
@@ -65,9 +65,6 @@ impl Document {
 }
 
 /// What a stored value has to say, and when its owner last wrote it, as far as it says so.
-///
-/// # Errors
-/// Why it is not fit to be shown.
 pub fn read_stored(value: &[u8], names: LabelNames) -> Result<(Content, Option<SystemTime>), String> {
     if let Some((content, updated_at)) = Content::of_plain(value, names) {
         return Ok((content, whole_seconds(updated_at)));

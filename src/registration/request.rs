@@ -3,21 +3,18 @@
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer};
 
+use super::checked::LabelNames;
 use super::checked::Registration;
 use super::declared::{BodyFault, escaped};
 use super::fields::Fields;
 use super::id::TargetId;
 use super::invalid::{Invalid, InvalidKind, echo};
 use super::json::{self, Object, Text};
-use super::label_names::LabelNames;
 use super::ttl::{Ttl, TtlBounds};
 
 impl Registration {
     /// Reads the body of a PUT:
     /// `{"static_config": {"targets": [...], "labels": {...}, "target_group": "...", "modules": [...], "ttl_seconds": 600}}`.
-    ///
-    /// # Errors
-    /// [`Invalid`] names the field and the reason.
     pub fn parse(body: &[u8], names: LabelNames, ttls: TtlBounds) -> Result<Registration, Invalid> {
         let PutRequest { static_config } = json::decode(body)?;
         let Some(fields) = static_config else {
@@ -74,9 +71,6 @@ fn ttl_fault(fields: &Fields, ttls: TtlBounds) -> Option<String> {
 }
 
 /// Reads the body of a GET or DELETE: `{"id": "..."}`.
-///
-/// # Errors
-/// [`Invalid`] when there is no id, or it is no UUID.
 pub fn parse_id_request(body: &[u8]) -> Result<TargetId, Invalid> {
     let IdRequest { id } = json::decode(body)?;
     let Some(id) = id else {
@@ -86,9 +80,6 @@ pub fn parse_id_request(body: &[u8]) -> Result<TargetId, Invalid> {
 }
 
 /// Reads an id as a client spells it.
-///
-/// # Errors
-/// [`Invalid`] when it is no UUID.
 pub fn parse_id(text: &str) -> Result<TargetId, Invalid> {
     let invalid = || Invalid::new(InvalidKind::Json, format!("id: {:?} is not a UUID", echo(text)));
     TargetId::parse(text).ok_or_else(invalid)

@@ -44,7 +44,6 @@ impl Ttl {
 /// The lifetimes that an operator allows, in seconds; without bounds every one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TtlBounds {
-    /// The shortest.
     pub min: Option<u64>,
     /// The longest; with it nothing lives for ever.
     pub max: Option<u64>,

@@ -126,9 +126,6 @@ impl<'a> Allowance<'a> {
     }
 
     /// So many bytes are going to be looked at.
-    ///
-    /// # Errors
-    /// [`Unanswered`] when the question is to be given up.
     pub fn spend(&self, bytes: usize) -> Result<(), Unanswered> {
         match self.left.get().checked_sub(bytes) {
             Some(left) => {

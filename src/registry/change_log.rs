@@ -1,23 +1,19 @@
-//! The latest changes of the lists, for people: what was registered, changed, deleted or ran out, and by whom.
+//! The latest changes of the lists, for people: what was registered, changed, deleted or expired, and by whom.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::scope::Scope;
+use super::criteria::Scope;
 use crate::registration::{Content, TargetId};
 
-/// How many changes are remembered.
 pub(super) const CHANGES_MAX: usize = 1000;
 
 /// A change of the lists.
 #[derive(Debug, Clone)]
 pub struct LoggedChange {
-    /// When it was seen here.
     pub at: Instant,
-    /// What happened.
     pub action: Action,
-    /// Whose.
     pub id: TargetId,
     /// The group that it is in now, or was in at last.
     pub group: Arc<str>,
@@ -25,7 +21,6 @@ pub struct LoggedChange {
     pub left: Option<Arc<str>>,
     /// What it says, or said at last.
     pub content: Content,
-    /// Who did it.
     pub by: Author,
 }
 
@@ -36,9 +31,7 @@ pub enum Action {
     Registered,
     /// Labels, modules or group are others. A renewal is no change.
     Changed,
-    /// Somebody removed it.
     Deleted,
-    /// It ran out.
     Expired,
     /// Redis had lost it and was given it back.
     Restored,
@@ -55,7 +48,6 @@ pub enum Author {
     AnotherServer,
 }
 
-/// The log.
 #[derive(Debug, Default)]
 pub(super) struct ChangeLog {
     /// The latest last.

@@ -1,15 +1,16 @@
 //! On which condition a write is made. It is held against what the store has at that moment, by the operation that makes
 //! the write: the view may lag behind.
 
+use crate::store::StoreError;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::errors::WriteError;
-use super::look::Details;
-use super::scope::Scope;
+use super::criteria::Scope;
+use super::lookups::Details;
 use super::view::View;
-use crate::registration::{Content, TargetId};
+use crate::registration::{Content, TargetId, Undecodable};
 use crate::store::Refused;
 
 /// Who writes, and in which groups that may be.
@@ -95,8 +96,8 @@ impl Condition {
             (Seen::Showing(_, deadline), None) => deadline.is_some_and(|deadline| deadline <= now),
             (Seen::Exactly(details), Some((found, updated_at))) => {
                 let is_renewed_here = || {
-                    let shown = self.view.details(&[id], now).pop();
-                    shown.is_some_and(|(_, shown)| shown.deadline != details.deadline)
+                    let shown = self.view.details(id, now);
+                    shown.is_some_and(|shown| shown.deadline != details.deadline)
                 };
                 let updated_at = updated_at.filter(|at| *at > SystemTime::UNIX_EPOCH);
                 *found == details.content && updated_at == details.updated_at && !is_renewed_here()
@@ -115,3 +116,43 @@ pub(super) fn why(condition: Option<&Condition>, refused: &[Refused]) -> WriteEr
         false => WriteError::Changed,
     }
 }
+
+/// Why a stored registration cannot be read.
+#[derive(Debug)]
+pub enum GetError {
+    Store(StoreError),
+    /// Another program stored something that is no document.
+    Undecodable(Undecodable),
+    /// It is in no group that may be seen.
+    Forbidden,
+}
+
+/// Why something was not written. Nothing of it was, unless the outcome is not known.
+#[derive(Debug)]
+pub enum WriteError {
+    /// The outcome is not known, or what is to be deleted is in no store but kept because of an outage: other servers,
+    /// which keep it too, could not learn of it.
+    Store(StoreError),
+    /// What stands under these ids is not the writer's.
+    Forbidden(Vec<TargetId>),
+    /// Something else stands there than was seen.
+    Changed,
+}
+
+impl From<StoreError> for WriteError {
+    fn from(error: StoreError) -> WriteError {
+        WriteError::Store(error)
+    }
+}
+
+impl fmt::Display for GetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            GetError::Store(e) => e.fmt(f),
+            GetError::Undecodable(e) => write!(f, "the stored value is not a registration: {e}"),
+            GetError::Forbidden => write!(f, "it is in no group that may be seen"),
+        }
+    }
+}
+
+impl std::error::Error for GetError {}

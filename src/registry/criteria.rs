@@ -1,10 +1,9 @@
-//! Which registrations a list holds. Pure.
+//! Which registrations a list holds, and which groups somebody may see or change. Pure.
 
 use std::collections::BTreeSet;
 
 use super::label_selector::LabelSelector;
 use super::render::Form;
-use super::scope::Scope;
 use super::shard::Shard;
 use crate::registration::{Content, TargetId};
 
@@ -14,7 +13,6 @@ pub const GROUPS_MAX: usize = 256;
 /// A list that is there as long as the server runs.
 #[derive(Debug, Clone, Copy)]
 pub enum Selector<'a> {
-    /// All registrations.
     All,
     /// Those of the group with exactly this name.
     Group(&'a str),
@@ -31,12 +29,10 @@ pub struct Criteria {
     pub labels: LabelSelector,
     /// The part of the registrations that a Prometheus server takes.
     pub shard: Option<Shard>,
-    /// What is shown of them.
     pub form: Form,
 }
 
 impl Criteria {
-    /// Everything in these groups.
     pub fn of(scope: Scope, form: Form) -> Criteria {
         Criteria { scope, groups: BTreeSet::new(), labels: LabelSelector::default(), shard: None, form }
     }
@@ -73,7 +69,6 @@ impl Criteria {
         self.labels.byte_count() + self.groups.iter().map(|group| group.len() + size_of::<String>()).sum::<usize>()
     }
 
-    /// Whether a registration meets them.
     pub fn meets(&self, id: TargetId, content: &Content) -> bool {
         self.shard.is_none_or(|shard| shard.has(id))
             && self.has_group(content)
@@ -86,5 +81,33 @@ impl Criteria {
         }
         let group = content.group();
         self.scope.has(&group) && (self.groups.is_empty() || self.groups.contains(group.as_ref()))
+    }
+}
+
+/// All groups, or some by name or by the beginning of their names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Every group, also those that do not exist yet.
+    All,
+    /// Those that one of these patterns names.
+    Groups(Vec<GroupPattern>),
+}
+
+/// Which groups a pattern names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum GroupPattern {
+    Name(String),
+    Prefix(String),
+}
+
+impl Scope {
+    pub fn has(&self, group: &str) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Groups(patterns) => patterns.iter().any(|pattern| match pattern {
+                GroupPattern::Name(name) => group == name,
+                GroupPattern::Prefix(beginning) => group.starts_with(beginning.as_str()),
+            }),
+        }
     }
 }

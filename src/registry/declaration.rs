@@ -7,7 +7,6 @@ use std::time::{Instant, SystemTime};
 use super::allowance::NotLoaded;
 use super::condition::Seen;
 use super::criteria::Selector;
-use super::look::LOOKED_UP_AT_ONCE;
 use super::summaries::declared_hash;
 use super::view::View;
 use crate::registration::{Content, Registration, TargetId, Ttl};
@@ -16,7 +15,6 @@ use crate::store::Update;
 /// A group as it is to be.
 #[derive(Debug)]
 pub struct Declaration<'a> {
-    /// The name of the group.
     pub group: &'a str,
     /// Its registrations, no two with the same id.
     pub registrations: &'a [Registration],
@@ -25,13 +23,11 @@ pub struct Declaration<'a> {
 /// The way from a group as it is to the group as it is declared.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// How many registrations are new.
     pub created: usize,
     /// How many change, or come from another group.
     pub updated: usize,
     /// How many only begin their lifetimes anew.
     pub unchanged: usize,
-    /// How many go.
     pub deleted: usize,
     /// Which entries stand in another group, and in which.
     pub elsewhere: Vec<(usize, Arc<str>)>,
@@ -55,7 +51,7 @@ pub(super) fn plan(
     updated_at: SystemTime,
     now: Instant,
 ) -> Result<Plan, NotLoaded> {
-    let list = view.list(Selector::Group(declaration.group), now)?.list;
+    let list = view.kept_list(Selector::Group(declaration.group), now)?.list;
     let hash_before = (!list.is_empty()).then(|| declared_hash(list.registrations()));
     let mut plan = Plan { hash_before, ..Plan::default() };
     // Everything follows from this snapshot: what has changed in the view since is a change to the plan as well.
@@ -63,7 +59,7 @@ pub(super) fn plan(
     let mut contents: Vec<(TargetId, Content)> = Vec::with_capacity(declaration.registrations.len());
     for (at, registration) in declaration.registrations.iter().enumerate() {
         let (id, content) = (registration.id(), Content::new(registration));
-        let shown = view.details(&[id], now).pop().map(|(_, details)| details);
+        let shown = view.details(id, now);
         let deadline = shown.as_ref().and_then(|shown| shown.deadline);
         let elsewhere = || shown.map(|shown| shown.content).filter(|content| content.group() != declaration.group);
         let seen = match (unnamed.remove(&id), elsewhere) {
@@ -91,7 +87,7 @@ pub(super) fn plan(
         contents.push((id, content));
     }
     let ids: Vec<TargetId> = unnamed.keys().copied().collect();
-    let shown = ids.chunks(LOOKED_UP_AT_ONCE).flat_map(|ids| view.details(ids, now));
+    let shown = view.details_of(&ids, now).into_iter();
     let deadlines: HashMap<TargetId, Option<Instant>> = shown.map(|(id, shown)| (id, shown.deadline)).collect();
     for (id, content) in unnamed {
         plan.deleted += 1;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::allowance::{Allowance, Unanswered};
+use super::criteria::Scope;
 use super::list::Snapshot;
-use super::scope::Scope;
 use crate::registration::{TargetId, json};
 
 /// The most addresses that are listed.
@@ -29,18 +29,15 @@ const SCOPES_MAX: usize = 64;
 pub struct Duplicates {
     /// Up to a thousand of them, by address.
     pub listed: Vec<Duplicate>,
-    /// How many there are.
     pub total: usize,
 }
 
 /// An address that stands in more than one registration.
 #[derive(Debug, Clone)]
 pub struct Duplicate {
-    /// The address.
     pub address: String,
     /// The first ten of the registrations.
     pub ids: Vec<TargetId>,
-    /// How many there are.
     pub ids_total: usize,
 }
 

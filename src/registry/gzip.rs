@@ -51,7 +51,6 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Appends a compressed piece.
     pub(super) fn piece(&mut self, piece: &Piece) {
         self.parts.push(piece.deflated.clone());
         self.crc.combine(&piece.crc);

@@ -7,7 +7,6 @@ use super::criteria::Selector;
 use super::list::{List, Listed, Snapshot};
 use crate::registration::{Content, TargetId};
 
-/// The lists.
 #[derive(Debug, Default)]
 pub(super) struct KeptLists {
     all: List,
@@ -15,7 +14,6 @@ pub(super) struct KeptLists {
 }
 
 impl KeptLists {
-    /// How many groups have one.
     pub(super) fn group_count(&self) -> usize {
         self.groups.len()
     }

@@ -48,9 +48,6 @@ impl std::error::Error for SelectorError {}
 impl LabelSelector {
     /// Reads a selector. Names are `[a-zA-Z_][a-zA-Z0-9_]*`. Values are anything without `( ) , "` and outer blanks,
     /// or stand in double quotes with `\"` and `\\`; they may be empty.
-    ///
-    /// # Errors
-    /// [`SelectorError`] says where the text is none.
     pub fn parse(text: &str) -> Result<LabelSelector, SelectorError> {
         let mut parser = Parser { text, rest: text };
         let mut selector = LabelSelector::default();
@@ -69,12 +66,10 @@ impl LabelSelector {
         self.requirements.extend(other.requirements);
     }
 
-    /// Whether it requires nothing.
     pub fn is_empty(&self) -> bool {
         self.requirements.is_empty()
     }
 
-    /// How many requirements there are.
     pub fn len(&self) -> usize {
         self.requirements.len()
     }

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 
 use super::allowance::Unanswered;
 use super::gzip::{Piece, Stream};
+use super::render;
 use super::render::Form;
-use super::{render, target_info};
 use crate::registration::{Content, TargetId};
 
 /// How many registrations a segment should hold: some 60 KB of JSON.
@@ -228,7 +228,7 @@ impl Snapshot {
         self.target_info_gzip.get_or_init(|| {
             let mut stream = Stream::default();
             if !self.is_empty() {
-                stream.plain(target_info::HEAD);
+                stream.plain(render::HEAD);
             }
             self.filled().for_each(|segment| stream.piece(segment.compressed_info()));
             stream
@@ -240,12 +240,10 @@ impl Snapshot {
         self.segments.iter().flat_map(|segment| &segment.entries).map(|shown| (shown.id, &shown.content))
     }
 
-    /// How many registrations there are.
     pub fn len(&self) -> usize {
         self.segments.iter().map(|segment| segment.entries.len()).sum()
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.filled().next().is_none()
     }
@@ -278,7 +276,7 @@ impl Snapshot {
     }
 
     fn render_target_info(&self) -> Arc<[Arc<[u8]>]> {
-        let head = self.filled().next().map(|_| Arc::from(target_info::HEAD));
+        let head = self.filled().next().map(|_| Arc::from(render::HEAD));
         head.into_iter().chain(self.filled().map(|segment| segment.target_info().clone())).collect()
     }
 
@@ -380,7 +378,7 @@ impl Segment {
         self.target_info.get_or_init(|| {
             let mut text = Vec::with_capacity(self.entries.len() * 128);
             for shown in &self.entries {
-                target_info::write_series(&mut text, shown.id, &shown.content);
+                render::write_series(&mut text, shown.id, &shown.content);
             }
             text.into()
         })

@@ -6,7 +6,6 @@ use prometheus::{HistogramVec, IntCounter, IntCounterVec, Registry};
 
 use crate::metrics::{counter, counters, durations_by};
 
-/// The operations of the store.
 const OPERATIONS: [&str; 4] = ["put", "get", "delete", "declare"];
 
 /// What is counted of registrations and of the store, whichever it is.
@@ -18,7 +17,6 @@ pub(super) struct StoreMetrics {
 }
 
 impl StoreMetrics {
-    /// Registers the metrics.
     pub(super) fn new(registry: &Registry) -> StoreMetrics {
         let operations = counters(
             registry,
@@ -43,7 +41,6 @@ impl StoreMetrics {
         StoreMetrics { operations, durations, expired }
     }
 
-    /// Counts registrations that ran out.
     pub(super) fn expired(&self) -> IntCounter {
         self.expired.clone()
     }

@@ -12,11 +12,8 @@ const TEXT_BYTES_MAX: usize = 200;
 /// What registrations are sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SortBy {
-    /// The id.
     Id,
-    /// The first target.
     Targets,
-    /// The group.
     Group,
     /// The deadline; those without one are last.
     Expiry,
@@ -29,7 +26,6 @@ pub enum SortBy {
 pub struct SortKey {
     /// What is sorted by.
     pub by: SortBy,
-    /// Whether the largest is first.
     pub is_descending: bool,
 }
 
@@ -42,7 +38,6 @@ pub struct Order(pub Vec<SortKey>);
 pub struct Position {
     /// The values that it is sorted by.
     pub values: Vec<SortValue>,
-    /// Its id.
     pub id: TargetId,
 }
 
@@ -74,11 +69,16 @@ impl From<&Live> for Times {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Epoch {
     /// The same moment by both clocks.
-    pub(super) instant: Instant,
-    pub(super) nanos: u64,
+    instant: Instant,
+    nanos: u64,
 }
 
 impl Epoch {
+    pub(super) fn now() -> Epoch {
+        let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        Epoch { instant: Instant::now(), nanos: u64::try_from(nanos).unwrap_or_default() }
+    }
+
     fn number(self, at: Instant) -> u64 {
         let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         match at.checked_duration_since(self.instant) {
@@ -99,7 +99,6 @@ impl Order {
         self.0.iter().any(|key| matches!(key.by, SortBy::Expiry | SortBy::Update))
     }
 
-    /// The place of a registration.
     pub(super) fn place(&self, id: TargetId, content: &Content, times: Option<&Times>, epoch: Epoch) -> Position {
         let text = |mut text: String| {
             let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at));

@@ -55,7 +55,6 @@ struct Outage {
     /// Somebody may have failed to renew without being seen here: the horizon lagged, or this server was not at work.
     /// Otherwise it concerns those alone whom it refused.
     is_unseen: bool,
-    /// It was told to people.
     is_told: bool,
     /// Whose renewals were refused, and when: each refusal is a sign of life.
     refused: HashMap<TargetId, Instant>,
@@ -72,9 +71,7 @@ struct Outage {
 /// An outage that has ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ended {
-    /// How long it was.
     pub(super) length: Duration,
-    /// How many deadlines it moved.
     pub(super) moved: usize,
     /// Its beginning was told to people.
     pub(super) is_told: bool,

@@ -7,38 +7,32 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::allowance::{Allowance, Unanswered};
+use super::criteria::Scope;
 use super::criteria::{Criteria, Selector};
 use super::list::Snapshot;
-use super::look::{Details, LOOKED_UP_AT_ONCE};
-use super::order::{Epoch, Order, Position, SortValue, Times};
-use super::scope::Scope;
+use super::lookups::{Details, LOOKED_UP_AT_ONCE};
+use super::order::{Order, Position, SortValue, Times};
 use super::search::Words;
 use super::view::View;
 use crate::registration::{Content, TargetId};
 
-/// Which page of what.
 #[derive(Debug)]
 pub struct PageRequest {
-    /// What the registrations meet.
     pub criteria: Criteria,
-    /// Words that they all have.
     pub words: Words,
     /// The longest time that they have left; `None` for any.
     pub expire_within: Option<Duration>,
-    /// Their order.
     pub order: Order,
     /// Where the page before ended; `None` for the first.
     pub after: Option<Position>,
     /// How many are left out behind that.
     pub skip: usize,
-    /// How many there may be.
     pub limit: usize,
 }
 
 /// A part of what was asked for.
 #[derive(Debug)]
 pub struct Page {
-    /// The registrations of the page.
     pub registrations: Vec<(TargetId, Details)>,
     /// How many there are on all pages.
     pub total: usize,
@@ -99,44 +93,41 @@ impl First<'_> {
     }
 }
 
-/// Finds a page.
-pub(super) fn page(
-    view: &View,
-    request: &PageRequest,
-    allowance: &Allowance<'_>,
-    epoch: Epoch,
-    now: Instant,
-) -> Result<Page, Unanswered> {
-    let sources = sources(view, &request.criteria, now)?;
-    let (mut places, total) = match &sources[..] {
-        [source] if is_plain(request) => (places_by_id(source, request), source.len()),
-        _ => {
-            let mut first = First { request, total: 0, places: BinaryHeap::new() };
-            for source in &sources {
-                offer_all(view, source, &mut first, allowance, epoch, now)?;
+impl View {
+    /// A page of registrations.
+    pub fn page(&self, request: &PageRequest, allowance: &Allowance<'_>, now: Instant) -> Result<Page, Unanswered> {
+        let sources = self.sources(&request.criteria, now)?;
+        let (mut places, total) = match &sources[..] {
+            [source] if is_plain(request) => (places_by_id(source, request), source.len()),
+            _ => {
+                let mut first = First { request, total: 0, places: BinaryHeap::new() };
+                for source in &sources {
+                    offer_all(self, source, &mut first, allowance, now)?;
+                }
+                let First { places, total, .. } = first;
+                (places.into_sorted_vec().into_iter().map(|Ranked(_, place)| place).collect(), total)
             }
-            let First { places, total, .. } = first;
-            (places.into_sorted_vec().into_iter().map(|Ranked(_, place)| place).collect(), total)
+        };
+        places.drain(..request.skip.min(places.len()));
+        let more = places.len() > request.limit;
+        places.truncate(request.limit);
+        let next = places.last().filter(|_| more).cloned();
+        let ids: Vec<TargetId> = places.iter().map(|place| place.id).collect();
+        let registrations = self.details_of(&ids, now);
+        for (_, Details { content, .. }) in &registrations {
+            // They will be copied into an answer.
+            allowance.spend(content.byte_count())?;
         }
-    };
-    places.drain(..request.skip.min(places.len()));
-    let more = places.len() > request.limit;
-    places.truncate(request.limit);
-    let next = places.last().filter(|_| more).cloned();
-    let ids: Vec<TargetId> = places.iter().map(|place| place.id).collect();
-    let registrations: Vec<_> = ids.chunks(LOOKED_UP_AT_ONCE).flat_map(|ids| view.details(ids, now)).collect();
-    for (_, Details { content, .. }) in &registrations {
-        // They will be copied into an answer.
-        allowance.spend(content.byte_count())?;
+        Ok(Page { registrations, total, next })
     }
-    Ok(Page { registrations, total, next })
-}
 
-pub(super) fn sources(view: &View, criteria: &Criteria, now: Instant) -> Result<Vec<Arc<Snapshot>>, Unanswered> {
-    let list = |selector| Ok::<_, Unanswered>(view.list(selector, now)?.list);
-    match criteria.groups.is_empty() {
-        true => Ok(vec![list(Selector::All)?]),
-        false => criteria.groups.iter().map(|name| list(Selector::Group(name))).collect(),
+    /// The lists in which what meets the criteria is found.
+    pub(super) fn sources(&self, criteria: &Criteria, now: Instant) -> Result<Vec<Arc<Snapshot>>, Unanswered> {
+        let list = |selector| Ok::<_, Unanswered>(self.kept_list(selector, now)?.list);
+        match criteria.groups.is_empty() {
+            true => Ok(vec![list(Selector::All)?]),
+            false => criteria.groups.iter().map(|name| list(Selector::Group(name))).collect(),
+        }
     }
 }
 
@@ -162,7 +153,6 @@ fn offer_all(
     source: &Snapshot,
     first: &mut First<'_>,
     allowance: &Allowance<'_>,
-    epoch: Epoch,
     now: Instant,
 ) -> Result<(), Unanswered> {
     let PageRequest { criteria, words, order, expire_within, .. } = first.request;
@@ -174,20 +164,20 @@ fn offer_all(
             continue;
         }
         if !needs_times {
-            first.offer(order.place(id, content, None, epoch));
+            first.offer(order.place(id, content, None, view.epoch));
             continue;
         }
         to_look_up.push((id, content));
         if to_look_up.len() == LOOKED_UP_AT_ONCE {
-            offer_times(view, first, &std::mem::take(&mut to_look_up), epoch, now);
+            offer_times(view, first, &std::mem::take(&mut to_look_up), now);
         }
     }
-    offer_times(view, first, &to_look_up, epoch, now);
+    offer_times(view, first, &to_look_up, now);
     Ok(())
 }
 
 /// Offers those that are still alive, and that expire soon enough.
-fn offer_times(view: &View, first: &mut First<'_>, found: &[(TargetId, &Content)], epoch: Epoch, now: Instant) {
+fn offer_times(view: &View, first: &mut First<'_>, found: &[(TargetId, &Content)], now: Instant) {
     let PageRequest { order, expire_within, .. } = first.request;
     let is_soon =
         |times: &Times| expire_within.is_none_or(|span| times.deadline.is_some_and(|deadline| deadline <= now + span));
@@ -199,7 +189,7 @@ fn offer_times(view: &View, first: &mut First<'_>, found: &[(TargetId, &Content)
         // The times come in the same order; of those that are gone there are none.
         let Some((_, content)) = found.find(|(found, _)| *found == id) else { return };
         if is_soon(&times) {
-            first.offer(order.place(id, content, Some(&times), epoch));
+            first.offer(order.place(id, content, Some(&times), view.epoch));
         }
     }
 }

@@ -35,12 +35,10 @@ impl Words {
         Words(words.into_iter().map(Word::new).collect())
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -41,14 +41,13 @@ pub(super) struct State {
     pub(super) log: ChangeLog,
     /// Half of the longest lifetime seen: who has more left than this is not touched by the rule of outages.
     half_lifetime_max: Duration,
-    /// How many ran out and are not counted yet.
+    /// How many expired and are not counted yet.
     pub(super) expired: u64,
 }
 
 /// A stored value that is left out of all lists.
 #[derive(Debug, Clone)]
 pub struct Quarantined {
-    /// Why.
     pub reason: String,
     /// How it begins, at most [`QUARANTINED_BYTES_MAX`] bytes.
     pub value: Box<[u8]>,
@@ -133,7 +132,6 @@ impl Live {
 }
 
 impl State {
-    /// A state that is loading.
     pub(super) fn new(outage_keep: Duration) -> State {
         State {
             loaded: false,
@@ -177,10 +175,9 @@ impl State {
     }
 
     pub(super) fn tell_of_outage(&self) {
-        warn!(registrations = self.held.len(); "the store takes no writes; serving the last good list, in which nothing runs out");
+        warn!(registrations = self.held.len(); "the store takes no writes; serving the last good list, in which nothing expires");
     }
 
-    /// Drops what has expired.
     pub(super) fn expire(&mut self, now: Instant) {
         let Some(until) = self.horizon.expired_until(now) else { return };
         while let Some(id) = self.expired_by(until, now) {
@@ -340,7 +337,7 @@ impl State {
         self.remove(id, Action::Deleted, by, now);
     }
 
-    /// A store drops what ran out by itself; here that is decided by the horizon.
+    /// A store drops what expired by itself; here that is decided by the horizon.
     pub(super) fn remove_unless_expired(&mut self, id: TargetId, now: Instant) {
         self.quarantined.remove(&id);
         let has_run_out = |held: &Live| held.deadline.is_some_and(|deadline| deadline <= now);

@@ -7,70 +7,84 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::allowance::{Allowance, Unanswered};
+use super::criteria::Scope;
 use super::criteria::Selector;
 use super::list::Snapshot;
-use super::look::{LOOKED_UP_AT_ONCE, LOOKED_UP_BYTES};
-use super::scope::Scope;
+use super::lookups::{LOOKED_UP_AT_ONCE, LOOKED_UP_BYTES};
 use super::state::Live;
 use super::view::View;
 use crate::registration::{Content, TargetId};
 
-/// How far ahead registrations are counted that run out, in seconds, and what that is called.
+/// How far ahead registrations are counted that expire, in seconds, and what that is called.
 pub const EXPIRY_SPANS: [(&str, u64); 3] = [("5m", 300), ("1h", 3600), ("6h", 21600)];
 
 /// What somebody may see, in numbers.
 #[derive(Debug, Clone, Copy)]
 pub struct Overview {
-    /// Live registrations.
     pub registrations: usize,
     /// Groups with at least one of them.
     pub groups: usize,
-    /// Addresses that these have together.
     pub addresses: usize,
     /// Addresses that stand in more than one registration.
     pub duplicates: usize,
-    /// Registrations that run out within each of [`EXPIRY_SPANS`].
+    /// Registrations that expire within each of [`EXPIRY_SPANS`].
     pub expiring: [usize; 3],
-    /// The size of the list.
     pub list_bytes: usize,
 }
 
 /// A group with at least one registration.
 #[derive(Debug)]
 pub struct GroupSummary {
-    /// Its name.
     pub name: Arc<str>,
-    /// How many registrations it has.
     pub registrations: usize,
-    /// How many addresses these have.
     pub targets: usize,
     /// When one of them was last written, as far as the documents say it.
     pub last_updated_at: Option<SystemTime>,
-    /// When the next of them runs out, if any does.
+    /// When the next of them expires, if any does.
     pub next_expiry: Option<Instant>,
 }
 
-/// The groups of a scope, by name.
-pub(super) fn groups(
-    view: &View,
-    scope: &Scope,
-    allowance: &Allowance<'_>,
-    now: Instant,
-) -> Result<Vec<GroupSummary>, Unanswered> {
-    let mut summaries: HashMap<Arc<str>, GroupSummary> = HashMap::new();
-    for_each_held(view, &view.list(Selector::All, now)?.list, allowance, now, |held| {
-        match summaries.get_mut(&held.group) {
-            Some(summary) => summary.add(held),
-            None => {
-                let mut summary = GroupSummary::new(held.group.clone());
-                summary.add(held);
-                summaries.insert(held.group.clone(), summary);
+impl View {
+    /// The groups of a scope, by name.
+    pub fn groups(
+        &self,
+        scope: &Scope,
+        allowance: &Allowance<'_>,
+        now: Instant,
+    ) -> Result<Vec<GroupSummary>, Unanswered> {
+        let mut summaries: HashMap<Arc<str>, GroupSummary> = HashMap::new();
+        for_each_held(self, &self.kept_list(Selector::All, now)?.list, allowance, now, |held| {
+            match summaries.get_mut(&held.group) {
+                Some(summary) => summary.add(held),
+                None => {
+                    let mut summary = GroupSummary::new(held.group.clone());
+                    summary.add(held);
+                    summaries.insert(held.group.clone(), summary);
+                }
             }
+        })?;
+        let mut summaries: Vec<GroupSummary> =
+            summaries.into_values().filter(|summary| scope.has(&summary.name)).collect();
+        summaries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(summaries)
+    }
+
+    /// A group as it would be declared, and a number that is another one when it would be declared otherwise. Empty
+    /// when there is no such group.
+    pub fn group(
+        &self,
+        name: &str,
+        allowance: &Allowance<'_>,
+        now: Instant,
+    ) -> Result<(Arc<Snapshot>, u64), Unanswered> {
+        let list = self.kept_list(Selector::Group(name), now)?.list;
+        for (_, content) in list.registrations() {
+            // Its number is reckoned, and it is copied into an answer.
+            allowance.spend(4 * content.byte_count())?;
         }
-    })?;
-    let mut summaries: Vec<GroupSummary> = summaries.into_values().filter(|summary| scope.has(&summary.name)).collect();
-    summaries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    Ok(summaries)
+        let hash = declared_hash(list.registrations());
+        Ok((list, hash))
+    }
 }
 
 impl GroupSummary {
@@ -96,7 +110,7 @@ pub(super) fn group_count(list: &Snapshot, allowance: &Allowance<'_>) -> Result<
     Ok(names.len())
 }
 
-/// How many registrations of a list run out within each of [`EXPIRY_SPANS`].
+/// How many registrations of a list expire within each of [`EXPIRY_SPANS`].
 pub(super) fn expiring(
     view: &View,
     list: &Snapshot,

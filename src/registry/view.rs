@@ -15,6 +15,7 @@ use super::allowance::NotLoaded;
 use super::change_log::Author;
 use super::criteria::Selector;
 use super::list::Snapshot;
+use super::order::Epoch;
 use super::outage::Ended;
 use super::selections::Selections;
 use super::state::{Fit, QUARANTINED_BYTES_MAX, Quarantined, State};
@@ -38,7 +39,6 @@ pub struct Rules {
 /// A list, and for how long it may have been out of date because of an outage.
 #[derive(Debug)]
 pub struct Discovered {
-    /// The list.
     pub list: Arc<Snapshot>,
     /// `None` when it is up to date.
     pub stale: Option<Duration>,
@@ -47,13 +47,11 @@ pub struct Discovered {
 /// Counts for the metrics.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
-    /// Live registrations.
     pub registrations: usize,
     /// Groups with at least one of them.
     pub groups: usize,
     /// Stored values that are not fit to be shown.
     pub quarantined: usize,
-    /// Selections that are remembered.
     pub selections: usize,
     /// What these take, in bytes.
     pub selection_bytes: usize,
@@ -65,9 +63,10 @@ pub struct View {
     rules: Rules,
     state: Mutex<State>,
     first_loaded: Condvar,
-    /// Counts what ran out.
+    /// Counts what expired.
     expired: IntCounter,
     pub(super) selections: Selections,
+    pub(super) epoch: Epoch,
 }
 
 /// A change whose value has been looked at, which needs no lock.
@@ -79,17 +78,17 @@ enum Checked {
 }
 
 impl View {
-    /// A view that is loading. What runs out is counted.
+    /// A view that is loading. What expires is counted.
     pub(super) fn new(rules: Rules, expired: IntCounter, selections: Selections) -> View {
         let state = Mutex::new(State::new(rules.outage_keep));
-        View { rules, state, first_loaded: Condvar::new(), expired, selections }
+        View { rules, state, first_loaded: Condvar::new(), expired, selections, epoch: Epoch::now() }
     }
 
-    /// The list of the registrations that are alive at `now`; of an unknown group it is empty.
+    /// A list that is kept as long as the server runs, as it is at `now`; of an unknown group it is empty.
     ///
     /// # Errors
     /// [`NotLoaded`] before the first full load: part of a list is a wrong list.
-    pub fn list(&self, selector: Selector<'_>, now: Instant) -> Result<Discovered, NotLoaded> {
+    pub fn kept_list(&self, selector: Selector<'_>, now: Instant) -> Result<Discovered, NotLoaded> {
         let mut state = self.at(now);
         if !state.loaded {
             return Err(NotLoaded);
@@ -128,14 +127,13 @@ impl View {
         }
     }
 
-    /// A registration that is shown because of an outage: the store may have it no more, since it ran out or was lost.
+    /// A registration that is shown because of an outage: the store may have it no more, since it expired or was lost.
     pub fn kept(&self, id: TargetId, now: Instant) -> Option<Kept> {
         let state = self.at(now);
         state.outage(now)?;
         state.held.get(&id).map(|held| held.kept(id))
     }
 
-    /// Counts for the metrics.
     pub fn counts(&self, now: Instant) -> Counts {
         let (selections, selection_bytes) = self.selections.size();
         let state = self.at(now);
@@ -182,7 +180,7 @@ impl View {
         self.state.lock()
     }
 
-    /// The state as it is at this time: what has run out is gone, and an outage that has begun is known.
+    /// The state as it is at this time: what has expired is gone, and an outage that has begun is known.
     pub(super) fn at(&self, now: Instant) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
         state.check(now);
@@ -232,7 +230,7 @@ impl View {
         for change in checked {
             match change {
                 Checked::Put { id, registration, deadline, by } => {
-                    // What never runs out needs no renewal, whatever its document says.
+                    // What never expires needs no renewal, whatever its document says.
                     let ttl = deadline.map_or(Ttl::FOREVER, |_| self.ttl_of(&registration.content));
                     state.put(id, registration, ttl, deadline, by, now);
                 }

@@ -23,7 +23,6 @@ impl Backoff {
         pause
     }
 
-    /// An attempt has succeeded.
     pub fn reset(&mut self) {
         *self = Backoff::default();
     }

@@ -20,7 +20,7 @@ const ROUND: usize = 6;
 /// Registrations that everybody writes by raw commands.
 const SHARED: u64 = 300;
 
-/// For how long the lists may differ from Redis at a quiet point: what runs out in Redis is gone a moment later here.
+/// For how long the lists may differ from Redis at a quiet point: what expires in Redis is gone a moment later here.
 const AGREEMENT_MAX: Duration = Duration::from_secs(5);
 
 pub(crate) struct Ground {

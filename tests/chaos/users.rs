@@ -22,7 +22,7 @@ use crate::writers::Writer;
 /// The lifetime of registrations, apart from those that stay for ever.
 pub(crate) const TTL: Duration = Duration::from_secs(8);
 
-/// Registrations that nobody touches and that never run out: missing in a list, they show that it is a wrong one.
+/// Registrations that nobody touches and that never expire: missing in a list, they show that it is a wrong one.
 pub(crate) const PERMANENT: usize = 200;
 
 const OWNERS: usize = 24;

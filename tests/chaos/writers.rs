@@ -104,7 +104,7 @@ impl<'a> Writer<'a> {
         let mut lost = Vec::new();
         for (n, (revision, since)) in &self.known {
             let is = shown.get(&self.name(*n)).copied();
-            // What was registered longer ago may have run out.
+            // What was registered longer ago may have expired.
             let may_be_over = revision.is_some() && is.is_none() && asked.duration_since(*since) > LOOKED_FOR;
             if is != *revision && !may_be_over {
                 let what = format!("{} is {is:?}, not {revision:?} after {:?}", self.name(*n), self.asked.get(n));

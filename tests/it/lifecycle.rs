@@ -72,7 +72,7 @@ fn a_registration_without_a_ttl_lives_for_ever() {
     let server = setup.start();
     server.register(r#"{"static_config":{"targets":["mortal:1"]}}"#);
     assert_eq!(server.terminate(), Some(0));
-    // The time to live is set when a registration is written, so the first one still runs out.
+    // The time to live is set when a registration is written, so the first one still expires.
     let server = setup.env("TTL_SECONDS", "0").start();
     server.register(BODY);
     eventually(SOON, || server.discover().len() == 1);

@@ -1,5 +1,5 @@
 //! Outages as those see them who register and those who poll: whoever renews at least twice per lifetime is listed
-//! throughout, nothing runs out while nobody can renew, and whoever does not renew goes in time. By cause.
+//! throughout, nothing expires while nobody can renew, and whoever does not renew goes in time. By cause.
 
 mod clock;
 mod disk;
@@ -17,7 +17,7 @@ use crate::server::{Server, Setup};
 const TTL: Duration = Duration::from_secs(5);
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long an outage lasts in which everything would run out.
+/// How long an outage lasts in which everything would expire.
 const LONGER_THAN_TTL: Duration = Duration::from_secs(6);
 
 /// How much later than by the rule something may be gone, for want of a moment's attention.
@@ -77,7 +77,7 @@ fn outlive(server: &Server, body: fn(&str) -> String, begin: impl FnOnce(), end:
     let began = Instant::now();
     is_marked(server);
     while began.elapsed() < LONGER_THAN_TTL {
-        assert!(is_listed(server, "silent"), "nothing runs out while nobody can renew");
+        assert!(is_listed(server, "silent"), "nothing expires while nobody can renew");
         assert!(server.get("/discover").header("X-Inventor-Stale").is_some(), "it is still on");
         server.get("/-/ready").has_status(503, "it is still on");
         thread::sleep(Duration::from_millis(50));

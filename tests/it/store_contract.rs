@@ -71,27 +71,27 @@ impl Node {
 
     /// The text that is shown.
     pub(crate) fn shown(&self, name: &str) -> Option<String> {
-        self.registry.registration(id(name), Now::read()).map(|kept| text_of(&kept.document()))
+        self.registry.view.registration(id(name), Instant::now()).map(|kept| text_of(&kept.document()))
     }
 
     /// The rest of the lifetime of what is shown; `None` is for ever.
     #[track_caller]
     pub(crate) fn rest(&self, name: &str) -> Option<Duration> {
-        let kept = self.registry.registration(id(name), Now::read()).expect("it is shown");
+        let kept = self.registry.view.registration(id(name), Instant::now()).expect("it is shown");
         kept.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// The texts of everything in the list.
     #[track_caller]
     pub(crate) fn all(&self) -> BTreeMap<TargetId, String> {
-        let list = self.registry.discover(Selector::All, Now::read()).expect("everything is loaded").list;
+        let list = self.registry.view.kept_list(Selector::All, Instant::now()).expect("everything is loaded").list;
         let entries: Vec<Value> = serde_json::from_slice(&list.json().parts.concat()).expect("it is JSON");
         entries.iter().map(shown_in_list).collect()
     }
 
     /// How many registrations are in the list.
     pub(crate) fn count(&self) -> usize {
-        self.registry.registrations()
+        self.registry.view.counts(Instant::now()).registrations
     }
 
     /// Whether lists are given out.
@@ -102,7 +102,7 @@ impl Node {
     /// Since when the list has been out of date, if it is.
     #[track_caller]
     pub(crate) fn stale(&self) -> Option<Duration> {
-        self.registry.discover(Selector::All, Now::read()).expect("everything is loaded").stale
+        self.registry.view.kept_list(Selector::All, Instant::now()).expect("everything is loaded").stale
     }
 
     /// Waits until everything is shown, there is no outage, and the store has nothing to complain of.
@@ -132,7 +132,7 @@ impl Node {
 
 /// Whether this registry gives lists out.
 pub(crate) fn is_loaded(registry: &Registry) -> bool {
-    registry.discover(Selector::All, Now::read()).is_ok()
+    registry.view.kept_list(Selector::All, Instant::now()).is_ok()
 }
 
 /// The rules of a server on which registrations live as long as this.
@@ -227,7 +227,7 @@ pub(crate) fn beside_each_change_stands_who_made_it(node: &Node) {
             scope.spawn(move || (0..50).for_each(|n| put(by, n)));
         }
     });
-    let changes = node.registry.changes(&Scope::All, None, None, 1000, Now::read());
+    let changes = node.registry.view.changes(&Scope::All, None, None, 1000, Instant::now());
     assert_eq!(changes.len(), 200);
     for change in changes {
         let labels = String::from_utf8_lossy(change.content.labels_json()).into_owned();
@@ -270,7 +270,7 @@ pub(crate) fn a_lifetime_ends(node: &Node) {
     eventually(SOON, || node.shown("short").is_none());
     assert!(written.elapsed() > Duration::from_millis(900), "it ended after {:?}", written.elapsed());
     eventually(SOON, || node.get("short").is_none());
-    assert_eq!(node.delete("short"), Ok(false), "it had run out");
+    assert_eq!(node.delete("short"), Ok(false), "it had expired");
     put("second");
     assert_eq!(node.shown("short").as_deref(), Some("second"));
     node.put("short", "renewed");

@@ -28,7 +28,7 @@ function entry(service, port, team, dc, i) {
   return { targets: i % 9 === 4 ? [host(i), host(i + 5000)] : [host(i)], labels };
 }
 
-/** Declares 100 groups of `size` registrations each; they run out after `ttl` seconds. */
+/** Declares 100 groups of `size` registrations each; they expire after `ttl` seconds. */
 export async function declareFleet(server, size, ttl) {
   for (const [service, port, team] of SERVICES) {
     for (const dc of DATACENTRES) {

@@ -8,7 +8,6 @@ use nix::time::{ClockId, clock_gettime};
 /// Time since the boot.
 pub(super) type Time = Duration;
 
-/// Now.
 pub(super) fn now() -> Time {
     // Every Linux since 2.6.39 has this clock.
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)

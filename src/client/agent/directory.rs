@@ -68,7 +68,6 @@ impl Directory {
         }
     }
 
-    /// What is to be remembered of it.
     pub(super) fn remembered(&self) -> Remembered {
         let files = self.files.iter().filter(|(_, file)| !file.entries().is_empty());
         let mut leaving: Vec<Leaving> = self.leaving.values().cloned().collect();
@@ -80,7 +79,6 @@ impl Directory {
         }
     }
 
-    /// These are deleted.
     pub(super) fn forget(&mut self, ids: &[TargetId]) {
         ids.iter().for_each(|id| drop(self.leaving.remove(id)));
     }

@@ -42,7 +42,6 @@ pub(super) struct HeldFile {
     state: Option<FileState>,
     hash: Option<u64>,
     entries: Vec<Entry>,
-    /// What is wrong with it.
     fault: News,
 }
 

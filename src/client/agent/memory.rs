@@ -29,7 +29,6 @@ pub(super) struct Wanted {
     pub(super) file: String,
 }
 
-/// What is remembered.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Remembered {

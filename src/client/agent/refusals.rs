@@ -49,7 +49,6 @@ impl PendingRefusals {
         self.since.map(|since| since + COLLECTED_FOR)
     }
 
-    /// Tells them.
     pub(super) fn tell(&mut self) {
         self.since = None;
         let causes = std::mem::take(&mut self.causes);

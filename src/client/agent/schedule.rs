@@ -34,11 +34,8 @@ const EXPORTER_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Task {
-    /// Ask whether the exporter answers.
     Wait,
-    /// Register, or renew.
     Put,
-    /// Delete.
     Delete,
 }
 
@@ -197,7 +194,6 @@ impl Schedule {
         }
     }
 
-    /// It is deleted.
     pub(super) fn is_gone(&mut self, id: TargetId) {
         self.held.remove(&id);
     }
@@ -209,7 +205,6 @@ impl Schedule {
         }
     }
 
-    /// Its exporter has not answered.
     pub(super) fn is_silent(&mut self, id: TargetId, now: Time) {
         if let Some(held) = self.held.get_mut(&id)
             && let State::Waiting { pause } = &mut held.state

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::path::Path;
 
-use super::refusals::RefusedEntries;
 use crate::client::connection::{Api, Secret, check_url, read_token};
+use crate::client::output::tell;
 use crate::client::{Entry, Failure, files};
 use crate::config::commands::{ImportCommand, TokenSource};
 use crate::registration::{LabelNames, MODULE_LABEL, TargetId};
@@ -100,4 +100,29 @@ fn is_next_module(known: &Entry, entry: &Entry) -> bool {
         && known.labels == entry.labels
         && known.target_group == entry.target_group
         && !known.modules.iter().any(|module| entry.modules.contains(module))
+}
+
+/// Refused entries that are named; the others are counted.
+const SHOWN_MAX: usize = 20;
+
+#[derive(Debug, Default)]
+pub(super) struct RefusedEntries {
+    pub(super) total: usize,
+    shown: Vec<String>,
+}
+
+impl RefusedEntries {
+    pub(super) fn add(&mut self, what: &str, reason: &str) {
+        self.total += 1;
+        if self.shown.len() < SHOWN_MAX {
+            self.shown.push(format!("{what}: {reason}"));
+        }
+    }
+
+    pub(super) fn tell(&self) {
+        self.shown.iter().for_each(|refusal| tell(refusal));
+        if self.total > self.shown.len() {
+            tell(&format!("and {} more refused", self.total - self.shown.len()));
+        }
+    }
 }

@@ -5,9 +5,9 @@ use std::time::{Instant, SystemTime};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::http::negotiation::lists_tag;
 use crate::http::problem::Problem;
 use crate::http::request::Request;
+use crate::http::request::lists_tag;
 use crate::http::response::{Body, Response};
 use crate::registry::{NotLoaded, Now, Scope};
 
@@ -41,9 +41,6 @@ pub(in crate::http) fn tag(hash: u64) -> String {
 }
 
 /// Whether the client expects just this, or says nothing.
-///
-/// # Errors
-/// 412 when it expects something else.
 pub(in crate::http) fn check_if_match(request: &Request, hash: Option<u64>) -> Result<(), Problem> {
     let Some(expected) = request.header("if-match") else { return Ok(()) };
     // Unlike elsewhere a weak tag matches nothing (RFC 9110, 13.1.1).
@@ -75,9 +72,6 @@ pub(in crate::http) fn time_of(at: Instant, now: Now) -> Option<String> {
 }
 
 /// Only who may see all groups may see this.
-///
-/// # Errors
-/// 403 for all others.
 pub(in crate::http) fn check_sees_all(caller: &Caller) -> Result<(), Problem> {
     match caller.reads() {
         Scope::All => Ok(()),
@@ -86,9 +80,6 @@ pub(in crate::http) fn check_sees_all(caller: &Caller) -> Result<(), Problem> {
 }
 
 /// Only who may see this group may see what is in it.
-///
-/// # Errors
-/// 403 for all others.
 pub(in crate::http) fn check_sees(caller: &Caller, group: &str) -> Result<(), Problem> {
     match caller.reads().has(group) {
         true => Ok(()),

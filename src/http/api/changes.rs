@@ -81,7 +81,7 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
     let action = query.single("action")?.map(|name| action(&name)).transpose()?;
     query.finish()?;
     group.as_deref().map_or(Ok(()), |group| check_sees(&call.caller, group))?;
-    let changes = app.registry.changes(call.caller.reads(), group.as_deref(), id, LIMIT_MAX, now);
+    let changes = app.registry.view.changes(call.caller.reads(), group.as_deref(), id, LIMIT_MAX, now.monotonic);
     let wanted = changes.iter().filter(|change| action.is_none_or(|action| change.action == action));
     Ok(json(&ChangesBody { changes: wanted.take(limit).map(|change| Change::new(change, now)).collect() }))
 }

@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::answers::{check_if_match, json, tag};
 use crate::http::app::{App, Call};
 use crate::http::audit;
-use crate::http::problem::{BodyFault, Problem};
+use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::response::Response;
-use crate::registration::{Declared, Registration, TargetId, Ttl, parse_declared};
+use crate::registration::{BodyFault, Declared, Registration, TargetId, Ttl, parse_declared};
 use crate::registry::{Declaration, Plan, Scope, WriteError};
 
 /// For how long a declaration is planned anew, because what it follows from has changed before it was done.
@@ -146,9 +146,7 @@ fn entries(app: &App, call: &Call<'_>, parameters: &Parameters) -> Result<Vec<Re
     let declared = Declared { group: &call.segment, ttl: parameters.ttl, names: app.options.names };
     let registrations = parse_declared(&call.request.body, declared).map_err(|faults| {
         let total = faults.len();
-        let fault = |fault: crate::registration::BodyFault| BodyFault { pointer: fault.pointer, detail: fault.detail };
-        let shown = faults.into_iter().map(fault).collect();
-        Problem::bad_request("the body is no group").with_faults(shown, total)
+        Problem::bad_request("the body is no group").with_faults(faults, total)
     })?;
     if registrations.is_empty() && !parameters.allow_empty {
         let fault = BodyFault { pointer: String::new(), detail: "the array is empty".to_owned() };

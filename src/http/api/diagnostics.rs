@@ -68,7 +68,7 @@ struct Left {
 pub(in crate::http) fn quarantine(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     Query::parse(call.request)?.finish()?;
     check_sees_all(&call.caller)?;
-    let left = app.registry.quarantine().into_iter().map(|(id, quarantined)| Left {
+    let left = app.registry.view.quarantine().into_iter().map(|(id, quarantined)| Left {
         id: id.to_string(),
         reason: quarantined.reason.clone(),
         value: String::from_utf8_lossy(&quarantined.value).into_owned(),

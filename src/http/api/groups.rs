@@ -27,7 +27,7 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
     let now = app.now();
     Query::parse(call.request)?.finish()?;
     let allowance = app.registry.allowance(call.request);
-    let summaries = app.registry.groups(call.caller.reads(), &allowance, now).map_err(Problem::from)?;
+    let summaries = app.registry.view.groups(call.caller.reads(), &allowance, now.monotonic).map_err(Problem::from)?;
     let groups = summaries.iter().map(|group| Group {
         name: &group.name,
         registrations: group.registrations,
@@ -42,7 +42,8 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
     Query::parse(call.request)?.finish()?;
     check_sees(&call.caller, &call.segment)?;
     let allowance = app.registry.allowance(call.request);
-    let (list, hash) = app.registry.group(&call.segment, &allowance, app.now()).map_err(Problem::from)?;
+    let (list, hash) =
+        app.registry.view.group(&call.segment, &allowance, app.now().monotonic).map_err(Problem::from)?;
     if list.is_empty() {
         return Err(Problem::not_found("the group has no registration").into());
     }

@@ -59,5 +59,8 @@ fn find(app: &App, call: &Call<'_>, name: Option<String>) -> Result<Vec<(String,
         return Err(Problem::bad_request(format!("prefix: longer than {PREFIX_BYTES_MAX} bytes")));
     }
     let request = LabelRequest { criteria, name, prefix, limit };
-    app.registry.labels(&request, &app.registry.allowance(call.request), app.now()).map_err(Problem::from)
+    app.registry
+        .view
+        .labels(&request, &app.registry.allowance(call.request), app.now().monotonic)
+        .map_err(Problem::from)
 }

@@ -90,7 +90,7 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
     let after = token.map(place).transpose()?;
     let request = PageRequest { criteria, words, expire_within, order, after, skip, limit };
     let allowance = app.registry.allowance(call.request);
-    let page = app.registry.page(&request, &allowance, now).map_err(Problem::from)?;
+    let page = app.registry.view.page(&request, &allowance, now.monotonic).map_err(Problem::from)?;
     Ok(json(&Page {
         registrations: page.registrations.iter().map(|(id, details)| Registration::new(*id, details, now)).collect(),
         total: page.total,
@@ -126,7 +126,11 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
     let now = app.now();
     Query::parse(call.request)?.finish()?;
     let id = requested_id(call)?;
-    let details = app.registry.details(id, now).filter(|details| call.caller.reads().has(&details.content.group()));
+    let details = app
+        .registry
+        .view
+        .details(id, now.monotonic)
+        .filter(|details| call.caller.reads().has(&details.content.group()));
     let details = details.ok_or_else(not_found)?;
     let interval = details.renewal_interval.map(|interval| interval.as_secs());
     let registration =
@@ -137,7 +141,7 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
 pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     Query::parse(call.request)?.finish()?;
     let id = requested_id(call)?;
-    let shown = app.registry.details(id, app.now());
+    let shown = app.registry.view.details(id, app.now().monotonic);
     let group = shown.as_ref().map(|shown| shown.content.group().into_owned()).unwrap_or_default();
     let mut seen = None;
     if let Some(expected) = call.request.header("if-match") {

@@ -49,7 +49,7 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
     let scope = call.caller.reads();
     let Overview { registrations, groups, addresses, duplicates, expiring, list_bytes } =
         app.registry.overview(scope, &app.registry.allowance(call.request), now).map_err(Problem::from)?;
-    let outage = app.registry.outage(now);
+    let outage = app.registry.view.outage(now.monotonic);
     let expiring = EXPIRY_SPANS.iter().zip(expiring).map(|((name, _), count)| ((*name).to_owned(), count.into()));
     Ok(json(&Status {
         version: env!("CARGO_PKG_VERSION"),
@@ -66,7 +66,7 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
         groups,
         addresses,
         // Whose these are, nobody can say.
-        quarantined: if *scope == Scope::All { app.registry.counts(now).quarantined } else { 0 },
+        quarantined: if *scope == Scope::All { app.registry.view.counts(now.monotonic).quarantined } else { 0 },
         duplicates,
         expiring: expiring.collect(),
         list_bytes,

@@ -26,7 +26,6 @@ enum Expected {
 /// How far a body has come.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// More bytes are needed.
     Part,
     /// Its last chunk and the trailer are in.
     Whole(Vec<u8>),

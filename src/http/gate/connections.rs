@@ -92,7 +92,6 @@ pub(super) enum Stage {
 enum Class {
     /// TLS is still to begin.
     Handshaking,
-    /// Nothing is going on.
     Idle,
     /// The first request of a connection is waited for, or the rest of any.
     Beginning,
@@ -108,7 +107,6 @@ struct Open {
     connection: Arc<Connection>,
     stage: Stage,
     since: Instant,
-    /// A request has come.
     has_asked: bool,
 }
 

@@ -22,7 +22,6 @@ pub struct Handling<H> {
 }
 
 impl<H: Handler> Handling<H> {
-    /// Has this handler run.
     pub fn new(handler: Arc<H>, metrics: EdgeMetrics) -> Handling<H> {
         Handling { handler, metrics, panics: Throttle::default() }
     }

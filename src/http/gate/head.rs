@@ -11,7 +11,6 @@ use crate::http::request::Request;
 pub(super) struct Head {
     /// What concerns the handlers; the body is still to come.
     pub(super) request: Request,
-    /// How the body is delimited.
     pub(super) body: BodyLength,
     /// The client waits for `100 Continue` before it sends the body.
     pub(super) expects_continue: bool,
@@ -26,9 +25,7 @@ pub(super) struct Head {
 /// How the end of a body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyLength {
-    /// After this many bytes.
     Known(u64),
-    /// After the last chunk.
     Chunked,
 }
 

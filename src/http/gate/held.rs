@@ -19,7 +19,6 @@ const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How often room is made meanwhile.
 const ROOM_WAIT: Duration = Duration::from_millis(10);
 
-/// All bytes that are held.
 pub(super) struct HeldBytes {
     state: Mutex<State>,
     released: Condvar,

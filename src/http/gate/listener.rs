@@ -15,7 +15,6 @@ use super::limits::{BACKLOG, SEND_BUFFER_BYTES};
 /// Where to listen.
 #[derive(Debug)]
 pub enum Listen {
-    /// On a TCP port.
     Tcp {
         /// One address, or all of them, IPv6 and IPv4.
         addr: Option<IpAddr>,
@@ -31,11 +30,9 @@ pub enum Listen {
 /// Why the server cannot listen.
 #[derive(Debug)]
 pub enum BindError {
-    /// An address cannot be had.
     Listen {
         /// The address as it was asked for.
         address: String,
-        /// What the system said.
         error: io::Error,
     },
     /// A passed socket does not listen for streams.

@@ -24,7 +24,6 @@ pub struct EdgeMetrics {
     pub in_flight: IntGauge,
     /// Those of them that wait for a worker.
     pub queue: IntGauge,
-    /// Handlers that panicked.
     pub panics: IntCounter,
 }
 
@@ -49,7 +48,6 @@ pub(super) enum Evicted {
 }
 
 impl EdgeMetrics {
-    /// Creates and registers them.
     pub fn new(registry: &Registry) -> EdgeMetrics {
         let metrics = EdgeMetrics {
             connections: gauge(registry, "inventor_http_connections", "Open connections."),

@@ -6,7 +6,6 @@ use crate::http::response::{Response, phrase};
 /// What a client is told about a request that no handler answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
-    /// The status code.
     pub status: u16,
     /// What is wrong, for the client.
     pub reason: &'static str,

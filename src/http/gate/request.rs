@@ -26,17 +26,14 @@ pub struct Incoming {
 /// What the reader asks of its caller.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Give it more bytes.
     Read(Phase),
     /// Tell the client to go on with the body.
     Continue,
     /// The body is larger than [`BODY_BYTES_MAX`]: call [`RequestReader::allow_large_body`], or give up. This is what
     /// is known of the request.
     LargeBody {
-        /// Everything but the body.
         request: Request,
     },
-    /// Answer this request.
     Request(Incoming),
 }
 
@@ -45,9 +42,7 @@ pub enum Step {
 pub enum Phase {
     /// The first byte of a request.
     Idle,
-    /// The rest of its head.
     Head,
-    /// Its body.
     Body,
     /// Its body, which may be large.
     LargeBody,
@@ -92,9 +87,6 @@ impl Default for Part {
 
 impl RequestReader {
     /// Takes bytes that the client has sent.
-    ///
-    /// # Errors
-    /// A refusal when there is no memory for them.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         self.input.try_reserve(bytes.len()).map_err(|_| Refusal::no_memory())?;
         self.input.extend_from_slice(bytes);
@@ -102,9 +94,6 @@ impl RequestReader {
     }
 
     /// Goes on as far as the bytes so far allow.
-    ///
-    /// # Errors
-    /// A refusal, after which the reader is of no more use.
     pub fn step(&mut self) -> Result<Step, Refusal> {
         if let Part::Head(lines) = &mut self.part {
             let Some(end) = lines.find_end(&mut self.input)? else {
@@ -144,9 +133,6 @@ impl RequestReader {
     }
 
     /// Lets the body of the request that has just begun be as large as [`LARGE_BODY_BYTES_MAX`].
-    ///
-    /// # Errors
-    /// A refusal when there is no memory for it.
     pub fn allow_large_body(&mut self) -> Result<(), Refusal> {
         let Part::Body(part) = &mut self.part else { return Ok(()) };
         part.bytes_max = LARGE_BODY_BYTES_MAX;

@@ -25,7 +25,6 @@ pub(super) enum ConnectionField {
     Unsaid,
     /// It is kept, which HTTP/1.0 has to be told.
     KeepAlive,
-    /// It ends.
     Close,
 }
 

@@ -37,7 +37,6 @@ pub struct Pem {
 pub enum CredentialsError {
     /// The chain.
     Cert(String),
-    /// The key.
     Key(String),
     /// The authorities for clients.
     ClientCa(String),

@@ -45,7 +45,6 @@ pub(super) struct Permit {
 
 /// An answer, and how long the handler took for it.
 pub(super) struct Answered {
-    /// What goes to the client.
     pub(super) response: Response,
     /// The answer counts as held until it has been sent.
     pub(super) hold: Option<Hold>,
@@ -70,7 +69,6 @@ pub struct Upstream {
 /// What came of a request that a line was given.
 enum LineOutcome {
     Answered(Response),
-    /// It may still be answered.
     Late,
     /// The line is in an unknown state.
     Failed,
@@ -78,9 +76,6 @@ enum LineOutcome {
 
 impl Upstream {
     /// Opens so many lines.
-    ///
-    /// # Errors
-    /// When there are too few descriptors or threads.
     pub fn open(count: usize, open: OpenLines, limits: Limits, metrics: EdgeMetrics) -> io::Result<Upstream> {
         let (give_back, free) = mpsc::channel();
         // There is somebody to receive: the other side is kept with this.
@@ -186,7 +181,6 @@ impl Line {
         Line { stream, read_limit: None, _worker: Box::new(worker) }
     }
 
-    /// The socket.
     pub fn stream(&self) -> &UnixStream {
         &self.stream
     }

@@ -1,4 +1,4 @@
-// The groups on the left: counts, several at once, marks where something runs out.
+// The groups on the left: counts, several at once, marks where something expires.
 import { $, $$, fill, foreign, h, icon, listen, wantsMore } from './dom.js';
 import { emit, on } from './events.js';
 import { get } from './server.js';

@@ -68,7 +68,7 @@ export function paintTimes() {
   for (const el of $$('[data-since]')) setText(el, ago(el.dataset.since));
 }
 
-/** What is left of a registration. While the store is lost nobody can renew, and what runs out is kept. */
+/** What is left of a registration. While the store is lost nobody can renew, and what expires is kept. */
 export function life({ expires_at, ttl_seconds }, storeLost) {
   if (expires_at === null) return { share: 1, text: 'never', mood: 'none', more: '' };
   const left = until(expires_at);

@@ -116,7 +116,6 @@ fn prove(server: &tiny_http::Server, streams: &[UnixStream]) -> io::Result<()> {
     Ok(())
 }
 
-/// Answers what tiny_http has received.
 fn answer<H: Handler>(mut received: tiny_http::Request, handling: &Handling<H>) -> io::Result<()> {
     let request = read(&mut received)?;
     let response = handling.handle(&request);

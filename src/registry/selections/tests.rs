@@ -5,10 +5,10 @@ use std::cell::Cell;
 use super::*;
 use crate::registration::{Content, LabelNames, Registration, TargetId, TtlBounds};
 use crate::registry::allowance::{Asker, QuestionTurns};
+use crate::registry::criteria::Scope;
 use crate::registry::label_selector::LabelSelector;
 use crate::registry::list::{List, Listed};
 use crate::registry::render::Form;
-use crate::registry::scope::Scope;
 
 /// Somebody who is asked so many times whether he still waits, and then has left.
 struct Patience(Cell<usize>);

@@ -17,7 +17,7 @@ fn seconds(n: u64) -> Duration {
 fn new(rules: Rules) -> View {
     View::new(
         rules,
-        IntCounter::new("expired", "What ran out.").unwrap(),
+        IntCounter::new("expired", "What expired.").unwrap(),
         Selections::new(&prometheus::Registry::new()),
     )
 }
@@ -66,7 +66,7 @@ fn text(snapshot: &Snapshot) -> String {
 
 #[track_caller]
 fn check_shown(view: &View, now: Instant, numbers: &[u8]) {
-    let list = text(&view.list(Selector::All, now).unwrap().list);
+    let list = text(&view.kept_list(Selector::All, now).unwrap().list);
     let mut shown: Vec<(TargetId, u8)> = numbers.iter().map(|n| (id(*n), *n)).collect();
     shown.sort();
     let entries: Vec<String> =
@@ -79,8 +79,8 @@ fn nothing_is_shown_before_the_first_full_load() {
     let view = new(RULES);
     let now = Instant::now();
     view.apply_at(vec![put(1, "g", None)], now);
-    assert_eq!(view.list(Selector::All, now).unwrap_err(), NotLoaded);
-    assert_eq!(view.list(Selector::Group("g"), now).unwrap_err(), NotLoaded);
+    assert_eq!(view.kept_list(Selector::All, now).unwrap_err(), NotLoaded);
+    assert_eq!(view.kept_list(Selector::Group("g"), now).unwrap_err(), NotLoaded);
     view.loaded_at(now);
     check_shown(&view, now, &[1]);
 }
@@ -102,7 +102,7 @@ fn a_registration_ends_with_its_lifetime_and_not_a_moment_before() {
 #[test]
 fn a_renewal_moves_the_deadline_and_renders_nothing_anew() {
     let (view, start) = view();
-    let list = |at| view.list(Selector::All, at).unwrap().list;
+    let list = |at| view.kept_list(Selector::All, at).unwrap().list;
     view.apply_at(vec![put(1, "g", Some(start + seconds(60)))], start);
     let before = list(start);
     view.apply_at(vec![put(1, "g", Some(start + seconds(90)))], start);
@@ -117,7 +117,7 @@ fn a_change_of_group_leaves_the_old_group() {
     let (view, now) = view();
     view.apply_at(vec![put(1, "old", None), put(2, "old", None)], now);
     view.apply_at(vec![put(1, "new", None)], now);
-    let group = |name| text(&view.list(Selector::Group(name), now).unwrap().list);
+    let group = |name| text(&view.kept_list(Selector::Group(name), now).unwrap().list);
     assert_eq!(group("old"), "[{\"targets\":[\"host-2:9100\"],\"labels\":{}}]\n");
     assert_eq!(group("new"), "[{\"targets\":[\"host-1:9100\"],\"labels\":{}}]\n");
     assert_eq!(group("none"), "[]\n");
@@ -132,7 +132,7 @@ fn without_a_sign_that_the_store_takes_writes_nothing_runs_out_and_the_list_is_m
     assert_eq!(view.outage(start + seconds(3)), None, "a write may wait so long");
     assert_eq!(view.outage(start + seconds(100)), Some(seconds(99)));
     check_shown(&view, start + seconds(100), &[1]);
-    // Neither does it run out because the store has dropped it: nobody could renew it.
+    // Neither does it expire because the store has dropped it: nobody could renew it.
     view.apply_at(vec![Change::Gone(id(1))], start + seconds(100));
     check_shown(&view, start + seconds(100), &[1]);
     prove(&view, start + seconds(100));

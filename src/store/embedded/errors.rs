@@ -12,49 +12,36 @@ use std::path::{Path, PathBuf};
 pub enum OpenError {
     /// Another process has the file open.
     InUse {
-        /// The file.
         path: PathBuf,
     },
     /// The file is no store, or not all of one.
     Damaged {
-        /// The file.
         path: PathBuf,
-        /// What was found.
         detail: String,
     },
     /// The file has a format that this version does not know.
     Format {
-        /// The file.
         path: PathBuf,
-        /// Its format.
         found: String,
         /// The format that this version writes.
         known: u64,
     },
     /// Something that is no directory stands where the data directory should be.
     NotADirectory {
-        /// The path.
         path: PathBuf,
     },
     /// The file or its directory cannot be written.
     Unwritable {
-        /// The file or the directory.
         path: PathBuf,
-        /// What the system says.
         error: io::Error,
     },
-    /// There is no space left.
     NoSpace {
-        /// The file or the directory.
         path: PathBuf,
-        /// What the system says.
         error: io::Error,
     },
     /// Any other failure of the system.
     Io {
-        /// The file or the directory.
         path: PathBuf,
-        /// What the system says.
         error: io::Error,
     },
 }

@@ -63,7 +63,6 @@ impl DocumentFile {
         DocumentFile::open(&path)
     }
 
-    /// Opens an existing file.
     pub(super) fn open(path: &Path) -> Result<DocumentFile, OpenError> {
         let database = contain(|| {
             let mut builder = Builder::new();
@@ -80,7 +79,6 @@ impl DocumentFile {
         Ok(DocumentFile { database, path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) })
     }
 
-    /// Where the file is.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -96,7 +94,7 @@ impl DocumentFile {
         Ok(table.get(ALIVE_KEY)?.map(|alive| alive.value()))
     }
 
-    /// Passes every record of a part to `each`, in the order of the ids, those that have run out among them.
+    /// Passes every record of a part to `each`, in the order of the ids, those that have expired among them.
     pub(super) fn for_each(&self, part: Part, mut each: impl FnMut(TargetId, u64, &[u8])) -> Result<(), FileError> {
         let table = self.database.begin_read()?.open_table(DOCUMENTS)?;
         for record in table.range::<Key>((part.from, part.to))? {
@@ -123,7 +121,7 @@ impl DocumentFile {
         deadlines.collect()
     }
 
-    /// The record of an id, even if it has run out.
+    /// The record of an id, even if it has expired.
     pub(super) fn get(&self, id: TargetId) -> Result<Option<(u64, Vec<u8>)>, FileError> {
         let table = self.database.begin_read()?.open_table(DOCUMENTS)?;
         let record = table.get(id.to_bytes())?;
@@ -218,7 +216,6 @@ impl Part {
 
 /// What a transaction did to the file.
 pub(super) struct Written {
-    /// The number of records changed.
     pub(super) changes: usize,
     /// The size of the file after it.
     pub(super) file_bytes: u64,
@@ -244,7 +241,7 @@ impl Records<'_> {
         record.map_or(Ok(()), |(_, document)| self.put(id, deadline, &document))
     }
 
-    /// The record of an id, even if it has run out, as the transaction leaves it so far.
+    /// The record of an id, even if it has expired, as the transaction leaves it so far.
     pub(super) fn get(&self, id: TargetId) -> Result<Option<(u64, Vec<u8>)>, FileError> {
         let record = self.table.get(id.to_bytes())?;
         Ok(record.map(|record| {

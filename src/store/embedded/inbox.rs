@@ -33,7 +33,6 @@ pub(super) struct Lookup {
 pub(super) struct Work {
     pub(super) writes: Vec<Write>,
     pub(super) lookups: Vec<Lookup>,
-    /// Nothing will follow.
     pub(super) closing: bool,
 }
 
@@ -86,7 +85,6 @@ impl Waiting {
 }
 
 impl Inbox {
-    /// Queues a change.
     pub(super) fn submit_write(&self, write: Write) -> Result<(), StoreError> {
         let mut waiting = self.waiting.lock();
         waiting.check_room()?;
@@ -147,7 +145,6 @@ impl Inbox {
         waiting.drop_operations();
     }
 
-    /// Operations are accepted again.
     pub(super) fn end_fault(&self) {
         let mut waiting = self.waiting.lock();
         waiting.fault = None;

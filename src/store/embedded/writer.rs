@@ -56,18 +56,17 @@ pub(super) struct Writer {
     clock: FileClock,
     /// What the file says of when the server was last at work, by its clock.
     alive: u64,
-    /// When it is told next.
     alive_at: Instant,
     /// The file was seen to take a write of ordinary size since it was opened: a full disk can be read and opened, and may
     /// take a little.
     is_proven: bool,
     sweep: Sweep,
     settling: Settling,
-    /// When the writer last looked after what runs out.
+    /// When the writer last looked after what expires.
     tended_at: Instant,
 }
 
-/// How far the search for what ran out has come.
+/// How far the search for what expired has come.
 struct Sweep {
     /// The last id that was looked at; `None` before the first.
     last: Option<TargetId>,
@@ -144,7 +143,7 @@ impl Writer {
                 break;
             }
             let outcome = contain(|| {
-                // What must not run out is safe before anything else is done.
+                // What must not expire is safe before anything else is done.
                 self.tend(&file)?;
                 if !work.writes.is_empty() {
                     self.commit(&file, &mut work.writes)?;
@@ -339,7 +338,7 @@ impl Writer {
         Ok(file)
     }
 
-    /// Shows the mirror what is in the file and has not run out when its clock showed `alive`.
+    /// Shows the mirror what is in the file and has not expired when its clock showed `alive`.
     fn show(&self, file: &DocumentFile, load: Load, alive: u64) -> Result<(), FileError> {
         self.metrics.set_file_bytes(file.bytes()?);
         let loaders = match load {
@@ -382,7 +381,7 @@ impl Writer {
             if load == Load::Again {
                 present.insert(id);
             }
-            // What ran out during a fault could not be renewed: the mirror shows it and decides how long it stays.
+            // What expired during a fault could not be renewed: the mirror shows it and decides how long it stays.
             if has_passed(deadline, alive) {
                 return;
             }

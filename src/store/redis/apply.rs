@@ -5,8 +5,8 @@
 //!
 //! It is in one of three stages, and in each of them makes the writes of handlers and fetches what has changed:
 //!
-//! - **Following**: nothing else. Every second, and when a registration runs out, a probe shows that Redis takes writes.
-//! - **Scanning**: reads everything. At the end, what the mirror shows and Redis has not was lost, ran out in an
+//! - **Following**: nothing else. Every second, and when a registration expires, a probe shows that Redis takes writes.
+//! - **Scanning**: reads everything. At the end, what the mirror shows and Redis has not was lost, expired in an
 //!   outage, or was deleted. After a restart the last of these is believed only when a second scan finds it again:
 //!   another server may be putting it back.
 //! - **Settling**: writes what Redis lost and what an outage lengthened. What Redis refuses stays owed, and the outage
@@ -35,7 +35,7 @@ use super::writes::{RETRY_AFTER, Writes};
 use crate::registration::TargetId;
 use crate::store::{Change, Comparison, HEARTBEAT, Kept, Missing, Outcome, WAIT_MAX};
 
-/// The shortest wait for something to run out, so that what does not go at once costs no busy loop.
+/// The shortest wait for something to expire, so that what does not go at once costs no busy loop.
 const EXPIRY_WAIT_MIN: Duration = Duration::from_millis(5);
 
 /// How long the applier can be away, waiting for work and for answers; longer, and this program stood still.
@@ -79,8 +79,9 @@ pub(super) struct Applier<'a> {
 /// What the applier does beside following changes.
 enum Stage {
     /// Nothing, until everything is due to be read anew.
-    Following { since: Instant },
-    /// Reads everything.
+    Following {
+        since: Instant,
+    },
     Scanning(Scan),
     /// Writes what Redis is owed; after a scan, if there was one.
     Settling(Settling, Option<Scan>),

@@ -33,7 +33,6 @@ pub enum SetupError {
     File {
         /// Which one.
         path: PathBuf,
-        /// Why not.
         error: io::Error,
     },
     /// There is no thread to be had.
@@ -97,16 +96,13 @@ impl Origin {
 /// How much of a server's history there was at some time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Replicated {
-    /// The name of the history.
     pub(super) history: String,
     /// Its length in bytes.
     pub(super) offset: u64,
-    /// When that was asked.
     pub(super) at: Instant,
 }
 
 impl Replicated {
-    /// Reads the answer to INFO.
     pub(super) fn read(info: &str, at: Instant) -> Option<Replicated> {
         let history = Some(field(info, "master_replid")).filter(|history| !history.is_empty())?.to_owned();
         Some(Replicated { history, offset: field(info, "master_repl_offset").parse().ok()?, at })
@@ -114,8 +110,6 @@ impl Replicated {
 }
 
 impl Connector {
-    /// # Errors
-    /// [`SetupError::File`] when a certificate cannot be read.
     pub(super) fn new(settings: Settings) -> Result<Connector, SetupError> {
         let certificates = settings.tls.as_ref().map(read_certificates).transpose()?;
         if certificates.is_some() {

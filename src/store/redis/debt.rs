@@ -281,7 +281,6 @@ impl Settling {
         taken
     }
 
-    /// Redis did not take it.
     pub(super) fn give_back(&mut self, kept: Kept) {
         self.left.insert(kept.id, kept);
     }

@@ -9,31 +9,22 @@ use ::redis::{ErrorKind, RedisError, ServerError};
 pub(super) enum Fault {
     /// No connection, or it broke.
     Connection(RedisError),
-    /// TLS does not come about.
     Tls(TlsFault, RedisError),
-    /// Connected, and no answer in time.
     Silent,
     /// Connected for TLS, and then silence or the end: servers do not always say what they have against a client.
     TlsUnfinished,
     /// Before version 6, or a proxy in between that does not speak RESP3.
     NoResp3,
-    /// A server or proxy without client tracking.
     NoTracking(RedisError),
-    /// The user or the password is wrong.
     WrongPassword,
-    /// A password is needed, and none was given.
     PasswordNeeded,
     /// The ACL user lacks a right; the text is the server's, which names it.
     NoPermission(String),
     /// The same, for a right that only some writes need.
     NoPermissionForSome(String),
-    /// The server is a replica of another one.
     Replica,
-    /// The server belongs to a Redis Cluster.
     Cluster,
-    /// The server is still reading its own file.
     Loading,
-    /// The server refuses writes for want of memory.
     Full,
     /// The server refuses writes, since it cannot save them; the text is its own.
     CannotSave(String),
@@ -43,9 +34,7 @@ pub(super) enum Fault {
     NoSentinel(String),
     /// The Sentinels do not know a master of this name.
     UnknownMaster(String),
-    /// The key holds something else than a string.
     WrongType,
-    /// Any other error of the server.
     Server(RedisError),
     /// An answer that does not fit the question.
     Unexpected(&'static str),
@@ -59,7 +48,6 @@ pub(super) enum Fault {
     Unanswered,
     /// Every pooled connection stayed in use, or none could be opened; the text says why, when that is known.
     PoolEmpty(String),
-    /// A thread could not be started.
     Thread(std::io::ErrorKind),
     /// Not connected yet for the first time.
     Starting,
@@ -72,11 +60,8 @@ pub(super) enum Fault {
 /// What TLS stumbles over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TlsFault {
-    /// The server's certificate is not trusted.
     Server,
-    /// The server does not accept this client.
     Client,
-    /// The server does not speak TLS.
     None,
 }
 

@@ -53,9 +53,6 @@ fn client_id(connection: &mut Connection) -> Result<i64, Fault> {
 }
 
 /// Starts the thread that reads the reports into the session, until the connection or the session ends.
-///
-/// # Errors
-/// [`Fault::Thread`] when there is no thread to be had.
 pub(super) fn spawn(connection: Connection, session: Arc<Session>, metrics: Arc<Metrics>) -> Result<(), Fault> {
     thread::Builder::new()
         .name("redis-track".to_owned())

@@ -33,7 +33,6 @@ pub(super) struct Link {
 
 struct State {
     session: Option<Arc<Session>>,
-    /// Why there is no session.
     fault: Fault,
     /// When the last session was lost.
     lost_at: Option<Instant>,
@@ -58,9 +57,6 @@ impl Link {
 
     /// The session, once everything has been loaded for the first time. After an outage it can be used before
     /// everything is loaded anew, since what is written is shown in any case.
-    ///
-    /// # Errors
-    /// Why there is none.
     pub(super) fn session(&self) -> Result<Arc<Session>, Fault> {
         let mut state = self.state.lock();
         if state.is_between_sessions() {
@@ -83,9 +79,6 @@ impl Link {
 
     /// The session for changes that are made together or on a condition. Without the right to a transaction they would be
     /// made one by one, and whatever is there.
-    ///
-    /// # Errors
-    /// Why there is none.
     pub(super) fn session_for_transaction(&self) -> Result<Arc<Session>, Fault> {
         let session = self.session()?;
         self.state.lock().writes.transaction_fault().map_or(Ok(session), |fault| Err(fault.clone()))
@@ -102,9 +95,6 @@ impl Link {
     }
 
     /// What is wrong, for people.
-    ///
-    /// # Errors
-    /// Why reads or writes fail.
     pub(super) fn health(&self) -> Result<(), Fault> {
         let state = self.state.lock();
         match &state.session {
@@ -124,9 +114,6 @@ impl Link {
     }
 
     /// Starts a session.
-    ///
-    /// # Errors
-    /// The store was closed meanwhile.
     pub(super) fn begin(&self, session: Arc<Session>) -> Result<(), Fault> {
         let mut state = self.state.lock();
         if state.closed {

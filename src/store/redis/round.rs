@@ -55,11 +55,9 @@ pub(super) struct Round {
 enum Ask {
     /// Something is written that Redis is owed.
     Owed(Owed),
-    /// A write of one update.
     Write(Write),
     /// Whether a write of this key would succeed, and how far the copies are.
     Probe(Probe, String),
-    /// The value of an id.
     Fetch(TargetId),
     /// The page of a scan that this cursor leads to.
     Page(Vec<u8>),
@@ -114,7 +112,6 @@ pub(super) struct Answers {
     pub(super) taken: Vec<Kept>,
     /// What Redis did not take of what it is owed.
     pub(super) given_back: Vec<Kept>,
-    /// Registrations that were put back.
     pub(super) restored: Vec<TargetId>,
     /// A write was taken, or would have been.
     pub(super) is_writable: bool,
@@ -183,9 +180,6 @@ impl Round {
     }
 
     /// Adds what the answers say to what was sent at `sent_at`. Those who wait for writes stay in the round when it fails.
-    ///
-    /// # Errors
-    /// An answer that shows that this server is of no use.
     pub(super) fn read(&mut self, mut read: Answers, answers: Vec<Value>, sent_at: Instant) -> Result<Answers, Fault> {
         let mut left = answers.as_slice();
         for (ask, count) in &self.asked {

@@ -23,9 +23,7 @@ const CHANGED_MAX: usize = 200_000;
 pub(super) struct Session {
     /// Counts the sessions of this store.
     pub(super) number: u64,
-    /// Where this session's server is.
     pub(super) client: Client,
-    /// Which process it is.
     pub(super) run_id: String,
     queue: Mutex<Queue>,
     arrived: Condvar,
@@ -48,7 +46,6 @@ impl Contact {
         Contact { instant: Instant::now(), since_boot }
     }
 
-    /// How long ago that was.
     pub(super) fn gap(self) -> Option<Duration> {
         Some(Contact::now().since_boot?.saturating_sub(self.since_boot?))
     }
@@ -68,7 +65,6 @@ pub(super) struct Write {
     pub(super) updates: Vec<Update>,
     pub(super) check: Option<Check>,
     pub(super) reply: Reply,
-    /// When its handler stops waiting.
     deadline: Instant,
 }
 
@@ -126,7 +122,6 @@ impl Write {
 /// Why everything is read anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// A new session.
     Connected,
     /// The server forgot which keys changed: a database was emptied.
     Flushed,
@@ -159,7 +154,6 @@ impl Cause {
 
 /// What the applier does in one round.
 pub(super) struct Work {
-    /// What is to be fetched.
     pub(super) ids: BTreeSet<TargetId>,
     /// What is to be written, in this order.
     pub(super) writes: Vec<Write>,
@@ -180,12 +174,10 @@ impl Session {
         self.client.get_connection_info().addr()
     }
 
-    /// The server has answered.
     pub(super) fn note_contact(&self) {
         *self.contact.lock() = Contact::now();
     }
 
-    /// When the server answered last.
     pub(super) fn last_contact(&self) -> Contact {
         *self.contact.lock()
     }
@@ -272,9 +264,6 @@ impl Session {
 
     /// The work of the next round: all writes, and up to `ids_max` changed ids. Waits for some at most `patience`;
     /// then there may be none.
-    ///
-    /// # Errors
-    /// The session ended.
     pub(super) fn take(&self, ids_max: usize, patience: Duration) -> Result<Work, Fault> {
         let deadline = Instant::now() + patience;
         let mut queue = self.queue.lock();

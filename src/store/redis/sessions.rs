@@ -35,7 +35,6 @@ pub(super) struct Follower {
 /// What is known of a server process that a session was lost with.
 struct Known {
     run_id: String,
-    /// When it last answered.
     contact: Contact,
     /// It has closed the connection itself, or somebody else has; it was not lost in silence.
     saw_end: bool,
@@ -57,9 +56,6 @@ impl Follower {
     }
 
     /// Starts the thread that follows until the store is closed.
-    ///
-    /// # Errors
-    /// There is no thread to be had.
     pub(super) fn spawn(self) -> io::Result<()> {
         thread::Builder::new().name("redis-follow".to_owned()).spawn(move || self.run()).map(drop)
     }

@@ -15,9 +15,7 @@ pub const RESYNC_EVERY_DEFAULT: Duration = Duration::from_secs(600);
 /// Everything that has to be known to keep registrations in Redis. Holds secrets, and so cannot be printed.
 #[derive(Clone)]
 pub struct Settings {
-    /// Where Redis is.
     pub address: Address,
-    /// The number of the database.
     pub database: u32,
     /// The ACL user; `None` is the user `default`.
     pub username: Option<String>,

@@ -132,9 +132,6 @@ impl Transactions {
     }
 
     /// Takes the answers to what was committed from the beginning of all.
-    ///
-    /// # Errors
-    /// An answer that shows that this server is of no use.
     pub(super) fn committed(
         &mut self,
         answers: &mut Vec<Value>,
@@ -179,9 +176,6 @@ impl Transactions {
     }
 
     /// Asks the checks about the values that were read. The mirror shows everything that was written before.
-    ///
-    /// # Errors
-    /// An answer that shows that this server is of no use.
     pub(super) fn check(&mut self, answers: Vec<Value>, sent_at: Instant) -> Result<Verdicts, Fault> {
         let mut verdicts = Verdicts::default();
         let mut answers = answers.into_iter();

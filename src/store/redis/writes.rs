@@ -49,7 +49,6 @@ impl Writes {
         self.taken_at >= Some(since)
     }
 
-    /// Nothing was tried yet.
     pub(super) fn is_untried(&self) -> bool {
         self.trial == Trial::Due
     }
@@ -59,7 +58,6 @@ impl Writes {
         if self.is_refused() { RETRY_AFTER } else { HEARTBEAT }
     }
 
-    /// Whether a heartbeat is due.
     pub(super) fn is_old(&self, now: Instant) -> bool {
         self.taken_at.is_none_or(|at| at + self.heartbeat() <= now)
     }

@@ -59,7 +59,7 @@ fn what_runs_out_while_the_file_is_gone_is_kept_and_can_be_renewed() {
     fs::rename(file(directory.path()), directory.path().join("elsewhere")).unwrap();
     assert!(write("refused").is_err());
     eventually(SOON, || written.elapsed() > Duration::from_millis(4500));
-    assert_eq!(node.count(), 2, "nothing runs out");
+    assert_eq!(node.count(), 2, "nothing expires");
     fs::rename(directory.path().join("elsewhere"), file(directory.path())).unwrap();
     node.is_up();
     for name in ["silent", "refused"] {

@@ -335,7 +335,7 @@ fn an_outage_of_one_server_alone_lengthens_nothing() {
     let went_on = Instant::now();
     while went_on.elapsed() < Duration::from_secs(1) {
         servers[0].register(registration("renewed"));
-        assert!(!is_stored(&redis, "silent"), "it ran out at the other server");
+        assert!(!is_stored(&redis, "silent"), "it expired at the other server");
         assert!(!is_listed(&servers[0], "silent"));
         thread::sleep(Duration::from_millis(50));
     }

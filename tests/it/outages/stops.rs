@@ -28,7 +28,7 @@ fn stand_still(mut server: Server) {
     thread::sleep(LONGER_THAN_TTL);
     server.process().signal(Signal::SIGCONT);
     let (went_on, renewed) = (Instant::now(), owners.answered(200));
-    assert!(is_listed(&server, "silent"), "nothing runs out while nobody can renew");
+    assert!(is_listed(&server, "silent"), "nothing expires while nobody can renew");
     is_fresh(&server);
     let fresh = Instant::now();
     let lived_on = is_gone(&server, "silent", went_on);

@@ -42,7 +42,7 @@ fn an_outage_lengthens_lifetimes_by_itself_and_up_to_half_a_lifetime() {
     let replica = Replica::start_with_lifetime(20, &redis);
     let put = |name, seconds| replica.try_put(name, "text", Ttl::from_seconds(seconds)).unwrap();
     let began = Instant::now();
-    put("runs out", 2);
+    put("expires", 2);
     put("has a moment left", 8);
     put("was refused", 2);
     put("has time", 30);
@@ -58,16 +58,16 @@ fn an_outage_lengthens_lifetimes_by_itself_and_up_to_half_a_lifetime() {
     replica.is_up();
     // The outage began with the puts, or up to a heartbeat later.
     let close = |left: i64, most: i64| assert!((most - 2500..=most).contains(&left), "{left} ms of {most} are left");
-    close(left(&redis, "runs out"), 2000);
+    close(left(&redis, "expires"), 2000);
     close(left(&redis, "has a moment left"), 8000);
     close(left(&redis, "was refused"), 10_000);
     assert!(left(&redis, "has time") <= before, "more than half a lifetime is not lengthened");
     assert_eq!(left(&redis, "ever"), -1);
-    for name in ["runs out", "has a moment left", "was refused"] {
+    for name in ["expires", "has a moment left", "was refused"] {
         let shown = replica.rest(name).unwrap().as_millis() as i64;
         assert!(shown.abs_diff(left(&redis, name)) < 500, "{name}: the list and Redis agree");
     }
-    eventually(SOON, || replica.shown("runs out").is_none());
+    eventually(SOON, || replica.shown("expires").is_none());
     assert_eq!(replica.count(), 4);
 }
 
@@ -93,7 +93,7 @@ fn replicas_that_went_through_the_same_outage_lengthen_once() {
     let redis = RedisServer::start();
     let replicas = [(); 3].map(|()| Replica::start_with_lifetime(60, &redis));
     let began = Instant::now();
-    for name in ["lives", "runs out"] {
+    for name in ["lives", "expires"] {
         let seconds = if name == "lives" { 8 } else { 3 };
         replicas[0].try_put(name, "text", Ttl::from_seconds(seconds)).unwrap();
     }
@@ -104,7 +104,7 @@ fn replicas_that_went_through_the_same_outage_lengthen_once() {
     take_writes(&redis);
     replicas.iter().for_each(|replica| replica.is_up());
     // The outage is longer than five seconds: twice would be noticed. The last proof before it may be a second old.
-    for (name, most) in [("lives", 9000), ("runs out", 4000)] {
+    for (name, most) in [("lives", 9000), ("expires", 4000)] {
         let left = left(&redis, name);
         assert!((most - 3500..=most).contains(&left), "{name}: {left} ms of {most} are left");
         for replica in &replicas {

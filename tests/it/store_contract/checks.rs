@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 use std::time::SystemTime;
 
 use fastrand::Rng;
@@ -122,7 +123,7 @@ pub(crate) fn no_team_takes_or_removes_what_is_anothers(node: &Node) {
             });
         }
     });
-    let changes = node.registry.changes(&Scope::All, None, None, 1000, Now::read());
+    let changes = node.registry.view.changes(&Scope::All, None, None, 1000, Instant::now());
     let made = |action| changes.iter().filter(|change| change.action == action).count();
     assert!(made(Action::Registered) > 10 && made(Action::Deleted) > 10, "they all did something");
     for change in &changes {
@@ -175,7 +176,7 @@ pub(crate) fn a_plan_is_carried_out_only_if_it_follows_from_what_is_stored(node:
 
 pub(crate) fn a_registration_that_was_renewed_is_not_removed_as_it_was(node: &Node) {
     let (writer, name) = (Principal::everywhere("test"), "renewed");
-    let seen = || node.registry.details(id(name), Now::read());
+    let seen = || node.registry.view.details(id(name), Instant::now());
     let renew = || node.registry.put(id(name), &registration(name, "same"), &writer, Now::read());
     renew().expect("the put succeeds");
     for _ in 0..20 {
@@ -194,6 +195,6 @@ pub(crate) fn a_registration_that_was_renewed_is_not_removed_as_it_was(node: &No
         });
         let _ = deleted.count();
     });
-    let changes = node.registry.changes(&Scope::All, None, Some(id(name)), 1000, Now::read());
+    let changes = node.registry.view.changes(&Scope::All, None, Some(id(name)), 1000, Instant::now());
     assert!(changes.windows(2).all(|two| two[0].action != two[1].action), "of one that is gone nothing is removed");
 }

@@ -223,23 +223,23 @@ fn a_long_file_and_one_without_an_opening_are_faults() {
 }
 
 #[test]
-fn what_is_public_and_not_explained_is_a_fault() {
+fn a_comment_that_only_restates_the_name_is_a_fault() {
     for (text, name) in [
-        ("pub fn f() {}", "f"),
-        ("pub struct S;", "S"),
-        ("pub enum E {}", "E"),
-        ("pub const C: u8 = 1;", "C"),
-        ("pub type T = u8;", "T"),
-        ("/// Explained.\npub trait T { fn f(&self); }", "f"),
-        ("struct S;\nimpl S { pub fn f(&self) {} }", "f"),
+        ("/// The file.\nstruct File;", "File"),
+        ("/// Spawns.\nfn spawn() {}", "spawn"),
+        ("struct S {\n    /// Its path.\n    path: u8 }", "path"),
+        ("struct ServerSettings {\n    /// The limits of the server.\n    limits: u8 }", "limits"),
+        ("enum E {\n    /// It is idle.\n    Idle }", "Idle"),
+        ("/// For the tests.\ntrait T {\n/// Next.\nfn next(&self); }", "next"),
+        ("struct S;\nimpl S {\n    /// The ids.\n    fn ids(&self) {} }", "ids"),
     ] {
         let line = text.lines().count();
-        let fault = format!("src/example.rs:{line} does not explain {name}");
-        check_file(rules::public_functions_and_types_are_explained, text, &[&fault]);
+        let fault = format!("src/example.rs:{line} only restates {name}");
+        check_file(rules::comments_say_more_than_names, text, &[&fault]);
     }
-    let explained =
-        "/// Explained.\npub struct S { pub field: u8 }\npub(crate) fn f() {}\nimpl Trait for S { fn f() {} }";
-    check_file(rules::public_functions_and_types_are_explained, explained, &[]);
+    for text in ["/// Milliseconds.\nconst WAIT: u64 = 1;", "fn f() {}", "enum E {\n    /// Nobody asks.\n    Idle }"] {
+        check_file(rules::comments_say_more_than_names, text, &[]);
+    }
 }
 
 #[test]

@@ -179,53 +179,106 @@ pub(super) fn files_are_short_and_say_what_they_hold(source: &Source) -> Vec<Str
     faults
 }
 
-/// Fields and variants say by their names what they are, or have a comment where they do not: the compiler's lint would
-/// have one for each.
-pub(super) fn public_functions_and_types_are_explained(source: &Source) -> Vec<String> {
-    let mut reader = Unexplained { path: &source.path, faults: Vec::new() };
+/// A comment says what the name does not: meaning, unit, limit, reason, source.
+pub(super) fn comments_say_more_than_names(source: &Source) -> Vec<String> {
+    let mut reader = Restating { path: &source.path, owner: String::new(), faults: Vec::new() };
     reader.visit_file(&source.syntax);
     reader.faults
 }
 
-struct Unexplained<'a> {
+/// Words that add nothing to a name.
+const FILLERS: &[&str] = &[
+    "a", "all", "an", "and", "are", "as", "be", "for", "has", "have", "in", "is", "it", "its", "of", "on", "some",
+    "that", "the", "there", "they", "this", "to", "what", "which", "who", "whose",
+];
+
+struct Restating<'a> {
     path: &'a str,
+    /// The type around a field or a variant.
+    owner: String,
     faults: Vec<String>,
 }
 
-impl Unexplained<'_> {
-    fn check(&mut self, vis: &syn::Visibility, attributes: &[syn::Attribute], name: &syn::Ident) {
-        let explained = attributes.iter().any(|attribute| attribute.path().is_ident("doc"));
-        if matches!(vis, syn::Visibility::Public(_)) && !explained {
-            self.faults.push(format!("{}:{} does not explain {name}", self.path, name.span().start().line));
+impl Restating<'_> {
+    fn check(&mut self, attributes: &[syn::Attribute], name: &syn::Ident) {
+        let lines: Vec<String> = attributes.iter().filter_map(doc).collect();
+        let comment = lines.join(" ");
+        let known = [words(&name.to_string()), words(&self.owner)].concat();
+        let said = words(&comment);
+        let restates = |word: &String| FILLERS.contains(&word.as_str()) || known.contains(word);
+        if !said.is_empty() && said.iter().all(restates) {
+            self.faults.push(format!("{}:{} only restates {name}", self.path, name.span().start().line));
         }
     }
 }
 
-impl<'ast> Visit<'ast> for Unexplained<'_> {
+/// The text of a comment.
+fn doc(attribute: &syn::Attribute) -> Option<String> {
+    let syn::Meta::NameValue(pair) = &attribute.meta else { return None };
+    match &pair.value {
+        syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) if pair.path.is_ident("doc") => {
+            Some(text.value())
+        }
+        _ => None,
+    }
+}
+
+/// The words of a name or a sentence in lower case, without the `s` of plurals and verbs.
+fn words(text: &str) -> Vec<String> {
+    let mut split = String::new();
+    for c in text.chars() {
+        split.extend(c.is_uppercase().then_some(' '));
+        split.push(if c.is_alphanumeric() { c.to_ascii_lowercase() } else { ' ' });
+    }
+    split
+        .split_whitespace()
+        .map(|word| if word.len() > 3 { word.trim_end_matches('s') } else { word }.to_owned())
+        .collect()
+}
+
+impl<'ast> Visit<'ast> for Restating<'_> {
     fn visit_item(&mut self, item: &'ast syn::Item) {
         match item {
-            syn::Item::Const(item) => self.check(&item.vis, &item.attrs, &item.ident),
-            syn::Item::Enum(item) => self.check(&item.vis, &item.attrs, &item.ident),
-            syn::Item::Fn(item) => self.check(&item.vis, &item.attrs, &item.sig.ident),
-            syn::Item::Static(item) => self.check(&item.vis, &item.attrs, &item.ident),
-            syn::Item::Struct(item) => self.check(&item.vis, &item.attrs, &item.ident),
-            syn::Item::Type(item) => self.check(&item.vis, &item.attrs, &item.ident),
-            syn::Item::Trait(item) => {
-                self.check(&item.vis, &item.attrs, &item.ident);
-                for inner in &item.items {
-                    if let syn::TraitItem::Fn(function) = inner {
-                        self.check(&item.vis, &function.attrs, &function.sig.ident);
-                    }
-                }
-            }
+            syn::Item::Const(item) => self.check(&item.attrs, &item.ident),
+            syn::Item::Enum(item) => self.check(&item.attrs, &item.ident),
+            syn::Item::Fn(item) => self.check(&item.attrs, &item.sig.ident),
+            syn::Item::Static(item) => self.check(&item.attrs, &item.ident),
+            syn::Item::Struct(item) => self.check(&item.attrs, &item.ident),
+            syn::Item::Type(item) => self.check(&item.attrs, &item.ident),
+            syn::Item::Trait(item) => self.check(&item.attrs, &item.ident),
             _ => {}
         }
+        let owner = match item {
+            syn::Item::Enum(item) => item.ident.to_string(),
+            syn::Item::Struct(item) => item.ident.to_string(),
+            syn::Item::Trait(item) => item.ident.to_string(),
+            _ => String::new(),
+        };
+        let around = std::mem::replace(&mut self.owner, owner);
         visit::visit_item(self, item);
+        self.owner = around;
+    }
+
+    fn visit_field(&mut self, field: &'ast syn::Field) {
+        if let Some(name) = &field.ident {
+            self.check(&field.attrs, name);
+        }
+        visit::visit_field(self, field);
+    }
+
+    fn visit_variant(&mut self, variant: &'ast syn::Variant) {
+        self.check(&variant.attrs, &variant.ident);
+        visit::visit_variant(self, variant);
     }
 
     fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
-        self.check(&function.vis, &function.attrs, &function.sig.ident);
+        self.check(&function.attrs, &function.sig.ident);
         visit::visit_impl_item_fn(self, function);
+    }
+
+    fn visit_trait_item_fn(&mut self, function: &'ast syn::TraitItemFn) {
+        self.check(&function.attrs, &function.sig.ident);
+        visit::visit_trait_item_fn(self, function);
     }
 }
 

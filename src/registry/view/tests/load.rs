@@ -7,8 +7,8 @@ use fastrand::Rng;
 
 use super::{RULES, id, new, seconds, text};
 use crate::registration::TargetId;
+use crate::registry::criteria::Scope;
 use crate::registry::criteria::Selector;
-use crate::registry::scope::Scope;
 use crate::registry::state::Live;
 use crate::registry::view::View;
 use crate::store::{Change, Mirror, Stored};
@@ -34,7 +34,7 @@ fn change(random: &mut Rng, start: Instant) -> Change {
             let value = format!(
                 r#"{{"targets":["host-{n}:9100"],"labels":{{"v":"{label}"}},"target_group":"{group}","updated_at":"{updated_at}"}}"#
             );
-            // Some have run out already, and several run out at the same moment.
+            // Some have expired already, and several expire at the same moment.
             let deadline = (random.u8(..5) > 0).then(|| start - seconds(10) + seconds(10 * random.u64(..5)));
             Change::Put { id: id(n), stored: Stored::Read(value.into_bytes()), deadline }
         }
@@ -43,9 +43,9 @@ fn change(random: &mut Rng, start: Instant) -> Change {
 
 /// All that can be seen of a view at this time.
 fn seen(view: &View, now: Instant) -> String {
-    let list = |name: &str| text(&view.list(Selector::Group(name), now).unwrap().list);
+    let list = |name: &str| text(&view.kept_list(Selector::Group(name), now).unwrap().list);
     let groups: Vec<String> = (0..30).map(|name| format!("{name}: {}", list(&name.to_string()))).collect();
-    let all = view.list(Selector::All, now).unwrap();
+    let all = view.kept_list(Selector::All, now).unwrap();
     let json = all.list.json();
     let mut state = view.lock();
     let tell = |(id, held): (&TargetId, &Live)| {

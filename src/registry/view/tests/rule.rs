@@ -67,7 +67,7 @@ impl World {
         let rules = Rules { names: LabelNames::Legacy, ttl: Ttl::from_seconds(TTL / 1000), outage_keep: keep };
         let view = View::new(
             rules,
-            IntCounter::new("expired", "What ran out.").unwrap(),
+            IntCounter::new("expired", "What expired.").unwrap(),
             Selections::new(&prometheus::Registry::new()),
         );
         view.loaded_at(Instant::now());

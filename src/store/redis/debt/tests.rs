@@ -191,10 +191,10 @@ fn what_is_refused_stays_owed() {
 fn what_is_gone_although_it_had_time_was_deleted() {
     let now = Instant::now();
     let moved = |name, from| Kept { moved_from: Some(from), ..kept(name, Some(now + Duration::from_secs(60))) };
-    let lengthened = vec![moved("ran out", now), moved("had time", now + Duration::from_secs(1))];
+    let lengthened = vec![moved("expired", now), moved("had time", now + Duration::from_secs(1))];
     let mut settling = owed(vec![kept("lost", None)], Some(lengthened), now);
-    ["ran out", "had time", "lost"].iter().for_each(|name| settling.note_gone(kept(name, None).id, now));
-    assert_eq!(settling.take(3, now).iter().map(|kept| kept.id).collect::<Vec<_>>(), [kept("ran out", None).id]);
+    ["expired", "had time", "lost"].iter().for_each(|name| settling.note_gone(kept(name, None).id, now));
+    assert_eq!(settling.take(3, now).iter().map(|kept| kept.id).collect::<Vec<_>>(), [kept("expired", None).id]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::allowance::{Allowance, Unanswered};
 use super::change_log::LoggedChange;
 use super::criteria::Criteria;
-use super::scope::Scope;
+use super::criteria::Scope;
 use super::state::{Live, Quarantined};
 use super::view::{Discovered, View};
 use crate::registration::{Content, TargetId, Ttl};
@@ -21,11 +21,10 @@ pub(super) const LOOKED_UP_BYTES: usize = 256;
 /// A live registration with what lists do not show of it.
 #[derive(Debug, Clone)]
 pub struct Details {
-    /// What it says.
     pub content: Content,
     /// The lifetime that each renewal starts anew.
     pub ttl: Ttl,
-    /// When it runs out; `None` is never.
+    /// When it expires; `None` is never.
     pub deadline: Option<Instant>,
     /// When its owner last wrote it; `None` when the document does not say it.
     pub updated_at: Option<SystemTime>,
@@ -47,17 +46,24 @@ impl From<&Live> for Details {
 }
 
 impl View {
-    /// Those of these registrations that are alive, in their order. Few at once: the view waits for it.
-    pub(super) fn details(&self, ids: &[TargetId], now: Instant) -> Vec<(TargetId, Details)> {
+    /// A live registration with what lists do not show of it.
+    pub fn details(&self, id: TargetId, now: Instant) -> Option<Details> {
+        self.at(now).held.get(&id).map(Details::from)
+    }
+
+    /// Those of these registrations that are alive, in their order.
+    pub(super) fn details_of(&self, ids: &[TargetId], now: Instant) -> Vec<(TargetId, Details)> {
         let mut details = Vec::with_capacity(ids.len());
         self.look_up(ids, now, |id, held| details.push((id, Details::from(held))));
         details
     }
 
-    /// Shows those of these registrations that are alive, in their order. Few at once: the view waits for it.
+    /// Shows those of these registrations that are alive, in their order, while the view waits: `each` is quick.
     pub(super) fn look_up(&self, ids: &[TargetId], now: Instant, mut each: impl FnMut(TargetId, &Live)) {
-        let state = self.at(now);
-        ids.iter().filter_map(|id| Some((*id, state.held.get(id)?))).for_each(|(id, held)| each(id, held));
+        for ids in ids.chunks(LOOKED_UP_AT_ONCE) {
+            let state = self.at(now);
+            ids.iter().filter_map(|id| Some((*id, state.held.get(id)?))).for_each(|(id, held)| each(id, held));
+        }
     }
 
     /// The group that a registration is in.
@@ -66,7 +72,7 @@ impl View {
     }
 
     /// The largest groups, and how many registrations they have; none before the first full load.
-    pub(super) fn largest_groups(&self, count: usize, now: Instant) -> Vec<(Arc<str>, usize)> {
+    pub fn largest_groups(&self, count: usize, now: Instant) -> Vec<(Arc<str>, usize)> {
         let state = self.at(now);
         let mut sizes = if state.loaded { state.lists.group_sizes() } else { Vec::new() };
         drop(state);
@@ -76,7 +82,7 @@ impl View {
     }
 
     /// The latest changes, newest first.
-    pub(super) fn changes(
+    pub fn changes(
         &self,
         scope: &Scope,
         group: Option<&str>,
@@ -93,20 +99,27 @@ impl View {
     }
 
     /// What is left out of all lists, by id.
-    pub(super) fn quarantine(&self) -> Vec<(TargetId, Arc<Quarantined>)> {
+    pub fn quarantine(&self) -> Vec<(TargetId, Arc<Quarantined>)> {
         self.lock().quarantined.iter().map(|(id, value)| (*id, value.clone())).collect()
     }
 
-    /// The list of the registrations that meet the criteria, ready to be sent.
-    pub(super) fn select(
+    /// The list of the registrations that meet the criteria, ready to be sent as it is or compressed: one that is always
+    /// kept, or one in which this poll puts what has changed since the last. What a scope has is answered, however long it
+    /// takes.
+    pub fn list(
         &self,
         criteria: &Criteria,
         gzip: bool,
         allowance: &Allowance<'_>,
+        now: Instant,
     ) -> Result<Discovered, Unanswered> {
+        if criteria.is_all_of_source() {
+            return Ok(self.kept_list(criteria.source(), now)?);
+        }
+        let own = criteria.is_scope().then(|| allowance.of_its_own());
         let mut stale = None;
-        let list = self.selections.select(criteria, gzip, allowance, || {
-            let source = self.list(criteria.source(), Instant::now())?;
+        let list = self.selections.select(criteria, gzip, own.as_ref().unwrap_or(allowance), || {
+            let source = self.kept_list(criteria.source(), Instant::now())?;
             stale = source.stale;
             Ok(source.list)
         })?;
