@@ -6,15 +6,12 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use crate::target::{Target, Transport, read_some};
-
-/// How long an attack is kept up.
-const ATTACK: Duration = Duration::from_secs(4);
+use crate::target::{Target, Transport, attack_time, read_some};
 
 pub(crate) fn run(target: &Target) {
     target.attack("950 idle clients and 50 that poll", || clients(target));
     target.attack("3000 silent connections", || silent(target));
-    target.attack("3000 connections dripping a byte every 2 s", || dripping(target));
+    target.attack("3000 dripping connections", || dripping(target));
     target.attack("64 slow bodies", || slow_bodies(target));
     target.attack("64 slow readers of a 20 MB list", || slow_readers(target));
     target.attack("2000 connections reset before, 500 during, 200 after the request", || resets(target));
@@ -29,7 +26,7 @@ fn clients(target: &Target) {
     let clients: Vec<Socket> = (0..1000).map(|_| target.connect()).collect();
     clients.iter().for_each(poll);
     let begun = Instant::now();
-    while begun.elapsed() < ATTACK {
+    while begun.elapsed() < attack_time() {
         clients.iter().take(50).for_each(poll);
         thread::sleep(Duration::from_millis(100));
     }
@@ -38,7 +35,7 @@ fn clients(target: &Target) {
 
 fn silent(target: &Target) {
     let _clients: Vec<Socket> = (0..3000).map(|_| target.connect()).collect();
-    thread::sleep(ATTACK);
+    thread::sleep(attack_time());
 }
 
 fn dripping(target: &Target) {
@@ -46,7 +43,7 @@ fn dripping(target: &Target) {
     for byte in b"GET /" {
         // Most of them have been closed to make room.
         clients.iter().for_each(|mut client| drop(client.write(&[*byte])));
-        thread::sleep(Duration::from_secs(2));
+        thread::sleep(attack_time() / 4);
     }
 }
 
@@ -54,7 +51,7 @@ fn slow_bodies(target: &Target) {
     let head = "PUT /target HTTP/1.1\r\nHost: a\r\nx-api-token: secret\r\nContent-Length: 60000\r\n\r\n";
     let clients: Vec<Socket> = (0..64).map(|_| target.send(head)).collect();
     let begun = Instant::now();
-    while begun.elapsed() < ATTACK {
+    while begun.elapsed() < attack_time() {
         clients.iter().for_each(|mut client| client.write_all(b"{").expect("the body is not late yet"));
         thread::sleep(Duration::from_millis(200));
     }
@@ -63,7 +60,7 @@ fn slow_bodies(target: &Target) {
 fn slow_readers(target: &Target) {
     let clients: Vec<Socket> = (0..64).map(|_| target.send("GET /discover HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
     let begun = Instant::now();
-    while begun.elapsed() < ATTACK {
+    while begun.elapsed() < attack_time() {
         clients.iter().for_each(|client| assert!(!read_some(client).is_empty(), "a slow reader is cut off too early"));
         thread::sleep(Duration::from_millis(200));
     }
@@ -83,7 +80,7 @@ fn resets(target: &Target) {
 
 fn pipelined(target: &Target) {
     let client = target.connect();
-    client.set_write_timeout(Some(ATTACK)).unwrap();
+    client.set_write_timeout(Some(attack_time())).unwrap();
     let some = "GET /group?name=probe HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
     // The server stops reading when its answers are not read, so the last ones are never taken.
     let taken = (0..500).take_while(|_| (&client).write_all(some.as_bytes()).is_ok()).count();

@@ -1,6 +1,6 @@
 //! Attacks on the HTTP edge of the real binary, over TCP and over a Unix socket, while probes ask as honest clients
 //! do. A target of its own, because an attack needs the machine for itself and targets run one after the other.
-//! Each attack prints its figures (`cargo test --test attacks -- --nocapture`).
+//! Each attack prints its figures (`cargo test --test attacks -- --nocapture`), and lasts for `ATTACK_SECONDS`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

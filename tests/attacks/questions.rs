@@ -16,13 +16,13 @@ use serde_json::{Value, json};
 use socket2::Socket;
 
 use crate::probe::{self, TURNS};
-use crate::target::{Resources, SetOnDrop, Settings, Target, Transport, Watched, read_all, read_some};
+use crate::target::{Resources, SetOnDrop, Settings, Target, Transport, Watched, attack_time, read_all, read_some};
+
+/// So many times as long as the other attacks, so that one slow poll is not one of a hundred.
+const LASTS: u32 = 3;
 
 /// How many registrations there are unless it is told otherwise.
 const REGISTRATIONS_DEFAULT: usize = 20_000;
-
-/// How long an attack is kept up.
-const ATTACK: Duration = Duration::from_secs(5);
 
 /// How many clients ask, and read the answers.
 const ASKING: usize = 32;
@@ -235,7 +235,7 @@ fn poll_until(target: &Target, over: &AtomicBool, polls: &Mutex<Vec<Duration>>) 
 /// Has so many clients do something again and again; each time it gets another number.
 fn again_and_again(clients: usize, over: &AtomicBool, act: impl Fn(usize) + Sync) {
     let turn = AtomicUsize::new(0);
-    let end = Instant::now() + ATTACK;
+    let end = Instant::now() + LASTS * attack_time();
     thread::scope(|scope| {
         for _ in 0..clients {
             scope.spawn(|| {
@@ -293,7 +293,7 @@ fn do_not_read(target: &Target, over: &AtomicBool) {
             client
         })
         .collect();
-    let end = Instant::now() + ATTACK;
+    let end = Instant::now() + LASTS * attack_time();
     while Instant::now() < end && !over.load(Ordering::SeqCst) {
         thread::sleep(Duration::from_millis(20));
     }

@@ -6,10 +6,7 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use crate::target::{Settings, Target, Transport};
-
-/// How long an attack is kept up.
-const ATTACK: Duration = Duration::from_secs(4);
+use crate::target::{Settings, Target, Transport, attack_time};
 
 /// How often each client is looked at.
 const INTERVAL: Duration = Duration::from_millis(1);
@@ -40,7 +37,7 @@ fn do_not_read(target: &Target, path: &str, count: usize) {
     let requests = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").repeat(50);
     let mut clients: Vec<Client> = Vec::new();
     let begun = Instant::now();
-    while begun.elapsed() < ATTACK {
+    while begun.elapsed() < attack_time() {
         clients.retain_mut(|client| client.goes_on(requests.as_bytes()));
         let missing = count - clients.len();
         clients.extend((0..missing.min(NEW_CLIENTS_MAX)).filter_map(|_| Client::connect(target).ok()));

@@ -4,14 +4,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
 
 use socket2::Socket;
 
-use crate::target::{Settings, Target, ThreadLimit};
-
-/// How long an attack is kept up.
-const ATTACK: Duration = Duration::from_secs(3);
+use crate::target::{Settings, Target, ThreadLimit, attack_time};
 
 /// How many threads the system lets the server have: its own, up to twenty that tiny_http starts with and does not keep,
 /// and some twenty for connections. An arrival may wait until each of them has spared one client for ten milliseconds.
@@ -57,5 +53,5 @@ fn threads_of(user: u32) -> usize {
 
 fn crowd(target: &Target, count: usize) {
     let _clients: Vec<Socket> = (0..count).map(|_| target.connect()).collect();
-    thread::sleep(ATTACK);
+    thread::sleep(attack_time());
 }

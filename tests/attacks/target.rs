@@ -34,6 +34,12 @@ const WATCHDOG_PERIOD: Duration = Duration::from_secs(2);
 /// How often resources are looked at for their peak.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How long an attack is kept up: as many seconds as `ATTACK_SECONDS` says, two if nothing does.
+pub(crate) fn attack_time() -> Duration {
+    let seconds = std::env::var("ATTACK_SECONDS").map_or(2, |text| text.parse().expect("ATTACK_SECONDS is a number"));
+    Duration::from_secs(seconds)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
     Tcp,

@@ -1,4 +1,4 @@
-// The browser: one Chromium for all tests, and one Firefox for those of what a hand does; a fresh profile for each page. Whatever a page complains of, whatever it
+// The browsers: one Chromium for all tests of a file, and one Firefox for those of what a hand does; a fresh profile for each page. Whatever a page complains of, whatever it
 // asks of other hosts and whatever its policy reports fails the test that opened it.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -14,6 +14,8 @@ const ARGUMENTS = [
   '--disable-component-update',
   '--disable-sync',
 ];
+// How much of what a page shows goes with a failure.
+const SEEN_MAX = 3000;
 const WAIT_MS = Number(process.env.WAIT_MS ?? 30_000);
 // Said by the browser of each answer that is no 2xx, and of a server that is gone: these are part of some facts.
 const EXPECTED = /^Failed to load resource/;
@@ -61,6 +63,10 @@ export async function withPage(server, options, fact) {
   try {
     await page.goto(server.url + path);
     await fact(page);
+  } catch (error) {
+    const seen = await page.evaluate(() => document.body.innerText).catch(String);
+    error.stack += `\nThe page said:\n${seen.slice(0, SEEN_MAX)}`;
+    throw error;
   } finally {
     await context.close();
   }

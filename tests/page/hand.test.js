@@ -63,8 +63,10 @@ function facts(browser) {
             await hasText(panel(page), name);
             await page.keyboard.press('Escape');
             await panel(page).waitFor({ state: 'hidden' });
+            // The button says so for a moment only.
+            const copied = row.locator('use[href="#i-check"]').waitFor();
             await press(page, row.getByRole('button', { name: 'Copy targets (c)' }));
-            await row.locator('use[href="#i-check"]').waitFor();
+            await copied;
           }
         }
         await rowOf(page, 'n4:1').locator('.c-targets').hover();

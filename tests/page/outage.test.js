@@ -14,6 +14,7 @@ test('without Redis the list stays, what expires is kept, writes say so, and it 
   await withPage(server, {}, async page => {
     await page.locator('#token').click();
     await giveToken(page);
+    await page.getByRole('button', { name: 'Writing is enabled' }).waitFor();
     await rowCountIs(page, 2);
     await redis.kill();
     await hasText(banner(page), 'The store is unavailable.');
