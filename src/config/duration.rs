@@ -14,7 +14,7 @@ const UNITS: [(&str, u64); 7] = [
 ];
 
 /// Reads a duration by the rules of Prometheus: whole numbers with units, each unit once and the larger ones first, or
-/// just `0`. `None` when it is none, or longer than 292 years.
+/// just `0`. `None` for anything else, and for more than 292 years.
 pub fn parse(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);

@@ -59,7 +59,7 @@ variables! {
     TLS_CLIENT_CA, None, "PEM file with CA certificates: clients must show a certificate of one, except for probes";
     TTL_SECONDS, Some("21600"), "Seconds until a registration expires unless it is renewed; 0 means never";
     TTL_MIN_SECONDS, None, "Shortest lifetime that a registration may ask for";
-    TTL_MAX_SECONDS, None, "Longest lifetime that a registration may ask for; with it none is for ever";
+    TTL_MAX_SECONDS, None, "Longest lifetime that a registration may ask for; if set, every registration expires";
     DATA_DIR, Some("./data"), "Directory of the embedded store; created if it does not exist";
     REDIS_ADDR, None, "Host name or address of Redis; this or one of the next two replaces the embedded store";
     REDIS_URL, None, "Redis as a redis://, rediss:// or redis+unix:// URL, instead of REDIS_ADDR";

@@ -29,8 +29,8 @@ pub(super) fn refused(call: &Call<'_>, action: &str, invalid: &Invalid) -> Respo
 }
 
 impl App {
-    /// The line and the answer when the store did not do it. While it is lost that is so for every request, and one
-    /// line a second says it.
+    /// The line and the answer when the store did not do it. In an outage that is every request: one line a second is
+    /// logged.
     pub(super) fn failed(&self, call: &Call<'_>, what: &dyn Display, error: StoreError) -> Response {
         if let Some(events) = self.failures.admit() {
             let (client, method) = (call.request.client.as_str(), call.request.method.as_str());

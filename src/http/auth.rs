@@ -208,7 +208,7 @@ impl Holders {
         self.by_token.get(&Token::of(secret)).cloned()
     }
 
-    /// A token for polls is none in a header field for registrations.
+    /// The holder of a token, if the token is for registrations.
     fn writer(&self, secret: &[u8]) -> Option<Arc<Holder>> {
         self.find(secret).filter(|holder| holder.role == Role::Write)
     }

@@ -11,7 +11,7 @@ use crate::registry::{
 /// `group` and `selector`, for what the caller may see.
 ///
 /// # Errors
-/// 400 for a selector that is none, and for more than one question may ask; 403 for a group that the caller may not see.
+/// 400 for a malformed selector, and for more than one question may ask; 403 for a group that the caller may not see.
 pub(super) fn parse(query: &mut Query, caller: &Caller) -> Result<Criteria, Problem> {
     let mut criteria = Criteria::of(caller.reads().clone(), Form::Plain);
     for text in query.repeated("selector")? {

@@ -49,7 +49,7 @@ impl Query {
         let mut values = self.repeated(name)?;
         match values.len() {
             0 | 1 => Ok(values.pop()),
-            _ => Err(Problem::bad_request(format!("{name}: stands there more than once"))),
+            _ => Err(Problem::bad_request(format!("{name}: given more than once"))),
         }
     }
 

@@ -36,7 +36,7 @@ fn wants_problem(request: &Request) -> bool {
 fn faults(app: &App, request: &Request) -> Problem {
     let faults = registration::put_faults(&request.body, app.options.names, app.options.ttls);
     let total = faults.len();
-    Problem::bad_request("the body is no registration").with_faults(faults, total)
+    Problem::bad_request("the body is not a registration").with_faults(faults, total)
 }
 
 pub(super) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {

@@ -118,7 +118,7 @@ impl Reader {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         members.iter().for_each(|(Text(name), _)| *counts.entry(name).or_default() += 1);
         for (name, _) in counts.iter().filter(|(_, count)| **count > 1) {
-            self.fault(format!("{pointer}/{}", escaped(name)), "stands there more than once");
+            self.fault(format!("{pointer}/{}", escaped(name)), "given more than once");
         }
         Some(members)
     }
@@ -218,7 +218,7 @@ mod tests {
             r#"[{"targets":["a:1"]},{"targets":["b:1"]},{"targets":["a:1"]}]"#,
             &["/2/targets: the same targets as in entry 0"],
         );
-        check(r#"[{"targets":["a:1"],"targets":["b:1"]}]"#, &["/0/targets: stands there more than once"]);
+        check(r#"[{"targets":["a:1"],"targets":["b:1"]}]"#, &["/0/targets: given more than once"]);
         let large = |length| format!(r#"[{{"targets":["a:1"],"labels":{{"x":"{}"}}}}]"#, "<".repeat(length));
         check(&large(DOCUMENT_BYTES_MAX / 7), &[]);
         check(&large(DOCUMENT_BYTES_MAX / 6), &["/0: larger than"]);

@@ -26,7 +26,7 @@ impl TargetId {
     }
 
     /// Reads an id as clients spell it: dashed or plain, in braces or as a URN, in any case.
-    /// `None` when it is none of these.
+    /// `None` for anything else.
     pub fn parse(text: &str) -> Option<TargetId> {
         // Only the prefix `urn:uuid:` is case-sensitive to the uuid crate.
         Uuid::try_parse(&text.to_ascii_lowercase()).ok().map(TargetId)

@@ -27,7 +27,7 @@ pub enum InvalidKind {
     LabelName,
     /// Too large when its modules are multiplied out.
     Size,
-    /// A lifetime that is none, or outside of what the operator allows.
+    /// Not a lifetime, or one outside of what the operator allows.
     Ttl,
 }
 

@@ -58,9 +58,10 @@ struct Outage {
     is_told: bool,
     /// Whose renewals were refused, and when: each refusal is a sign of life.
     refused: HashMap<TargetId, Instant>,
-    /// Deadlines before the outage of those that have others now although their owners wrote nothing new: the settlement
-    /// or another server has moved them, or the store has gone back to what it saved before. The rule starts from these,
-    /// or several servers that come back one after the other would each lengthen what the others have lengthened.
+    /// Deadlines as they were before the outage, where they are others now although no owner wrote anything new: the
+    /// settlement or another server has moved them, or the store has gone back to what it had saved. The rule starts from
+    /// these. Otherwise several servers that come back one after the other would each lengthen what the others have
+    /// lengthened.
     replaced: HashMap<TargetId, Instant>,
     /// Somebody else could write in the midst of it, so that it was this server's alone.
     only_here: bool,
@@ -152,7 +153,7 @@ impl Horizon {
         if let Some(replaced) = write.replaced {
             outage.replaced.entry(write.id).or_insert(replaced);
         }
-        // Neither a lifetime that is not ours nor a wrong clock is enough to say that others could write.
+        // Others could write only if both the lifetime and the owner's clock say so: either may be wrong.
         let amid = outage.since + NOTICED_WITHIN..now.checked_sub(NOTICED_WITHIN).unwrap_or(now);
         let by_clock = write.age.and_then(|age| now.checked_sub(age));
         outage.only_here |= [write.began, by_clock].iter().all(|at| at.is_some_and(|at| amid.contains(&at)));

@@ -22,8 +22,8 @@ pub struct Words(Vec<Word>);
 #[derive(Debug, Clone)]
 struct Word {
     text: String,
-    /// It has nothing that JSON puts around strings or writes otherwise. In JSON without escapes it is found only where
-    /// one of the strings has it.
+    /// It has no character that JSON escapes or puts around strings: where JSON without escapes has it, one of the strings
+    /// has it.
     is_plain: bool,
     may_begin_an_id: bool,
 }

@@ -249,8 +249,7 @@ impl State {
         let began = deadline.zip(ttl.duration()).and_then(|(deadline, lifetime)| deadline.checked_sub(lifetime));
         let old = self.held.get(&id);
         let is_news = old.is_none_or(|old| old.updated_at != updated_at || old.content != content);
-        // A deadline that was moved since it was written does not tell when that was.
-        // Of what never expires, the time at which it was seen here does.
+        // A deadline tells when the lifetime began only until it is moved. What never expires was written when it was seen.
         let seen_at = Some(at).filter(|_| self.loaded && deadline.is_none());
         let written_at = if is_news { began.or(seen_at) } else { old.and_then(|old| old.written_at).or(began) };
         let is_moved = !is_news && old.is_some_and(|old| old.is_moved || differ(old.deadline, deadline));
@@ -289,7 +288,7 @@ impl State {
         self.move_deadline(id, old.and_then(|old| old.deadline), deadline);
     }
 
-    /// Remembers a change for people. What is loaded at the start is none.
+    /// Remembers a change for people. Loading at the start is no change.
     fn tell(&mut self, change: LoggedChange) {
         if self.loaded {
             self.log.add(change);

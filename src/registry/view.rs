@@ -184,9 +184,13 @@ impl View {
     pub(super) fn at(&self, now: Instant) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
         state.check(now);
+        self.expire(&mut state, now);
+        state
+    }
+
+    fn expire(&self, state: &mut State, now: Instant) {
         state.expire(now);
         self.expired.inc_by(std::mem::take(&mut state.expired));
-        state
     }
 
     /// The lifetime that each renewal starts anew.
@@ -265,9 +269,9 @@ impl View {
         state.deadlines();
         state.check(at);
         state.horizon.prove(at);
+        self.expire(&mut state, at);
         drop(state);
         self.selections.forget_unused(at);
-        drop(self.at(at));
     }
 
     fn compare_with(&self, present: &HashSet<TargetId>, until: Instant, since: Instant) -> Comparison {
@@ -309,7 +313,9 @@ impl Mirror for View {
     }
 
     fn moved(&self, moved: &[Kept]) {
-        self.lock().moved(moved);
+        if !moved.is_empty() {
+            self.lock().moved(moved);
+        }
     }
 
     fn settled(&self, end: Instant) {

@@ -141,7 +141,7 @@ impl Directory {
     fn names(&self) -> io::Result<BTreeSet<String>> {
         let mut names = BTreeSet::new();
         for entry in fs::read_dir(&self.path)? {
-            // A name that is not UTF-8 is none of ours.
+            // No file of ours has a name that is not UTF-8.
             let Ok(name) = entry?.file_name().into_string() else { continue };
             if is_read(&name) && !self.path.join(&name).is_dir() {
                 names.insert(name);

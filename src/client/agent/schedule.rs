@@ -21,11 +21,11 @@ const RENEWALS: u32 = 3;
 /// How much earlier than that a renewal may be: hosts that started together do not stay together.
 const EARLIER_MOST: f64 = 0.15;
 
-/// The longest that what the token is not accepted for is left alone.
+/// The longest pause after the token was not accepted.
 const UNAUTHORISED_RETRY: Duration = Duration::from_secs(60);
 
-/// How long what the server refuses is left alone; each time twice as long, up to the second. What was accepted before
-/// is never left alone for longer than between two renewals.
+/// The first and the longest pause after a refusal; each is twice as long as the one before. For what was accepted before,
+/// no pause is longer than the time between two renewals.
 const REFUSED_RETRY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
 
 /// How long after a question an exporter is asked again; each time twice as long, up to the second.

@@ -71,15 +71,15 @@ pub(in crate::http) fn time_of(at: Instant, now: Now) -> Option<String> {
     time(wall.checked_add(half)?)
 }
 
-/// Only who may see all groups may see this.
+/// Lets only those pass who may see all groups.
 pub(in crate::http) fn check_sees_all(caller: &Caller) -> Result<(), Problem> {
     match caller.reads() {
         Scope::All => Ok(()),
-        Scope::Groups(_) => Err(Problem::new(403, "this is for tokens for all groups")),
+        Scope::Groups(_) => Err(Problem::new(403, "this needs a token for all groups")),
     }
 }
 
-/// Only who may see this group may see what is in it.
+/// Lets only those pass who may see this group.
 pub(in crate::http) fn check_sees(caller: &Caller, group: &str) -> Result<(), Problem> {
     match caller.reads().has(group) {
         true => Ok(()),

@@ -146,7 +146,7 @@ fn entries(app: &App, call: &Call<'_>, parameters: &Parameters) -> Result<Vec<Re
     let declared = Declared { group: &call.segment, ttl: parameters.ttl, names: app.options.names };
     let registrations = parse_declared(&call.request.body, declared).map_err(|faults| {
         let total = faults.len();
-        Problem::bad_request("the body is no group").with_faults(faults, total)
+        Problem::bad_request("the body does not declare a group").with_faults(faults, total)
     })?;
     if registrations.is_empty() && !parameters.allow_empty {
         let fault = BodyFault { pointer: String::new(), detail: "the array is empty".to_owned() };

@@ -27,7 +27,7 @@ enum Value {
     Text(String),
 }
 
-/// A number for what is asked: the token of one question is none for another.
+/// A number for what is asked: a token is valid for its own question only.
 pub(super) fn question(criteria: &Criteria, words: &str, expire_within: Option<Duration>, order: &Order) -> u64 {
     let mut hasher = DefaultHasher::new();
     (criteria, words, expire_within, order).hash(&mut hasher);

@@ -15,10 +15,10 @@
 //! Who goes is said by `State::first_to_go`, from one ordered set for each [`Class`]: the one that has been in its
 //! handshake for longest, if that is long; else the one that has been idle for longest, or has not completed its request
 //! for longer; when there is none, the one whose bytes have stood still for
-//! longest; and only then one that has just come. Passed over is who has done its part and only waits for its own
-//! thread to run, and for a moment who has just come or has just made progress. As nobody is for longer than
-//! [`PAUSE_MAX`] when there is nobody else, an arrival gets a thread within that time unless all threads work for
-//! clients to whom the server owes an answer.
+//! longest; and only then one that has just come. Two kinds are spared: a connection that has done its part and only
+//! waits for its own thread to run, and, for a moment, one that has just come or just made progress. That moment ends
+//! after [`PAUSE_MAX`] when nobody else can go. So an arrival gets a thread within that time, unless all threads work
+//! for clients to whom the server owes an answer.
 //!
 //! What always holds, under the one lock:
 //!

@@ -28,8 +28,8 @@ const LOAD_BATCH: usize = 1000;
 /// into decoding.
 const LOADERS_MAX: usize = 4;
 
-/// How often at least the file is told that the server is at work. What happened after that is lost by a crash: so much
-/// longer does the outage seem that the crash began.
+/// How often at least the file is told that the server is at work. After a crash the outage seems to have begun when it
+/// was last told.
 const ALIVE_EVERY: Duration = Duration::from_secs(60);
 
 /// How much later than it wanted the writer may come to its work before that is trouble: the disk was slow, or this

@@ -171,8 +171,8 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Begins a scan when one is due. What is under way is ended first: it would never end if each time that someone
-    /// empties some database it began anew.
+    /// Begins a scan when one is due and none is under way: if it began anew each time that somebody empties a database,
+    /// it might never end.
     fn begin_scan(&mut self, now: Instant) -> Result<(), Fault> {
         let Stage::Following { since } = &self.stage else { return Ok(()) };
         let overdue = since.elapsed() >= self.rest;
@@ -254,7 +254,9 @@ impl<'a> Applier<'a> {
         if let Some(replicated) = read.replicated.take() {
             self.session.note_replicated(replicated);
         }
-        self.session.changed(read.unclear.into_iter());
+        if !read.unclear.is_empty() {
+            self.session.changed(read.unclear.into_iter());
+        }
         self.context.metrics.restored.inc_by(read.restored.len() as u64);
         self.context.mirror.restored(&read.restored);
         self.context.mirror.moved(&read.taken);

@@ -169,8 +169,8 @@ impl Restart {
 
 /// A restart that is being made good, from the first scan until everything is put back.
 ///
-/// What the new process was seen to have was deleted when it is gone. The absence of anything else says nothing, even if
-/// a change of it is reported, for the same id may stand in another database: it is for the end of a scan to decide.
+/// A registration that the new process was seen to have, and has no more, was deleted. If it was never seen to have it,
+/// absence says nothing, even if a change is reported: another database may have the same id. The end of a scan decides.
 pub(super) struct Restoring {
     pub(super) restart: Restart,
     seen: HashSet<TargetId>,
