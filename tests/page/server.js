@@ -12,7 +12,9 @@ const START_MS = 60_000;
 const TOKEN = 'secret';
 
 const running = new Set();
-const killAll = () => running.forEach(child => child.kill('SIGKILL'));
+const killAll = () => {
+  for (const child of running) child.kill('SIGKILL');
+};
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 process.on('exit', killAll);
 // What a test left that failed would keep this process alive.
