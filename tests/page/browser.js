@@ -64,7 +64,7 @@ export async function withPage(server, options, fact) {
     await page.goto(server.url + path);
     await fact(page);
   } catch (error) {
-    const seen = await page.locator('body').innerText().catch(String);
+    const seen = await page.locator('body').ariaSnapshot().catch(String);
     error.stack += `\nThe page said:\n${seen.slice(0, SEEN_MAX)}`;
     throw error;
   } finally {
