@@ -107,6 +107,18 @@ impl Api {
         }
     }
 
+    /// Asks only when one of these has a lifetime of its own. The original gives all registrations the same one, and
+    /// would leave it out without a word.
+    pub(super) fn must_know_lifetimes<'a>(&self, entries: impl IntoIterator<Item = &'a Entry>) -> Result<(), Failure> {
+        if entries.into_iter().all(|entry| entry.ttl_seconds.is_none()) || self.can_list()? {
+            return Ok(());
+        }
+        let url = self.url();
+        Err(Failure::Unavailable(format!(
+            "{url} is the original inventor, which knows one lifetime for all; leave --ttl and ttl_seconds out"
+        )))
+    }
+
     /// The answer to something that is there on every server with the newer API.
     pub(super) fn read(&self, path: &str) -> Result<Value, Failure> {
         self.read_or_none(path)?

@@ -39,6 +39,7 @@ pub(super) fn run(connection: &Api, command: &ImportCommand, output: Output) -> 
     let interrupted = Interrupted::listen().map_err(signals_refused)?;
     let (group, ttl) = (command.group.as_deref(), command.ttl);
     let entries: Vec<Entry> = read.entries.drain(..).map(|entry| entry.or(group, ttl)).collect();
+    connection.must_know_lifetimes(&entries)?;
     show_plan(connection, &entries, command.dry_run, &interrupted, output)?;
     let work =
         ImportJob { connection, entries: &entries, refusals: Mutex::new(read.refusals), ..ImportJob::new(connection) };

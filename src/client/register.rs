@@ -13,6 +13,7 @@ use crate::registration::{LabelNames, Registration, TargetId, TtlBounds, parse_i
 /// Registers and prints the ids. One of several that is refused does not keep the others from being registered.
 pub(super) fn register(connection: &Api, declaration: &RegisterCommand, output: Output) -> Result<(), Failure> {
     let entries = entries(declaration)?;
+    connection.must_know_lifetimes(&entries)?;
     let (mut ids, mut refused) = (Vec::new(), 0);
     for entry in &entries {
         match connection.register(entry) {

@@ -259,6 +259,11 @@ fn what_needs_the_newer_api_says_so_of_the_original() {
     {
         cli.fails_with(3, command, &["is the original inventor, which has no /api/v1", "register, deregister, import"]);
     }
+    for command in
+        [&["register", "--target", "a:1", "--ttl", "5m"][..], &["import", file.to_str().unwrap(), "--ttl=5m"]]
+    {
+        cli.fails_with(3, command, &["is the original inventor, which knows one lifetime for all"]);
+    }
 }
 
 #[test]
