@@ -1,12 +1,15 @@
-//! Attacks on the HTTP edge of the real binary, over TCP and over a Unix socket, while probes ask as honest clients
-//! do. A target of its own, because an attack needs the machine for itself and targets run one after the other.
+//! Attacks on the HTTP edge of the real binary, over TCP, over a Unix socket and on TLS, while probes ask as honest
+//! clients do. A target of its own, because an attack needs the machine for itself and targets run one after the other.
 //! Each attack prints its figures (`cargo test --test attacks -- --nocapture`), and lasts for `ATTACK_SECONDS`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "../it/certificates.rs"]
+mod certificates;
 #[path = "../it/eventually.rs"]
 mod eventually;
 mod floods;
+mod handshakes;
 mod hostile;
 mod probe;
 #[allow(dead_code, reason = "other tests ask more of a process")]
@@ -16,6 +19,7 @@ mod questions;
 mod readers;
 mod shortage;
 mod target;
+mod wire;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use parking_lot::Mutex;
@@ -60,4 +64,11 @@ fn expensive_questions_hold_up_nobody() {
     let _alone = MACHINE.lock();
     raise_descriptor_limit();
     questions::run();
+}
+
+#[test]
+fn no_handshake_locks_anybody_out() {
+    let _alone = MACHINE.lock();
+    raise_descriptor_limit();
+    handshakes::run();
 }

@@ -103,7 +103,7 @@ fn waits_for_turn(over: &AtomicBool) -> Vec<Duration> {
 }
 
 fn ask(target: &Target, question: &str) -> std::io::Result<String> {
-    let mut client = target.try_connect()?;
+    let mut client = target.try_open()?;
     client.write_all(question.as_bytes())?;
     let mut answer = String::new();
     client.read_to_string(&mut answer)?;

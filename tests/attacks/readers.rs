@@ -4,9 +4,8 @@ use std::io::{ErrorKind, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::Socket;
-
 use crate::target::{Settings, Target, Transport, attack_time};
+use crate::wire::Wire;
 
 /// How often each client is looked at.
 const INTERVAL: Duration = Duration::from_millis(1);
@@ -33,7 +32,7 @@ pub(crate) fn run(transport: Transport) {
     }
 }
 
-fn do_not_read(target: &Target, path: &str, count: usize) {
+pub(crate) fn do_not_read(target: &Target, path: &str, count: usize) {
     let requests = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").repeat(50);
     let mut clients: Vec<Client> = Vec::new();
     let begun = Instant::now();
@@ -46,20 +45,23 @@ fn do_not_read(target: &Target, path: &str, count: usize) {
 }
 
 struct Client {
-    socket: Socket,
+    wire: Wire,
     sent: usize,
 }
 
 impl Client {
     fn connect(target: &Target) -> std::io::Result<Client> {
         let socket = target.connect_with(|socket| socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES))?;
-        socket.set_nonblocking(true)?;
-        Ok(Client { socket, sent: 0 })
+        let mut wire = Wire::new(socket, target.config());
+        // Whatever has to be read before the first request goes out.
+        wire.flush()?;
+        wire.socket().set_nonblocking(true)?;
+        Ok(Client { wire, sent: 0 })
     }
 
     /// Sends some more if the server takes it; `false` when it has closed the connection.
     fn goes_on(&mut self, requests: &[u8]) -> bool {
-        match self.socket.write(&requests[self.sent % requests.len()..]) {
+        match self.wire.write(&requests[self.sent % requests.len()..]) {
             Ok(sent) => self.sent += sent,
             Err(error) => return error.kind() == ErrorKind::WouldBlock,
         }

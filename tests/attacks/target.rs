@@ -8,16 +8,20 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tempfile::TempDir;
 
+use crate::certificates::Certificates;
 use crate::eventually::{SOON, eventually};
 use crate::probe::{self, Probes};
 use crate::process::Process;
+use crate::wire::{Wire, trusting};
 
 /// How much more than before the server may hold after an attack.
 const GROWTH_MAX: f64 = 1.2;
@@ -44,6 +48,8 @@ pub(crate) fn attack_time() -> Duration {
 pub(crate) enum Transport {
     Tcp,
     Unix,
+    /// TCP with TLS, in the requests of honest clients as well.
+    Tls,
 }
 
 /// The server under attack; killed when dropped.
@@ -51,9 +57,13 @@ pub(crate) struct Target {
     transport: Transport,
     address: SockAddr,
     process: Process,
+    /// How a client speaks TLS, if the server does.
+    config: Option<Arc<ClientConfig>>,
     /// Where it feeds the watchdog.
     manager: UnixDatagram,
     _directory: TempDir,
+    // Kept for as long as the server may read them again.
+    _certificates: Option<Certificates>,
 }
 
 /// What the server is like.
@@ -97,9 +107,9 @@ impl Target {
         target.fill_list(list_bytes);
         let length = target.read_list();
         assert!(length > list_bytes, "{length} bytes are no large list");
-        let crowd: Vec<Socket> =
-            (0..crowd).map(|_| target.send("GET /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
-        crowd.iter().for_each(|client| assert!(read_some(client).starts_with(b"HTTP/1.1 200 OK\r\n")));
+        let mut crowd: Vec<Wire> =
+            (0..crowd).map(|_| target.ask("GET /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
+        crowd.iter_mut().for_each(|client| assert!(read_some(client).starts_with(b"HTTP/1.1 200 OK\r\n")));
         drop(crowd);
         eventually(SOON, || target.resources().threads < 100);
         target
@@ -114,7 +124,7 @@ impl Target {
         let directory = directory.expect("there is room for temporary files");
         let path = |name: &str| directory.path().join(name).display().to_string();
         let listen = match transport {
-            Transport::Tcp => "127.0.0.1".to_owned(),
+            Transport::Tcp | Transport::Tls => "127.0.0.1".to_owned(),
             Transport::Unix => format!("unix:{}", path("socket")),
         };
         let manager = UnixDatagram::bind(path("notify")).unwrap();
@@ -142,32 +152,37 @@ impl Target {
             // Each write leaves a line, and there are many.
             ("RUST_LOG", "warn,inventor::serve=info"),
         ]);
+        let certificates = (transport == Transport::Tls).then(Certificates::new);
+        if let Some(certificates) = &certificates {
+            command.env("TLS_CERT", certificates.path("server.crt")).env("TLS_KEY", certificates.path("server.key"));
+        }
         let mut process = Process::start(&mut command);
         let line = process.line_with(&["server started", " address="]);
         let address = line.split_once(" address=").and_then(|(_, rest)| rest.split(' ').next()).unwrap_or_default();
         let address = match transport {
-            Transport::Tcp => address.parse::<SocketAddr>().expect("it listens on TCP").into(),
+            Transport::Tcp | Transport::Tls => address.parse::<SocketAddr>().expect("it listens on TCP").into(),
             Transport::Unix => SockAddr::unix(path("socket")).unwrap(),
         };
-        Target { transport, address, process, manager, _directory: directory }
+        let config = certificates.as_ref().map(trusting);
+        Target { transport, address, process, config, manager, _directory: directory, _certificates: certificates }
     }
 
     /// Registers what the probes register, and targets until the list has this length.
     fn fill_list(&self, bytes: usize) {
-        assert!(read_some(&self.send(probe::PUT)).starts_with(b"HTTP/1.1 200 OK\r\n"));
+        assert!(read_some(&mut self.ask(probe::PUT)).starts_with(b"HTTP/1.1 200 OK\r\n"));
         for group in 0..bytes / 50_000 {
             let targets: Vec<String> = (0..2600).map(|n| format!("\"host-{group:03}-{n:04}:9100\"")).collect();
             let body = format!("{{\"static_config\":{{\"targets\":[{}]}}}}", targets.join(","));
             let head = "PUT /target HTTP/1.1\r\nHost: a\r\nx-api-token: secret\r\nConnection: close\r\n";
             let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
             // A machine that is busy with something else may need more than one try.
-            eventually(SOON, || read_some(&self.send(&request)).starts_with(b"HTTP/1.1 200 OK\r\n"));
+            eventually(SOON, || read_some(&mut self.ask(&request)).starts_with(b"HTTP/1.1 200 OK\r\n"));
         }
     }
 
     /// Has the list rendered, so that it is in memory whenever that is measured, and returns its length.
     fn read_list(&self) -> usize {
-        read_all(&self.send("GET /discover HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).len()
+        read_all(&mut self.ask("GET /discover HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).len()
     }
 
     pub(crate) fn transport(&self) -> Transport {
@@ -206,6 +221,24 @@ impl Target {
         let socket = self.connect();
         let _ = (&socket).write_all(bytes.as_ref());
         socket
+    }
+
+    /// How a client speaks TLS, if the server does.
+    pub(crate) fn config(&self) -> Option<&Arc<ClientConfig>> {
+        self.config.as_ref()
+    }
+
+    /// A connection for requests.
+    pub(crate) fn try_open(&self) -> std::io::Result<Wire> {
+        Ok(Wire::new(self.try_connect()?, self.config()))
+    }
+
+    /// Makes a request as an honest client does.
+    #[track_caller]
+    pub(crate) fn ask(&self, request: impl AsRef<[u8]>) -> Wire {
+        let mut wire = self.try_open().expect("the server accepts connections");
+        let _ = wire.write_all(request.as_ref());
+        wire
     }
 
     /// What the server holds now.
@@ -328,7 +361,7 @@ impl Drop for SetOnDrop<'_> {
 }
 
 /// The first bytes that come back; none when the server has closed.
-pub(crate) fn read_some(mut client: &Socket) -> Vec<u8> {
+pub(crate) fn read_some(mut client: impl Read) -> Vec<u8> {
     let mut bytes = vec![0; 1024];
     let read = client.read(&mut bytes).unwrap_or(0);
     bytes.truncate(read);
@@ -336,7 +369,7 @@ pub(crate) fn read_some(mut client: &Socket) -> Vec<u8> {
 }
 
 /// Everything that comes back until the server closes.
-pub(crate) fn read_all(mut client: &Socket) -> Vec<u8> {
+pub(crate) fn read_all(mut client: impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     // A reset is an end as well.
     let _ = client.read_to_end(&mut bytes);

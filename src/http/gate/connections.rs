@@ -69,7 +69,7 @@ const YOUNG_FOR: Duration = Duration::from_secs(1);
 pub(super) enum Stage {
     /// No thread has taken it yet.
     Arriving,
-    /// The client and the server come to terms about TLS.
+    /// The first message of a client that is to speak TLS has not come yet, or not all of it.
     Handshaking,
     /// Nothing of a next request has been read.
     Idle,
@@ -90,7 +90,7 @@ pub(super) enum Stage {
 /// What connections that may have to make room have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
-    /// TLS is still to begin.
+    /// Not even TLS has begun.
     Handshaking,
     Idle,
     /// The first request of a connection is waited for, or the rest of any.
@@ -196,14 +196,15 @@ impl State {
     /// The connection whose turn it is to make room.
     fn first_to_go(&self, now: Instant) -> Option<Arc<Connection>> {
         let oldest = |class, age_min| self.oldest(class, age_min, now);
-        let oldest_of = |classes: [(Class, Duration); 2]| {
-            let found = classes.into_iter().filter_map(|(class, age_min)| oldest(class, age_min));
-            found.min_by_key(|open| open.place())
+        let waiting = || {
+            let waiting = [oldest(Class::Idle, Duration::ZERO), oldest(Class::Beginning, YOUNG_FOR)];
+            waiting.into_iter().flatten().min_by_key(|open| open.place())
         };
         let first = oldest(Class::Handshaking, YOUNG_FOR)
-            .or_else(|| oldest_of([(Class::Idle, Duration::ZERO), (Class::Beginning, YOUNG_FOR)]))
+            .or_else(waiting)
             .or_else(|| oldest(Class::Moving, PAUSE_MAX))
-            .or_else(|| oldest_of([(Class::Handshaking, SPARED_FOR), (Class::Beginning, SPARED_FOR)]));
+            .or_else(|| oldest(Class::Handshaking, SPARED_FOR))
+            .or_else(|| oldest(Class::Beginning, SPARED_FOR));
         first.map(|open| Arc::clone(&open.connection))
     }
 

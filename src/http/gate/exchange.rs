@@ -57,6 +57,8 @@ pub(super) fn run<H: Handler>(gate: &Gate<H>, admitted: &Admitted) {
         match goes_on {
             Ok(true) => {}
             Ok(false) => {
+                // From then on it may have to make room, and an answer without an end is none to a client of TLS.
+                let _ = exchange.stream.say_end(gate.limits.lingering_close);
                 admitted.enter(Stage::Lingering);
                 return response::close_lingering(&mut exchange.stream, gate.limits.lingering_close);
             }
@@ -149,11 +151,14 @@ impl<H: Handler> Exchange<'_, H> {
         };
         let begun = Instant::now();
         self.admitted.enter(Stage::Handshaking);
-        match self.stream.begin_tls(tls, self.gate.limits.head) {
+        // Whoever has come so far waits for nobody but the client itself, as if there were no TLS.
+        let greeted = || {
+            self.admitted.enter(Stage::Idle);
+        };
+        match self.stream.begin_tls(tls, self.gate.limits.head, greeted) {
             Ok(()) => {
                 self.handshake = Some(begun.elapsed());
                 self.admitted.connection.has_unread.store(self.stream.has_unread(), Ordering::Relaxed);
-                self.admitted.enter(Stage::Idle);
                 Ok(true)
             }
             Err(NoTls::Http) => Err(SPEAKS_TLS),
@@ -280,7 +285,9 @@ impl<H: Handler> Exchange<'_, H> {
         drop((response, hold));
         let in_edge = begun.elapsed().saturating_sub(handled_in);
         self.gate.metrics.edge_seconds.observe(in_edge.as_secs_f64());
-        self.admitted.enter(Stage::Idle);
+        if keep {
+            self.admitted.enter(Stage::Idle);
+        }
         Ok(keep)
     }
 

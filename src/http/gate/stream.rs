@@ -30,6 +30,8 @@ struct Session {
     tls: Box<ServerConnection>,
     /// Something has come that can only be read when more of it is there.
     has_part: bool,
+    /// The client has been sent something.
+    has_answered: bool,
     /// Who trusted the client last, and when.
     trusted: Option<(Arc<Credentials>, Instant)>,
 }
@@ -47,8 +49,9 @@ impl<'a> Stream<'a> {
         Stream { socket, session: None }
     }
 
-    /// Puts TLS around what follows, within `limit`.
-    pub(super) fn begin_tls(&mut self, tls: &Tls, limit: Duration) -> Result<(), NoTls> {
+    /// Puts TLS around what follows, within `limit`. When the client's first message is complete and has been answered,
+    /// `greeted` is called.
+    pub(super) fn begin_tls(&mut self, tls: &Tls, limit: Duration, greeted: impl FnOnce()) -> Result<(), NoTls> {
         let deadline = Instant::now() + limit;
         let mut bytes = [0; FIRST_BYTES];
         let first = self.socket.read(&mut bytes, limit).map_err(NoTls::Failed)?;
@@ -56,7 +59,7 @@ impl<'a> Stream<'a> {
         if first.first().is_some_and(u8::is_ascii_alphabetic) {
             return Err(NoTls::Http);
         }
-        let shaken = self.shake_hands(&tls.current(), first, deadline);
+        let shaken = self.shake_hands(&tls.current(), first, deadline, greeted);
         tls.count(match shaken {
             Ok(HandshakeKind::Resumed) => Outcome::Resumed,
             Ok(_) => Outcome::Full,
@@ -71,15 +74,20 @@ impl<'a> Stream<'a> {
         credentials: &Credentials,
         mut first: &[u8],
         deadline: Instant,
+        greeted: impl FnOnce(),
     ) -> io::Result<HandshakeKind> {
         let left = || deadline.saturating_duration_since(Instant::now());
         let mut tls = credentials.session()?;
         tls.set_buffer_limit(Some(ENCRYPTED_BYTES_MAX));
-        let session = self.session.insert(Session { tls: Box::new(tls), has_part: false, trusted: None });
+        let session = self.session.insert(Session::new(tls));
         while !first.is_empty() {
             session.tls.read_tls(&mut first)?;
             session.process(&mut self.socket, left())?;
         }
+        while !session.has_answered {
+            session.receive(&mut self.socket, left())?;
+        }
+        greeted();
         while session.tls.is_handshaking() {
             session.receive(&mut self.socket, left())?;
         }
@@ -177,6 +185,10 @@ impl<'a> Stream<'a> {
 }
 
 impl Session {
+    fn new(tls: ServerConnection) -> Session {
+        Session { tls: Box::new(tls), has_part: false, has_answered: false, trusted: None }
+    }
+
     fn read(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
         match self.tls.reader().read(into) {
             Ok(read) => Ok(Some(read)),
@@ -212,7 +224,9 @@ impl Session {
 
     /// Writes once to the socket.
     fn send(&mut self, socket: &mut TimedSocket<'_>, limit: Duration) -> io::Result<()> {
-        self.tls.write_tls(&mut Timed(socket, limit)).map(drop)
+        self.tls.write_tls(&mut Timed(socket, limit))?;
+        self.has_answered = true;
+        Ok(())
     }
 }
 

@@ -57,6 +57,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- include "inventor.text" (default 9101 .Values.config.LISTEN_PORT) }}
 {{- end }}
 
+{{/* How the pods are asked. */}}
+{{- define "inventor.scheme" -}}
+{{- if .Values.tls.secretName }}https{{ else }}http{{ end }}
+{{- end }}
+
+{{/* A probe of the values, by TLS where the server speaks that. */}}
+{{- define "inventor.probe" -}}
+{{- $probe := deepCopy .probe }}
+{{- if and .root.Values.tls.secretName $probe.httpGet }}
+{{- $probe = merge $probe (dict "httpGet" (dict "scheme" "HTTPS")) }}
+{{- end }}
+{{- toYaml $probe }}
+{{- end }}
+
 {{/* What cannot work is refused with a sentence that says what would. */}}
 {{- define "inventor.check" -}}
 {{- $store := include "inventor.store" . }}
@@ -75,6 +89,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- if and (eq $store "sidecar") .Values.secret.REDIS_PASSWORD }}
 {{- fail "secret.REDIS_PASSWORD is for a Redis of your own: the one of redis.enabled has none and listens inside the pod only" }}
+{{- end }}
+{{- if and .Values.tls.clientCaKey (not .Values.tls.secretName) }}
+{{- fail "tls.clientCaKey is a key of tls.secretName, which has to be set" }}
 {{- end }}
 {{- if and (not .Values.existingSecret) (not .Values.secret.API_TOKEN) }}
 {{- fail "secret.API_TOKEN, or existingSecret with a key API_TOKEN, has to be set: it is the token for registrations" }}

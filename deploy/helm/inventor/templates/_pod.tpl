@@ -53,8 +53,8 @@ spec:
       ports:
         - name: http
           containerPort: {{ include "inventor.port" . }}
-      livenessProbe: {{- toYaml .Values.livenessProbe | nindent 8 }}
-      readinessProbe: {{- toYaml .Values.readinessProbe | nindent 8 }}
+      livenessProbe: {{- include "inventor.probe" (dict "root" . "probe" .Values.livenessProbe) | nindent 8 }}
+      readinessProbe: {{- include "inventor.probe" (dict "root" . "probe" .Values.readinessProbe) | nindent 8 }}
       {{- if and (gt (int .Values.preStopSleepSeconds) 0) (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) }}
       lifecycle:
         preStop:
@@ -67,11 +67,16 @@ spec:
       {{- with .Values.main.securityContext }}
       securityContext: {{- toYaml . | nindent 8 }}
       {{- end }}
-      {{- if or (eq $store "embedded") .Values.extraVolumeMounts }}
+      {{- if or (eq $store "embedded") .Values.tls.secretName .Values.extraVolumeMounts }}
       volumeMounts:
         {{- if eq $store "embedded" }}
         - name: data
           mountPath: /data
+        {{- end }}
+        {{- if .Values.tls.secretName }}
+        - name: tls
+          mountPath: /tls
+          readOnly: true
         {{- end }}
         {{- with .Values.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
@@ -94,7 +99,7 @@ spec:
           mountPath: /data
     {{- end }}
   {{- $own := and (ne $store "external") (or (not .Values.persistence.enabled) .Values.persistence.existingClaim) }}
-  {{- if or $own .Values.extraVolumes }}
+  {{- if or $own .Values.tls.secretName .Values.extraVolumes }}
   volumes:
     {{- if $own }}
     - name: data
@@ -104,6 +109,11 @@ spec:
       {{- else }}
       emptyDir: {}
       {{- end }}
+    {{- end }}
+    {{- with .Values.tls.secretName }}
+    - name: tls
+      secret:
+        secretName: {{ . }}
     {{- end }}
     {{- with .Values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
