@@ -55,7 +55,7 @@ pub(super) fn run(connection: Api, settings: &Settings) -> Result<(), Failure> {
     let mut watch = Watch::new().map_err(system)?;
     let exporter = settings.wait_for.as_deref().map(Exporter::new).transpose()?;
     let reader = watch.ends().and_then(|ends| Reader::start(settings, connection.token_source(), ends));
-    let mut agent = AgentCommand::new(connection, exporter, reader.map_err(system)?);
+    let mut agent = Agent::new(connection, exporter, reader.map_err(system)?);
     info!(directory:% = settings.dir.display(), server = agent.server.url(); "agent started");
     loop {
         agent.look_if_due();
@@ -75,7 +75,7 @@ pub(super) fn run(connection: Api, settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-struct AgentCommand {
+struct Agent {
     server: KnownServer,
     exporter: Option<Exporter>,
     reader: Reader,
@@ -93,9 +93,9 @@ struct AgentCommand {
     status: String,
 }
 
-impl AgentCommand {
-    fn new(connection: Api, exporter: Option<Exporter>, reader: Reader) -> AgentCommand {
-        AgentCommand {
+impl Agent {
+    fn new(connection: Api, exporter: Option<Exporter>, reader: Reader) -> Agent {
+        Agent {
             server: KnownServer::new(connection),
             exporter,
             reader,

@@ -12,8 +12,8 @@ Register
   agent        Keep what the files of a directory hold registered
   import       Register what files or http_sd URLs hold
 Look
-  list         ListCommand registrations             export       Print them for import
-  get          Show one                       groups       ListCommand the groups, or delete one
+  list         List registrations             export       Print them for import
+  get          Show one                       groups       List the groups, or delete one
   status       How the server is doing        changes      What has changed, and who did it
   pollers      Who polls                      problems     What is wrong
 Declare a group
