@@ -87,7 +87,7 @@ enum Event {
 /// Runs the server until a signal ends it.
 pub fn serve(config: Config) -> Result<(), StartError> {
     for variable in &config.without_effect {
-        warn!(variable; "ignored: none of REDIS_ADDR, REDIS_URL and REDIS_SENTINELS is set");
+        warn!(variable; "ignored: none of REDIS_ADDR, REDIS_URL, REDIS_SENTINELS and REDIS_CLUSTER is set");
     }
     let listen = listen(config.listen)
         .map_err(|e| StartError::System(format!("cannot use the socket passed by systemd: {e}")))?;

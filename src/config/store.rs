@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::error::ConfigError;
 use super::values::Values;
 use super::variables::{
-    DATA_DIR, REDIS_ADDR, REDIS_DBNO, REDIS_PASSWORD, REDIS_PASSWORD_FILE, REDIS_POOL_SIZE, REDIS_PORT,
+    DATA_DIR, REDIS_ADDR, REDIS_CLUSTER, REDIS_DBNO, REDIS_PASSWORD, REDIS_PASSWORD_FILE, REDIS_POOL_SIZE, REDIS_PORT,
     REDIS_SENTINEL_MASTER, REDIS_SENTINEL_PASSWORD, REDIS_SENTINEL_PASSWORD_FILE, REDIS_SENTINEL_USERNAME,
     REDIS_SENTINELS, REDIS_TLS, REDIS_TLS_CA, REDIS_TLS_CERT, REDIS_TLS_KEY, REDIS_URL, REDIS_USERNAME, RESTORE,
     VARIABLES, Variable,
@@ -21,7 +21,7 @@ const POOL_SIZE_MAX: u32 = 256;
 const DBNO_MAX: u32 = 65_535;
 
 /// The variables that say where Redis is, of which one may be set.
-const ADDRESSES: [Variable; 3] = [REDIS_ADDR, REDIS_URL, REDIS_SENTINELS];
+const ADDRESSES: [Variable; 4] = [REDIS_ADDR, REDIS_URL, REDIS_SENTINELS, REDIS_CLUSTER];
 
 /// The store to use.
 pub enum StoreConfig {
@@ -63,7 +63,8 @@ fn redis(values: &Values) -> Result<Settings, ConfigError> {
     };
     // What stands in the URL is not overruled by a default.
     if values.is_given(REDIS_DBNO) || !values.is_given(REDIS_URL) {
-        settings.database = values.number(REDIS_DBNO, 0..=DBNO_MAX)?;
+        let max = if values.is_given(REDIS_CLUSTER) { 0 } else { DBNO_MAX };
+        settings.database = values.number(REDIS_DBNO, 0..=max)?;
     }
     settings.username = values.text(REDIS_USERNAME)?.or(settings.username);
     settings.password = secret(values, REDIS_PASSWORD, REDIS_PASSWORD_FILE)?.or(settings.password);
@@ -74,10 +75,10 @@ fn redis(values: &Values) -> Result<Settings, ConfigError> {
 }
 
 fn address(values: &Values) -> Result<Address, ConfigError> {
-    let hosts = values.optional(REDIS_SENTINELS, "host:port,host:port,...", |text| {
-        text.split(',').map(|host| host_and_port(host.trim())).collect::<Option<Vec<_>>>()
-    })?;
-    if let Some(hosts) = hosts {
+    if let Some(nodes) = values.optional(REDIS_CLUSTER, HOSTS, hosts)? {
+        return Ok(Address::Cluster(nodes));
+    }
+    if let Some(hosts) = values.optional(REDIS_SENTINELS, HOSTS, hosts)? {
         return Ok(Address::Sentinel(Sentinel {
             hosts,
             master: values.required(REDIS_SENTINEL_MASTER, "UTF-8", |text| Some(text.to_owned()))?,
@@ -92,6 +93,13 @@ fn address(values: &Values) -> Result<Address, ConfigError> {
     })?;
     let port = values.required(REDIS_PORT, "a port, 1 to 65535", |text| text.parse().ok().filter(|p| *p > 0))?;
     Ok(Address::Tcp(host, port))
+}
+
+/// What several hosts look like.
+const HOSTS: &str = "host:port,host:port,...";
+
+fn hosts(text: &str) -> Option<Vec<(String, u16)>> {
+    text.split(',').map(|host| host_and_port(host.trim())).collect()
 }
 
 fn host_and_port(text: &str) -> Option<(String, u16)> {

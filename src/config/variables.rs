@@ -61,9 +61,10 @@ variables! {
     TTL_MIN_SECONDS, None, "Shortest lifetime that a registration may ask for";
     TTL_MAX_SECONDS, None, "Longest lifetime that a registration may ask for; if set, every registration expires";
     DATA_DIR, Some("./data"), "Directory of the embedded store; created if it does not exist";
-    REDIS_ADDR, None, "Host name or address of Redis; this or one of the next two replaces the embedded store";
+    REDIS_ADDR, None, "Host name or address of Redis; this or one of the next three replaces the embedded store";
     REDIS_URL, None, "Redis as a redis://, rediss:// or redis+unix:// URL, instead of REDIS_ADDR";
     REDIS_SENTINELS, None, "Sentinels as host:port,host:port, instead of REDIS_ADDR";
+    REDIS_CLUSTER, None, "Nodes of a Redis Cluster of one shard as host:port,host:port, instead of REDIS_ADDR";
     REDIS_SENTINEL_MASTER, Some("mymaster"), "Name by which the Sentinels know the master";
     REDIS_SENTINEL_USERNAME, None, "ACL user for the Sentinels themselves";
     REDIS_SENTINEL_PASSWORD, None, "Password for the Sentinels themselves";
@@ -73,7 +74,7 @@ variables! {
     REDIS_USERNAME, None, "ACL user for Redis";
     REDIS_PASSWORD, None, "Password for Redis";
     REDIS_PASSWORD_FILE, None, "File with the password for Redis";
-    REDIS_TLS, Some("off"), "Whether to use TLS to Redis at REDIS_ADDR and to the Sentinels: on or off";
+    REDIS_TLS, Some("off"), "Whether to use TLS to Redis, unless REDIS_URL says it, and to the Sentinels: on or off";
     REDIS_TLS_CA, None, "PEM file with the CA certificates to trust instead of the system's";
     REDIS_TLS_CERT, None, "PEM file with this client's certificate";
     REDIS_TLS_KEY, None, "PEM file with this client's private key";

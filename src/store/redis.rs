@@ -2,6 +2,7 @@
 //! The mirror follows every change, whoever made it; the connection on which it does carries the writes as well.
 
 mod apply;
+mod cluster;
 mod connect;
 mod debt;
 mod fault;

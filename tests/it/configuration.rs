@@ -69,6 +69,16 @@ fn a_wrong_value_is_named_with_its_variable() {
 }
 
 #[test]
+fn a_cluster_has_one_database_and_no_other_address_beside_it() {
+    let setup = Setup::new().env("REDIS_CLUSTER", "localhost:6379,[::1]:6379");
+    check_refused(&setup.clone().env("REDIS_DBNO", "1"), &["REDIS_DBNO", "1", "0 to 0"]);
+    check_refused(&setup.env("REDIS_ADDR", "localhost"), &["REDIS_ADDR", "REDIS_CLUSTER"]);
+    for wrong in ["localhost", "localhost:6379,", ":6379"] {
+        check_refused(&Setup::new().env("REDIS_CLUSTER", wrong), &["REDIS_CLUSTER", wrong]);
+    }
+}
+
+#[test]
 fn a_default_lifetime_outside_of_the_bounds_ends_the_start() {
     for (name, bound, ttl) in [("TTL_MIN_SECONDS", "60", "59"), ("TTL_MAX_SECONDS", "60", "0")] {
         let setup = Setup::new().env(name, bound).env("TTL_SECONDS", ttl);

@@ -1,6 +1,7 @@
 //! The Redis store on real Redis servers.
 
 mod checks;
+mod cluster;
 mod follow;
 mod lifetimes;
 mod outage;

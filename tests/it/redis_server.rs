@@ -187,7 +187,7 @@ impl RedisServer {
 
 /// A port that was free a moment ago.
 #[track_caller]
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("ports are free").port()
 }
 

@@ -110,7 +110,7 @@ impl<'a> Applier<'a> {
             portion: Portion::default(),
             began_round: now,
             writes: context.link.writes().in_new_session(),
-            transactions: Transactions::default(),
+            transactions: Transactions::new(context.connector.settings().is_cluster()),
             probe_key: probe_key(),
         }
     }
@@ -179,7 +179,9 @@ impl<'a> Applier<'a> {
         let due = self.due.take_if(|(_, at)| *at <= now).map(|(cause, _)| cause);
         let Some(cause) = due.or(overdue.then_some(Cause::Periodic)) else { return Ok(()) };
         // A master may have been made a replica meanwhile, which nothing reports.
-        if cause != Cause::Connected && inspect(&mut self.writer)?.run_id != self.session.run_id {
+        if cause != Cause::Connected
+            && inspect(&mut self.writer, self.context.connector.settings())?.run_id != self.session.run_id
+        {
             return Err(Fault::ChangedServer);
         }
         self.context.metrics.resyncs.with_label_values(&[cause.as_str()]).inc();
@@ -188,7 +190,7 @@ impl<'a> Applier<'a> {
     }
 
     fn prepare(&mut self, work: Work, now: Instant) -> Round {
-        let mut round = Round::default();
+        let mut round = Round::new(self.context.connector.settings().is_cluster());
         let Work { mut ids, writes, .. } = work;
         let writes = self.transactions.take(writes);
         self.transactions.commit(&mut round.pipeline);

@@ -11,7 +11,9 @@ use ::redis::{
     Client, ClientTlsConfig, Connection, ConnectionAddr, ConnectionInfo, ConnectionLike, IntoConnectionInfo,
     ProtocolVersion, RedisConnectionInfo, TlsCertificates, Value, cmd, io::tcp::TcpSettings,
 };
+use parking_lot::Mutex;
 
+use super::cluster::{self, Node, Shard};
 use super::fault::Fault;
 use super::settings::{Address, Sentinel, Settings, Tls};
 use crate::registration::TargetId;
@@ -23,8 +25,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(2);
 /// all, before its client is told so.
 pub(super) const ANSWER_MAX: Duration = Duration::from_millis(1500);
 
-/// How long each step of asking a Sentinel may take, so that a dead one delays little.
-const SENTINEL_MAX: Duration = Duration::from_millis(500);
+/// How long each step of asking a Sentinel or a node of a cluster for the master may take, so that a dead one delays little.
+const LOOKUP_MAX: Duration = Duration::from_millis(500);
 
 /// Why the store cannot start: never because of Redis itself.
 #[derive(Debug)]
@@ -54,6 +56,8 @@ impl std::error::Error for SetupError {}
 pub(super) struct Connector {
     settings: Settings,
     certificates: Option<TlsCertificates>,
+    /// The nodes of the cluster as one of them said last: those that are named may all be gone by now.
+    nodes: Mutex<Vec<(String, u16)>>,
 }
 
 /// The server process at the other end of a connection.
@@ -116,30 +120,29 @@ impl Connector {
             // Fails only when a provider is installed already, which does as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
-        Ok(Connector { settings, certificates })
+        Ok(Connector { settings, certificates, nodes: Mutex::default() })
     }
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Where the master is now. Asks the Sentinels when there are some.
+    /// Where the master is now. Asks the Sentinels, or the nodes of the cluster, when there are some.
     pub(super) fn locate(&self) -> Result<Client, Fault> {
         let address = match &self.settings.address {
             Address::Tcp(host, port) => self.tcp(host, *port),
             Address::Unix(path) => ConnectionAddr::Unix(path.clone()),
             Address::Sentinel(sentinel) => self.ask_sentinels(sentinel)?,
+            Address::Cluster(nodes) => self.ask_nodes(nodes)?,
         };
+        self.client(address, self.identity())
+    }
+
+    fn identity(&self) -> RedisConnectionInfo {
         let settings = &self.settings;
-        let mut identity =
+        let identity =
             RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3).set_db(settings.database.into());
-        if let Some(username) = &settings.username {
-            identity = identity.set_username(username);
-        }
-        if let Some(password) = &settings.password {
-            identity = identity.set_password(password);
-        }
-        self.client(address, identity)
+        identified(identity, settings.username.as_ref(), settings.password.as_ref())
     }
 
     /// Connects, and waits at most `wait` for each later answer. The server is a master that speaks RESP3.
@@ -150,7 +153,7 @@ impl Connector {
         })?;
         connection.set_read_timeout(Some(wait))?;
         connection.set_write_timeout(Some(wait))?;
-        let server = inspect(&mut connection)?;
+        let server = inspect(&mut connection, &self.settings)?;
         Ok((connection, server))
     }
 
@@ -190,18 +193,47 @@ impl Connector {
     }
 
     fn ask(&self, host: &str, port: u16, sentinel: &Sentinel) -> Result<Option<(String, u16)>, Fault> {
-        let mut identity = RedisConnectionInfo::default();
-        if let Some(username) = &sentinel.username {
-            identity = identity.set_username(username);
-        }
-        if let Some(password) = &sentinel.password {
-            identity = identity.set_password(password);
-        }
-        let mut connection = self.client(self.tcp(host, port), identity)?.get_connection_with_timeout(SENTINEL_MAX)?;
-        connection.set_read_timeout(Some(SENTINEL_MAX))?;
-        connection.set_write_timeout(Some(SENTINEL_MAX))?;
+        let (username, password) = (sentinel.username.as_ref(), sentinel.password.as_ref());
+        let mut connection = self.reach(host, port, identified(RedisConnectionInfo::default(), username, password))?;
         Ok(cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(&sentinel.master).query(&mut connection)?)
     }
+
+    fn ask_nodes(&self, named: &[(String, u16)]) -> Result<ConnectionAddr, Fault> {
+        let known = self.nodes.lock().clone();
+        let mut last = Fault::NoNode("none is named".to_owned());
+        for (host, port) in named.iter().chain(known.iter().filter(|node| !named.contains(node))) {
+            match self.ask_node(host, *port) {
+                Ok(Shard { master, nodes }) => {
+                    let of_this = |(named, port): Node| (named.unwrap_or_else(|| host.clone()), port);
+                    *self.nodes.lock() = nodes.into_iter().map(of_this).collect();
+                    let (host, port) = of_this(master);
+                    return Ok(self.tcp(&host, port));
+                }
+                Err(fault @ (Fault::Shards | Fault::SlotsMissing)) => last = fault,
+                Err(fault) => last = Fault::NoNode(format!("{host}:{port}: {fault}")),
+            }
+        }
+        Err(last)
+    }
+
+    fn ask_node(&self, host: &str, port: u16) -> Result<Shard, Fault> {
+        let mut connection = self.reach(host, port, self.identity())?;
+        cluster::shard(&cmd("CLUSTER").arg("SLOTS").query(&mut connection)?)
+    }
+
+    /// Connects to somebody who may know where the master is.
+    fn reach(&self, host: &str, port: u16, identity: RedisConnectionInfo) -> Result<Connection, Fault> {
+        let connection = self.client(self.tcp(host, port), identity)?.get_connection_with_timeout(LOOKUP_MAX)?;
+        connection.set_read_timeout(Some(LOOKUP_MAX))?;
+        connection.set_write_timeout(Some(LOOKUP_MAX))?;
+        Ok(connection)
+    }
+}
+
+/// With the name and the password of a user.
+fn identified(info: RedisConnectionInfo, username: Option<&String>, password: Option<&String>) -> RedisConnectionInfo {
+    let info = username.map_or(info.clone(), |username| info.set_username(username));
+    password.map_or(info.clone(), |password| info.set_password(password))
 }
 
 /// Receives this many answers, errors of the server among them.
@@ -219,11 +251,11 @@ pub(super) fn receive(connection: &mut Connection, count: usize) -> Result<Vec<V
 }
 
 /// Asks a server what it is, and refuses what cannot serve.
-pub(super) fn inspect(connection: &mut dyn ConnectionLike) -> Result<ServerProcess, Fault> {
+pub(super) fn inspect(connection: &mut dyn ConnectionLike, settings: &Settings) -> Result<ServerProcess, Fault> {
     let asked_at = Instant::now();
     let info: String = cmd("INFO").query(connection)?;
     let field = |name: &str| field(&info, name);
-    if field("cluster_enabled") == "1" {
+    if field("cluster_enabled") == "1" && !settings.is_cluster() {
         return Err(Fault::Cluster);
     }
     if field("role") != "master" {

@@ -23,7 +23,18 @@ pub(super) enum Fault {
     /// The same, for a right that only some writes need.
     NoPermissionForSome(String),
     Replica,
+    /// The server belongs to a Redis Cluster, and is not asked as one.
     Cluster,
+    /// The server belongs to a Redis Cluster, and another node takes its writes now.
+    Moved,
+    /// The cluster cannot serve; the text is the server's.
+    ClusterDown(String),
+    /// Several nodes of the cluster have slots.
+    Shards,
+    /// No node of the cluster has some of the slots.
+    SlotsMissing,
+    /// No node of the cluster answered; the text is about the last one asked.
+    NoNode(String),
     Loading,
     Full,
     /// The server refuses writes, since it cannot save them; the text is its own.
@@ -88,7 +99,8 @@ impl From<RedisError> for Fault {
             (_, Some("NOAUTH")) => Fault::PasswordNeeded,
             (_, Some("NOPERM")) => Fault::NoPermission(detail()),
             (_, Some("READONLY")) => Fault::Replica,
-            (_, Some("MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT")) => Fault::Cluster,
+            (_, Some("MOVED" | "ASK")) => Fault::Moved,
+            (_, Some("CLUSTERDOWN")) => Fault::ClusterDown(detail()),
             (_, Some("WRONGTYPE")) => Fault::WrongType,
             (_, Some("LOADING")) => Fault::Loading,
             (_, Some("OOM")) => Fault::Full,
@@ -106,7 +118,7 @@ impl From<RedisError> for Fault {
 impl Fault {
     /// Whether an error of one command shows that the server is of no use at all: only that is worth a new session.
     pub(super) fn is_of_server(&self) -> bool {
-        matches!(self, Fault::Replica | Fault::Cluster | Fault::Loading)
+        matches!(self, Fault::Replica | Fault::Moved | Fault::ClusterDown(_) | Fault::Loading)
     }
 
     /// What it means as the answer to a command that not every write needs.
@@ -174,14 +186,24 @@ impl fmt::Display for Fault {
             Fault::NoPermission(detail) | Fault::NoPermissionForSome(detail) => write!(
                 f,
                 "a permission is missing ({detail}): the ACL user needs \
-                 ~* +client|tracking +getrange +pttl +scan +set +del +pexpire +watch +multi +exec +info +ping, and +select for a \
-                 database other than 0"
+                 ~* +client|tracking +getrange +pttl +scan +set +del +pexpire +watch +multi +exec +info +ping, +select for a \
+                 database other than 0, and +cluster|slots +eval for a cluster"
             ),
             Fault::Replica => {
                 write!(f, "it is a replica: use the address of its master, or the Sentinels that watch it")
             }
             Fault::Cluster => {
-                write!(f, "it belongs to a Redis Cluster, which is not supported: use a single Redis")
+                write!(f, "it belongs to a Redis Cluster: name its nodes in REDIS_CLUSTER instead")
+            }
+            Fault::Moved => write!(f, "another node of its cluster has its slots now"),
+            Fault::ClusterDown(detail) => write!(f, "its cluster is down: {detail}"),
+            Fault::Shards => write!(
+                f,
+                "the cluster has more than one shard, which is not supported: use one whose master has all slots, or a single Redis"
+            ),
+            Fault::SlotsMissing => write!(f, "no node of the cluster has some of the slots"),
+            Fault::NoNode(last) => {
+                write!(f, "no node of the cluster answers: check REDIS_CLUSTER; the last one tried: {last}")
             }
             Fault::Loading => write!(f, "it is still loading its data"),
             Fault::Full => write!(f, "it is out of memory: raise its maxmemory"),

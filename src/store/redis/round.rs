@@ -1,10 +1,12 @@
 //! One round trip of the applier: what is asked in one pipeline, and what the answers, in the same order, mean.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::iter;
 use std::time::{Duration, Instant};
 
 use ::redis::{Pipeline, Value};
 
+use super::cluster;
 use super::connect::Replicated;
 use super::debt::{Scan, Settling};
 use super::fault::Fault;
@@ -48,6 +50,8 @@ impl Portion {
 #[derive(Default)]
 pub(super) struct Round {
     pub(super) pipeline: Pipeline,
+    /// What is made as a whole is made by a script.
+    is_scripted: bool,
     asked: VecDeque<(Ask, usize)>,
 }
 
@@ -57,7 +61,11 @@ enum Ask {
     Owed(Owed),
     Write(Write),
     /// Whether a write of this key would succeed, and how far the copies are.
-    Probe(Probe, String),
+    Probe {
+        probe: Probe,
+        key: String,
+        is_scripted: bool,
+    },
     Fetch(TargetId),
     /// The page of a scan that this cursor leads to.
     Page(Vec<u8>),
@@ -130,6 +138,10 @@ pub(super) struct Answers {
 }
 
 impl Round {
+    pub(super) fn new(is_scripted: bool) -> Round {
+        Round { is_scripted, ..Round::default() }
+    }
+
     fn ask(&mut self, ask: Ask) {
         let before = self.pipeline.len();
         ask.send(&mut self.pipeline);
@@ -157,7 +169,7 @@ impl Round {
 
     /// Finds out whether a write would succeed, without making one: nobody has this key. And how far the copies are.
     pub(super) fn probe(&mut self, key: &str, probe: Probe) {
-        self.ask(Ask::Probe(probe, key.to_owned()));
+        self.ask(Ask::Probe { probe, key: key.to_owned(), is_scripted: self.is_scripted });
     }
 
     pub(super) fn fetch(&mut self, ids: BTreeSet<TargetId>) {
@@ -202,11 +214,15 @@ impl Ask {
         match self {
             Ask::Owed(owed) => owed.send(pipeline),
             Ask::Write(write) => write.updates.iter().for_each(|update| ask(pipeline, update)),
-            Ask::Probe(probe, key) => {
+            Ask::Probe { probe, key, is_scripted } => {
                 pipeline.cmd("SET").arg(key).arg("").arg("XX");
                 if *probe == Probe::Everything {
                     pipeline.cmd("PEXPIRE").arg(key).arg(1).cmd("DEL").arg(key);
-                    pipeline.cmd("WATCH").arg(key).cmd("MULTI").cmd("EXEC");
+                    pipeline.cmd("WATCH").arg(key).cmd("MULTI");
+                    if *is_scripted {
+                        cluster::ask_for_all(pipeline, iter::empty());
+                    }
+                    pipeline.cmd("EXEC");
                 }
                 pipeline.cmd("INFO").arg("replication");
             }
@@ -225,11 +241,13 @@ impl Ask {
         match self {
             Ask::Owed(owed) => read.owed(owed, answers),
             Ask::Write(write) => read.write(write, &answers.collect::<Vec<Value>>(), None, sent_at),
-            Ask::Probe(probe, _) => {
+            Ask::Probe { probe, is_scripted, .. } => {
                 read.proof(next());
                 if probe == Probe::Everything {
                     read.proof(next());
-                    read.rights = Some(Rights::read([next(), next(), next(), next()])?);
+                    let [deletion, watch, begin] = [next(), next(), next()];
+                    let script = if is_scripted { Some(next()) } else { None };
+                    read.rights = Some(Rights::read([deletion, watch, begin, next()], script)?);
                 }
                 let info = ::redis::from_redis_value::<String>(next());
                 read.replicated = info.ok().and_then(|info| Replicated::read(&info, sent_at));
@@ -248,7 +266,7 @@ impl Ask {
     fn is_fatal(&self, fault: &Fault) -> bool {
         match self {
             Ask::Fetch(_) | Ask::Page(_) => !matches!(fault, Fault::WrongType),
-            Ask::Owed(_) | Ask::Write(_) | Ask::Probe(..) => fault.is_of_server(),
+            Ask::Owed(_) | Ask::Write(_) | Ask::Probe { .. } => fault.is_of_server(),
         }
     }
 }
@@ -332,16 +350,19 @@ impl Answers {
 }
 
 impl Rights {
-    /// Takes the answers to DEL, WATCH, MULTI and EXEC.
-    fn read(answers: [Value; 4]) -> Result<Rights, Fault> {
+    /// Takes the answers to DEL, WATCH, MULTI and EXEC, and to the script before EXEC if there is one.
+    fn read(answers: [Value; 4], script: Option<Value>) -> Result<Rights, Fault> {
         let [deletion, watch, begin, end] = answers.map(|answer| fault_in(&answer).map(Fault::for_some));
+        // That a script lacks the right to delete is found out only when it has begun.
+        let within = script.as_ref().and(deletion.clone());
+        let script = script.and_then(|answer| fault_in(&answer)).map(Fault::for_some);
         let is_permission = |fault: &Fault| matches!(fault, Fault::NoPermissionForSome(_));
         match end {
             // What has begun could never be ended.
-            Some(end) if begin.is_none() => Err(end),
+            Some(end) if begin.is_none() && script.is_none() => Err(end),
             _ => Ok(Rights {
                 deletion: deletion.filter(is_permission),
-                transaction: watch.or(begin).filter(is_permission),
+                transaction: watch.or(begin).or(script).or(within).filter(is_permission),
             }),
         }
     }

@@ -41,6 +41,8 @@ pub enum Address {
     Unix(PathBuf),
     /// Wherever the Sentinels say that the master is.
     Sentinel(Sentinel),
+    /// The master of a cluster of one shard, of which these nodes are known, asked in this order.
+    Cluster(Vec<(String, u16)>),
 }
 
 /// The Sentinels that know the master.
@@ -78,6 +80,11 @@ impl Settings {
             restore: true,
             resync_every: RESYNC_EVERY_DEFAULT,
         }
+    }
+
+    /// Whether it is a cluster, whose nodes refuse transactions over several keys.
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.address, Address::Cluster(_))
     }
 
     /// Reads `redis://user:password@host:port/database`, the same with `rediss://` for TLS, or
@@ -133,6 +140,10 @@ impl fmt::Display for Address {
             Address::Tcp(host, port) => write!(f, "{host}:{port}"),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
             Address::Sentinel(sentinel) => write!(f, "sentinel:{}", sentinel.master),
+            Address::Cluster(nodes) => {
+                let nodes: Vec<String> = nodes.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+                write!(f, "cluster:{}", nodes.join(","))
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use ::redis::{Pipeline, Value};
 
+use super::cluster;
 use super::fault::Fault;
 use super::round::{Answers, ask, ask_for_value, change, fault_in};
 use super::session::{Reply, Write};
@@ -17,6 +18,8 @@ use crate::store::{Change, Outcome, REFUSED_MAX, Refused, Stored, Update};
 /// The transactions of a session, one after the other.
 #[derive(Default)]
 pub(super) struct Transactions {
+    /// The updates of a transaction are made by a script.
+    is_scripted: bool,
     waiting: VecDeque<Waiting>,
     /// The one whose checks are being asked.
     reading: Option<Transaction>,
@@ -59,6 +62,10 @@ pub(super) struct Verdicts {
 }
 
 impl Transactions {
+    pub(super) fn new(is_scripted: bool) -> Transactions {
+        Transactions { is_scripted, ..Transactions::default() }
+    }
+
     /// Keeps those of these writes that need a transaction or would spoil the one that is being read. Returns the others.
     pub(super) fn take(&mut self, writes: Vec<Write>) -> Vec<Write> {
         let unfinished = self.reading.as_ref().filter(|reading| !reading.unread.is_empty());
@@ -89,7 +96,11 @@ impl Transactions {
             writes.into_iter().filter_map(|candidate| in_time(candidate.write, Write::begin)).collect();
         // Without any of them this only ends the watching.
         pipeline.cmd("MULTI");
-        writes.iter().flat_map(|write| &write.updates).for_each(|update| ask(pipeline, update));
+        let updates = writes.iter().flat_map(|write| &write.updates);
+        match self.is_scripted {
+            true => cluster::ask_for_all(pipeline, updates),
+            false => updates.for_each(|update| ask(pipeline, update)),
+        }
         pipeline.cmd("EXEC");
         self.committing = Some(writes);
     }
@@ -101,12 +112,10 @@ impl Transactions {
         }
         let Some(Transaction { unread, .. }) = &mut self.reading else { return };
         self.asked = unread.drain(..count.min(unread.len())).collect();
-        if !self.asked.is_empty() {
-            let watch = pipeline.cmd("WATCH");
-            for (_, id) in &self.asked {
-                watch.arg(id.to_string());
-            }
-            self.asked.iter().for_each(|(_, id)| ask_for_value(pipeline, *id));
+        for (_, id) in &self.asked {
+            // One by one, since they may lie in different slots of a cluster.
+            pipeline.cmd("WATCH").arg(id.to_string());
+            ask_for_value(pipeline, *id);
         }
     }
 
@@ -140,11 +149,20 @@ impl Transactions {
     ) -> Result<(), Fault> {
         let Some(writes) = &self.committing else { return Ok(()) };
         let count = writes.iter().map(|write| write.updates.len()).sum::<usize>();
-        let mut answers = answers.drain(..(count + 2).min(answers.len()));
-        let begun = fault_in(&answers.next().unwrap_or_default());
-        let mut queued: Vec<Value> = answers.by_ref().take(count).collect();
-        let end = answers.next().unwrap_or_default();
-        if let Some(fault) = queued.iter().chain([&end]).filter_map(fault_in).find(Fault::is_of_server) {
+        let asked = if self.is_scripted { 1 } else { count };
+        let mut answers = answers.drain(..(asked + 2).min(answers.len()));
+        let mut begun = fault_in(&answers.next().unwrap_or_default());
+        let mut queued: Vec<Value> = answers.by_ref().take(asked).collect();
+        let mut end = answers.next().unwrap_or_default();
+        if self.is_scripted {
+            begun = begun.or_else(|| queued.pop().as_ref().and_then(fault_in));
+            if let Value::Array(made) = end {
+                end = Value::Array(cluster::answers_of_script(made, count));
+            }
+        }
+        let within = if let Value::Array(made) = &end { &made[..] } else { &[] };
+        let of_all = queued.iter().chain(within).chain([&end]).filter_map(fault_in).chain(begun.clone());
+        if let Some(fault) = of_all.into_iter().find(Fault::is_of_server) {
             return Err(fault);
         }
         let writes = self.committing.take().unwrap_or_default();
@@ -158,6 +176,9 @@ impl Transactions {
             let answers: Vec<Value> = queued.by_ref().take(write.updates.len()).collect();
             let is_at_fault = answers.iter().any(|answer| fault_in(answer).is_some());
             if is_made || is_at_fault {
+                // What a script did before it was refused stays.
+                let unclear = write.updates.iter().filter(|_| self.is_scripted && is_at_fault);
+                read.unclear.extend(unclear.map(Update::id));
                 read.write(write, &answers, None, sent_at);
             } else if let Some(failure) = failure.clone().filter(|failure| !is_shared || !failure.is_abort()) {
                 read.write(write, &answers, Some(failure), sent_at);
@@ -172,17 +193,18 @@ impl Transactions {
 
     /// How many of the last answers are for [`Transactions::check`].
     pub(super) fn values(&self) -> usize {
-        if self.asked.is_empty() { 0 } else { 1 + 2 * self.asked.len() }
+        3 * self.asked.len()
     }
 
     /// Asks the checks about the values that were read. The mirror shows everything that was written before.
     pub(super) fn check(&mut self, answers: Vec<Value>, sent_at: Instant) -> Result<Verdicts, Fault> {
         let mut verdicts = Verdicts::default();
+        let unwatched = answers.iter().step_by(3).find_map(fault_in);
         let mut answers = answers.into_iter();
         let Some(Transaction { writes, unread, .. }) = self.reading.as_mut().filter(|_| !self.asked.is_empty()) else {
             return Ok(verdicts);
         };
-        if let Some(fault) = fault_in(&answers.next().unwrap_or_default()) {
+        if let Some(fault) = unwatched {
             self.asked.clear();
             let writes = self.reading.take().into_iter().flat_map(|reading| reading.writes);
             if fault.is_of_server() {
@@ -194,7 +216,8 @@ impl Transactions {
             return Ok(verdicts);
         }
         for (place, id) in self.asked.drain(..) {
-            let (value, left) = (answers.next().unwrap_or_default(), answers.next().unwrap_or_default());
+            let mut next = || answers.next().unwrap_or_default();
+            let (_watched, value, left) = (next(), next(), next());
             let fault = fault_in(&value);
             if let Some(fault) = fault.clone().filter(|fault| !matches!(fault, Fault::WrongType)) {
                 return Err(fault);

@@ -173,7 +173,7 @@ fn a_master_that_becomes_a_replica_is_left_at_the_first_write() {
 fn a_node_of_a_cluster_is_refused() {
     let mut redis = RedisServer::prepare(&["--cluster-enabled", "yes", "--cluster-port", "1"]);
     redis.run();
-    refused(settings(&redis), &["Cluster"]);
+    refused(settings(&redis), &["Cluster", "REDIS_CLUSTER"]);
 }
 
 #[test]

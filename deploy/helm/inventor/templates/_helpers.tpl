@@ -43,7 +43,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "inventor.store" -}}
 {{- $config := .Values.config }}
 {{- if .Values.redis.enabled }}sidecar
-{{- else if or .Values.externalRedis $config.REDIS_ADDR $config.REDIS_URL $config.REDIS_SENTINELS }}external
+{{- else if or .Values.externalRedis $config.REDIS_ADDR $config.REDIS_URL $config.REDIS_SENTINELS $config.REDIS_CLUSTER }}external
 {{- else }}embedded
 {{- end }}
 {{- end }}
@@ -76,13 +76,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $store := include "inventor.store" . }}
 {{- $several := or .Values.autoscaling.enabled (gt (int .Values.replicas) 1) }}
 {{- if and $several (eq $store "embedded") }}
-{{- fail "several replicas need a Redis that they share: set config.REDIS_ADDR (or REDIS_URL, REDIS_SENTINELS), or replicas to 1; the embedded store is the file of one pod" }}
+{{- fail "several replicas need a Redis that they share: set config.REDIS_ADDR (or REDIS_URL, REDIS_SENTINELS, REDIS_CLUSTER), or replicas to 1; the embedded store is the file of one pod" }}
 {{- end }}
 {{- if and $several (eq $store "sidecar") }}
 {{- fail "redis.enabled gives each pod a Redis of its own, so that several replicas would answer differently: set redis.enabled to false and config.REDIS_ADDR to a Redis that they share, or replicas to 1" }}
 {{- end }}
-{{- if and (eq $store "sidecar") (or .Values.config.REDIS_URL .Values.config.REDIS_SENTINELS .Values.externalRedis (not (has (default "127.0.0.1" .Values.config.REDIS_ADDR) (list "127.0.0.1" "localhost" "::1")))) }}
-{{- fail "redis.enabled starts a Redis in the pod, and the configuration names another one: set redis.enabled to false, or remove config.REDIS_ADDR, REDIS_URL, REDIS_SENTINELS and externalRedis" }}
+{{- if and (eq $store "sidecar") (or .Values.config.REDIS_URL .Values.config.REDIS_SENTINELS .Values.config.REDIS_CLUSTER .Values.externalRedis (not (has (default "127.0.0.1" .Values.config.REDIS_ADDR) (list "127.0.0.1" "localhost" "::1")))) }}
+{{- fail "redis.enabled starts a Redis in the pod, and the configuration names another one: set redis.enabled to false, or remove config.REDIS_ADDR, REDIS_URL, REDIS_SENTINELS, REDIS_CLUSTER and externalRedis" }}
 {{- end }}
 {{- if and (eq $store "external") (has (default "" .Values.config.REDIS_ADDR) (list "127.0.0.1" "localhost" "::1")) }}
 {{- fail "config.REDIS_ADDR is the pod itself: set redis.enabled to true for a Redis beside the server, or name another address" }}
