@@ -42,7 +42,7 @@ pub fn run(client: &Client) -> Result<(), Failure> {
             register::register(&to(access)?, command, by(output))
         }
         ClientCommand::Deregister(WithAccess { command, access }) => register::deregister(&to(access)?, command),
-        ClientCommand::Agent(WithAccess { command, access }) => agent::run(to(access)?, command),
+        ClientCommand::Agent(WithAccess { command, access }) => agent::run(to(access)?, access, command),
         ClientCommand::List(WithAccess { command: WithOutput { command, output }, access }) => {
             lookup::list(&to(access)?, command, by(output))
         }

@@ -19,7 +19,7 @@ use log::{error, info, warn};
 
 use super::connection::Api;
 use super::{Entry, Failure};
-use crate::config::commands::AgentCommand as Settings;
+use crate::config::commands::{Access, AgentCommand as Settings};
 use crate::registration::TargetId;
 use crate::systemd;
 use clock::{Time, now};
@@ -31,8 +31,9 @@ use schedule::{Lifetime, Schedule, Task, lifetime};
 use server::{KnownServer, Verdict};
 use watch::{Events, Watch};
 
-/// The directory is looked at so often even if nothing is heard of it.
-const LOOK: Duration = Duration::from_secs(60);
+/// The directory is looked at so often even if nothing is heard of it, and so are the files of secrets, which are taken up
+/// at the second look that sees a change.
+const LOOK: Duration = Duration::from_secs(4);
 
 /// After news of the directory, others are waited for so long: they rarely come alone.
 const GATHER: Duration = Duration::from_millis(50);
@@ -50,11 +51,11 @@ const FAREWELL_MAX: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// [`Failure`] when it cannot start; once started it goes on whatever happens.
-pub(super) fn run(connection: Api, settings: &Settings) -> Result<(), Failure> {
+pub(super) fn run(connection: Api, access: &Access, settings: &Settings) -> Result<(), Failure> {
     let system = |e: std::io::Error| Failure::Unavailable(format!("the system refuses a signal, thread or wait: {e}"));
     let mut watch = Watch::new().map_err(system)?;
     let exporter = settings.wait_for.as_deref().map(Exporter::new).transpose()?;
-    let reader = watch.ends().and_then(|ends| Reader::start(settings, connection.token_source(), ends));
+    let reader = watch.ends().and_then(|ends| Reader::start(settings, access, connection.token_source(), ends));
     let mut agent = Agent::new(connection, exporter, reader.map_err(system)?);
     info!(directory:% = settings.dir.display(), server = agent.server.url(); "agent started");
     loop {
@@ -163,7 +164,7 @@ impl Agent {
         if self.hangs.is_over() {
             info!("the files can be looked at again");
         }
-        if report.token.is_some_and(|token| self.server.take_token(token)) {
+        if report.secrets.is_some_and(|secrets| self.server.take(secrets)) {
             self.schedule.retry_refused(time);
         }
         match report.fault {

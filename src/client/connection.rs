@@ -9,7 +9,6 @@ use ureq::Error;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use ureq::config::Config;
 use ureq::http::{HeaderName, HeaderValue, Request, Uri, header};
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
@@ -20,6 +19,7 @@ use super::{Failure, tls};
 use crate::config::commands::{Access, TokenSource};
 use crate::files;
 
+pub(super) use ureq::config::Config;
 pub(super) use ureq::http::Method;
 
 /// The largest answer that is read: a list of some 500,000 registrations.
@@ -86,18 +86,7 @@ impl Api {
         let socket = shown.strip_prefix("unix:").map(|path| PathBuf::from(path.trim_start_matches("//")));
         let base = if socket.is_some() { "http://localhost" } else { shown };
         check_url("--url", base)?;
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .timeout_global(Some(access.request_timeout))
-            .max_idle_connections(IDLE_CONNECTIONS_MAX)
-            .max_idle_connections_per_host(IDLE_CONNECTIONS_MAX)
-            .user_agent(concat!("inventor/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls::settings(access, base.starts_with("https:"))?)
-            .build();
-        let agent = agent(config, socket.as_ref());
+        let agent = agent(config(access)?, socket.as_ref());
         let source = access.token_file.clone().map(TokenSource::File).filter(|file| !is_empty(file)).or(token.cloned());
         let token = source.as_ref().map(|source| read_token(TOKEN_FILE, source)).transpose()?;
         let headers = access.headers.iter().map(|header| parse_header(header)).collect::<Result<_, _>>()?;
@@ -124,6 +113,11 @@ impl Api {
     /// Sends this token from now on; whether it is another one.
     pub(super) fn set_token(&mut self, token: Secret) -> bool {
         self.token.replace(token.clone()) != Some(token)
+    }
+
+    /// Connects by this from now on.
+    pub(super) fn set_config(&mut self, config: Config) {
+        self.agent = agent(config, self.socket.as_ref());
     }
 
     pub(super) fn has_token(&self) -> bool {
@@ -172,6 +166,21 @@ impl Api {
         }
         request.call().and_then(read_answer).map_err(|e| Unreachable(format!("{url}: {}", reason(&e))))
     }
+}
+
+/// How connections are made. Reads whom to trust, and the certificate to show.
+pub(super) fn config(access: &Access) -> Result<Config, Failure> {
+    Ok(Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .timeout_global(Some(access.request_timeout))
+        .max_idle_connections(IDLE_CONNECTIONS_MAX)
+        .max_idle_connections_per_host(IDLE_CONNECTIONS_MAX)
+        .user_agent(concat!("inventor/", env!("CARGO_PKG_VERSION")))
+        .tls_config(tls::settings(access, access.url.starts_with("https:"))?)
+        .build())
 }
 
 fn agent(config: Config, socket: Option<&PathBuf>) -> Agent {

@@ -182,3 +182,15 @@ fn changed_files_are_taken_up_by_themselves_and_what_does_not_fit_is_not() {
     let left = expiry.unwrap().parse::<i64>().unwrap() - jiff::Timestamp::now().as_second();
     assert!((86_400..=2 * 86_400).contains(&left), "{left} s");
 }
+
+#[test]
+fn the_agent_takes_up_another_authority_by_itself() {
+    let server = TlsServer::start(&[]);
+    let cli = server.cli();
+    let ca = cli.write("ca.crt", fs::read(server.certificates.path("other.crt")).unwrap());
+    cli.write("d/a.json", r#"[{"targets": ["a:1"]}]"#);
+    let mut agent = cli.env("INVENTOR_CA_FILE", ca.to_str().unwrap()).start(&["agent", "--dir", "d"]);
+    agent.line_with(&["TLS", "--ca-file"]);
+    cli.write("ca.crt", fs::read(server.certificates.path("ca.crt")).unwrap());
+    eventually(SOON, || server.curl("/discover", &[]).1.contains("a:1"));
+}

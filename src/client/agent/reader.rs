@@ -1,10 +1,10 @@
-//! The thread that touches files: the directory, the token, and the memory of the agent. Whatever hangs there, such as a
+//! The thread that touches files: the directory, the secrets, and the memory of the agent. Whatever hangs there, such as a
 //! mount whose server is gone, the agent goes on to renew what it knows, and hears signals.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
@@ -12,8 +12,9 @@ use super::directory::Directory;
 use super::memory::{Memory, Remembered, Wanted};
 use super::watch::DirectoryWatch;
 use crate::client::Failure;
-use crate::client::connection::{Secret, TOKEN_FILE, read_token};
-use crate::config::commands::{AgentCommand as Settings, TokenSource};
+use crate::client::connection::{Config, Secret, TOKEN_FILE, config, read_token};
+use crate::config::commands::{Access, AgentCommand as Settings, TokenSource};
+use crate::files::WatchedFiles;
 use crate::registration::TargetId;
 
 /// What is to be done, all at once.
@@ -23,7 +24,7 @@ pub(super) struct Errand {
     pub(super) complete: HashSet<String>,
     /// The token is to be read.
     pub(super) token: bool,
-    /// A signal asked for it, and is to hear when it is done.
+    /// A signal asked for everything to be read, and is to hear when that is done.
     pub(super) is_reload: bool,
     /// What is deleted, and need not be remembered.
     pub(super) gone: Vec<TargetId>,
@@ -38,11 +39,55 @@ pub(super) struct Report {
     pub(super) remembered: BTreeMap<TargetId, Wanted>,
     /// A file may still be written to.
     pub(super) unsettled: bool,
-    /// The token that was read, or why it could not be.
-    pub(super) token: Option<Result<Secret, Failure>>,
+    /// The secrets, if they have been read.
+    pub(super) secrets: Option<Secrets>,
     pub(super) is_reload: bool,
     /// Why the directory, or the memory, is not there.
     pub(super) fault: Option<Failure>,
+}
+
+/// What the server is asked with, or why it cannot be read.
+pub(super) struct Secrets {
+    pub(super) token: Option<Result<Secret, Failure>>,
+    /// How connections are made, if that depends on files: certificates to trust, and one to show.
+    pub(super) config: Option<Result<Config, Failure>>,
+}
+
+/// Where they come from.
+struct SecretSources {
+    access: Access,
+    token: Option<TokenSource>,
+    files: WatchedFiles,
+}
+
+impl SecretSources {
+    fn new(access: Access, token: Option<TokenSource>) -> SecretSources {
+        let token_file = match &token {
+            Some(TokenSource::File(path)) => Some(path.as_path()),
+            _ => None,
+        };
+        let files = WatchedFiles::new(token_file.into_iter().chain(tls_files(&access)));
+        SecretSources { access, token, files }
+    }
+
+    /// Reads them if they have changed, or as far as that is asked for.
+    fn read(&mut self, errand: &Errand) -> Option<Secrets> {
+        let SecretSources { access, token, files } = self;
+        let token = || token.as_ref().map(|source| read_token(TOKEN_FILE, source));
+        let read = || Secrets { token: token(), config: tls_files(access).next().is_some().then(|| config(access)) };
+        if errand.is_reload {
+            files.take();
+            return Some(read());
+        }
+        let token_alone = || Secrets { token: token(), config: None };
+        files.read_if_changed(read).or_else(|| errand.token.then(token_alone))
+    }
+}
+
+/// The files of certificates and keys.
+fn tls_files(access: &Access) -> impl Iterator<Item = &Path> {
+    let files = [&access.ca_file, &access.cert, &access.key].into_iter().filter_map(|file| file.as_deref());
+    files.filter(|file| !file.as_os_str().is_empty())
 }
 
 /// The other end of the thread.
@@ -56,12 +101,14 @@ impl Reader {
     /// Starts the thread, which rings the bell when it reports.
     pub(super) fn start(
         settings: &Settings,
+        access: &Access,
         token: Option<TokenSource>,
         (mut bell, changes): (UnixStream, DirectoryWatch),
     ) -> io::Result<Reader> {
         let (errands, received) = mpsc::channel();
         let (report, reports) = mpsc::channel();
-        let mut files = Files { place: Paths::of(settings), token, changes, open: None };
+        let secrets = SecretSources::new(access.clone(), token);
+        let mut files = Files { place: Paths::of(settings), secrets, changes, open: None };
         let run = move || {
             for errand in received {
                 // Whoever waited for it is gone only when the process ends.
@@ -109,7 +156,7 @@ impl Paths {
 
 struct Files {
     place: Paths,
-    token: Option<TokenSource>,
+    secrets: SecretSources,
     changes: DirectoryWatch,
     /// Opened by the first errand.
     open: Option<(Directory, Option<Memory>)>,
@@ -117,10 +164,10 @@ struct Files {
 
 impl Files {
     fn run(&mut self, errand: Errand) -> Report {
-        let token = self.token.as_ref().filter(|_| errand.token).map(|source| read_token(TOKEN_FILE, source));
+        let secrets = self.secrets.read(&errand);
         let is_reload = errand.is_reload;
         let report = self.look(errand).unwrap_or_else(|fault| Report { fault: Some(fault), ..Report::default() });
-        Report { token, is_reload, ..report }
+        Report { secrets, is_reload, ..report }
     }
 
     fn look(&mut self, Errand { complete, gone, .. }: Errand) -> Result<Report, Failure> {

@@ -7,10 +7,11 @@ use log::{info, warn};
 
 use super::clock::{Time, now};
 use super::news::News;
+use super::reader::Secrets;
 use super::schedule::Lifetime;
 use crate::client::answer::Answer;
 use crate::client::api::id_body;
-use crate::client::connection::{Api, ApiCall, Method, Secret, Unreachable};
+use crate::client::connection::{Api, ApiCall, Method, Unreachable};
 use crate::client::{Entry, Failure};
 use crate::registration::{TargetId, Ttl, parse_id};
 
@@ -50,6 +51,7 @@ pub(super) struct KnownServer {
     asked: Option<Time>,
     told_unknown: bool,
     token_fault: News,
+    config_fault: News,
 }
 
 impl KnownServer {
@@ -62,6 +64,7 @@ impl KnownServer {
             asked: None,
             told_unknown: false,
             token_fault: News::default(),
+            config_fault: News::default(),
         }
     }
 
@@ -181,19 +184,29 @@ impl KnownServer {
         self.connection.has_token()
     }
 
-    /// Takes the token that was read again; whether it is another one.
-    pub(super) fn take_token(&mut self, token: Result<Secret, Failure>) -> bool {
-        match token {
-            Ok(token) => {
-                self.token_fault.is_over();
-                self.connection.set_token(token)
+    /// Takes what was read again; whether the server may say something else now.
+    pub(super) fn take(&mut self, Secrets { token, config }: Secrets) -> bool {
+        let token = token.and_then(|token| told_once(token, &mut self.token_fault, "the token stays as it is"));
+        let config =
+            config.and_then(|config| told_once(config, &mut self.config_fault, "the certificates stay as they are"));
+        let is_other = token.is_some_and(|token| self.connection.set_token(token));
+        let has_config = config.map(|config| self.connection.set_config(config)).is_some();
+        is_other || has_config
+    }
+}
+
+/// What was read, unless that failed, which is told if it is news.
+fn told_once<T>(read: Result<T, Failure>, fault: &mut News, stays: &str) -> Option<T> {
+    match read {
+        Ok(read) => {
+            fault.is_over();
+            Some(read)
+        }
+        Err(e) => {
+            if fault.is(&e.to_string()) {
+                warn!(reason:% = e; "{stays}");
             }
-            Err(e) => {
-                if self.token_fault.is(&e.to_string()) {
-                    warn!(reason:% = e; "the token stays as it is");
-                }
-                false
-            }
+            None
         }
     }
 }

@@ -45,7 +45,11 @@ impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BindError::Listen { address, error } if error.kind() == ErrorKind::AddrInUse => {
-                write!(f, "cannot listen on {address}: another program is listening there")
+                write!(f, "cannot listen on {address}: another program is listening there")?;
+                match [" 9101", ":9101"].iter().any(|usual| address.ends_with(usual)) {
+                    true => write!(f, "; 9101 is also the port of the HAProxy exporter and of Bacula"),
+                    false => Ok(()),
+                }
             }
             BindError::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
             BindError::NotAListener => write!(f, "a socket passed to the server is not a listening stream socket"),

@@ -65,3 +65,15 @@ fn a_unix_socket_and_an_inherited_one_serve_as_well() {
     drop(server);
     assert!(!path.exists());
 }
+
+#[test]
+fn who_else_may_have_the_usual_port_is_said() {
+    let taken = |address: &str| {
+        let error = std::io::ErrorKind::AddrInUse.into();
+        BindError::Listen { address: address.to_owned(), error }.to_string()
+    };
+    for address in ["port 9101", "127.0.0.1:9101", "[::]:9101"] {
+        assert!(taken(address).ends_with("9101 is also the port of the HAProxy exporter and of Bacula"), "{address}");
+    }
+    assert!(!taken("port 19101").contains("HAProxy"));
+}
