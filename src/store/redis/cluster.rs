@@ -89,7 +89,9 @@ fn node(node: &Value) -> Option<Node> {
     let Value::Array(node) = node else { return None };
     let [host, Value::Int(port), ..] = &node[..] else { return None };
     let host = match host {
-        Value::BulkString(host) => Some(String::from_utf8(host.clone()).ok()?).filter(|host| !host.is_empty()),
+        // A question mark stands for a host name that was not given to the node.
+        Value::BulkString(host) if host.is_empty() || host == b"?" => None,
+        Value::BulkString(host) => Some(String::from_utf8(host.clone()).ok()?),
         Value::Nil => None,
         _ => return None,
     };
@@ -113,6 +115,8 @@ mod tests {
         let master = (Some("127.0.0.1".to_owned()), 7000);
         let whole = format!("*1 *4 :0 :16383 {MASTER}{REPLICA}");
         assert_eq!(read(&whole).unwrap(), Shard { master: master.clone(), nodes: vec![master.clone(), (None, 7001)] });
+        let nameless = whole.replace("$9 127.0.0.1", "$1 ?");
+        assert_eq!(read(&nameless).unwrap().master, (None, 7000));
         let ranges = format!("*2 *3 :0 :99 {MASTER}*3 :100 :16383 {MASTER}");
         assert_eq!(read(&ranges).unwrap().master, master);
     }

@@ -159,6 +159,28 @@ fn a_replica_that_takes_over_is_found_when_every_node_that_was_named_is_gone() {
 }
 
 #[test]
+fn a_node_that_hangs_is_an_outage_and_what_it_loses_by_a_restart_is_put_back() {
+    let (mut node, port) = cluster();
+    let store = follower(port);
+    (0..50).for_each(|n| store.put(&n.to_string(), "text"));
+    node.freeze();
+    assert!(store.try_put("refused", "text", hour()).is_err());
+    store.is_down();
+    assert_eq!(store.count(), 50);
+    node.thaw();
+    eventually(SOON, || store.try_put("afterwards", "text", hour()).is_ok());
+    store.is_up();
+    let count = store.count();
+    // For two seconds after its start it is down by its own account, with all slots.
+    node.kill();
+    node.run();
+    eventually(SOON, || node.command::<usize>(&["DBSIZE"]) == count);
+    store.is_up();
+    assert_eq!((store.count(), store.get("7").as_deref()), (count, Some("text")));
+    assert_eq!(store.metric("inventor_redis_restored_total"), count as f64);
+}
+
+#[test]
 fn an_acl_user_needs_two_rights_more_and_without_eval_only_some_writes_are_refused() {
     let (node, port) = cluster();
     let with = |user: &str, more: &[&str]| {
