@@ -281,17 +281,17 @@ impl Registry {
     /// Whether polls and writes are expected to succeed.
     ///
     /// # Errors
-    /// A sentence that says what is missing.
+    /// What the store says is wrong, or what is missing.
     pub fn health(&self, now: Now) -> Result<(), String> {
-        if !self.view.is_loaded() {
-            return Err("the registrations are not loaded yet".to_owned());
-        }
-        if self.view.outage(now.monotonic).is_none() {
-            return Ok(());
-        }
+        let lack = match (self.view.is_loaded(), self.view.outage(now.monotonic)) {
+            (true, None) => return Ok(()),
+            (true, Some(_)) => "the store takes no writes",
+            (false, _) => "the registrations are not loaded yet",
+        };
         match self.store().and_then(Store::health) {
+            Err(StoreError::Unavailable(why)) => Err(why),
             Err(e) => Err(e.to_string()),
-            Ok(()) => Err("the store takes no writes".to_owned()),
+            Ok(()) => Err(lack.to_owned()),
         }
     }
 

@@ -39,6 +39,9 @@ fn summary(connection: &Api, status: &Value) -> Result<Vec<Vec<String>>, Failure
     let stale = store["stale_seconds"].as_u64().map(times::lifetime).unwrap_or_default();
     let health = match store["healthy"].as_bool() {
         Some(true) => "well".to_owned(),
+        _ if store["loaded"] == json!(false) => {
+            format!("NOT WELL: {}; no registration has been loaded yet", cell(&store["reason"]))
+        }
         _ => format!("NOT WELL for {stale}: {}; lists are the last good ones", cell(&store["reason"])),
     };
     let expiring = ["5m", "1h", "6h"].map(|time| format!("{} within {time}", cell(&status["expiring"][time])));

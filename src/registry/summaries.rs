@@ -19,7 +19,7 @@ use crate::registration::{Content, TargetId};
 pub const EXPIRY_SPANS: [(&str, u64); 3] = [("5m", 300), ("1h", 3600), ("6h", 21600)];
 
 /// What somebody may see, in numbers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Overview {
     pub registrations: usize,
     /// Groups with at least one of them.

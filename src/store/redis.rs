@@ -102,7 +102,7 @@ impl Store for RedisStore {
     }
 
     fn health(&self) -> Result<(), StoreError> {
-        Ok(self.link.health()?)
+        Ok(self.link.health().map_err(Fault::without_address)?)
     }
 
     fn close(&self) {

@@ -9,7 +9,7 @@ use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::response::Response;
 use crate::metrics::revision;
-use crate::registry::{EXPIRY_SPANS, Overview, Scope};
+use crate::registry::{EXPIRY_SPANS, Overview, Scope, Unanswered};
 
 #[derive(Serialize)]
 struct Status {
@@ -31,9 +31,11 @@ struct Status {
 #[derive(Serialize)]
 struct Store {
     kind: &'static str,
+    /// Whether the registrations have been loaded; there are no numbers before.
+    loaded: bool,
     healthy: bool,
     /// Never with an address in it: it is shown to whoever may read.
-    reason: Option<&'static str>,
+    reason: Option<String>,
     stale_seconds: u64,
 }
 
@@ -47,9 +49,14 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
     let now = app.now();
     Query::parse(call.request)?.finish()?;
     let scope = call.caller.reads();
-    let Overview { registrations, groups, addresses, duplicates, expiring, list_bytes } =
-        app.registry.overview(scope, &app.registry.allowance(call.request), now).map_err(Problem::from)?;
-    let outage = app.registry.view.outage(now.monotonic);
+    let (overview, loaded) = match app.registry.overview(scope, &app.registry.allowance(call.request), now) {
+        Ok(overview) => (overview, true),
+        // That is what one asks for then.
+        Err(Unanswered::NotLoaded) => (Overview::default(), false),
+        Err(e) => return Err(Problem::from(e).into()),
+    };
+    let Overview { registrations, groups, addresses, duplicates, expiring, list_bytes } = overview;
+    let reason = app.registry.health(now).err();
     let expiring = EXPIRY_SPANS.iter().zip(expiring).map(|((name, _), count)| ((*name).to_owned(), count.into()));
     Ok(json(&Status {
         version: env!("CARGO_PKG_VERSION"),
@@ -58,9 +65,10 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
         default_ttl_seconds: app.registry.default_ttl().seconds(),
         store: Store {
             kind: app.options.store,
-            healthy: outage.is_none(),
-            reason: outage.map(|_| "the store takes no writes"),
-            stale_seconds: outage.map_or(0, |outage| outage.as_secs()),
+            loaded,
+            healthy: reason.is_none(),
+            reason,
+            stale_seconds: app.registry.view.outage(now.monotonic).map_or(0, |outage| outage.as_secs()),
         },
         registrations,
         groups,

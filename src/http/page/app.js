@@ -38,7 +38,8 @@ async function look({ isWritten = false } = {}) {
     const list = isOutdated() ? load : isWritten ? () => {} : refresh;
     const main = state.view ? [showView(state.view)] : [list(), refreshRegistration()];
     const status = get('status').then(s => {
-      server.status = s;
+      // Before it has loaded, the numbers are none.
+      if (s.store.loaded) server.status = s;
     });
     await Promise.all([...main, loadGroups(), status, loadPollers()]);
     if (contact.lost) say('The server answers again.');

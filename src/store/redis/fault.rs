@@ -121,6 +121,16 @@ impl Fault {
         matches!(self, Fault::Replica | Fault::Moved | Fault::ClusterDown(_) | Fault::Loading)
     }
 
+    /// The same without the addresses of other servers, for those who may only read.
+    pub(super) fn without_address(self) -> Fault {
+        let elsewhere = "see the log".to_owned();
+        match self {
+            Fault::NoSentinel(_) => Fault::NoSentinel(elsewhere),
+            Fault::NoNode(_) => Fault::NoNode(elsewhere),
+            other => other,
+        }
+    }
+
     /// What it means as the answer to a command that not every write needs.
     pub(super) fn for_some(self) -> Fault {
         match self {

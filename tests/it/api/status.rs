@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Stores, authorized, is_problem, on_both_stores, register, scopes, start};
+use crate::cli::Cli;
 use crate::client::Request;
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::RedisServer;
@@ -42,6 +43,22 @@ fn the_status_says_how_the_server_is_and_what_it_has() {
 }
 
 #[test]
+fn the_status_of_a_server_that_has_not_loaded_says_why() {
+    // Where nobody listens.
+    let server = Setup::new().env("REDIS_ADDR", "127.0.0.1").env("REDIS_PORT", "1").start();
+    server.get("/-/ready").has_status(503, "it has no list");
+    let status = || server.get("/api/v1/status").json();
+    eventually(SOON, || {
+        status()["store"]["reason"].as_str().is_some_and(|reason| reason.contains("onnection refused"))
+    });
+    let status = status();
+    let store = &status["store"];
+    assert_eq!((&store["loaded"], &store["healthy"]), (&json!(false), &json!(false)));
+    assert_eq!(status["registrations"], json!(0));
+    assert!(Cli::of(&server).ends_with(0, &["status"]).contains("onnection refused"));
+}
+
+#[test]
 fn the_status_of_a_lost_store_names_no_address() {
     let mut redis = RedisServer::start();
     let server = start(&Setup::new().env("REDIS_URL", &redis.url()));
@@ -50,7 +67,8 @@ fn the_status_of_a_lost_store_names_no_address() {
     eventually(SOON, || server.get("/api/v1/status").json()["store"]["healthy"] == json!(false));
     let status = server.get("/api/v1/status");
     let store = &status.json()["store"];
-    assert!(store["reason"].is_string());
+    assert!(store["reason"].as_str().is_some_and(|reason| reason.contains("connection")), "{store}");
+    assert_eq!(store["loaded"], json!(true));
     assert_eq!(status.json()["registrations"], json!(1));
     assert!(!status.text().contains(&redis.socket().display().to_string()));
     is_problem(&server.send(&authorized("DELETE", "/api/v1/groups/g")), 503, "store");
