@@ -9,8 +9,10 @@ mod declare;
 mod entry;
 mod failure;
 mod files;
+mod follow;
 mod import;
 mod lookup;
+mod news;
 mod operations;
 mod output;
 mod plan;
@@ -43,6 +45,7 @@ pub fn run(client: &Client) -> Result<(), Failure> {
         }
         ClientCommand::Deregister(WithAccess { command, access }) => register::deregister(&to(access)?, command),
         ClientCommand::Agent(WithAccess { command, access }) => agent::run(to(access)?, access, command),
+        ClientCommand::Follow(WithAccess { command, access }) => follow::run(access, client.token.as_ref(), command),
         ClientCommand::List(WithAccess { command: WithOutput { command, output }, access }) => {
             lookup::list(&to(access)?, command, by(output))
         }

@@ -1,6 +1,7 @@
 //! Files that others write, read so that none can hold up the reader: opened without waiting, up to a limit, and
-//! only if they are what they should be.
+//! only if they are what they should be. And files that others read, replaced so that none is ever half written.
 
+mod replace;
 mod watched;
 
 use std::fs::{self, File, Metadata};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+pub use replace::{Unfinished, directory_of, replace};
 pub use watched::WatchedFiles;
 
 /// The largest file of secrets that is read: 10,000 tokens with names and groups.

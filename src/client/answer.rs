@@ -86,7 +86,7 @@ impl Answer {
         (!is_empty).then_some(problem)
     }
 
-    fn is(&self, media_type: &str) -> bool {
+    pub(super) fn is(&self, media_type: &str) -> bool {
         let given = self.content_type.split(';').next().unwrap_or_default().trim();
         given.eq_ignore_ascii_case(media_type)
     }

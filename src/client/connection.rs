@@ -35,11 +35,12 @@ pub(super) struct ApiCall<'a> {
     pub(super) path: &'a str,
     pub(super) body: Option<&'a [u8]>,
     pub(super) if_match: Option<&'a str>,
+    pub(super) if_none_match: Option<&'a str>,
 }
 
 impl<'a> ApiCall<'a> {
     pub(super) fn new(method: Method, path: &'a str) -> ApiCall<'a> {
-        ApiCall { method, path, body: None, if_match: None }
+        ApiCall { method, path, body: None, if_match: None, if_none_match: None }
     }
 
     pub(super) fn body(self, body: &'a [u8]) -> ApiCall<'a> {
@@ -144,6 +145,9 @@ impl Api {
         request = request.header(header::ACCEPT, format!("application/json, {PROBLEM}"));
         if let Some(etag) = call.if_match {
             request = request.header(header::IF_MATCH, etag);
+        }
+        if let Some(etag) = call.if_none_match {
+            request = request.header(header::IF_NONE_MATCH, etag);
         }
         let sent = match call.body {
             Some(body) => request.body(body).map_err(ureq::Error::Http).and_then(|request| self.agent.run(request)),

@@ -164,7 +164,7 @@ fn fit(widths: &mut [usize], cuts: &[Cut], screen: usize) {
 
 /// YAML that gives back the same text whatever stands in it: what would do something to a terminal, or is read as
 /// something else, stands in double quotes with escapes.
-fn yaml<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
+pub(super) fn yaml<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
     let mut text = String::new();
     write_yaml(&serde_json::to_value(value)?, 0, false, &mut text);
     Ok(text)

@@ -74,3 +74,9 @@ fn identity(cert: &Path, key: &Path) -> Result<ClientCert, Failure> {
         .map_err(|e| wrong(&format!("does not fit --cert: {e}")))?;
     Ok(ClientCert::new_with_certs(&chain, private))
 }
+
+/// The files of certificates and keys.
+pub(super) fn files(access: &Access) -> impl Iterator<Item = &Path> {
+    let files = [&access.ca_file, &access.cert, &access.key].into_iter().filter_map(|file| file.as_deref());
+    files.filter(|file| !file.as_os_str().is_empty())
+}

@@ -1,9 +1,7 @@
 //! `token`: a new secret and its line for the server's `TOKENS_FILE`. The secret is shown once and kept nowhere.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use base64::Engine;
@@ -15,7 +13,8 @@ use serde_json::json;
 use super::Failure;
 use super::output::{Output, print_line, tell};
 use crate::config::commands::TokenCommand;
-use crate::{files, tokens};
+use crate::files::{self, Unfinished};
+use crate::tokens;
 
 /// Random bytes of a secret; nobody guesses 256 bits.
 const SECRET_BYTES: usize = 32;
@@ -63,36 +62,9 @@ fn append(path: &Path, line: &str) -> Result<(), Failure> {
     let gap = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
     let content = format!("{before}{gap}{line}\n");
     tokens::parse_file(&content).map_err(|e| failed(&e))?;
-    replace(&place, &content, metadata.as_ref()).map_err(|e| failed(&e))
-}
-
-/// Puts another file in the place of this one, with its owner and its rights; a new one is for its owner alone.
-fn replace(place: &Path, content: &str, before: Option<&fs::Metadata>) -> io::Result<()> {
-    let name = place.file_name().ok_or(ErrorKind::InvalidFilename)?;
-    let mut next = OsString::from(".");
-    next.extend([name, OsStr::new(".new")]);
-    let next = place.with_file_name(next);
     // Two at a time would each lose what the other adds.
-    let mut file =
-        File::options().write(true).create_new(true).mode(0o600).open(&next).map_err(|e| match e.kind() {
-            ErrorKind::AlreadyExists => {
-                io::Error::other(format!("{} is there: somebody else adds a token", next.display()))
-            }
-            _ => e,
-        })?;
-    let written = (|| {
-        file.write_all(content.as_bytes())?;
-        if let Some(before) = before {
-            fchown(&file, Some(before.uid()), Some(before.gid()))?;
-            file.set_permissions(before.permissions())?;
-        }
-        file.sync_all()?;
-        fs::rename(&next, place)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&next);
-    }
-    written
+    files::replace(&place, content.as_bytes(), metadata.as_ref(), 0o600, Unfinished::IsSomebodys)
+        .map_err(|e| failed(&e))
 }
 
 fn secret() -> Result<String, Failure> {

@@ -188,8 +188,8 @@ fn client(command: ClientCommand) -> Result<Invocation, ConfigError> {
             let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
             let token =
                 variable("INVENTOR_TOKEN").map(|token| TokenSource::Value(token.to_string_lossy().into_owned()));
-            let is_agent = matches!(command, ClientCommand::Agent(_));
-            let log = is_agent.then(|| log::settings(&Values::of_environment())).transpose()?;
+            let goes_on = matches!(command, ClientCommand::Agent(_) | ClientCommand::Follow(_));
+            let log = goes_on.then(|| log::settings(&Values::of_environment())).transpose()?;
             Ok(Invocation::Client(Box::new(Client { command, token, color: variable("NO_COLOR").is_none(), log })))
         }
     }

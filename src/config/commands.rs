@@ -22,7 +22,7 @@ pub struct Client {
     pub token: Option<TokenSource>,
     /// Whether colours are welcome, if the output is a terminal.
     pub color: bool,
-    /// What is logged, and how; only the agent does.
+    /// What is logged, and how; only what goes on until it is told to stop does.
     pub log: Option<Logging>,
 }
 
@@ -44,6 +44,8 @@ pub enum ClientCommand {
     Deregister(WithAccess<DeregisterCommand>),
     /// Keep what the files of a directory hold registered, until told to stop
     Agent(WithAccess<AgentCommand>),
+    /// Keep a list in a file for Prometheus (file_sd), until told to stop
+    Follow(WithAccess<FollowCommand>),
     /// List registrations
     List(WithAccess<WithOutput<ListCommand>>),
     /// Show one registration
@@ -223,6 +225,20 @@ pub struct AgentCommand {
     /// Delete the registrations when the agent stops, instead of letting them expire
     #[arg(long)]
     pub deregister_on_stop: bool,
+}
+
+/// `inventor follow`
+#[derive(Args)]
+pub struct FollowCommand {
+    /// Path of the list on the server, such as '/sd?group=node&selector=env=prod'
+    #[arg(long, value_name = "PATH", default_value = "/sd")]
+    pub list: String,
+    /// File to keep, in JSON or YAML as its name says
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    pub output: PathBuf,
+    /// Time between two looks
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = time_to_wait)]
+    pub interval: Duration,
 }
 
 /// Which registrations.

@@ -11,6 +11,8 @@ Register
   deregister   Delete registrations
   agent        Keep what the files of a directory hold registered
   import       Register what files or http_sd URLs hold
+Beside Prometheus
+  follow       Keep a list in a file that Prometheus reads
 Look
   list         List registrations             export       Print them for import
   get          Show one                       groups       List the groups, or delete one
@@ -63,6 +65,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &["inventor deregister --target db-1:9187", "inventor deregister --id 7214ebb0-ab3e-513a-bafe-fb6b460c2cfa"],
     ),
     ("agent", &["inventor agent --dir /etc/inventor.d --wait-for 'http://{target}/metrics'"]),
+    ("follow", &["inventor follow --list '/sd?group=node' --output /var/lib/prometheus/targets/node.json"]),
     (
         "list",
         &[

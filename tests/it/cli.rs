@@ -7,6 +7,7 @@ mod agent_outages;
 mod agent_waits;
 mod between;
 mod commands;
+mod follow;
 mod formats;
 mod import;
 mod many;

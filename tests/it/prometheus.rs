@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::cli::Cli;
 use crate::client::{Connection, Request, Response};
 use crate::eventually::{SOON, eventually};
 use crate::nginx::Nginx;
@@ -382,4 +383,22 @@ fn it_discovers_through_a_proxy_below_a_path() {
     let prometheus = Prometheus::start_with_jobs(&[job_of("job", &sources, "")]);
     prometheus.scrapes(&["http://a.invalid:1/metrics"]);
     prometheus.is_content();
+}
+
+#[test]
+fn it_starts_with_its_targets_while_the_server_is_away() {
+    let server = Server::start(&[]);
+    register(&server, "a.example:1", json!({}));
+    let cli = Cli::of(&server);
+    let follow = cli.start(&["follow", "--output", "sd.json", "--interval", "100ms"]);
+    let sd = format!("file_sd_configs:\n- files: [{}]", cli.path("sd.json").display());
+    let job = format!("  - job_name: file\n{}", indented(&sd, 4));
+    let before = Prometheus::start_with_jobs(std::slice::from_ref(&job));
+    before.scrapes(&["http://a.example:1/metrics"]);
+    register(&server, "b.example:1", json!({}));
+    before.scrapes(&["http://a.example:1/metrics", "http://b.example:1/metrics"]);
+    drop((before, server));
+    let after = Prometheus::start_with_jobs(&[job]);
+    after.scrapes(&["http://a.example:1/metrics", "http://b.example:1/metrics"]);
+    drop(follow);
 }

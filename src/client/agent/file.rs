@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use log::{error, info};
 
-use super::news::News;
 use crate::client::Entry;
 use crate::client::files as registrations;
+use crate::client::news::News;
 use crate::files;
 use crate::registration::LabelNames;
 

@@ -2,22 +2,24 @@
 //! what was removed while it did not run, and whether the directory was seen with files since the boot.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::fs::{File, TryLockError};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use log::warn;
 use serde::{Deserialize, Serialize};
 
-use super::news::News;
+use crate::client::news::News;
 use crate::client::{Entry, Failure};
-use crate::files;
+use crate::files::{self, Unfinished};
 use crate::registration::TargetId;
 
-/// The file in the state directory, the one that replaces it, and the one that says that an agent uses them.
+/// The file in the state directory, and the one that says that an agent uses it.
 const FILE: &str = "agent.json";
-const NEXT_FILE: &str = "agent.json.new";
 const LOCK_FILE: &str = "agent.lock";
+
+/// It is for the agent alone: registrations may hold what is not for everybody.
+const MODE: u32 = 0o600;
 
 /// The largest memory that is read: what 100 files of the largest size hold.
 const BYTES_MAX: u64 = 800 * 1024 * 1024;
@@ -107,7 +109,8 @@ impl Memory {
         if self.written.as_ref() == Some(&bytes) {
             return;
         }
-        match self.replace(&bytes) {
+        let place = self.directory.join(FILE);
+        match files::replace(&place, &bytes, None, MODE, Unfinished::IsLeft) {
             Ok(()) => {
                 self.written = Some(bytes);
                 self.fault.is_over();
@@ -118,14 +121,6 @@ impl Memory {
                 }
             }
         }
-    }
-
-    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
-        let next = self.directory.join(NEXT_FILE);
-        let mut file = File::create(&next)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&next, self.directory.join(FILE))
     }
 }
 

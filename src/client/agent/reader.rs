@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
@@ -13,6 +13,7 @@ use super::memory::{Memory, Remembered, Wanted};
 use super::watch::DirectoryWatch;
 use crate::client::Failure;
 use crate::client::connection::{Config, Secret, TOKEN_FILE, config, read_token};
+use crate::client::tls;
 use crate::config::commands::{Access, AgentCommand as Settings, TokenSource};
 use crate::files::WatchedFiles;
 use crate::registration::TargetId;
@@ -66,7 +67,7 @@ impl SecretSources {
             Some(TokenSource::File(path)) => Some(path.as_path()),
             _ => None,
         };
-        let files = WatchedFiles::new(token_file.into_iter().chain(tls_files(&access)));
+        let files = WatchedFiles::new(token_file.into_iter().chain(tls::files(&access)));
         SecretSources { access, token, files }
     }
 
@@ -74,7 +75,7 @@ impl SecretSources {
     fn read(&mut self, errand: &Errand) -> Option<Secrets> {
         let SecretSources { access, token, files } = self;
         let token = || token.as_ref().map(|source| read_token(TOKEN_FILE, source));
-        let read = || Secrets { token: token(), config: tls_files(access).next().is_some().then(|| config(access)) };
+        let read = || Secrets { token: token(), config: tls::files(access).next().is_some().then(|| config(access)) };
         if errand.is_reload {
             files.take();
             return Some(read());
@@ -82,12 +83,6 @@ impl SecretSources {
         let token_alone = || Secrets { token: token(), config: None };
         files.read_if_changed(read).or_else(|| errand.token.then(token_alone))
     }
-}
-
-/// The files of certificates and keys.
-fn tls_files(access: &Access) -> impl Iterator<Item = &Path> {
-    let files = [&access.ca_file, &access.cert, &access.key].into_iter().filter_map(|file| file.as_deref());
-    files.filter(|file| !file.as_os_str().is_empty())
 }
 
 /// The other end of the thread.

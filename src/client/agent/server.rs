@@ -6,12 +6,12 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::clock::{Time, now};
-use super::news::News;
 use super::reader::Secrets;
 use super::schedule::Lifetime;
 use crate::client::answer::Answer;
 use crate::client::api::id_body;
 use crate::client::connection::{Api, ApiCall, Method, Unreachable};
+use crate::client::news::News;
 use crate::client::{Entry, Failure};
 use crate::registration::{TargetId, Ttl, parse_id};
 

@@ -118,7 +118,7 @@ fn a_memory_that_is_broken_or_cannot_be_written_costs_nothing_else() {
     first.line_with(&["the memory cannot be read"]);
     lists(&server, &["a:1"]);
     // Nothing can be created under this name any more.
-    fs::create_dir(cli.path("state/agent.json.new")).unwrap();
+    fs::create_dir(cli.path("state/.agent.json.new")).unwrap();
     cli.write("d/b.json", file_sd("b:1"));
     first.line_with(&["the memory cannot be written"]);
     lists(&server, &["a:1", "b:1"]);

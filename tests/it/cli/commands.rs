@@ -138,6 +138,7 @@ fn help_has_a_short_and_a_long_form() {
         "register",
         "deregister",
         "agent",
+        "follow",
         "list",
         "get",
         "groups",
