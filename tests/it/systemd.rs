@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::certificates::Certificates;
 use crate::client::{Connection, Request};
 use crate::eventually::{SOON, eventually};
 use crate::server::Setup;
@@ -96,6 +97,17 @@ fn the_watchdog_is_fed_while_requests_are_answered() {
     }
     assert!(start.elapsed() >= period, "it is fed for no reason");
     assert_eq!(server.terminate(), Some(0));
+}
+
+#[test]
+fn the_watchdog_is_fed_over_tls() {
+    let certificates = Certificates::new();
+    let file = |name: &str| certificates.path(name).to_str().unwrap().to_owned();
+    let setup = Setup::new().env("TLS_CERT", &file("server.crt")).env("TLS_KEY", &file("server.key"));
+    let (manager, setup) = Manager::of(setup.env("TLS_CLIENT_CA", &file("ca.crt")).env("WATCHDOG_USEC", "400000"));
+    let _server = setup.start();
+    assert_eq!(manager.next(), ["READY=1"]);
+    assert_eq!(manager.next(), ["WATCHDOG=1"]);
 }
 
 #[test]
