@@ -14,8 +14,8 @@ use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, ConfigError, StoreConfig};
+use crate::http::App;
 use crate::http::server::{BindError, Limits, Listen, Running, Server, ServerSettings};
-use crate::http::{App, Options};
 use crate::metrics;
 use crate::registry::{Registry, Rules};
 use crate::store::Store;
@@ -110,19 +110,9 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     };
     let server = Server::bind(settings, &exposition).map_err(StartError::Bind)?;
 
-    let rules = Rules { names: config.label_names, ttl: config.ttl, outage_keep: config.outage_keep };
+    let rules = Rules { names: config.options.names, ttl: config.ttl, outage_keep: config.outage_keep };
     let registry = Arc::new(Registry::new(rules, &exposition));
-    let store = config.store.name();
-    let options = Options {
-        names: config.label_names,
-        ttls: config.ttls,
-        store,
-        group_info: config.group_info,
-        target_info: config.target_info,
-        open_metrics: config.open_metrics,
-        page: config.page,
-    };
-    let app = Arc::new(App::new(registry.clone(), tokens, options, exposition.clone()));
+    let app = Arc::new(App::new(registry.clone(), tokens, config.options, exposition.clone()));
     open_store(config.store, registry.clone(), exposition, tell)?;
 
     let addresses = server.addresses();

@@ -29,6 +29,9 @@ pub(super) struct Put<'a> {
 }
 
 impl Entry {
+    /// The members of an entry of a list. A body of `PUT /target` may have others, which the server ignores.
+    pub(super) const MEMBERS: [&str; 5] = ["targets", "labels", "modules", "target_group", "ttl_seconds"];
+
     pub(super) fn id(&self) -> TargetId {
         TargetId::of(&self.targets)
     }

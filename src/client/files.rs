@@ -16,9 +16,6 @@ use crate::registration::{LabelNames, Registration, TtlBounds, json};
 /// The largest file that is read.
 pub(super) const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// The members of an entry of a list. A body of `PUT /target` may have others, which the server ignores.
-const MEMBERS: [&str; 5] = ["targets", "labels", "modules", "target_group", "ttl_seconds"];
-
 /// What is wrong in a file, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FileFault {
@@ -174,8 +171,8 @@ fn entry(text: &str, names: LabelNames) -> Result<Entry, String> {
     let registration = if members.keys().any(|name| name.eq_ignore_ascii_case("static_config")) {
         Registration::parse(text.as_bytes(), names, TtlBounds::default())
     } else {
-        if let Some(unknown) = members.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
-            return Err(format!("unknown member {unknown:?}; expected {}", MEMBERS.join(", ")));
+        if let Some(unknown) = members.keys().find(|name| !Entry::MEMBERS.contains(&name.as_str())) {
+            return Err(format!("unknown member {unknown:?}; expected {}", Entry::MEMBERS.join(", ")));
         }
         let body = format!("{{\"static_config\":{text}}}");
         Registration::parse(body.as_bytes(), names, TtlBounds::default())

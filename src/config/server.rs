@@ -13,6 +13,7 @@ use super::variables::{
     GROUP_INFO, LABEL_NAMES, LISTEN_ADDR, LISTEN_PORT, MAX_CONNECTIONS, METRICS_AUTH, OUTAGE_KEEP_SECONDS, TARGET_INFO,
     TRUSTED_PROXIES, TTL_MAX_SECONDS, TTL_MIN_SECONDS, TTL_SECONDS, UI, WORKERS,
 };
+use crate::http::Options;
 use crate::http::server::{Listen, TrustedProxies};
 use crate::logging::Logging;
 use crate::registration::{LabelNames, Ttl, TtlBounds};
@@ -35,18 +36,8 @@ pub struct Config {
     pub tls: Option<TlsSources>,
     pub tokens: TokenSources,
     pub ttl: Ttl,
-    /// The lifetimes that a registration may ask for.
-    pub ttls: TtlBounds,
     pub store: StoreConfig,
-    pub label_names: LabelNames,
-    /// Whether `/metrics` has a series for each group.
-    pub group_info: bool,
-    /// Whether `/metrics` has a series for each target.
-    pub target_info: bool,
-    /// Whether `/metrics` is for everybody.
-    pub open_metrics: bool,
-    /// Whether `/` is a page for browsers.
-    pub page: bool,
+    pub options: Options,
     /// How long a registration is kept beyond its lifetime because of an outage.
     pub outage_keep: Duration,
     pub workers: usize,
@@ -60,20 +51,27 @@ impl Config {
     pub(super) fn new(values: &Values) -> Result<Config, ConfigError> {
         let (ttl, ttls) = ttl(values)?;
         let listen = listen(values)?;
+        let tls = TlsSources::new(values, &listen)?;
+        let proxies = proxies(values)?;
+        let tokens = TokenSources::new(values)?;
+        let store = StoreConfig::new(values)?;
         Ok(Config {
-            tls: TlsSources::new(values, &listen)?,
+            tls,
             listen,
-            proxies: proxies(values)?,
-            tokens: TokenSources::new(values)?,
+            proxies,
+            tokens,
             ttl,
-            ttls,
             without_effect: store::without_effect(values),
-            store: StoreConfig::new(values)?,
-            label_names: values.required(LABEL_NAMES, "legacy or utf8", label_names)?,
-            group_info: values.switch(GROUP_INFO)?,
-            target_info: values.switch(TARGET_INFO)?,
-            open_metrics: values.required(METRICS_AUTH, "open or read", open_metrics)?,
-            page: values.switch(UI)?,
+            options: Options {
+                names: values.required(LABEL_NAMES, "legacy or utf8", label_names)?,
+                ttls,
+                store: store.name(),
+                group_info: values.switch(GROUP_INFO)?,
+                target_info: values.switch(TARGET_INFO)?,
+                open_metrics: values.required(METRICS_AUTH, "open or read", open_metrics)?,
+                page: values.switch(UI)?,
+            },
+            store,
             outage_keep: Duration::from_secs(values.number(OUTAGE_KEEP_SECONDS, 0..=OUTAGE_KEEP_SECONDS_MAX)?),
             workers: values.number(WORKERS, 1..=WORKERS_MAX)?,
             connections_max: values.number(MAX_CONNECTIONS, 1..=CONNECTIONS_MAX)?,

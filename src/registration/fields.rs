@@ -21,20 +21,17 @@ pub(super) struct Fields {
     pub(super) ttl: Option<Result<Ttl, String>>,
 }
 
-fn strings(list: Option<TextList>) -> Option<Vec<String>> {
-    // A null among the strings is the empty string to Go.
-    list.map(|list| list.0.into_iter().map(Option::unwrap_or_default).collect())
-}
-
 impl Object for Fields {
     const NAME: &'static str = "an object with targets, labels, target_group and modules";
 
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
-            "targets" => self.targets = strings(map.next_value()?),
+            "targets" => self.targets = map.next_value::<Option<TextList>>()?.map(|targets| targets.0),
             "labels" => self.labels = map.next_value::<Option<TextMap>>()?.map(|labels| labels.0),
             "target_group" => self.group = map.next_value::<Option<Text>>()?.map(|group| group.0),
-            "modules" => self.modules = strings(map.next_value()?).unwrap_or_default(),
+            "modules" => {
+                self.modules = map.next_value::<Option<TextList>>()?.map(|modules| modules.0).unwrap_or_default()
+            }
             "ttl_seconds" => {
                 let written: Option<Box<RawValue>> = map.next_value()?;
                 self.ttl = written.map(|raw| Ttl::parse(raw.get()).ok_or_else(|| raw.get().to_owned()));

@@ -267,9 +267,9 @@ pub fn strings(json: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// A list of strings; errors name the position, counted from 0.
+/// A list of strings; `null` is the empty string. Errors name the position, counted from 0.
 #[derive(Debug)]
-pub struct TextList(pub Vec<Option<String>>);
+pub struct TextList(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for TextList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TextList, D::Error> {
@@ -282,10 +282,8 @@ impl<'de> Deserialize<'de> for TextList {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<TextList, A::Error> {
                 let mut items = Vec::new();
-                while let Some(item) =
-                    seq.next_element::<Option<Text>>().map_err(|e| at(&items.len().to_string(), e))?
-                {
-                    items.push(item.map(|text| text.0));
+                while let Some(Text(item)) = seq.next_element().map_err(|e| at(&items.len().to_string(), e))? {
+                    items.push(item);
                 }
                 Ok(TextList(items))
             }
