@@ -49,7 +49,7 @@
 //! | `store` | writes the file, then the view (without Redis) | `store::embedded::inbox` | `OPERATIONS_MAX`, `WAIT_MAX` |
 //! | `redis-follow` | writes to Redis and the view, in rounds | `store::redis::session` | one write a worker, `CHANGED_MAX`, `WAIT_MAX` |
 //! | `redis-track` | reads which keys others change | its own connection | `CHANGED_MAX` |
-//! | `signals`, `open`, `watchdog`, `tokens` | start, end, and what systemd is told | `serve`, `systemd` | one of each |
+//! | `signals`, `open`, `secrets`, `watchdog` | signals, the opening of the store, files read again, what systemd is told | `serve`, `systemd` | one of each |
 //!
 //! A poll passes `connection` alone. A write passes `connection`, `worker` and the thread of the store, and comes back the
 //! same way; each waits for the next until a deadline ([`oneshot`]). A panic costs one request (`gate::handling`), one
