@@ -251,47 +251,6 @@ impl View {
         state.horizon.begin(now);
         self.first_loaded.notify_all();
     }
-
-    fn settled_at(&self, end: Instant) {
-        let ended = self.lock().horizon.settled(end);
-        let Some(Ended { length, moved, is_told }) = ended else { return };
-        let seconds = length.as_secs_f64();
-        if is_told {
-            info!(seconds, moved; "the store takes writes again");
-        } else if moved > 0 {
-            info!(seconds, moved; "nobody could renew for a while; deadlines are moved");
-        }
-    }
-
-    fn writable_at(&self, at: Instant) {
-        let mut state = self.lock();
-        // From now on what expires goes, also while everything is still being loaded.
-        state.deadlines();
-        state.check(at);
-        state.horizon.prove(at);
-        self.expire(&mut state, at);
-        drop(state);
-        self.selections.forget_unused(at);
-    }
-
-    fn compare_with(&self, present: &HashSet<TargetId>, until: Instant, since: Instant) -> Comparison {
-        let mut state = self.state.lock();
-        state.quarantined.retain(|id, _| present.contains(id));
-        let mut comparison = Comparison { missing: Vec::new(), shown: 0, latest_write: None, latest_update: None };
-        for (id, held) in &state.held {
-            let is_new = held.rhythm.last_gap == 0 && held.written_at.is_some_and(|at| at > until);
-            comparison.shown += usize::from(!is_new && held.deadline.is_none_or(|deadline| deadline > since));
-            if !present.contains(id) {
-                let lifetime = [held.ttl, self.rules.ttl, Ttl::DEFAULT].into_iter().find_map(Ttl::duration);
-                let half_lifetime = lifetime.unwrap_or_default() / 2;
-                comparison.missing.push(Missing { kept: held.kept(*id), half_lifetime });
-            } else if held.written_at.is_none_or(|at| at <= until) && !held.is_moved {
-                comparison.latest_write = comparison.latest_write.max(held.written_at);
-                comparison.latest_update = comparison.latest_update.max(Some(held.updated_at));
-            }
-        }
-        comparison
-    }
 }
 
 /// The edge where stores come in.
@@ -319,11 +278,25 @@ impl Mirror for View {
     }
 
     fn settled(&self, end: Instant) {
-        self.settled_at(end);
+        let ended = self.lock().horizon.settled(end);
+        let Some(Ended { length, moved, is_told }) = ended else { return };
+        let seconds = length.as_secs_f64();
+        if is_told {
+            info!(seconds, moved; "the store takes writes again");
+        } else if moved > 0 {
+            info!(seconds, moved; "nobody could renew for a while; deadlines are moved");
+        }
     }
 
     fn writable(&self, at: Instant) {
-        self.writable_at(at);
+        let mut state = self.lock();
+        // From now on what expires goes, also while everything is still being loaded.
+        state.deadlines();
+        state.check(at);
+        state.horizon.prove(at);
+        self.expire(&mut state, at);
+        drop(state);
+        self.selections.forget_unused(at);
     }
 
     fn trouble(&self, now: Instant, wait: Duration) {
@@ -343,7 +316,22 @@ impl Mirror for View {
     }
 
     fn compare(&self, present: &HashSet<TargetId>, until: Instant, since: Instant) -> Comparison {
-        self.compare_with(present, until, since)
+        let mut state = self.state.lock();
+        state.quarantined.retain(|id, _| present.contains(id));
+        let mut comparison = Comparison { missing: Vec::new(), shown: 0, latest_write: None, latest_update: None };
+        for (id, held) in &state.held {
+            let is_new = held.rhythm.last_gap == 0 && held.written_at.is_some_and(|at| at > until);
+            comparison.shown += usize::from(!is_new && held.deadline.is_none_or(|deadline| deadline > since));
+            if !present.contains(id) {
+                let lifetime = [held.ttl, self.rules.ttl, Ttl::DEFAULT].into_iter().find_map(Ttl::duration);
+                let half_lifetime = lifetime.unwrap_or_default() / 2;
+                comparison.missing.push(Missing { kept: held.kept(*id), half_lifetime });
+            } else if held.written_at.is_none_or(|at| at <= until) && !held.is_moved {
+                comparison.latest_write = comparison.latest_write.max(held.written_at);
+                comparison.latest_update = comparison.latest_update.max(Some(held.updated_at));
+            }
+        }
+        comparison
     }
 }
 

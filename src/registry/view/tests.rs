@@ -48,7 +48,7 @@ fn prove(view: &View, at: Instant) {
         view.moved(&moved);
         view.settled(at);
     }
-    view.writable_at(at);
+    view.writable(at);
 }
 
 fn id(n: u8) -> TargetId {
@@ -176,12 +176,12 @@ fn a_failed_attempt_to_end_an_outage_leaves_it_on() {
     let lengthened = settle(&view, start + seconds(100)).unwrap();
     assert_eq!(lengthened[0].deadline, Some(start + seconds(160)));
     // The store could not write that, although it took something else.
-    view.writable_at(start + seconds(101));
+    view.writable(start + seconds(101));
     assert_eq!(view.outage(start + seconds(101)), Some(seconds(101)));
     let lengthened = settle(&view, start + seconds(200)).unwrap();
     assert_eq!(lengthened[0].deadline, Some(start + seconds(260)), "the rule starts from the deadline of the owner");
     view.settled(start + seconds(200));
-    view.writable_at(start + seconds(200));
+    view.writable(start + seconds(200));
     assert_eq!(view.outage(start + seconds(200)), None);
 }
 
@@ -197,7 +197,7 @@ fn an_outage_is_settled_once_however_long_the_store_takes_to_write_it_down() {
         let Settlement { moved: few, is_last } = view.settle(end, 2).unwrap();
         view.moved(&few);
         moved.extend(few.iter().map(|kept| (kept.id, kept.deadline)));
-        view.writable_at(now);
+        view.writable(now);
         assert_eq!(view.outage(now), Some(seconds(100 + second)), "until everything is in the store");
         if is_last {
             view.settled(end);
@@ -212,7 +212,7 @@ fn an_outage_is_settled_once_however_long_the_store_takes_to_write_it_down() {
     assert_eq!(moved, expected);
     // The store has taken writes meanwhile, so that no other outage follows.
     let after = end + seconds(20);
-    (5..=20).for_each(|second| view.writable_at(end + seconds(second)));
+    (5..=20).for_each(|second| view.writable(end + seconds(second)));
     assert!(view.settle(after, 1).is_none());
     check_shown(&view, after, &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
 }
@@ -282,9 +282,9 @@ fn an_outage_of_this_server_alone_lengthens_nothing() {
     assert!(settle(&view, back).unwrap().is_empty());
     view.settled(back);
     // Until the others have spoken, nothing goes.
-    view.writable_at(back);
+    view.writable(back);
     check_shown(&view, back, &[1, 2]);
-    (1..=4).for_each(|second| view.writable_at(back + seconds(second)));
+    (1..=4).for_each(|second| view.writable(back + seconds(second)));
     check_shown(&view, back + seconds(4), &[2]);
 }
 
@@ -346,7 +346,7 @@ fn what_a_store_lost_can_be_given_back_as_it_was() {
     let lifetime = Ttl::DEFAULT.duration().unwrap();
     let change = Change::Put { id, stored: Stored::Read(document.clone()), deadline: Some(now + lifetime) };
     view.apply_at(vec![change, put(2, "g", None)], now);
-    let comparison = view.compare_with(&HashSet::from([self::id(2)]), now, now);
+    let comparison = view.compare(&HashSet::from([self::id(2)]), now, now);
     assert_eq!(comparison.missing.len(), 1);
     let Missing { kept, half_lifetime } = &comparison.missing[0];
     assert_eq!((*half_lifetime, comparison.shown), (lifetime / 2, 2));

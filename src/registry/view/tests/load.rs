@@ -76,7 +76,7 @@ fn tend(view: &View, at: Instant) -> String {
         view.settled(at);
         kept.sort_by_key(|kept| kept.id);
     }
-    view.writable_at(at);
+    view.writable(at);
     let next = view.lock().deadlines().first().copied();
     format!("{kept:?} {next:?}")
 }

@@ -120,7 +120,7 @@ impl World {
             }
             if began.is_none() {
                 self.settle(now, seed);
-                self.view.writable_at(self.at(now));
+                self.view.writable(self.at(now));
                 self.proven = now;
             }
             self.renew(now, began.is_some());
