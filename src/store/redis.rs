@@ -1,6 +1,7 @@
 //! Registrations in Redis, in the keys and documents of the Go program: one Redis, any number of servers beside it.
 //! The mirror follows every change, whoever made it; the connection on which it does carries the writes as well.
 
+mod answers;
 mod apply;
 mod cluster;
 mod connect;

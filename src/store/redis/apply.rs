@@ -28,7 +28,7 @@ use super::connect::{inspect, probe_key, receive};
 use super::debt::{Restart, Restoring, Scan, Settling, holds};
 use super::fault::Fault;
 use super::link::Context;
-use super::round::{Answers, Portion, Round};
+use super::round::{Portion, Round};
 use super::session::{Cause, Session, Work};
 use super::transaction::{Transactions, Verdicts};
 use super::writes::{RETRY_AFTER, Writes};
@@ -110,7 +110,7 @@ impl<'a> Applier<'a> {
             portion: Portion::default(),
             began_round: now,
             writes: context.link.writes().in_new_session(),
-            transactions: Transactions::new(context.connector.settings().is_cluster()),
+            transactions: Transactions::default(),
             probe_key: probe_key(),
         }
     }
@@ -193,7 +193,9 @@ impl<'a> Applier<'a> {
         let mut round = Round::new(self.context.connector.settings().is_cluster());
         let Work { mut ids, writes, .. } = work;
         let writes = self.transactions.take(writes);
-        self.transactions.commit(&mut round.pipeline);
+        if let Some(writes) = self.transactions.commit() {
+            round.commit(writes);
+        }
         self.context.metrics.refetched.inc_by(ids.len() as u64);
         match &mut self.stage {
             Stage::Following { .. } => {}
@@ -222,7 +224,7 @@ impl<'a> Applier<'a> {
         if let Stage::Scanning(scan) = &self.stage {
             round.scan(scan);
         }
-        self.transactions.read(&mut round.pipeline, self.portion.ids);
+        round.watch(self.transactions.watch(self.portion.ids));
         if round.pipeline.is_empty() {
             round.pipeline.cmd("PING");
         }
@@ -246,16 +248,14 @@ impl<'a> Applier<'a> {
         self.writer.send_packed_command(&round.pipeline.get_packed_pipeline())?;
         // What can be done while the server is busy.
         self.apply_fetched();
-        let mut answers = receive(&mut self.writer, round.pipeline.len())?;
+        let answers = receive(&mut self.writer, round.pipeline.len())?;
         self.session.note_contact();
-        let mut read = Answers::default();
-        self.transactions.committed(&mut answers, &mut read, sent_at)?;
-        let values = answers.split_off(answers.len() - self.transactions.values());
-        let mut read = round.read(read, answers, sent_at)?;
+        let mut read = round.read(answers, sent_at)?;
         let (is_refused, is_taken) = (read.refused.is_some(), self.writes.note(&read, sent_at));
         if let Some(replicated) = read.replicated.take() {
             self.session.note_replicated(replicated);
         }
+        self.transactions.retry(read.undone);
         if !read.unclear.is_empty() {
             self.session.changed(read.unclear.into_iter());
         }
@@ -273,12 +273,12 @@ impl<'a> Applier<'a> {
         }
         self.portion.adapt(self.fetched.len(), self.fetched.iter().map(Change::size).sum());
         // A scan that goes on has them applied during its next round; a handler is not kept waiting for that.
-        if !read.made.is_empty() || !values.is_empty() || !self.goes_on_scanning() {
+        if !read.made.is_empty() || !read.watched.is_empty() || !self.goes_on_scanning() {
             self.apply_fetched();
         }
         self.tell_writes(is_refused, is_taken, sent_at);
         read.made.into_iter().for_each(|(reply, found)| reply.tell(Ok(Outcome::Made(found))));
-        self.check(values, sent_at)
+        self.check(read.watched, sent_at)
     }
 
     /// Asks the checks of writes about what they replace.

@@ -1,4 +1,4 @@
-//! One round trip of the applier: what is asked in one pipeline, and what the answers, in the same order, mean.
+//! One round trip of the applier: a list of questions, sent in one pipeline. Each says what it sends, and takes its answers.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::iter;
@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use ::redis::{Pipeline, Value};
 
+use super::answers::{Answers, Rights, change, fault_in};
 use super::cluster;
 use super::connect::Replicated;
 use super::debt::{Scan, Settling};
 use super::fault::Fault;
-use super::session::{Reply, Write};
+use super::session::Write;
 use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
-use crate::store::{Change, Kept, Stored, Update};
+use crate::store::{Kept, Update};
 
 /// How many keys one step of a scan looks at.
 const SCAN_COUNT: usize = 1000;
@@ -57,6 +58,11 @@ pub(super) struct Round {
 
 /// A question: what it sends, and what its answers mean.
 enum Ask {
+    /// Writes that are made together or not at all.
+    Commit {
+        writes: Vec<Write>,
+        is_scripted: bool,
+    },
     /// Something is written that Redis is owed.
     Owed(Owed),
     Write(Write),
@@ -69,6 +75,8 @@ enum Ask {
     Fetch(TargetId),
     /// The page of a scan that this cursor leads to.
     Page(Vec<u8>),
+    /// Values that are watched from now on: a transaction will replace them.
+    Watch(Vec<TargetId>),
 }
 
 /// A registration that Redis is owed, and how it is written.
@@ -99,44 +107,6 @@ pub(super) enum Probe {
     Everything,
 }
 
-/// The rights that not every write needs: why they are missing, if they are.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Rights {
-    pub(super) deletion: Option<Fault>,
-    /// Nothing can be made on a condition, or as a whole.
-    pub(super) transaction: Option<Fault>,
-}
-
-/// What the answers of a round say.
-#[derive(Default)]
-pub(super) struct Answers {
-    /// What the mirror is to be shown.
-    pub(super) changes: Vec<Change>,
-    /// Who waits for a write that was made, and what each of its removals found.
-    pub(super) made: Vec<(Reply, Vec<bool>)>,
-    /// Ids of which the answers do not say what Redis has now: they are to be fetched.
-    pub(super) unclear: Vec<TargetId>,
-    /// What Redis has taken of what it is owed, and has as it was sent.
-    pub(super) taken: Vec<Kept>,
-    /// What Redis did not take of what it is owed.
-    pub(super) given_back: Vec<Kept>,
-    pub(super) restored: Vec<TargetId>,
-    /// A write was taken, or would have been.
-    pub(super) is_writable: bool,
-    /// Why a write was refused, if one was.
-    pub(super) refused: Option<Fault>,
-    /// What was found out about rights, if all were tried.
-    pub(super) rights: Option<Rights>,
-    /// A write failed for a right that only some writes need.
-    pub(super) lacks_right: bool,
-    /// How far the copies of the server are.
-    pub(super) replicated: Option<Replicated>,
-    /// Keys that hold something else than a string.
-    pub(super) foreign: usize,
-    /// The next page of a scan.
-    pub(super) page: Option<Value>,
-}
-
 impl Round {
     pub(super) fn new(is_scripted: bool) -> Round {
         Round { is_scripted, ..Round::default() }
@@ -146,6 +116,11 @@ impl Round {
         let before = self.pipeline.len();
         ask.send(&mut self.pipeline);
         self.asked.push_back((ask, self.pipeline.len() - before));
+    }
+
+    /// Has writes made, all or none. The first question of a round. Without any of them it only ends the watching.
+    pub(super) fn commit(&mut self, writes: Vec<Write>) {
+        self.ask(Ask::Commit { writes, is_scripted: self.is_scripted });
     }
 
     /// Has writes made, each of one update.
@@ -182,6 +157,13 @@ impl Round {
         }
     }
 
+    /// Watches these values, and asks for them. The last question of a round.
+    pub(super) fn watch(&mut self, ids: Vec<TargetId>) {
+        if !ids.is_empty() {
+            self.ask(Ask::Watch(ids));
+        }
+    }
+
     /// Whether something is written whose answer shows that Redis takes writes.
     pub(super) fn proves(&self) -> bool {
         self.asked.iter().any(|(ask, _)| match ask {
@@ -191,12 +173,16 @@ impl Round {
         })
     }
 
-    /// Adds what the answers say to what was sent at `sent_at`. Those who wait for writes stay in the round when it fails.
-    pub(super) fn read(&mut self, mut read: Answers, answers: Vec<Value>, sent_at: Instant) -> Result<Answers, Fault> {
+    /// What the answers say to what was sent at `sent_at`. Those who wait for writes stay in the round when it fails.
+    pub(super) fn read(&mut self, answers: Vec<Value>, sent_at: Instant) -> Result<Answers, Fault> {
+        let mut read = Answers::default();
         let mut left = answers.as_slice();
         for (ask, count) in &self.asked {
             let (own, later) = left.split_at_checked(*count).unwrap_or((left, &[]));
-            if let Some(fault) = own.iter().filter_map(fault_in).find(|fault| ask.is_fatal(fault)) {
+            let within =
+                own.iter().filter_map(|answer| if let Value::Array(made) = answer { Some(made) } else { None });
+            let answers = own.iter().chain(within.flatten());
+            if let Some(fault) = answers.filter_map(fault_in).find(|fault| ask.is_fatal(fault)) {
                 return Err(fault);
             }
             left = later;
@@ -212,6 +198,15 @@ impl Round {
 impl Ask {
     fn send(&self, pipeline: &mut Pipeline) {
         match self {
+            Ask::Commit { writes, is_scripted } => {
+                pipeline.cmd("MULTI");
+                let updates = writes.iter().flat_map(|write| &write.updates);
+                match is_scripted {
+                    true => cluster::ask_for_all(pipeline, updates),
+                    false => updates.for_each(|update| ask(pipeline, update)),
+                }
+                pipeline.cmd("EXEC");
+            }
             Ask::Owed(owed) => owed.send(pipeline),
             Ask::Write(write) => write.updates.iter().for_each(|update| ask(pipeline, update)),
             Ask::Probe { probe, key, is_scripted } => {
@@ -228,6 +223,13 @@ impl Ask {
             }
             Ask::Fetch(id) => ask_for_value(pipeline, *id),
             Ask::Page(cursor) => drop(pipeline.cmd("SCAN").arg(cursor).arg("COUNT").arg(SCAN_COUNT)),
+            Ask::Watch(ids) => {
+                for id in ids {
+                    // One by one, since they may lie in different slots of a cluster.
+                    pipeline.cmd("WATCH").arg(id.to_string());
+                    ask_for_value(pipeline, *id);
+                }
+            }
         }
     }
 
@@ -239,7 +241,8 @@ impl Ask {
     ) -> Result<(), Fault> {
         let mut next = || answers.next().unwrap_or_default();
         match self {
-            Ask::Owed(owed) => read.owed(owed, answers),
+            Ask::Commit { writes, is_scripted } => read.commit(writes, is_scripted, answers, sent_at),
+            Ask::Owed(owed) => owed.take(answers, read),
             Ask::Write(write) => read.write(write, &answers.collect::<Vec<Value>>(), None, sent_at),
             Ask::Probe { probe, is_scripted, .. } => {
                 read.proof(next());
@@ -258,6 +261,8 @@ impl Ask {
                 read.changes.push(change(id, value, next(), sent_at)?);
             }
             Ask::Page(_) => read.page = Some(next()),
+            // The checks are asked about them when everything else is shown.
+            Ask::Watch(_) => read.watched = answers.collect(),
         }
         Ok(())
     }
@@ -266,7 +271,7 @@ impl Ask {
     fn is_fatal(&self, fault: &Fault) -> bool {
         match self {
             Ask::Fetch(_) | Ask::Page(_) => !matches!(fault, Fault::WrongType),
-            Ask::Owed(_) | Ask::Write(_) | Ask::Probe { .. } => fault.is_of_server(),
+            _ => fault.is_of_server(),
         }
     }
 }
@@ -287,94 +292,35 @@ impl Owed {
             }
         }
     }
-}
 
-impl Answers {
-    /// Takes what was answered to the updates of a write, which failed as a whole if there is a `failure`.
-    pub(super) fn write(&mut self, write: Write, made: &[Value], failure: Option<Fault>, sent_at: Instant) {
-        let Write { updates, reply, .. } = write;
-        let refusal = updates.iter().zip(made).find_map(|(update, answer)| Some((Some(update), fault_in(answer)?)));
-        let is_short = (made.len() != updates.len()).then_some((None, Fault::Unexpected("EXEC")));
-        if let Some((update, fault)) = failure.map(|failure| (None, failure)).or(refusal).or(is_short) {
-            let fault = if matches!(update, Some(Update::Put { .. })) { fault } else { fault.for_some() };
-            self.lacks_right |= matches!(fault, Fault::NoPermissionForSome(_));
-            if fault.is_refusal() {
-                self.refused = Some(fault.clone());
-            }
-            // What is not made as a whole may be made in part. The rest is as it was, and not looked at: of what Redis is
-            // owed that would only say that it is gone.
-            let is_done = |answer: &Value| !matches!(answer, Value::ServerError(_)) && *answer != queued();
-            let done = updates.iter().zip(made).filter(|(_, answer)| is_done(answer));
-            self.unclear.extend(done.map(|(update, _)| update.id()));
-            reply.tell(Err(fault));
-            return;
-        }
-        let found: Vec<bool> = made.iter().map(|answer| *answer == Value::Int(1)).collect();
-        // One that deletes says nothing about others: a Redis without memory deletes, and does not set.
-        self.is_writable |= updates.iter().any(|update| matches!(update, Update::Put { .. }));
-        self.changes.extend(updates.into_iter().zip(&found).map(|(update, found)| update.made(sent_at, *found)));
-        self.made.push((reply, found));
-    }
-
-    fn owed(&mut self, Owed { kept, way, .. }: Owed, answers: &mut impl Iterator<Item = Value>) {
+    fn take(self, answers: &mut impl Iterator<Item = Value>, read: &mut Answers) {
+        let Owed { kept, way, .. } = self;
         let put = (way != Way::Move).then(|| answers.next().unwrap_or_default());
         let moved = (way != Way::Put).then(|| answers.next().unwrap_or_default());
         let refusal = [&put, &moved].into_iter().flatten().find_map(fault_in);
-        self.is_writable |= put.is_some() && refusal.is_none();
-        self.restored.extend((put == Some(Value::Okay)).then_some(kept.id));
+        read.is_writable |= put.is_some() && refusal.is_none();
+        read.restored.extend((put == Some(Value::Okay)).then_some(kept.id));
         match refusal {
             Some(refusal) => {
-                self.refused.get_or_insert(refusal);
-                self.given_back.push(kept);
+                read.refused.get_or_insert(refusal);
+                read.given_back.push(kept);
             }
             // It lives on with a later deadline, or is gone: to know which, it is fetched, and owed until then.
             None if moved == Some(Value::Int(0)) && put.is_none() => {
-                self.unclear.push(kept.id);
-                self.given_back.push(kept);
+                read.unclear.push(kept.id);
+                read.given_back.push(kept);
             }
             None if kept.moved_from.is_some() && put.as_ref().is_none_or(|put| *put == Value::Okay) => {
-                self.taken.push(kept);
+                read.taken.push(kept);
             }
             // It is put back, or there as somebody else wrote it.
-            None => self.unclear.push(kept.id),
+            None => read.unclear.push(kept.id),
         }
-    }
-
-    fn proof(&mut self, answer: Value) {
-        match answer {
-            // The first one is the cause: EXEC fails without MULTI.
-            Value::ServerError(error) => drop(self.refused.get_or_insert_with(|| error.into())),
-            _ => self.is_writable = true,
-        }
-    }
-}
-
-impl Rights {
-    /// Takes the answers to DEL, WATCH, MULTI and EXEC, and to the script before EXEC if there is one.
-    fn read(answers: [Value; 4], script: Option<Value>) -> Result<Rights, Fault> {
-        let [deletion, watch, begin, end] = answers.map(|answer| fault_in(&answer).map(Fault::for_some));
-        // That a script lacks the right to delete is found out only when it has begun.
-        let within = script.as_ref().and(deletion.clone());
-        let script = script.and_then(|answer| fault_in(&answer)).map(Fault::for_some);
-        let is_permission = |fault: &Fault| matches!(fault, Fault::NoPermissionForSome(_));
-        match end {
-            // What has begun could never be ended.
-            Some(end) if begin.is_none() && script.is_none() => Err(end),
-            _ => Ok(Rights {
-                deletion: deletion.filter(is_permission),
-                transaction: watch.or(begin).or(script).or(within).filter(is_permission),
-            }),
-        }
-    }
-
-    /// What is missing, if something is.
-    pub(super) fn missing(&self) -> Option<&Fault> {
-        self.transaction.as_ref().or(self.deletion.as_ref())
     }
 }
 
 /// Asks for an update to be made.
-pub(super) fn ask(pipeline: &mut Pipeline, update: &Update) {
+fn ask(pipeline: &mut Pipeline, update: &Update) {
     let key = update.id().to_string();
     match update {
         Update::Put { id, content, updated_at, ttl, .. } => {
@@ -388,40 +334,9 @@ pub(super) fn ask(pipeline: &mut Pipeline, update: &Update) {
 }
 
 /// Asks for the value of an id, no more of it than a registration may have, and for what is left of its lifetime.
-pub(super) fn ask_for_value(pipeline: &mut Pipeline, id: TargetId) {
+fn ask_for_value(pipeline: &mut Pipeline, id: TargetId) {
     let key = id.to_string();
     pipeline.cmd("GETRANGE").arg(&key).arg(0).arg(DOCUMENT_BYTES_MAX).cmd("PTTL").arg(&key);
-}
-
-/// The answer to a command of a transaction that is not made yet.
-fn queued() -> Value {
-    Value::SimpleString("QUEUED".to_owned())
-}
-
-/// The error that an answer is.
-pub(super) fn fault_in(answer: &Value) -> Option<Fault> {
-    match answer {
-        Value::ServerError(error) => Some(error.clone().into()),
-        _ => None,
-    }
-}
-
-/// What the answers to GETRANGE and PTTL say about an id. A value of another type is no registration, and an absent one
-/// reads as empty.
-pub(super) fn change(id: TargetId, value: Value, ttl: Value, sent_at: Instant) -> Result<Change, Fault> {
-    match (value, ttl) {
-        (Value::BulkString(value), Value::Int(-1)) => {
-            Ok(Change::Put { id, stored: Stored::Read(value), deadline: None })
-        }
-        (Value::BulkString(value), Value::Int(left @ 1..)) => {
-            // Counted from before Redis looked, so that nothing is shown longer than Redis has it. What lies beyond
-            // the clock never comes.
-            let deadline = sent_at.checked_add(Duration::from_millis(left.unsigned_abs()));
-            Ok(Change::Put { id, stored: Stored::Read(value), deadline })
-        }
-        (Value::BulkString(_) | Value::ServerError(_), Value::Int(_)) => Ok(Change::Gone(id)),
-        _ => Err(Fault::Unexpected("GETRANGE and PTTL")),
-    }
 }
 
 fn millis(duration: Duration) -> u64 {

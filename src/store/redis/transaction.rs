@@ -6,11 +6,10 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Instant;
 
-use ::redis::{Pipeline, Value};
+use ::redis::Value;
 
-use super::cluster;
+use super::answers::{change, fault_in};
 use super::fault::Fault;
-use super::round::{Answers, ask, ask_for_value, change, fault_in};
 use super::session::{Reply, Write};
 use crate::registration::TargetId;
 use crate::store::{Change, Outcome, REFUSED_MAX, Refused, Stored, Update};
@@ -18,14 +17,10 @@ use crate::store::{Change, Outcome, REFUSED_MAX, Refused, Stored, Update};
 /// The transactions of a session, one after the other.
 #[derive(Default)]
 pub(super) struct Transactions {
-    /// The updates of a transaction are made by a script.
-    is_scripted: bool,
     waiting: VecDeque<Waiting>,
     /// The one whose checks are being asked.
     reading: Option<Transaction>,
-    /// What is asked in this round, and is answered first: between MULTI and EXEC, the updates of these.
-    committing: Option<Vec<Write>>,
-    /// What is answered last: the values of these, each with the place of the write that asks for it.
+    /// The values that are asked for in this round, each with the place of the write that asks for it.
     asked: Vec<(usize, TargetId)>,
 }
 
@@ -62,10 +57,6 @@ pub(super) struct Verdicts {
 }
 
 impl Transactions {
-    pub(super) fn new(is_scripted: bool) -> Transactions {
-        Transactions { is_scripted, ..Transactions::default() }
-    }
-
     /// Keeps those of these writes that need a transaction or would spoil the one that is being read. Returns the others.
     pub(super) fn take(&mut self, writes: Vec<Write>) -> Vec<Write> {
         let unfinished = self.reading.as_ref().filter(|reading| !reading.unread.is_empty());
@@ -87,36 +78,25 @@ impl Transactions {
         self.reading.is_some()
     }
 
-    /// Asks for what passed its checks to be made. To be the first in a round.
-    pub(super) fn commit(&mut self, pipeline: &mut Pipeline) {
-        let Some(Transaction { writes, .. }) = self.reading.take_if(|reading| reading.unread.is_empty()) else {
-            return;
-        };
-        let writes: Vec<Write> =
-            writes.into_iter().filter_map(|candidate| in_time(candidate.write, Write::begin)).collect();
-        // Without any of them this only ends the watching.
-        pipeline.cmd("MULTI");
-        let updates = writes.iter().flat_map(|write| &write.updates);
-        match self.is_scripted {
-            true => cluster::ask_for_all(pipeline, updates),
-            false => updates.for_each(|update| ask(pipeline, update)),
-        }
-        pipeline.cmd("EXEC");
-        self.committing = Some(writes);
+    /// What has passed its checks, to be made in this round; `None` while there is nothing to be ended.
+    pub(super) fn commit(&mut self) -> Option<Vec<Write>> {
+        let Transaction { writes, .. } = self.reading.take_if(|reading| reading.unread.is_empty())?;
+        Some(writes.into_iter().filter_map(|candidate| in_time(candidate.write, Write::begin)).collect())
     }
 
-    /// Watches, and asks for, up to `count` of the values that the next transaction replaces. To be the last in a round.
-    pub(super) fn read(&mut self, pipeline: &mut Pipeline, count: usize) {
+    /// Up to `count` of the values that the next transaction replaces, to be watched.
+    pub(super) fn watch(&mut self, count: usize) -> Vec<TargetId> {
         if self.reading.is_none() {
             self.reading = self.next();
         }
-        let Some(Transaction { unread, .. }) = &mut self.reading else { return };
+        let Some(Transaction { unread, .. }) = &mut self.reading else { return Vec::new() };
         self.asked = unread.drain(..count.min(unread.len())).collect();
-        for (_, id) in &self.asked {
-            // One by one, since they may lie in different slots of a cluster.
-            pipeline.cmd("WATCH").arg(id.to_string());
-            ask_for_value(pipeline, *id);
-        }
+        self.asked.iter().map(|(_, id)| *id).collect()
+    }
+
+    /// Takes writes back that were not made, each of which now has a transaction of its own.
+    pub(super) fn retry(&mut self, writes: Vec<Write>) {
+        writes.into_iter().for_each(|write| self.waiting.push_front(Waiting { write, is_alone: true }));
     }
 
     /// The transaction of those that have waited longest.
@@ -138,62 +118,6 @@ impl Transactions {
             }
         }
         (!next.writes.is_empty()).then_some(next)
-    }
-
-    /// Takes the answers to what was committed from the beginning of all.
-    pub(super) fn committed(
-        &mut self,
-        answers: &mut Vec<Value>,
-        read: &mut Answers,
-        sent_at: Instant,
-    ) -> Result<(), Fault> {
-        let Some(writes) = &self.committing else { return Ok(()) };
-        let count = writes.iter().map(|write| write.updates.len()).sum::<usize>();
-        let asked = if self.is_scripted { 1 } else { count };
-        let mut answers = answers.drain(..(asked + 2).min(answers.len()));
-        let mut begun = fault_in(&answers.next().unwrap_or_default());
-        let mut queued: Vec<Value> = answers.by_ref().take(asked).collect();
-        let mut end = answers.next().unwrap_or_default();
-        if self.is_scripted {
-            begun = begun.or_else(|| queued.pop().as_ref().and_then(fault_in));
-            if let Value::Array(made) = end {
-                end = Value::Array(cluster::answers_of_script(made, count));
-            }
-        }
-        let within = if let Value::Array(made) = &end { &made[..] } else { &[] };
-        let of_all = queued.iter().chain(within).chain([&end]).filter_map(fault_in).chain(begun.clone());
-        if let Some(fault) = of_all.into_iter().find(Fault::is_of_server) {
-            return Err(fault);
-        }
-        let writes = self.committing.take().unwrap_or_default();
-        let (is_made, is_shared) = (matches!(end, Value::Array(_)), writes.len() > 1);
-        let failure = begun.or_else(|| fault_in(&end));
-        if let Value::Array(made) = end {
-            queued = made;
-        }
-        let mut queued = queued.into_iter();
-        for mut write in writes {
-            let answers: Vec<Value> = queued.by_ref().take(write.updates.len()).collect();
-            let is_at_fault = answers.iter().any(|answer| fault_in(answer).is_some());
-            if is_made || is_at_fault {
-                // What a script did before it was refused stays.
-                let unclear = write.updates.iter().filter(|_| self.is_scripted && is_at_fault);
-                read.unclear.extend(unclear.map(Update::id));
-                read.write(write, &answers, None, sent_at);
-            } else if let Some(failure) = failure.clone().filter(|failure| !is_shared || !failure.is_abort()) {
-                read.write(write, &answers, Some(failure), sent_at);
-            } else {
-                // Somebody was faster, or another write of this transaction was refused.
-                write.undo();
-                self.waiting.push_front(Waiting { write, is_alone: true });
-            }
-        }
-        Ok(())
-    }
-
-    /// How many of the last answers are for [`Transactions::check`].
-    pub(super) fn values(&self) -> usize {
-        3 * self.asked.len()
     }
 
     /// Asks the checks about the values that were read. The mirror shows everything that was written before.

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use log::warn;
 
+use super::answers::{Answers, Rights};
 use super::fault::Fault;
-use super::round::{Answers, Probe, Rights};
+use super::round::Probe;
 use crate::store::HEARTBEAT;
 
 /// How often a Redis that refuses writes is asked again.

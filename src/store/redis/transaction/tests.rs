@@ -7,6 +7,7 @@ use ::redis::Client;
 
 use super::*;
 use crate::registration::{Content, LabelNames, Registration, Ttl, TtlBounds};
+use crate::store::redis::round::Round;
 use crate::store::redis::session::Session;
 
 fn error(text: &str) -> Value {
@@ -32,15 +33,12 @@ fn of_a_transaction_that_failed_in_part_what_was_made_is_looked_at() {
         while !transactions.is_open() {
             assert!(transactions.take(session.take(0, Duration::from_secs(20)).unwrap().writes).is_empty());
         }
-        let mut pipeline = Pipeline::new();
-        transactions.read(&mut pipeline, 1000);
-        assert_eq!((pipeline.len(), transactions.values()), (0, 0), "without a check there is nothing to read");
-        transactions.commit(&mut pipeline);
+        assert!(transactions.watch(1000).is_empty(), "without a check there is nothing to read");
+        let mut round = Round::default();
+        round.commit(transactions.commit().unwrap());
         let queued = || Value::SimpleString("QUEUED".to_owned());
         let made = Value::Array(vec![Value::Okay, error("ERR of the second")]);
-        let (mut answers, mut read) = (vec![Value::Okay, queued(), queued(), made, Value::Okay], Answers::default());
-        transactions.committed(&mut answers, &mut read, Instant::now()).unwrap();
-        assert_eq!(answers, [Value::Okay], "what follows is not touched");
+        let read = round.read(vec![Value::Okay, queued(), queued(), made], Instant::now()).unwrap();
         assert!(read.changes.is_empty() && read.made.is_empty(), "nothing is known to be made");
         assert_eq!(read.unclear, ids[..1]);
         assert!(writer.join().unwrap().is_err());

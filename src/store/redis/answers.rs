@@ -1,0 +1,187 @@
+//! What the answers of a round mean: to the mirror, to those who wait for writes, and for what is known of Redis.
+
+use std::time::{Duration, Instant};
+
+use ::redis::Value;
+
+use super::cluster;
+use super::connect::Replicated;
+use super::fault::Fault;
+use super::session::{Reply, Write};
+use crate::registration::TargetId;
+use crate::store::{Change, Kept, Stored, Update};
+
+/// The rights that not every write needs: why they are missing, if they are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rights {
+    pub(super) deletion: Option<Fault>,
+    /// Nothing can be made on a condition, or as a whole.
+    pub(super) transaction: Option<Fault>,
+}
+
+/// What the answers of a round say.
+#[derive(Default)]
+pub(super) struct Answers {
+    /// What the mirror is to be shown.
+    pub(super) changes: Vec<Change>,
+    /// Who waits for a write that was made, and what each of its removals found.
+    pub(super) made: Vec<(Reply, Vec<bool>)>,
+    /// Ids of which the answers do not say what Redis has now: they are to be fetched.
+    pub(super) unclear: Vec<TargetId>,
+    /// What Redis has taken of what it is owed, and has as it was sent.
+    pub(super) taken: Vec<Kept>,
+    /// What Redis did not take of what it is owed.
+    pub(super) given_back: Vec<Kept>,
+    pub(super) restored: Vec<TargetId>,
+    /// A write was taken, or would have been.
+    pub(super) is_writable: bool,
+    /// Why a write was refused, if one was.
+    pub(super) refused: Option<Fault>,
+    /// What was found out about rights, if all were tried.
+    pub(super) rights: Option<Rights>,
+    /// A write failed for a right that only some writes need.
+    pub(super) lacks_right: bool,
+    /// How far the copies of the server are.
+    pub(super) replicated: Option<Replicated>,
+    /// Keys that hold something else than a string.
+    pub(super) foreign: usize,
+    /// The next page of a scan.
+    pub(super) page: Option<Value>,
+    /// Writes of a transaction that was not made, and not because of them.
+    pub(super) undone: Vec<Write>,
+    /// The answers to WATCH, and for each value that is watched.
+    pub(super) watched: Vec<Value>,
+}
+
+impl Answers {
+    /// Takes what was answered to writes that are made together, by a script or one by one.
+    pub(super) fn commit(
+        &mut self,
+        writes: Vec<Write>,
+        is_scripted: bool,
+        answers: &mut impl Iterator<Item = Value>,
+        sent_at: Instant,
+    ) {
+        let count = writes.iter().map(|write| write.updates.len()).sum::<usize>();
+        let mut begun = fault_in(&answers.next().unwrap_or_default());
+        let mut queued: Vec<Value> = answers.by_ref().take(if is_scripted { 1 } else { count }).collect();
+        let mut end = answers.next().unwrap_or_default();
+        if is_scripted {
+            begun = begun.or_else(|| queued.pop().as_ref().and_then(fault_in));
+            if let Value::Array(made) = end {
+                end = Value::Array(cluster::answers_of_script(made, count));
+            }
+        }
+        let (is_made, is_shared) = (matches!(end, Value::Array(_)), writes.len() > 1);
+        let failure = begun.or_else(|| fault_in(&end));
+        if let Value::Array(made) = end {
+            queued = made;
+        }
+        let mut queued = queued.into_iter();
+        for mut write in writes {
+            let answers: Vec<Value> = queued.by_ref().take(write.updates.len()).collect();
+            let is_at_fault = answers.iter().any(|answer| fault_in(answer).is_some());
+            if is_made || is_at_fault {
+                // What a script did before it was refused stays.
+                let unclear = write.updates.iter().filter(|_| is_scripted && is_at_fault);
+                self.unclear.extend(unclear.map(Update::id));
+                self.write(write, &answers, None, sent_at);
+            } else if let Some(failure) = failure.clone().filter(|failure| !is_shared || !failure.is_abort()) {
+                self.write(write, &answers, Some(failure), sent_at);
+            } else {
+                // Somebody was faster, or another write of this transaction was refused.
+                write.undo();
+                self.undone.push(write);
+            }
+        }
+    }
+
+    /// Takes what was answered to the updates of a write, which failed as a whole if there is a `failure`.
+    pub(super) fn write(&mut self, write: Write, made: &[Value], failure: Option<Fault>, sent_at: Instant) {
+        let Write { updates, reply, .. } = write;
+        let refusal = updates.iter().zip(made).find_map(|(update, answer)| Some((Some(update), fault_in(answer)?)));
+        let is_short = (made.len() != updates.len()).then_some((None, Fault::Unexpected("EXEC")));
+        if let Some((update, fault)) = failure.map(|failure| (None, failure)).or(refusal).or(is_short) {
+            let fault = if matches!(update, Some(Update::Put { .. })) { fault } else { fault.for_some() };
+            self.lacks_right |= matches!(fault, Fault::NoPermissionForSome(_));
+            if fault.is_refusal() {
+                self.refused = Some(fault.clone());
+            }
+            // What is not made as a whole may be made in part. The rest is as it was, and not looked at: of what Redis is
+            // owed that would only say that it is gone.
+            let is_done = |answer: &Value| !matches!(answer, Value::ServerError(_)) && *answer != queued();
+            let done = updates.iter().zip(made).filter(|(_, answer)| is_done(answer));
+            self.unclear.extend(done.map(|(update, _)| update.id()));
+            reply.tell(Err(fault));
+            return;
+        }
+        let found: Vec<bool> = made.iter().map(|answer| *answer == Value::Int(1)).collect();
+        // One that deletes says nothing about others: a Redis without memory deletes, and does not set.
+        self.is_writable |= updates.iter().any(|update| matches!(update, Update::Put { .. }));
+        self.changes.extend(updates.into_iter().zip(&found).map(|(update, found)| update.made(sent_at, *found)));
+        self.made.push((reply, found));
+    }
+
+    pub(super) fn proof(&mut self, answer: Value) {
+        match answer {
+            // The first one is the cause: EXEC fails without MULTI.
+            Value::ServerError(error) => drop(self.refused.get_or_insert_with(|| error.into())),
+            _ => self.is_writable = true,
+        }
+    }
+}
+
+impl Rights {
+    /// Takes the answers to DEL, WATCH, MULTI and EXEC, and to the script before EXEC if there is one.
+    pub(super) fn read(answers: [Value; 4], script: Option<Value>) -> Result<Rights, Fault> {
+        let [deletion, watch, begin, end] = answers.map(|answer| fault_in(&answer).map(Fault::for_some));
+        // That a script lacks the right to delete is found out only when it has begun.
+        let within = script.as_ref().and(deletion.clone());
+        let script = script.and_then(|answer| fault_in(&answer)).map(Fault::for_some);
+        let is_permission = |fault: &Fault| matches!(fault, Fault::NoPermissionForSome(_));
+        match end {
+            // What has begun could never be ended.
+            Some(end) if begin.is_none() && script.is_none() => Err(end),
+            _ => Ok(Rights {
+                deletion: deletion.filter(is_permission),
+                transaction: watch.or(begin).or(script).or(within).filter(is_permission),
+            }),
+        }
+    }
+
+    /// What is missing, if something is.
+    pub(super) fn missing(&self) -> Option<&Fault> {
+        self.transaction.as_ref().or(self.deletion.as_ref())
+    }
+}
+
+/// The answer to a command of a transaction that is not made yet.
+fn queued() -> Value {
+    Value::SimpleString("QUEUED".to_owned())
+}
+
+/// The error that an answer is.
+pub(super) fn fault_in(answer: &Value) -> Option<Fault> {
+    match answer {
+        Value::ServerError(error) => Some(error.clone().into()),
+        _ => None,
+    }
+}
+
+/// What the answers to GETRANGE and PTTL say about an id. A value of another type is no registration, and an absent one
+/// reads as empty.
+pub(super) fn change(id: TargetId, value: Value, ttl: Value, sent_at: Instant) -> Result<Change, Fault> {
+    match (value, ttl) {
+        (Value::BulkString(value), Value::Int(-1)) => {
+            Ok(Change::Put { id, stored: Stored::Read(value), deadline: None })
+        }
+        (Value::BulkString(value), Value::Int(left @ 1..)) => {
+            // Counted from before Redis looked, so that nothing is shown longer than Redis has it. What lies beyond
+            // the clock never comes.
+            let deadline = sent_at.checked_add(Duration::from_millis(left.unsigned_abs()));
+            Ok(Change::Put { id, stored: Stored::Read(value), deadline })
+        }
+        (Value::BulkString(_) | Value::ServerError(_), Value::Int(_)) => Ok(Change::Gone(id)),
+        _ => Err(Fault::Unexpected("GETRANGE and PTTL")),
+    }
+}
