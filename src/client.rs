@@ -12,7 +12,6 @@ mod files;
 mod follow;
 mod import;
 mod lookup;
-mod news;
 mod operations;
 mod output;
 mod plan;

@@ -7,10 +7,10 @@
 //! - [`tokens`]: the file of tokens with names, for the server that reads it and the command that writes it.
 //! - [`files`]: files that others write, read without waiting for them.
 //! - [`metrics`], [`oneshot`]: what operators see, and how one thread waits for the answer of another.
+//! - [`logging`]: one line per event.
 //! - [`store`]: what keeps documents durably, a file or Redis, and tells the registry of every change.
 //! - [`registry`]: what the server can do. It holds all live registrations in memory, keeps every list up to date, and
 //!   decides how long registrations live, outages included. It knows no HTTP.
-//! - [`logging`]: one line per event.
 //! - [`http`]: requests, responses, the route table and the handlers. Under it the gate, which owns the public port, has a
 //!   thread for each connection and answers there whatever needs no store; and the server, whose workers call the store.
 //!   They are reached through tiny_http, over private connections.

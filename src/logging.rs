@@ -192,6 +192,24 @@ impl Throttle {
     }
 }
 
+/// What is logged once, until it changes.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct News(Option<String>);
+
+impl News {
+    /// Whether this is to be logged: it is not what was logged last.
+    pub fn is(&mut self, text: &str) -> bool {
+        let is_news = self.0.as_deref() != Some(text);
+        self.0 = Some(text.to_owned());
+        is_news
+    }
+
+    /// It is over: whatever comes next is to be logged. Returns whether there was something.
+    pub fn is_over(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use log::kv::ToValue;

@@ -17,9 +17,9 @@ use std::time::Duration;
 use log::{error, info, warn};
 
 use super::connection::Api;
-use super::news::News;
 use super::{Entry, Failure};
 use crate::config::commands::{Access, AgentCommand as Settings};
+use crate::logging::News;
 use crate::registration::TargetId;
 use crate::systemd;
 use clock::{Time, now};

@@ -16,11 +16,11 @@ use signal_hook::iterator::Signals;
 
 use super::answer::Answer;
 use super::connection::{Api, ApiCall, Method};
-use super::news::News;
 use super::output::print_line;
 use super::{Failure, terminal, tls};
 use crate::config::commands::{Access, FollowCommand, TokenSource};
 use crate::files::WatchedFiles;
+use crate::logging::News;
 use crate::systemd;
 use place::Place;
 

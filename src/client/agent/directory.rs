@@ -11,7 +11,7 @@ use log::{info, warn};
 
 use super::file::{HeldFile, Look};
 use super::memory::{DirectoryKey, Leaving, Remembered, Wanted};
-use crate::client::news::News;
+use crate::logging::News;
 use crate::registration::TargetId;
 
 /// The files that are read; others, such as what editors and package managers leave behind, are not.

@@ -12,8 +12,8 @@ use log::{error, info};
 
 use crate::client::Entry;
 use crate::client::files as registrations;
-use crate::client::news::News;
 use crate::files;
+use crate::logging::News;
 use crate::registration::LabelNames;
 
 /// The largest file that is read.

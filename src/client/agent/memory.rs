@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use log::warn;
 use serde::{Deserialize, Serialize};
 
-use crate::client::news::News;
 use crate::client::{Entry, Failure};
 use crate::files::{self, Unfinished};
+use crate::logging::News;
 use crate::registration::TargetId;
 
 /// The file in the state directory, and the one that says that an agent uses it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::clock::Time;
 use super::memory::Wanted;
 use crate::client::Entry;
-use crate::client::news::News;
+use crate::logging::News;
 use crate::registration::TargetId;
 
 /// The time between two renewals of what lives for ever, which puts it back should the server have lost it.

@@ -11,8 +11,8 @@ use super::schedule::Lifetime;
 use crate::client::answer::Answer;
 use crate::client::api::id_body;
 use crate::client::connection::{Api, ApiCall, Method, Unreachable};
-use crate::client::news::News;
 use crate::client::{Entry, Failure};
+use crate::logging::News;
 use crate::registration::{TargetId, Ttl, parse_id};
 
 /// The first and the longest pause after the server did not answer. Each is cut by up to a half at random, so that

@@ -17,6 +17,7 @@ use super::errors::{FileError, OpenError, contain};
 use super::file::{DocumentFile, Part, Records};
 use super::inbox::{Inbox, Work, Write};
 use super::metrics::Metrics;
+use crate::logging::News;
 use crate::registration::TargetId;
 use crate::store::backoff::Backoff;
 use crate::store::{Change, HEARTBEAT, Mirror, Outcome, REFUSED_MAX, Settlement, Stored, Update, WAIT_MAX};
@@ -303,7 +304,7 @@ impl Writer {
     fn recover(&mut self, broken: DocumentFile, backoff: &mut Backoff) -> Option<DocumentFile> {
         let path = broken.path().to_owned();
         (self.is_proven, self.settling.end) = (false, None);
-        let mut why = String::new();
+        let mut why = News::default();
         let dropped = contain(move || {
             drop(broken);
             Ok(())
@@ -319,11 +320,10 @@ impl Writer {
                     return Some(file);
                 }
                 Err(fault) => {
-                    let now = fault.to_string();
-                    if now != why {
-                        error!(path:% = path.display(), error:% = now; "cannot reopen the store");
-                        self.inbox.begin_fault(now.clone());
-                        why = now;
+                    let text = fault.to_string();
+                    if why.is(&text) {
+                        error!(path:% = path.display(), error:% = text; "cannot reopen the store");
+                        self.inbox.begin_fault(text);
                     }
                 }
             }

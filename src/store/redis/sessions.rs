@@ -15,6 +15,7 @@ use super::fault::Fault;
 use super::invalidations::{self, SILENCE_MAX};
 use super::link::Context;
 use super::session::{Contact, Session};
+use crate::logging::News;
 use crate::store::HEARTBEAT;
 use crate::store::backoff::Backoff;
 
@@ -29,7 +30,7 @@ pub(super) struct Follower {
     /// How long that process was silent before another one answered, until everything is loaded from this one.
     gap: Option<Duration>,
     /// The fault that was logged last, since one line per change is enough.
-    logged: Option<String>,
+    logged: News,
 }
 
 /// What is known of a server process that a session was lost with.
@@ -52,7 +53,7 @@ struct Opened {
 
 impl Follower {
     pub(super) fn new(context: Context) -> Follower {
-        Follower { context, sessions: 0, known: None, gap: None, logged: None }
+        Follower { context, sessions: 0, known: None, gap: None, logged: News::default() }
     }
 
     /// Starts the thread that follows until the store is closed.
@@ -139,15 +140,14 @@ impl Follower {
             let saw_end = is_recent && matches!(fault, Fault::Connection(_));
             let (run_id, replicated) = (session.run_id.clone(), session.replicated());
             self.known = Some(Known { run_id, contact, saw_end, replicated });
-            (self.gap, self.logged) = (None, None);
+            (self.gap, self.logged) = (None, News::default());
         }
     }
 
     fn log(&mut self, fault: &Fault) {
         let text = fault.to_string();
-        if self.logged.as_ref() != Some(&text) {
+        if self.logged.is(&text) {
             error!(address:% = self.context.connector.settings().address, fault = text; "Redis is unavailable");
-            self.logged = Some(text);
         }
     }
 }

@@ -29,11 +29,11 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("signals", &[]),
     ("metrics", &[]),
     ("oneshot", &[]),
-    ("store", &["registration", "metrics", "oneshot"]),
+    ("store", &["registration", "metrics", "oneshot", "logging"]),
     ("registry", &["registration", "metrics", "store"]),
     ("http", &["registration", "tokens", "metrics", "oneshot", "logging", "store", "registry"]),
     ("healthcheck", &[]),
-    ("client", &["registration", "files", "tokens", "signals", "config", "systemd"]),
+    ("client", &["registration", "files", "tokens", "signals", "logging", "config", "systemd"]),
     (
         "config",
         &["registration", "files", "tokens", "metrics", "logging", "store", "store::redis", "http", "healthcheck"],
