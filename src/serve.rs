@@ -32,12 +32,10 @@ const DRAIN: Duration = Duration::from_secs(15);
 /// server answers, if only that it is not ready, so that a large file is not taken for a dead server.
 const START_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Why the server did not start.
 #[derive(Debug)]
 pub enum StartError {
     Config(ConfigError),
     Bind(BindError),
-    /// The embedded store cannot be opened.
     Embedded(OpenError),
     /// The Redis store cannot be set up; never because Redis is not there.
     Redis(redis::SetupError),
@@ -72,7 +70,6 @@ impl StartError {
     }
 }
 
-/// What the main thread waits for.
 enum Event {
     /// A signal: end.
     End,

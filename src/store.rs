@@ -83,7 +83,6 @@ pub type Check = Arc<dyn Fn(TargetId, Option<&[u8]>) -> bool + Send + Sync>;
 /// A value that a [`Check`] has refused, or the lack of one.
 pub type Refused = (TargetId, Option<Vec<u8>>);
 
-/// What has become of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// It was made. Says of each update whether there was a live document under its id to be removed; of puts nothing.
@@ -141,14 +140,12 @@ pub enum Update {
     Put {
         id: TargetId,
         content: Content,
-        /// When it says that it was written.
         updated_at: SystemTime,
         /// How long it lives from now on.
         ttl: Ttl,
         /// Who asks for it; `None` is nobody that people know.
         by: Option<Arc<str>>,
     },
-    /// Remove the document of an id.
     Delete {
         id: TargetId,
         /// Who asks for it; `None` is nobody that people know.
@@ -177,10 +174,8 @@ impl Update {
     }
 }
 
-/// A change that the store made durable.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// The value of this id is now this.
     Put {
         id: TargetId,
         stored: Stored,
@@ -213,7 +208,6 @@ pub enum Stored {
     /// [`Store::write`] put it there.
     Own {
         content: Content,
-        /// When it says that it was written.
         updated_at: SystemTime,
         /// Who asked for it.
         by: Option<Arc<str>>,
@@ -246,7 +240,6 @@ pub struct Settlement {
 }
 
 impl Kept {
-    /// The document as it is stored.
     pub fn document(&self) -> Vec<u8> {
         self.content.document(self.id, self.updated_at)
     }

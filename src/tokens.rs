@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-/// The most tokens that a file may hold.
 pub const TOKENS_MAX: usize = 10_000;
 
 /// The longest name, in characters: it stands in log lines and answers.
@@ -32,7 +31,6 @@ pub enum Role {
     Write,
 }
 
-/// The groups that a token is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Groups {
     All,

@@ -21,7 +21,6 @@ struct Page {
     next_page_token: Option<String>,
 }
 
-/// A group as it is declared.
 pub(super) struct Group {
     pub(super) entries: Vec<Entry>,
     pub(super) etag: Option<String>,

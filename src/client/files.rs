@@ -13,7 +13,6 @@ use serde_json::value::RawValue;
 use super::{Entry, Failure};
 use crate::registration::{LabelNames, Registration, TtlBounds, json};
 
-/// The largest file that is read.
 pub(super) const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// What is wrong in a file, and where.

@@ -18,7 +18,6 @@ use crate::http::server::{Listen, TrustedProxies};
 use crate::logging::Logging;
 use crate::registration::{LabelNames, Ttl, TtlBounds};
 
-/// The largest number of worker threads.
 pub const WORKERS_MAX: usize = 1024;
 
 /// The largest number of connections that may be asked for.

@@ -14,7 +14,6 @@ use super::variables::{
 use crate::files;
 use crate::store::redis::{Address, Sentinel, Settings, Tls};
 
-/// The largest number of connections to Redis.
 const POOL_SIZE_MAX: u32 = 256;
 
 /// The largest number of a Redis database; how many there are is known to Redis.

@@ -10,7 +10,6 @@ use crate::files;
 use crate::http::{KnownToken, Token, TokenSets};
 use crate::tokens;
 
-/// The most tokens that a file may hold.
 pub const TOKENS_MAX: usize = 100;
 
 /// Where tokens come from; files are read again while the server runs.

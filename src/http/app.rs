@@ -36,17 +36,13 @@ pub struct App {
     ending: AtomicBool,
 }
 
-/// What the configuration says to the handlers.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Which label names a registration may have.
     pub names: LabelNames,
     /// Which lifetimes a registration may ask for.
     pub ttls: TtlBounds,
     pub store: &'static str,
-    /// Whether `/metrics` has a series for each group.
     pub group_info: bool,
-    /// Whether `/metrics` has a series for each target.
     pub target_info: bool,
     /// Whether `/metrics` is for everybody.
     pub open_metrics: bool,
@@ -54,7 +50,6 @@ pub struct Options {
     pub page: bool,
 }
 
-/// What a handler is called with.
 pub(super) struct Call<'a> {
     pub(super) request: &'a Request,
     pub(super) caller: Caller,

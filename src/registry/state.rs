@@ -70,7 +70,6 @@ pub(super) struct Live {
     pub(super) written_at: Option<Instant>,
     /// The deadline was moved although the document stayed: by another server, or by somebody who wrote the same again.
     pub(super) is_moved: bool,
-    /// How often its owner renews it.
     pub(super) rhythm: Rhythm,
 }
 

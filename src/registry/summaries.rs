@@ -32,7 +32,6 @@ pub struct Overview {
     pub list_bytes: usize,
 }
 
-/// A group with at least one registration.
 #[derive(Debug)]
 pub struct GroupSummary {
     pub name: Arc<str>,

@@ -28,7 +28,6 @@ const COUNTED_AT_ONCE: usize = 1_000;
 /// What a view needs to know of the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// Which label names may be shown.
     pub names: LabelNames,
     /// The lifetime of registrations that have none of their own.
     pub ttl: Ttl,
@@ -97,12 +96,10 @@ impl View {
         Ok(Discovered { list, stale: state.outage(now) })
     }
 
-    /// A registration that is alive at `now`.
     pub fn registration(&self, id: TargetId, now: Instant) -> Option<Kept> {
         self.at(now).held.get(&id).map(|held| held.kept(id))
     }
 
-    /// Whether the view was ever complete.
     pub fn is_loaded(&self) -> bool {
         self.state.lock().loaded
     }

@@ -17,7 +17,6 @@ use crate::registration::TargetId;
 /// The files that are read; others, such as what editors and package managers leave behind, are not.
 const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 
-/// The most files that are read.
 const FILES_MAX: usize = 10_000;
 
 /// Where Linux says which boot this is.

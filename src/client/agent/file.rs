@@ -16,7 +16,6 @@ use crate::files;
 use crate::logging::News;
 use crate::registration::LabelNames;
 
-/// The largest file that is read.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// A file that was not seen to be closed counts as complete when it has not been written to for so long.
@@ -35,7 +34,6 @@ pub(super) struct Look {
     pub(super) unsettled: bool,
 }
 
-/// What is known of a file.
 #[derive(Default)]
 pub(super) struct HeldFile {
     /// When it was read last.

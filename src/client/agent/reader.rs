@@ -18,12 +18,10 @@ use crate::config::commands::{Access, AgentCommand as Settings, TokenSource};
 use crate::files::WatchedFiles;
 use crate::registration::TargetId;
 
-/// What is to be done, all at once.
 #[derive(Debug, Default)]
 pub(super) struct Errand {
     /// Files that are known to be complete; all are looked at.
     pub(super) complete: HashSet<String>,
-    /// The token is to be read.
     pub(super) token: bool,
     /// A signal asked for everything to be read, and is to hear when that is done.
     pub(super) is_reload: bool,

@@ -13,7 +13,6 @@ const COLLECTED_FOR: Duration = Duration::from_secs(5);
 /// The most causes that are told one by one.
 const CAUSES_MAX: usize = 20;
 
-/// The most files that a line names.
 const FILES_NAMED_MAX: usize = 5;
 
 /// Why, with what is done about it.
@@ -44,7 +43,6 @@ impl PendingRefusals {
         }
     }
 
-    /// When they are to be told.
     pub(super) fn due(&self) -> Option<Time> {
         self.since.map(|since| since + COLLECTED_FOR)
     }

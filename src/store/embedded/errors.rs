@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 /// Why the embedded store cannot be opened. Whatever it is, nothing was overwritten or deleted.
 #[derive(Debug)]
 pub enum OpenError {
-    /// Another process has the file open.
     InUse {
         path: PathBuf,
     },
@@ -30,7 +29,6 @@ pub enum OpenError {
     NotADirectory {
         path: PathBuf,
     },
-    /// The file or its directory cannot be written.
     Unwritable {
         path: PathBuf,
         error: io::Error,
@@ -39,7 +37,6 @@ pub enum OpenError {
         path: PathBuf,
         error: io::Error,
     },
-    /// Any other failure of the system.
     Io {
         path: PathBuf,
         error: io::Error,

@@ -214,10 +214,8 @@ impl Part {
     }
 }
 
-/// What a transaction did to the file.
 pub(super) struct Written {
     pub(super) changes: usize,
-    /// The size of the file after it.
     pub(super) file_bytes: u64,
 }
 
@@ -250,7 +248,6 @@ impl Records<'_> {
         }))
     }
 
-    /// Removes a record and returns its deadline.
     pub(super) fn remove(&mut self, id: TargetId) -> Result<Option<u64>, FileError> {
         let removed = self.table.remove(id.to_bytes())?.map(|record| record.value().0);
         self.changes += usize::from(removed.is_some());

@@ -22,13 +22,11 @@ pub(super) struct Write {
     pub(super) reply: Reply<Outcome>,
 }
 
-/// A document that a caller asks for.
 pub(super) struct Lookup {
     pub(super) id: TargetId,
     pub(super) reply: Reply<Option<Vec<u8>>>,
 }
 
-/// What the writer thread does in one turn.
 #[derive(Default)]
 pub(super) struct Work {
     pub(super) writes: Vec<Write>,

@@ -19,10 +19,8 @@ pub(super) struct Rights {
     pub(super) transaction: Option<Fault>,
 }
 
-/// What the answers of a round say.
 #[derive(Default)]
 pub(super) struct Answers {
-    /// What the mirror is to be shown.
     pub(super) changes: Vec<Change>,
     /// Who waits for a write that was made, and what each of its removals found.
     pub(super) made: Vec<(Reply, Vec<bool>)>,
@@ -35,17 +33,14 @@ pub(super) struct Answers {
     pub(super) restored: Vec<TargetId>,
     /// A write was taken, or would have been.
     pub(super) is_writable: bool,
-    /// Why a write was refused, if one was.
     pub(super) refused: Option<Fault>,
     /// What was found out about rights, if all were tried.
     pub(super) rights: Option<Rights>,
     /// A write failed for a right that only some writes need.
     pub(super) lacks_right: bool,
-    /// How far the copies of the server are.
     pub(super) replicated: Option<Replicated>,
     /// Keys that hold something else than a string.
     pub(super) foreign: usize,
-    /// The next page of a scan.
     pub(super) page: Option<Value>,
     /// Writes of a transaction that was not made, and not because of them.
     pub(super) undone: Vec<Write>,

@@ -145,7 +145,6 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// How long to wait for work.
     fn patience(&self) -> Duration {
         match &self.stage {
             _ if self.transactions.is_open() => Duration::ZERO,
@@ -383,7 +382,6 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// What a restart of Redis has lost.
     fn lost(&self, scan: &Scan, comparison: Comparison) -> Vec<Kept> {
         let found = scan.present.len();
         let restart = self.restoring.as_ref().map(|restoring| &restoring.restart);

@@ -37,7 +37,6 @@ pub enum SetupError {
         path: PathBuf,
         error: io::Error,
     },
-    /// There is no thread to be had.
     Thread(io::Error),
 }
 
@@ -64,11 +63,9 @@ pub(super) struct Connector {
 pub(super) struct ServerProcess {
     /// Changes with every start of the process, and when a replica becomes master.
     pub(super) run_id: String,
-    /// How it came to its data.
     pub(super) origin: Origin,
     /// How far its copies are, if it makes any.
     pub(super) replicated: Option<Replicated>,
-    /// Whether it is Redis 7.0 or newer.
     pub(super) is_7_or_newer: bool,
     /// What it does when its memory is full.
     pub(super) eviction_policy: String,
@@ -84,7 +81,6 @@ pub(super) struct Origin {
     pub(super) loaded_keys: Option<usize>,
     /// How many keys there are now, in all databases.
     pub(super) keys: usize,
-    /// For how long it has been running.
     pub(super) age: Duration,
     /// The history that it goes on with, if it was a replica before, and how much of that it has.
     pub(super) former: Option<(String, u64)>,

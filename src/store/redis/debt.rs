@@ -59,7 +59,6 @@ impl Scan {
         if self.page.is_empty() { self.cursor.as_deref() } else { None }
     }
 
-    /// Takes the answer to a SCAN.
     pub(super) fn turn_page(&mut self, answer: Value) -> Result<(), Fault> {
         let (cursor, keys): (Vec<u8>, Vec<Vec<u8>>) =
             ::redis::from_redis_value(answer).map_err(|_| Fault::Unexpected("SCAN"))?;
@@ -83,7 +82,6 @@ pub(super) struct Restart {
     pub(super) saw_end: bool,
     /// How far the copies of the old process were known to be, if it made any.
     pub(super) replicated: Option<Replicated>,
-    /// How the new process came to its data.
     pub(super) origin: Origin,
 }
 

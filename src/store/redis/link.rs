@@ -34,7 +34,6 @@ pub(super) struct Link {
 struct State {
     session: Option<Arc<Session>>,
     fault: Fault,
-    /// When the last session was lost.
     lost_at: Option<Instant>,
     /// The last session whose first full load was done.
     loaded_in: Option<u64>,
@@ -89,7 +88,6 @@ impl Link {
         self.state.lock().is_loaded()
     }
 
-    /// Whether any session was ever fully loaded.
     pub(super) fn was_loaded(&self) -> bool {
         self.state.lock().loaded_in.is_some()
     }

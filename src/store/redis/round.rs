@@ -25,7 +25,6 @@ const ROUND_IDS_MIN: usize = 16;
 /// Bytes of the values in one round, about; much less than what makes a server cut off a client for reading slowly.
 const ROUND_BYTES: usize = 4 << 20;
 
-/// How many values a round asks for.
 pub(super) struct Portion {
     pub(super) ids: usize,
 }

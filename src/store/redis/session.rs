@@ -139,7 +139,6 @@ impl Cause {
     pub(super) const ALL: [Cause; 6] =
         [Cause::Connected, Cause::Flushed, Cause::Overflow, Cause::Periodic, Cause::Stood, Cause::Confirm];
 
-    /// The cause as a label value.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Cause::Connected => "connected",
@@ -152,12 +151,10 @@ impl Cause {
     }
 }
 
-/// What the applier does in one round.
 pub(super) struct Work {
     pub(super) ids: BTreeSet<TargetId>,
     /// What is to be written, in this order.
     pub(super) writes: Vec<Write>,
-    /// Whether everything is to be read anew.
     pub(super) rescan: Option<Cause>,
 }
 
@@ -225,7 +222,6 @@ impl Session {
         self.arrived.notify_one();
     }
 
-    /// Why the session ended, when it has.
     pub(super) fn ended(&self) -> Option<Fault> {
         self.queue.lock().ended.clone()
     }

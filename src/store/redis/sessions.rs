@@ -97,7 +97,6 @@ impl Follower {
         Err(fault)
     }
 
-    /// Opens both connections of a session.
     fn open(&self) -> Result<Opened, Fault> {
         let connector = &self.context.connector;
         let client = connector.locate()?;

@@ -37,7 +37,6 @@ pub struct Settings {
 pub enum Address {
     /// A host name or an IP address, and a port.
     Tcp(String, u16),
-    /// The path of a Unix socket.
     Unix(PathBuf),
     /// Wherever the Sentinels say that the master is.
     Sentinel(Sentinel),
@@ -52,9 +51,7 @@ pub struct Sentinel {
     pub hosts: Vec<(String, u16)>,
     /// The name under which they watch the master.
     pub master: String,
-    /// The ACL user of the Sentinels themselves.
     pub username: Option<String>,
-    /// The password of the Sentinels themselves.
     pub password: Option<String>,
 }
 
