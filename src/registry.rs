@@ -6,6 +6,7 @@ mod change_log;
 mod condition;
 mod criteria;
 mod declaration;
+mod departures;
 mod duplicates;
 mod exposition;
 mod gzip;
@@ -56,6 +57,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use allowance::QuestionTurns;
 use condition::{Condition, Seen};
+use departures::Departures;
 use duplicates::Reckonings;
 use metrics::StoreMetrics;
 use selections::Selections;
@@ -99,7 +101,8 @@ impl Registry {
     /// A registry without a store: nothing can be read or written yet.
     pub fn new(rules: Rules, exposition: &prometheus::Registry) -> Registry {
         let metrics = StoreMetrics::new(exposition);
-        let view = Arc::new(View::new(rules, metrics.expired(), Selections::new(exposition)));
+        let view =
+            Arc::new(View::new(rules, Departures::new(exposition, rules.shows_groups), Selections::new(exposition)));
         Registry {
             view,
             store: OnceLock::new(),

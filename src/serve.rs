@@ -86,6 +86,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     for variable in &config.without_effect {
         warn!(variable; "ignored: none of REDIS_ADDR, REDIS_URL, REDIS_SENTINELS and REDIS_CLUSTER is set");
     }
+    let rules = rules(&config);
     let listen = listen(config.listen)
         .map_err(|e| StartError::System(format!("cannot use the socket passed by systemd: {e}")))?;
     // Before signals are listened to: until then they end the process, whatever a file does.
@@ -107,7 +108,6 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     };
     let server = Server::bind(settings, &exposition).map_err(StartError::Bind)?;
 
-    let rules = Rules { names: config.options.names, ttl: config.ttl, outage_keep: config.outage_keep };
     let registry = Arc::new(Registry::new(rules, &exposition));
     let app = Arc::new(App::new(registry.clone(), tokens, config.options, exposition.clone()));
     open_store(config.store, registry.clone(), exposition, tell)?;
@@ -267,6 +267,11 @@ fn open_store(
         .spawn(run)
         .map(drop)
         .map_err(|e| StartError::System(format!("cannot start the thread that opens the store: {e}")))
+}
+
+fn rules(config: &Config) -> Rules {
+    let Config { options, ttl, outage_keep, .. } = config;
+    Rules { names: options.names, ttl: *ttl, outage_keep: *outage_keep, shows_groups: options.group_info }
 }
 
 /// `ctrlc` takes SIGINT. It could take SIGTERM too, but only together with SIGHUP, which means something else here,

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use prometheus::{HistogramVec, IntCounter, IntCounterVec, Registry};
+use prometheus::{HistogramVec, IntCounterVec, Registry};
 
-use crate::metrics::{counter, counters, durations_by};
+use crate::metrics::{counters, durations_by};
 
 const OPERATIONS: [&str; 4] = ["put", "get", "delete", "declare"];
 
@@ -13,7 +13,6 @@ const OPERATIONS: [&str; 4] = ["put", "get", "delete", "declare"];
 pub(super) struct StoreMetrics {
     operations: IntCounterVec,
     durations: HistogramVec,
-    expired: IntCounter,
 }
 
 impl StoreMetrics {
@@ -37,12 +36,7 @@ impl StoreMetrics {
                 operations.with_label_values(&[operation, outcome]);
             }
         }
-        let expired = counter(registry, "inventor_registrations_expired_total", "Registrations that expired.");
-        StoreMetrics { operations, durations, expired }
-    }
-
-    pub(super) fn expired(&self) -> IntCounter {
-        self.expired.clone()
+        StoreMetrics { operations, durations }
     }
 
     /// Runs an operation, counts it and takes its time.

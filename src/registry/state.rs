@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use log::warn;
 
 use super::change_log::{Action, Author, ChangeLog, LoggedChange};
+use super::departures::Departures;
 use super::kept_lists::KeptLists;
 use super::list::Listed;
 use super::outage::{Horizon, SeenWrite};
@@ -41,8 +42,7 @@ pub(super) struct State {
     pub(super) log: ChangeLog,
     /// Half of the longest lifetime seen: who has more left than this is not touched by the rule of outages.
     half_lifetime_max: Duration,
-    /// How many expired and are not counted yet.
-    pub(super) expired: u64,
+    pub(super) departures: Departures,
 }
 
 /// A stored value that is left out of all lists.
@@ -131,7 +131,7 @@ impl Live {
 }
 
 impl State {
-    pub(super) fn new(outage_keep: Duration) -> State {
+    pub(super) fn new(outage_keep: Duration, departures: Departures) -> State {
         State {
             loaded: false,
             held: HashMap::new(),
@@ -143,7 +143,7 @@ impl State {
             horizon: Horizon::new(outage_keep),
             log: ChangeLog::default(),
             half_lifetime_max: Duration::ZERO,
-            expired: 0,
+            departures,
         }
     }
 
@@ -181,7 +181,6 @@ impl State {
         let Some(until) = self.horizon.expired_until(now) else { return };
         while let Some(id) = self.expired_by(until, now) {
             self.remove(id, Action::Expired, Author::Nobody, now);
-            self.expired += 1;
         }
     }
 
@@ -281,6 +280,7 @@ impl State {
         };
         let action = if left.is_some() { Action::Changed } else { Action::Registered };
         let left = left.filter(|left| *left != group);
+        self.departures.meet(&group);
         self.tell(LoggedChange { at, action, id, group: group.clone(), left, content: content.clone(), by });
         let held = Live { content, group, ttl, deadline, original, updated_at, written_at, is_moved, rhythm };
         let old = self.held.insert(id, held);
@@ -315,6 +315,7 @@ impl State {
             self.lists.remove(id, &group);
             self.move_limit(id, original, None);
             self.move_deadline(id, deadline, None);
+            self.departures.count(action, &group);
             self.tell(LoggedChange { at, action, id, group, left: None, content, by });
         }
     }

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use log::info;
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use prometheus::IntCounter;
 
 use super::allowance::NotLoaded;
 use super::change_log::Author;
 use super::criteria::Selector;
+use super::departures::Departures;
 use super::list::Snapshot;
 use super::order::Epoch;
 use super::outage::Ended;
@@ -33,6 +33,8 @@ pub struct Rules {
     pub ttl: Ttl,
     /// How long past its deadline a registration may be kept because of an outage.
     pub outage_keep: Duration,
+    /// Whether metrics may name groups.
+    pub shows_groups: bool,
 }
 
 /// A list, and for how long it may have been out of date because of an outage.
@@ -62,8 +64,6 @@ pub struct View {
     rules: Rules,
     state: Mutex<State>,
     first_loaded: Condvar,
-    /// Counts what expired.
-    expired: IntCounter,
     pub(super) selections: Selections,
     pub(super) epoch: Epoch,
 }
@@ -77,10 +77,10 @@ enum Checked {
 }
 
 impl View {
-    /// A view that is loading. What expires is counted.
-    pub(super) fn new(rules: Rules, expired: IntCounter, selections: Selections) -> View {
-        let state = Mutex::new(State::new(rules.outage_keep));
-        View { rules, state, first_loaded: Condvar::new(), expired, selections, epoch: Epoch::now() }
+    /// A view that is loading.
+    pub(super) fn new(rules: Rules, departures: Departures, selections: Selections) -> View {
+        let state = Mutex::new(State::new(rules.outage_keep, departures));
+        View { rules, state, first_loaded: Condvar::new(), selections, epoch: Epoch::now() }
     }
 
     /// A list that is kept as long as the server runs, as it is at `now`; of an unknown group it is empty.
@@ -181,13 +181,8 @@ impl View {
     pub(super) fn at(&self, now: Instant) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
         state.check(now);
-        self.expire(&mut state, now);
-        state
-    }
-
-    fn expire(&self, state: &mut State, now: Instant) {
         state.expire(now);
-        self.expired.inc_by(std::mem::take(&mut state.expired));
+        state
     }
 
     /// The lifetime that each renewal starts anew.
@@ -291,7 +286,7 @@ impl Mirror for View {
         state.deadlines();
         state.check(at);
         state.horizon.prove(at);
-        self.expire(&mut state, at);
+        state.expire(at);
         drop(state);
         self.selections.forget_unused(at);
     }

@@ -166,7 +166,12 @@ fn a_redis_that_stood_still_is_settled_once() {
 fn a_file_whose_server_was_stopped_is_settled_once() {
     let setup = setup();
     let metrics = prometheus::Registry::new();
-    let rules = Rules { names: LabelNames::Legacy, ttl: Ttl::from_seconds(TTL.as_secs()), outage_keep: TTL * 100 };
+    let rules = Rules {
+        names: LabelNames::Legacy,
+        ttl: Ttl::from_seconds(TTL.as_secs()),
+        outage_keep: TTL * 100,
+        shows_groups: true,
+    };
     let registry = Registry::new(rules, &metrics);
     let store = EmbeddedStore::open(&setup.path("data"), registry.mirror(), &metrics).expect("there is room for it");
     let begun = Instant::now();

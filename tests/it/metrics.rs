@@ -301,10 +301,26 @@ fn store_operations_are_counted_and_timed() {
 #[test]
 fn expiries_are_counted() {
     let server = Server::start(&[("TTL_SECONDS", "1")]);
-    check(&server, "inventor_registrations_expired_total", 0.0);
-    server.register(r#"{"static_config":{"targets":["a:1"]}}"#);
-    eventually(SOON, || value(&server, "inventor_registrations_expired_total") == Some(1.0));
+    let of = |name: &str, group: &str| format!("inventor_registrations_{name}_total{{group=\"{group}\"}}");
+    check(&server, &of("expired", "(others)"), 0.0);
+    server.register(r#"{"static_config":{"targets":["a:1"],"target_group":"g"}}"#);
+    check(&server, &of("deleted", "g"), 0.0);
+    eventually(SOON, || value(&server, &of("expired", "g")) == Some(1.0));
     check(&server, "inventor_registrations", 0.0);
+}
+
+#[test]
+fn deletions_are_counted_apart_and_groups_named_only_if_they_may_be() {
+    let body = r#"{"static_config":{"targets":["a:1"],"target_group":"g"}}"#;
+    for (group_info, group) in [("on", "g"), ("off", "(others)")] {
+        let server = Server::start(&[("GROUP_INFO", group_info)]);
+        let id = server.register(body);
+        server.delete(format!(r#"{{"id":"{id}"}}"#)).has_status(200, "it is there");
+        check(&server, &format!("inventor_registrations_deleted_total{{group=\"{group}\"}}"), 1.0);
+        check(&server, &format!("inventor_registrations_expired_total{{group=\"{group}\"}}"), 0.0);
+        let names = server.get("/metrics").text().contains("\"g\"");
+        assert_eq!(names, group_info == "on", "{group_info}");
+    }
 }
 
 #[test]

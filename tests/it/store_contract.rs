@@ -137,7 +137,7 @@ pub(crate) fn is_loaded(registry: &Registry) -> bool {
 
 /// The rules of a server on which registrations live as long as this.
 pub(crate) fn rules(ttl: Ttl) -> Rules {
-    Rules { names: LabelNames::Legacy, ttl, outage_keep: Duration::from_secs(24 * 3600) }
+    Rules { names: LabelNames::Legacy, ttl, outage_keep: Duration::from_secs(24 * 3600), shows_groups: true }
 }
 
 /// A lifetime of an hour.

@@ -7,19 +7,19 @@ use std::time::SystemTime;
 
 use super::*;
 
-const RULES: Rules =
-    Rules { names: LabelNames::Legacy, ttl: Ttl::DEFAULT, outage_keep: Duration::from_secs(24 * 3600) };
+const RULES: Rules = Rules {
+    names: LabelNames::Legacy,
+    ttl: Ttl::DEFAULT,
+    outage_keep: Duration::from_secs(24 * 3600),
+    shows_groups: true,
+};
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
 fn new(rules: Rules) -> View {
-    View::new(
-        rules,
-        IntCounter::new("expired", "What expired.").unwrap(),
-        Selections::new(&prometheus::Registry::new()),
-    )
+    View::new(rules, Departures::new(&prometheus::Registry::new(), true), Selections::new(&prometheus::Registry::new()))
 }
 
 /// A loaded view and the time of its start.
@@ -96,7 +96,8 @@ fn a_registration_ends_with_its_lifetime_and_not_a_moment_before() {
     check_shown(&view, start + seconds(60), &[2]);
     prove(&view, start + seconds(61));
     check_shown(&view, start + seconds(61), &[]);
-    assert_eq!((view.expired.get(), view.counts(start + seconds(61)).groups), (2, 0));
+    let expired = view.lock().departures.expired();
+    assert_eq!((expired, view.counts(start + seconds(61)).groups), (2.0, 0));
 }
 
 #[test]

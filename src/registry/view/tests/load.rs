@@ -58,9 +58,10 @@ fn seen(view: &View, now: Instant) -> String {
     held.sort();
     let quarantined: Vec<_> = state.quarantined.keys().copied().collect();
     let deadlines = state.deadlines().clone();
+    let expired = state.departures.expired();
     drop(state);
     let (counts, soon) = (view.counts(now), view.expiring([seconds(20)], now, || Ok::<_, ()>(())));
-    let (list, stale, hash, expired) = (text(&all.list), all.stale, json.hash, view.expired.get());
+    let (list, stale, hash) = (text(&all.list), all.stale, json.hash);
     format!(
         "{list}{stale:?} {hash} {expired} {counts:?} {soon:?}\n{}{}\n{deadlines:?}\n{quarantined:?}",
         groups.concat(),

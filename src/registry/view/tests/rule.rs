@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use prometheus::IntCounter;
-
 use crate::registration::{LabelNames, TargetId, Ttl};
+use crate::registry::departures::Departures;
 use crate::registry::selections::Selections;
 use crate::registry::view::{Rules, View};
 use crate::store::{Change, Mirror, Settlement, Stored};
@@ -64,10 +63,15 @@ impl World {
     fn new(seed: u64, sees_refusals: bool) -> World {
         let mut random = fastrand::Rng::with_seed(seed);
         let keep = Duration::from_secs(24 * 3600);
-        let rules = Rules { names: LabelNames::Legacy, ttl: Ttl::from_seconds(TTL / 1000), outage_keep: keep };
+        let rules = Rules {
+            names: LabelNames::Legacy,
+            ttl: Ttl::from_seconds(TTL / 1000),
+            outage_keep: keep,
+            shows_groups: true,
+        };
         let view = View::new(
             rules,
-            IntCounter::new("expired", "What expired.").unwrap(),
+            Departures::new(&prometheus::Registry::new(), true),
             Selections::new(&prometheus::Registry::new()),
         );
         view.loaded_at(Instant::now());
