@@ -205,7 +205,14 @@ impl Connector {
                     let (host, port) = of_this(master);
                     return Ok(self.tcp(&host, port));
                 }
-                Err(fault @ (Fault::Shards | Fault::SlotsMissing)) => last = fault,
+                // The node has answered; who it was says nothing.
+                Err(
+                    fault @ (Fault::Shards
+                    | Fault::SlotsMissing
+                    | Fault::NoPermission(_)
+                    | Fault::WrongPassword
+                    | Fault::PasswordNeeded),
+                ) => last = fault,
                 Err(fault) => last = Fault::NoNode(format!("{host}:{port}: {fault}")),
             }
         }

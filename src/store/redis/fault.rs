@@ -123,10 +123,11 @@ impl Fault {
 
     /// The same without the addresses of other servers, for those who may only read.
     pub(super) fn without_address(self) -> Fault {
-        let elsewhere = "see the log".to_owned();
+        // What the last one had against it stands behind its address.
+        let reason = |last: String| last.split_once(": ").map_or(last.clone(), |(_, reason)| reason.to_owned());
         match self {
-            Fault::NoSentinel(_) => Fault::NoSentinel(elsewhere),
-            Fault::NoNode(_) => Fault::NoNode(elsewhere),
+            Fault::NoSentinel(last) => Fault::NoSentinel(reason(last)),
+            Fault::NoNode(last) => Fault::NoNode(reason(last)),
             other => other,
         }
     }
