@@ -5,7 +5,7 @@
 //!
 //! - [`registration`]: what a registration is. Parsed means valid. The id and the stored document.
 //! - [`tokens`]: the file of tokens with names, for the server that reads it and the command that writes it.
-//! - [`files`]: files that others write, read without waiting for them.
+//! - [`files`]: files that others write, read without waiting for them, and files replaced as a whole.
 //! - [`metrics`], [`oneshot`]: what operators see, and how one thread waits for the answer of another.
 //! - [`logging`]: one line per event.
 //! - [`store`]: what keeps documents durably, a file or Redis, and tells the registry of every change.
@@ -17,8 +17,8 @@
 //! - [`healthcheck`], [`systemd`]: the server seen from outside, and what systemd is told.
 //! - [`signals`]: signals for whoever waits for something else.
 //! - [`config`]: the settings and the command line, read and checked once.
-//! - [`client`]: the other side of the API: commands for people and playbooks, and the agent. It knows registrations and
-//!   the wire, never the registry.
+//! - [`client`]: the other side of the API: commands for people and playbooks, the agent, and the follower of a list. It
+//!   knows registrations and the wire, never the registry.
 //! - [`serve`]: builds the server in the order of the start, and takes it down in the order of the shutdown.
 //!
 //! # Words
