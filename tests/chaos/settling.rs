@@ -18,7 +18,7 @@ use crate::eventually::eventually;
 use crate::redis_server::RedisServer;
 use crate::server::{Server, Setup};
 
-const REGISTRATIONS_DEFAULT: usize = 100_000;
+const REGISTRATIONS_DEFAULT: usize = 50_000;
 
 /// The default lifetime at the server. Everything here has less than half of it left, so that an outage concerns it.
 const TTL: Duration = Duration::from_secs(200);
