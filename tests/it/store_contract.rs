@@ -261,14 +261,12 @@ pub(crate) fn what_was_deleted_is_gone(node: &Node) {
 }
 
 pub(crate) fn a_lifetime_ends(node: &Node) {
-    let put = |text| {
-        node.try_put("short", text, Ttl::from_seconds(1)).expect("the put succeeds");
-        Instant::now()
-    };
-    let written = put("first");
+    let put = |text| node.try_put("short", text, Ttl::from_seconds(1)).expect("the put succeeds");
+    let begun = Instant::now();
+    put("first");
     assert!(node.rest("short").expect("it has a lifetime") <= Duration::from_secs(1));
     eventually(SOON, || node.shown("short").is_none());
-    assert!(written.elapsed() > Duration::from_millis(900), "it ended after {:?}", written.elapsed());
+    assert!(begun.elapsed() > Duration::from_millis(900), "it ended after {:?}", begun.elapsed());
     eventually(SOON, || node.get("short").is_none());
     assert_eq!(node.delete("short"), Ok(false), "it had expired");
     put("second");
