@@ -120,6 +120,7 @@ test('a server with a read token shows nothing before it is given', () =>
     await page.locator('.gate #token-wrong').waitFor();
     await page.locator('#token-field').fill('token-read');
     await page.keyboard.press('Enter');
+    await page.locator('.gate').waitFor({ state: 'detached' });
     await rowCountIs(page, 2);
     await page.keyboard.press('u');
     await hasText(page.locator('#panel .code'), 'credentials_file');

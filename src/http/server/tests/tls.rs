@@ -209,6 +209,7 @@ fn a_handshake_counts_into_the_time_for_a_head() {
     }
     // A part of a record is a part of a request.
     let mut client = server.connected();
+    wait_until(|| server.handshakes("full") == 1);
     client.sock.write_all(b"\x17\x03\x03\x10").unwrap();
     let answer = read_all(&mut client);
     assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
