@@ -15,7 +15,7 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use replace::{Unfinished, directory_of, replace};
-pub use watched::WatchedFiles;
+pub use watched::{Stamp, WatchedFiles, stamp};
 
 /// The largest file of secrets that is read: 10,000 tokens with names and groups.
 const SECRETS_BYTES_MAX: u64 = 8 * 1024 * 1024;

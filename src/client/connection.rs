@@ -17,13 +17,13 @@ use super::answer::{Answer, PROBLEM};
 use super::unix::{NoResolver, UnixConnector};
 use super::{Failure, tls};
 use crate::config::commands::{Access, TokenSource};
-use crate::files;
+use crate::files::{self, WatchedFiles};
 
 pub(super) use ureq::config::Config;
 pub(super) use ureq::http::Method;
 
 /// The largest answer that is read: a list of some 500,000 registrations.
-const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
+pub(super) const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 const IDLE_CONNECTIONS_MAX: usize = 32;
 
@@ -88,7 +88,7 @@ impl Api {
         let base = if socket.is_some() { "http://localhost" } else { shown };
         check_url("--url", base)?;
         let agent = agent(config(access)?, socket.as_ref());
-        let source = access.token_file.clone().map(TokenSource::File).filter(|file| !is_empty(file)).or(token.cloned());
+        let source = token_source(access, token);
         let token = source.as_ref().map(|source| read_token(TOKEN_FILE, source)).transpose()?;
         let headers = access.headers.iter().map(|header| parse_header(header)).collect::<Result<_, _>>()?;
         Ok(Api { agent, socket, base: base.to_owned(), shown: shown.to_owned(), source, token, headers })
@@ -192,6 +192,20 @@ fn agent(config: Config, socket: Option<&PathBuf>) -> Agent {
         Some(path) => Agent::with_parts(config, UnixConnector(path.clone()), NoResolver),
         None => Agent::with_parts(config, DefaultConnector::default(), RememberingResolver::default()),
     }
+}
+
+/// Where the token comes from: the file wins.
+pub(super) fn token_source(access: &Access, token: Option<&TokenSource>) -> Option<TokenSource> {
+    access.token_file.clone().map(TokenSource::File).filter(|file| !is_empty(file)).or(token.cloned())
+}
+
+/// The files that say how the server is reached, as they are before they are read.
+pub(super) fn watch_secrets(access: &Access, token: Option<&TokenSource>) -> WatchedFiles {
+    let token_file = match token {
+        Some(TokenSource::File(path)) => Some(path.as_path()),
+        _ => None,
+    };
+    WatchedFiles::new(token_file.into_iter().chain(tls::files(access)))
 }
 
 fn is_empty(source: &TokenSource) -> bool {

@@ -6,7 +6,6 @@ mod place;
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 
@@ -15,9 +14,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::answer::Answer;
-use super::connection::{Api, ApiCall, Method};
+use super::connection::{Api, ApiCall, Method, token_source, watch_secrets};
 use super::output::print_line;
-use super::{Failure, terminal, tls};
+use super::{Failure, terminal};
 use crate::config::commands::{Access, FollowCommand, TokenSource};
 use crate::files::WatchedFiles;
 use crate::logging::News;
@@ -32,7 +31,8 @@ const NAMED_MAX: usize = 20;
 /// # Errors
 /// [`Failure`] when it cannot start; once started it goes on whatever happens.
 pub(super) fn run(access: &Access, token: Option<&TokenSource>, command: &FollowCommand) -> Result<(), Failure> {
-    let (secrets, connection) = connect(access, token)?;
+    let secrets = watch_secrets(access, token_source(access, token).as_ref());
+    let connection = Api::new(access, token)?;
     if !command.list.starts_with('/') {
         return Err(Failure::Usage("--list: expected a path on the server, such as /sd?group=node".to_owned()));
     }
@@ -61,16 +61,6 @@ pub(super) fn run(access: &Access, token: Option<&TokenSource>, command: &Follow
     systemd::stopping();
     info!("follow ended");
     Ok(())
-}
-
-/// The server, and the files that say how it is reached.
-fn connect(access: &Access, token: Option<&TokenSource>) -> Result<(WatchedFiles, Api), Failure> {
-    let of_token = access.token_file.as_ref().or(match token {
-        Some(TokenSource::File(path)) => Some(path),
-        _ => None,
-    });
-    let files = WatchedFiles::new(of_token.map(PathBuf::as_path).into_iter().chain(tls::files(access)));
-    Ok((files, Api::new(access, token)?))
 }
 
 /// The signals that this process gets from now on.
@@ -133,13 +123,10 @@ impl Follower<'_> {
         }
     }
 
-    /// The next look asks for all of it.
+    /// The next look, which follows at once, asks for all of it.
     fn reload(&mut self) {
-        systemd::reloading();
         self.reconnect(true);
         self.etag = None;
-        self.look();
-        systemd::ready();
     }
 
     fn follow(&mut self) -> Result<(), String> {

@@ -1,12 +1,12 @@
 //! Whether files have changed, seen by looking at them now and then: written in place, replaced by another, or reached
 //! by a link that leads elsewhere.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What tells one state of a file from another: times of its content and of its rights, size, device and inode.
-type Stamp = [i64; 7];
+pub type Stamp = [i64; 7];
 
 /// Files and the state in which they were taken.
 #[derive(Debug)]
@@ -50,18 +50,17 @@ impl WatchedFiles {
     }
 
     fn stamps(&self) -> Vec<Option<Stamp>> {
-        self.paths.iter().map(|path| stamp(path)).collect()
+        self.paths.iter().map(|path| Some(stamp(&fs::metadata(path).ok()?))).collect()
     }
 }
 
-/// `None` for what is not there. What is no regular file, such as a pipe, is always the same.
-fn stamp(path: &Path) -> Option<Stamp> {
-    let file = fs::metadata(path).ok()?;
+/// What is no regular file, such as a pipe, is always the same.
+pub fn stamp(file: &Metadata) -> Stamp {
     if !file.is_file() {
-        return Some(Stamp::default());
+        return Stamp::default();
     }
     let [size, device, inode] = [file.size(), file.dev(), file.ino()].map(u64::cast_signed);
-    Some([file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec(), size, device, inode])
+    [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec(), size, device, inode]
 }
 
 #[cfg(test)]

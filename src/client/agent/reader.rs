@@ -12,7 +12,7 @@ use super::directory::Directory;
 use super::memory::{Memory, Remembered, Wanted};
 use super::watch::DirectoryWatch;
 use crate::client::Failure;
-use crate::client::connection::{Config, Secret, TOKEN_FILE, config, read_token};
+use crate::client::connection::{Config, Secret, TOKEN_FILE, config, read_token, watch_secrets};
 use crate::client::tls;
 use crate::config::commands::{Access, AgentCommand as Settings, TokenSource};
 use crate::files::WatchedFiles;
@@ -61,11 +61,7 @@ struct SecretSources {
 
 impl SecretSources {
     fn new(access: Access, token: Option<TokenSource>) -> SecretSources {
-        let token_file = match &token {
-            Some(TokenSource::File(path)) => Some(path.as_path()),
-            _ => None,
-        };
-        let files = WatchedFiles::new(token_file.into_iter().chain(tls::files(&access)));
+        let files = watch_secrets(&access, token.as_ref());
         SecretSources { access, token, files }
     }
 

@@ -2,21 +2,14 @@
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use crate::client::Failure;
-use crate::files::{self, Unfinished};
-
-/// The largest file that is read: as large a list as is taken.
-const BYTES_MAX: u64 = 256 * 1024 * 1024;
+use crate::client::connection::ANSWER_BYTES_MAX;
+use crate::files::{self, Stamp, Unfinished, stamp};
 
 /// A new file is for everybody, since Prometheus runs as another user.
 const MODE: u32 = 0o644;
-
-/// What tells whether a file is still the one that was left: device, inode, length and time of the last change.
-type Stamp = (u64, u64, u64, Option<SystemTime>);
 
 pub(super) struct Place {
     path: PathBuf,
@@ -61,8 +54,8 @@ impl Place {
         if self.metadata()?.is_none() {
             return Ok(None);
         }
-        let (file, _) = files::open_regular(&self.path, BYTES_MAX)?;
-        files::read_to_end(&file, BYTES_MAX).map(Some)
+        let (file, _) = files::open_regular(&self.path, ANSWER_BYTES_MAX)?;
+        files::read_to_end(&file, ANSWER_BYTES_MAX).map(Some)
     }
 
     /// Has the file hold this; whether that is something else than before.
@@ -87,8 +80,4 @@ impl Place {
             Err(e) => Err(e),
         }
     }
-}
-
-fn stamp(metadata: &Metadata) -> Stamp {
-    (metadata.dev(), metadata.ino(), metadata.len(), metadata.modified().ok())
 }

@@ -149,6 +149,19 @@ fn read_response(client: &mut impl Read) -> (String, Vec<u8>) {
     (head, body)
 }
 
+/// Asks for 20 MiB and reads them slowly, but never without progress for long. Returns what is beyond them.
+fn read_steadily(client: &mut (impl Read + Write)) -> Vec<u8> {
+    client.write_all(last_get("/").as_bytes()).unwrap();
+    let mut taken = vec![0; 1 << 20];
+    for _ in 0..20 {
+        client.read_exact(&mut taken).unwrap();
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    let mut end = Vec::new();
+    client.read_to_end(&mut end).unwrap();
+    end
+}
+
 #[track_caller]
 fn wait_until(condition: impl Fn() -> bool) {
     let begun = Instant::now();

@@ -65,15 +65,7 @@ fn a_client_that_takes_nothing_is_cut_off_before_its_time_is_over() {
         Fixture::with(|settings| settings.limits = limits, move |_| Response { body: body.clone(), ..text("") });
     let (mut steady, mut stalled) = (server.connect(), server.connect());
     stalled.write_all(get("/").as_bytes()).unwrap();
-    steady.write_all(last_get("/").as_bytes()).unwrap();
-    let mut taken = vec![0; 1 << 20];
-    for _ in 0..20 {
-        // Slow as a whole, but never without progress for long.
-        steady.read_exact(&mut taken).unwrap();
-        std::thread::sleep(Duration::from_millis(60));
-    }
-    let mut end = Vec::new();
-    steady.read_to_end(&mut end).unwrap();
+    let end = read_steadily(&mut steady);
     assert!(end.len() < 1000, "only the head has made it longer");
     wait_until(|| server.metric("inventor_http_connections") == 0.0);
     assert_eq!(server.metric("inventor_http_sent_bytes_total"), (20 << 20) as f64 + end.len() as f64);
