@@ -37,7 +37,7 @@ pub(super) fn metrics(app: &App, call: &Call<'_>) -> Result<Response, Response> 
     })?;
     let registrations = discovered.as_ref().filter(|_| app.options.target_info).map(|discovered| &*discovered.list);
     let gzip = accepts_gzip(call.request);
-    let Exposition { parts, own_bytes } = Exposition::new(text, registrations, gzip);
+    let Exposition { parts, own_bytes } = Exposition::new(text, registrations, app.options.group_info, gzip);
     let response = Response::new(200, TEXT, Body::new(parts).with_own_bytes(own_bytes));
     let response = response.with_header("Vary", "Accept-Encoding");
     Ok(if gzip { response.with_header("Content-Encoding", "gzip") } else { response })

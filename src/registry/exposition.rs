@@ -17,19 +17,20 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// This text and behind it the series of these registrations, if there are any; as a gzip stream if that is wanted.
-    pub fn new(text: Vec<u8>, registrations: Option<&Snapshot>, gzip: bool) -> Exposition {
+    /// This text and behind it the series of these registrations, if there are any, with their groups if these may be
+    /// shown; as a gzip stream if that is wanted.
+    pub fn new(text: Vec<u8>, registrations: Option<&Snapshot>, shows_groups: bool, gzip: bool) -> Exposition {
         if gzip {
             let own = Piece::new(&text);
             let mut stream = Stream::default();
             stream.piece(&own);
             if let Some(registrations) = registrations {
-                stream.append(registrations.target_info_gzip());
+                stream.append(registrations.target_info_gzip(shows_groups));
             }
             return Exposition { parts: stream.finish(b"").into(), own_bytes: own.len() };
         }
         let own_bytes = text.len();
-        let series = registrations.map(Snapshot::target_info).unwrap_or_default();
+        let series = registrations.map(|list| list.target_info(shows_groups)).unwrap_or_default();
         Exposition { parts: iter::once(text.into()).chain(series.iter().cloned()).collect(), own_bytes }
     }
 }

@@ -218,19 +218,20 @@ impl Snapshot {
         self.gzip.get_or_init(|| self.compress()).clone()
     }
 
-    /// The series that `/metrics` has of the registrations, in parts; none when there are none.
-    pub(super) fn target_info(&self) -> Arc<[Arc<[u8]>]> {
-        self.target_info.get_or_init(|| self.render_target_info()).clone()
+    /// The series that `/metrics` has of the registrations, in parts; none when there are none. Whether they show groups
+    /// is the same for all who ask.
+    pub(super) fn target_info(&self, shows_groups: bool) -> Arc<[Arc<[u8]>]> {
+        self.target_info.get_or_init(|| self.render_target_info(shows_groups)).clone()
     }
 
     /// The same as a part of a gzip stream.
-    pub(super) fn target_info_gzip(&self) -> &Stream {
+    pub(super) fn target_info_gzip(&self, shows_groups: bool) -> &Stream {
         self.target_info_gzip.get_or_init(|| {
             let mut stream = Stream::default();
             if !self.is_empty() {
                 stream.plain(render::HEAD);
             }
-            self.filled().for_each(|segment| stream.piece(segment.compressed_info()));
+            self.filled().for_each(|segment| stream.piece(segment.compressed_info(shows_groups)));
             stream
         })
     }
@@ -275,9 +276,9 @@ impl Snapshot {
         Rendering { parts: parts.into(), hash }
     }
 
-    fn render_target_info(&self) -> Arc<[Arc<[u8]>]> {
+    fn render_target_info(&self, shows_groups: bool) -> Arc<[Arc<[u8]>]> {
         let head = self.filled().next().map(|_| Arc::from(render::HEAD));
-        head.into_iter().chain(self.filled().map(|segment| segment.target_info().clone())).collect()
+        head.into_iter().chain(self.filled().map(|segment| segment.target_info(shows_groups).clone())).collect()
     }
 
     fn compress(&self) -> Rendering {
@@ -374,18 +375,18 @@ impl Segment {
         })
     }
 
-    fn target_info(&self) -> &Arc<[u8]> {
+    fn target_info(&self, shows_groups: bool) -> &Arc<[u8]> {
         self.target_info.get_or_init(|| {
             let mut text = Vec::with_capacity(self.entries.len() * 128);
             for shown in &self.entries {
-                render::write_series(&mut text, shown.id, &shown.content);
+                render::write_series(&mut text, shown.id, &shown.content, shows_groups);
             }
             text.into()
         })
     }
 
-    fn compressed_info(&self) -> &Piece {
-        self.compressed_info.get_or_init(|| Piece::new(self.target_info()))
+    fn compressed_info(&self, shows_groups: bool) -> &Piece {
+        self.compressed_info.get_or_init(|| Piece::new(self.target_info(shows_groups)))
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) const HEAD: &[u8] = b"# HELP inventor_sd_target_info count of registe
 
 /// Appends the series of one registration. There may be a hundred thousand, so that they are written directly
 /// instead of being made metric objects first.
-pub(super) fn write_series(out: &mut Vec<u8>, id: TargetId, content: &Content) {
+pub(super) fn write_series(out: &mut Vec<u8>, id: TargetId, content: &Content, shows_groups: bool) {
     let targets = content.targets();
     // An address that stands twice in a registration is one series; two would make the scrape fail.
     let mut seen = BTreeSet::new();
@@ -90,7 +90,13 @@ pub(super) fn write_series(out: &mut Vec<u8>, id: TargetId, content: &Content) {
         out.extend_from_slice(b"inventor_sd_target_info{address=\"");
         write_label_value(out, address);
         // Writing to memory cannot fail.
-        let _ = writeln!(out, "\",id=\"{id}\"}} 1");
+        let _ = write!(out, "\",id=\"{id}\"");
+        if shows_groups {
+            out.extend_from_slice(b",target_group=\"");
+            write_label_value(out, &content.group());
+            out.push(b'"');
+        }
+        out.extend_from_slice(b"} 1\n");
     }
 }
 

@@ -38,14 +38,14 @@ fn series(server: &Server, metric: &str) -> Vec<String> {
 fn each_address_of_a_registration_is_a_series() {
     let server = Server::start(&[]);
     assert!(!server.get("/metrics").text().contains("inventor_sd_target_info"));
-    server.register(r#"{"static_config":{"targets":["10.0.10.2:9100"],"modules":["a","b"],"labels":{"x":"1"}}}"#);
+    server.register(r#"{"static_config":{"targets":["10.0.10.2:9100"],"modules":["a"],"target_group":"g \"1\""}}"#);
     server.register(r#"{"static_config":{"targets":["a:1","b:1"]}}"#);
     assert_eq!(
         series(&server, "inventor_sd_target_info"),
         [
-            r#"inventor_sd_target_info{address="10.0.10.2:9100",id="3ebd7d3f-feb7-5a81-aa0d-89c9d0a516ed"} 1"#,
-            r#"inventor_sd_target_info{address="a:1",id="ea9cdeed-4a13-5f04-99db-4487b775ede0"} 1"#,
-            r#"inventor_sd_target_info{address="b:1",id="ea9cdeed-4a13-5f04-99db-4487b775ede0"} 1"#,
+            r#"inventor_sd_target_info{address="10.0.10.2:9100",id="3ebd7d3f-feb7-5a81-aa0d-89c9d0a516ed",target_group="g \"1\""} 1"#,
+            r#"inventor_sd_target_info{address="a:1",id="ea9cdeed-4a13-5f04-99db-4487b775ede0",target_group="inventor-default"} 1"#,
+            r#"inventor_sd_target_info{address="b:1",id="ea9cdeed-4a13-5f04-99db-4487b775ede0",target_group="inventor-default"} 1"#,
         ]
     );
     let text = server.get("/metrics");
@@ -63,8 +63,8 @@ fn an_address_twice_in_a_registration_is_one_series() {
     assert_eq!(
         series(&server, "inventor_sd_target_info"),
         [
-            r#"inventor_sd_target_info{address="a:1",id="7214ebb0-ab3e-513a-bafe-fb6b460c2cfa"} 1"#,
-            r#"inventor_sd_target_info{address="a:1",id="d9e1c7dc-f19a-5f69-a5a1-f8038ad7c8fa"} 1"#,
+            r#"inventor_sd_target_info{address="a:1",id="7214ebb0-ab3e-513a-bafe-fb6b460c2cfa",target_group="inventor-default"} 1"#,
+            r#"inventor_sd_target_info{address="a:1",id="d9e1c7dc-f19a-5f69-a5a1-f8038ad7c8fa",target_group="inventor-default"} 1"#,
         ]
     );
 }
@@ -73,7 +73,8 @@ fn an_address_twice_in_a_registration_is_one_series() {
 fn addresses_are_escaped() {
     let server = Server::start(&[]);
     let id = server.register(r#"{"static_config":{"targets":["q\"b\\n\nü"]}}"#);
-    let expected = format!(r#"inventor_sd_target_info{{address="q\"b\\n\nü",id="{id}"}} 1"#);
+    let expected =
+        format!(r#"inventor_sd_target_info{{address="q\"b\\n\nü",id="{id}",target_group="inventor-default"}} 1"#);
     assert_eq!(series(&server, "inventor_sd_target_info"), [expected]);
     promtool_accepts(&server);
 }
@@ -318,6 +319,7 @@ fn deletions_are_counted_apart_and_groups_named_only_if_they_may_be() {
         server.delete(format!(r#"{{"id":"{id}"}}"#)).has_status(200, "it is there");
         check(&server, &format!("inventor_registrations_deleted_total{{group=\"{group}\"}}"), 1.0);
         check(&server, &format!("inventor_registrations_expired_total{{group=\"{group}\"}}"), 0.0);
+        server.register(body);
         let names = server.get("/metrics").text().contains("\"g\"");
         assert_eq!(names, group_info == "on", "{group_info}");
     }

@@ -9,9 +9,10 @@ use tempfile::TempDir;
 
 use crate::cli::Cli;
 use crate::client::{Connection, Request, Response};
-use crate::eventually::{SOON, eventually};
+use crate::eventually::{SOON, eventually, eventually_some};
 use crate::nginx::Nginx;
 use crate::process::Process;
+use crate::readme::vanished_since;
 use crate::server::Server;
 
 /// A running Prometheus.
@@ -119,12 +120,29 @@ impl Prometheus {
         target.unwrap_or_else(|| panic!("{url} is not scraped")).labels
     }
 
+    /// What it says to a query, as of now or of another time.
+    #[track_caller]
+    fn query(&self, query: &str, time: Option<f64>) -> Vec<Value> {
+        let mut parameters = form_urlencoded::Serializer::new(String::new());
+        parameters.append_pair("query", query);
+        time.map(|time| parameters.append_pair("time", &time.to_string()));
+        let answer = self.get(&format!("/api/v1/query?{}", parameters.finish())).json();
+        answer["data"]["result"].as_array().expect("the answer is a vector").clone()
+    }
+
     /// Asserts that no poll has failed.
     #[track_caller]
     fn is_content(&self) {
+        assert_eq!(self.failed_polls(), 0.0);
+    }
+
+    /// How many polls have failed, by its own metrics.
+    #[track_caller]
+    fn failed_polls(&self) -> f64 {
         let metrics = self.get("/metrics");
-        let failures = metrics.text().lines().find(|line| line.starts_with("prometheus_sd_http_failures_total"));
-        assert_eq!(failures, Some("prometheus_sd_http_failures_total 0"));
+        // The metric of an alert.
+        let count = metrics.text().lines().find_map(|line| line.strip_prefix("prometheus_sd_http_failures_total "));
+        count.and_then(|count| count.parse().ok()).expect("Prometheus counts failed polls")
     }
 }
 
@@ -308,9 +326,23 @@ relabel_configs:
 fn the_server_itself_is_scraped() {
     let server = Server::start(&[]);
     register(&server, &server.address().to_string(), json!({}));
+    let id = register(&server, "gone:1", json!({"target_group": "g"}));
     let prometheus = Prometheus::start(&server, "/discover", "");
-    let query = "/api/v1/query?query=sum(inventor_registrations)%2Bsum(inventor_sd_target_info)";
-    eventually(SOON, || prometheus.get(query).json()["data"]["result"][0]["value"][1] == "2");
+    // When it is seen with this many registrations.
+    let seen = |count: &str| {
+        eventually_some(SOON, || {
+            let found = prometheus.query("count(inventor_sd_target_info) + 0 * sum(inventor_registrations)", None);
+            let [time, value] = found.first()?["value"].as_array()?.as_slice() else { return None };
+            (value == count).then(|| time.as_f64())?
+        })
+    };
+    let before = seen("2");
+    delete(&server, &id);
+    let after = seen("1");
+    // Asked as of a moment that is past, so that the answer does not depend on when it is given.
+    let vanished = prometheus.query(&vanished_since(after - before), Some(after));
+    let [series] = vanished.as_slice() else { panic!("one target has vanished: {vanished:?}") };
+    assert_eq!((&series["metric"]["address"], &series["metric"]["target_group"]), (&json!("gone:1"), &json!("g")));
 }
 
 #[test]
@@ -322,6 +354,7 @@ fn a_list_that_cannot_be_had_leaves_the_targets_alone() {
     assert_eq!(server.terminate(), Some(0));
     prometheus.process.line_with(&["level=error", "discover"]);
     prometheus.scrapes(&["http://a:1/metrics"]);
+    eventually(SOON, || prometheus.failed_polls() > 0.0);
 }
 
 #[test]

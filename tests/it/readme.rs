@@ -33,6 +33,14 @@ pub(crate) fn relabelling() -> String {
     lines.map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line))).collect()
 }
 
+/// The query for what was there an hour ago and is gone, with another time than that.
+#[track_caller]
+pub(crate) fn vanished_since(seconds: f64) -> String {
+    let block = blocks("promql").into_iter().find(|block| block.contains("offset 1h"));
+    let query = block.expect("the README shows how to ask for what has vanished");
+    query.trim().replace("1h", &format!("{:.0}ms", 1000.0 * seconds))
+}
+
 /// A command of a `console` block, and what it prints.
 struct Example {
     command: String,

@@ -111,7 +111,7 @@ fn the_series_are_compressed_once_per_change_of_their_segment() {
     let mut list = List::of_sorted(entries);
     let parts = |list: &mut List| {
         let mut stream = Stream::default();
-        stream.append(list.snapshot().target_info_gzip());
+        stream.append(list.snapshot().target_info_gzip(true));
         stream.finish(b"")
     };
     let shared = |a: &[Arc<[u8]>], b: &[Arc<[u8]>]| a.iter().zip(b).filter(|(a, b)| Arc::ptr_eq(a, b)).count();
