@@ -32,9 +32,16 @@ const SELECTION_BYTES: usize = 1024;
 /// All selections that are remembered.
 #[derive(Debug)]
 pub(super) struct Selections {
-    remembered: Mutex<HashMap<Arc<Criteria>, Remembered>>,
+    all: Mutex<All>,
     hits: IntCounter,
     builds: IntCounter,
+}
+
+#[derive(Debug, Default)]
+struct All {
+    by_criteria: HashMap<Arc<Criteria>, Remembered>,
+    /// What they take together.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -50,7 +57,7 @@ impl Selections {
     pub(super) fn new(registry: &prometheus::Registry) -> Selections {
         let counter = |name, help| metrics::counter(registry, name, help);
         Selections {
-            remembered: Mutex::default(),
+            all: Mutex::default(),
             hits: counter("inventor_selection_hits_total", "Lists sent from a selection that was up to date."),
             builds: counter(
                 "inventor_selection_builds_total",
@@ -61,8 +68,8 @@ impl Selections {
 
     /// How many are remembered, and what they take in bytes.
     pub(super) fn size(&self) -> (usize, usize) {
-        let remembered = self.remembered.lock();
-        (remembered.len(), remembered.values().map(|selection| selection.bytes).sum())
+        let all = self.all.lock();
+        (all.by_criteria.len(), all.bytes)
     }
 
     /// The registrations that meet the criteria, in the list that `source` gives, which is asked for only when nobody
@@ -76,56 +83,60 @@ impl Selections {
     ) -> Result<Arc<Snapshot>, Unanswered> {
         let selection = self.selection(criteria, Instant::now());
         let mut selection = allowance.lock(&selection)?;
-        let source = source()?;
+        // What was asked for in vain counts as well: nobody bounds how much that is.
+        let in_vain = SELECTION_BYTES + criteria.byte_count();
+        let source = source().inspect_err(|_| self.weigh(criteria, in_vain, BYTES_MIN))?;
         if let Some(list) = selection.list_of(&source).filter(|list| list.is_rendered(gzip)) {
             self.hits.inc();
             return Ok(list);
         }
         let list = selection.follow(&source, criteria, gzip, allowance);
-        let bytes = SELECTION_BYTES + criteria.byte_count() + selection.byte_count();
+        let bytes = in_vain + selection.byte_count();
         drop(selection);
         self.weigh(criteria, bytes, (LISTS_MAX * source.byte_count()).max(BYTES_MIN));
         list
     }
 
     fn selection(&self, criteria: &Criteria, now: Instant) -> Arc<Mutex<Selection>> {
-        let mut all = self.remembered.lock();
-        if let Some(remembered) = all.get_mut(criteria) {
+        let mut all = self.all.lock();
+        if let Some(remembered) = all.by_criteria.get_mut(criteria) {
             (remembered.last_used, remembered.is_asked_again) = (now, true);
             return remembered.selection.clone();
         }
         self.builds.inc();
-        let selection = Arc::default();
-        let remembered = Remembered { selection, bytes: SELECTION_BYTES, last_used: now, is_asked_again: false };
-        all.entry(Arc::new(criteria.clone())).or_insert(remembered).selection.clone()
+        let selection = Arc::<Mutex<Selection>>::default();
+        let remembered = Remembered { selection: selection.clone(), bytes: 0, last_used: now, is_asked_again: false };
+        all.by_criteria.insert(Arc::new(criteria.clone()), remembered);
+        selection
     }
 
     /// Notes what a selection takes. When all of them take more than they may, those that were asked for only once go
     /// first, and then those that nobody has polled for longest.
     fn weigh(&self, criteria: &Criteria, bytes: usize, bytes_max: usize) {
-        let mut all = self.remembered.lock();
-        if let Some(remembered) = all.get_mut(criteria) {
-            remembered.bytes = bytes;
-        }
-        let mut total: usize = all.values().map(|remembered| remembered.bytes).sum();
-        if total <= bytes_max {
+        let all = &mut *self.all.lock();
+        let Some(remembered) = all.by_criteria.get_mut(criteria) else { return };
+        all.bytes = all.bytes - remembered.bytes + bytes;
+        remembered.bytes = bytes;
+        if all.bytes <= bytes_max {
             return;
         }
         let place =
             |(criteria, kept): (&Arc<Criteria>, &Remembered)| (kept.is_asked_again, kept.last_used, criteria.clone());
-        let mut order: Vec<(bool, Instant, Arc<Criteria>)> = all.iter().map(place).collect();
+        let mut order: Vec<(bool, Instant, Arc<Criteria>)> = all.by_criteria.iter().map(place).collect();
         order.sort_unstable_by_key(|(is_asked_again, last_used, _)| (*is_asked_again, *last_used));
         for (_, _, first) in order {
-            if total <= bytes_max / CUT_TO.1 * CUT_TO.0 {
+            if all.bytes <= bytes_max / CUT_TO.1 * CUT_TO.0 {
                 break;
             }
-            total -= all.remove(&first).map_or(0, |removed| removed.bytes);
+            all.bytes -= all.by_criteria.remove(&first).map_or(0, |removed| removed.bytes);
         }
     }
 
     /// Forgets the selections that nobody polls.
     pub(super) fn forget_unused(&self, now: Instant) {
-        self.remembered.lock().retain(|_, kept| now.saturating_duration_since(kept.last_used) < UNUSED_MAX);
+        let all = &mut *self.all.lock();
+        all.by_criteria.retain(|_, kept| now.saturating_duration_since(kept.last_used) < UNUSED_MAX);
+        all.bytes = all.by_criteria.values().map(|kept| kept.bytes).sum();
     }
 }
 
@@ -141,7 +152,7 @@ struct Selection {
 }
 
 /// What of a segment is in a selection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Part {
     /// Nobody else has this address as long as it is held here, and a change moves the segment to another one.
     of: Weak<Segment>,
@@ -165,7 +176,8 @@ impl Selection {
     ) -> Result<Arc<Snapshot>, Unanswered> {
         let segments = source.segments();
         if self.parts.len() != segments.len() {
-            self.parts = segments.iter().map(|_| Part::default()).collect();
+            let unknown = || Part { of: Weak::new(), selected: self.nothing.clone() };
+            self.parts = segments.iter().map(|_| unknown()).collect();
         }
         for (part, segment) in self.parts.iter_mut().zip(segments) {
             if !std::ptr::eq(part.of.as_ptr(), Arc::as_ptr(segment)) {

@@ -23,11 +23,15 @@ fn write_status(server: &Server, name: &str, value: impl AsRef<[u8]>) -> u16 {
 /// The status of a GET /discover with this header field.
 #[track_caller]
 fn read_status(server: &Server, name: &str, value: impl AsRef<[u8]>) -> u16 {
-    let request = Request::new("GET", "/discover").header(name, value.as_ref());
-    let status = server.send(&request).status;
+    let status = discover_status(server, name, value.as_ref());
     let group = Request::new("GET", "/group?name=g").header(name, value);
     assert_eq!(server.send(&group).status, status, "/group and /discover are guarded alike");
     status
+}
+
+/// For what changes between two questions.
+fn discover_status(server: &Server, name: &str, value: impl AsRef<[u8]>) -> u16 {
+    server.send(&Request::new("GET", "/discover").header(name, value)).status
 }
 
 #[test]
@@ -164,7 +168,7 @@ fn a_token_file_holds_one_token_a_line_and_sighup_reads_it_again() {
     fs::write(&sd, "other\n").unwrap();
     server.process().signal(Signal::SIGHUP);
     eventually(SOON, || write_status(&server, "x-api-token", "next") == 200);
-    eventually(SOON, || read_status(&server, "x-sd-token", "other") == 200);
+    eventually(SOON, || discover_status(&server, "x-sd-token", "other") == 200);
     assert_eq!(write_status(&server, "x-api-token", "new"), 200);
     assert_eq!(write_status(&server, "x-api-token", "old"), 403);
     assert_eq!(read_status(&server, "x-sd-token", "reader"), 403);
@@ -187,7 +191,7 @@ fn changed_token_files_are_taken_up_by_themselves() {
     fs::write(&api, "second").unwrap();
     symlink("2", setup.path("next")).unwrap();
     fs::rename(setup.path("next"), setup.path("..data")).unwrap();
-    eventually(SOON, || read_status(&server, "x-sd-token", "other") == 200);
+    eventually(SOON, || discover_status(&server, "x-sd-token", "other") == 200);
     let statuses = ["first", "second"].map(|token| write_status(&server, "x-api-token", token));
     assert_eq!((statuses, read_status(&server, "x-sd-token", "reader")), ([403, 200], 403));
 

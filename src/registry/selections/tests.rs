@@ -156,6 +156,32 @@ fn those_that_are_polled_are_remembered_and_all_together_are_bounded() {
 }
 
 #[test]
+fn what_was_given_up_at_its_beginning_takes_no_more_than_is_counted() {
+    let (selections, criteria) = (new(), criteria("bulk", Form::Described));
+    let mut list = List::default();
+    (0..3000).for_each(|n| list.insert(shown(n, n, 3000)));
+    assert!(select_within(&selections, &criteria, &mut list, 1).is_err());
+    let selection = selections.selection(&criteria, Instant::now());
+    let selection = selection.lock();
+    let unknown = selection.parts.iter().filter(|part| part.of.upgrade().is_none());
+    let own = unknown.clone().filter(|part| !Arc::ptr_eq(&part.selected, &selection.nothing));
+    assert_eq!((unknown.count() > 4, own.count()), (true, 0), "each of them takes memory");
+}
+
+#[test]
+fn what_is_asked_for_in_vain_is_bounded_too() {
+    let (selections, turns) = (new(), QuestionTurns::new());
+    for n in 0..BYTES_MIN / SELECTION_BYTES + 1 {
+        let asker = Patience(Cell::new(usize::MAX));
+        let criteria = criteria(&format!("!n{n}"), Form::Plain);
+        let found = selections.select(&criteria, false, &Allowance::new(&asker, &turns), || Err(Unanswered::NotLoaded));
+        assert_eq!(found.err(), Some(Unanswered::NotLoaded));
+    }
+    let (count, bytes) = selections.size();
+    assert!(bytes <= BYTES_MIN && (1000..BYTES_MIN / SELECTION_BYTES).contains(&count), "{count} of {bytes} bytes");
+}
+
+#[test]
 fn a_selection_that_is_worked_out_holds_up_no_other() {
     let selections = new();
     let mut list = List::default();

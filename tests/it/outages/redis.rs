@@ -254,10 +254,19 @@ const SEVERAL: [&str; 6] = ["one", "two", "three", "four", "five", "six"];
 
 /// Replaces the process by one that has everything, as an orderly restart does.
 #[track_caller]
-fn restart_without_loss(redis: &mut RedisServer) {
+fn restart_without_loss(redis: &mut RedisServer, server: &Server) {
+    let connects = || {
+        let metrics = server.get("/metrics");
+        let value = metrics.text().lines().find_map(|line| line.strip_prefix("inventor_redis_connects_total "));
+        value.and_then(|value| value.parse::<u64>().ok()).expect("it is a count")
+    };
+    let before = connects();
     redis.command::<()>(&["SAVE"]);
     redis.kill();
     redis.run();
+    // Until it has seen that Redis was gone, it is fresh as well.
+    eventually(SOON, || connects() > before);
+    is_fresh(server);
 }
 
 /// A server that was away learns of what happened meanwhile, and leaves it at that.
@@ -282,8 +291,7 @@ fn delete_while_stopped(deleted: &str, slept: Duration) {
     register_for_both([&servers[0], &servers[1]], &SEVERAL);
     servers[1].process().signal(Signal::SIGSTOP);
     clock.sleep(slept);
-    restart_without_loss(&mut redis);
-    is_fresh(&servers[0]);
+    restart_without_loss(&mut redis, &servers[0]);
     servers[0].delete(by_id(deleted)).is(200, "true\n");
     servers[1].process().signal(Signal::SIGCONT);
     is_deleted(&redis, [&servers[0], &servers[1]], deleted);
@@ -309,8 +317,7 @@ fn a_server_that_was_cut_off_undoes_no_deletion() {
     proxy.fall_silent();
     is_marked(&servers[1]);
     servers[0].delete(by_id("three")).is(200, "true\n");
-    restart_without_loss(&mut redis);
-    is_fresh(&servers[0]);
+    restart_without_loss(&mut redis, &servers[0]);
     proxy.cut();
     proxy.speak();
     is_deleted(&redis, [&servers[0], &servers[1]], "three");

@@ -243,7 +243,7 @@ fn after_a_long_silence_the_next_change_is_reported() {
         set(&mut connection, "a", &n.to_string());
         let written = Instant::now();
         eventually(SOON, || replica.shown("a") == Some(n.to_string()));
-        assert!(written.elapsed() < Duration::from_millis(500), "it took {:?}", written.elapsed());
+        assert!(written.elapsed() < Duration::from_millis(1500), "it took {:?}", written.elapsed());
     }
     assert_eq!(replica.metric("inventor_redis_connects_total"), 1.0, "and no connection was thought dead");
 }

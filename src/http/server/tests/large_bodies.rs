@@ -82,7 +82,7 @@ fn only_so_many_are_handled_at_a_time_and_the_others_wait() {
     let (entered, in_handler) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let released = parking_lot::Mutex::new(released);
-    let limits = Limits { answer: Duration::from_millis(300), ..Limits::default() };
+    let limits = Limits { answer: SECOND, ..Limits::default() };
     let server = Fixture::with(
         |settings| settings.limits = limits,
         move |request| {

@@ -186,7 +186,7 @@ fn a_refused_request_gets_its_answer_although_more_was_sent() {
 
 #[test]
 fn a_refusal_has_the_form_of_its_path() {
-    let short = Duration::from_millis(100);
+    let short = Duration::from_millis(500);
     let limits = Limits { head: short, body: short, questions: 0, question_wait: short, ..Limits::default() };
     let server = Fixture::with(|settings| settings.limits = limits, |_| panic!("on purpose"));
     let fields = "a: b\r\n".repeat(70);

@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn slow_requests_are_told_so_and_silent_ones_are_closed() {
-    let short = Duration::from_millis(100);
+    let short = Duration::from_millis(500);
     let limits = Limits { idle: short, head: short, body: short, ..Limits::default() };
     let server = Fixture::with(|settings| settings.limits = limits, |_| text("ok"));
     assert_eq!(server.exchange(""), "");
@@ -58,7 +58,7 @@ fn a_client_that_does_not_read_is_cut_off() {
 
 #[test]
 fn a_client_that_takes_nothing_is_cut_off_before_its_time_is_over() {
-    let limits = Limits { stalled: Duration::from_millis(300), ..Limits::default() };
+    let limits = Limits { stalled: 2 * SECOND, ..Limits::default() };
     let part: Arc<[u8]> = vec![0; 1 << 20].into();
     let body = Body::new(vec![part; 20].into());
     let server =

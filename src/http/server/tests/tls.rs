@@ -189,7 +189,7 @@ fn what_is_no_tls_is_told_so_or_closed() {
 
 #[test]
 fn a_handshake_counts_into_the_time_for_a_head() {
-    let limits = Limits { head: Duration::from_millis(400), ..Limits::default() };
+    let limits = Limits { head: SECOND, ..Limits::default() };
     let server = TlsFixture::with(None, |settings| settings.limits = limits, |_| text("ok"));
     let begun = Instant::now();
     // Nothing at all, half of a first message, and one that drips.
@@ -214,23 +214,23 @@ fn a_handshake_counts_into_the_time_for_a_head() {
     let answer = read_all(&mut client);
     assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
     let waited = begun.elapsed();
-    assert!((Duration::from_millis(700)..8 * SECOND).contains(&waited), "{waited:?}");
+    assert!((Duration::from_millis(1900)..10 * SECOND).contains(&waited), "{waited:?}");
 }
 
 #[test]
 fn who_is_silent_after_the_handshake_is_idle() {
-    let limits = Limits { head: Duration::from_millis(100), idle: Duration::from_millis(600), ..Limits::default() };
+    let limits = Limits { head: SECOND, idle: 3 * SECOND, ..Limits::default() };
     let server = TlsFixture::with(None, |settings| settings.limits = limits, |_| text("ok"));
     let mut client = server.connected();
     let begun = Instant::now();
     assert_eq!(read_all(&mut client), b"", "the end is said");
     let idle = begun.elapsed();
-    assert!((Duration::from_millis(500)..5 * SECOND).contains(&idle), "closed after {idle:?}");
+    assert!((2 * SECOND..8 * SECOND).contains(&idle), "closed after {idle:?}");
 }
 
 #[test]
 fn a_client_that_does_not_read_is_cut_off_and_a_slow_one_is_not() {
-    let limits = Limits { stalled: Duration::from_millis(400), ..Limits::default() };
+    let limits = Limits { stalled: 2 * SECOND, ..Limits::default() };
     let part: Arc<[u8]> = vec![0; 1 << 20].into();
     let body = Body::new(vec![part; 20].into());
     let server = TlsFixture::with(

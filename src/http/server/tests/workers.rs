@@ -44,7 +44,7 @@ fn questions_are_answered_so_many_at_a_time_and_make_nobody_else_wait() {
     let (entered, in_handler) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let released = Mutex::new(released);
-    let limits = Limits { questions: 2, question_wait: Duration::from_millis(500), ..Limits::default() };
+    let limits = Limits { questions: 2, question_wait: SECOND, ..Limits::default() };
     let server = Fixture::with(
         |settings| (settings.workers, settings.limits) = (1, limits),
         move |request| {
@@ -80,7 +80,7 @@ fn a_handler_that_takes_too_long_is_not_waited_for() {
     let (go, gate) = mpsc::sync_channel::<()>(100);
     let gate = Mutex::new(gate);
     let handled = Arc::new(AtomicUsize::new(0));
-    let limits = Limits { answer: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits { answer: Duration::from_millis(500), ..Limits::default() };
     let counted = Arc::clone(&handled);
     let server = Fixture::with(
         |settings| (settings.workers, settings.limits) = (1, limits),
@@ -105,7 +105,7 @@ fn an_answer_that_comes_too_late_is_not_sent() {
     let (ended, handled) = mpsc::channel();
     let (go, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
-    let limits = Limits { answer: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits { answer: SECOND, ..Limits::default() };
     let server = Fixture::with(
         |settings| settings.limits = limits,
         move |request| {
