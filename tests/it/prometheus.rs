@@ -9,10 +9,10 @@ use tempfile::TempDir;
 
 use crate::cli::Cli;
 use crate::client::{Connection, Request, Response};
+use crate::documents::vanished_since;
 use crate::eventually::{SOON, eventually, eventually_some};
 use crate::nginx::Nginx;
 use crate::process::Process;
-use crate::readme::vanished_since;
 use crate::server::Server;
 
 /// A running Prometheus.
@@ -266,7 +266,7 @@ fn modules_become_targets_by_relabelling() {
     let labels = json!({"__meta_metrics_path": "/proxy", "__meta_prometheus_job": "exporter-proxy"});
     let modules = json!(["node_exporter", "ipmi_exporter"]);
     register(&server, "host.local:9999", json!({"labels": labels, "modules": modules}));
-    let prometheus = Prometheus::start(&server, "/discover", &crate::readme::relabelling());
+    let prometheus = Prometheus::start(&server, "/discover", &crate::documents::relabelling());
     let (ipmi, node) =
         ("http://host.local:9999/proxy?module=ipmi_exporter", "http://host.local:9999/proxy?module=node_exporter");
     prometheus.scrapes(&[ipmi, node]);

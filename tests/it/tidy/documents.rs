@@ -5,21 +5,14 @@ use std::collections::BTreeMap;
 use inventor::config::VARIABLES;
 
 use super::{File, assert_none, files};
+use crate::documents::table;
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::RedisServer;
 use crate::server::{Server, Setup};
 use crate::tls::TlsServer;
 
-/// The rows of the README's table with this head.
-#[track_caller]
-fn table(head: &str) -> Vec<String> {
-    let readme = files(&["README.md"]).pop().expect("there is a README").text;
-    let rows = readme.lines().skip_while(|line| *line != head).skip(2);
-    rows.take_while(|line| line.starts_with('|')).map(str::to_owned).collect()
-}
-
 #[test]
-fn the_readme_shows_each_variable_as_the_program_does() {
+fn the_documents_show_each_variable_as_the_program_does() {
     let rows: Vec<String> =
         table("| variable | default | meaning |").into_iter().map(|row| row.replace('`', "")).collect();
     let expected: Vec<String> = VARIABLES
@@ -64,7 +57,7 @@ fn labels_of(text: &str, name: &str) -> Vec<String> {
     names
 }
 
-/// The metrics in the first column of the README's table, such as `` `a`, `b{x,y}` ``.
+/// The metrics in the first column of the documents' table, such as `` `a`, `b{x,y}` ``.
 fn written_down() -> Metrics {
     let rows = table("| metric | what it says |");
     let cells = rows.iter().flat_map(|row| row.split('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2));
@@ -79,7 +72,7 @@ fn written_down() -> Metrics {
 }
 
 #[test]
-fn the_readme_has_each_metric_with_its_labels_and_no_other() {
+fn the_documents_have_each_metric_with_its_labels_and_no_other() {
     let redis = RedisServer::start();
     let embedded = Server::start(&[]);
     let replica = Setup::new().env("REDIS_URL", &redis.url()).start();
