@@ -50,6 +50,15 @@ pub(in crate::http) fn check_if_match(request: &Request, hash: Option<u64>) -> R
     if is_met { Ok(()) } else { Err(changed()) }
 }
 
+/// Whether nothing is there that the client does not want to be there: `If-None-Match: *` is for what is new.
+pub(in crate::http) fn check_if_none_match(request: &Request, hash: Option<u64>) -> Result<(), Problem> {
+    let unwanted = request.header("if-none-match").unwrap_or_default();
+    match hash {
+        Some(hash) if lists_tag(unwanted, &tag(hash)) => Err(Problem::new(412, "If-None-Match: it is there already")),
+        _ => Ok(()),
+    }
+}
+
 /// It is not what the client expects it to be.
 pub(in crate::http) fn changed() -> Problem {
     Problem::new(412, "If-Match: it has changed meanwhile")

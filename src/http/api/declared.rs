@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::answers::{check_if_match, json, tag};
+use super::answers::{check_if_match, check_if_none_match, json, tag};
 use crate::http::app::{App, Call};
 use crate::http::audit;
 use crate::http::problem::Problem;
@@ -60,6 +60,7 @@ pub(in crate::http) fn put(app: &App, call: &Call<'_>) -> Result<Response, Respo
     let declaration = Declaration { group: &call.segment, registrations: &registrations };
     let check = |plan: &Plan| {
         check_if_match(call.request, plan.hash_before)?;
+        check_if_none_match(call.request, plan.hash_before)?;
         check_elsewhere(call, plan, parameters.adopt)
     };
     let plan = declare(app, call, &declaration, parameters.dry_run, check)?;

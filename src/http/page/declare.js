@@ -67,9 +67,11 @@ class Declaration {
   constructor(group) {
     const later = () => {
       clearTimeout(this.typing);
+      // What is shown is no longer what would be done.
+      this.report.inert = true;
       this.typing = setTimeout(() => this.look(), PAUSE_MS);
     };
-    this.adopt = false;
+    this.agreed = new Set(); // to what exactly
     this.name = h('input', { id: 'd-group', value: group, spellcheck: 'false', oninput: later });
     this.lifetime = lifetimeField('d-ttl_seconds', 0, null);
     this.lifetime.el.addEventListener('input', later);
@@ -92,7 +94,11 @@ class Declaration {
 
   /** Reads the text, and asks what would become of whom. */
   async look() {
+    clearTimeout(this.typing);
+    this.asked = {};
+    const { asked } = this;
     fill(this.report);
+    this.report.inert = false;
     if (!this.text.value.trim()) return;
     const group = this.name.value.trim();
     const wrong = this.lifetime.fault();
@@ -103,15 +109,14 @@ class Declaration {
       return fill(this.report, alertBox(error.message));
     }
     if (!group) return fill(this.report, h('p.note', 'For which group?'));
-    const text = this.text.value;
     try {
       const before = await getGroup(group);
-      const elsewhere = await this.elsewhere(group);
+      const elsewhere = await this.elsewhere(group, before.tag);
       const answer = await this.put(group, { dry_run: 'true', tag: before.tag, adopt: elsewhere.length > 0 });
-      if (answer === null || text !== this.text.value) return;
+      if (answer === null || asked !== this.asked) return;
       this.propose(group, before, answer, elsewhere);
     } catch (error) {
-      this.refused(error);
+      if (asked === this.asked) this.refused(error);
     }
   }
 
@@ -126,9 +131,9 @@ class Declaration {
   }
 
   /** Which entries stand in other groups, and where: [entry, text]. */
-  async elsewhere(group) {
+  async elsewhere(group, tag) {
     try {
-      await this.put(group, { dry_run: 'true' });
+      await this.put(group, { dry_run: 'true', tag });
       return [];
     } catch (error) {
       if (error.status !== 409) throw error;
@@ -144,21 +149,28 @@ class Declaration {
     const fromWhere = entry => ` ${from.get(keyOfEntry(entry)).replace('stands in', 'from')}`;
     const replace = h('button.primary', {}, before.entries.length ? 'Replace the group' : 'Create the group');
     const open = new Set();
-    const agree = (reason, text) => {
-      open.add(reason);
-      return check(text, isAgreed => {
-        open[isAgreed ? 'delete' : 'add'](reason);
+    const agreedBefore = this.agreed;
+    this.agreed = new Set();
+    // A tick stands for these entries of this group: it is asked anew when they are others.
+    const agree = (reason, entries, text) => {
+      const what = JSON.stringify([group, reason, entries.map(keyOfEntry)]);
+      const changed = isAgreed => {
+        this.agreed[isAgreed ? 'add' : 'delete'](what);
+        open[isAgreed ? 'delete' : 'add'](what);
         replace.disabled = open.size > 0;
-      });
+      };
+      changed(agreedBefore.has(what));
+      return check(text, changed, agreedBefore.has(what));
     };
     const ticks = [
-      taken.length > 0 && agree('adopt', `Yes, take ${plural(taken.length, 'registration')} from there.`),
+      taken.length > 0 && agree('adopt', taken, `Yes, take ${plural(taken.length, 'registration')} from there.`),
       deleted.length > 0 &&
         agree(
           'delete',
+          deleted,
           `Yes, delete ${plural(deleted.length, 'registration')} that the file does not list, whoever registered them.`,
         ),
-      !this.wanted.length && agree('empty', 'Yes, the list is empty: nothing is left of the group.'),
+      !this.wanted.length && agree('empty', [], 'Yes, the list is empty: nothing is left of the group.'),
     ];
     replace.disabled = open.size > 0;
     replace.classList.toggle('danger', deleted.length > 0);

@@ -217,7 +217,6 @@ export const putRegistration = content => write('PUT', 'target', { body: { stati
 export const deleteRegistration = id => write('DELETE', `api/v1/${registrationPath(id)}`);
 
 const groupPath = name => `api/v1/groups/${encodeURIComponent(name)}`;
-const ifMatch = tag => (tag ? { 'if-match': tag } : {});
 
 /** A group as one declares it, with the tag under which it may be replaced; one that is not there is empty. */
 export async function getGroup(name) {
@@ -235,9 +234,12 @@ export async function getGroup(name) {
   }
 }
 
-export const putGroup = (name, body, query, tag) =>
-  write('PUT', groupPath(name), { body, query, headers: ifMatch(tag) });
-export const deleteGroup = (name, tag) => write('DELETE', groupPath(name), { headers: ifMatch(tag) });
+/** Makes a group what `body` says, if it is still what has this tag: null where there was none. */
+export function putGroup(name, body, query, tag) {
+  const headers = tag ? { 'if-match': tag } : { 'if-none-match': '*' };
+  return write('PUT', groupPath(name), { body, query, headers });
+}
+export const deleteGroup = (name, tag) => write('DELETE', groupPath(name), { headers: { 'if-match': tag } });
 
 /** All registrations that meet a filter. */
 export async function allRegistrations(filter) {

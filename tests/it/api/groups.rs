@@ -142,7 +142,14 @@ fn if_match_keeps_two_from_overwriting_each_other() {
         server.send(&authorized("PUT", "/api/v1/groups/g").header("If-Match", tag).body(group.to_string()))
     };
     is_problem(&put("*", &json!([entry("a:1")])), 412, "If-Match");
-    let tag = declare(&server, "g", &json!([entry("a:1")])).header("ETag").unwrap().to_owned();
+    let create = || {
+        let body = json!([entry("a:1")]).to_string();
+        server.send(&authorized("PUT", "/api/v1/groups/g").header("If-None-Match", "*").body(body))
+    };
+    let created = create();
+    created.has_status(200, "a new group");
+    is_problem(&create(), 412, "If-None-Match");
+    let tag = created.header("ETag").unwrap().to_owned();
     let next = put(&tag, &json!([entry("b:1")]));
     next.has_status(200, "the tag of the group");
     is_problem(&put(&tag, &json!([entry("c:1")])), 412, "If-Match");
