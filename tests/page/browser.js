@@ -1,5 +1,6 @@
-// The browsers: one Chromium for all tests of a file, and one Firefox for those of what a hand does; a fresh profile for each page. Whatever a page complains of, whatever it
-// asks of other hosts and whatever its policy reports fails the test that opened it.
+// The browsers: one Chromium for all tests of a file, and one Firefox for what a mouse does; a fresh profile for each
+// page. Whatever a page complains of, whatever it asks of other hosts and whatever its policy reports fails the test
+// that opened it. What is waited for is a state that stays: whoever looks seldom must not miss it.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after } from 'node:test';
@@ -16,7 +17,7 @@ const ARGUMENTS = [
 ];
 // How much of what a page shows goes with a failure.
 const SEEN_MAX = 3000;
-const WAIT_MS = Number(process.env.WAIT_MS ?? 30_000);
+const WAIT_MS = Number(process.env.WAIT_MS ?? 60_000);
 // Said by the browser of each answer that is no 2xx, and of a server that is gone: these are part of some facts.
 const EXPECTED = /^Failed to load resource/;
 
@@ -78,12 +79,19 @@ export const rows = page => page.locator('#grid .row[data-id]');
 export const rowOf = (page, text) => rows(page).filter({ hasText: text });
 export const toast = (page, text) => page.locator('.toast').filter({ hasText: text });
 
-/** Presses as a hand does: goes there in steps, presses, and lets go a moment later. */
+/** Presses as a hand does: goes there in steps, follows what still moves, presses, and lets go a moment later. */
 export async function press(page, locator, { button = 'left', at = 0.5 } = {}) {
   await locator.scrollIntoViewIfNeeded();
-  const { x, y, width, height } = await locator.boundingBox();
-  await page.mouse.move(x + width * at, y + height / 2, { steps: 4 });
-  await page.waitForTimeout(120);
+  const place = async () => {
+    const { x, y, width, height } = await locator.boundingBox();
+    return [x + width * at, y + height / 2];
+  };
+  await eventually('it rests', async () => {
+    const [x, y] = await place();
+    await page.mouse.move(x, y, { steps: 4 });
+    await page.waitForTimeout(120);
+    return `${x} ${y}` === (await place()).join(' ');
+  });
   await page.mouse.down({ button });
   await page.waitForTimeout(60);
   await page.mouse.up({ button });

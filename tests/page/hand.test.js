@@ -1,9 +1,12 @@
 // What a hand does: everything that can be pressed is pressed with a mouse that moves, presses and lets go, also while
-// renewals come in; in Chromium and in Firefox.
+// renewals come in; in Chromium, and what is the browser's doing in Firefox as well.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { eventually, giveToken, hasText, press, rowCountIs, rowOf, rows, toast, withPage } from './browser.js';
 import { Server } from './server.js';
+
+const RENEWAL_PAUSE_MS = 200;
 
 const panel = page => page.locator('#panel');
 const icons = (page, name) => page.getByRole('button', { name, exact: true });
@@ -11,14 +14,18 @@ const id = page => new URL(page.url()).searchParams.get('id');
 
 function facts(browser) {
   let server;
+
+  /** Eight in two groups; once more is a renewal. */
+  async function registerEight() {
+    for (let i = 0; i < 8; i++) {
+      const labels = { env: 'prod', n: `${i}` };
+      await server.register(`n${i}:1`, { labels, target_group: `g${i % 2}`, ttl_seconds: 3600 });
+    }
+  }
+
   before(async () => {
     server = await Server.start();
-    for (let i = 0; i < 8; i++)
-      await server.register(`n${i}:1`, {
-        labels: { env: 'prod', n: `${i}` },
-        target_group: `g${i % 2}`,
-        ttl_seconds: 600,
-      });
+    await registerEight();
   });
   after(() => server.stop());
   const withHand = (options, fact) => withPage(server, { browser, ...options }, fact);
@@ -28,12 +35,8 @@ function facts(browser) {
     let isOver = false;
     const renewing = (async () => {
       while (!isOver) {
-        for (let i = 0; i < 8; i++)
-          await server.register(`n${i}:1`, {
-            labels: { env: 'prod', n: `${i}` },
-            target_group: `g${i % 2}`,
-            ttl_seconds: 600,
-          });
+        await registerEight();
+        await setTimeout(RENEWAL_PAUSE_MS);
       }
     })();
     try {
@@ -42,6 +45,17 @@ function facts(browser) {
       isOver = true;
       await renewing;
     }
+  }
+
+  /** Pastes into a field until it holds what was copied. */
+  async function clipboardIs(page, text) {
+    const field = page.locator('#group-filter');
+    await eventually(`${text} is in the clipboard`, async () => {
+      await field.fill('');
+      await field.press('Control+V');
+      return (await field.inputValue()) === text;
+    });
+    await field.fill('');
   }
 
   async function signIn(page) {
@@ -56,17 +70,16 @@ function facts(browser) {
         await signIn(page);
         for (let round = 0; round < 2; round++) {
           for (const name of ['n1:1', 'n6:1', 'n3:1']) {
-            await rowOf(page, name).locator('.c-targets').hover();
             const row = rowOf(page, name);
+            await row.locator('.c-targets').hover();
+            await press(page, row.getByRole('button', { name: 'Copy targets (c)' }));
+            await clipboardIs(page, name);
+            await row.locator('.c-targets').hover();
             await press(page, row.getByRole('button', { name: 'Edit (e)' }));
             await hasText(panel(page).locator('h2'), 'Edit');
             await hasText(panel(page), name);
             await page.keyboard.press('Escape');
             await panel(page).waitFor({ state: 'hidden' });
-            // The button says so for a moment only.
-            const copied = row.locator('use[href="#i-check"]').waitFor();
-            await press(page, row.getByRole('button', { name: 'Copy targets (c)' }));
-            await copied;
           }
         }
         await rowOf(page, 'n4:1').locator('.c-targets').hover();
@@ -88,7 +101,7 @@ function facts(browser) {
             new MutationObserver(records => {
               n += records.filter(r => r.target.matches?.('.c-acts')).length;
             }).observe(document.querySelector('#grid'), { childList: true, subtree: true });
-            setTimeout(() => resolve(n), 1500);
+            window.setTimeout(() => resolve(n), 1500);
           }),
       );
       assert.equal(changes, 0);
@@ -114,7 +127,7 @@ function facts(browser) {
       await press(page, page.locator('.group').filter({ hasText: 'All groups' }));
       await rowCountIs(page, 8);
       await press(page, page.locator('.head').getByRole('button', { name: 'Time left' }));
-      await page.locator('[aria-sort=ascending]').waitFor();
+      await page.locator('.c-left[aria-sort=ascending]').waitFor();
       for (const view of ['Pollers', 'Changes', 'Problems']) {
         await press(page, page.locator('#tabs').getByRole('link', { name: view }));
         await hasText(page.locator('#view h1'), view);
@@ -133,6 +146,9 @@ function facts(browser) {
       await press(page, panel(page).getByRole('button', { name: 'Cancel' }));
       await panel(page).waitFor({ state: 'hidden' });
     }));
+
+  // What the page does with the keys is the same in every browser.
+  if (browser !== 'chromium') return;
 
   test('five that were deleted go back one by one, the last one first', () =>
     withHand({}, async page => {

@@ -1,66 +1,24 @@
-// Every view in both themes and at three widths, with nothing, with a handful, and with 100,000 registrations:
-// axe finds nothing, nothing is wider than the window, and pictures of all are in target/page/screens.
+// How every view looks with nothing and with a handful, and what stands over it.
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { accessibilityFaults, eventually, giveToken, hasText, rows, withPage } from './browser.js';
-import { declareFleet, registerFive } from './fleet.js';
+import { accessibilityFaults, giveToken, hasText, rows, withPage } from './browser.js';
+import { registerFive } from './fleet.js';
+import { look, picture, settled, THEMES } from './look.js';
 import { Server } from './server.js';
-import { root } from './tools.js';
-
-const SCREENS = process.env.SCREENS ?? `${root}target/page/screens`;
-const WIDTHS = [1440, 800, 390];
-const THEMES = ['light', 'dark'];
-const FLEET_GROUP = 1000; // registrations in each of 100 groups
 
 const servers = {};
 
 before(async () => {
-  mkdirSync(SCREENS, { recursive: true });
   servers[0] = await Server.start();
   servers[5] = await Server.start();
   await registerFive(servers[5]);
-  servers['100k'] = await Server.start();
-  await declareFleet(servers['100k'], FLEET_GROUP, 21_600);
   for (const user of ['Prometheus/3.5.0', 'vmagent', 'Alloy/v1.11.2'])
-    for (const path of ['sd?group=node-fra1', 'sd'])
-      await fetch(new URL(path, servers['100k'].url), { headers: { 'user-agent': user } });
+    for (const path of ['sd?group=node', 'sd'])
+      await fetch(new URL(path, servers[5].url), { headers: { 'user-agent': user } });
 });
 after(() => Promise.all(Object.values(servers).map(server => server.stop())));
 
-async function isNoWiderThanTheWindow(page) {
-  const { wide, window } = await page.evaluate(() => ({
-    wide: document.documentElement.scrollWidth,
-    window: innerWidth,
-  }));
-  assert.ok(wide <= window, `${wide} > ${window}`);
-}
-
-const settled = page =>
-  Promise.all([
-    eventually('it is live', async () => (await page.locator('#fresh').textContent()) === 'live'),
-    eventually('nothing is under way', async () => !(await page.locator('[aria-busy]').count())),
-  ]);
-
-/** Looks at a state in every theme and width: picture, width, axe. */
-async function look(name, server, path, { widths = WIDTHS, act = async () => {} } = {}) {
-  for (const colorScheme of THEMES) {
-    for (const width of widths) {
-      const height = width < 800 ? 844 : 900;
-      await withPage(server, { path, width, height, colorScheme, reducedMotion: 'reduce' }, async page => {
-        await settled(page);
-        await act(page);
-        await page.screenshot({ path: `${SCREENS}/${name}-${width}-${colorScheme}.png` });
-        await isNoWiderThanTheWindow(page);
-        const { rules, faults } = await accessibilityFaults(page);
-        assert.ok(rules > 20, `axe has looked: ${rules}`);
-        assert.deepEqual(faults, [], `${name} ${width} ${colorScheme}`);
-      });
-    }
-  }
-}
-
-for (const n of [0, 5, '100k']) {
+for (const n of [0, 5]) {
   test(`the list of ${n} is well in all themes and widths`, () => look(`list-${n}`, servers[n], ''));
   for (const view of ['pollers', 'changes', 'problems'])
     test(`${view} of ${n} are well in all themes`, () =>
@@ -101,23 +59,6 @@ test('the help is well in all themes', () => look('help', servers[5], '', press(
 test('the groups are well in all themes', () => look('groups', servers[5], '', press('f', '#group-filter')));
 test('nothing found is well in all themes', () =>
   look('nothing', servers[5], '?q=zzz&group=node', { widths: [1440, 390] }));
-/** The pictures of the README; its copies in tests/page/screens were made smaller by pngquant. */
-const portrait = (theme, path, act) =>
-  withPage(servers['100k'], { path, width: 1280, height: 760, colorScheme: theme }, async page => {
-    await settled(page);
-    await act(page);
-    await page.screenshot({ path: `${SCREENS}/readme-${theme}.png` });
-  });
-
-test('the pictures of the README are taken', async () => {
-  await portrait('light', '?selector=env%3Dprod', page => rows(page).nth(3).hover());
-  await portrait('dark', '', async page => {
-    await rows(page).nth(3).locator('.c-targets').click();
-    await hasText(page.locator('#panel'), 'History');
-  });
-});
-
-test('a large window is used well', () => look('wide', servers['100k'], '', { widths: [2560] }));
 
 test('a server that asks for a token is well in all themes', async () => {
   const guarded = await Server.start({ SD_TOKEN: 'token-read' });
@@ -138,7 +79,7 @@ test('a server that is gone is well in all themes', async () => {
       await settled(page);
       await server.kill();
       await page.locator('.banner').waitFor();
-      await page.screenshot({ path: `${SCREENS}/gone-1440-${colorScheme}.png` });
+      await picture(page, `gone-1440-${colorScheme}`);
       assert.deepEqual((await accessibilityFaults(page)).faults, []);
     });
     await server.start();

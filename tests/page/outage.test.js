@@ -1,143 +1,147 @@
 // When the store or the server is gone: what was known stays in sight, is marked, and everything returns by itself.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { eventually, giveToken, hasText, rowCountIs, rowOf, rows, toast, withPage } from './browser.js';
 import { Redis, Server } from './server.js';
 
 const banner = page => page.locator('#banners .banner');
 
-test('without Redis the list stays, what expires is kept, writes say so, and it returns by itself', async () => {
-  const redis = await Redis.start();
-  const server = await Server.start(redis.env());
-  await server.register('brief:1', { ttl_seconds: 20 });
-  await server.register('long:1');
-  await withPage(server, {}, async page => {
-    await page.locator('#token').click();
-    await giveToken(page);
-    await page.getByRole('button', { name: 'Writing is enabled' }).waitFor();
-    await rowCountIs(page, 2);
+// They wait more than they compute, each for servers of its own: they wait together.
+describe('when something is gone,', { concurrency: true }, () => {
+  test('without Redis the list stays, what expires is kept, writes say so, and it returns by itself', async () => {
+    const redis = await Redis.start();
+    const server = await Server.start(redis.env());
+    await server.register('long:1');
+    await withPage(server, {}, async page => {
+      await page.locator('#token').click();
+      await giveToken(page);
+      await page.getByRole('button', { name: 'Writing is enabled' }).waitFor();
+      await server.register('brief:1', { ttl_seconds: 20 });
+      await page.keyboard.press('r');
+      await rowCountIs(page, 2);
+      await redis.kill();
+      await hasText(banner(page), 'The store is unavailable.');
+      await hasText(banner(page), 'Polls get the last good list.');
+      await hasText(page.locator('#strip'), 'Unavailable');
+      await hasText(rowOf(page, 'brief:1').locator('.c-left'), 'kept');
+      await rowOf(page, 'long:1').press('d');
+      await toast(page, 'It may or may not have been deleted').waitFor();
+      await page.keyboard.press('n');
+      await page.locator('#f-targets').fill('meanwhile:1');
+      await page.keyboard.press('Control+Enter');
+      await hasText(page.locator('#panel .alert'), 'It may or may not have been registered');
+      await redis.start();
+      await banner(page).waitFor({ state: 'hidden' });
+      await page.locator('#f-targets').press('Control+Enter');
+      await toast(page, 'Registered meanwhile:1').waitFor();
+    });
+    await server.stop();
+    await redis.stop();
+  });
+
+  test('without the server the page keeps what it shows, says since when, and goes on when it is back', async () => {
+    const server = await Server.start();
+    await server.register('a:1');
+    await withPage(server, {}, async page => {
+      await rowCountIs(page, 1);
+      await server.kill();
+      await hasText(banner(page), 'The server cannot be reached.');
+      await hasText(banner(page), 'This is what it said at');
+      await hasText(banner(page), 'Trying again in');
+      await hasText(page.locator('#fresh'), 'stale');
+      assert.equal(await rows(page).count(), 1);
+      await page.keyboard.press('n');
+      await page.locator('#f-targets').fill('b:1');
+      await page.keyboard.press('Control+Enter');
+      await hasText(page.locator('#panel .alert'), 'Not registered. The connection failed.');
+      await server.start();
+      await hasText(page.locator('#fresh'), 'live');
+      assert.equal(await banner(page).count(), 0);
+      assert.equal(await page.locator('#f-targets').inputValue(), 'b:1');
+      await page.locator('#f-targets').press('Control+Enter');
+      await giveToken(page);
+      await toast(page, 'Registered b:1').waitFor();
+    });
+    await server.stop();
+  });
+
+  test('a server that hangs is not live: it is told within two looks, and all returns when it goes on', async () => {
+    const server = await Server.start();
+    await server.register('a:1', { ttl_seconds: 600 });
+    await withPage(server, {}, async page => {
+      await page.locator('#token').click();
+      await giveToken(page);
+      await page.getByRole('button', { name: 'Writing is enabled' }).waitFor();
+      await rowCountIs(page, 1);
+      server.pause();
+      const since = Date.now();
+      await hasText(page.locator('#fresh'), 'stale');
+      assert.ok(Date.now() - since < 25_000, `told after ${Date.now() - since} ms`);
+      await hasText(banner(page), 'The server cannot be reached.');
+      await hasText(banner(page), 'No answer within 10 s.');
+      await page.keyboard.press('n');
+      await page.locator('#f-targets').fill('b:1');
+      await page.keyboard.press('Control+Enter');
+      await page.locator('#panel button.busy').waitFor();
+      await hasText(page.locator('#panel .alert'), 'No answer within');
+      assert.ok(!(await page.locator('#panel button.busy').count()));
+      server.goOn();
+      await hasText(page.locator('#fresh'), 'live');
+      await banner(page).waitFor({ state: 'hidden' });
+      await page.locator('#f-targets').press('Control+Enter');
+      await toast(page, 'Registered b:1').waitFor();
+    });
+    await server.stop();
+  });
+
+  test('a proxy that answers for the server is not taken for it', async () => {
+    const server = await Server.start();
+    await server.register('a:1');
+    await withPage(server, {}, async page => {
+      await rowCountIs(page, 1);
+      await page.route('**/api/v1/**', route =>
+        route.fulfill({ status: 200, contentType: 'text/html', body: '<p>Sign in' }),
+      );
+      await hasText(page.locator('#fresh'), 'stale');
+      await hasText(banner(page), 'What answered is not this server');
+      assert.equal(await rows(page).count(), 1);
+    });
+    await server.stop();
+  });
+
+  test('a server that has not loaded yet is said to be starting', async () => {
+    const redis = await Redis.start();
     await redis.kill();
-    await hasText(banner(page), 'The store is unavailable.');
-    await hasText(banner(page), 'Polls get the last good list.');
-    await hasText(page.locator('#strip'), 'Unavailable');
-    await hasText(rowOf(page, 'brief:1').locator('.c-left'), 'kept');
-    await rowOf(page, 'long:1').press('d');
-    await toast(page, 'It may or may not have been deleted').waitFor();
-    await page.keyboard.press('n');
-    await page.locator('#f-targets').fill('meanwhile:1');
-    await page.keyboard.press('Control+Enter');
-    await hasText(page.locator('#panel .alert'), 'It may or may not have been registered');
-    await redis.start();
-    await banner(page).waitFor({ state: 'hidden' });
-    await page.locator('#f-targets').press('Control+Enter');
-    await toast(page, 'Registered meanwhile:1').waitFor();
+    const server = await Server.start(redis.env());
+    await withPage(server, {}, async page => {
+      await hasText(banner(page), 'The server is starting.');
+      await redis.start();
+      await hasText(page.locator('#below'), 'Nothing is registered yet');
+    });
+    await server.stop();
+    await redis.stop();
   });
-  await server.stop();
-  await redis.stop();
-});
 
-test('without the server the page keeps what it shows, says since when, and goes on when it is back', async () => {
-  const server = await Server.start();
-  await server.register('a:1');
-  await withPage(server, {}, async page => {
-    await rowCountIs(page, 1);
-    await server.kill();
-    await hasText(banner(page), 'The server cannot be reached.');
-    await hasText(banner(page), 'This is what it said at');
-    await hasText(banner(page), 'Trying again in');
-    await hasText(page.locator('#fresh'), 'stale');
-    assert.equal(await rows(page).count(), 1);
-    await page.keyboard.press('n');
-    await page.locator('#f-targets').fill('b:1');
-    await page.keyboard.press('Control+Enter');
-    await hasText(page.locator('#panel .alert'), 'Not registered. The connection failed.');
-    await server.start();
-    await hasText(page.locator('#fresh'), 'live');
-    assert.equal(await banner(page).count(), 0);
-    assert.equal(await page.locator('#f-targets').inputValue(), 'b:1');
-    await page.locator('#f-targets').press('Control+Enter');
-    await giveToken(page);
-    await toast(page, 'Registered b:1').waitFor();
+  test('a hidden tab asks for nothing, and looks at once when it is shown', async () => {
+    const server = await Server.start();
+    await server.register('a:1');
+    await withPage(server, {}, async page => {
+      await rowCountIs(page, 1);
+      let asked = 0;
+      page.on('request', () => asked++);
+      const turn = hidden =>
+        page.evaluate(is => {
+          Object.defineProperty(document, 'hidden', { configurable: true, get: () => is });
+          document.dispatchEvent(new Event('visibilitychange'));
+        }, hidden);
+      await turn(true);
+      asked = 0;
+      // Longer than the time between two looks.
+      await page.waitForTimeout(11_000);
+      assert.equal(asked, 0);
+      await turn(false);
+      await eventually('it looks', () => asked > 0);
+    });
+    await server.stop();
   });
-  await server.stop();
-});
-
-test('a server that hangs is not live: it is told within two looks, and all returns when it goes on', async () => {
-  const server = await Server.start();
-  await server.register('a:1', { ttl_seconds: 600 });
-  await withPage(server, {}, async page => {
-    await page.locator('#token').click();
-    await giveToken(page);
-    await page.getByRole('button', { name: 'Writing is enabled' }).waitFor();
-    await rowCountIs(page, 1);
-    server.pause();
-    const since = Date.now();
-    await hasText(page.locator('#fresh'), 'stale');
-    assert.ok(Date.now() - since < 25_000, `told after ${Date.now() - since} ms`);
-    await hasText(banner(page), 'The server cannot be reached.');
-    await hasText(banner(page), 'No answer within 10 s.');
-    await page.keyboard.press('n');
-    await page.locator('#f-targets').fill('b:1');
-    await page.keyboard.press('Control+Enter');
-    await page.locator('#panel button.busy').waitFor();
-    await hasText(page.locator('#panel .alert'), 'No answer within');
-    assert.ok(!(await page.locator('#panel button.busy').count()));
-    server.goOn();
-    await hasText(page.locator('#fresh'), 'live');
-    await banner(page).waitFor({ state: 'hidden' });
-    await page.locator('#f-targets').press('Control+Enter');
-    await toast(page, 'Registered b:1').waitFor();
-  });
-  await server.stop();
-});
-
-test('a proxy that answers for the server is not taken for it', async () => {
-  const server = await Server.start();
-  await server.register('a:1');
-  await withPage(server, {}, async page => {
-    await rowCountIs(page, 1);
-    await page.route('**/api/v1/**', route =>
-      route.fulfill({ status: 200, contentType: 'text/html', body: '<p>Sign in' }),
-    );
-    await hasText(page.locator('#fresh'), 'stale');
-    await hasText(banner(page), 'What answered is not this server');
-    assert.equal(await rows(page).count(), 1);
-  });
-  await server.stop();
-});
-
-test('a server that has not loaded yet is said to be starting', async () => {
-  const redis = await Redis.start();
-  await redis.kill();
-  const server = await Server.start(redis.env());
-  await withPage(server, {}, async page => {
-    await hasText(banner(page), 'The server is starting.');
-    await redis.start();
-    await hasText(page.locator('#below'), 'Nothing is registered yet');
-  });
-  await server.stop();
-  await redis.stop();
-});
-
-test('a hidden tab asks for nothing, and looks at once when it is shown', async () => {
-  const server = await Server.start();
-  await server.register('a:1');
-  await withPage(server, {}, async page => {
-    await rowCountIs(page, 1);
-    let asked = 0;
-    page.on('request', () => asked++);
-    const turn = hidden =>
-      page.evaluate(is => {
-        Object.defineProperty(document, 'hidden', { configurable: true, get: () => is });
-        document.dispatchEvent(new Event('visibilitychange'));
-      }, hidden);
-    await turn(true);
-    asked = 0;
-    // Longer than the time between two looks.
-    await page.waitForTimeout(11_000);
-    assert.equal(asked, 0);
-    await turn(false);
-    await eventually('it looks', () => asked > 0);
-  });
-  await server.stop();
 });

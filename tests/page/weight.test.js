@@ -1,15 +1,16 @@
-// What the page weighs, how soon it is there, and that 100,000 registrations change little about it.
+// What the page weighs, how soon it is there, and that 100,000 registrations change little about it, nor how it looks.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { eventually, hasText, rows, withPage } from './browser.js';
 import { declareFleet } from './fleet.js';
+import { look, picture, settled } from './look.js';
 import { Server } from './server.js';
+import { longestTask } from './trace.js';
 
 const GZIP_BYTES_MAX = 60_000;
 const RAW_BYTES_MAX = 190_000;
-const FIRST_PAINT_MS_MAX = 1000;
-// A task may last 100 ms on a machine of its own. These tests share theirs.
-const TASK_MS_MAX = 200;
+const FIRST_TASK_MS_MAX = 200;
+const TASK_MS_MAX = 100; // of the processor
 const ROWS_MAX = 700; // in the document
 const SCROLLED = ['node-fra1', 'node-ams1', 'node-lhr1']; // groups of 1,000, more than the document holds
 
@@ -22,15 +23,6 @@ before(async () => {
   await declareFleet(large, 1000, 21_600);
 });
 after(() => Promise.all([empty.stop(), large.stop()]));
-
-const watchTasks = page =>
-  page.evaluate(() => {
-    window.tasks = [];
-    new PerformanceObserver(list => window.tasks.push(...list.getEntries().map(e => e.duration))).observe({
-      entryTypes: ['longtask'],
-    });
-  });
-const longestTask = page => page.evaluate(() => Math.round(Math.max(0, ...window.tasks)));
 
 const timings = page =>
   page.evaluate(() => ({
@@ -60,25 +52,30 @@ for (const [name, server, n] of [
   ['nothing', () => empty, 0],
   ['100,000 registrations', () => large, 100],
 ]) {
-  test(`with ${name} the page is there within a second`, () =>
+  test(`with ${name} the page is there after little work`, () =>
     withPage(server(), {}, async page => {
-      await (n ? rows(page).first().waitFor() : page.locator('.first').waitFor());
+      const longest = await longestTask(page, async () => {
+        await page.reload();
+        await (n ? rows(page).first().waitFor() : page.locator('.first').waitFor());
+      });
       const { paint } = await timings(page);
       const loaded = await page.evaluate(() => Math.round(performance.now()));
-      console.log(`${name}: first contentful paint ${paint} ms, usable before ${loaded} ms`);
-      assert.ok(paint <= FIRST_PAINT_MS_MAX, `${paint} ms`);
+      console.log(
+        `${name}: first contentful paint ${paint} ms, usable before ${loaded} ms, longest task ${longest} ms`,
+      );
+      assert.ok(longest > 0 && longest <= FIRST_TASK_MS_MAX, `${longest} ms`);
     }));
 }
 
 test('typing in a search of 100,000 is smooth', () =>
   withPage(large, {}, async page => {
     await rows(page).first().waitFor();
-    await watchTasks(page);
-    await page.locator('#q').pressSequentially('node fra1 prod', { delay: 60 });
-    await eventually('all are found', async () => /of 100,000/.test(await page.locator('#summary').textContent()));
-    const longest = await longestTask(page);
+    const longest = await longestTask(page, async () => {
+      await page.locator('#q').pressSequentially('node fra1 prod', { delay: 60 });
+      await eventually('all are found', async () => /of 100,000/.test(await page.locator('#summary').textContent()));
+    });
     console.log(`longest task while typing: ${longest} ms`);
-    assert.ok(longest <= TASK_MS_MAX, `${longest} ms`);
+    assert.ok(longest > 0 && longest <= TASK_MS_MAX, `${longest} ms`);
   }));
 
 test('pages lead to the end of 100,000: all in order, none twice', () =>
@@ -102,24 +99,27 @@ test('pages lead to the end of 100,000: all in order, none twice', () =>
 test('one scrolls to the end of a long list: all in order, none twice, and few in the document', () =>
   withPage(large, { path: `?${SCROLLED.map(group => `group=${group}`).join('&')}` }, async page => {
     await rows(page).first().waitFor();
-    await watchTasks(page);
     await noteIds(page);
-    await page.evaluate(
-      () =>
-        new Promise(resolve => {
-          const down = () => {
-            const isLoading = [...document.querySelectorAll('.page:empty')].some(el => {
-              const { top, bottom } = el.getBoundingClientRect();
-              return bottom > 0 && top < innerHeight;
-            });
-            if (!isLoading) scrollBy(0, innerHeight);
-            const isEnd = scrollY + innerHeight >= document.documentElement.scrollHeight - 1;
-            if (isEnd && !isLoading && document.querySelector('.page:last-child > .row')) resolve();
-            else requestAnimationFrame(down);
-          };
-          down();
-        }),
-    );
+    const down = () =>
+      page.evaluate(
+        () =>
+          new Promise(resolve => {
+            const down = () => {
+              const isLoading = [...document.querySelectorAll('.page:empty')].some(el => {
+                const { top, bottom } = el.getBoundingClientRect();
+                return bottom > 0 && top < innerHeight;
+              });
+              if (!isLoading) scrollBy(0, innerHeight);
+              const isEnd = scrollY + innerHeight >= document.documentElement.scrollHeight - 1;
+              if (isEnd && !isLoading && document.querySelector('.page:last-child > .row')) resolve();
+              else requestAnimationFrame(down);
+            };
+            down();
+          }),
+      );
+    const longest = await longestTask(page, down);
+    console.log(`longest task while scrolling: ${longest} ms`);
+    assert.ok(longest > 0 && longest <= TASK_MS_MAX, `${longest} ms`);
     const ids = await page.evaluate(() => [...new Set(window.ids)]);
     assert.equal(ids.length, 1000 * SCROLLED.length);
     const wanted = [];
@@ -130,7 +130,6 @@ test('one scrolls to the end of a long list: all in order, none twice, and few i
     }
     assert.deepEqual(ids, wanted);
     assert.ok((await rows(page).count()) <= ROWS_MAX);
-    console.log(`longest task while scrolling: ${await longestTask(page)} ms`);
     // Back at the top, the first rows are there again.
     await page.evaluate(() => scrollTo(0, 0));
     await page.locator(`.row[data-id="${ids[0]}"]`).waitFor();
@@ -165,6 +164,26 @@ test('every row of 100,000 is reached: by End, by the scrollbar, and Back return
     await page.reload();
     await eventually('the same place again', () => page.evaluate(before => Math.abs(scrollY - before) < 5, y));
   }));
+
+test('the list of 100,000 is well in all themes and widths', () => look('list-100k', large, ''));
+
+/** The pictures of the README; its copies in tests/page/screens were made smaller by pngquant. */
+const portrait = (theme, path, act) =>
+  withPage(large, { path, width: 1280, height: 760, colorScheme: theme }, async page => {
+    await settled(page);
+    await act(page);
+    await picture(page, `readme-${theme}`);
+  });
+
+test('the pictures of the README are taken', async () => {
+  await portrait('light', '?selector=env%3Dprod', page => rows(page).nth(3).hover());
+  await portrait('dark', '', async page => {
+    await rows(page).nth(3).locator('.c-targets').click();
+    await hasText(page.locator('#panel'), 'History');
+  });
+});
+
+test('a large window is used well', () => look('wide', large, '', { widths: [2560] }));
 
 /** Notes every id that is in the document, in the order in which it came. */
 const noteIds = page =>

@@ -20,7 +20,7 @@ import { loadPollers } from './pollers.js';
 import { leaveRegistration, paintRegistration, refreshRegistration, showRegistration } from './registration.js';
 import { startSearch } from './search.js';
 import { get, isRefusal, server } from './server.js';
-import { placeOf, startAddress, state } from './state.js';
+import { arrived, placeOf, startAddress, state } from './state.js';
 import { startTheme } from './theme.js';
 import { drawToken, gate, startTokens } from './tokens.js';
 import { showView } from './views.js';
@@ -75,7 +75,7 @@ function noAnswer(error) {
 function routeView(view) {
   if (routed === view) {
     // The same view, perhaps filtered otherwise.
-    if (view) showView(view, { isNew: true }).catch(trouble);
+    if (view) showView(view, { isNew: true }).then(arrived, trouble);
     return;
   }
   if (routed !== undefined) say(titleOf(view));
@@ -84,7 +84,10 @@ function routeView(view) {
   if (!view) return;
   closePanel({ back: false });
   showView(view)
-    .then(() => scrollTo(0, placeOf()))
+    .then(() => {
+      scrollTo(0, placeOf());
+      arrived();
+    })
     .catch(trouble);
 }
 
@@ -98,6 +101,7 @@ function route() {
   $('#shell').classList.toggle('wide', Boolean(view));
   routeView(view);
   if (!view && isOutdated()) load().catch(trouble);
+  else if (!view) arrived();
   if (view || !id) leaveRegistration();
   else if (id !== shownId || !isOpen()) {
     mark(id);

@@ -1,5 +1,5 @@
 // What stands around the list: tabs, the overview, whether what is shown is fresh, and banners when it is not.
-import { $, fill, h } from './dom.js';
+import { $, fill, h, keep } from './dom.js';
 import { emit } from './events.js';
 import { outageText, problemCounts } from './problems.js';
 import { late, server, storeLost } from './server.js';
@@ -68,21 +68,16 @@ function problemsFact(ill, problems) {
 function drawOverview(ill, problems) {
   const s = server.status;
   if (!s) return;
-  const strip = $('#strip');
-  const signature = JSON.stringify([s, server.pollers?.length, ill]);
-  if (strip.dataset.drawn === signature) return;
-  strip.dataset.drawn = signature;
   const addresses = `${plural(s.addresses, 'address', 'addresses')} in ${plural(s.groups, 'group')}`;
-  const focused = [...strip.querySelectorAll('a')].indexOf(document.activeElement);
-  fill(
-    strip,
+  const facts = [
     fact('Registered', h('b', count(s.registrations)), sub(addresses)),
     runsOut(s),
     storeFact(s),
     pollersFact(),
     problemsFact(ill, problems),
-  );
-  strip.querySelectorAll('a')[focused]?.focus();
+  ];
+  const item = el => ({ key: el.firstChild.textContent, shape: el.outerHTML, draw: () => el });
+  keep($('#strip'), facts.filter(Boolean).map(item));
 }
 
 const banner = (mood, title, text, button) =>

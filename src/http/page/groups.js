@@ -1,5 +1,5 @@
 // The groups on the left: counts, several at once, marks where something expires.
-import { $, $$, fill, foreign, h, icon, listen, wantsMore } from './dom.js';
+import { $, foreign, h, icon, keep, listen, wantsMore } from './dom.js';
 import { emit, on } from './events.js';
 import { get } from './server.js';
 import { go, state } from './state.js';
@@ -14,7 +14,7 @@ const box = $('#group-filter');
 
 /** What the server said last; `total` counts registrations. */
 export const groups = { list: [], by: new Map(), total: 0 };
-let drawnGroups;
+let chosenGroup;
 
 export async function loadGroups() {
   groups.list = (await get('groups')).groups;
@@ -26,15 +26,26 @@ export async function loadGroups() {
 
 const isSoon = g => g.next_expiry_at && until(g.next_expiry_at) < SOON_SECONDS;
 
-function option(name, label, n, isChosen, soon) {
-  const title = soon && `One expires in ${short(until(soon.next_expiry_at))}`;
-  return h(
-    'div.group',
-    { role: 'option', tabindex: -1, 'aria-selected': String(isChosen), 'data-name': name, title: name },
-    h('span.name', label),
-    soon && h('span.soon', { title }, icon('clock'), h('span.vh', title)),
-    h('span.n', count(n)),
-  );
+function soonMark({ next_expiry_at }) {
+  const title = `One expires in ${short(until(next_expiry_at))}`;
+  return h('span.soon', { title }, icon('clock'), h('span.vh', title));
+}
+
+/** One that can be chosen; what changes about it changes in place, so that it can be pressed meanwhile. */
+function option({ name, registrations, isChosen, soon }) {
+  const update = el => {
+    el.ariaSelected = String(isChosen);
+    $('.soon', el)?.remove();
+    if (soon) el.lastChild.before(soonMark(soon));
+    setText(el.lastChild, count(registrations));
+  };
+  const draw = () => {
+    const props = { role: 'option', tabindex: -1, 'data-name': name, title: name };
+    const el = h('div.group', props, h('span.name', name ? foreign(name) : 'All groups'), h('span.n'));
+    update(el);
+    return el;
+  };
+  return { key: name, shape: JSON.stringify([registrations, isChosen, Boolean(soon)]), draw, update };
 }
 
 /** Those chosen that have nothing now come first: they can be taken away again. */
@@ -48,15 +59,9 @@ function drawGroups() {
   const found = wantedGroups(wanted);
   const shown = found.slice(0, SHOWN_MAX);
   setText($('#group-count'), count(groups.list.length));
-  const signature = JSON.stringify([wanted, state.groups, shown.map(g => [g.name, g.registrations, isSoon(g)])]);
-  if (signature === drawnGroups) return;
-  drawnGroups = signature;
-  const focused = document.activeElement.dataset.name;
-  fill(
-    options,
-    !wanted && option('', 'All groups', groups.total, !state.groups.length),
-    shown.map(g => option(g.name, foreign(g.name), g.registrations, state.groups.includes(g.name), isSoon(g) && g)),
-  );
+  const all = { name: '', registrations: groups.total, isChosen: !state.groups.length };
+  const some = shown.map(g => ({ ...g, isChosen: state.groups.includes(g.name), soon: isSoon(g) && g }));
+  keep(options, [...(wanted ? [] : [all]), ...some].map(option));
   setText(
     $('#group-rest'),
     !shown.length && wanted
@@ -65,20 +70,20 @@ function drawGroups() {
         ? `${count(found.length - shown.length)} more: filter them by name.`
         : '',
   );
-  showChosen(focused);
+  showChosen();
 }
 
-function showChosen(focused) {
+/** The one that Tab goes to; it is scrolled into sight when it becomes that. */
+function showChosen() {
   const chosen = $('[aria-selected=true]', options) ?? options.firstChild;
-  if (!chosen) return;
-  chosen.tabIndex = 0;
-  const top = chosen.offsetTop - options.offsetTop;
+  if (chosen === chosenGroup) return;
+  if (chosenGroup) chosenGroup.tabIndex = -1;
+  chosenGroup = chosen;
+  if (!chosenGroup) return;
+  chosenGroup.tabIndex = 0;
+  const top = chosenGroup.offsetTop - options.offsetTop;
   const isHidden = top < options.scrollTop || top > options.scrollTop + options.clientHeight - 28;
   if (isHidden) options.scrollTop = top - 84;
-  if (focused === undefined) return;
-  $$('.group', options)
-    .find(el => el.dataset.name === focused)
-    ?.focus();
 }
 
 function choose(el, several) {

@@ -4,7 +4,7 @@ import { $, $$, fill, h, say } from './dom.js';
 import { emit, trouble } from './events.js';
 import { bringButtons, drawRow, isButton, measureLabels, paintRow, refit } from './row.js';
 import { get } from './server.js';
-import { filter, go, orders, placeOf, state } from './state.js';
+import { arrived, filter, go, orders, placeOf, state } from './state.js';
 import { plural } from './words.js';
 
 const PAGE_ROWS = 50;
@@ -80,6 +80,7 @@ async function loadFirst() {
     if (page) put(page, answer);
     mark(rows.has(list.current) ? list.current : null);
     scrollTo(0, y || Math.min(scrollY, $('.shell').offsetTop));
+    arrived();
     emit('listed');
     say(plural(list.total, 'registration'));
   } catch (error) {

@@ -1,5 +1,5 @@
 // The search field with the filters in it, what it offers while one types, and the line below: how much matches.
-import { $, fill, foreign, h, icon, listen } from './dom.js';
+import { $, fill, foreign, h, icon, keep, listen } from './dom.js';
 import { emit, on } from './events.js';
 import { groups } from './groups.js';
 import { list, paint, reload, step } from './list.js';
@@ -79,17 +79,21 @@ function drawSummary() {
     q.value = '';
     go(nothing);
   };
-  const focused = $('#summary').contains(document.activeElement) && document.activeElement.className;
-  fill(
+  const shown = () =>
+    h('span.shown', h('b', count(list.total)), all, h('span', isOne ? ' registration' : ' registrations'));
+  const facts = () => h('span.facts.grow', group && groupFacts(group));
+  // What is pressed must stay in the document until it is released.
+  keep(
     $('#summary'),
-    h('span.shown', h('b', count(list.total)), all, h('span', isOne ? ' registration' : ' registrations')),
-    list.pending && pill(),
-    h('span.facts.grow', group && groupFacts(group)),
-    group && groupActs(group),
-    isFiltered() && h('button.quiet.clear', clear, 'Clear filters'),
+    [
+      { key: 'shown', shape: `${list.total}${all}`, draw: shown },
+      list.pending && { key: 'pill', draw: pill },
+      { key: 'facts', shape: JSON.stringify(group), draw: facts },
+      group && { key: `acts of ${group.name}`, draw: () => h('span.line', groupActs(group)) },
+      isFiltered() && { key: 'clear', draw: () => h('button.quiet', clear, 'Clear filters') },
+    ].filter(Boolean),
   );
   paintUntil();
-  if (focused) $(`#summary [class="${focused}"]`)?.focus();
 }
 
 function search() {

@@ -62,7 +62,17 @@ export const link = (patch, ...kids) => h('a', { href: href(patch) }, kids);
 
 /** How far down the page one was when one left this address; 0 for a new one. */
 export const placeOf = () => history.state?.y ?? 0;
-const keepPlace = () => history.replaceState({ y: Math.round(scrollY) }, '');
+let isThere = false; // whether what the address says is shown, at its place
+
+function keepPlace() {
+  if (isThere) history.replaceState({ y: Math.round(scrollY) }, '');
+}
+
+/** What the address says is shown; before, what moves is something else, and no place to come back to. */
+export function arrived() {
+  isThere = true;
+  keepPlace();
+}
 
 /** Looks at something else; `replace` is for what is not worth a step back, such as each key of a search. */
 export function go(patch, { replace = false } = {}) {
@@ -74,6 +84,7 @@ export function go(patch, { replace = false } = {}) {
 
 function enter(to, replace) {
   if (!replace) keepPlace();
+  isThere = false;
   history[replace ? 'replaceState' : 'pushState'](null, '', to);
 }
 
@@ -105,8 +116,9 @@ export function startAddress() {
     clearTimeout(settling);
     settling = setTimeout(keepPlace, SETTLED_MS);
   });
+  addEventListener('beforeunload', keepPlace);
   addEventListener('popstate', () => {
-    clearTimeout(settling);
+    isThere = false;
     read();
     emit('route');
   });
@@ -114,7 +126,6 @@ export function startAddress() {
     const a = e.target.closest('a[href^="?"], a[href="./"]');
     if (!a || wantsMore(e) || e.defaultPrevented) return;
     e.preventDefault();
-    clearTimeout(settling);
     enter(a.href, false);
     read();
     emit('route');
