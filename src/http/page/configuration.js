@@ -107,7 +107,7 @@ async function tellMatched(el) {
   el.textContent = plural(matched, 'registration');
 }
 
-const signature = () => JSON.stringify([filter(), list.total, hasModules()]);
+const signature = () => JSON.stringify([filter(), list.total, hasModules(), server.status?.tokens]);
 let drawnUse;
 
 export function use() {
@@ -149,7 +149,7 @@ export function use() {
 
 export function startConfiguration() {
   on('use', use);
-  on('listed', () => {
-    if (isOpen('use') && drawnUse !== signature()) use();
-  });
+  const renew = () => isOpen('use') && drawnUse !== signature() && use();
+  // The status may come after the list, and after somebody has asked for this.
+  for (const news of ['listed', 'tick']) on(news, renew);
 }
