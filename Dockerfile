@@ -33,6 +33,7 @@ LABEL org.opencontainers.image.title="inventor" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
+COPY LICENSE.md LICENSE-3rdparty.txt /licenses/
 COPY --from=build /build/image/inventor /inventor
 # A new volume gets its owner from here.
 COPY --from=build --chown=65534:65534 /build/image/data /data

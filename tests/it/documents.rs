@@ -179,7 +179,7 @@ fn links(text: &str) -> Vec<&str> {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let others = ["CHANGELOG.md", "CONTRIBUTING.md", "deploy/README.md"].map(document);
+    let others = ["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/README.md"].map(document);
     let mut faults = Vec::new();
     for Document { path, text } in tried().into_iter().chain(others) {
         for link in links(&text).into_iter().filter(|link| !link.starts_with("https://")) {
@@ -196,6 +196,20 @@ fn every_link_leads_somewhere() {
         }
     }
     assert_eq!(faults, Vec::<String>::new());
+}
+
+#[test]
+fn each_change_says_of_which_kind_it_is() {
+    let kinds = ["[CHANGE] ", "[FEATURE] ", "[ENHANCEMENT] ", "[BUGFIX] ", "[SECURITY] "];
+    let changelog = document("CHANGELOG.md").text;
+    let changes: Vec<&str> = changelog.lines().filter_map(|line| line.strip_prefix("- ")).collect();
+    assert!(!changes.is_empty(), "nothing has changed");
+    let silent: Vec<&&str> =
+        changes.iter().filter(|change| !kinds.iter().any(|kind| change.starts_with(kind))).collect();
+    assert_eq!(silent, Vec::<&&str>::new());
+    let has_date = |version: &str| version.split_once(" / ").is_some_and(|(_, date)| date.len() == "2026-01-01".len());
+    let mut versions = changelog.lines().filter_map(|line| line.strip_prefix("## "));
+    assert!(versions.all(has_date), "a version has no date");
 }
 
 #[test]

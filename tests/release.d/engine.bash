@@ -4,9 +4,15 @@
 
 root_in_containers=524288
 
-# need_engine: the engine, and a small Debian with a C compiler and a systemd in $tools/debian.tar.
+# need_engine: the engine, and the small Debian.
 need_engine() {
-  need docker.io iptables mmdebstrap
+  need docker.io iptables
+  need_debian
+}
+
+# need_debian: a small Debian with a C compiler and a systemd in $tools/debian.tar.
+need_debian() {
+  need mmdebstrap
   [ ! -e "$tools/debian.tar" ] || return 0
   echo "making a small Debian"
   # It mounts, and starts programs of what it makes: in a place of its own.

@@ -77,7 +77,8 @@ need() {
 
 # need_crate NAME VERSION: a cargo subcommand.
 need_crate() {
-  [ "$("$tools/bin/$1" --version 2>/dev/null | awk '{print $NF}')" = "$2" ] && return
+  # Not all of them say which version they are.
+  [ -x "$tools/bin/$1" ] && cargo install --list --root "$tools" | grep -qx "$1 v$2:" && return
   echo "building $1 $2"
   cargo install --quiet --locked --root "$tools" "$1@$2" >"$work/$1.log" 2>&1 ||
     { tail -20 "$work/$1.log" >&2; die "$1 cannot be built"; }
@@ -93,9 +94,20 @@ need_module() {
     { tail -20 "$work/go.log" >&2; die "$1 cannot be built: is the Go module proxy reachable?"; }
 }
 
-# need_static: the binary that is shipped, by the command in deploy/README.md.
+# need_static: the binary that is released.
 need_static() {
-  RUSTFLAGS='-C target-feature=+crt-static' cargo build --quiet --locked --release --target "$host"
+  need_crate cargo-auditable 0.7.7
+  deploy/release binary
+}
+
+# need_release: what is released, in $target_dir/dist. Made anew, it is the same if nothing has changed.
+need_release() {
+  need python3
+  need_crate cargo-auditable 0.7.7
+  need_crate cargo-deb 3.8.0
+  need_crate cargo-generate-rpm 0.21.1
+  deploy/release 2>"$work/release.log" || { cat "$work/release.log" >&2; die "deploy/release"; }
+  ! grep -i warning "$work/release.log" || die "deploy/release warns"
 }
 
 # eventually SECONDS COMMAND...: asks again until it succeeds.
