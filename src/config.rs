@@ -3,7 +3,6 @@
 
 mod command_line;
 pub mod commands;
-mod duration;
 mod error;
 mod healthcheck;
 mod help;
@@ -17,7 +16,6 @@ mod values;
 mod variables;
 
 pub use command_line::{Invocation, notify_socket, read};
-pub use duration::parse as parse_duration;
 pub use error::ConfigError;
 pub use manual::{completions, write as write_manual};
 pub use server::{CONNECTIONS_MAX, Config, OUTAGE_KEEP_SECONDS_MAX, WORKERS_MAX};

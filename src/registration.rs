@@ -5,20 +5,24 @@ mod checked;
 mod content;
 mod declared;
 mod document;
+mod duration;
 mod fields;
 mod id;
 mod invalid;
 pub mod json;
 mod request;
+mod scraping;
 mod ttl;
 
 pub use checked::{DEFAULT_GROUP, LabelNames, Registration, SHOWN_BYTES_MAX};
 pub use content::Content;
 pub use declared::{BodyFault, Declared, ENTRIES_MAX, parse_declared};
 pub use document::{Document, Undecodable, read_stored};
+pub use duration::parse as parse_duration;
 pub use id::TargetId;
 pub use invalid::{Invalid, InvalidKind};
-pub use request::{parse_id, parse_id_request, put_faults};
+pub use request::{Strictness, parse_id, parse_id_request, put_faults};
+pub use scraping::ScrapeFault;
 pub use ttl::{Ttl, TtlBounds};
 
 /// The label that each module of a registration is shown under.

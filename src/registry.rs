@@ -11,6 +11,7 @@ mod duplicates;
 mod exposition;
 mod gzip;
 mod kept_lists;
+mod label_problems;
 mod label_selector;
 mod labels;
 mod list;
@@ -40,6 +41,7 @@ pub use criteria::{Criteria, GROUPS_MAX, GroupPattern, Scope, Selector};
 pub use declaration::{Declaration, Plan};
 pub use duplicates::{Duplicate, Duplicates};
 pub use exposition::Exposition;
+pub use label_problems::{LabelProblem, LabelProblems};
 pub use label_selector::{LabelSelector, REQUIREMENTS_MAX, SelectorError, VALUES_MAX};
 pub use labels::LabelRequest;
 pub use list::{Rendering, Snapshot};
@@ -260,6 +262,7 @@ impl Registry {
             groups,
             addresses: list.address_count(),
             duplicates: self.duplicates.get(scope, &list, allowance)?.total,
+            label_problems: label_problems::count(&list, allowance)?,
             expiring,
             list_bytes: list.json().parts.iter().map(|part| part.len()).sum(),
         })
@@ -274,6 +277,17 @@ impl Registry {
     ) -> Result<Arc<Duplicates>, Unanswered> {
         let list = self.view.list(&Criteria::of(scope.clone(), Form::Plain), false, allowance, now.monotonic)?.list;
         self.duplicates.get(scope, &list, allowance)
+    }
+
+    /// Labels by which Prometheus drops targets.
+    pub fn label_problems(
+        &self,
+        scope: &Scope,
+        allowance: &Allowance<'_>,
+        now: Now,
+    ) -> Result<LabelProblems, Unanswered> {
+        let list = self.view.list(&Criteria::of(scope.clone(), Form::Plain), false, allowance, now.monotonic)?.list;
+        label_problems::of(&list, allowance)
     }
 
     /// The lifetime of registrations that ask for none.

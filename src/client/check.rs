@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::output::{count, tell};
-use super::{Failure, files, scrape, terminal};
+use super::{Failure, files, terminal};
 use crate::config::commands::CheckCommand;
 
 /// Checks the files, and says of each how many registrations it holds or what is wrong.
@@ -18,9 +18,6 @@ pub(super) fn run(command: &CheckCommand) -> Result<(), Failure> {
         }
         for entry in &content.entries {
             let targets = entry.targets.join(",");
-            if let Err(reason) = scrape::check(&entry.labels) {
-                tell(&format!("{path}: {targets}: Prometheus would not scrape it: {reason}"));
-            }
             if let Some(before) = seen.insert(entry.id(), path.to_string()) {
                 tell(&format!("{path}: {targets}: is in {before} already; the one registered last would count"));
             }

@@ -1,5 +1,6 @@
 //! Files of registrations: `file_sd` lists and bodies of `PUT /target`, one or many, in JSON or YAML. What a file is, its
-//! content says. Every entry is made into the body of a PUT and read as the server reads it.
+//! content says. Every entry is made into the body of a PUT and read as the server
+//! reads it when it is strict.
 
 mod yaml;
 
@@ -11,7 +12,7 @@ use std::path::Path;
 use serde_json::value::RawValue;
 
 use super::{Entry, Failure};
-use crate::registration::{LabelNames, Registration, TtlBounds, json};
+use crate::registration::{LabelNames, Registration, Strictness, TtlBounds, json};
 
 pub(super) const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
@@ -176,6 +177,7 @@ fn entry(text: &str, names: LabelNames) -> Result<Entry, String> {
         let body = format!("{{\"static_config\":{text}}}");
         Registration::parse(body.as_bytes(), names, TtlBounds::default())
     };
+    let registration = registration.and_then(|registration| Strictness::Scraped.check(registration));
     let registration = registration.map_err(|invalid| {
         let text = invalid.to_string();
         text.strip_prefix("static_config: ").map(str::to_owned).unwrap_or(text)

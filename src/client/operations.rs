@@ -77,11 +77,13 @@ fn summary(connection: &Api, status: &Value) -> Result<Vec<Vec<String>>, Failure
         Err(Failure::Refused(_)) => {}
         Err(failure) => return Err(failure),
     }
-    let wrong = match (number("quarantined"), number("duplicates")) {
-        (0, 0) => "nothing".to_owned(),
-        (quarantined, duplicates) => format!(
-            "{quarantined} stored and left out of the lists, {} in several registrations; see `inventor problems`",
-            count(duplicates, "address", "addresses")
+    let wrong = match (number("quarantined"), number("duplicates"), number("label_problems")) {
+        (0, 0, 0) => "nothing".to_owned(),
+        (quarantined, duplicates, labels) => format!(
+            "{quarantined} stored and left out of the lists, {} in several registrations, {} that Prometheus does not \
+             take; see `inventor problems`",
+            count(duplicates, "address", "addresses"),
+            count(labels, "label", "labels")
         ),
     };
     rows.push(row("Wrong", wrong));
@@ -202,15 +204,16 @@ fn change_line(change: &Value, output: Output) -> String {
     }
 }
 
-/// Shows what is wrong: what is left out of the lists, and what is registered more than once.
+/// Shows what is wrong: what is left out of the lists, what is registered more than once, and what Prometheus drops.
 pub(super) fn problems(connection: &Api, output: Output) -> Result<(), Failure> {
     let quarantine = connection.read("/api/v1/quarantine")?;
     let duplicates = connection.read("/api/v1/duplicates")?;
-    let problems = json!({ "quarantine": quarantine, "duplicates": duplicates });
+    let labels = connection.read("/api/v1/problems")?;
+    let problems = json!({ "quarantine": quarantine, "duplicates": duplicates, "labels": labels });
     let list = |problems: &Value| problems.as_array().cloned().unwrap_or_default();
     let columns = [Column::fixed("PROBLEM"), Column::fixed("WHERE"), Column::details("WHAT")];
-    let totals = [&quarantine["total"], &duplicates["total"]].map(|total| total.as_u64().unwrap_or_default());
-    if totals == [0, 0] && output.is_table() && output.is_terminal() {
+    let is_none = |found: &Value| found["total"].as_u64().unwrap_or_default() == 0;
+    if [&quarantine, &duplicates, &labels].into_iter().all(is_none) && output.is_table() && output.is_terminal() {
         super::output::tell("Nothing is wrong.");
         return Ok(());
     }
@@ -227,7 +230,11 @@ pub(super) fn problems(connection: &Api, output: Output) -> Result<(), Failure> 
                 format!("in {times} registrations: {}", cell(&one["ids"])),
             ]
         });
-        left_out.chain(twice).collect()
+        let dropped = list(&labels["problems"]).into_iter().take(most).map(|one| {
+            let [id, label, value, reason] = ["id", "label", "value", "reason"].map(|name| cell(&one[name]));
+            vec!["not scraped".to_owned(), id, format!("{label}={value}: {reason}")]
+        });
+        left_out.chain(twice).chain(dropped).collect()
     })
 }
 

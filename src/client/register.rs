@@ -8,7 +8,7 @@ use super::connection::Api;
 use super::output::{Output, tell};
 use super::{Entry, Failure, files, scrape, terminal};
 use crate::config::commands::{DeregisterCommand, RegisterCommand};
-use crate::registration::{LabelNames, Registration, TargetId, TtlBounds, parse_id};
+use crate::registration::{LabelNames, Registration, Strictness, TargetId, TtlBounds, parse_id};
 
 /// Registers and prints the ids. One of several that is refused does not keep the others from being registered.
 pub(super) fn register(connection: &Api, declaration: &RegisterCommand, output: Output) -> Result<(), Failure> {
@@ -114,7 +114,9 @@ fn described(declaration: &RegisterCommand) -> Result<Entry, Failure> {
         modules: declaration.modules.clone(),
         ..Entry::default()
     };
-    Registration::parse(&entry.body(), LabelNames::Utf8, TtlBounds::default())
-        .map_err(|invalid| Failure::Usage(invalid.to_string().replacen("static_config: ", "", 1)))?;
+    let checked = Registration::parse(&entry.body(), LabelNames::Utf8, TtlBounds::default())
+        .and_then(|registration| Strictness::Scraped.check(registration));
+    checked
+        .map_err(|invalid| Failure::Usage(scrape::by_flag(&invalid.to_string().replacen("static_config: ", "", 1))))?;
     Ok(entry)
 }

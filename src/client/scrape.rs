@@ -1,10 +1,9 @@
-//! How a target is to be scraped: flags that become the labels by which Prometheus can be told so, checked as it would.
+//! How a target is to be scraped: flags that become the labels by which Prometheus can be told so.
 
 use std::collections::BTreeMap;
 
 use super::Failure;
 use crate::config::commands::RegisterCommand;
-use crate::config::parse_duration;
 
 /// Adds the labels that these flags stand for.
 pub(super) fn add_labels(declaration: &RegisterCommand, labels: &mut BTreeMap<String, String>) -> Result<(), Failure> {
@@ -21,41 +20,17 @@ pub(super) fn add_labels(declaration: &RegisterCommand, labels: &mut BTreeMap<St
             return Err(Failure::Usage(format!("{name} is given twice, as {other:?} and as {value:?}")));
         }
     }
-    check(labels).map_err(|text| Failure::Usage(by_flag(&text)))
+    Ok(())
 }
 
-/// The message by the flag that was given, rather than by the label that it becomes.
-fn by_flag(text: &str) -> String {
+/// The message by the flags that can be given, rather than by the labels that they become.
+pub(super) fn by_flag(text: &str) -> String {
     let flags = [
+        ("__param_NAME", "--param"),
         ("__scheme__", "--scheme"),
         ("__metrics_path__", "--path"),
         ("__scrape_interval__", "--scrape-interval"),
         ("__scrape_timeout__", "--scrape-timeout"),
     ];
     flags.iter().fold(text.to_owned(), |text, (label, flag)| text.replace(label, flag))
-}
-
-/// What Prometheus would say of these labels.
-pub(super) fn check(labels: &BTreeMap<String, String>) -> Result<(), String> {
-    let wrong = |name: &str, value: &str, expected: &str| Err(format!("{name}={value:?}: expected {expected}"));
-    let label = |name| labels.get(name).map(String::as_str);
-    if let Some(scheme) = label("__scheme__").filter(|scheme| !["http", "https"].contains(scheme)) {
-        return wrong("__scheme__", scheme, "http or https");
-    }
-    if let Some(path) = label("__metrics_path__").filter(|path| !path.starts_with('/') || path.contains('?')) {
-        return wrong("__metrics_path__", path, "a path such as /metrics; parameters are labels of their own, --param");
-    }
-    let duration = |name| label(name).map(|text| (text, parse_duration(text).filter(|duration| !duration.is_zero())));
-    let (interval, timeout) = (duration("__scrape_interval__"), duration("__scrape_timeout__"));
-    for (name, given) in [("__scrape_interval__", interval), ("__scrape_timeout__", timeout)] {
-        if let Some((text, None)) = given {
-            return wrong(name, text, "a duration such as 30s or 1m30s, not 0");
-        }
-    }
-    match (interval, timeout) {
-        (Some((_, interval)), Some((text, timeout))) if timeout > interval => {
-            wrong("__scrape_timeout__", text, "no more than __scrape_interval__")
-        }
-        _ => Ok(()),
-    }
 }

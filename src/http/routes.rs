@@ -111,6 +111,7 @@ const ROUTES: &[Route] = &[
     Route::new("/api/v1/changes", "changes", &[operation("GET", Read, InTurn, changes::list)]),
     Route::new("/api/v1/quarantine", "quarantine", &[operation("GET", Read, InTurn, diagnostics::quarantine)]),
     Route::new("/api/v1/duplicates", "duplicates", &[operation("GET", Read, InTurn, diagnostics::duplicates)]),
+    Route::new("/api/v1/problems", "problems", &[operation("GET", Read, InTurn, diagnostics::problems)]),
     Route::new("/openapi.json", "openapi", &[operation("GET", Open, AtOnce, operations::description)]),
     Route::old("/metrics", "metrics", &[operation("GET", ReadAll, AtOnce, exposition::metrics)]),
     Route::old("/healthcheck", "health", &[operation(ANY, Open, AtOnce, operations::healthy)]).probe(),

@@ -6,15 +6,17 @@ use super::problem::Problem;
 use super::query::parameter;
 use super::request::Request;
 use super::response::Response;
-use crate::registration::{self, Invalid, Registration, TargetId};
+use crate::registration::{self, Invalid, Registration, Strictness, TargetId};
 use crate::registry::{GetError, WriteError};
 
 pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
-    let parsed = Registration::parse(&call.request.body, app.options.names, app.options.ttls);
+    let strictness = strictness(call.request)?;
+    let parsed = Registration::parse(&call.request.body, app.options.names, app.options.ttls)
+        .and_then(|registration| strictness.check(registration));
     let registration = parsed.map_err(|invalid| {
         app.metrics.refused(invalid.kind);
         let answer = audit::refused(call, "put", &invalid);
-        if wants_problem(call.request) { faults(app, call.request).into() } else { answer }
+        if wants_problem(call.request) { faults(app, call.request, strictness).into() } else { answer }
     })?;
     let id = registration.id();
     if !call.caller.may_write(registration.group()) {
@@ -33,8 +35,17 @@ fn wants_problem(request: &Request) -> bool {
     accept.split(|byte| matches!(byte, b',' | b';')).any(|part| part.trim_ascii() == b"application/problem+json")
 }
 
-fn faults(app: &App, request: &Request) -> Problem {
-    let faults = registration::put_faults(&request.body, app.options.names, app.options.ttls);
+/// The Go program takes labels by which Prometheus drops the target, and so does this one, unless it is asked not to.
+fn strictness(request: &Request) -> Result<Strictness, Response> {
+    match parameter(request, "strict").as_deref() {
+        Some("true") => Ok(Strictness::Scraped),
+        Some("false") | None => Ok(Strictness::Listed),
+        Some(_) => Err(Response::error(400, "strict: expected true or false")),
+    }
+}
+
+fn faults(app: &App, request: &Request, strictness: Strictness) -> Problem {
+    let faults = registration::put_faults(&request.body, app.options.names, app.options.ttls, strictness);
     let total = faults.len();
     Problem::bad_request("the body is not a registration").with_faults(faults, total)
 }

@@ -14,6 +14,7 @@ use super::content::Content;
 use super::fields::Fields;
 use super::id::TargetId;
 use super::json::{self, Pairs, Text};
+use super::scraping::ScrapeFault;
 use super::ttl::Ttl;
 
 /// The most entries of a group.
@@ -99,14 +100,16 @@ impl Reader {
         let checked = Registration::check(fields, declared.names);
         let registration =
             checked.map_err(|invalid| self.fault(format!("{pointer}/modules"), invalid.to_string())).ok()?;
+        for ScrapeFault { label, reason } in registration.scrape_faults() {
+            self.fault(format!("{pointer}/labels/{label}"), reason);
+        }
         // Six bytes is the longest spelling of a byte: most entries need no closer look.
         let is_large = 6 * (entry.get().len() + declared.group.len()) + 1024 > DOCUMENT_BYTES_MAX;
         let document = || Content::new(&registration).document(TargetId::NIL, SystemTime::UNIX_EPOCH).len();
         if is_large && document() > DOCUMENT_BYTES_MAX {
             self.fault(pointer.to_owned(), format!("larger than {DOCUMENT_BYTES_MAX} bytes, which no registration is"));
-            return None;
         }
-        Some(registration)
+        (self.faults.len() == faults).then_some(registration)
     }
 
     /// The members of an object, each of which may stand there once.
@@ -217,6 +220,10 @@ mod tests {
         check(
             r#"[{"targets":["a:1"]},{"targets":["b:1"]},{"targets":["a:1"]}]"#,
             &["/2/targets: the same targets as in entry 0"],
+        );
+        check(
+            r#"[{"targets":["a:1"],"labels":{"__scheme__":"ftp","__scrape_timeout__":"10"}},{"targets":["b:1"],"labels":{"__scrape_interval__":"1m"}}]"#,
+            &["/0/labels/__scheme__: expected http", "/0/labels/__scrape_timeout__: expected a duration"],
         );
         check(r#"[{"targets":["a:1"],"targets":["b:1"]}]"#, &["/0/targets: given more than once"]);
         let large = |length| format!(r#"[{{"targets":["a:1"],"labels":{{"x":"{}"}}}}]"#, "<".repeat(length));

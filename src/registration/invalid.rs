@@ -27,14 +27,22 @@ pub enum InvalidKind {
     LabelName,
     /// Too large when its modules are multiplied out.
     Size,
+    /// A label by which Prometheus would drop the target, where that is not wanted.
+    Scraping,
     /// Not a lifetime, or one outside of what the operator allows.
     Ttl,
 }
 
 impl InvalidKind {
     /// Every kind, for counters that start at zero.
-    pub const ALL: [InvalidKind; 5] =
-        [InvalidKind::Json, InvalidKind::Targets, InvalidKind::LabelName, InvalidKind::Size, InvalidKind::Ttl];
+    pub const ALL: [InvalidKind; 6] = [
+        InvalidKind::Json,
+        InvalidKind::Targets,
+        InvalidKind::LabelName,
+        InvalidKind::Size,
+        InvalidKind::Scraping,
+        InvalidKind::Ttl,
+    ];
 
     /// The name of the kind as a label value.
     pub fn as_str(self) -> &'static str {
@@ -43,6 +51,7 @@ impl InvalidKind {
             InvalidKind::Targets => "targets",
             InvalidKind::LabelName => "label_name",
             InvalidKind::Size => "size",
+            InvalidKind::Scraping => "scraping",
             InvalidKind::Ttl => "ttl",
         }
     }

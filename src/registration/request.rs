@@ -10,6 +10,7 @@ use super::fields::Fields;
 use super::id::TargetId;
 use super::invalid::{Invalid, InvalidKind, echo};
 use super::json::{self, Object, Text};
+use super::scraping::{ScrapeFault, scrape_faults};
 use super::ttl::{Ttl, TtlBounds};
 
 impl Registration {
@@ -25,8 +26,28 @@ impl Registration {
     }
 }
 
+/// What a registration has to be fit for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strictness {
+    /// Lists that Prometheus takes.
+    Listed,
+    /// Being scraped as well: no label by which Prometheus drops the target.
+    Scraped,
+}
+
+impl Strictness {
+    /// The registration, if it is fit.
+    pub fn check(self, registration: Registration) -> Result<Registration, Invalid> {
+        let faults = if self == Strictness::Scraped { registration.scrape_faults() } else { Vec::new() };
+        let Some(ScrapeFault { label, reason }) = faults.first() else { return Ok(registration) };
+        let value = registration.labels().find_map(|(name, value)| (name == *label).then_some(value));
+        let message = format!("static_config: labels: {label}={:?}: {reason}", echo(value.unwrap_or_default()));
+        Err(Invalid::new(InvalidKind::Scraping, message))
+    }
+}
+
 /// All that is wrong with the body of a PUT, each at its place, for who fills in a form.
-pub fn put_faults(body: &[u8], names: LabelNames, ttls: TtlBounds) -> Vec<BodyFault> {
+pub fn put_faults(body: &[u8], names: LabelNames, ttls: TtlBounds, strictness: Strictness) -> Vec<BodyFault> {
     let at = |place: &str, detail: String| BodyFault { pointer: format!("/static_config{place}"), detail };
     let fields = match json::decode(body) {
         Ok(PutRequest { static_config: Some(fields) }) => fields,
@@ -42,6 +63,10 @@ pub fn put_faults(body: &[u8], names: LabelNames, ttls: TtlBounds) -> Vec<BodyFa
     faults.extend(empty.map(|(n, _)| at(&format!("/targets/{n}"), "empty or null".to_owned())));
     let labels = fields.labels.iter().flat_map(|labels| labels.keys());
     faults.extend(labels.filter_map(|name| Some(at(&format!("/labels/{}", escaped(name)), names.fault(name)?))));
+    if strictness == Strictness::Scraped {
+        let found = scrape_faults(|name| Some(fields.labels.as_ref()?.get(name)?.as_str().into()));
+        faults.extend(found.into_iter().map(|fault| at(&format!("/labels/{}", fault.label), fault.reason.to_owned())));
+    }
     faults.extend(ttl_fault(&fields, ttls).map(|reason| at("/ttl_seconds", reason)));
     if faults.is_empty()
         && let Err(invalid) = Registration::check(fields, names)

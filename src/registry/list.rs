@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
-use super::allowance::Unanswered;
+use super::allowance::{Allowance, Unanswered};
 use super::gzip::{Piece, Stream};
 use super::render;
 use super::render::Form;
@@ -44,6 +44,7 @@ pub(super) struct Segment {
     target_info: OnceLock<Arc<[u8]>>,
     compressed_info: OnceLock<Piece>,
     totals: OnceLock<Totals>,
+    faulty: OnceLock<Faulty>,
     /// What all selections have in common that have all of it, and show group and id.
     described: Mutex<Weak<Segment>>,
 }
@@ -54,6 +55,15 @@ struct Totals {
     addresses: usize,
     /// What they take in a list, roughly and whatever its form.
     bytes: usize,
+}
+
+/// The registrations of a segment that Prometheus does not scrape as their owners think.
+#[derive(Debug)]
+pub(super) struct Faulty {
+    /// Where they stand in the segment.
+    at: Box<[usize]>,
+    /// With how many labels they have that together.
+    pub(super) faults: usize,
 }
 
 /// The JSON of a segment.
@@ -132,12 +142,8 @@ impl List {
         self.snapshot = None;
         let at = segment_of(id, self.segments.len());
         let segment = Arc::make_mut(&mut self.segments[at]);
-        segment.rendered.take();
-        segment.compressed.take();
-        segment.target_info.take();
-        segment.compressed_info.take();
-        segment.totals.take();
-        *segment.described.get_mut() = Weak::new();
+        // Nothing of what was known of it is kept.
+        *segment = Segment { entries: std::mem::take(&mut segment.entries), ..Segment::default() };
         &mut segment.entries
     }
 
@@ -328,6 +334,22 @@ impl Segment {
     /// How many bytes the registrations take in a list, roughly and whatever its form.
     pub(super) fn byte_count(&self) -> usize {
         self.totals().bytes
+    }
+
+    /// The registrations that are not scraped as their owners think.
+    pub(super) fn faulty(&self, allowance: &Allowance<'_>) -> Result<&Faulty, Unanswered> {
+        // Once it is known, it is a few bytes.
+        allowance.spend(self.faulty.get().map_or_else(|| self.byte_count(), |_| size_of::<Faulty>()))?;
+        Ok(self.faulty.get_or_init(|| {
+            let counts = self.entries.iter().map(|shown| shown.content.scrape_faults().len()).enumerate();
+            let (at, counts): (Vec<usize>, Vec<usize>) = counts.filter(|(_, count)| *count > 0).unzip();
+            Faulty { at: at.into(), faults: counts.into_iter().sum() }
+        }))
+    }
+
+    /// The registrations that were found to be so.
+    pub(super) fn entries_at(&self, faulty: &Faulty) -> impl Iterator<Item = &Listed> {
+        faulty.at.iter().filter_map(|at| self.entries.get(*at))
     }
 
     fn totals(&self) -> Totals {

@@ -27,6 +27,8 @@ pub struct Overview {
     pub addresses: usize,
     /// Addresses that stand in more than one registration.
     pub duplicates: usize,
+    /// Labels by which Prometheus drops targets.
+    pub label_problems: usize,
     /// Registrations that expire within each of [`EXPIRY_SPANS`].
     pub expiring: [usize; 3],
     pub list_bytes: usize,

@@ -29,6 +29,7 @@ mod owners;
 mod page;
 mod process;
 mod prometheus;
+mod prometheus_server;
 mod proxies;
 mod put;
 mod redis;

@@ -3,9 +3,13 @@
 use std::io::Read;
 
 use flate2::read::GzDecoder;
+use serde_json::json;
 
 use crate::client::{Request, Response};
-use crate::server::Server;
+use crate::eventually::{SOON, eventually};
+use crate::metrics::value;
+use crate::redis_server::RedisServer;
+use crate::server::{Server, Setup};
 
 const PATHS: [&str; 2] = ["/discover", "/group?name=g"];
 
@@ -66,6 +70,43 @@ fn a_changed_list_is_sent_and_an_equal_one_has_the_same_tag() {
         server.delete(format!(r#"{{"id":"{added}"}}"#)).is(200, "true\n");
         get_with(&server, path, "If-None-Match", tag).is(304, "");
     }
+}
+
+/// A Prometheus whose polls are conditional: one that has the list is not one that has stopped polling.
+#[test]
+fn conditional_polls_are_polls_through_changes_outages_and_restarts() {
+    let mut redis = RedisServer::start();
+    let setup = Setup::new().env("REDIS_URL", &redis.url());
+    let server = setup.start();
+    eventually(SOON, || server.get("/-/ready").status == 200);
+    register(&server, "a:1");
+    let poll = |server: &Server, tag: &str| {
+        let poll = Request::new("GET", "/sd?group=g").header("User-Agent", "Prometheus/3.9.0");
+        server.send(&poll.header("X-Prometheus-Refresh-Interval-Seconds", "30").header("If-None-Match", tag))
+    };
+    let first = poll(&server, "\"none\"");
+    first.has_status(200, "the first list");
+    let tag = first.header("ETag").expect("a list has a tag").to_owned();
+    poll(&server, &tag).is(304, "");
+    server.register(r#"{"static_config":{"targets":["elsewhere:1"],"target_group":"other"}}"#);
+    poll(&server, &tag).is(304, "");
+    assert_eq!(value(&server, r#"inventor_polls_total{client="prometheus"}"#), Some(3.0));
+    assert_eq!(value(&server, r#"inventor_pollers{client="prometheus",state="current"}"#), Some(1.0));
+    let poller = server.get("/api/v1/pollers").json()["pollers"][0].clone();
+    assert_eq!((&poller["polls"], &poller["last_status"]), (&json!(3), &json!(304)));
+
+    redis.stop_and_save();
+    poll(&server, &tag).is(304, "");
+    assert_eq!(server.terminate(), Some(0));
+    let server = setup.start();
+    poll(&server, &tag).has_status(503, "a server that has not loaded a list");
+    redis.run();
+    eventually(SOON, || server.get("/-/ready").status == 200);
+    poll(&server, &tag).is(304, "");
+    register(&server, "b:1");
+    let new = poll(&server, &tag);
+    new.has_status(200, "a new list");
+    assert!(new.text().contains("a:1") && new.text().contains("b:1"), "{}", new.text());
 }
 
 #[test]

@@ -65,6 +65,7 @@ fn questions() -> Vec<Request> {
         "/api/v1/changes?limit=1000",
         "/api/v1/quarantine",
         "/api/v1/duplicates",
+        "/api/v1/problems",
         "/api/v1/none",
         "/none",
         "/sd?selector=%28%28%28",

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use crate::certificates::{CLIENT, Certificates, SERVER};
 use crate::cli::Cli;
 use crate::eventually::{SOON, eventually};
-use crate::prometheus;
+use crate::prometheus_server;
 use crate::server::{Server, Setup};
 
 /// A server that speaks TLS, with the certificates for it.
@@ -126,7 +126,7 @@ fn clients_show_certificates_but_probes_need_none() {
     cli.ends_with(0, &["register", "--target", "a:1"]);
     let tls = [("ca_file", "ca.crt"), ("cert_file", "client.crt"), ("key_file", "client.key")];
     let tls: String = tls.map(|(key, file)| format!("  {key}: {}\n", server.file(file))).concat();
-    prometheus::finds(&server.url("/discover"), &format!("tls_config:\n{tls}"), "http://a:1/metrics");
+    prometheus_server::finds(&server.url("/discover"), &format!("tls_config:\n{tls}"), "http://a:1/metrics");
 }
 
 #[test]

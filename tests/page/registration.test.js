@@ -121,6 +121,11 @@ test('all that is wrong with a form is told at once, each at its place', () =>
     for (const at of [0, 1]) await panel(page).getByLabel('Label name').nth(at).fill('same');
     await field(page, 'targets').press('Control+Enter');
     await hasText(panel(page).locator('.wrong'), 'This name is there twice.');
+    // What Prometheus would drop.
+    await panel(page).getByLabel('Label name').first().fill('__scheme__');
+    await panel(page).getByLabel('Label value').first().fill('ftp');
+    await field(page, 'targets').press('Control+Enter');
+    await hasText(panel(page).locator('.pair').first().locator('+ .wrong'), 'expected http or https');
     assert.equal((await server.registrations('q=faults')).total, 0);
   }));
 

@@ -17,7 +17,11 @@ before(async () => {
   redis = await Redis.start();
   server = await Server.start(redis.env());
   for (let i = 0; i < 6; i++) await server.register(`n${i}:1`, { labels: { env: 'prod' }, target_group: 'node' });
-  await server.register(['n0:1', 'other:1'], { target_group: 'twice', modules: ['if_mib'] });
+  await server.register(['n0:1', 'other:1'], {
+    target_group: 'twice',
+    modules: ['if_mib'],
+    labels: { __scheme__: 'ftp' },
+  });
   await redis.command('SET', '7214ebb0-ab3e-513a-bafe-fb6b460c2cfa', '{"no": "registration"');
 });
 after(async () => {
@@ -54,13 +58,15 @@ test('changes are listed by day, many at once fold into one line, and can be fil
     await hasText(view(page), 'No change matches.');
   }));
 
-test('problems show what is left out of the lists, and what is registered twice', () =>
+test('problems show what is left out of the lists, what is registered twice, and what Prometheus drops', () =>
   withPage(server, { path: '?view=problems' }, async page => {
     await hasText(view(page), 'Quarantined');
     await hasText(view(page), '7214ebb0-ab3e-513a-bafe-fb6b460c2cfa');
     await hasText(view(page).locator('pre'), '{"no": "registration"');
     await hasText(view(page), 'Registered twice');
     await hasText(view(page).locator('.cards'), 'n0:1');
+    await hasText(view(page), 'Not scraped');
+    await hasText(view(page), '__scheme__="ftp": expected http or https');
     await hasText(page.locator('#strip'), '1 quarantined');
     assert.match(await page.title(), /^\(\d+\) Problems · inventor$/);
   }));

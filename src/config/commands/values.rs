@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::config::{duration, server};
-use crate::registration::{LabelNames, Ttl};
+use crate::config::server;
+use crate::registration::{LabelNames, Ttl, parse_duration};
 
 /// How the answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -116,14 +116,14 @@ pub(super) fn pair(text: &str) -> Result<(String, String), &'static str> {
 pub(super) fn lifetime(text: &str) -> Result<u64, String> {
     let seconds = match text {
         "never" => Some(0),
-        _ => duration::parse(text).filter(|ttl| ttl.subsec_nanos() == 0 && !ttl.is_zero()).map(|ttl| ttl.as_secs()),
+        _ => parse_duration(text).filter(|ttl| ttl.subsec_nanos() == 0 && !ttl.is_zero()).map(|ttl| ttl.as_secs()),
     };
     let expected = "expected whole seconds such as 10m or 1h30m, or never";
     seconds.filter(|seconds| *seconds <= Ttl::SECONDS_MAX).ok_or_else(|| expected.to_owned())
 }
 
 pub(super) fn time_to_wait(text: &str) -> Result<Duration, &'static str> {
-    duration::parse(text).filter(|wait| !wait.is_zero()).ok_or("expected a duration such as 10s")
+    parse_duration(text).filter(|wait| !wait.is_zero()).ok_or("expected a duration such as 10s")
 }
 
 pub(super) fn label_names(text: &str) -> Result<LabelNames, &'static str> {

@@ -1,4 +1,5 @@
-//! What is wrong, or may be: who has stopped polling, what is left out of the lists, what is registered twice.
+//! What is wrong, or may be: who has stopped polling, what is left out of the lists, what is registered twice, what
+//! Prometheus drops.
 
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::response::Response;
 use crate::registration::TargetId;
-use crate::registry::{Duplicate, Scope};
+use crate::registry::{Duplicate, LabelProblem, Scope};
 
 #[derive(Serialize)]
 struct Pollers {
@@ -101,4 +102,33 @@ pub(in crate::http) fn duplicates(app: &App, call: &Call<'_>) -> Result<Response
         ids_total: *ids_total,
     };
     Ok(json(&ShownDuplicates { duplicates: duplicates.listed.iter().map(shown).collect(), total: duplicates.total }))
+}
+
+#[derive(Serialize)]
+struct ShownProblems {
+    problems: Vec<ShownProblem>,
+    total: usize,
+}
+
+#[derive(Serialize)]
+struct ShownProblem {
+    id: String,
+    target_group: String,
+    label: &'static str,
+    value: String,
+    reason: &'static str,
+}
+
+pub(in crate::http) fn problems(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    Query::parse(call.request)?.finish()?;
+    let allowance = app.registry.allowance(call.request);
+    let found = app.registry.label_problems(call.caller.reads(), &allowance, app.now()).map_err(Problem::from)?;
+    let shown = |LabelProblem { id, group, label, value, reason }: LabelProblem| ShownProblem {
+        id: id.to_string(),
+        target_group: group,
+        label,
+        value,
+        reason,
+    };
+    Ok(json(&ShownProblems { total: found.total, problems: found.listed.into_iter().map(shown).collect() }))
 }

@@ -23,6 +23,7 @@ struct Status {
     addresses: usize,
     quarantined: usize,
     duplicates: usize,
+    label_problems: usize,
     expiring: Map<String, Value>,
     list_bytes: usize,
     tokens: Tokens,
@@ -55,7 +56,7 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
         Err(Unanswered::NotLoaded) => (Overview::default(), false),
         Err(e) => return Err(Problem::from(e).into()),
     };
-    let Overview { registrations, groups, addresses, duplicates, expiring, list_bytes } = overview;
+    let Overview { registrations, groups, addresses, duplicates, label_problems, expiring, list_bytes } = overview;
     let reason = app.registry.health(now).err();
     let expiring = EXPIRY_SPANS.iter().zip(expiring).map(|((name, _), count)| ((*name).to_owned(), count.into()));
     Ok(json(&Status {
@@ -76,6 +77,7 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
         // Whose these are, nobody can say.
         quarantined: if *scope == Scope::All { app.registry.view.counts(now.monotonic).quarantined } else { 0 },
         duplicates,
+        label_problems,
         expiring: expiring.collect(),
         list_bytes,
         tokens: Tokens { read: app.tokens.reading_needs_one(), write: true },

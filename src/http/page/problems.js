@@ -14,6 +14,7 @@ export function problemCounts() {
     [late().length, 'late'],
     [s.quarantined, 'quarantined'],
     [s.duplicates, 'registered twice'],
+    [s.label_problems, 'not scraped'],
   ].filter(([n]) => n);
 }
 export const problemTotal = () => problemCounts().reduce((sum, [n]) => sum + n, 0);
@@ -73,15 +74,28 @@ const duplicate = d => [
   ),
 ];
 
+const dropped = ({ id, target_group, label, value, reason }) => [
+  tag('end', 'close', 'not scraped'),
+  link({ ...nothing, id }, h('span.mono', id.slice(0, 8))),
+  h('span', 'in ', foreign(target_group)),
+  h('p', h('span.mono', foreign(`${label}="${value}"`)), ': ', foreign(reason)),
+];
+
 const LATE = 'They missed three of their own intervals and keep scraping what they last knew.';
 const QUARANTINED =
   'Stored values that would make Prometheus refuse the whole list. They are left out until their owner registers these targets again, or somebody deletes the key in the store: by its id, with a token for all groups, DELETE /target?id=… does that.';
 const TWICE = 'One address in several registrations: Prometheus scrapes it once for each, unless the labels are equal.';
+const DROPPED =
+  'Labels by which Prometheus drops the target, or scrapes something else than was meant, unless its relabelling changes them.';
 const NONE = 'None: the store is healthy, no poller is late, and every stored registration is listed.';
 const HIDDEN = 'This token may not see pollers, quarantined values or addresses registered twice.';
 
 async function showProblems(view) {
-  const [quarantine, duplicates] = await Promise.all([getAllowed('quarantine'), getAllowed('duplicates')]);
+  const [quarantine, duplicates, labels] = await Promise.all([
+    getAllowed('quarantine'),
+    getAllowed('duplicates'),
+    getAllowed('problems'),
+  ]);
   server.status ??= await get('status');
   if (state.view !== 'problems') return;
   const isHidden = !quarantine || !server.pollers;
@@ -101,6 +115,7 @@ async function showProblems(view) {
     ...section('Late pollers', lates, lates.length, LATE, latePoller),
     ...section('Quarantined', quarantine?.quarantine ?? [], quarantine?.total, QUARANTINED, quarantined),
     ...section('Registered twice', duplicates?.duplicates ?? [], duplicates?.total, TWICE, duplicate),
+    ...section('Not scraped', labels?.problems ?? [], labels?.total, DROPPED, dropped),
   ]);
 }
 

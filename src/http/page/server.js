@@ -213,7 +213,8 @@ export async function findRegistration(targets) {
   return null;
 }
 
-export const putRegistration = content => write('PUT', 'target', { body: { static_config: content } });
+export const putRegistration = content =>
+  write('PUT', 'target', { query: { strict: true }, body: { static_config: content } });
 export const deleteRegistration = id => write('DELETE', `api/v1/${registrationPath(id)}`);
 
 const groupPath = name => `api/v1/groups/${encodeURIComponent(name)}`;

@@ -224,7 +224,7 @@ fn everything_odd_is_refused() {
     ] {
         is_problem(&server.get(&format!("/api/v1/registrations?{query}")), 400, word);
     }
-    for path in ["groups", "status", "pollers", "quarantine", "duplicates", "groups/g"] {
+    for path in ["groups", "status", "pollers", "quarantine", "duplicates", "problems", "groups/g"] {
         is_problem(&server.get(&format!("/api/v1/{path}?x=1")), 400, "x");
     }
     for query in ["limit=0", "limit=1001", "id=x", "target_group=", "x=1"] {

@@ -108,6 +108,13 @@ fn a_scoped_token_sees_the_numbers_of_its_groups() {
     is_problem(&delete("ra"), 403, "reading");
     delete("wb").has_status(204, "its own registration");
     assert_eq!(get("ra", "changes").json()["changes"].as_array().unwrap().len(), 2);
+    let labels = json!({"__scheme__": "ftp"});
+    for (target, group) in [("a:1", "a"), ("b:2", "b")] {
+        register(&server, target, group, labels.clone());
+    }
+    for (token, total) in [("ra", 1), ("rall", 2)] {
+        assert_eq!(get(token, "problems").json()["total"], json!(total), "{token}");
+    }
 }
 
 #[test]
@@ -246,6 +253,53 @@ fn addresses_in_several_registrations_are_found() {
     assert_eq!(found["total"], json!(2));
     assert_eq!((&found["duplicates"][0]["address"], &found["duplicates"][0]["ids_total"]), (&json!("b:1"), &json!(3)));
     assert_eq!(found["duplicates"][1]["ids"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn labels_by_which_prometheus_drops_a_target_are_told_with_the_reason() {
+    let server = Server::start(&[]);
+    let id = register(&server, "a:1", "g", json!({"__scheme__": "ftp", "__scrape_timeout__": "1m"}));
+    register(&server, "b:1", "g", json!({"__scrape_interval__": "1m", "__param_x": "?"}));
+    let found = server.get("/api/v1/problems").json();
+    let problem = json!({
+        "id": id, "target_group": "g", "label": "__scheme__", "value": "ftp", "reason": "expected http or https",
+    });
+    assert_eq!(found, json!({"problems": [problem], "total": 1}));
+    assert_eq!(server.get("/api/v1/status").json()["label_problems"], json!(1));
+    // Found once per change, not once.
+    register(&server, "b:1", "g", json!({"__scrape_interval__": "1m", "__scrape_timeout__": "x".repeat(1000)}));
+    let found = server.get("/api/v1/problems").json();
+    assert_eq!(found["total"], json!(2));
+    let values = found["problems"].as_array().unwrap().iter().map(|problem| problem["value"].as_str().unwrap());
+    assert!(values.clone().any(|value| value == "x".repeat(100)), "{found}");
+    register(&server, "a:1", "g", json!({"__scheme__": "https"}));
+    register(&server, "b:1", "g", json!({}));
+    assert_eq!(server.get("/api/v1/problems").json(), json!({"problems": [], "total": 0}));
+}
+
+#[test]
+fn what_prometheus_would_drop_is_refused_where_that_is_asked_for() {
+    let server = Server::start(&[]);
+    let put = |path: &str, body: Value| {
+        let request = Request::new("PUT", path).header("Authorization", "Bearer secret");
+        server.send(&request.header("Accept", "application/problem+json").body(body.to_string()))
+    };
+    let labels = json!({"__scrape_interval__": "soon", "__scheme__": "ftp"});
+    let one = json!({"static_config": {"targets": ["a:1"], "labels": labels}});
+    for (path, body, at) in [
+        ("/target?strict=true", one.clone(), "/static_config"),
+        ("/api/v1/groups/g", json!([{"targets": ["a:1"], "labels": labels}]), "/0"),
+    ] {
+        let refused = put(path, body);
+        refused.has_status(400, path);
+        let errors = refused.json()["errors"].clone();
+        for (error, label) in [(&errors[0], "__scheme__"), (&errors[1], "__scrape_interval__")] {
+            assert_eq!(error["pointer"], json!(format!("{at}/labels/{label}")), "{path}: {errors}");
+        }
+    }
+    assert!(server.discover().is_empty());
+    put("/target?strict=yes", one.clone()).has_status(400, "neither true nor false");
+    put("/target", one).has_status(200, "as the Go program does");
 }
 
 #[test]

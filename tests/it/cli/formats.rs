@@ -71,21 +71,27 @@ fn check_says_what_the_server_would_refuse_and_so_does_the_server() {
 }
 
 #[test]
-fn check_names_every_entry_that_is_wrong_and_warns_of_what_prometheus_would_do() {
+fn check_names_every_entry_that_is_wrong_and_what_prometheus_would_drop() {
     let cli = Cli::at("http://127.0.0.1:1");
     let file = cli.write(
         "f.json",
         r#"[{"targets": ["a:1"]}, {"targets": []}, {"targets": ["c:1"]}, {"targets": ["d:1"], "labels": {"a-b": "x"}},
-            {"targets": ["a:1"], "labels": {"__scheme__": "ftp"}}]"#,
+            {"targets": ["a:1"]}, {"targets": ["e:1"], "labels": {"__scheme__": "ftp"}}]"#,
     );
     let file = file.to_str().unwrap();
     cli.fails_with(
         1,
         &["check", file],
-        &["line 1, entry 2: targets", "line 1, entry 4: labels", "__scheme__", "already", "2 entries"],
+        &[
+            "line 1, entry 2: targets",
+            "line 1, entry 4: labels",
+            "line 2, entry 6: labels: __scheme__",
+            "already",
+            "3 entries",
+        ],
     );
     let names = ["check", "--label-names", "utf8", file];
-    cli.fails_with(1, &names, &["entry 2", "1 entry"]);
+    cli.fails_with(1, &names, &["entry 2", "2 entries"]);
 }
 
 #[test]

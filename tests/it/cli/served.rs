@@ -284,9 +284,11 @@ fn a_group_is_deleted_and_what_happens_and_who_polls_is_shown() {
     assert_eq!(json_of(&cli, &["changes", "--limit", "1"]).as_array().unwrap().len(), 1);
     let pollers = json_of(&cli, &["pollers"]);
     assert!(pollers.as_array().unwrap().iter().any(|poller| poller["path"] == json!("/sd?group=h")), "{pollers}");
-    server.register(json!({"static_config": {"targets": ["c:1", "d:1"]}}).to_string());
+    let odd = json!({"static_config": {"targets": ["c:1", "d:1"], "labels": {"__scheme__": "ftp"}}});
+    let id = server.register(odd.to_string());
     let problems = cli.ends_with(0, &["problems"]);
     assert!(problems.contains("repeated\tc:1\tin 2 registrations: "), "{problems}");
+    assert!(problems.contains(&format!("not scraped\t{id}\t__scheme__=ftp: expected http or https")), "{problems}");
     let mut follow = cli.start(&["changes", "--follow", "--limit", "2"]);
     eventually(SOON, || follow.stdout().len() == 2);
     server.register(body("e:1", "h", "x"));

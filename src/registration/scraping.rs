@@ -1,0 +1,101 @@
+//! Labels by which Prometheus is told how to scrape a target, read as it reads them. It drops a target whose value it
+//! cannot take, or scrapes something else than was meant, and tells nobody but itself.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::checked::Registration;
+use super::content::Content;
+use super::duration;
+
+const SCHEME: &str = "__scheme__";
+const PATH: &str = "__metrics_path__";
+const INTERVAL: &str = "__scrape_interval__";
+const TIMEOUT: &str = "__scrape_timeout__";
+
+/// A label by which a target is not scraped as its owner thinks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScrapeFault {
+    pub label: &'static str,
+    /// What is wrong with its value.
+    pub reason: &'static str,
+}
+
+impl Registration {
+    /// What Prometheus would not scrape as it is meant.
+    pub fn scrape_faults(&self) -> Vec<ScrapeFault> {
+        let value = |name: &str| self.fields.labels.as_ref()?.get(name);
+        scrape_faults(|name| value(name).map(|value| Cow::from(value.as_str())))
+    }
+}
+
+impl Content {
+    /// What Prometheus would not scrape as it is meant. Most registrations have no such label, and nothing is decoded.
+    pub fn scrape_faults(&self) -> Vec<ScrapeFault> {
+        match memchr::memmem::find(self.labels_json(), b"\"__") {
+            Some(_) => scrape_faults(|name| self.label(name)),
+            None => Vec::new(),
+        }
+    }
+}
+
+/// What is wrong with the labels that have these values. An empty value is none, and the job's own counts.
+pub(super) fn scrape_faults<'a>(value: impl Fn(&str) -> Option<Cow<'a, str>>) -> Vec<ScrapeFault> {
+    let given = |name: &str| value(name).filter(|value| !value.is_empty());
+    let mut faults = Vec::new();
+    let mut fault = |label, reason| faults.push(ScrapeFault { label, reason });
+    if given(SCHEME).is_some_and(|scheme| !["http", "https"].contains(&&*scheme)) {
+        fault(SCHEME, "expected http or https");
+    }
+    if given(PATH).is_some_and(|path| path.contains('?')) {
+        fault(PATH, "Prometheus asks for a path with %3F in it; parameters are labels of their own, __param_NAME");
+    }
+    let mut duration = |name| -> Option<Duration> {
+        let text = given(name)?;
+        let duration = duration::parse(&text).filter(|duration| !duration.is_zero());
+        if duration.is_none() {
+            fault(name, "expected a duration such as 30s or 1m30s, not 0");
+        }
+        duration
+    };
+    let (interval, timeout) = (duration(INTERVAL), duration(TIMEOUT));
+    if interval.zip(timeout).is_some_and(|(interval, timeout)| timeout > interval) {
+        fault(TIMEOUT, "expected no more than __scrape_interval__");
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(labels: &[(&str, &str)], faulty: &[&str]) {
+        let value = |name: &str| labels.iter().find(|(label, _)| *label == name).map(|(_, value)| Cow::from(*value));
+        let found: Vec<&str> = scrape_faults(value).iter().map(|fault| fault.label).collect();
+        assert_eq!(found, faulty, "{labels:?}");
+    }
+
+    /// A real Prometheus is asked about the same by `prometheus::what_it_drops_is_a_problem`.
+    #[test]
+    fn each_label_is_read_as_prometheus_reads_it() {
+        for (label, right, wrong) in [
+            (SCHEME, &["http", "https", ""][..], &["ftp", "HTTP", " http"][..]),
+            (PATH, &["/metrics", "metrics", "/a b", ""], &["/probe?x=1", "?"]),
+            (INTERVAL, &["15s", "1h30m", "1ms", ""], &["0", "0s", "15", "1.5s", "-1s", "1m1h", "soon", " 15s"]),
+            (TIMEOUT, &["15s", "1w", ""], &["0", "10", "never"]),
+            ("__param_x", &["", "?", "ftp"], &[]),
+            ("scrape_interval", &["soon"], &[]),
+        ] {
+            right.iter().for_each(|value| check(&[(label, value)], &[]));
+            wrong.iter().for_each(|value| check(&[(label, value)], &[label]));
+        }
+    }
+
+    #[test]
+    fn a_timeout_is_not_longer_than_its_interval() {
+        check(&[(INTERVAL, "1m"), (TIMEOUT, "60s")], &[]);
+        check(&[(INTERVAL, "1m"), (TIMEOUT, "61s")], &[TIMEOUT]);
+        check(&[(INTERVAL, "0"), (TIMEOUT, "61s"), (SCHEME, "x")], &[SCHEME, INTERVAL]);
+    }
+}
