@@ -38,6 +38,7 @@ const MODULES: &[&str] = &[
     include_str!("page/lifetime.js"),
     include_str!("page/effects.js"),
     include_str!("page/form.js"),
+    include_str!("page/polling.js"),
     include_str!("page/configuration.js"),
     include_str!("page/changes.js"),
     include_str!("page/problems.js"),

@@ -4,19 +4,13 @@ import { $, fill, foreign, h } from './dom.js';
 import { on } from './events.js';
 import { list } from './list.js';
 import { enterPanel, isOpen, openPanel } from './panel.js';
+import { configurations } from './polling.js';
 import { selector, written } from './selector.js';
 import { get, origin, server } from './server.js';
 import { filter, readable, state } from './state.js';
 import { plural } from './words.js';
 
 const SHARDS_MAX = 1024;
-const MODULE_LABELS = ['__param_module', 'module'];
-// Without this, all modules of one address would be one target.
-const relabelling = label =>
-  `      - source_labels: [__meta_inventor_sd_module]\n        regex: (.+)\n        target_label: ${label}\n`;
-const alloyRule = label =>
-  `  rule {\n    source_labels = ["__meta_inventor_sd_module"]\n    regex         = "(.+)"\n    target_label  = "${label}"\n  }\n`;
-
 const chosen = { form: 0, shards: 1, shard: 0 };
 
 function listUrl() {
@@ -29,49 +23,13 @@ function listUrl() {
   return `${origin}/sd${p.size ? `?${readable(p)}` : ''}`;
 }
 
-function prometheus(url, { needsToken, labels, refresh }) {
-  // In quotes: a group may be called null, or 1e3, or have no letter that YAML takes bare.
-  const job = JSON.stringify(state.groups.length === 1 ? state.groups[0] : 'inventor');
-  const token = '        authorization:\n          credentials_file: /etc/prometheus/inventor.token\n';
-  return [
-    `scrape_configs:\n  - job_name: ${job}\n    http_sd_configs:\n      - url: ${JSON.stringify(url)}\n`,
-    refresh && '        refresh_interval: 30s\n',
-    needsToken && token,
-    labels.length && '    relabel_configs:\n',
-    ...labels.map(relabelling),
-  ]
-    .filter(Boolean)
-    .join('');
-}
-
-function alloy(url, { needsToken, labels }) {
-  const token =
-    '  authorization {\n    type             = "Bearer"\n    credentials_file = "/etc/alloy/inventor.token"\n  }\n';
-  const rules = labels.map(alloyRule).join('');
-  const relabel = `discovery.relabel "inventor" {\n  targets = discovery.http.inventor.targets\n${rules}}\n\n`;
-  return [
-    `discovery.http "inventor" {\n  url              = ${JSON.stringify(url)}\n  refresh_interval = "30s"\n`,
-    needsToken && token,
-    '}\n\n',
-    labels.length && relabel,
-    `prometheus.scrape "inventor" {\n  targets    = discovery.${labels.length ? 'relabel.inventor.output' : 'http.inventor.targets'}\n`,
-    '  forward_to = [prometheus.remote_write.default.receiver]\n}',
-  ]
-    .filter(Boolean)
-    .join('');
-}
-
 const hasModules = () => $('.row:not(.head) .c-modules:not(:empty)') !== null;
 
 function texts() {
   const url = listUrl();
-  const given = { needsToken: server.status?.tokens.read, labels: hasModules() ? MODULE_LABELS : [] };
-  return [
-    ['Prometheus', prometheus(url, { ...given, refresh: true })],
-    ['vmagent', `# How often: -promscrape.httpSDCheckInterval=30s\n${prometheus(url, given)}`],
-    ['Alloy', alloy(url, given)],
-    ['curl', curlGet(url, given.needsToken)],
-  ];
+  const needsToken = server.status?.tokens.read;
+  const job = state.groups.length === 1 ? state.groups[0] : 'inventor';
+  return [...configurations({ url, job, needsToken, hasModules: hasModules() }), ['curl', curlGet(url, needsToken)]];
 }
 
 /** How many share the work, and which of them this one is. */

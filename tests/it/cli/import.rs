@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use super::{Cli, listed};
 use crate::eventually::{SOON, eventually};
 use crate::server::Server;
+use crate::stand_in::StandIn;
 
 fn many(count: usize) -> String {
     let mut list = String::from("[");
@@ -73,6 +74,40 @@ fn another_servers_list_becomes_registrations_with_their_modules() {
     assert_eq!(new.get("/discover").text(), old.get("/discover").text());
     cli.fails_with(3, &["import", "http://127.0.0.1:1/discover"], &["http://127.0.0.1:1/discover"]);
     cli.fails_with(3, &["import", &format!("http://{}/nothing", old.address())], &["/nothing", "404"]);
+}
+
+/// What they answer to, as their sources have it: Nacos' `PrometheusUtils`, and `TargetGroup` of postfinance/discovery.
+#[test]
+fn the_lists_of_other_registries_become_registrations() {
+    let others = StandIn::start(|path| {
+        let list = match path {
+            "/nacos/prometheus/namespaceId/public/service/orders" => {
+                r#"[{"targets":["10.0.0.1:8080"],"labels":{"__meta_clusterName":"DEFAULT","preserved_register_source":"SPRING_CLOUD"}},
+                    {"targets":["10.0.0.2:8080"],"labels":{"__meta_clusterName":"DEFAULT"}}]"#
+            }
+            "/v1/sd/prometheus1.example.com/default" => {
+                r#"[{"targets":["example.com"],"labels":{"__metrics_path__":"/metrics","__scheme__":"http","instance":"example.com","job":"example","label1":"value1"}},
+                    {"targets":["example.com"],"labels":{"__metrics_path__":"/other","__scheme__":"http","instance":"example.com","job":"other"}}]"#
+            }
+            "/v1/sd/prometheus1.example.com/default-blackbox?config=blackbox" => {
+                r#"[{"targets":["http://blackbox.example.com"],"labels":{}}]"#
+            }
+            _ => return None,
+        };
+        Some(("application/json", list))
+    });
+    let server = Server::start(&[]);
+    let cli = Cli::of(&server);
+    let url = |path: &str| format!("http://{}{path}", others.address());
+    cli.ends_with(0, &["import", "-g", "orders", &url("/nacos/prometheus/namespaceId/public/service/orders")]);
+    let twice = ["import", "-g", "default", &url("/v1/sd/prometheus1.example.com/default")];
+    cli.fails_with(2, &twice, &["example.com: is there twice", "1 entry is refused"]);
+    let blackbox = url("/v1/sd/prometheus1.example.com/default-blackbox?config=blackbox");
+    cli.ends_with(0, &["import", "-g", "blackbox", &blackbox]);
+    assert_eq!(listed(&server), ["10.0.0.1:8080", "10.0.0.2:8080", "example.com", "http://blackbox.example.com"]);
+    let imported = server.get("/sd?group=default").json()[0]["labels"].clone();
+    assert_eq!((&imported["job"], &imported["__metrics_path__"]), (&"example".into(), &"/metrics".into()));
+    cli.fails_with(3, &["import", &url("/nacos/other")], &["404"]);
 }
 
 #[test]
