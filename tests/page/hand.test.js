@@ -169,6 +169,26 @@ function facts(browser) {
       assert.equal(await rows(page).count(), 8);
       assert.equal(id(page), null);
     }));
+
+  test('on a phone a tap opens a row, what can be tapped is large, and the groups close by a tap beside them', () =>
+    withHand({ width: 390, height: 844, hasTouch: true, isMobile: true }, async page => {
+      await rowCountIs(page, 8);
+      const small = await page.locator('.top button, #search > button, #side button').evaluateAll(all =>
+        all
+          .map(el => [el.id, el.getBoundingClientRect()])
+          .filter(([, { width, height }]) => height > 0 && Math.min(width, height) < 44)
+          .map(([name]) => name),
+      );
+      assert.deepEqual(small, []);
+      await press(page, page.locator('#side-open'));
+      await page.locator('#side.open').waitFor();
+      await page.touchscreen.tap(370, 500);
+      await page.locator('#side.open').waitFor({ state: 'detached' });
+      assert.ok(await panel(page).isHidden());
+      const { x, y, height } = await rowOf(page, 'n2:1').locator('.chip').first().boundingBox();
+      await page.touchscreen.tap(x + 8, y + height / 2);
+      await hasText(panel(page).locator('h2'), 'n2:1');
+    }));
 }
 
 for (const browser of ['chromium', 'firefox']) describe(`in ${browser}:`, () => facts(browser));

@@ -225,6 +225,17 @@ test('groups filter, several with Ctrl, and tell of themselves', () =>
     await rowCountIs(page, 1);
   }));
 
+test('the column of modules is there when somebody has any', async () => {
+  const modules = page => page.locator('.head .c-modules');
+  await withPage(server, { path: '?group=node' }, async page => {
+    await rowCountIs(page, 2);
+    assert.ok(await modules(page).isHidden());
+    await page.getByRole('button', { name: 'Clear filters' }).click();
+    await rowCountIs(page, 4);
+    assert.ok(await modules(page).isVisible());
+  });
+});
+
 test('a heading sorts, and the other way at the second click', () =>
   withPage(server, {}, async page => {
     await page.getByRole('button', { name: 'Time left' }).click();

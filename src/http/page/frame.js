@@ -140,6 +140,7 @@ function freshness() {
 export function paintFrame() {
   const { lost } = contact;
   const el = $('#fresh');
+  server.isSilent = isStale();
   const text = freshness();
   if (el.textContent !== text) fill(el, h('i'), text);
   el.className = isStale() ? 'end' : '';

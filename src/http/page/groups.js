@@ -7,6 +7,7 @@ import { count, setText, short, until } from './words.js';
 
 const SHOWN_MAX = 500; // beyond that one filters
 const SOON_SECONDS = 300;
+const DIGITS_MAX = 12; // of a number in a name
 
 const side = $('#side');
 const options = $('#group-list');
@@ -17,12 +18,19 @@ export const groups = { list: [], by: new Map(), total: 0 };
 let chosenGroup;
 
 export async function loadGroups() {
-  groups.list = (await get('groups')).groups;
+  groups.list = inOrder((await get('groups')).groups);
   groups.by = new Map(groups.list.map(g => [g.name, g]));
   groups.total = groups.list.reduce((sum, g) => sum + g.registrations, 0);
   drawGroups();
   emit('grouped');
 }
+
+/** As people count: node-2 before node-10. */
+const inOrder = names => {
+  const key = name => name.replace(/\d+/g, digits => digits.padStart(DIGITS_MAX, '0'));
+  const keyed = names.map(g => [key(g.name), g]);
+  return keyed.sort(([a], [b]) => (a < b ? -1 : Number(a > b))).map(([, g]) => g);
+};
 
 const isSoon = g => g.next_expiry_at && until(g.next_expiry_at) < SOON_SECONDS;
 
@@ -106,6 +114,14 @@ export function showGroups(open) {
   return was;
 }
 
+/** A press beside the open drawer closes it, and does nothing to what is below. */
+function pressedBeside(e) {
+  if (!side.classList.contains('open') || e.target.closest('#side, #side-open')) return;
+  e.preventDefault();
+  e.stopPropagation();
+  showGroups(false);
+}
+
 function groupFilterKey(e) {
   if (e.key === 'ArrowDown') {
     e.preventDefault();
@@ -143,5 +159,6 @@ export function startGroups() {
   listen(options, { click: clickGroup, keydown: groupKey });
   $('#side-open').onclick = () => showGroups(!side.classList.contains('open'));
   $('#side-close').onclick = () => showGroups(false);
+  document.addEventListener('click', pressedBeside, true);
   on('route', drawGroups);
 }

@@ -47,6 +47,9 @@ function refused(error) {
 
 let loading = { key: null, done: null };
 
+/** The column of modules is there from the first registration on that has any. */
+const showModules = some => some.some(row => row.modules.length > 0) && grid.classList.add('with-modules');
+
 /** Another list, at its beginning or where one was when one left it. */
 export function load() {
   if (loading.key !== filterKey()) loading = { key: filterKey(), done: loadFirst() };
@@ -74,6 +77,7 @@ async function loadFirst() {
     list.pending = false;
     list.wrong = answer.wrong ?? '';
     fill(grid, head());
+    showModules(answer.registrations);
     measureLabels();
     lay(answer.total);
     const page = pages[at] ?? pages[0];
@@ -123,6 +127,7 @@ function lay(total) {
 
 /** Fills a page. What has not changed keeps its element, and with it what the browser knows of it. */
 function put(page, { registrations, next_page_token }, before = rows) {
+  if (showModules(registrations)) refitAll();
   const next = pages[page.at + 1];
   if (next && !next.rows.length) next.token = next_page_token;
   const mine = registrations.filter(({ id }) => !rows.has(id) || rows.get(id).page === page);

@@ -8,7 +8,7 @@ import { closePanel, isOpen, openPanel } from './panel.js';
 import { pollersOf } from './pollers.js';
 import { learnRenewals, nextRenewal, renewalInterval, untilRenewal } from './renewals.js';
 import { filterBy, isMeta, plus, sortedLabels } from './row.js';
-import { get, registrationPath, server, storeLost } from './server.js';
+import { doubt, get, registrationPath, server } from './server.js';
 import { link, nothing, state } from './state.js';
 import { at, count, life, since, time, words } from './words.js';
 
@@ -177,6 +177,7 @@ function verdict(row, text) {
   const every = renewalInterval(row);
   if (text === 'never') return 'It stays until somebody deletes it.';
   if (text === 'expired') return 'It was not renewed in time, so Prometheus no longer gets it.';
+  if (text === 'unknown') return 'Its time is over by what the server said last. Whether it was renewed is not known.';
   if (text === 'kept') return 'Nobody can renew it while the store is unavailable, so it is kept.';
   if (!every) return ['No rhythm of renewals is known yet. Without one more it ', goes()];
   const left = untilRenewal(row);
@@ -189,7 +190,7 @@ export function paintRegistration() {
   const place = $('.lifeline');
   if (!place || !showing) return;
   const { row } = showing;
-  const { share, text, mood, more } = life(row, storeLost());
+  const { share, text, mood, more } = life(row, doubt());
   const [big, bar, ends, words] = place.children;
   const isTicking = /\d/.test(text);
   place.className = `lifeline ${mood}`;

@@ -1,7 +1,7 @@
 // One row of the list: how it is drawn, how its time runs, how many of its labels fit.
 import { $, address, fill, foreign, h, iconButton } from './dom.js';
 import { includes, withRequirement } from './selector.js';
-import { storeLost } from './server.js';
+import { doubt } from './server.js';
 import { go, href, state } from './state.js';
 import { at, exactly, life, setText } from './words.js';
 
@@ -137,7 +137,7 @@ export function drawRow(row) {
 
 /** The time left, each second: only what differs is touched. */
 export function paintRow(held) {
-  const { share, text, mood, more } = life(held.row, storeLost());
+  const { share, text, mood, more } = life(held.row, doubt());
   const left = held.el.lastChild;
   const [bar, words, aside] = left.children;
   const { updated_at, expires_at } = held.row;

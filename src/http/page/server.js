@@ -4,9 +4,11 @@ import { sentence, setServerTime } from './words.js';
 const base = new URL('.', location.href);
 export const origin = base.href.replace(/\/$/, '');
 
-/** What was heard last; null as long as nothing was. Pollers are null too for a token that may not see them. */
-export const server = { status: null, pollers: null };
+/** What was heard last, and whether nothing is heard now; null as long as nothing was. Pollers are null too for a token that may not see them. */
+export const server = { status: null, pollers: null, isSilent: false };
 export const storeLost = () => server.status?.store.healthy === false;
+/** Why nobody can say that what is over has expired; empty when the server says so. */
+export const doubt = () => (server.isSilent ? 'unknown' : storeLost() ? 'kept' : '');
 export const late = () => (server.pollers ?? []).filter(p => p.late);
 
 // sessionStorage ends with the tab; where it is forbidden, tokens end with the page.

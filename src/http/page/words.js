@@ -68,13 +68,20 @@ export function paintTimes() {
   for (const el of $$('[data-since]')) setText(el, ago(el.dataset.since));
 }
 
-/** What is left of a registration. While the store is lost nobody can renew, and what expires is kept. */
-export function life({ expires_at, ttl_seconds }, storeLost) {
+const DOUBTS = {
+  kept: 'kept because the store is unavailable',
+  unknown: 'its time is over by what the server said last; whether it was renewed is not known',
+};
+
+/**
+ * What is left of a registration. While the store is lost nobody can renew, and what expires is kept; while the server
+ * is silent, a host may renew and nobody here hears of it.
+ */
+export function life({ expires_at, ttl_seconds }, doubt) {
   if (expires_at === null) return { share: 1, text: 'never', mood: 'none', more: '' };
   const left = until(expires_at);
   const share = ttl_seconds ? Math.max(0, Math.min(1, left / ttl_seconds)) : 1;
-  if (left <= 0 && storeLost)
-    return { share, text: 'kept', mood: 'none', more: 'kept because the store is unavailable' };
+  if (left <= 0 && doubt) return { share, text: doubt, mood: 'none', more: DOUBTS[doubt] };
   if (left <= 0) return { share, text: 'expired', mood: 'end', more: '' };
   if (share < 0.1) return { share, text: short(left), mood: 'end', more: 'less than a tenth left' };
   if (share < 0.25) return { share, text: short(left), mood: 'low', more: 'less than a quarter left' };
