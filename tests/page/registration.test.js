@@ -329,8 +329,14 @@ test('a group goes out as a file and comes in again after a look at what would c
     await panel(page).getByLabel('Yes, delete 1 registration').check();
     await replace.click();
     await toast(page, 'Group file now matches the file').waitFor();
-    const { registrations } = await server.registrations('group=file');
-    assert.deepEqual(registrations.flatMap(r => r.targets).sort(), ['file-a:1', 'file-c:1']);
+    const inFile = async () => {
+      const { registrations } = await server.registrations('group=file');
+      return registrations.map(r => `${r.targets} ${r.ttl_seconds}`).sort();
+    };
+    assert.deepEqual(await inFile(), ['file-a:1 86400', 'file-c:1 86400']);
+    await page.keyboard.press('z');
+    await toast(page, 'Registered again: 2 registrations').waitFor();
+    assert.deepEqual(await inFile(), ['file-a:1 21600', 'file-b:1 21600']);
   });
 });
 

@@ -8,7 +8,15 @@ import { lifetimeField } from './lifetime.js';
 import { reload } from './list.js';
 import { alertBox, closePanel, openPanel } from './panel.js';
 import { contentOf } from './registration.js';
-import { allRegistrations, deleteGroup, getGroup, putGroup, putRegistration } from './server.js';
+import {
+  allRegistrations,
+  deleteGroup,
+  deleteRegistration,
+  findRegistration,
+  getGroup,
+  putGroup,
+  putRegistration,
+} from './server.js';
 import { modal } from './tokens.js';
 import { count, plural, sentence } from './words.js';
 import { readList } from './yaml.js';
@@ -174,7 +182,8 @@ class Declaration {
     ];
     replace.disabled = open.size > 0;
     replace.classList.toggle('danger', deleted.length > 0);
-    replace.onclick = () => this.carryOut(group, before.tag, taken.length > 0, replace);
+    const plan = { group, tag: before.tag, size: before.entries.length, created, taken };
+    replace.onclick = () => this.carryOut(plan, replace);
     fill(
       this.report,
       h(
@@ -193,15 +202,23 @@ class Declaration {
     say(`Dry run: ${told(answer)}`);
   }
 
-  async carryOut(group, tag, adopt, button) {
+  async carryOut(plan, button) {
     if (button.classList.contains('busy')) return;
     button.classList.add('busy');
     try {
-      const answer = await this.put(group, { tag, adopt });
+      const { group, tag, created, taken } = plan;
+      const former = await formerOf(plan);
+      const answer = await this.put(group, { tag, adopt: taken.length > 0 });
       if (answer === null) return;
       closePanel();
       emit('written');
-      emit('toast', { text: ['Group ', h('b', foreign(group)), ' now matches the file'], more: told(answer) });
+      emit('toast', {
+        verb: 'Replaced',
+        noun: 'group',
+        text: ['Group ', h('b', foreign(group)), ' now matches the file'],
+        more: told(answer),
+        ...(former && { undo: () => takeBack(group, created, former) }),
+      });
       await reload();
     } catch (error) {
       this.refused(error);
@@ -277,7 +294,8 @@ async function removeGroup(name) {
     }
     emit('written');
     emit('toast', {
-      verb: 'Deleted the group with',
+      verb: 'Deleted',
+      noun: 'group',
       text: ['Deleted the group ', h('b', foreign(name)), `: ${plural(entries.length, 'registration')}`],
       more: 'What hosts still renew comes back.',
       ...(rows && { undo: () => restoreAll(rows) }),
@@ -298,6 +316,28 @@ async function removeGroup(name) {
   modal('Delete a group', content);
 }
 
+/** What a plan replaces, as far as it can go back one by one; else null. */
+async function formerOf({ group, size, taken }) {
+  if (size + taken.length > UNDO_MAX) return null;
+  const rows = await allRegistrations({ group });
+  for (const { targets } of taken) rows.push(await findRegistration(targets));
+  return rows.filter(Boolean);
+}
+
+/** Puts back what stood there before, and what was taken from other groups; what was new goes. */
+async function takeBack(group, created, former) {
+  const back = new Set(former.map(keyOfEntry));
+  const news = new Set(created.map(keyOfEntry).filter(key => !back.has(key)));
+  try {
+    for (const row of await allRegistrations({ group }))
+      if (news.has(keyOfEntry(row)) && (await deleteRegistration(row.id)) === null) return false;
+  } catch (error) {
+    failed('taken back, at least not all', error);
+    return false;
+  }
+  return restoreAll(former);
+}
+
 /** Registers all of them again, each with its own lifetime, which starts anew. */
 async function restoreAll(rows) {
   try {
@@ -307,7 +347,8 @@ async function restoreAll(rows) {
     return false;
   }
   emit('written');
-  emit('toast', { text: ['Registered again: ', plural(rows.length, 'registration'), ', ', called(rows[0]), ' first'] });
+  const first = rows.length > 0 && [', ', called(rows[0]), ' first'];
+  emit('toast', { text: ['Registered again: ', plural(rows.length, 'registration'), first] });
   await reload();
   return true;
 }

@@ -14,8 +14,8 @@ const noticePlace = $('#toasts');
 const notices = []; // those shown, the oldest first
 
 class Notice {
-  constructor({ bad, verb }) {
-    this.verb = verb;
+  constructor({ bad, verb, noun = 'registration' }) {
+    Object.assign(this, { verb, noun });
     this.ways = []; // back, the latest last: {text, warn, more, undo}
     this.text = h('div.grow');
     this.bar = h('i');
@@ -42,7 +42,7 @@ class Notice {
   draw() {
     const n = this.ways.length;
     const last = this.ways.at(-1);
-    const before = n > 1 && `${this.verb} ${plural(n - 1, 'registration')} before it.`;
+    const before = n > 1 && `${this.verb} ${plural(n - 1, this.noun)} before it.`;
     this.say({ ...last, more: [last.more, last.more && before && ' ', before] }, UNDO_SECONDS);
     const button = (label, title, act) => h('button', { title, onclick: act }, label);
     fill(
@@ -93,9 +93,9 @@ class Notice {
 export const undo = () => notices.findLast(notice => notice.ways.length)?.undo();
 
 function showNotice(notice) {
-  const { undo: back, verb, bad } = notice;
+  const { undo: back, verb, noun = 'registration', bad } = notice;
   if (back) {
-    const same = notices.find(shown => shown.ways.length && shown.verb === verb);
+    const same = notices.find(shown => shown.ways.length && shown.verb === verb && shown.noun === noun);
     return (same ?? new Notice(notice)).add(notice);
   }
   new Notice(notice).say(notice, bad ? SECONDS_IMPORTANT : SECONDS);
