@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::server::Server;
@@ -212,6 +213,45 @@ fn every_link_leads_somewhere() {
         }
     }
     assert_eq!(faults, Vec::<String>::new());
+}
+
+#[test]
+fn each_path_and_parameter_is_described() {
+    let openapi = document("src/http/api/openapi.json").text;
+    let openapi: Value = serde_json::from_str(&openapi).expect("it is JSON");
+    let described = document("docs/api.md").text;
+    let shared = &openapi["components"]["parameters"];
+    let name = |parameter: &Value| {
+        let link = parameter["$ref"].as_str().and_then(|link| link.rsplit('/').next());
+        let parameter = link.map_or(parameter, |link| &shared[link]);
+        (parameter["in"] == "query").then(|| parameter["name"].as_str().expect("it has a name").to_owned())
+    };
+    let mut missing = Vec::new();
+    for (path, item) in openapi["paths"].as_object().expect("it has paths") {
+        let written = path.replace("{id}", "ID").replace("{name}", "NAME");
+        // The files of the page are nobody's to ask for.
+        if !path.starts_with("/ui/") && !described.contains(&written) {
+            missing.push(path.clone());
+        }
+        let operations = item.as_object().expect("it has methods").values();
+        let parameters = operations.chain([item]).filter_map(|part| part["parameters"].as_array()).flatten();
+        for name in parameters.filter_map(name) {
+            let forms = [format!("`{name}`"), format!("?{name}=")];
+            if !forms.iter().any(|form| described.contains(form)) {
+                missing.push(format!("{path}: {name}"));
+            }
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new(), "docs/api.md says nothing of these");
+}
+
+#[test]
+fn each_alert_is_in_the_table() {
+    let rules = document("deploy/prometheus/alerts.yaml").text;
+    let alerts = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let described = document("deploy/README.md").text;
+    let missing: Vec<&str> = alerts.filter(|alert| !described.contains(&format!("`{alert}`"))).collect();
+    assert_eq!(missing, Vec::<&str>::new());
 }
 
 #[test]
