@@ -178,6 +178,14 @@ impl RedisServer {
         Ok(connection)
     }
 
+    /// Whether this section of INFO has this text; not while it closes connections, as Sentinels have it do.
+    #[track_caller]
+    pub(crate) fn says(&self, section: &str, text: &str) -> bool {
+        let info =
+            self.try_connect(None).and_then(|mut redis| redis::cmd("INFO").arg(section).query::<String>(&mut redis));
+        info.is_ok_and(|info| info.contains(text))
+    }
+
     /// Does one command given as words, on a connection of its own.
     #[track_caller]
     pub(crate) fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {

@@ -111,9 +111,7 @@ impl Writer {
         let read = contain(|| {
             let alive = file.alive()?;
             let clock = FileClock::start(alive);
-            if let Some(alive) = alive.and_then(|alive| clock.instant(alive)) {
-                mirror.interrupted(alive);
-            }
+            let interrupted = alive.and_then(|alive| clock.instant(alive));
             mirror.trouble(now, ARRIVED_WITHIN);
             let alive = alive.unwrap_or_else(|| clock.at(now));
             let sweep = Sweep { last: None, next_at: now };
@@ -122,6 +120,11 @@ impl Writer {
             let mut writer =
                 Writer { inbox, mirror, metrics, clock, alive, alive_at, is_proven, sweep, settling, tended_at };
             writer.show(file, Load::First, alive)?;
+            // Only now: after a crash in the midst of a settlement the outage begins before the last writes, and these would
+            // look like those of another server, which could write all the while.
+            if let Some(alive) = interrupted {
+                writer.mirror.interrupted(alive);
+            }
             if let Err(error) = writer.tend(file) {
                 // The lists are good, and marked; the thread finds the file as it is and goes on trying.
                 error!(path:% = file.path().display(), error:%; "the store takes no writes");

@@ -356,7 +356,7 @@ impl<'a> Applier<'a> {
     fn sweep(&mut self, scan: Scan) {
         let now = Instant::now();
         let restart = self.restoring.as_ref().map(|restoring| &restoring.restart);
-        let until = restart.map_or(now, |restart| restart.last_contact);
+        let until = restart.map_or(now, |restart| restart.known_until(now));
         let since = restart.and_then(|restart| now.checked_sub(restart.origin.age)).unwrap_or(now);
         let mut comparison = self.context.mirror.compare(&scan.present, until, since);
         // What changed since the scan passed by is fetched in the next round. What expired is gone from every store;

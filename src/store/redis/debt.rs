@@ -80,6 +80,9 @@ pub(super) struct Restart {
     /// The connection was closed from the other side while it was in use: what happened in the old process until its end
     /// was seen here. Otherwise this server was cut off, and others may have deleted anything.
     pub(super) saw_end: bool,
+    /// Another process was there meanwhile, and what it had lost may not all have been back when it ended: how much of it
+    /// was, and in which order, nobody knows.
+    pub(super) after_a_loss: bool,
     /// How far the copies of the old process were known to be, if it made any.
     pub(super) replicated: Option<Replicated>,
     pub(super) origin: Origin,
@@ -133,15 +136,22 @@ impl Restart {
         missing
     }
 
-    /// For how long the new process may have been changed without anybody here seeing it. A replica was there before.
+    /// Until when what was written counts as written to the old process.
+    pub(super) fn known_until(&self, now: Instant) -> Instant {
+        if self.after_a_loss { now } else { self.last_contact }
+    }
+
+    /// For how long the new process, or one before it, may have been changed without anybody here seeing it. A replica
+    /// was there before.
     fn unseen(&self) -> Duration {
-        self.origin.age.min(self.gap)
+        if self.after_a_loss { self.gap } else { self.origin.age.min(self.gap) }
     }
 
     /// `shown` registrations must have been there when the process came up, as far as is known here.
     fn loss(&self, found: usize, shown: usize) -> Loss {
         let Origin { fresh_append_only_file, loaded_keys, keys, former, .. } = &self.origin;
-        if let Some((history, copied_to)) = former
+        if !self.after_a_loss
+            && let Some((history, copied_to)) = former
             && let Some(known) = self.replicated.as_ref().filter(|known| known.history == *history)
         {
             // A replica was made the master, and says how far it has copied the old one.
@@ -150,14 +160,13 @@ impl Restart {
         }
         let is_unseen = self.unseen() > UNSEEN_MAX || (!self.saw_end && self.gap > UNSEEN_MAX);
         let foreign = keys.saturating_sub(found);
-        match (fresh_append_only_file, loaded_keys) {
-            (Some(true), _) => Loss::All,
+        match (fresh_append_only_file, loaded_keys.map(|loaded| loaded.saturating_sub(foreign))) {
+            (None, Some(loaded)) if loaded > 0 && loaded >= shown => Loss::None,
+            _ if self.after_a_loss => Loss::All,
+            (Some(true), _) | (None, Some(0)) => Loss::All,
             (Some(false), _) => Loss::None,
-            (None, Some(loaded)) => match loaded.saturating_sub(foreign) {
-                0 => Loss::All,
-                loaded if loaded >= shown || is_unseen => Loss::None,
-                loaded => Loss::Latest { at_most: Some(shown - loaded), after: None },
-            },
+            (None, Some(_)) if is_unseen => Loss::None,
+            (None, Some(loaded)) => Loss::Latest { at_most: Some(shown - loaded), after: None },
             (None, None) if found == 0 => Loss::All,
             (None, None) if is_unseen => Loss::None,
             (None, None) => Loss::Latest { at_most: None, after: None },

@@ -27,8 +27,8 @@ pub(super) struct Follower {
     sessions: u64,
     /// The server process that everything was last loaded from.
     known: Option<Known>,
-    /// How long that process was silent before another one answered, until everything is loaded from this one.
-    gap: Option<Duration>,
+    /// The process that answered after that one, until everything is loaded from it.
+    next: Option<Next>,
     /// The fault that was logged last, since one line per change is enough.
     logged: News,
 }
@@ -42,6 +42,16 @@ struct Known {
     replicated: Option<Replicated>,
 }
 
+/// A server process that a restore has begun with.
+struct Next {
+    run_id: String,
+    /// How long the known process had been silent when this one answered first.
+    gap: Duration,
+    after_a_loss: bool,
+    /// It may have come up with less than was known, or another one between it and the known one.
+    may_have_lost: bool,
+}
+
 /// What a session begins with.
 struct Opened {
     client: Client,
@@ -53,7 +63,7 @@ struct Opened {
 
 impl Follower {
     pub(super) fn new(context: Context) -> Follower {
-        Follower { context, sessions: 0, known: None, gap: None, logged: News::default() }
+        Follower { context, sessions: 0, known: None, next: None, logged: News::default() }
     }
 
     /// Starts the thread that follows until the store is closed.
@@ -125,10 +135,19 @@ impl Follower {
         if !self.context.connector.settings().restore || *run_id == server.run_id {
             return None;
         }
-        // A restore that is interrupted goes on with what was known when it began.
-        let gap = *self.gap.get_or_insert_with(|| contact.gap().unwrap_or(Duration::MAX));
+        let next = match self.next.take() {
+            // A restore that is interrupted goes on with what was known when it began.
+            Some(next) if next.run_id == server.run_id => next,
+            before => {
+                let gap = contact.gap().unwrap_or(Duration::MAX);
+                let after_a_loss = before.is_some_and(|before| before.may_have_lost);
+                let may_have_lost = after_a_loss || server.origin.fresh_append_only_file != Some(false);
+                Next { run_id: server.run_id.clone(), gap, after_a_loss, may_have_lost }
+            }
+        };
+        let Next { gap, after_a_loss, .. } = *self.next.insert(next);
         let (replicated, origin) = (replicated.clone(), server.origin.clone());
-        Some(Restart { gap, last_contact: contact.instant, saw_end: *saw_end, replicated, origin })
+        Some(Restart { gap, last_contact: contact.instant, saw_end: *saw_end, after_a_loss, replicated, origin })
     }
 
     fn lost(&mut self, session: &Session, fault: &Fault) {
@@ -139,7 +158,7 @@ impl Follower {
             let saw_end = is_recent && matches!(fault, Fault::Connection(_));
             let (run_id, replicated) = (session.run_id.clone(), session.replicated());
             self.known = Some(Known { run_id, contact, saw_end, replicated });
-            (self.gap, self.logged) = (None, News::default());
+            (self.next, self.logged) = (None, News::default());
         }
     }
 

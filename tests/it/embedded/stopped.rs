@@ -1,26 +1,33 @@
 //! A server that was stopped on its file: owners could not renew meanwhile.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use inventor::registration::Ttl;
+use inventor::store::Update;
 use redb::ReadableTable;
 use tempfile::TempDir;
 
 use super::{DOCUMENTS, META, file, open, records, try_open};
 use crate::eventually::{SOON, eventually};
-use crate::store_contract::{hour, id, rules};
+use crate::store_contract::{hour, id, put, rules};
 
 /// Has everything in the file of a closed store have happened so much earlier.
 #[track_caller]
 fn age(directory: &Path, hours: u64) {
-    let earlier = |millis: u64| if millis == 0 { 0 } else { millis - hours * 3_600_000 };
+    age_by(directory, hours, hours);
+}
+
+/// The same, but the file was last told before that that the server is at work.
+#[track_caller]
+fn age_by(directory: &Path, hours: u64, told_hours_ago: u64) {
+    let earlier_by = |hours: u64, millis: u64| if millis == 0 { 0 } else { millis - hours * 3_600_000 };
     let database = redb::Database::open(file(directory)).unwrap();
     let transaction = database.begin_write().unwrap();
     {
         let mut meta = transaction.open_table(META).unwrap();
         let alive = meta.get("alive").unwrap().expect("the file says when it was written").value();
-        meta.insert("alive", earlier(alive)).unwrap();
+        meta.insert("alive", earlier_by(told_hours_ago, alive)).unwrap();
         let mut documents = transaction.open_table(DOCUMENTS).unwrap();
         let mut records = Vec::new();
         for record in documents.iter().unwrap() {
@@ -29,7 +36,7 @@ fn age(directory: &Path, hours: u64) {
             records.push((key.value(), deadline, document.to_vec()));
         }
         for (key, deadline, document) in records {
-            documents.insert(key, (earlier(deadline), document.as_slice())).unwrap();
+            documents.insert(key, (earlier_by(hours, deadline), document.as_slice())).unwrap();
         }
     }
     transaction.commit().unwrap();
@@ -66,6 +73,24 @@ fn what_ran_out_while_the_server_was_stopped_has_what_it_had_left_and_half_a_lif
     let node = open(directory.path());
     is_about(node.rest("an hour"), 30);
     assert_eq!(node.delete("a minute"), Ok(true));
+}
+
+/// Until an outage is settled the file is not told that the server is at work, and what is written meanwhile seems to be
+/// written in the midst of an outage.
+#[test]
+fn after_a_crash_in_the_midst_of_a_settlement_nobody_is_taken_for_another_server() {
+    let directory = TempDir::new().unwrap();
+    let node = open(directory.path());
+    let mut renewal = put("renewed", "text", hour());
+    if let Update::Put { updated_at, .. } = &mut renewal {
+        *updated_at = SystemTime::now() - Duration::from_secs(10 * 3600);
+    }
+    node.write(vec![renewal]).unwrap();
+    drop(node);
+    age_by(directory.path(), 10, 20);
+    let node = open(directory.path());
+    assert_eq!(node.count(), 1, "it was renewed, and then nobody could renew");
+    is_about(node.rest("renewed"), 30);
 }
 
 #[test]

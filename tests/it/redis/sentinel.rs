@@ -39,15 +39,12 @@ impl Watched {
         let password = sentinel_password.map(|password| format!("requirepass {password:?}\n")).unwrap_or_default();
         let configuration = format!(
             "{password}sentinel monitor themaster 127.0.0.1 {port} 1\n\
-             sentinel down-after-milliseconds themaster 500\n\
+             sentinel down-after-milliseconds themaster 1500\n\
              sentinel failover-timeout themaster 5000\n"
         );
         let (sentinel, sentinel_port) = RedisServer::start_sentinel(&configuration);
         let watched = Watched { replica, sentinel, sentinel_port };
-        eventually(SOON, || {
-            let information: String = watched.replica.command(&["INFO", "replication"]);
-            information.contains("master_link_status:up")
-        });
+        eventually(SOON, || watched.replica.says("replication", "master_link_status:up"));
         let knows_the_replica = || {
             let mut sentinel = watched.sentinel.connect_with(sentinel_password);
             let information: String = crate::redis_server::command(&mut sentinel, &["INFO", "sentinel"]);
@@ -178,7 +175,7 @@ fn what_a_new_master_lacks_of_what_was_acknowledged_is_put_back() {
     (50..60).for_each(|n| replica.put(&n.to_string(), "tail"));
     replica.try_put("for ever", "tail", Ttl::from_seconds(0)).unwrap();
     master.kill();
-    eventually(SOON, || watched.replica.command::<String>(&["INFO", "replication"]).contains("role:master"));
+    eventually(SOON, || watched.replica.says("replication", "role:master"));
     eventually(SOON, || replica.try_put("new", "text", hour()).is_ok());
     replica.is_up();
     assert_eq!(replica.count(), 62);

@@ -10,7 +10,14 @@ const HALF: Duration = Duration::from_secs(1800);
 /// A process that came up a moment ago and has loaded this many keys, after the end of the old one was seen.
 fn restart(loaded_keys: Option<usize>) -> Restart {
     let origin = Origin { loaded_keys, ..Origin::default() };
-    Restart { gap: Duration::ZERO, last_contact: Instant::now(), saw_end: true, replicated: None, origin }
+    Restart {
+        gap: Duration::ZERO,
+        last_contact: Instant::now(),
+        saw_end: true,
+        after_a_loss: false,
+        replicated: None,
+        origin,
+    }
 }
 
 fn missing(name: &str, written_at: Option<Instant>, updated_at: u64) -> Missing {
@@ -91,6 +98,15 @@ fn of_what_was_saved_the_order_of_writes_tells_what_was_lost() {
     assert!(lost(&restart, 10).is_empty(), "anybody can have deleted them since");
     let cut_off = Restart { saw_end: false, gap: 2 * UNSEEN_MAX, ..self::restart(Some(11)) };
     assert!(lost(&cut_off, 10).is_empty(), "anybody can have deleted them before");
+}
+
+#[test]
+fn what_another_process_had_lost_is_put_back_whatever_the_order_of_writes() {
+    let after_a_loss = |restart: Restart| Restart { after_a_loss: true, ..restart };
+    assert_eq!(lost(&after_a_loss(restart(Some(11))), 10).len(), 3);
+    let old = Origin { fresh_append_only_file: Some(false), ..Origin::default() };
+    assert_eq!(lost(&after_a_loss(Restart { origin: old, ..restart(None) }), 10).len(), 3);
+    assert!(lost(&after_a_loss(restart(Some(13))), 10).is_empty(), "all of it was back");
 }
 
 #[test]
