@@ -125,6 +125,9 @@ pub trait Mirror: Send + Sync {
     /// These were lost by the store and have been given back to it. For people: nothing else depends on it.
     fn restored(&self, _ids: &[TargetId]) {}
 
+    /// What was to expire by then has expired; `None` before the first evidence that the store takes writes.
+    fn expired_until(&self) -> Option<Instant>;
+
     /// When the next registration expires, if any does, unless there is more trouble.
     fn next_expiry(&self) -> Option<Instant>;
 

@@ -301,6 +301,10 @@ impl Mirror for View {
         }
     }
 
+    fn expired_until(&self) -> Option<Instant> {
+        self.state.lock().horizon.expired_until(Instant::now())
+    }
+
     fn next_expiry(&self) -> Option<Instant> {
         let mut state = self.state.lock();
         let first = state.deadlines().first().map(|(deadline, _)| *deadline);

@@ -2,6 +2,7 @@
 //! The callers' side is here; `writer` is that thread, `inbox` is between them, and only `file` knows redb.
 
 mod clock;
+mod commit;
 mod errors;
 mod file;
 mod inbox;

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use log::{error, info};
 
-use super::clock::{FileClock, NEVER};
+use super::clock::FileClock;
+use super::commit::{count_together, has_passed, make};
 use super::errors::{FileError, OpenError, contain};
 use super::file::{DocumentFile, Part, Records};
 use super::inbox::{Inbox, Work, Write};
@@ -20,7 +21,7 @@ use super::metrics::Metrics;
 use crate::logging::News;
 use crate::registration::TargetId;
 use crate::store::backoff::Backoff;
-use crate::store::{Change, HEARTBEAT, Mirror, Outcome, REFUSED_MAX, Settlement, Stored, Update, WAIT_MAX};
+use crate::store::{Change, HEARTBEAT, Mirror, Outcome, Settlement, Stored, WAIT_MAX};
 
 /// How many documents are passed to the mirror at once while the file is loaded.
 const LOAD_BATCH: usize = 1000;
@@ -58,6 +59,8 @@ pub(super) struct Writer {
     /// What the file says of when the server was last at work, by its clock.
     alive: u64,
     alive_at: Instant,
+    /// What that was when the file was loaded: what had expired by then was never shown.
+    loaded_alive: u64,
     /// The file was seen to take a write of ordinary size since it was opened: a full disk can be read and opened, and may
     /// take a little.
     is_proven: bool,
@@ -116,9 +119,20 @@ impl Writer {
             let alive = alive.unwrap_or_else(|| clock.at(now));
             let sweep = Sweep { last: None, next_at: now };
             let settling = Settling { end: None, at_once: SETTLED_AT_ONCE_MIN };
-            let (alive_at, tended_at, is_proven) = (now, now, false);
-            let mut writer =
-                Writer { inbox, mirror, metrics, clock, alive, alive_at, is_proven, sweep, settling, tended_at };
+            let (loaded_alive, alive_at, tended_at, is_proven) = (alive, now, now, false);
+            let mut writer = Writer {
+                inbox,
+                mirror,
+                metrics,
+                clock,
+                alive,
+                alive_at,
+                loaded_alive,
+                is_proven,
+                sweep,
+                settling,
+                tended_at,
+            };
             writer.show(file, Load::First, alive)?;
             // Only now: after a crash in the midst of a settlement the outage begins before the last writes, and these would
             // look like those of another server, which could write all the while.
@@ -242,13 +256,19 @@ impl Writer {
         Ok(())
     }
 
+    /// What has a deadline until then has expired, by the clock of the file: what is listed is there, also while an outage
+    /// keeps it.
+    fn expired_until(&self) -> u64 {
+        self.mirror.expired_until().map_or(0, |until| self.clock.at(until)).max(self.loaded_alive)
+    }
+
     /// Removes what has expired, some records at a time.
     fn sweep(&mut self, file: &DocumentFile, now: Instant) -> Result<(), FileError> {
         let looked_at = file.deadlines_after(self.sweep.last, SWEPT_PER_SECOND)?;
         self.sweep.last = looked_at.last().map(|(id, _)| *id).filter(|_| looked_at.len() == SWEPT_PER_SECOND);
-        let shown = self.clock.at(now);
+        let until = self.expired_until();
         let expired: Vec<TargetId> =
-            looked_at.into_iter().filter(|(_, deadline)| has_passed(*deadline, shown)).map(|(id, _)| id).collect();
+            looked_at.into_iter().filter(|(_, deadline)| has_passed(*deadline, until)).map(|(id, _)| id).collect();
         if expired.is_empty() {
             return Ok(());
         }
@@ -275,9 +295,13 @@ impl Writer {
     fn commit(&mut self, file: &DocumentFile, writes: &mut Vec<Write>) -> Result<(), FileError> {
         while !writes.is_empty() {
             let now = Instant::now();
-            let (count, clock) = (count_together(writes), self.clock);
+            let (count, clock, expired) = (count_together(writes), self.clock, self.expired_until());
             let outcomes = self.change(file, now, |records| {
-                writes.iter().take(count).map(|write| make(write, records, now, clock)).collect::<Result<Vec<_>, _>>()
+                writes
+                    .iter()
+                    .take(count)
+                    .map(|write| make(write, records, now, clock, expired))
+                    .collect::<Result<Vec<_>, _>>()
             })?;
             let mut changes = Vec::with_capacity(count);
             let mut replies = Vec::with_capacity(count);
@@ -295,9 +319,9 @@ impl Writer {
     }
 
     fn look_up(&self, file: &DocumentFile, work: &mut Work) -> Result<(), FileError> {
-        let shown = self.clock.at(Instant::now());
+        let expired = self.expired_until();
         for lookup in work.lookups.drain(..) {
-            let live = file.get(lookup.id)?.filter(|(deadline, _)| !has_passed(*deadline, shown));
+            let live = file.get(lookup.id)?.filter(|(deadline, _)| !has_passed(*deadline, expired));
             lookup.reply.send(live.map(|(_, document)| document));
         }
         Ok(())
@@ -397,49 +421,4 @@ impl Writer {
         self.mirror.apply(batch);
         Ok(present)
     }
-}
-
-/// How many of the first writes can go into one transaction: when a check is asked about an id, the mirror shows what was
-/// written before under it.
-fn count_together(writes: &[Write]) -> usize {
-    let mut written = HashSet::new();
-    let must_wait = |write: &Write| {
-        let is_unseen = write.check.is_some() && write.updates.iter().any(|update| written.contains(&update.id()));
-        written.extend(write.updates.iter().map(Update::id));
-        is_unseen
-    };
-    if writes.iter().all(|write| write.check.is_none()) {
-        return writes.len();
-    }
-    writes.iter().position(must_wait).unwrap_or(writes.len())
-}
-
-/// Makes a write, unless its check refuses what stands where it writes.
-fn make(write: &Write, records: &mut Records<'_>, now: Instant, clock: FileClock) -> Result<Outcome, FileError> {
-    let shown = clock.at(now);
-    let mut refused = Vec::new();
-    for id in write.updates.iter().map(Update::id).filter(|_| write.check.is_some()) {
-        let live = records.get(id)?.filter(|(deadline, _)| !has_passed(*deadline, shown)).map(|(_, document)| document);
-        let passes = write.check.as_ref().is_none_or(|check| check(id, live.as_deref()));
-        if !passes && refused.len() < REFUSED_MAX {
-            refused.push((id, live));
-        }
-    }
-    if !refused.is_empty() {
-        return Ok(Outcome::Refused(refused));
-    }
-    let make = |update: &Update| match update {
-        Update::Put { id, content, updated_at, ttl, .. } => {
-            let deadline = ttl.duration().and_then(|ttl| now.checked_add(ttl));
-            let document = content.document(*id, *updated_at);
-            records.put(*id, clock.to_stored(deadline), &document).map(|()| false)
-        }
-        Update::Delete { id, .. } => Ok(records.remove(*id)?.is_some_and(|deadline| !has_passed(deadline, shown))),
-    };
-    write.updates.iter().map(make).collect::<Result<_, _>>().map(Outcome::Made)
-}
-
-/// Whether a stored deadline is over when the clock of the file shows this.
-fn has_passed(deadline: u64, shown: u64) -> bool {
-    deadline != NEVER && deadline <= shown
 }

@@ -77,6 +77,8 @@ pub(super) struct Restart {
     pub(super) last_contact: Instant,
     /// How long ago that was, the time included that this machine slept.
     pub(super) gap: Duration,
+    /// For how long other processes between the two may have been changed unseen.
+    pub(super) unseen_before: Duration,
     /// The connection was closed from the other side while it was in use: what happened in the old process until its end
     /// was seen here. Otherwise this server was cut off, and others may have deleted anything.
     pub(super) saw_end: bool,
@@ -144,7 +146,7 @@ impl Restart {
     /// For how long the new process, or one before it, may have been changed without anybody here seeing it. A replica
     /// was there before.
     fn unseen(&self) -> Duration {
-        if self.after_a_loss { self.gap } else { self.origin.age.min(self.gap) }
+        self.unseen_before.saturating_add(self.origin.age.min(self.gap))
     }
 
     /// `shown` registrations must have been there when the process came up, as far as is known here.

@@ -47,6 +47,9 @@ struct Next {
     run_id: String,
     /// How long the known process had been silent when this one answered first.
     gap: Duration,
+    /// For how long it had been there then, and for how long those before it may have been changed unseen.
+    unseen: Duration,
+    unseen_before: Duration,
     after_a_loss: bool,
     /// It may have come up with less than was known, or another one between it and the known one.
     may_have_lost: bool,
@@ -140,25 +143,30 @@ impl Follower {
             Some(next) if next.run_id == server.run_id => next,
             before => {
                 let gap = contact.gap().unwrap_or(Duration::MAX);
-                let after_a_loss = before.is_some_and(|before| before.may_have_lost);
+                let after_a_loss = before.as_ref().is_some_and(|before| before.may_have_lost);
+                let unseen_before = before.map_or(Duration::ZERO, |before| before.unseen);
+                let unseen = unseen_before.saturating_add(server.origin.age.min(gap));
                 let may_have_lost = after_a_loss || server.origin.fresh_append_only_file != Some(false);
-                Next { run_id: server.run_id.clone(), gap, after_a_loss, may_have_lost }
+                Next { run_id: server.run_id.clone(), gap, unseen, unseen_before, after_a_loss, may_have_lost }
             }
         };
-        let Next { gap, after_a_loss, .. } = *self.next.insert(next);
+        let Next { gap, unseen_before, after_a_loss, .. } = *self.next.insert(next);
         let (replicated, origin) = (replicated.clone(), server.origin.clone());
-        Some(Restart { gap, last_contact: contact.instant, saw_end: *saw_end, after_a_loss, replicated, origin })
+        let (last_contact, saw_end) = (contact.instant, *saw_end);
+        Some(Restart { gap, unseen_before, last_contact, saw_end, after_a_loss, replicated, origin })
     }
 
     fn lost(&mut self, session: &Session, fault: &Fault) {
         self.context.metrics.connected.set(0);
+        let contact = session.last_contact();
+        let is_recent = contact.gap().is_some_and(|gap| gap <= 2 * HEARTBEAT);
+        let saw_end = is_recent && matches!(fault, Fault::Connection(_));
         if self.context.link.is_loaded() {
-            let contact = session.last_contact();
-            let is_recent = contact.gap().is_some_and(|gap| gap <= 2 * HEARTBEAT);
-            let saw_end = is_recent && matches!(fault, Fault::Connection(_));
             let (run_id, replicated) = (session.run_id.clone(), session.replicated());
             self.known = Some(Known { run_id, contact, saw_end, replicated });
             (self.next, self.logged) = (None, News::default());
+        } else if let Some(next) = self.next.as_mut().filter(|_| !saw_end) {
+            next.unseen = Duration::MAX;
         }
     }
 

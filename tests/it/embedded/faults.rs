@@ -14,6 +14,7 @@ use inventor::store::{Change, Comparison, Kept, Mirror, Settlement, WAIT_MAX};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
+use super::stopped::age;
 use super::{file, open, try_open};
 use crate::ending::Ending;
 use crate::eventually::{SOON, eventually};
@@ -153,9 +154,11 @@ fn write_until(done: &AtomicBool, node: &Node, writer: usize) {
     }
 }
 
-/// The way to the registry, closed while a test holds its gate: the writer waits, as it does for a disk that hangs.
+/// The way to the registry, closed while a test holds its gate: the writer waits, as it does for a disk that hangs. Or one
+/// on which the settlement of an outage makes no progress.
 struct Gated {
     gate: Arc<Mutex<()>>,
+    settles: bool,
     mirror: Arc<dyn Mirror>,
 }
 
@@ -174,7 +177,8 @@ impl Mirror for Gated {
     }
 
     fn settle(&self, end: Instant, count: usize) -> Option<Settlement> {
-        self.mirror.settle(end, count)
+        let next = self.mirror.settle(end, count)?;
+        Some(if self.settles { next } else { Settlement { moved: Vec::new(), is_last: false } })
     }
 
     fn moved(&self, moved: &[Kept]) {
@@ -183,6 +187,10 @@ impl Mirror for Gated {
 
     fn settled(&self, end: Instant) {
         self.mirror.settled(end);
+    }
+
+    fn expired_until(&self) -> Option<Instant> {
+        self.mirror.expired_until()
     }
 
     fn writable(&self, at: Instant) {
@@ -207,7 +215,7 @@ fn nobody_waits_long_for_a_store_that_hangs() {
     let directory = TempDir::new().unwrap();
     let gate = Arc::<Mutex<()>>::default();
     let open = |mirror, metrics: &_| -> Result<EmbeddedStore, OpenError> {
-        let gated = Arc::new(Gated { gate: gate.clone(), mirror });
+        let gated = Arc::new(Gated { gate: gate.clone(), settles: true, mirror });
         EmbeddedStore::open(directory.path(), gated, metrics)
     };
     let node = Node::open(rules(hour()), open).unwrap();
@@ -226,4 +234,22 @@ fn nobody_waits_long_for_a_store_that_hangs() {
     assert_eq!(node.get("slow").as_deref(), Some("late"));
     assert_eq!(node.shown("slow").as_deref(), Some("late"));
     node.put("slow", "on time");
+}
+
+#[test]
+fn what_is_listed_is_found_and_deleted_while_an_outage_is_settled() {
+    let directory = TempDir::new().unwrap();
+    let node = open(directory.path());
+    node.put("a", "text");
+    drop(node);
+    age(directory.path(), 10);
+    let open = |mirror, metrics: &_| -> Result<EmbeddedStore, OpenError> {
+        let gated = Arc::new(Gated { gate: Arc::default(), settles: false, mirror });
+        EmbeddedStore::open(directory.path(), gated, metrics)
+    };
+    let node = Node::open(rules(hour()), open).unwrap();
+    assert_eq!(node.shown("a").as_deref(), Some("text"), "nobody could renew it");
+    assert_eq!(node.get("a").as_deref(), Some("text"));
+    assert_eq!(node.delete("a"), Ok(true));
+    assert_eq!((node.shown("a"), node.get("a")), (None, None));
 }

@@ -14,7 +14,7 @@ use crate::store_contract::{hour, id, put, rules};
 
 /// Has everything in the file of a closed store have happened so much earlier.
 #[track_caller]
-fn age(directory: &Path, hours: u64) {
+pub(super) fn age(directory: &Path, hours: u64) {
     age_by(directory, hours, hours);
 }
 

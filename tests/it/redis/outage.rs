@@ -186,3 +186,31 @@ fn changes_made_during_an_outage_are_shown_after_it() {
             && shown("comes").as_deref() == Some("after")
     });
 }
+
+#[test]
+fn what_two_restarts_lost_one_after_the_other_is_put_back() {
+    let mut redis = RedisServer::start();
+    let proxy = Proxy::before(&redis.socket());
+    let replica = Replica::start_behind(&proxy);
+    (0..3000).for_each(|n| replica.put(&n.to_string(), "document"));
+    redis.kill();
+    replica.is_down();
+    proxy.hold_next("document");
+    redis.run();
+    proxy.is_holding();
+    // Now it has a part of it back, in another order than it was written in, and the next process loads this.
+    let stored = |redis: &RedisServer| redis.command::<usize>(&["DBSIZE"]);
+    let _: () = redis.command(&["SAVE"]);
+    assert!((1..2900).contains(&stored(&redis)), "{}", stored(&redis));
+    redis.kill();
+    redis.run();
+    proxy.cut();
+    proxy.speak();
+    eventually(SOON, || {
+        assert_eq!(replica.count(), 3000);
+        stored(&redis) == 3000
+    });
+    replica.is_up();
+    let rest: i64 = redis.command(&["PTTL", &key("0")]);
+    assert!(Duration::from_millis(rest.unsigned_abs()) > hour().duration().unwrap() / 2, "the rest is {rest} ms");
+}

@@ -97,31 +97,6 @@ fn what_a_restart_lost_is_put_back_with_the_rest_of_its_lifetime() {
 }
 
 #[test]
-fn what_two_restarts_lost_one_after_the_other_is_put_back() {
-    let mut redis = RedisServer::start();
-    let proxy = Proxy::before(&redis.socket());
-    let replica = Replica::start_behind(&proxy);
-    put_many(&replica, 3000);
-    // The next process has a part of it back, in another order than it was written in, and the one after that loads this.
-    restart_held_at("document", &mut redis, &proxy, &replica);
-    let _: () = redis.command(&["SAVE"]);
-    let saved = stored(&redis);
-    assert!((1..2900).contains(&saved), "{saved}");
-    redis.kill();
-    redis.run();
-    assert_eq!(stored(&redis), saved);
-    proxy.cut();
-    proxy.speak();
-    eventually(SOON, || {
-        assert_eq!(replica.count(), 3000);
-        stored(&redis) == 3000
-    });
-    replica.is_up();
-    let rest: i64 = redis.command(&["PTTL", &key("0")]);
-    assert!(Duration::from_millis(rest.unsigned_abs()) > hour().duration().unwrap() / 2, "the rest is {rest} ms");
-}
-
-#[test]
 fn replicas_share_the_work_of_restoring() {
     let mut redis = RedisServer::start();
     let replicas = [Replica::start(&redis), Replica::start(&redis), Replica::start(&redis)];

@@ -12,6 +12,7 @@ fn restart(loaded_keys: Option<usize>) -> Restart {
     let origin = Origin { loaded_keys, ..Origin::default() };
     Restart {
         gap: Duration::ZERO,
+        unseen_before: Duration::ZERO,
         last_contact: Instant::now(),
         saw_end: true,
         after_a_loss: false,
@@ -141,6 +142,11 @@ fn in_doubt_nothing_is_put_back_for_longer_than_half_a_lifetime() {
     let mut old = restart(Some(0));
     (old.origin.age, old.gap) = (2 * CERTAIN_WITHIN, 3 * CERTAIN_WITHIN);
     assert_eq!(deadlines(old), halved);
+    let between = Restart { unseen_before: 2 * CERTAIN_WITHIN, after_a_loss: true, ..restart(Some(0)) };
+    assert_eq!(deadlines(between), halved, "another process was there for so long before anybody here saw it");
+    // The time in which there was none is nobody's.
+    let apart = Restart { gap: 3 * CERTAIN_WITHIN, after_a_loss: true, ..restart(Some(0)) };
+    assert_eq!(deadlines(apart), [None, Some(3 * HALF / 2), Some(HALF / 2)]);
 }
 
 #[test]
