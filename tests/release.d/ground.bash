@@ -57,7 +57,7 @@ unchecked() {
 need() {
   local missing=()
   for package in "$@"; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | has 'ok installed' || missing+=("$package")
   done
   [ ${#missing[@]} -eq 0 ] && return
   [ "$(id -u)" -eq 0 ] || die "${missing[*]} have to be installed, and only root can: apt-get install ${missing[*]}"
@@ -66,7 +66,7 @@ need() {
   # Services of packages must not start by themselves on this machine; port 80 may be somebody's. A run that was killed
   # may have left this file.
   policy=/usr/sbin/policy-rc.d
-  if [ ! -e $policy ] || grep -q 'made by tests/release' $policy; then
+  if [ ! -e $policy ] || has 'made by tests/release' $policy; then
     at_end 'rm -f $policy'
     printf '#!/bin/sh\n# made by tests/release\nexit 101\n' >$policy
     chmod +x $policy
@@ -75,10 +75,13 @@ need() {
     { tail -20 "$work/apt.log" >&2; die "Debian's packages cannot be installed"; }
 }
 
+# has PATTERN...: whether a line like this comes in. It reads all that comes: who is cut off while it writes has failed.
+has() { [ -n "$(grep "$@")" ]; }
+
 # need_crate NAME VERSION: a cargo subcommand.
 need_crate() {
   # Not all of them say which version they are.
-  [ -x "$tools/bin/$1" ] && cargo install --list --root "$tools" | grep -qx "$1 v$2:" && return
+  [ -x "$tools/bin/$1" ] && cargo install --list --root "$tools" | has -x "$1 v$2:" && return
   echo "building $1 $2"
   cargo install --quiet --locked --root "$tools" "$1@$2" >"$work/$1.log" 2>&1 ||
     { tail -20 "$work/$1.log" >&2; die "$1 cannot be built"; }
@@ -87,7 +90,7 @@ need_crate() {
 # need_module PACKAGE VERSION: a program from the Go module proxy.
 need_module() {
   local program=$tools/bin/${1##*/}
-  go version -m "$program" 2>/dev/null | grep -q "$2" && return
+  go version -m "$program" 2>/dev/null | has "$2" && return
   command -v go >/dev/null || die "Go is needed to build ${1##*/}"
   echo "building ${1##*/} $2"
   GOBIN=$tools/bin GOFLAGS=-buildvcs=false go install "$1@$2" >"$work/go.log" 2>&1 ||
