@@ -83,15 +83,15 @@ impl Selections {
     ) -> Result<Arc<Snapshot>, Unanswered> {
         let selection = self.selection(criteria, Instant::now());
         let mut selection = allowance.lock(&selection)?;
+        let own_bytes = || SELECTION_BYTES + criteria.byte_count();
         // What was asked for in vain counts as well: nobody bounds how much that is.
-        let in_vain = SELECTION_BYTES + criteria.byte_count();
-        let source = source().inspect_err(|_| self.weigh(criteria, in_vain, BYTES_MIN))?;
+        let source = source().inspect_err(|_| self.weigh(criteria, own_bytes(), BYTES_MIN))?;
         if let Some(list) = selection.list_of(&source).filter(|list| list.is_rendered(gzip)) {
             self.hits.inc();
             return Ok(list);
         }
         let list = selection.follow(&source, criteria, gzip, allowance);
-        let bytes = in_vain + selection.byte_count();
+        let bytes = own_bytes() + selection.byte_count();
         drop(selection);
         self.weigh(criteria, bytes, (LISTS_MAX * source.byte_count()).max(BYTES_MIN));
         list
