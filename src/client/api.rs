@@ -106,10 +106,20 @@ impl Api {
         }
     }
 
-    /// Asks only when one of these has a lifetime of its own. The original gives all registrations the same one, and
-    /// would leave it out without a word.
+    /// Asks what the server can only when one of these has a lifetime of its own.
     pub(super) fn must_know_lifetimes<'a>(&self, entries: impl IntoIterator<Item = &'a Entry>) -> Result<(), Failure> {
-        if entries.into_iter().all(|entry| entry.ttl_seconds.is_none()) || self.can_list()? {
+        match self.must_have_no_lifetimes(entries) {
+            Err(refusal) if !self.can_list()? => Err(refusal),
+            _ => Ok(()),
+        }
+    }
+
+    /// For the original, which gives all registrations the same lifetime, and would leave their own out without a word.
+    pub(super) fn must_have_no_lifetimes<'a>(
+        &self,
+        entries: impl IntoIterator<Item = &'a Entry>,
+    ) -> Result<(), Failure> {
+        if entries.into_iter().all(|entry| entry.ttl_seconds.is_none()) {
             return Ok(());
         }
         let url = self.url();

@@ -39,8 +39,12 @@ pub(super) fn run(connection: &Api, command: &ImportCommand, output: Output) -> 
     let interrupted = Interrupted::listen().map_err(signals_refused)?;
     let (group, ttl) = (command.group.as_deref(), command.ttl);
     let entries: Vec<Entry> = read.entries.drain(..).map(|entry| entry.or(group, ttl)).collect();
-    connection.must_know_lifetimes(&entries)?;
-    show_plan(connection, &entries, command.dry_run, &interrupted, output)?;
+    if connection.can_list()? {
+        show_plan(connection, &entries, command.dry_run, &interrupted, output)?;
+    } else {
+        connection.must_have_no_lifetimes(&entries)?;
+        output.print(&format!("{} to register; this server cannot say which of them it has\n", entries.len()));
+    }
     let work =
         ImportJob { connection, entries: &entries, refusals: Mutex::new(read.refusals), ..ImportJob::new(connection) };
     if !command.dry_run {
@@ -61,10 +65,6 @@ fn show_plan(
     interrupted: &Interrupted,
     output: Output,
 ) -> Result<(), Failure> {
-    if !connection.can_list()? {
-        output.print(&format!("{} to register; this server cannot say which of them it has\n", entries.len()));
-        return Ok(());
-    }
     let wanted: HashMap<_, _> = entries.iter().enumerate().map(|(at, entry)| (entry.id(), at)).collect();
     let (mut counts, mut current) = (PlanCounts::default(), Vec::new());
     let everything = Filter { groups: Vec::new(), selectors: Vec::new() };
