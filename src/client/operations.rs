@@ -227,7 +227,7 @@ pub(super) fn problems(connection: &Api, output: Output) -> Result<(), Failure> 
             vec![
                 "repeated".to_owned(),
                 cell(&one["address"]),
-                format!("in {times} registrations: {}", cell(&one["ids"])),
+                format!("in {times} registrations of {}: {}", cell(&one["groups"]), cell(&one["ids"])),
             ]
         });
         let dropped = list(&labels["problems"]).into_iter().take(most).map(|one| {

@@ -1,6 +1,8 @@
 //! What is wrong, or may be: who has stopped polling, what is left out of the lists, what is registered twice, what
 //! Prometheus drops.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::answers::{check_sees_all, json, time};
@@ -89,17 +91,21 @@ struct ShownDuplicate {
     address: String,
     ids: Vec<String>,
     ids_total: usize,
+    groups: BTreeSet<String>,
 }
 
 pub(in crate::http) fn duplicates(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     Query::parse(call.request)?.finish()?;
     check_sees_all(&call.caller)?;
     let allowance = app.registry.allowance(call.request);
-    let duplicates = app.registry.duplicates(&Scope::All, &allowance, app.now()).map_err(Problem::from)?;
+    let now = app.now();
+    let duplicates = app.registry.duplicates(&Scope::All, &allowance, now).map_err(Problem::from)?;
+    let group = |id: &TargetId| Some(app.registry.view.registration(*id, now.monotonic)?.content.group().into_owned());
     let shown = |Duplicate { address, ids, ids_total }: &Duplicate| ShownDuplicate {
         address: address.clone(),
         ids: ids.iter().map(TargetId::to_string).collect(),
         ids_total: *ids_total,
+        groups: ids.iter().filter_map(group).collect(),
     };
     Ok(json(&ShownDuplicates { duplicates: duplicates.listed.iter().map(shown).collect(), total: duplicates.total }))
 }

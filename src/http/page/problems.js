@@ -67,8 +67,7 @@ const duplicate = d => [
   h(
     'span',
     'in ',
-    d.ids.map((id, at) => [at > 0 && ', ', link({ ...nothing, id }, h('span.mono', id.slice(0, 8)))]),
-    d.ids_total > d.ids.length && ` and ${d.ids_total - d.ids.length} more`,
+    d.groups.map((name, at) => [at > 0 && ', ', link({ ...nothing, groups: [name], q: d.address }, foreign(name))]),
     ' · ',
     link({ ...nothing, q: d.address }, 'show them'),
   ),

@@ -246,13 +246,16 @@ fn what_is_left_out_is_shown_with_its_reason() {
 #[test]
 fn addresses_in_several_registrations_are_found() {
     let server = Server::start(&[]);
-    for targets in [json!(["a:1", "b:1"]), json!(["b:1", "b:1"]), json!(["c:1"]), json!(["c:1", "b:1"])] {
-        server.register(json!({"static_config": {"targets": targets}}).to_string());
+    let lists = [json!(["a:1", "b:1"]), json!(["b:1", "b:1"]), json!(["c:1"]), json!(["c:1", "b:1"])];
+    for (targets, group) in lists.into_iter().zip(["x", "y", "x", "x"]) {
+        server.register(json!({"static_config": {"targets": targets, "target_group": group}}).to_string());
     }
     let found = server.get("/api/v1/duplicates").json();
     assert_eq!(found["total"], json!(2));
     assert_eq!((&found["duplicates"][0]["address"], &found["duplicates"][0]["ids_total"]), (&json!("b:1"), &json!(3)));
+    assert_eq!(found["duplicates"][0]["groups"], json!(["x", "y"]));
     assert_eq!(found["duplicates"][1]["ids"].as_array().unwrap().len(), 2);
+    assert_eq!(found["duplicates"][1]["groups"], json!(["x"]));
 }
 
 #[test]

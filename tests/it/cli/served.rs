@@ -287,7 +287,7 @@ fn a_group_is_deleted_and_what_happens_and_who_polls_is_shown() {
     let odd = json!({"static_config": {"targets": ["c:1", "d:1"], "labels": {"__scheme__": "ftp"}}});
     let id = server.register(odd.to_string());
     let problems = cli.ends_with(0, &["problems"]);
-    assert!(problems.contains("repeated\tc:1\tin 2 registrations: "), "{problems}");
+    assert!(problems.contains("repeated\tc:1\tin 2 registrations of "), "{problems}");
     assert!(problems.contains(&format!("not scraped\t{id}\t__scheme__=ftp: expected http or https")), "{problems}");
     let mut follow = cli.start(&["changes", "--follow", "--limit", "2"]);
     eventually(SOON, || follow.stdout().len() == 2);
