@@ -24,17 +24,20 @@ const MODULES: &[&str] = &[
     include_str!("page/state.js"),
     include_str!("page/server.js"),
     include_str!("page/row.js"),
+    include_str!("page/pages.js"),
     include_str!("page/list.js"),
     include_str!("page/groups.js"),
     include_str!("page/search.js"),
     include_str!("page/codes.js"),
     include_str!("page/panel.js"),
+    include_str!("page/facets.js"),
     include_str!("page/empty.js"),
     include_str!("page/actions.js"),
     include_str!("page/renewals.js"),
     include_str!("page/pollers.js"),
     include_str!("page/registration.js"),
     include_str!("page/deletion.js"),
+    include_str!("page/several.js"),
     include_str!("page/lifetime.js"),
     include_str!("page/effects.js"),
     include_str!("page/form.js"),
@@ -53,14 +56,14 @@ const MODULES: &[&str] = &[
     include_str!("page/app.js"),
 ];
 
-const STYLE: &str = concat!(
+const STYLES: &[&str] = &[
     include_str!("page/style/base.css"),
     include_str!("page/style/frame.css"),
     include_str!("page/style/list.css"),
     include_str!("page/style/panel.css"),
     include_str!("page/style/views.css"),
     include_str!("page/style/widths.css"),
-);
+];
 
 const INDEX: &str = include_str!("page/index.html");
 const FIRST_PAINT: &str = include_str!("page/first-paint.js");
@@ -89,7 +92,8 @@ struct File {
 impl Page {
     fn new() -> Page {
         let script: String = MODULES.iter().map(|module| joinable(module)).collect();
-        let content = [INDEX, FIRST_PAINT, &script, STYLE, ICON].concat();
+        let style: String = STYLES.iter().map(|file| unindented(file)).collect();
+        let content = [INDEX, FIRST_PAINT, &script, &style, ICON].concat();
         let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, content.as_bytes()).simple().to_string();
         let index = INDEX.replace("{ui}", &format!("ui/{hash}."));
         Page {
@@ -98,14 +102,15 @@ impl Page {
             assets: [
                 ("app.js", File::new("text/javascript; charset=utf-8", &script)),
                 ("first-paint.js", File::new("text/javascript; charset=utf-8", FIRST_PAINT)),
-                ("style.css", File::new("text/css; charset=utf-8", STYLE)),
+                ("style.css", File::new("text/css; charset=utf-8", &style)),
                 ("icon.svg", File::new("image/svg+xml", ICON)),
             ],
         }
     }
 }
 
-/// A module without its imports, exports and lines of comment: in one script, everybody knows everybody.
+/// A module without its imports, exports, lines of comment and indentation: in one script, everybody knows everybody. No
+/// text in it goes over several lines.
 fn joinable(module: &str) -> String {
     let mut in_import = false;
     let mut joined = String::with_capacity(module.len());
@@ -113,12 +118,16 @@ fn joinable(module: &str) -> String {
         in_import |= line.starts_with("import ");
         let is_comment = ["//", "/**", "* ", "*/"].iter().any(|mark| line.trim_start().starts_with(mark));
         if !in_import && !is_comment {
-            joined.push_str(line.strip_prefix("export ").unwrap_or(line));
+            joined.push_str(line.strip_prefix("export ").unwrap_or(line).trim_start());
             joined.push('\n');
         }
         in_import &= !line.ends_with(';');
     }
     joined
+}
+
+fn unindented(file: &str) -> String {
+    file.lines().flat_map(|line| [line.trim_start(), "\n"]).collect()
 }
 
 impl File {

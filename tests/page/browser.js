@@ -120,6 +120,13 @@ export async function giveToken(page, token = 'secret') {
   await page.keyboard.press('Enter');
 }
 
+/** Enters a token that may write, as a hand does. */
+export async function signIn(page) {
+  await press(page, page.locator('#token'));
+  await giveToken(page);
+  await page.getByRole('button', { name: 'Writing is enabled' }).waitFor();
+}
+
 /** What axe finds; it runs in a world of its own, because the page's policy lets no foreign script in. */
 export async function accessibilityFaults(page) {
   const session = await page.context().newCDPSession(page);

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { eventually, giveToken, hasText, press, rowCountIs, rowOf, rows, toast, withPage } from './browser.js';
+import { eventually, hasText, press, rowCountIs, rowOf, rows, signIn, toast, withPage } from './browser.js';
 import { Server } from './server.js';
 
 const RENEWAL_PAUSE_MS = 200;
@@ -56,12 +56,6 @@ function facts(browser) {
       return (await field.inputValue()) === text;
     });
     await field.fill('');
-  }
-
-  async function signIn(page) {
-    await press(page, page.locator('#token'));
-    await giveToken(page);
-    await icons(page, 'Writing is enabled: tokens').waitFor();
   }
 
   test('the buttons of a row do what they say, each time, also after Escape and while renewals come in', () =>
@@ -145,6 +139,23 @@ function facts(browser) {
       await hasText(panel(page).locator('h2'), 'Register targets');
       await press(page, panel(page).getByRole('button', { name: 'Cancel' }));
       await panel(page).waitFor({ state: 'hidden' });
+    }));
+
+  test('several rows are selected, also all from one to another, and no longer', () =>
+    withHand({}, async page => {
+      await rowCountIs(page, 8);
+      const bar = page.locator('#chosen');
+      await rowOf(page, 'n0:1').locator('.c-targets').hover();
+      await press(page, rowOf(page, 'n0:1').getByRole('button', { name: 'Select (x)' }));
+      await hasText(bar, '1 selected');
+      await page.keyboard.down('Shift');
+      await press(page, rowOf(page, 'n4:1').locator('.c-left'));
+      await page.keyboard.up('Shift');
+      // By group, then target.
+      await hasText(bar, '3 selected');
+      assert.equal(await page.evaluate(() => String(getSelection())), '');
+      await press(page, bar.getByRole('button', { name: 'Select none (Esc)' }));
+      await bar.waitFor({ state: 'hidden' });
     }));
 
   // What the page does with the keys is the same in every browser.

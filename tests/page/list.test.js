@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { eventually, hasText, press, rowCountIs, rowOf, rows, withPage } from './browser.js';
+import { withOwnServer } from './own.js';
 import { Server } from './server.js';
 
 let server;
@@ -258,9 +259,7 @@ test('a heading sorts, and the other way at the second click', () =>
 // Each of these waits for seconds with a server of its own: they wait together.
 describe('while one looks,', { concurrency: true }, () => {
   test('the time left counts each second and reaches its end', async () => {
-    const own = await Server.start();
-    await own.register('long:1');
-    await withPage(own, {}, async page => {
+    await withOwnServer({ targets: ['long:1'] }, async (page, own) => {
       await rowCountIs(page, 1);
       // From now on, however long the browser took to start.
       await own.register('brief:1', { ttl_seconds: 12, target_group: 'brief' });
@@ -279,13 +278,13 @@ describe('while one looks,', { concurrency: true }, () => {
       await page.getByRole('button', { name: 'The list has changed' }).click();
       await rowCountIs(page, 1);
     });
-    await own.stop();
   });
 
   test('a row that was changed elsewhere changes in place, and what was added is told of', async () => {
-    const own = await Server.start();
-    await own.register('a:1', { labels: { version: '1' } });
-    await withPage(own, {}, async page => {
+    await withOwnServer({ targets: ['a:1'] }, async (page, own) => {
+      await rowCountIs(page, 1);
+      await own.register('a:1', { labels: { version: '1' } });
+      await page.keyboard.press('r');
       await hasText(rows(page), 'version=1');
       await rows(page).first().focus();
       await own.register('a:1', { labels: { version: '2' } });
@@ -296,26 +295,21 @@ describe('while one looks,', { concurrency: true }, () => {
       await page.keyboard.press('r');
       await rowCountIs(page, 2);
     });
-    await own.stop();
   });
 
   test('an empty registry shows the first steps, and the first target as soon as it is there', async () => {
-    const own = await Server.start();
-    await withPage(own, {}, async page => {
+    await withOwnServer({}, async (page, own) => {
       await hasText(page.locator('#below'), 'Nothing is registered yet');
       const shell = await page.locator('.code').first().textContent();
       assert.ok(shell.includes(`curl -sS -X PUT '${own.url}target'`), shell);
       await own.register('a:1');
       await rowCountIs(page, 1);
     });
-    await own.stop();
   });
 
   test('a list that does not come at once comes at its place', async () => {
-    const own = await Server.start();
-    const body = Array.from({ length: 200 }, (_, i) => ({ targets: [`n${i}:1`] }));
-    await own.request('PUT', 'api/v1/groups/many?ttl_seconds=0', { body });
-    await withPage(own, {}, async page => {
+    const targets = Array.from({ length: 200 }, (_, i) => `n${i}:1`);
+    await withOwnServer({ targets }, async (page, own) => {
       // A banner moves it by its own height, and is gone later than the list is there.
       const isAt = y => eventually(`at ${y}`, () => page.evaluate(at => Math.abs(scrollY - at) < 100, y));
       await rows(page).first().waitFor();
@@ -329,6 +323,5 @@ describe('while one looks,', { concurrency: true }, () => {
       await isAt(3000);
       await rows(page).first().waitFor();
     });
-    await own.stop();
   });
 });

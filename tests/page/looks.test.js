@@ -55,6 +55,15 @@ const press = (key, selector) => ({
 });
 test('the configuration is well in all themes', () =>
   look('use', servers[5], '?group=node', press('u', '#panel .code')));
+test('labels with their counts are well in all themes', () =>
+  look('labels', servers[5], '', press('l', '#facets details:first-child')));
+test('several that are selected are well in all themes', () =>
+  look('selected', servers[5], '', {
+    act: async page => {
+      for (const key of ['j', 'x', 'j', 'x']) await page.keyboard.press(key);
+      await hasText(page.locator('#chosen'), '2 selected');
+    },
+  }));
 test('the help is well in all themes', () => look('help', servers[5], '', press('?', 'dialog[open]')));
 test('the groups are well in all themes', () => look('groups', servers[5], '', press('f', '#group-filter')));
 test('nothing found is well in all themes', () =>

@@ -1,8 +1,9 @@
 // When the store or the server is gone: what was known stays in sight, is marked, and everything returns by itself.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { eventually, giveToken, hasText, rowCountIs, rowOf, rows, toast, withPage } from './browser.js';
-import { Redis, Server } from './server.js';
+import { eventually, giveToken, hasText, rowCountIs, rowOf, rows, signIn, toast } from './browser.js';
+import { withOwnServer } from './own.js';
+import { Redis } from './server.js';
 
 const banner = page => page.locator('#banners .banner');
 
@@ -10,12 +11,8 @@ const banner = page => page.locator('#banners .banner');
 describe('when something is gone,', { concurrency: true }, () => {
   test('without Redis the list stays, what expires is kept, writes say so, and it returns by itself', async () => {
     const redis = await Redis.start();
-    const server = await Server.start(redis.env());
-    await server.register('long:1');
-    await withPage(server, {}, async page => {
-      await page.locator('#token').click();
-      await giveToken(page);
-      await page.getByRole('button', { name: 'Writing is enabled' }).waitFor();
+    await withOwnServer({ redis, targets: ['long:1'] }, async (page, server) => {
+      await signIn(page);
       await server.register('brief:1', { ttl_seconds: 20 });
       await page.keyboard.press('r');
       await rowCountIs(page, 2);
@@ -35,14 +32,11 @@ describe('when something is gone,', { concurrency: true }, () => {
       await page.locator('#f-targets').press('Control+Enter');
       await toast(page, 'Registered meanwhile:1').waitFor();
     });
-    await server.stop();
     await redis.stop();
   });
 
   test('without the server the page keeps what it shows, says since when, and goes on when it is back', async () => {
-    const server = await Server.start();
-    await server.register('a:1');
-    await withPage(server, {}, async page => {
+    await withOwnServer({ targets: ['a:1'] }, async (page, server) => {
       await rowCountIs(page, 1);
       await server.kill();
       await hasText(banner(page), 'The server cannot be reached.');
@@ -62,16 +56,11 @@ describe('when something is gone,', { concurrency: true }, () => {
       await giveToken(page);
       await toast(page, 'Registered b:1').waitFor();
     });
-    await server.stop();
   });
 
   test('a server that hangs is not live: it is told within two looks, and all returns when it goes on', async () => {
-    const server = await Server.start();
-    await server.register('a:1', { ttl_seconds: 600 });
-    await withPage(server, {}, async page => {
-      await page.locator('#token').click();
-      await giveToken(page);
-      await page.getByRole('button', { name: 'Writing is enabled' }).waitFor();
+    await withOwnServer({ targets: ['a:1'] }, async (page, server) => {
+      await signIn(page);
       await server.register('brief:1', { ttl_seconds: 20 });
       await page.keyboard.press('r');
       await rowCountIs(page, 2);
@@ -95,13 +84,10 @@ describe('when something is gone,', { concurrency: true }, () => {
       await page.locator('#f-targets').press('Control+Enter');
       await toast(page, 'Registered b:1').waitFor();
     });
-    await server.stop();
   });
 
   test('a proxy that answers for the server is not taken for it', async () => {
-    const server = await Server.start();
-    await server.register('a:1');
-    await withPage(server, {}, async page => {
+    await withOwnServer({ targets: ['a:1'] }, async page => {
       await rowCountIs(page, 1);
       await page.route('**/api/v1/**', route =>
         route.fulfill({ status: 200, contentType: 'text/html', body: '<p>Sign in' }),
@@ -110,26 +96,21 @@ describe('when something is gone,', { concurrency: true }, () => {
       await hasText(banner(page), 'What answered is not this server');
       assert.equal(await rows(page).count(), 1);
     });
-    await server.stop();
   });
 
   test('a server that has not loaded yet is said to be starting', async () => {
     const redis = await Redis.start();
     await redis.kill();
-    const server = await Server.start(redis.env());
-    await withPage(server, {}, async page => {
+    await withOwnServer({ redis }, async page => {
       await hasText(banner(page), 'The server is starting.');
       await redis.start();
       await hasText(page.locator('#below'), 'Nothing is registered yet');
     });
-    await server.stop();
     await redis.stop();
   });
 
   test('a hidden tab asks for nothing, and looks at once when it is shown', async () => {
-    const server = await Server.start();
-    await server.register('a:1');
-    await withPage(server, {}, async page => {
+    await withOwnServer({ targets: ['a:1'] }, async page => {
       await rowCountIs(page, 1);
       let asked = 0;
       page.on('request', () => asked++);
@@ -146,6 +127,5 @@ describe('when something is gone,', { concurrency: true }, () => {
       await turn(false);
       await eventually('it looks', () => asked > 0);
     });
-    await server.stop();
   });
 });

@@ -2,18 +2,12 @@
 // the embedded store.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { eventually, giveToken, hasText, rowCountIs, rowOf, rows, toast, withPage } from './browser.js';
+import { eventually, giveToken, hasText, rowCountIs, rowOf, rows, signIn, toast, withPage } from './browser.js';
 import { Redis, Server } from './server.js';
 
 const panel = page => page.locator('#panel');
 const field = (page, name) => page.locator(`#f-${name}`);
 const button = (page, name) => panel(page).getByRole('button', { name, exact: true });
-
-async function signIn(page) {
-  await page.locator('#token').click();
-  await giveToken(page);
-  await page.getByRole('button', { name: 'Writing is enabled' }).waitFor();
-}
 
 let server;
 let redis;
@@ -38,10 +32,7 @@ test('a click opens a registration, j and k walk on, Esc closes it and returns t
     assert.equal(new URL(page.url()).searchParams.get('id'), id);
     await hasText(panel(page).locator('.labels'), 'empty');
     await hasText(panel(page), 'Names that begin with __ steer relabelling');
-    await button(page, 'What Prometheus gets')
-      .or(panel(page).getByRole('tab', { name: 'What Prometheus' }))
-      .first()
-      .click();
+    await panel(page).getByRole('tab', { name: 'What Prometheus gets from /sd' }).click();
     const entries = JSON.parse(await panel(page).locator('.code').textContent());
     assert.deepEqual(
       entries.map(e => e.labels.__meta_inventor_sd_module),

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { after } from 'node:test';
 import { root } from './tools.js';
 
-const BINARY = process.env.INVENTOR_BINARY ?? `${root}target/debug/inventor`;
+export const BINARY = process.env.INVENTOR_BINARY ?? `${root}target/debug/inventor`;
 const START_MS = 60_000;
 const TOKEN = 'secret';
 

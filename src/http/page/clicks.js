@@ -1,24 +1,30 @@
 // What the pointer does in the list. Selecting text to copy it is no click.
 import { $, copy, listen, wantsMore } from './dom.js';
 import { emit } from './events.js';
-import { list, mark, rowOf } from './list.js';
+import { list, mark, rowOf, rowsTo } from './list.js';
 import { bringButtons, filterBy } from './row.js';
+import { chooseSome } from './several.js';
 import { go, href } from './state.js';
 
-const rowAt = e => e.target.closest('.row[data-id]');
+const rowUnder = e => e.target.closest('.row[data-id]');
 
 function click(e) {
-  const el = rowAt(e);
+  const el = rowUnder(e);
   const row = el && rowOf(el.dataset.id);
   const button = e.target.closest('[data-act]');
   if (!row || (!button && !getSelection().isCollapsed)) return;
   const { act, name, value } = button?.dataset ?? {};
   if (act === 'chip') return filterBy(name, e.altKey || e.shiftKey ? '!=' : '=', value);
+  if (!act && e.shiftKey && !e.target.closest('a')) {
+    chooseSome(rowsTo(row.id));
+    return mark(row.id);
+  }
   // A row is a link: with Ctrl, or the middle button, it opens in a tab of its own.
   if (!act && wantsMore(e)) return e.target.closest('a') || open(href({ id: row.id }), '_blank', 'noopener');
   e.preventDefault();
   if (act === 'group') return go({ groups: [row.target_group] });
-  mark(row.id, { focus: !button });
+  // The buttons follow the pointer: one that a mouse has pressed does not keep the focus.
+  mark(row.id, { focus: !button || e.detail > 0 });
   if (act === 'copy') copy(row.targets.join('\n'), button);
   else if (el.classList.contains('gone')) return;
   else if (act) emit(act, row);
@@ -26,7 +32,7 @@ function click(e) {
 }
 
 function pointed(e) {
-  const el = rowAt(e);
+  const el = rowUnder(e);
   if (el) bringButtons(el);
 }
 
@@ -36,10 +42,15 @@ function focused(e) {
 }
 
 function middle(e) {
-  const el = e.button === 1 && !e.target.closest('a') && rowAt(e);
+  const el = e.button === 1 && !e.target.closest('a') && rowUnder(e);
   if (el) open(href({ id: el.dataset.id }), '_blank', 'noopener');
 }
 
+/** With Shift one chooses rows, and not the text between them. */
+function down(e) {
+  if (e.shiftKey && rowUnder(e)) e.preventDefault();
+}
+
 export function startClicks() {
-  listen($('#grid'), { click, auxclick: middle, mouseover: pointed, focusin: focused });
+  listen($('#grid'), { click, auxclick: middle, mousedown: down, mouseover: pointed, focusin: focused });
 }

@@ -1,22 +1,13 @@
 // A group as a file in the form of file_sd: out of the server, and into it after a look at what would become of whom.
 // And a whole group deleted.
-import { called } from './deletion.js';
-import { $, fill, foreign, h, say } from './dom.js';
+import { $, fill, foreign, h, saveFile, say } from './dom.js';
 import { same } from './effects.js';
 import { emit, failed, on, trouble, unheard } from './events.js';
 import { lifetimeField } from './lifetime.js';
 import { reload } from './list.js';
 import { alertBox, closePanel, openPanel } from './panel.js';
-import { contentOf } from './registration.js';
-import {
-  allRegistrations,
-  deleteGroup,
-  deleteRegistration,
-  findRegistration,
-  getGroup,
-  putGroup,
-  putRegistration,
-} from './server.js';
+import { allRegistrations, deleteGroup, deleteRegistration, findRegistration, getGroup, putGroup } from './server.js';
+import { AT_ONCE_MAX, restoreAll, withEach } from './several.js';
 import { modal } from './tokens.js';
 import { count, plural, sentence } from './words.js';
 import { readList } from './yaml.js';
@@ -24,16 +15,12 @@ import { readList } from './yaml.js';
 const PAUSE_MS = 400;
 const NAMED_MAX = 20; // of a kind, before somebody asks for all
 const ERRORS_SHOWN_MAX = 20;
-const UNDO_MAX = 1000; // registrations that go back one after the other
 const LEAD = 'Makes a group exactly what a file says, all or nothing. You first see what would become of whom.';
 const WARNING = 'Whatever the file does not list is deleted, so do not mix this with hosts that register themselves.';
 
 async function exportGroup(name) {
   const { entries } = await getGroup(name);
-  const file = new Blob([`${JSON.stringify(entries, null, 2)}\n`], { type: 'application/json' });
-  const a = h('a', { href: URL.createObjectURL(file), download: `${name}.json` });
-  a.click();
-  setTimeout(() => URL.revokeObjectURL(a.href), 10_000);
+  saveFile(`${name}.json`, [`${JSON.stringify(entries, null, 2)}\n`]);
 }
 
 const told = ({ created, updated, deleted }) => `${created} registered, ${updated} changed, ${deleted} deleted`;
@@ -283,7 +270,7 @@ function declare(group = '') {
 async function removeGroup(name) {
   const { entries, tag } = await getGroup(name);
   const dialog = $('#dialog');
-  const rows = entries.length <= UNDO_MAX ? await allRegistrations({ group: name }) : null;
+  const rows = entries.length <= AT_ONCE_MAX ? await allRegistrations({ group: name }) : null;
   const remove = async () => {
     dialog.close();
     try {
@@ -306,7 +293,8 @@ async function removeGroup(name) {
     'div.form',
     h('h2', 'Delete the group ', foreign(name), '?'),
     h('ul.diff', named('−', 'deleted', entries)),
-    !rows && h('p.warn', `More than ${count(UNDO_MAX)} cannot be brought back by this page: export the group first.`),
+    !rows &&
+      h('p.warn', `More than ${count(AT_ONCE_MAX)} cannot be brought back by this page: export the group first.`),
     h(
       'div.line',
       h('button.primary.danger', remove, `Delete ${plural(entries.length, 'registration')}`),
@@ -318,7 +306,7 @@ async function removeGroup(name) {
 
 /** What a plan replaces, as far as it can go back one by one; else null. */
 async function formerOf({ group, size, taken }) {
-  if (size + taken.length > UNDO_MAX) return null;
+  if (size + taken.length > AT_ONCE_MAX) return null;
   const rows = await allRegistrations({ group });
   for (const { targets } of taken) rows.push(await findRegistration(targets));
   return rows.filter(Boolean);
@@ -329,28 +317,15 @@ async function takeBack(group, created, former) {
   const back = new Set(former.map(keyOfEntry));
   const news = new Set(created.map(keyOfEntry).filter(key => !back.has(key)));
   try {
-    for (const row of await allRegistrations({ group }))
-      if (news.has(keyOfEntry(row)) && (await deleteRegistration(row.id)) === null) return false;
+    const rows = (await allRegistrations({ group })).filter(row => news.has(keyOfEntry(row)));
+    const { isWhole, failure } = await withEach(rows, row => deleteRegistration(row.id));
+    if (failure) throw failure;
+    if (!isWhole) return false;
   } catch (error) {
     failed('taken back, at least not all', error);
     return false;
   }
   return restoreAll(former);
-}
-
-/** Registers all of them again, each with its own lifetime, which starts anew. */
-async function restoreAll(rows) {
-  try {
-    for (const row of rows) if ((await putRegistration(contentOf(row))) === null) return false;
-  } catch (error) {
-    failed('registered again, at least not all', error);
-    return false;
-  }
-  emit('written');
-  const first = rows.length > 0 && [', ', called(rows[0]), ' first'];
-  emit('toast', { text: ['Registered again: ', plural(rows.length, 'registration'), first] });
-  await reload();
-  return true;
 }
 
 export function startDeclare() {

@@ -5,7 +5,7 @@ import { apply, strike } from './list.js';
 import { closePanel } from './panel.js';
 import { contentOf, fetchRegistration } from './registration.js';
 import { nextRenewal, renewalInterval } from './renewals.js';
-import { deleteRegistration, putRegistration } from './server.js';
+import { absent, deleteRegistration, putRegistration } from './server.js';
 import { state } from './state.js';
 import { at, plural, words } from './words.js';
 
@@ -13,14 +13,14 @@ export const called = ({ targets }) => h('b.mono', foreign(targets[0]));
 
 export async function remove(row) {
   try {
-    if (row.ttl_seconds && !renewalInterval(row)) await fetchRegistration(row.id);
-    if ((await deleteRegistration(row.id)) === null) return;
+    if (row.ttl_seconds && !renewalInterval(row)) await fetchRegistration(row.id).catch(absent(row));
+    if ((await deleteRegistration(row.id).catch(absent(row))) === null) return;
   } catch (error) {
-    if (error.status !== 404) return failed('deleted', error);
+    return failed('deleted', error);
   }
   const every = renewalInterval(row);
   const others = row.targets.length - 1;
-  strike(row.id);
+  strike(row);
   if (state.id === row.id) closePanel();
   emit('written');
   emit('toast', {

@@ -85,6 +85,8 @@ export const heading = (text, n) => h('h1', text, h('span.n', ' ', n));
 export const iconButton = (name, label, onclick, more) =>
   h('button.icon-only', { 'aria-label': label, title: label, onclick, ...more }, icon(name));
 
+const FILE_MS = 10_000; // within which the browser has taken a file
+
 const PRINTABLE = /^[ -~]*$/;
 // Control and format characters, separators of lines and paragraphs, and the Hangul filler.
 const UNSEEN = /([\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u3164])/u;
@@ -105,6 +107,13 @@ export function foreign(value) {
 export function address(text = '', shown = foreign) {
   const [, host, port] = /^(.*[^:])(:\d{1,5})$/.exec(text) ?? [null, text, ''];
   return h('span.addr', h('span', shown(host)), h('span.port', port));
+}
+
+/** Gives somebody a file. */
+export function saveFile(name, parts) {
+  const a = h('a', { href: URL.createObjectURL(new Blob(parts, { type: 'application/json' })), download: name });
+  a.click();
+  setTimeout(() => URL.revokeObjectURL(a.href), FILE_MS);
 }
 
 let saying;

@@ -1,4 +1,4 @@
-// Who makes something happen need not know who cares: modules tell each other by name. route: what is looked at · listed, grouped, asked: fresh data · written: something was changed · trouble: no answer register, edit, delete, use, declare, export: acts · toast: a notice
+// Who makes something happen need not know who cares: modules tell each other by name. route: what is looked at · listed, grouped: fresh data · chosen: rows, or no longer · written: something was changed · trouble: no answer register, edit, delete, select, use, declare, export, exportlist: acts · toast: a notice
 
 const bus = new EventTarget();
 

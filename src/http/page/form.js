@@ -11,7 +11,7 @@ import { apply, mark, reload, strike } from './list.js';
 import { alertBox, closePanel, isOpen, openPanel } from './panel.js';
 import { contentOf, fetchRegistration } from './registration.js';
 import { sortedLabels } from './row.js';
-import { deleteRegistration, findRegistration, get, putRegistration } from './server.js';
+import { absent, deleteRegistration, findRegistration, get, putRegistration } from './server.js';
 import { go, state } from './state.js';
 import { sentence, until, words } from './words.js';
 
@@ -218,10 +218,8 @@ class Form {
   /** Whether what is registered is what this form knows. If it is not, that is told, and the next try replaces it. */
   async isClear(content) {
     const isOwn = this.row && !this.isMoved(content);
-    const row = await (isOwn ? fetchRegistration(this.row.id) : findRegistration(content.targets)).catch(error => {
-      if (error.status !== 404) throw error;
-      return null;
-    });
+    const look = isOwn ? fetchRegistration(this.row.id) : findRegistration(content.targets);
+    const row = await look.catch(absent(null));
     const now = row && contentOf(row);
     const before = this.known(content).content;
     if (sameContent(now, before) || (now && sameContent(now, content))) return true;
@@ -311,7 +309,7 @@ class Form {
     drafts.delete(row?.id);
     if (isMoved) {
       await deleteRegistration(row.id).then(
-        () => strike(row.id),
+        () => strike(row),
         error => failed('deleted: the old one', error),
       );
     }

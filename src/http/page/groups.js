@@ -14,11 +14,12 @@ const options = $('#group-list');
 const box = $('#group-filter');
 
 /** What the server said last; `total` counts registrations. */
-export const groups = { list: [], by: new Map(), total: 0 };
+export const groups = { list: [], by: new Map(), total: 0, isKnown: false };
 let chosenGroup;
 
 export async function loadGroups() {
   groups.list = inOrder((await get('groups')).groups);
+  groups.isKnown = true;
   groups.by = new Map(groups.list.map(g => [g.name, g]));
   groups.total = groups.list.reduce((sum, g) => sum + g.registrations, 0);
   drawGroups();
@@ -66,6 +67,7 @@ function drawGroups() {
   const wanted = box.value.trim().toLowerCase();
   const found = wantedGroups(wanted);
   const shown = found.slice(0, SHOWN_MAX);
+  if (!groups.isKnown) return;
   setText($('#group-count'), count(groups.list.length));
   const all = { name: '', registrations: groups.total, isChosen: !state.groups.length };
   const some = shown.map(g => ({ ...g, isChosen: state.groups.includes(g.name), soon: isSoon(g) && g }));

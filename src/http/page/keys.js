@@ -3,12 +3,14 @@ import { use } from './configuration.js';
 import { remove } from './deletion.js';
 import { $, copy, h, iconButton } from './dom.js';
 import { emit, trouble } from './events.js';
+import { showFacets } from './facets.js';
 import { register } from './form.js';
 import { showGroups } from './groups.js';
-import { currentRow, reload, step } from './list.js';
+import { currentRow, list, reload, step } from './list.js';
 import { undo } from './notices.js';
 import { closePanel, enterPanel, isOpen } from './panel.js';
 import { server } from './server.js';
+import { chooseNone, copyChosen, removeChosen, toggleChosen } from './several.js';
 import { go, state } from './state.js';
 import { kept, nextTheme } from './theme.js';
 import { isGated, modal } from './tokens.js';
@@ -22,6 +24,7 @@ const LEFT = {
   f: 'filter groups',
   'j k': 'down, up',
   Enter: 'open',
+  x: 'select',
   Esc: 'close, step back',
   r: 'update the list',
   '1 … 4': 'views',
@@ -32,12 +35,13 @@ const RIGHT = {
   d: 'delete',
   z: 'undo',
   c: 'copy targets',
+  l: 'labels and counts',
   u: 'use it',
   i: 'import a group',
   t: 'theme',
 };
 const MORE =
-  'Alt or Shift and click a label to exclude it, Ctrl+click for several groups. In the search, type env=prod, env in (prod,stg) or !canary and press Enter to filter by label.';
+  'Alt or Shift and click a label to exclude it, Shift and click a row to select all up to it, Ctrl+click for several groups. In the search, type env=prod, env in (prod,stg) or !canary and press Enter to filter by label.';
 
 function keyList(keys) {
   const boxes = names => names.split(' ').map(name => h('kbd', name));
@@ -112,8 +116,10 @@ function actOf(pressed, el) {
       }),
     e: isFree && (() => register(row)),
     d: isFree && (() => remove(row)),
+    x: () => toggleChosen(row),
     c: () => copy(row.targets.join('\n')),
   };
+  const onChosen = { d: removeChosen, c: copyChosen };
   const always = {
     '/': toSearch,
     f: toGroups,
@@ -122,13 +128,14 @@ function actOf(pressed, el) {
     z: undo,
     n: () => register(),
     u: use,
+    l: isList && showFacets,
     t: nextTheme,
     '?': help,
     r: () => (isList ? reload() : showView(state.view)).catch(trouble),
     i: () => emit('declare'),
   };
   if (/^[1-9]$/.test(pressed) && pressed <= viewNames().length + 1) return openView(pressed - 1);
-  return always[pressed] ?? (row && onRow[pressed]);
+  return always[pressed] ?? ((isList && list.chosen.size > 0 && onChosen[pressed]) || (row && onRow[pressed]));
 }
 
 function pressed(e) {
@@ -136,7 +143,7 @@ function pressed(e) {
   const el = e.target;
   const isTyping = el.matches('input:not([type=checkbox]), textarea, select, .offer');
   if (e.key === 'Escape') {
-    if (showGroups(false) || closePanel()) e.preventDefault();
+    if (showGroups(false) || closePanel() || chooseNone()) e.preventDefault();
     else if (isTyping) el.blur();
     return;
   }

@@ -1,22 +1,36 @@
-// The list. Each page of rows has its place from the start, so that the scrollbar, End and Back reach every row of
-// 100,000; only the pages near the window have rows in the document. These are real rows: find-in-page and copying work.
+// The list: which rows are on its pages, and how they change while one looks. These are real rows: find-in-page and copying
+// work.
 import { $, $$, fill, h, say } from './dom.js';
 import { emit, trouble } from './events.js';
+import {
+  drop,
+  dropAll,
+  grid,
+  hold,
+  isNear,
+  layPages,
+  lookAround,
+  measurePages,
+  nearest,
+  nearPages,
+  PAGE_ROWS,
+  pages,
+  rowAt,
+} from './pages.js';
 import { bringButtons, drawRow, isButton, measureLabels, paintRow, refit } from './row.js';
 import { get } from './server.js';
 import { arrived, filter, go, orders, placeOf, state } from './state.js';
 import { plural } from './words.js';
 
-const PAGE_ROWS = 50;
 const PAGES_HELD = 10; // with rows in the document
 
-const grid = $('#grid');
-
-/** What is shown: `wrong` is why the server did not take the filter. `pending`: others came or went meanwhile. */
-export const list = { total: 0, wrong: '', pending: false, current: null };
-let pages = []; // {at, el, token, rows: [id]}
+/**
+ * What is shown: `wrong` is why the server did not take the filter. `pending`: others came or went meanwhile. `chosen` are
+ * rows by their ids, to do something with all of them, wherever one has scrolled.
+ */
+export const list = { total: 0, wrong: '', pending: false, current: null, chosen: new Map() };
 let rows = new Map(); // id -> {row, el, page}, of the pages that are held
-const nearPages = new Set(); // the pages around the window
+let tokens = new Map(); // number of a page -> where it begins, as the answer before it said
 let shownKey;
 let asking;
 let stop; // the row that Tab goes to
@@ -30,8 +44,8 @@ export const rowOf = id => rows.get(id)?.row;
 export const currentRow = () => rowOf(list.current);
 
 /** A page by the place where the one before ended, so that nothing is skipped or repeated; by its number where one jumps. */
-function ask({ at, token }) {
-  const place = token ? { page_token: token } : { skip: at * PAGE_ROWS };
+function ask(at) {
+  const place = tokens.get(at) ? { page_token: tokens.get(at) } : { skip: at * PAGE_ROWS };
   return get('registrations', { ...filter(), sort: state.sort, limit: PAGE_ROWS, ...place }, asking.signal);
 }
 
@@ -47,6 +61,40 @@ function refused(error) {
 
 let loading = { key: null, done: null };
 
+function drawChosen(el, isChosen) {
+  el.classList.toggle('chosen', isChosen);
+  el.ariaSelected = isChosen ? 'true' : null;
+}
+
+function drawn(row) {
+  const el = drawRow(row);
+  if (list.chosen.has(row.id)) drawChosen(el, true);
+  return el;
+}
+
+/** Chooses rows, or no longer. */
+export function chooseRows(some, isOn = true) {
+  for (const row of some) {
+    if (isOn) list.chosen.set(row.id, row);
+    else list.chosen.delete(row.id);
+    const held = rows.get(row.id);
+    if (held) drawChosen(held.el, isOn);
+  }
+  emit('chosen');
+}
+
+/** The rows from the current one to another, as far as they are held. */
+export function rowsTo(id) {
+  const ids = [...pages.values()].sort((a, b) => a.at - b.at).flatMap(page => page.rows);
+  const [from, to] = [rows.has(list.current) ? list.current : id, id]
+    .map(one => ids.indexOf(one))
+    .sort((a, b) => a - b);
+  return ids
+    .slice(from, to + 1)
+    .filter(one => !isGone(one))
+    .map(rowOf);
+}
+
 /** The column of modules is there from the first registration on that has any. */
 const showModules = some => some.some(row => row.modules.length > 0) && grid.classList.add('with-modules');
 
@@ -56,35 +104,34 @@ export function load() {
   return loading.done;
 }
 
-const rowHeight = () => Number.parseFloat(getComputedStyle(grid).getPropertyValue('--row'));
-
 async function loadFirst() {
   asking?.abort();
   asking = new AbortController();
   const { signal } = asking;
   const asked = filterKey();
   const y = placeOf();
-  const at = Math.max(0, Math.floor((y - grid.offsetTop) / rowHeight() / PAGE_ROWS));
+  if (y) measurePages();
+  const at = Math.max(0, Math.floor(rowAt(y) / PAGE_ROWS));
   grid.ariaBusy = 'true';
+  tokens = new Map();
   try {
-    let answer = await ask({ at }).catch(refused);
-    if (at && !answer.registrations.length && answer.total) answer = await ask({ at: 0 });
+    let answer = await ask(at).catch(refused);
+    if (at && !answer.registrations.length && answer.total) answer = await ask(0);
     shownKey = asked;
-    for (const page of pages) seen.unobserve(page.el);
-    nearPages.clear();
-    pages = [];
+    chooseRows([...list.chosen.values()], false);
+    dropAll();
     rows = new Map();
-    list.pending = false;
-    list.wrong = answer.wrong ?? '';
+    Object.assign(list, { total: answer.total, pending: false, wrong: answer.wrong ?? '' });
     fill(grid, head());
     showModules(answer.registrations);
     measureLabels();
-    lay(answer.total);
-    const page = pages[at] ?? pages[0];
-    if (page) put(page, answer);
+    measurePages();
+    if (answer.registrations.length) put(hold(at * PAGE_ROWS < list.total ? at : 0), answer);
+    lay();
     mark(rows.has(list.current) ? list.current : null);
     scrollTo(0, y || Math.min(scrollY, $('.shell').offsetTop));
     arrived();
+    lookAround(list.total);
     emit('listed');
     say(plural(list.total, 'registration'));
   } catch (error) {
@@ -93,49 +140,30 @@ async function loadFirst() {
     if (!signal.aborted) {
       grid.ariaBusy = null;
       loading = { key: null, done: null };
+      fillNear();
     }
   }
 }
 
-/** Gives each page of so many rows its place. */
-function lay(total) {
+/** As many rows as there are have their place. */
+function lay(total = list.total) {
   list.total = total;
   grid.setAttribute('aria-rowcount', total + 1);
-  const n = Math.ceil(total / PAGE_ROWS);
-  for (const page of pages.splice(n)) {
-    empty(page);
-    seen.unobserve(page.el);
-    nearPages.delete(page);
-    page.el.remove();
-  }
-  const more = [];
-  while (pages.length < n) {
-    const page = { at: pages.length, el: h('div.page', { role: 'presentation' }), token: null, rows: [] };
-    page.el.page = page;
-    pages.push(page);
-    more.push(page);
-  }
-  grid.append(...more.map(page => page.el));
-  for (const page of more) seen.observe(page.el);
-  for (const page of pages) {
-    const count = page.rows.length || Math.min(PAGE_ROWS, total - page.at * PAGE_ROWS);
-    if (page.count === count) continue;
-    page.count = count;
-    page.el.style.setProperty('--rows', count);
-  }
+  for (const page of pages.values()) if (page.at > 0 && page.at * PAGE_ROWS >= total) empty(page);
+  layPages(total);
 }
 
 /** Fills a page. What has not changed keeps its element, and with it what the browser knows of it. */
 function put(page, { registrations, next_page_token }, before = rows) {
   if (showModules(registrations)) refitAll();
-  const next = pages[page.at + 1];
-  if (next && !next.rows.length) next.token = next_page_token;
+  tokens.set(page.at + 1, next_page_token);
   const mine = registrations.filter(({ id }) => !rows.has(id) || rows.get(id).page === page);
   const elements = mine.map((row, i) => {
     const had = before.get(row.id);
     const isSame = had && rowShape(had.row) === rowShape(row);
-    const el = isSame ? had.el : drawRow(row);
+    const el = isSame ? had.el : drawn(row);
     el.ariaRowIndex = page.at * PAGE_ROWS + i + 2;
+    el.classList.remove('gone');
     rows.set(row.id, { row, el, page });
     return el;
   });
@@ -146,35 +174,20 @@ function put(page, { registrations, next_page_token }, before = rows) {
   if (list.current === null) tab(rows.get(page.rows[0]));
 }
 
-/** Takes the rows of a page out of the document; its place stays. */
+/** Takes a page out of the document; its place stays. */
 function empty(page) {
   for (const id of page.rows) if (rows.get(id)?.page === page) rows.delete(id);
-  page.rows = [];
-  page.el.setAttribute('role', 'presentation');
-  page.el.replaceChildren();
+  drop(page);
 }
 
 /** Keeps the number of elements bounded: the pages furthest from the window go. */
 function trim() {
-  const middle = middleOf(nearPages);
-  const held = pages.filter(page => page.rows.length && !nearPages.has(page));
-  const order = held.sort((a, b) => Math.abs(b.at - middle) - Math.abs(a.at - middle));
-  const spare = held.length + nearPages.size - PAGES_HELD;
-  for (const page of order.slice(0, Math.max(0, spare))) if (!page.el.contains(document.activeElement)) empty(page);
-}
-
-function middleOf(some) {
-  let sum = 0;
-  for (const { at } of some) sum += at;
-  return some.size ? sum / some.size : 0;
+  const spare = nearest([...pages.values()]).slice(PAGES_HELD);
+  for (const page of spare) if (!isNear(page) && !page.el.contains(document.activeElement)) empty(page);
 }
 
 /** Of the pages around the window, the one nearest to its middle that has no rows yet. */
-function nextEmpty() {
-  const middle = middleOf(nearPages);
-  const wanted = [...nearPages].filter(page => !page.rows.length && !page.isVoid);
-  return wanted.sort((a, b) => Math.abs(a.at - middle) - Math.abs(b.at - middle))[0];
-}
+const nextEmpty = () => nearPages().find(page => !page.rows.length && !page.isVoid);
 
 let filling = null;
 
@@ -189,8 +202,8 @@ function fillNear() {
 async function fillAll() {
   try {
     for (let page = nextEmpty(); page; page = nextEmpty()) {
-      const answer = await ask(page);
-      if (pages[page.at] !== page || page.rows.length) continue;
+      const answer = await ask(page.at);
+      if (pages.get(page.at) !== page || page.rows.length) continue;
       put(page, answer);
       page.isVoid = !page.rows.length;
       trim();
@@ -201,25 +214,21 @@ async function fillAll() {
   }
 }
 
-const seen = new IntersectionObserver(
-  entries => {
-    for (const { isIntersecting, target } of entries) {
-      if (isIntersecting) nearPages.add(target.page);
-      else nearPages.delete(target.page);
-    }
-    paint();
-    if (!grid.ariaBusy) fillNear();
-  },
-  { rootMargin: '900px' },
-);
+function scrolled() {
+  if (state.view || grid.ariaBusy || !lookAround(list.total)) return;
+  paint();
+  fillNear();
+}
 
 /** The same list anew, at the same place: what is in sight, and what follows when one gets there. */
 export async function reload() {
-  const sight = [...nearPages].filter(page => page.rows.length).sort((a, b) => a.at - b.at);
+  const sight = nearPages().filter(page => page.rows.length);
+  sight.sort((a, b) => a.at - b.at);
   if (!sight.length || isOutdated()) return load();
+  tokens = new Map();
   const answers = [];
-  for (const { at } of sight) answers.push(await ask({ at }));
-  if (isOutdated() || sight.some(page => pages[page.at] !== page)) return;
+  for (const { at } of sight) answers.push(await ask(at));
+  if (isOutdated() || sight.some(page => pages.get(page.at) !== page)) return;
   if (!answers[0].registrations.length) {
     shownKey = null;
     return load();
@@ -228,15 +237,15 @@ export async function reload() {
   const before = rows;
   rows = new Map();
   list.pending = false;
-  for (const page of pages) {
-    Object.assign(page, { token: null, isVoid: false });
-    if (sight.includes(page)) page.rows = [];
+  for (const page of pages.values()) {
+    if (isNear(page)) Object.assign(page, { rows: [], isVoid: false });
     else empty(page);
   }
   sight.forEach((page, i) => {
     put(page, answers[i], before);
   });
   lay(answers[0].total);
+  lookAround(list.total);
   if (focused.isConnected) focused.focus({ preventScroll: true });
   mark(rows.has(list.current) ? list.current : null);
   emit('listed');
@@ -249,16 +258,16 @@ const isGone = id => rows.get(id)?.el.classList.contains('gone');
 export async function refresh() {
   if (grid.ariaBusy || isOutdated() || list.wrong) return;
   if (!rows.size) {
-    if ((await ask({ at: 0 })).total) {
+    if ((await ask(0)).total) {
       shownKey = null;
       await load();
     }
     return;
   }
   list.pending = false;
-  for (const page of [...nearPages].filter(p => p.rows.length)) {
-    const answer = await ask(page);
-    if (isOutdated() || pages[page.at] !== page) return;
+  for (const page of nearPages().filter(p => p.rows.length)) {
+    const answer = await ask(page.at);
+    if (isOutdated() || pages.get(page.at) !== page) return;
     for (const row of answer.registrations) {
       if (rows.has(row.id)) update(row);
       else list.pending = true;
@@ -276,8 +285,9 @@ function update(row) {
   const held = rows.get(row.id);
   const isSame = rowShape(held.row) === rowShape(row);
   held.row = row;
+  if (list.chosen.has(row.id)) list.chosen.set(row.id, row);
   if (isSame) return;
-  const el = drawRow(row);
+  const el = drawn(row);
   el.ariaRowIndex = held.el.ariaRowIndex;
   const hadFocus = held.el.contains(document.activeElement);
   held.el.replaceWith(el);
@@ -296,12 +306,15 @@ export function apply(row) {
   paint();
 }
 
-/** Strikes a row out: it is gone, and nothing moves. */
-export function strike(id) {
-  const el = rows.get(id)?.el;
-  if (el?.classList.contains('gone') !== false) return;
-  el.classList.add('gone');
-  list.total--;
+/** Strikes rows out: they are gone, and nothing moves. */
+export function strike(...some) {
+  for (const { id } of some) {
+    const el = rows.get(id)?.el;
+    if (el?.classList.contains('gone') !== false) continue;
+    el.classList.add('gone');
+    list.total--;
+  }
+  chooseRows(some, false);
   emit('listed');
 }
 
@@ -332,7 +345,14 @@ function head() {
 
 /** Each second: the rows around the window. */
 export function paint() {
-  for (const page of nearPages) for (const id of page.rows) paintRow(rows.get(id));
+  if (state.view) return;
+  for (const page of nearPages()) for (const id of page.rows) paintRow(rows.get(id));
+}
+
+function resized() {
+  measurePages();
+  refitAll();
+  scrolled();
 }
 
 /** The room for labels is another: rows show more of them, or less. */
@@ -371,19 +391,17 @@ function scrollIntoSight(el) {
 }
 
 /** The number of the first row in sight. */
-function firstInSight() {
-  const edge = $('.list-head').getBoundingClientRect().bottom - grid.getBoundingClientRect().top;
-  return Math.max(0, Math.floor(edge / rowHeight()));
-}
+const firstInSight = () => Math.max(0, rowAt(scrollY + $('.list-head').getBoundingClientRect().bottom));
 
 /** Goes to a row by its number; its page may have to be fetched first. */
 async function goTo(position) {
   const to = Math.max(0, Math.min(list.total - 1, position));
-  const page = pages[Math.floor(to / PAGE_ROWS)];
-  if (!page) return null;
+  if (!list.total) return null;
+  const page = hold(Math.floor(to / PAGE_ROWS));
   if (!page.rows.length) {
+    lay();
     page.el.scrollIntoView({ block: 'nearest' });
-    nearPages.add(page);
+    lookAround(list.total);
     await fillNear();
   }
   const id = page.rows[Math.min(to % PAGE_ROWS, page.rows.length - 1)];
@@ -400,6 +418,13 @@ export function step(by) {
 }
 
 export function startList() {
-  // Not within the observation: what is refitted is observed as well.
-  new ResizeObserver(() => requestAnimationFrame(refitAll)).observe(grid);
+  addEventListener('scroll', scrolled, { passive: true });
+  let width;
+  new ResizeObserver(([{ contentRect }]) => {
+    if (!contentRect.width || contentRect.width === width) return;
+    width = contentRect.width;
+    // Not within the observation: what is refitted is observed as well.
+    requestAnimationFrame(resized);
+  }).observe(grid);
+  addEventListener('resize', scrolled);
 }

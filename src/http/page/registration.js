@@ -1,14 +1,14 @@
 // One registration in the panel: its life, all that it says, and what became of it.
 import { changeHistory } from './actions.js';
 import { codes, curlPut, json } from './codes.js';
-import { $, address, copyButton, fill, foreign, h } from './dom.js';
+import { $, address, copyButton, fill, foreign, h, iconButton } from './dom.js';
 import { emit, trouble } from './events.js';
 import { rowOf } from './list.js';
 import { closePanel, isOpen, openPanel } from './panel.js';
 import { pollersOf } from './pollers.js';
 import { learnRenewals, nextRenewal, renewalInterval, untilRenewal } from './renewals.js';
 import { filterBy, isMeta, plus, sortedLabels } from './row.js';
-import { doubt, get, registrationPath, server } from './server.js';
+import { absent, doubt, get, registrationPath, server } from './server.js';
 import { link, nothing, state } from './state.js';
 import { at, count, life, since, time, words } from './words.js';
 
@@ -119,7 +119,7 @@ function drawRegistration() {
     [
       ['JSON', json(row, 2)],
       ['curl', curlPut(contentOf(row))],
-      ['What Prometheus gets', json(entries(row), 2)],
+      ['What Prometheus gets from /sd', json(entries(row), 2)],
     ],
     showing.form,
   );
@@ -127,6 +127,7 @@ function drawRegistration() {
     showing.form = at;
   };
   const actions = [
+    iconButton('select', 'Select (x)', () => emit('select', showing.row)),
     h('button', { onclick: () => emit('edit', showing.row), title: 'Edit (e)' }, 'Edit'),
     h('button.danger', { onclick: () => emit('delete', showing.row), title: 'Delete (d)' }, 'Delete'),
   ];
@@ -212,9 +213,7 @@ const GONE = { expires_at: '1970-01-01T00:00:00Z' };
 export async function refreshRegistration() {
   if (!isOpen('registration') || !showing) return;
   const { id } = showing.row;
-  const row = await fetchRegistration(id).catch(error => {
-    if (error.status !== 404) throw error;
-  });
+  const row = await fetchRegistration(id).catch(absent());
   if (showing?.row.id !== id) return;
   const isSame = !row || shape(row) === shape(showing.row);
   showing.row = row ?? { ...showing.row, ...GONE };

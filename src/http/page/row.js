@@ -157,7 +157,7 @@ export function paintRow(held) {
   held.width = width;
 }
 
-const ACTS = { copy: 'Copy targets (c)', edit: 'Edit (e)', delete: 'Delete (d)' };
+const ACTS = { select: 'Select (x)', copy: 'Copy targets (c)', edit: 'Edit (e)', delete: 'Delete (d)' };
 // One set of buttons, in the row that is pointed at or current: one for each row would be a third of all elements.
 const buttons = Object.entries(ACTS).map(([act, label]) => iconButton(act, label, null, { 'data-act': act }));
 export const isButton = el => buttons.includes(el);

@@ -55,9 +55,11 @@ function paintUntil() {
   if (el) setText(el, short(until(el.dataset.until)));
 }
 
-function groupActs({ name }) {
+/** What can be done with the whole list, or with the group that it is. */
+function acts(group) {
   const button = (text, title, act, kind = '') =>
-    h(`button.quiet.file${kind}`, { title, onclick: () => emit(act, name) }, text);
+    h(`button.quiet.file${kind}`, { title, onclick: () => emit(act, group?.name) }, text);
+  if (!group) return button('Export', 'What the list has, as a file for inventor import', 'exportlist');
   return [
     button('Export', 'The group as file_sd has it', 'export'),
     button('Replace', 'Make the group what a file says', 'declare'),
@@ -73,6 +75,8 @@ function pill() {
 
 function drawSummary() {
   const group = state.groups.length === 1 && groups.by.get(state.groups[0]);
+  const isWhole = !state.selector.length && !filter().q && !state.within;
+  const whole = isWhole ? group : undefined;
   const all = isFiltered() && ` of ${count(groups.total)}`;
   const isOne = (isFiltered() ? groups.total : list.total) === 1;
   const clear = () => {
@@ -89,7 +93,7 @@ function drawSummary() {
       { key: 'shown', shape: `${list.total}${all}`, draw: shown },
       list.pending && { key: 'pill', draw: pill },
       { key: 'facts', shape: JSON.stringify(group), draw: facts },
-      group && { key: `acts of ${group.name}`, draw: () => h('span.line', groupActs(group)) },
+      list.total > 0 && { key: `acts of ${whole?.name}`, draw: () => h('span.line', acts(whole)) },
       isFiltered() && { key: 'clear', draw: () => h('button.quiet', clear, 'Clear filters') },
     ].filter(Boolean),
   );

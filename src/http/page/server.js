@@ -80,7 +80,7 @@ function remember(key, tag, answer) {
   return answer;
 }
 
-async function send(method, path, { query = {}, body, headers = {}, signal, heard } = {}, secret = null) {
+async function send(method, path, { query = {}, body, headers = {}, signal, heard, isOnce } = {}, secret = null) {
   const url = new URL(path, base);
   for (const [name, value] of Object.entries(query)) {
     for (const one of [value].flat()) if (one) url.searchParams.append(name, one);
@@ -113,11 +113,17 @@ async function send(method, path, { query = {}, body, headers = {}, signal, hear
   const answer = parse(text);
   if (!response.ok) throw problem(response.status, reasonOf(response.status, answer, text), answer);
   if (text && answer === undefined) throw problem(0, NOT_JSON);
-  return isRead ? remember(key, response.headers.get('etag'), answer) : (answer ?? true);
+  return isRead ? remember(key, isOnce ? null : response.headers.get('etag'), answer) : (answer ?? true);
 }
 
 const readToken = () => token.get('read') ?? token.get('write');
 export const get = (path, query, signal) => send('GET', `api/v1/${path}`, { query, signal }, readToken());
+
+/** For `catch`: what there is instead of that which is not there. */
+export const absent = instead => error => {
+  if (error.status !== 404) throw error;
+  return instead;
+};
 
 /** What not every token may see: null if this one may not. */
 export async function getAllowed(path, query) {
@@ -191,11 +197,7 @@ const NOBODYS_ID = '00000000-0000-0000-0000-000000000000';
 
 /** Whether a token may write: who may is told that nobody has this id. */
 export async function checkToken(secret) {
-  try {
-    await tryToWrite('DELETE', `api/v1/${registrationPath(NOBODYS_ID)}`, {}, secret);
-  } catch (error) {
-    if (error.status !== 404) throw error;
-  }
+  await tryToWrite('DELETE', `api/v1/${registrationPath(NOBODYS_ID)}`, {}, secret).catch(absent());
 }
 
 export const registrationPath = id => `registrations/${encodeURIComponent(id)}`;
@@ -204,14 +206,12 @@ export const registrationPath = id => `registrations/${encodeURIComponent(id)}`;
 export async function findRegistration(targets) {
   const longest = (a, b) => b.length - a.length;
   const [word = ''] = targets.flatMap(target => target.split(/\s+/)).sort(longest);
-  const query = { q: word.slice(0, WORD_CHARS_MAX), limit: PAGE_MAX };
+  const query = { q: word.slice(0, WORD_CHARS_MAX) };
   const wanted = JSON.stringify(targets);
-  do {
-    const { registrations, next_page_token } = await get('registrations', query);
-    const found = registrations.find(row => JSON.stringify(row.targets) === wanted);
+  for await (const page of pagesOf(query)) {
+    const found = page.find(row => JSON.stringify(row.targets) === wanted);
     if (found) return found;
-    query.page_token = next_page_token;
-  } while (query.page_token);
+  }
   return null;
 }
 
@@ -228,13 +228,8 @@ export async function getGroup(name) {
     // A compressed answer has a weak tag, and a condition needs the strong one.
     tag = response.headers.get('etag')?.replace('W/', '') ?? null;
   };
-  try {
-    const entries = await send('GET', groupPath(name), { heard }, readToken());
-    return { entries, tag };
-  } catch (error) {
-    if (error.status !== 404) throw error;
-    return { entries: [], tag: null };
-  }
+  const entries = await send('GET', groupPath(name), { heard }, readToken()).catch(absent(null));
+  return entries ? { entries, tag } : { entries: [], tag: null };
 }
 
 /** Makes a group what `body` says, if it is still what has this tag: null where there was none. */
@@ -244,14 +239,18 @@ export function putGroup(name, body, query, tag) {
 }
 export const deleteGroup = (name, tag) => write('DELETE', groupPath(name), { headers: { 'if-match': tag } });
 
-/** All registrations that meet a filter. */
-export async function allRegistrations(filter) {
-  const found = [];
+/** All registrations that meet a filter, page by page; however many there are, none is kept here. */
+export async function* pagesOf(filter) {
   const query = { ...filter, limit: PAGE_MAX };
   do {
-    const { registrations, next_page_token } = await get('registrations', query);
-    found.push(...registrations);
-    query.page_token = next_page_token;
+    const answer = await send('GET', 'api/v1/registrations', { query, isOnce: true }, readToken());
+    yield answer.registrations;
+    query.page_token = answer.next_page_token;
   } while (query.page_token);
+}
+
+export async function allRegistrations(filter) {
+  const found = [];
+  for await (const page of pagesOf(filter)) found.push(...page);
   return found;
 }

@@ -1,0 +1,156 @@
+// Several registrations at once: those that were chosen in the list, or all of it. They are copied, written to a file,
+// deleted, and brought back.
+import { json } from './codes.js';
+import { called } from './deletion.js';
+import { $, copy, h, iconButton, keep, saveFile, say } from './dom.js';
+import { emit, failed, on } from './events.js';
+import { chooseRows, list, reload, rowOf, strike } from './list.js';
+import { contentOf, fetchRegistration } from './registration.js';
+import { renewalInterval } from './renewals.js';
+import { absent, allRegistrations, deleteRegistration, pagesOf, putRegistration } from './server.js';
+import { filter, state } from './state.js';
+import { count, plural } from './words.js';
+
+/** How many may be chosen, or brought back one by one. */
+export const AT_ONCE_MAX = 1000;
+const REQUESTS = 6; // at a time: as many connections as browsers have to one host
+
+const bar = $('#chosen');
+let isBusy = false;
+
+/**
+ * Does something with each row, the first alone, because it may ask for a token. Gives what came of those that are done,
+ * whether these are all, and the fault if there was one: nobody need enter a token.
+ */
+export async function withEach(rows, act) {
+  const left = [...rows];
+  const done = [];
+  let isOver = false;
+  let failure;
+  const next = async () => {
+    try {
+      const answer = await act(left.shift());
+      if (answer === null) isOver = true;
+      else done.push(answer);
+    } catch (error) {
+      isOver = true;
+      failure = error;
+    }
+  };
+  const work = async () => {
+    while (left.length && !isOver) await next();
+  };
+  if (left.length) await next();
+  await Promise.all(Array.from({ length: REQUESTS }, work));
+  return { done, isWhole: done.length === rows.length, failure };
+}
+
+/** Registers all of them again, each with its own lifetime, which starts anew. */
+export async function restoreAll(rows) {
+  const { done, isWhole, failure } = await withEach(rows, row => putRegistration(contentOf(row)));
+  if (done.length) emit('written');
+  if (failure) failed('registered again, at least not all', failure);
+  if (isWhole) {
+    const first = rows.length > 0 && [', ', called(rows[0]), ' first'];
+    emit('toast', { text: ['Registered again: ', plural(rows.length, 'registration'), first] });
+  }
+  await reload();
+  return isWhole;
+}
+
+/** Deletes one; gives it as it was, so that it can come back. */
+async function removeOne(row) {
+  const now = await fetchRegistration(row.id).catch(absent(row));
+  return (await deleteRegistration(row.id).catch(absent())) === null ? null : now;
+}
+
+export async function removeChosen() {
+  if (isBusy) return;
+  isBusy = true;
+  $('.danger', bar)?.classList.add('busy');
+  const rows = [...list.chosen.values()];
+  const { done, failure } = await withEach(rows, removeOne);
+  isBusy = false;
+  $('.danger', bar)?.classList.remove('busy');
+  if (failure) failed('deleted, at least not all', failure);
+  if (!done.length) return;
+  strike(...done);
+  emit('written');
+  const renewed = done.filter(renewalInterval).length;
+  emit('toast', {
+    verb: 'Deleted',
+    noun: 'selection',
+    text: ['Deleted ', done.length > 1 ? plural(done.length, 'registration') : called(done[0])],
+    warn: renewed > 0 && `${plural(renewed, 'host')} will renew theirs, and bring it back, unless you stop that there.`,
+    more: !renewed && 'What hosts still renew comes back.',
+    undo: () => restoreAll(done),
+  });
+}
+
+/** More than can be handled at once is not taken, and that is said. */
+export function chooseSome(some) {
+  if (new Set([...list.chosen.keys(), ...some.map(({ id }) => id)]).size > AT_ONCE_MAX)
+    return emit('toast', { bad: true, text: `At most ${count(AT_ONCE_MAX)} can be selected at once.` });
+  chooseRows(some);
+}
+
+const chooseAll = () => allRegistrations(filter()).then(chooseSome, error => failed('selected', error));
+export const toggleChosen = row => (list.chosen.has(row.id) ? chooseRows([row], false) : chooseSome([row]));
+
+/** Says whether any were chosen. */
+export function chooseNone() {
+  const was = list.chosen.size > 0;
+  chooseRows([...list.chosen.values()], false);
+  return was;
+}
+
+const chosenTargets = () => [...list.chosen.values()].flatMap(({ targets }) => targets).join('\n');
+export const copyChosen = () => copy(chosenTargets());
+
+/** A list as a file of which `inventor import` makes the same registrations. */
+async function exportPages(pages) {
+  const parts = [];
+  let n = 0;
+  for await (const page of pages) {
+    n += page.length;
+    if (page.length) parts.push(parts.length ? ',\n' : '[\n', page.map(row => `  ${json(contentOf(row))}`).join(',\n'));
+  }
+  saveFile('registrations.json', [...parts, n ? '\n]\n' : '[]\n']);
+  emit('toast', { text: `Exported ${plural(n, 'registration')}.` });
+}
+
+const exportList = () =>
+  exportPages(pagesOf({ ...filter(), sort: state.sort })).catch(error => failed('exported', error));
+
+function drawBar() {
+  const n = list.chosen.size;
+  bar.hidden = !n;
+  if (!n) return;
+  const button = (key, text, act, title, kind = '') => ({
+    key,
+    shape: text,
+    draw: () => h(`button.quiet${kind}`, { onclick: act, title }, text),
+  });
+  const isMore = list.total > n && list.total <= AT_ONCE_MAX;
+  keep(
+    bar,
+    [
+      { key: 'n', shape: String(n), draw: () => h('b.grow', `${count(n)} selected`) },
+      isMore && button('all', `Select all ${count(list.total)}`, chooseAll, 'All that the list has'),
+      button('copy', 'Copy targets', copyChosen, 'Copy targets (c)'),
+      button('export', 'Export', () => exportPages([[...list.chosen.values()]]), 'As a file for inventor import'),
+      button('delete', 'Delete', removeChosen, 'Delete (d)', '.danger'),
+      { key: 'close', draw: () => iconButton('close', 'Select none (Esc)', chooseNone) },
+    ].filter(Boolean),
+  );
+}
+
+export function startSeveral() {
+  on('chosen', () => {
+    drawBar();
+    if (list.chosen.size) say(`${count(list.chosen.size)} selected`);
+  });
+  on('listed', drawBar);
+  on('select', row => toggleChosen(rowOf(row.id) ?? row));
+  on('exportlist', exportList);
+}
