@@ -6,6 +6,7 @@
 //! - [`registration`]: what a registration is. Parsed means valid. The id and the stored document.
 //! - [`tokens`]: the file of tokens with names, for the server that reads it and the command that writes it.
 //! - [`files`]: files that others write, read without waiting for them, and files replaced as a whole.
+//! - [`pem`]: certificates and keys, for both sides of TLS.
 //! - [`metrics`], [`oneshot`]: what operators see, and how one thread waits for the answer of another.
 //! - [`logging`]: one line per event.
 //! - [`store`]: what keeps documents durably, a file or Redis, and tells the registry of every change.
@@ -87,6 +88,7 @@ pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod oneshot;
+pub mod pem;
 pub mod registration;
 pub mod registry;
 pub mod serve;

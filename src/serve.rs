@@ -5,23 +5,23 @@ mod secrets;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
-use signal_hook::iterator::Signals;
 
-use crate::config::{Config, ConfigError, StoreConfig};
+use crate::config::{Config, ConfigError};
 use crate::http::App;
 use crate::http::server::{BindError, Limits, Listen, Running, Server, ServerSettings};
-use crate::metrics;
 use crate::registry::{Registry, Rules};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
-use crate::store::redis::{self, RedisStore};
+use crate::store::redis::{Connector, RedisStore};
 use crate::systemd::{self, Watchdog};
+use crate::{metrics, signals};
 use secrets::Secrets;
 
 /// How long requests under way may take once the server was told to end. With the time for cutting off the rest and
@@ -37,8 +37,6 @@ pub enum StartError {
     Config(ConfigError),
     Bind(BindError),
     Embedded(OpenError),
-    /// The Redis store cannot be set up; never because Redis is not there.
-    Redis(redis::SetupError),
     /// The system refused a signal handler or a thread.
     System(String),
 }
@@ -49,10 +47,6 @@ impl fmt::Display for StartError {
             StartError::Config(e) => e.fmt(f),
             StartError::Bind(e) => e.fmt(f),
             StartError::Embedded(e) => e.fmt(f),
-            StartError::Redis(e @ redis::SetupError::File { .. }) => {
-                write!(f, "REDIS_TLS_CA, REDIS_TLS_CERT or REDIS_TLS_KEY: {e}")
-            }
-            StartError::Redis(e) => e.fmt(f),
             StartError::System(e) => f.write_str(e),
         }
     }
@@ -64,7 +58,7 @@ impl StartError {
     /// The exit code: 2 when a setting is wrong, which no restart mends.
     pub fn code(&self) -> u8 {
         match self {
-            StartError::Config(_) | StartError::Redis(redis::SetupError::File { .. }) => 2,
+            StartError::Config(_) => 2,
             _ => 1,
         }
     }
@@ -73,7 +67,7 @@ impl StartError {
 enum Event {
     /// A signal: end.
     End,
-    /// A signal: read tokens and certificates again.
+    /// A signal: read tokens, passwords and certificates again.
     Reread,
     /// That has been done.
     HasReread,
@@ -91,8 +85,8 @@ pub fn serve(config: Config) -> Result<(), StartError> {
         .map_err(|e| StartError::System(format!("cannot use the socket passed by systemd: {e}")))?;
     // Before signals are listened to: until then they end the process, whatever a file does.
     let exposition = metrics::new_registry();
-    let secrets = Secrets::read(config.tokens, config.tls, &exposition).map_err(StartError::Config)?;
-    let (tokens, tls) = (secrets.tokens(), secrets.tls());
+    let secrets = Secrets::read(config.tokens, config.tls, config.redis, &exposition).map_err(StartError::Config)?;
+    let (tokens, tls, redis) = (secrets.tokens(), secrets.tls(), secrets.redis());
     let (tell, events) = mpsc::channel();
     listen_to_signals(&tell).map_err(StartError::System)?;
     let has_reread = tell.clone();
@@ -110,7 +104,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
 
     let registry = Arc::new(Registry::new(rules, &exposition));
     let app = Arc::new(App::new(registry.clone(), tokens, config.options, exposition.clone()));
-    open_store(config.store, registry.clone(), exposition, tell)?;
+    open_store(config.data_dir, redis, registry.clone(), exposition, tell)?;
 
     let addresses = server.addresses();
     let mut service =
@@ -204,7 +198,7 @@ impl Service {
     }
 }
 
-/// Whether tokens and certificates are being read, and are to be read once more.
+/// Whether tokens, passwords and certificates are being read, and are to be read once more.
 #[derive(Default)]
 struct Rereading {
     is_on: bool,
@@ -236,23 +230,25 @@ fn listen(configured: Listen) -> io::Result<Vec<Listen>> {
     Ok(if passed.is_empty() { vec![configured] } else { passed })
 }
 
-/// Opens the store in a thread of its own, gives it to the registry and says so. However long that takes, a signal is
-/// heard meanwhile.
+/// Opens the store, a file in this directory if there is no Redis, in a thread of its own, gives it to the registry and
+/// says so. However long that takes, a signal is heard meanwhile.
 fn open_store(
-    config: StoreConfig,
+    directory: PathBuf,
+    redis: Option<Arc<Connector>>,
     registry: Arc<Registry>,
     exposition: prometheus::Registry,
     tell: Sender<Event>,
 ) -> Result<(), StartError> {
     let open = move || {
-        let (store, name): (Arc<dyn Store>, _) = match config {
-            StoreConfig::Embedded(directory) => {
+        let (store, name): (Arc<dyn Store>, _) = match redis {
+            None => {
                 let store = EmbeddedStore::open(&directory, registry.mirror(), &exposition);
                 (Arc::new(store.map_err(StartError::Embedded)?), "embedded")
             }
-            StoreConfig::Redis(settings) => {
-                let store = RedisStore::start(*settings, registry.mirror(), &exposition);
-                (Arc::new(store.map_err(StartError::Redis)?), "redis")
+            Some(connector) => {
+                let store = RedisStore::start(connector, registry.mirror(), &exposition)
+                    .map_err(|e| StartError::System(format!("cannot start the thread of the Redis store: {e}")))?;
+                (Arc::new(store), "redis")
             }
         };
         registry.attach(store);
@@ -275,29 +271,18 @@ fn rules(config: &Config) -> Rules {
 }
 
 /// `ctrlc` takes SIGINT. It could take SIGTERM too, but only together with SIGHUP, which means something else here,
-/// and it does not know SIGQUIT; these come through `signal_hook`.
+/// and it does not know SIGQUIT.
 fn listen_to_signals(tell: &Sender<Event>) -> Result<(), String> {
     let failed = |e: &dyn fmt::Display| format!("cannot handle signals: {e}");
     let interrupt = tell.clone();
     // Nobody listens any more once the server is ending; a second signal changes nothing.
     ctrlc::set_handler(move || drop(interrupt.send(Event::End))).map_err(|e| failed(&e))?;
-    let signals = Signals::new([SIGTERM, SIGQUIT, SIGHUP, SIGXFSZ]).map_err(|e| failed(&e))?;
     let tell = tell.clone();
-    std::thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || forward(signals, &tell))
-        .map(drop)
-        .map_err(|e| failed(&e))
-}
-
-fn forward(mut signals: Signals, tell: &Sender<Event>) {
-    for signal in signals.forever() {
-        let event = match signal {
-            SIGHUP => Event::Reread,
-            // A file has reached its size limit: an error of that write, and no end of the process.
-            SIGXFSZ => continue,
-            _ => Event::End,
-        };
-        let _ = tell.send(event);
-    }
+    let hear = move |signal| match signal {
+        SIGHUP => drop(tell.send(Event::Reread)),
+        // A file has reached its size limit: an error of that write, and no end of the process.
+        SIGXFSZ => {}
+        _ => drop(tell.send(Event::End)),
+    };
+    signals::forward(&[SIGTERM, SIGQUIT, SIGHUP, SIGXFSZ], hear).map_err(|e| failed(&e))
 }

@@ -6,12 +6,10 @@ mod place;
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread;
+use std::sync::mpsc::{self, RecvTimeoutError};
 
 use log::{info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use super::answer::Answer;
 use super::connection::{Api, ApiCall, Method, token_source, watch_secrets};
@@ -20,6 +18,7 @@ use super::{Failure, terminal};
 use crate::config::commands::{Access, FollowCommand, TokenSource};
 use crate::files::WatchedFiles;
 use crate::logging::News;
+use crate::signals;
 use crate::systemd;
 use place::Place;
 
@@ -37,7 +36,13 @@ pub(super) fn run(access: &Access, token: Option<&TokenSource>, command: &Follow
         return Err(Failure::Usage("--list: expected a path on the server, such as /sd?group=node".to_owned()));
     }
     let place = Place::of(&command.output)?;
-    let signals = listen().map_err(|e| Failure::Unavailable(format!("cannot handle signals: {e}")))?;
+    let (tell, signals) = mpsc::channel();
+    let hear = move |signal| {
+        // Nobody listens any more once the end has begun.
+        let _ = tell.send(signal);
+    };
+    signals::forward(&[SIGTERM, SIGINT, SIGQUIT, SIGHUP], hear)
+        .map_err(|e| Failure::Unavailable(format!("cannot handle signals: {e}")))?;
     info!(list:% = command.list, server = connection.url(), output:% = command.output.display(); "follow started");
     let mut follower = Follower {
         access,
@@ -61,18 +66,6 @@ pub(super) fn run(access: &Access, token: Option<&TokenSource>, command: &Follow
     systemd::stopping();
     info!("follow ended");
     Ok(())
-}
-
-/// The signals that this process gets from now on.
-fn listen() -> io::Result<Receiver<i32>> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP])?;
-    let (tell, told) = mpsc::channel();
-    let forward = move || {
-        // It ends with the process.
-        let _ = signals.forever().try_for_each(|signal| tell.send(signal));
-    };
-    thread::Builder::new().name("signals".to_owned()).spawn(forward)?;
-    Ok(told)
 }
 
 struct Follower<'a> {
@@ -109,14 +102,7 @@ impl Follower<'_> {
 
     /// Who can be reached otherwise now is reached so; what cannot be read leaves what was known.
     fn reconnect(&mut self, is_asked_for: bool) {
-        let read = || Api::new(self.access, self.token);
-        let read = if is_asked_for {
-            self.secrets.take();
-            Some(read())
-        } else {
-            self.secrets.read_if_changed(read)
-        };
-        match read {
+        match self.secrets.look(is_asked_for, || Api::new(self.access, self.token)) {
             Some(Ok(connection)) => self.connection = connection,
             Some(Err(reason)) => warn!(reason:%; "the files of token and certificates stay as they were"),
             None => {}

@@ -4,18 +4,26 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, ring};
-use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+use rustls::pki_types::CertificateDer;
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
 use super::Failure;
 use crate::config::commands::Access;
+use crate::files;
+use crate::pem::{Authorities, Identity, IdentityError};
+
+/// The flags that name the files.
+const CA_FILE: &str = "--ca-file";
+const CERT: &str = "--cert";
+const KEY: &str = "--key";
 
 /// The settings for connections to the server. The system's certificates are read only if they are needed.
 pub(super) fn settings(access: &Access, needed: bool) -> Result<TlsConfig, Failure> {
     let [ca_file, cert, key] = [&access.ca_file, &access.cert, &access.key]
         .map(|path| path.as_deref().filter(|path| !path.as_os_str().is_empty()));
     let roots = match ca_file {
-        Some(path) => certificates("--ca-file", path)?,
-        None if needed => system_certificates(),
+        Some(path) => authorities(path)?,
+        None if needed => certificates(&rustls_native_certs::load_native_certs().certs),
         None => Vec::new(),
     };
     let identity = match (cert, key) {
@@ -37,42 +45,30 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-fn system_certificates() -> Vec<Certificate<'static>> {
-    let found = rustls_native_certs::load_native_certs().certs;
-    found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect()
+fn wrong(flag: &str, path: &Path, reason: &str) -> Failure {
+    Failure::Usage(format!("{flag} {}: {reason}", path.display()))
 }
 
 fn read(flag: &str, path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|e| Failure::Usage(format!("{flag} {}: cannot be read: {e}", path.display())))
+    files::secrets(path).map_err(|reason| wrong(flag, path, &reason))
 }
 
-fn certificates(flag: &str, path: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
-    let pem = read(flag, path)?;
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err(Failure::Usage(format!("{flag} {}: holds no PEM certificate", path.display())));
-    }
-    Ok(certificates)
+fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
+    let authorities = Authorities::new(read(CA_FILE, path)?).map_err(|reason| wrong(CA_FILE, path, &reason))?;
+    Ok(certificates(&authorities.certificates))
 }
 
 fn identity(cert: &Path, key: &Path) -> Result<ClientCert, Failure> {
-    let chain = certificates("--cert", cert)?;
-    let wrong = |reason: &str| Failure::Usage(format!("--key {}: {reason}", key.display()));
-    let private = PrivateKey::from_pem(&read("--key", key)?).map_err(|_| wrong("holds no PEM key"))?;
-    // ureq panics when the two do not fit, so they are tried on here.
-    let der = rustls::pki_types::PrivateKeyDer::try_from(private.der().to_vec()).map_err(wrong)?;
-    let chain_der = chain.iter().map(|certificate| certificate.der().to_vec().into()).collect();
-    rustls::ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map(|builder| builder.with_root_certificates(rustls::RootCertStore::empty()))
-        .and_then(|builder| builder.with_client_auth_cert(chain_der, der))
-        .map_err(|e| wrong(&format!("does not fit --cert: {e}")))?;
-    Ok(ClientCert::new_with_certs(&chain, private))
+    let identity = Identity::new([read(CERT, cert)?, read(KEY, key)?]).map_err(|error| match error {
+        IdentityError::Chain(reason) => wrong(CERT, cert, &reason),
+        IdentityError::Key(reason) => wrong(KEY, key, &reason),
+    })?;
+    let key = PrivateKey::from_pem(&identity.pem[1]).map_err(|e| wrong(KEY, key, &e.to_string()))?;
+    Ok(ClientCert::new_with_certs(&certificates(&identity.chain), key))
+}
+
+fn certificates(der: &[CertificateDer<'_>]) -> Vec<Certificate<'static>> {
+    der.iter().map(|der| Certificate::from_der(der).to_owned()).collect()
 }
 
 /// The files of certificates and keys.

@@ -28,6 +28,11 @@ impl ConfigError {
         ConfigError::without_value(one, format!("set together with {}; set one of them", other.name))
     }
 
+    /// A variable that another one is nothing without.
+    pub(super) fn missing(missing: Variable, other: Variable) -> ConfigError {
+        ConfigError::without_value(missing, format!("not set; {} needs it", other.name))
+    }
+
     pub(super) fn env_file(reason: String) -> ConfigError {
         ConfigError { variable: ".env", value: None, reason }
     }

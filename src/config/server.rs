@@ -1,17 +1,18 @@
 //! The settings of the server, checked.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::ConfigError;
 use super::log;
-use super::store::{self, StoreConfig};
+use super::store::{self, RedisSources};
 use super::tls::TlsSources;
 use super::tokens::TokenSources;
 use super::values::Values;
 use super::variables::{
-    GROUP_INFO, LABEL_NAMES, LISTEN_ADDR, LISTEN_PORT, MAX_CONNECTIONS, METRICS_AUTH, OUTAGE_KEEP_SECONDS, TARGET_INFO,
-    TRUSTED_PROXIES, TTL_MAX_SECONDS, TTL_MIN_SECONDS, TTL_SECONDS, UI, WORKERS,
+    DATA_DIR, GROUP_INFO, LABEL_NAMES, LISTEN_ADDR, LISTEN_PORT, MAX_CONNECTIONS, METRICS_AUTH, OUTAGE_KEEP_SECONDS,
+    TARGET_INFO, TRUSTED_PROXIES, TTL_MAX_SECONDS, TTL_MIN_SECONDS, TTL_SECONDS, UI, WORKERS,
 };
 use crate::http::Options;
 use crate::http::server::{Listen, TrustedProxies};
@@ -35,7 +36,9 @@ pub struct Config {
     pub tls: Option<TlsSources>,
     pub tokens: TokenSources,
     pub ttl: Ttl,
-    pub store: StoreConfig,
+    /// Where the embedded store keeps its file, without Redis.
+    pub data_dir: PathBuf,
+    pub redis: Option<RedisSources>,
     pub options: Options,
     /// How long a registration is kept beyond its lifetime because of an outage.
     pub outage_keep: Duration,
@@ -53,7 +56,7 @@ impl Config {
         let tls = TlsSources::new(values, &listen)?;
         let proxies = proxies(values)?;
         let tokens = TokenSources::new(values)?;
-        let store = StoreConfig::new(values)?;
+        let redis = RedisSources::new(values)?;
         Ok(Config {
             tls,
             listen,
@@ -64,13 +67,14 @@ impl Config {
             options: Options {
                 names: values.required(LABEL_NAMES, "legacy or utf8", label_names)?,
                 ttls,
-                store: store.name(),
+                store: if redis.is_some() { "redis" } else { "embedded" },
                 group_info: values.switch(GROUP_INFO)?,
                 target_info: values.switch(TARGET_INFO)?,
                 open_metrics: values.required(METRICS_AUTH, "open or read", open_metrics)?,
                 page: values.switch(UI)?,
             },
-            store,
+            data_dir: values.path(DATA_DIR).unwrap_or_default(),
+            redis,
             outage_keep: Duration::from_secs(values.number(OUTAGE_KEEP_SECONDS, 0..=OUTAGE_KEEP_SECONDS_MAX)?),
             workers: values.number(WORKERS, 1..=WORKERS_MAX)?,
             connections_max: values.number(MAX_CONNECTIONS, 1..=CONNECTIONS_MAX)?,

@@ -1,17 +1,17 @@
 //! Where registrations are kept: in a file, or in Redis.
 
 use std::net::Ipv6Addr;
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::error::ConfigError;
+use super::secret_file::{IdentityFiles, SecretFile};
 use super::values::Values;
 use super::variables::{
-    DATA_DIR, REDIS_ADDR, REDIS_CLUSTER, REDIS_DBNO, REDIS_PASSWORD, REDIS_PASSWORD_FILE, REDIS_POOL_SIZE, REDIS_PORT,
+    REDIS_ADDR, REDIS_CLUSTER, REDIS_DBNO, REDIS_PASSWORD, REDIS_PASSWORD_FILE, REDIS_POOL_SIZE, REDIS_PORT,
     REDIS_SENTINEL_MASTER, REDIS_SENTINEL_PASSWORD, REDIS_SENTINEL_PASSWORD_FILE, REDIS_SENTINEL_USERNAME,
     REDIS_SENTINELS, REDIS_TLS, REDIS_TLS_CA, REDIS_TLS_CERT, REDIS_TLS_KEY, REDIS_URL, REDIS_USERNAME, RESTORE,
     VARIABLES, Variable,
 };
-use crate::files;
 use crate::store::redis::{Address, Sentinel, Settings, Tls};
 
 const POOL_SIZE_MAX: u32 = 256;
@@ -22,27 +22,52 @@ const DBNO_MAX: u32 = 65_535;
 /// The variables that say where Redis is, of which one may be set.
 const ADDRESSES: [Variable; 4] = [REDIS_ADDR, REDIS_URL, REDIS_SENTINELS, REDIS_CLUSTER];
 
-/// The store to use.
-pub enum StoreConfig {
-    Embedded(PathBuf),
-    Redis(Box<Settings>),
+/// Where Redis is and how it is reached. Passwords and certificates may come from files, which are read again while the
+/// server runs.
+pub struct RedisSources {
+    /// Without what is in files.
+    settings: Settings,
+    password: Option<SecretFile>,
+    sentinel_password: Option<SecretFile>,
+    ca: Option<SecretFile>,
+    identity: Option<IdentityFiles>,
 }
 
-impl StoreConfig {
-    pub fn name(&self) -> &'static str {
-        match self {
-            StoreConfig::Embedded(_) => "embedded",
-            StoreConfig::Redis(_) => "redis",
+impl RedisSources {
+    /// `None` when the registrations are to be kept without Redis.
+    pub(super) fn new(values: &Values) -> Result<Option<RedisSources>, ConfigError> {
+        let named: Vec<Variable> = ADDRESSES.into_iter().filter(|address| values.is_given(*address)).collect();
+        match named[..] {
+            [] => Ok(None),
+            [_] => of_redis(values).map(Some),
+            [one, other, ..] => Err(ConfigError::together(one, other)),
         }
     }
 
-    pub(super) fn new(values: &Values) -> Result<StoreConfig, ConfigError> {
-        let named: Vec<Variable> = ADDRESSES.into_iter().filter(|address| values.is_given(*address)).collect();
-        match named[..] {
-            [] => Ok(StoreConfig::Embedded(values.path(DATA_DIR).unwrap_or_default())),
-            [_] => Ok(StoreConfig::Redis(Box::new(redis(values)?))),
-            [one, other, ..] => Err(ConfigError::together(one, other)),
+    /// The files.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let single = [&self.password, &self.sentinel_password, &self.ca].into_iter().flatten().map(SecretFile::path);
+        single.chain(self.identity.iter().flat_map(IdentityFiles::paths))
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a file cannot be read, or does not fit the others.
+    pub fn read(&self) -> Result<Settings, ConfigError> {
+        let mut settings = self.settings.clone();
+        if let Some(file) = &self.password {
+            settings.password = Some(file.read_secret()?);
         }
+        if let (Some(file), Address::Sentinel(sentinel)) = (&self.sentinel_password, &mut settings.address) {
+            sentinel.password = Some(file.read_secret()?);
+        }
+        if settings.tls.is_some() {
+            let ca = self.ca.as_ref().map(SecretFile::read_authorities).transpose()?;
+            let identity = self.identity.as_ref().map(IdentityFiles::read).transpose()?;
+            settings.tls = Some(Tls::new(ca, identity));
+        }
+        Ok(settings)
     }
 }
 
@@ -55,10 +80,12 @@ pub(super) fn without_effect(values: &Values) -> Vec<&'static str> {
     names.filter(|name| name.starts_with("REDIS_") || *name == RESTORE.name).collect()
 }
 
-fn redis(values: &Values) -> Result<Settings, ConfigError> {
+fn of_redis(values: &Values) -> Result<RedisSources, ConfigError> {
+    let (sentinel_password, sentinel_password_file) =
+        secret(values, REDIS_SENTINEL_PASSWORD, REDIS_SENTINEL_PASSWORD_FILE)?;
     let mut settings = match values.text(REDIS_URL)? {
         Some(url) => Settings::from_url(&url).map_err(|e| ConfigError::without_value(REDIS_URL, e.to_string()))?,
-        None => Settings::new(address(values)?),
+        None => Settings::new(address(values, sentinel_password)?),
     };
     // What stands in the URL is not overruled by a default.
     if values.is_given(REDIS_DBNO) || !values.is_given(REDIS_URL) {
@@ -66,14 +93,23 @@ fn redis(values: &Values) -> Result<Settings, ConfigError> {
         settings.database = values.number(REDIS_DBNO, 0..=max)?;
     }
     settings.username = values.text(REDIS_USERNAME)?.or(settings.username);
-    settings.password = secret(values, REDIS_PASSWORD, REDIS_PASSWORD_FILE)?.or(settings.password);
-    settings.tls = tls(values, settings.tls)?;
+    let (password, password_file) = secret(values, REDIS_PASSWORD, REDIS_PASSWORD_FILE)?;
+    settings.password = password.or(settings.password);
+    let ca = SecretFile::of(values, REDIS_TLS_CA);
+    let identity = IdentityFiles::of(values, REDIS_TLS_CERT, REDIS_TLS_KEY)?;
+    if settings.tls.is_none() && values.switch(REDIS_TLS)? {
+        settings.tls = Some(Tls::default());
+    }
+    if settings.tls.is_none() && (ca.is_some() || identity.is_some()) {
+        let reason = "is off, but a certificate is set; set it to on, or use a rediss:// URL".to_owned();
+        return Err(ConfigError::without_value(REDIS_TLS, reason));
+    }
     settings.restore = values.switch(RESTORE)?;
     settings.pool_size = values.number(REDIS_POOL_SIZE, 1..=POOL_SIZE_MAX)?;
-    Ok(settings)
+    Ok(RedisSources { settings, password: password_file, sentinel_password: sentinel_password_file, ca, identity })
 }
 
-fn address(values: &Values) -> Result<Address, ConfigError> {
+fn address(values: &Values, sentinel_password: Option<String>) -> Result<Address, ConfigError> {
     if let Some(nodes) = values.optional(REDIS_CLUSTER, HOSTS, hosts)? {
         return Ok(Address::Cluster(nodes));
     }
@@ -82,7 +118,7 @@ fn address(values: &Values) -> Result<Address, ConfigError> {
             hosts,
             master: values.required(REDIS_SENTINEL_MASTER, "UTF-8", |text| Some(text.to_owned()))?,
             username: values.text(REDIS_SENTINEL_USERNAME)?,
-            password: secret(values, REDIS_SENTINEL_PASSWORD, REDIS_SENTINEL_PASSWORD_FILE)?,
+            password: sentinel_password,
         }));
     }
     let host = values.required(REDIS_ADDR, "a host name or an address; the port is REDIS_PORT", |text| {
@@ -107,37 +143,18 @@ fn host_and_port(text: &str) -> Option<(String, u16)> {
     (!host.is_empty()).then_some((host.to_owned(), port.parse().ok()?))
 }
 
-fn tls(values: &Values, from_url: Option<Tls>) -> Result<Option<Tls>, ConfigError> {
-    let ca = values.path(REDIS_TLS_CA);
-    let missing = |missing: Variable, other: Variable| {
-        ConfigError::without_value(missing, format!("not set, but {} is", other.name))
+/// A secret from its variable, or the file where it is.
+fn secret(
+    values: &Values,
+    variable: Variable,
+    file: Variable,
+) -> Result<(Option<String>, Option<SecretFile>), ConfigError> {
+    let value = match values.raw(variable).map(|value| value.to_str()) {
+        Some(None) => return Err(ConfigError::without_value(variable, "expected UTF-8".to_owned())),
+        value => value.flatten().map(str::to_owned),
     };
-    let identity = match (values.path(REDIS_TLS_CERT), values.path(REDIS_TLS_KEY)) {
-        (Some(cert), Some(key)) => Some((cert, key)),
-        (None, None) => None,
-        (Some(_), None) => return Err(missing(REDIS_TLS_KEY, REDIS_TLS_CERT)),
-        (None, Some(_)) => return Err(missing(REDIS_TLS_CERT, REDIS_TLS_KEY)),
-    };
-    let on = from_url.is_some() || values.switch(REDIS_TLS)?;
-    if !on && (ca.is_some() || identity.is_some()) {
-        let reason = "is off, but a certificate is set; set it to on, or use a rediss:// URL".to_owned();
-        return Err(ConfigError::without_value(REDIS_TLS, reason));
+    match (value, SecretFile::of(values, file)) {
+        (Some(_), Some(_)) => Err(ConfigError::together(variable, file)),
+        either => Ok(either),
     }
-    Ok(on.then_some(Tls { ca, identity }))
-}
-
-/// A secret from its variable, or from the first line of a file.
-fn secret(values: &Values, variable: Variable, file: Variable) -> Result<Option<String>, ConfigError> {
-    let Some(path) = values.path(file) else {
-        return match values.raw(variable).map(|value| value.to_str()) {
-            Some(None) => Err(ConfigError::without_value(variable, "expected UTF-8".to_owned())),
-            value => Ok(value.flatten().map(str::to_owned)),
-        };
-    };
-    if values.is_given(variable) {
-        return Err(ConfigError::together(variable, file));
-    }
-    let wrong = |reason| ConfigError::new(file, &path.to_string_lossy(), reason);
-    let secret = files::secret(&path).map_err(wrong)?;
-    String::from_utf8(secret).map(Some).map_err(|_| wrong("is not UTF-8".to_owned()))
 }

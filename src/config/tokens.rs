@@ -1,12 +1,12 @@
 //! Where the tokens come from: variables, or files that are read again while the server runs.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::error::ConfigError;
+use super::secret_file::SecretFile;
 use super::values::Values;
 use super::variables::{API_TOKEN, API_TOKEN_FILE, SD_TOKEN, SD_TOKEN_FILE, TOKENS_FILE, Variable};
-use crate::files;
 use crate::http::{KnownToken, Token, TokenSets};
 use crate::tokens;
 
@@ -17,19 +17,19 @@ pub const TOKENS_MAX: usize = 100;
 pub struct TokenSources {
     write: Option<Source>,
     read: Option<Source>,
-    named: Option<PathBuf>,
+    named: Option<SecretFile>,
 }
 
 #[derive(Debug)]
 enum Source {
     Value(Token),
-    File(Variable, PathBuf),
+    File(SecretFile),
 }
 
 impl TokenSources {
     pub(super) fn new(values: &Values) -> Result<TokenSources, ConfigError> {
         let write = source(values, API_TOKEN, API_TOKEN_FILE)?;
-        let named = values.path(TOKENS_FILE);
+        let named = SecretFile::of(values, TOKENS_FILE);
         if write.is_none() && named.is_none() {
             let reason = "not set; a token for registrations is needed, here, in API_TOKEN_FILE or in TOKENS_FILE";
             return Err(ConfigError::without_value(API_TOKEN, reason.to_owned()));
@@ -40,10 +40,10 @@ impl TokenSources {
     /// The files.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let unnamed = [&self.write, &self.read].into_iter().filter_map(|source| match source {
-            Some(Source::File(_, path)) => Some(path.as_path()),
+            Some(Source::File(file)) => Some(file),
             _ => None,
         });
-        unnamed.chain(self.named.as_deref())
+        unnamed.chain(&self.named).map(SecretFile::path)
     }
 
     /// Reads the tokens.
@@ -53,27 +53,23 @@ impl TokenSources {
     pub fn read(&self) -> Result<TokenSets, ConfigError> {
         let unnamed = |source: &Option<Source>| source.as_ref().map_or(Ok(Vec::new()), Source::read);
         let sets = TokenSets { write: unnamed(&self.write)?, read: unnamed(&self.read)?, named: self.read_named()? };
-        if !sets.can_write() {
-            let path = self.named.as_deref().unwrap_or(Path::new("")).to_string_lossy();
+        if let Some(file) = self.named.as_ref().filter(|_| !sets.can_write()) {
             let reason = "holds no token for writing, and neither API_TOKEN nor API_TOKEN_FILE is set";
-            return Err(ConfigError::new(TOKENS_FILE, &path, reason.to_owned()));
+            return Err(file.wrong(reason.to_owned()));
         }
         Ok(sets)
     }
 
     fn read_named(&self) -> Result<Vec<KnownToken>, ConfigError> {
-        let Some(path) = &self.named else { return Ok(Vec::new()) };
-        let parse = |bytes: Vec<u8>| {
-            let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
-            tokens::parse_file(&text).map(|tokens| tokens.into_iter().map(KnownToken::from).collect())
-        };
-        let tokens = files::secrets(path).and_then(parse);
-        tokens.map_err(|reason| ConfigError::new(TOKENS_FILE, &path.to_string_lossy(), reason))
+        let Some(file) = &self.named else { return Ok(Vec::new()) };
+        let text = String::from_utf8(file.read()?).map_err(|_| file.wrong("is not UTF-8".to_owned()))?;
+        let tokens = tokens::parse_file(&text).map_err(|reason| file.wrong(reason))?;
+        Ok(tokens.into_iter().map(KnownToken::from).collect())
     }
 }
 
 fn source(values: &Values, variable: Variable, file: Variable) -> Result<Option<Source>, ConfigError> {
-    match (values.raw(variable), values.raw(file)) {
+    match (values.raw(variable), SecretFile::of(values, file)) {
         (Some(_), Some(_)) => Err(ConfigError::together(variable, file)),
         (Some(value), None) => {
             let value = value.as_bytes();
@@ -84,8 +80,7 @@ fn source(values: &Values, variable: Variable, file: Variable) -> Result<Option<
             }
             Ok(Token::new(value).map(Source::Value))
         }
-        (None, Some(path)) => Ok(Some(Source::File(file, path.into()))),
-        (None, None) => Ok(None),
+        (None, file) => Ok(file.map(Source::File)),
     }
 }
 
@@ -93,15 +88,12 @@ impl Source {
     fn read(&self) -> Result<Vec<Token>, ConfigError> {
         match self {
             Source::Value(token) => Ok(vec![token.clone()]),
-            Source::File(variable, path) => {
-                read_tokens(path).map_err(|reason| ConfigError::new(*variable, &path.to_string_lossy(), reason))
-            }
+            Source::File(file) => tokens_of(&file.read()?).map_err(|reason| file.wrong(reason)),
         }
     }
 }
 
-fn read_tokens(path: &Path) -> Result<Vec<Token>, String> {
-    let bytes = files::secrets(path)?;
+fn tokens_of(bytes: &[u8]) -> Result<Vec<Token>, String> {
     let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let lines = lines.filter(|line| !line.is_empty());
     match lines.clone().count() {

@@ -68,12 +68,12 @@ variables! {
     REDIS_SENTINEL_MASTER, Some("mymaster"), "Name by which the Sentinels know the master";
     REDIS_SENTINEL_USERNAME, None, "ACL user for the Sentinels themselves";
     REDIS_SENTINEL_PASSWORD, None, "Password for the Sentinels themselves";
-    REDIS_SENTINEL_PASSWORD_FILE, None, "File with the password for the Sentinels";
+    REDIS_SENTINEL_PASSWORD_FILE, None, "File with the password for the Sentinels; reread when it changes";
     REDIS_PORT, Some("6379"), "Port of Redis at REDIS_ADDR";
     REDIS_DBNO, Some("0"), "Redis database number";
     REDIS_USERNAME, None, "ACL user for Redis";
     REDIS_PASSWORD, None, "Password for Redis";
-    REDIS_PASSWORD_FILE, None, "File with the password for Redis";
+    REDIS_PASSWORD_FILE, None, "File with the password for Redis; reread when it changes";
     REDIS_TLS, Some("off"), "Whether to use TLS to Redis, unless REDIS_URL says it, and to the Sentinels: on or off";
     REDIS_TLS_CA, None, "PEM file with the CA certificates to trust instead of the system's";
     REDIS_TLS_CERT, None, "PEM file with this client's certificate";

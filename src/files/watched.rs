@@ -26,15 +26,24 @@ impl WatchedFiles {
         watched
     }
 
+    /// Has them read, if there are any: as they are now if that is asked for, or else if they have changed.
+    pub fn look<T>(&mut self, is_asked_for: bool, read: impl FnOnce() -> T) -> Option<T> {
+        if is_asked_for && !self.paths.is_empty() {
+            self.take();
+            return Some(read());
+        }
+        self.read_if_changed(read)
+    }
+
     /// Takes them as they are now, whether they have changed or not.
-    pub fn take(&mut self) {
+    fn take(&mut self) {
         self.seen = self.stamps();
         self.taken.clone_from(&self.seen);
     }
 
     /// Has them read if they have changed since they were taken. Whoever still writes is waited for: they must be as the
     /// last look saw them, and the same after they have been read.
-    pub fn read_if_changed<T>(&mut self, read: impl FnOnce() -> T) -> Option<T> {
+    fn read_if_changed<T>(&mut self, read: impl FnOnce() -> T) -> Option<T> {
         let now = self.stamps();
         let stands_still = self.seen == now;
         self.seen.clone_from(&now);
@@ -73,7 +82,7 @@ mod tests {
     /// How often it takes two looks to be told of a change, and that it is told once.
     #[track_caller]
     fn is_taken_once(watched: &mut WatchedFiles) {
-        assert_eq!([(); 4].map(|()| watched.read_if_changed(|| ())), [None, Some(()), None, None]);
+        assert_eq!([(); 4].map(|()| watched.look(false, || ())), [None, Some(()), None, None]);
     }
 
     #[test]
@@ -85,7 +94,7 @@ mod tests {
         }
         symlink(path("one"), path("link")).unwrap();
         let mut watched = WatchedFiles::new([path("file"), path("link"), path("missing")].iter().map(PathBuf::as_path));
-        assert_eq!(watched.read_if_changed(|| ()), None);
+        assert_eq!(watched.look(false, || ()), None);
 
         fs::write(path("file"), "b").unwrap();
         is_taken_once(&mut watched);
@@ -111,14 +120,14 @@ mod tests {
         let mut watched = WatchedFiles::new([path.as_path()].into_iter());
         for _ in 0..5 {
             file.write_all(b"more").unwrap();
-            assert_eq!(watched.read_if_changed(|| ()), None);
+            assert_eq!(watched.look(false, || ()), None);
         }
         // Somebody writes while it is read.
-        assert_eq!(watched.read_if_changed(|| file.write_all(b"more").unwrap()), None);
+        assert_eq!(watched.look(false, || file.write_all(b"more").unwrap()), None);
         is_taken_once(&mut watched);
         // Whoever takes it as it is has seen it.
         file.write_all(b"more").unwrap();
-        watched.take();
-        assert_eq!([(); 2].map(|()| watched.read_if_changed(|| ())), [None; 2]);
+        assert_eq!(watched.look(true, || ()), Some(()));
+        assert_eq!([(); 2].map(|()| watched.look(false, || ())), [None; 2]);
     }
 }

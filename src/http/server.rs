@@ -12,7 +12,7 @@ use prometheus::Registry;
 
 use super::gate::limits::ARRIVALS_MAX;
 pub use super::gate::limits::Limits;
-pub use super::gate::tls::{Credentials, CredentialsError, Pem, Tls};
+pub use super::gate::tls::{Credentials, Tls};
 pub use super::gate::{BindError, Listen, TrustedProxies};
 use super::gate::{EdgeMetrics, GateSettings, Handling, Listener, OpenGate, Upstream};
 use super::handler::Handler;

@@ -1,5 +1,6 @@
-//! Tokens and certificates, taken up while the server runs: soon after their files have changed, and at once when
-//! somebody asks. Whatever the files do, such as a mount that hangs, nobody waits for them but the thread that does this.
+//! Tokens, certificates and the secrets for Redis, taken up while the server runs: soon after their files have changed, and
+//! at once when somebody asks. Whatever the files do, such as a mount that hangs, nobody waits for them but the thread that
+//! does this.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -10,10 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 use log::{error, info, warn};
 use prometheus::Registry;
 
-use crate::config::{ConfigError, TlsSources, TokenSources};
+use crate::config::{ConfigError, RedisSources, TlsSources, TokenSources};
 use crate::files::WatchedFiles;
 use crate::http::server::{Credentials, Tls};
 use crate::http::{TokenSets, Tokens};
+use crate::store::redis::{Connector, Settings};
 
 /// How often the files are looked at. A change is taken up at the second look that sees it.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -26,18 +28,9 @@ const WARN_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// What is secret, where it comes from, and what the files were when it was read.
 pub(super) struct Secrets {
-    tokens: Arc<Tokens>,
-    token_sources: TokenSources,
-    token_files: WatchedFiles,
-    tls: Option<Certificate>,
-}
-
-struct Certificate {
-    tls: Arc<Tls>,
-    sources: TlsSources,
-    files: WatchedFiles,
-    /// When somebody was last warned that it expires.
-    warned: Option<Instant>,
+    tokens: Watched<TokenSecrets>,
+    tls: Option<Watched<Certificate>>,
+    redis: Option<Watched<RedisSecrets>>,
 }
 
 impl Secrets {
@@ -46,28 +39,39 @@ impl Secrets {
     /// # Errors
     /// [`ConfigError`] names the file that is wrong.
     pub(super) fn read(
-        token_sources: TokenSources,
-        tls_sources: Option<TlsSources>,
+        tokens: TokenSources,
+        tls: Option<TlsSources>,
+        redis: Option<RedisSources>,
         metrics: &Registry,
     ) -> Result<Secrets, ConfigError> {
-        let token_files = WatchedFiles::new(token_sources.paths());
-        let tokens = Arc::new(Tokens::new(token_sources.read()?));
+        let files = WatchedFiles::new(tokens.paths());
+        let secret = TokenSecrets { tokens: Arc::new(Tokens::new(tokens.read()?)), sources: tokens };
+        let tokens = Watched { files, secret };
         let certificate = |sources: TlsSources| {
             let files = WatchedFiles::new(sources.paths());
             let tls = Arc::new(Tls::new(sources.read()?, metrics));
-            Ok(Certificate { tls, sources, files, warned: None })
+            Ok(Watched { files, secret: Certificate { tls, sources, warned: None } })
         };
-        let tls = tls_sources.map(certificate).transpose()?;
-        Ok(Secrets { tokens, token_sources, token_files, tls })
+        let of_redis = |sources: RedisSources| {
+            let files = WatchedFiles::new(sources.paths());
+            let connector = Arc::new(Connector::new(sources.read()?));
+            Ok(Watched { files, secret: RedisSecrets { connector, sources } })
+        };
+        Ok(Secrets { tokens, tls: tls.map(certificate).transpose()?, redis: redis.map(of_redis).transpose()? })
     }
 
     pub(super) fn tokens(&self) -> Arc<Tokens> {
-        Arc::clone(&self.tokens)
+        Arc::clone(&self.tokens.secret.tokens)
     }
 
     /// What the server shows, if it speaks TLS.
     pub(super) fn tls(&self) -> Option<Arc<Tls>> {
-        self.tls.as_ref().map(|certificate| Arc::clone(&certificate.tls))
+        self.tls.as_ref().map(|watched| Arc::clone(&watched.secret.tls))
+    }
+
+    /// How Redis is reached, if the registrations are there.
+    pub(super) fn redis(&self) -> Option<Arc<Connector>> {
+        self.redis.as_ref().map(|watched| Arc::clone(&watched.secret.connector))
     }
 
     /// Keeps them up to date from now on, in a thread of its own that ends with the process. Whoever sends something has
@@ -85,63 +89,120 @@ impl Secrets {
     fn run(&mut self, asked: &Receiver<()>, reread: impl Fn()) {
         loop {
             if let Some(certificate) = &mut self.tls {
-                certificate.warn_of_expiry();
+                certificate.secret.warn_of_expiry();
             }
             match asked.recv_timeout(LOOK_EVERY) {
                 Ok(()) => {
-                    self.reread();
+                    self.look(true);
                     reread();
                 }
-                Err(RecvTimeoutError::Timeout) => self.look(),
+                Err(RecvTimeoutError::Timeout) => self.look(false),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    fn reread(&mut self) {
-        self.token_files.take();
-        replace_tokens(&self.tokens, self.token_sources.read());
-        if let Some(certificate) = &mut self.tls {
-            certificate.files.take();
-            let read = certificate.sources.read();
-            certificate.replace(read);
+    /// Reads what has changed, or all of it if that is asked for.
+    fn look(&mut self, is_asked_for: bool) {
+        self.tokens.look(is_asked_for);
+        if let Some(tls) = &mut self.tls {
+            tls.look(is_asked_for);
         }
-    }
-
-    fn look(&mut self) {
-        if let Some(read) = self.token_files.read_if_changed(|| self.token_sources.read()) {
-            replace_tokens(&self.tokens, read);
-        }
-        if let Some(certificate) = &mut self.tls
-            && let Some(read) = certificate.files.read_if_changed(|| certificate.sources.read())
-        {
-            certificate.replace(read);
+        if let Some(redis) = &mut self.redis {
+            redis.look(is_asked_for);
         }
     }
 }
 
-fn replace_tokens(tokens: &Tokens, read: Result<TokenSets, ConfigError>) {
-    match read {
-        Ok(sets) => {
-            info!(write = sets.write.len(), read = sets.read.len(), named = sets.named.len(); "tokens reread");
-            tokens.replace(sets);
+/// Something secret, and the files in which it is.
+struct Watched<S> {
+    files: WatchedFiles,
+    secret: S,
+}
+
+/// Something secret that can be replaced by what its files say now.
+trait Secret {
+    /// What the log says when the files are of no use.
+    const KEPT: &'static str;
+    type Read;
+
+    fn read(&self) -> Result<Self::Read, ConfigError>;
+
+    /// Goes on with this, and says so.
+    fn replace(&mut self, read: Self::Read);
+}
+
+impl<S: Secret> Watched<S> {
+    fn look(&mut self, is_asked_for: bool) {
+        match self.files.look(is_asked_for, || self.secret.read()) {
+            Some(Ok(read)) => self.secret.replace(read),
+            Some(Err(reason)) => error!(reason:%; "{}", S::KEPT),
+            None => {}
         }
-        Err(e) => error!(reason:% = e; "cannot reread the tokens, keeping the old ones"),
+    }
+}
+
+struct TokenSecrets {
+    tokens: Arc<Tokens>,
+    sources: TokenSources,
+}
+
+impl Secret for TokenSecrets {
+    const KEPT: &'static str = "cannot reread the tokens, keeping the old ones";
+    type Read = TokenSets;
+
+    fn read(&self) -> Result<TokenSets, ConfigError> {
+        self.sources.read()
+    }
+
+    fn replace(&mut self, sets: TokenSets) {
+        info!(write = sets.write.len(), read = sets.read.len(), named = sets.named.len(); "tokens reread");
+        self.tokens.replace(sets);
+    }
+}
+
+struct RedisSecrets {
+    connector: Arc<Connector>,
+    sources: RedisSources,
+}
+
+impl Secret for RedisSecrets {
+    const KEPT: &'static str = "cannot reread the secrets for Redis, keeping the old ones";
+    type Read = Settings;
+
+    fn read(&self) -> Result<Settings, ConfigError> {
+        self.sources.read()
+    }
+
+    fn replace(&mut self, settings: Settings) {
+        info!("secrets for Redis reread");
+        self.connector.replace(settings);
+    }
+}
+
+struct Certificate {
+    tls: Arc<Tls>,
+    sources: TlsSources,
+    /// When somebody was last warned that it expires.
+    warned: Option<Instant>,
+}
+
+impl Secret for Certificate {
+    const KEPT: &'static str = "cannot reread the certificate, keeping the old one";
+    type Read = Credentials;
+
+    fn read(&self) -> Result<Credentials, ConfigError> {
+        self.sources.read()
+    }
+
+    fn replace(&mut self, credentials: Credentials) {
+        info!(expires_at:% = time(credentials.expires_at()); "certificate reread");
+        self.tls.replace(credentials);
+        self.warned = None;
     }
 }
 
 impl Certificate {
-    fn replace(&mut self, read: Result<Credentials, ConfigError>) {
-        match read {
-            Ok(credentials) => {
-                info!(expires_at:% = time(credentials.expires_at()); "certificate reread");
-                self.tls.replace(credentials);
-                self.warned = None;
-            }
-            Err(e) => error!(reason:% = e; "cannot reread the certificate, keeping the old one"),
-        }
-    }
-
     fn warn_of_expiry(&mut self) {
         let expires_at = time(self.tls.expires_at());
         let left = expires_at.duration_since(Timestamp::now());

@@ -18,15 +18,16 @@ mod settings;
 mod transaction;
 mod writes;
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::redis::{Value, cmd};
 
-pub use connect::SetupError;
+pub use connect::Connector;
 pub use settings::{Address, InvalidUrl, POOL_SIZE_DEFAULT, RESYNC_EVERY_DEFAULT, Sentinel, Settings, Tls};
 
-use connect::{ANSWER_MAX, Connector};
+use connect::ANSWER_MAX;
 use fault::Fault;
 use link::{Context, Link};
 use metrics::Metrics;
@@ -50,18 +51,17 @@ impl RedisStore {
     /// [`health`](Store::health) says why.
     ///
     /// # Errors
-    /// [`SetupError`], never for a Redis that cannot be reached or used.
+    /// When the system has no thread for it; never for a Redis that cannot be reached or used.
     pub fn start(
-        settings: Settings,
+        connector: Arc<Connector>,
         mirror: Arc<dyn Mirror>,
         metrics: &prometheus::Registry,
-    ) -> Result<RedisStore, SetupError> {
+    ) -> io::Result<RedisStore> {
         let metrics = Arc::new(Metrics::new(metrics));
-        let connector = Arc::new(Connector::new(settings)?);
         let link = Arc::new(Link::new());
         let pool = Pool::new(Arc::clone(&connector), Arc::clone(&link), Arc::clone(&metrics));
         let context = Context { connector, link: Arc::clone(&link), mirror, metrics };
-        Follower::new(context).spawn().map_err(SetupError::Thread)?;
+        Follower::new(context).spawn()?;
         Ok(RedisStore { link, pool })
     }
 }

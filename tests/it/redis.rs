@@ -9,17 +9,19 @@ pub(crate) mod proxy;
 mod refusals;
 mod restore;
 mod rules;
+mod secrets;
 mod sentinel;
 mod serving;
 mod tls;
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use inventor::registration::Ttl;
 use inventor::registry::Rules;
-use inventor::store::redis::{Address, RedisStore, Settings, SetupError};
+use inventor::store::redis::{Address, Connector, RedisStore, Settings};
 
 use ::redis::Connection;
 use proxy::Proxy;
@@ -62,7 +64,7 @@ impl Replica {
 
     #[track_caller]
     fn start_with(rules: Rules, redis: &RedisServer) -> Replica {
-        let replica = try_launch(rules, settings(redis)).unwrap_or_else(|e| panic!("{e}"));
+        let replica = Replica::launch_with(rules, settings(redis));
         replica.is_up();
         replica
     }
@@ -78,7 +80,14 @@ impl Replica {
     /// Starts a replica that may never get anywhere.
     #[track_caller]
     fn launch(settings: Settings) -> Replica {
-        try_launch(rules(hour()), settings).unwrap_or_else(|e| panic!("{e}"))
+        Replica::launch_with(rules(hour()), settings)
+    }
+
+    #[track_caller]
+    fn launch_with(rules: Rules, settings: Settings) -> Replica {
+        let connector = Arc::new(Connector::new(settings));
+        let opened = Node::open(rules, |mirror, metrics| RedisStore::start(connector, mirror, metrics));
+        Replica(opened.expect("there are threads"))
     }
 
     /// Waits until the store complains of something.
@@ -140,9 +149,4 @@ fn set(connection: &mut Connection, name: &str, text: &str) {
 
 fn settings(redis: &RedisServer) -> Settings {
     Settings::from_url(&redis.url()).expect("its URL is one")
-}
-
-/// Starts a replica unless its settings are wrong in themselves.
-fn try_launch(rules: Rules, settings: Settings) -> Result<Replica, SetupError> {
-    Node::open(rules, |mirror, metrics| RedisStore::start(settings, mirror, metrics)).map(Replica)
 }

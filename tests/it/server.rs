@@ -195,6 +195,11 @@ impl Server {
         &mut self.process
     }
 
+    #[track_caller]
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.process.stderr()

@@ -70,12 +70,8 @@ impl SecretSources {
         let SecretSources { access, token, files } = self;
         let token = || token.as_ref().map(|source| read_token(TOKEN_FILE, source));
         let read = || Secrets { token: token(), config: tls::files(access).next().is_some().then(|| config(access)) };
-        if errand.is_reload {
-            files.take();
-            return Some(read());
-        }
         let token_alone = || Secrets { token: token(), config: None };
-        files.read_if_changed(read).or_else(|| errand.token.then(token_alone))
+        files.look(errand.is_reload, read).or_else(|| errand.token.then(token_alone))
     }
 }
 

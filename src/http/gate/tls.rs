@@ -10,47 +10,16 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use prometheus::{IntCounterVec, IntGauge, Registry};
 use rustls::crypto::ring::{Ticketer, default_provider};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::UnixTime;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{Error, RootCertStore, ServerConfig, ServerConnection};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{ServerConfig, ServerConnection};
 
 use crate::metrics::{counters, gauge};
+use crate::pem::{Authorities, Identity};
 
 /// The only protocol that is spoken inside.
 const ALPN: &[u8] = b"http/1.1";
-
-/// What the files contain, in PEM.
-#[derive(Debug)]
-pub struct Pem {
-    /// The chain of certificates, the server's own first.
-    pub cert: Vec<u8>,
-    /// The private key of the first one.
-    pub key: Vec<u8>,
-    /// The authorities whose certificates clients have to show, if they have to.
-    pub client_ca: Option<Vec<u8>>,
-}
-
-/// Which of the three files is wrong, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CredentialsError {
-    /// The chain.
-    Cert(String),
-    Key(String),
-    /// The authorities for clients.
-    ClientCa(String),
-}
-
-impl fmt::Display for CredentialsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (CredentialsError::Cert(reason) | CredentialsError::Key(reason) | CredentialsError::ClientCa(reason)) =
-            self;
-        f.write_str(reason)
-    }
-}
-
-impl std::error::Error for CredentialsError {}
 
 /// A certificate with its key, and the authorities for clients. They fit each other.
 #[derive(Debug)]
@@ -63,32 +32,27 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Reads them.
+    /// Puts them together.
     ///
     /// # Errors
-    /// [`CredentialsError`] when something is missing, cannot be read, or does not fit the rest.
-    pub fn new(pem: &Pem) -> Result<Credentials, CredentialsError> {
-        let chain = certificates(&pem.cert).map_err(CredentialsError::Cert)?;
+    /// A sentence about the certificate, when it cannot be used.
+    pub fn new(identity: Identity, client_ca: Option<Authorities>) -> Result<Credentials, String> {
+        let Identity { chain, key, .. } = identity;
         let expires_at = chain.iter().map(|one| validity::not_after(one)).min().flatten();
-        let expires_at = expires_at.ok_or_else(|| CredentialsError::Cert("holds what is no certificate".to_owned()))?;
-        let key = PrivateKeyDer::from_pem_slice(&pem.key)
-            .map_err(|_| CredentialsError::Key("holds no PEM key, or an encrypted one".to_owned()))?;
-        let clients = pem.client_ca.as_deref().map(clients).transpose()?;
+        let expires_at = expires_at.ok_or_else(|| "holds what is no certificate".to_owned())?;
+        let unusable = |e: &dyn fmt::Display| format!("cannot be used: {e}");
+        let clients = client_ca.map(clients).transpose().map_err(|e| unusable(&e))?;
         let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|e| CredentialsError::Cert(e.to_string()))?;
+            .map_err(|e| unusable(&e))?;
         let builder = match &clients {
             Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients)),
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_single_cert(chain, key).map_err(|e| match e {
-            Error::InconsistentKeys(_) => CredentialsError::Key("is not the key of the certificate".to_owned()),
-            Error::InvalidCertificate(_) => CredentialsError::Cert(format!("cannot be used: {e}")),
-            e => CredentialsError::Key(format!("cannot be used: {e}")),
-        })?;
+        let mut config = builder.with_single_cert(chain, key).map_err(|e| unusable(&e))?;
         config.alpn_protocols = vec![ALPN.to_vec()];
         // Tickets are for this certificate and these authorities: others have others.
-        config.ticketer = Ticketer::new().map_err(|e| CredentialsError::Key(e.to_string()))?;
+        config.ticketer = Ticketer::new().map_err(|e| unusable(&e))?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Credentials { config: Arc::new(config), clients, expires_at })
     }
@@ -112,26 +76,10 @@ impl Credentials {
     }
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err("holds no PEM certificate".to_owned()),
-        Err(_) => Err("is not PEM to its end".to_owned()),
-    }
-}
-
 /// Knows the certificates of these authorities. A client without one is let in as well: not every path needs one.
-fn clients(pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, CredentialsError> {
-    let wrong = |reason: &dyn fmt::Display| CredentialsError::ClientCa(format!("cannot be used: {reason}"));
-    let mut roots = RootCertStore::empty();
-    for authority in certificates(pem).map_err(CredentialsError::ClientCa)? {
-        roots.add(authority).map_err(|e| wrong(&e))?;
-    }
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))
-        .allow_unauthenticated()
-        .build()
-        .map_err(|e| wrong(&e))
+fn clients(authorities: Authorities) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
+    let provider = Arc::new(default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(authorities.roots), provider).allow_unauthenticated().build()
 }
 
 /// What came of a handshake.

@@ -179,7 +179,7 @@ impl<'a> Applier<'a> {
         let Some(cause) = due.or(overdue.then_some(Cause::Periodic)) else { return Ok(()) };
         // A master may have been made a replica meanwhile, which nothing reports.
         if cause != Cause::Connected
-            && inspect(&mut self.writer, self.context.connector.settings())?.run_id != self.session.run_id
+            && inspect(&mut self.writer, &self.context.connector.settings())?.run_id != self.session.run_id
         {
             return Err(Fault::ChangedServer);
         }
@@ -414,7 +414,7 @@ impl<'a> Applier<'a> {
         metrics.foreign_keys.set(scan.foreign as i64);
         let level = if scan.cause == Cause::Connected { Level::Info } else { Level::Debug };
         log!(
-            level, server:% = self.session.server(), cause = scan.cause.as_str(), found = scan.present.len(),
+            level, server:% = self.session.address, cause = scan.cause.as_str(), found = scan.present.len(),
             foreign = scan.foreign, seconds; "synchronised with Redis"
         );
     }

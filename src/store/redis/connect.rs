@@ -3,13 +3,12 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{fmt, fs, io};
 
 use ::redis::{
-    Client, ClientTlsConfig, Connection, ConnectionAddr, ConnectionInfo, ConnectionLike, IntoConnectionInfo,
-    ProtocolVersion, RedisConnectionInfo, TlsCertificates, Value, cmd, io::tcp::TcpSettings,
+    Client, Connection, ConnectionAddr, ConnectionInfo, ConnectionLike, IntoConnectionInfo, ProtocolVersion,
+    RedisConnectionInfo, Value, cmd, io::tcp::TcpSettings,
 };
 use parking_lot::Mutex;
 
@@ -28,33 +27,9 @@ pub(super) const ANSWER_MAX: Duration = Duration::from_millis(1500);
 /// How long each step of asking a Sentinel or a node of a cluster for the master may take, so that a dead one delays little.
 const LOOKUP_MAX: Duration = Duration::from_millis(500);
 
-/// Why the store cannot start: never because of Redis itself.
-#[derive(Debug)]
-pub enum SetupError {
-    /// A certificate or key cannot be read.
-    File {
-        /// Which one.
-        path: PathBuf,
-        error: io::Error,
-    },
-    Thread(io::Error),
-}
-
-impl fmt::Display for SetupError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SetupError::File { path, error } => write!(f, "{}: {error}", path.display()),
-            SetupError::Thread(error) => write!(f, "cannot start a thread of the Redis store: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for SetupError {}
-
 /// Opens connections with everything that the settings say.
-pub(super) struct Connector {
-    settings: Settings,
-    certificates: Option<TlsCertificates>,
+pub struct Connector {
+    settings: Mutex<Arc<Settings>>,
     /// The nodes of the cluster as one of them said last: those that are named may all be gone by now.
     nodes: Mutex<Vec<(String, u16)>>,
 }
@@ -110,100 +85,59 @@ impl Replicated {
 }
 
 impl Connector {
-    pub(super) fn new(settings: Settings) -> Result<Connector, SetupError> {
-        let certificates = settings.tls.as_ref().map(read_certificates).transpose()?;
-        if certificates.is_some() {
+    pub fn new(settings: Settings) -> Connector {
+        if settings.tls.is_some() {
             // Fails only when a provider is installed already, which does as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
-        Ok(Connector { settings, certificates, nodes: Mutex::default() })
+        Connector { settings: Mutex::new(Arc::new(settings)), nodes: Mutex::default() }
     }
 
-    pub(super) fn settings(&self) -> &Settings {
-        &self.settings
+    /// Opens connections with these from now on, which differ in passwords and certificates alone. Those that are open
+    /// stay.
+    pub fn replace(&self, settings: Settings) {
+        *self.settings.lock() = Arc::new(settings);
+    }
+
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.lock())
     }
 
     /// Where the master is now. Asks the Sentinels, or the nodes of the cluster, when there are some.
-    pub(super) fn locate(&self) -> Result<Client, Fault> {
-        let address = match &self.settings.address {
-            Address::Tcp(host, port) => self.tcp(host, *port),
-            Address::Unix(path) => ConnectionAddr::Unix(path.clone()),
-            Address::Sentinel(sentinel) => self.ask_sentinels(sentinel)?,
-            Address::Cluster(nodes) => self.ask_nodes(nodes)?,
-        };
-        self.client(address, self.identity())
-    }
-
-    fn identity(&self) -> RedisConnectionInfo {
-        let settings = &self.settings;
-        let identity =
-            RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3).set_db(settings.database.into());
-        identified(identity, settings.username.as_ref(), settings.password.as_ref())
+    pub(super) fn locate(&self) -> Result<ConnectionAddr, Fault> {
+        let settings = self.settings();
+        match &settings.address {
+            Address::Tcp(host, port) => Ok(tcp(&settings, host, *port)),
+            Address::Unix(path) => Ok(ConnectionAddr::Unix(path.clone())),
+            Address::Sentinel(sentinel) => ask_sentinels(&settings, sentinel),
+            Address::Cluster(nodes) => self.ask_nodes(&settings, nodes),
+        }
     }
 
     /// Connects, and waits at most `wait` for each later answer. The server is a master that speaks RESP3.
-    pub(super) fn open(&self, client: &Client, wait: Duration) -> Result<(Connection, ServerProcess), Fault> {
+    pub(super) fn open(&self, address: &ConnectionAddr, wait: Duration) -> Result<(Connection, ServerProcess), Fault> {
+        let settings = self.settings();
+        let client = client(&settings, address.clone(), identity(&settings))?;
         let mut connection = client.get_connection_with_timeout(CONNECT_MAX).map_err(|error| {
             let accepted = error.is_timeout() || (error.is_connection_dropped() && !error.is_connection_refusal());
-            if self.certificates.is_some() && accepted { Fault::TlsUnfinished } else { error.into() }
+            if settings.tls.is_some() && accepted { Fault::TlsUnfinished } else { error.into() }
         })?;
         connection.set_read_timeout(Some(wait))?;
         connection.set_write_timeout(Some(wait))?;
-        let server = inspect(&mut connection, &self.settings)?;
+        let server = inspect(&mut connection, &settings)?;
         Ok((connection, server))
     }
 
-    fn tcp(&self, host: &str, port: u16) -> ConnectionAddr {
-        let host = host.to_owned();
-        match self.certificates {
-            Some(_) => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
-            None => ConnectionAddr::Tcp(host, port),
-        }
-    }
-
-    fn client(&self, address: ConnectionAddr, identity: RedisConnectionInfo) -> Result<Client, Fault> {
-        // Closed, a connection is gone at once: otherwise the system would go on trying to deliver a write that its
-        // client has been told is not done.
-        let tcp = TcpSettings::default().set_nodelay(true).set_linger_time(Duration::ZERO);
-        // Naming the library needs a right that the minimal ACL user has not.
-        let info: ConnectionInfo =
-            address.into_connection_info()?.set_redis_settings(identity.set_skip_set_lib_name()).set_tcp_settings(tcp);
-        Ok(match &self.certificates {
-            Some(certificates) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) => {
-                Client::build_with_tls(info, certificates.clone())?
-            }
-            _ => Client::open(info)?,
-        })
-    }
-
-    fn ask_sentinels(&self, sentinel: &Sentinel) -> Result<ConnectionAddr, Fault> {
-        let mut last = Fault::NoSentinel("none is named".to_owned());
-        for (host, port) in &sentinel.hosts {
-            match self.ask(host, *port, sentinel) {
-                Ok(Some((host, port))) => return Ok(self.tcp(&host, port)),
-                Ok(None) => last = Fault::UnknownMaster(sentinel.master.clone()),
-                Err(fault) => last = Fault::NoSentinel(format!("{host}:{port}: {fault}")),
-            }
-        }
-        Err(last)
-    }
-
-    fn ask(&self, host: &str, port: u16, sentinel: &Sentinel) -> Result<Option<(String, u16)>, Fault> {
-        let (username, password) = (sentinel.username.as_ref(), sentinel.password.as_ref());
-        let mut connection = self.reach(host, port, identified(RedisConnectionInfo::default(), username, password))?;
-        Ok(cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(&sentinel.master).query(&mut connection)?)
-    }
-
-    fn ask_nodes(&self, named: &[(String, u16)]) -> Result<ConnectionAddr, Fault> {
+    fn ask_nodes(&self, settings: &Settings, named: &[(String, u16)]) -> Result<ConnectionAddr, Fault> {
         let known = self.nodes.lock().clone();
         let mut last = Fault::NoNode("none is named".to_owned());
         for (host, port) in named.iter().chain(known.iter().filter(|node| !named.contains(node))) {
-            match self.ask_node(host, *port) {
+            match ask_node(settings, host, *port) {
                 Ok(Shard { master, nodes }) => {
                     let of_this = |(named, port): Node| (named.unwrap_or_else(|| host.clone()), port);
                     *self.nodes.lock() = nodes.into_iter().map(of_this).collect();
                     let (host, port) = of_this(master);
-                    return Ok(self.tcp(&host, port));
+                    return Ok(tcp(settings, &host, port));
                 }
                 // The node has answered; who it was says nothing.
                 Err(
@@ -218,19 +152,70 @@ impl Connector {
         }
         Err(last)
     }
+}
 
-    fn ask_node(&self, host: &str, port: u16) -> Result<Shard, Fault> {
-        let mut connection = self.reach(host, port, self.identity())?;
-        cluster::shard(&cmd("CLUSTER").arg("SLOTS").query(&mut connection)?)
-    }
+fn identity(settings: &Settings) -> RedisConnectionInfo {
+    let identity = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3).set_db(settings.database.into());
+    identified(identity, settings.username.as_ref(), settings.password.as_ref())
+}
 
-    /// Connects to somebody who may know where the master is.
-    fn reach(&self, host: &str, port: u16, identity: RedisConnectionInfo) -> Result<Connection, Fault> {
-        let connection = self.client(self.tcp(host, port), identity)?.get_connection_with_timeout(LOOKUP_MAX)?;
-        connection.set_read_timeout(Some(LOOKUP_MAX))?;
-        connection.set_write_timeout(Some(LOOKUP_MAX))?;
-        Ok(connection)
+fn tcp(settings: &Settings, host: &str, port: u16) -> ConnectionAddr {
+    let host = host.to_owned();
+    match settings.tls {
+        Some(_) => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
+        None => ConnectionAddr::Tcp(host, port),
     }
+}
+
+fn client(settings: &Settings, address: ConnectionAddr, identity: RedisConnectionInfo) -> Result<Client, Fault> {
+    // Closed, a connection is gone at once: otherwise the system would go on trying to deliver a write that its
+    // client has been told is not done.
+    let tcp = TcpSettings::default().set_nodelay(true).set_linger_time(Duration::ZERO);
+    // Naming the library needs a right that the minimal ACL user has not.
+    let info: ConnectionInfo =
+        address.into_connection_info()?.set_redis_settings(identity.set_skip_set_lib_name()).set_tcp_settings(tcp);
+    Ok(match &settings.tls {
+        Some(Tls(certificates)) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) => {
+            Client::build_with_tls(info, certificates.clone())?
+        }
+        _ => Client::open(info)?,
+    })
+}
+
+fn ask_sentinels(settings: &Settings, sentinel: &Sentinel) -> Result<ConnectionAddr, Fault> {
+    let mut last = Fault::NoSentinel("none is named".to_owned());
+    for (host, port) in &sentinel.hosts {
+        match ask_sentinel(settings, host, *port, sentinel) {
+            Ok(Some((host, port))) => return Ok(tcp(settings, &host, port)),
+            Ok(None) => last = Fault::UnknownMaster(sentinel.master.clone()),
+            Err(fault) => last = Fault::NoSentinel(format!("{host}:{port}: {fault}")),
+        }
+    }
+    Err(last)
+}
+
+fn ask_sentinel(
+    settings: &Settings,
+    host: &str,
+    port: u16,
+    sentinel: &Sentinel,
+) -> Result<Option<(String, u16)>, Fault> {
+    let (username, password) = (sentinel.username.as_ref(), sentinel.password.as_ref());
+    let mut connection = reach(settings, host, port, identified(RedisConnectionInfo::default(), username, password))?;
+    Ok(cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(&sentinel.master).query(&mut connection)?)
+}
+
+fn ask_node(settings: &Settings, host: &str, port: u16) -> Result<Shard, Fault> {
+    let mut connection = reach(settings, host, port, identity(settings))?;
+    cluster::shard(&cmd("CLUSTER").arg("SLOTS").query(&mut connection)?)
+}
+
+/// Connects to somebody who may know where the master is.
+fn reach(settings: &Settings, host: &str, port: u16, identity: RedisConnectionInfo) -> Result<Connection, Fault> {
+    let connection = client(settings, tcp(settings, host, port), identity)?.get_connection_with_timeout(LOOKUP_MAX)?;
+    connection.set_read_timeout(Some(LOOKUP_MAX))?;
+    connection.set_write_timeout(Some(LOOKUP_MAX))?;
+    Ok(connection)
 }
 
 /// With the name and the password of a user.
@@ -302,15 +287,4 @@ pub(super) fn probe_key() -> String {
     // The keys of these hashers come from the system's source of random numbers.
     let random = || RandomState::new().build_hasher().finish();
     TargetId::of(&[format!("{:016x}{:016x}", random(), random())]).to_string()
-}
-
-fn read_certificates(tls: &Tls) -> Result<TlsCertificates, SetupError> {
-    let read =
-        |path: &Path| fs::read(path).map_err(|error: io::Error| SetupError::File { path: path.to_owned(), error });
-    let root_cert = tls.ca.as_deref().map(read).transpose()?;
-    let client_tls = match &tls.identity {
-        None => None,
-        Some((certificate, key)) => Some(ClientTlsConfig { client_cert: read(certificate)?, client_key: read(key)? }),
-    };
-    Ok(TlsCertificates { client_tls, root_cert })
 }

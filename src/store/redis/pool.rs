@@ -98,7 +98,7 @@ impl r2d2::ManageConnection for Manager {
 
     fn connect(&self) -> Result<Pooled, ManagerError> {
         let session = self.link.any_session().map_err(ManagerError)?;
-        let (connection, server) = self.connector.open(&session.client, ANSWER_MAX).map_err(ManagerError)?;
+        let (connection, server) = self.connector.open(&session.address, ANSWER_MAX).map_err(ManagerError)?;
         if server.run_id != session.run_id {
             return Err(ManagerError(Fault::ChangedServer));
         }

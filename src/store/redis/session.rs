@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use ::redis::{Client, ConnectionAddr};
+use ::redis::ConnectionAddr;
 use nix::time::{ClockId, clock_gettime};
 use parking_lot::{Condvar, Mutex};
 
@@ -23,7 +23,8 @@ const CHANGED_MAX: usize = 200_000;
 pub(super) struct Session {
     /// Counts the sessions of this store.
     pub(super) number: u64,
-    pub(super) client: Client,
+    /// Where the process is.
+    pub(super) address: ConnectionAddr,
     pub(super) run_id: String,
     queue: Mutex<Queue>,
     arrived: Condvar,
@@ -159,16 +160,11 @@ pub(super) struct Work {
 }
 
 impl Session {
-    pub(super) fn new(number: u64, client: Client, run_id: String, replicated: Option<Replicated>) -> Session {
+    pub(super) fn new(number: u64, address: ConnectionAddr, run_id: String, replicated: Option<Replicated>) -> Session {
         let queue = Queue { rescan: Some(Cause::Connected), ..Queue::default() };
         let contact = Mutex::new(Contact::now());
         let replicated = Mutex::new(replicated);
-        Session { number, client, run_id, queue: Mutex::new(queue), arrived: Condvar::new(), contact, replicated }
-    }
-
-    /// Where its server is, for the log.
-    pub(super) fn server(&self) -> &ConnectionAddr {
-        self.client.get_connection_info().addr()
+        Session { number, address, run_id, queue: Mutex::new(queue), arrived: Condvar::new(), contact, replicated }
     }
 
     pub(super) fn note_contact(&self) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
 
-use ::redis::{Client, Connection};
+use ::redis::{Connection, ConnectionAddr};
 use log::{debug, error, warn};
 
 use super::apply::Applier;
@@ -57,7 +57,7 @@ struct Next {
 
 /// What a session begins with.
 struct Opened {
-    client: Client,
+    address: ConnectionAddr,
     /// Hears which keys others change.
     tracked: Connection,
     writer: Connection,
@@ -94,15 +94,15 @@ impl Follower {
 
     /// One session, from connecting until it is lost.
     fn follow(&mut self) -> Result<Infallible, Fault> {
-        let Opened { client, tracked, writer, server } = self.open()?;
+        let Opened { address, tracked, writer, server } = self.open()?;
         let restart = self.restart(&server);
         self.sessions += 1;
         self.warn_of_eviction(&server);
-        let session = Arc::new(Session::new(self.sessions, client, server.run_id, server.replicated));
+        let session = Arc::new(Session::new(self.sessions, address, server.run_id, server.replicated));
         let Context { link, metrics, .. } = &self.context;
         link.begin(Arc::clone(&session))?;
         metrics.sessions.inc();
-        debug!(server:% = session.server(); "connected to Redis");
+        debug!(server:% = session.address; "connected to Redis");
         let Err(fault) = invalidations::spawn(tracked, Arc::clone(&session), Arc::clone(metrics))
             .and_then(|()| Applier::new(writer, &session, &self.context, restart, server.is_7_or_newer).run());
         session.end(fault.clone());
@@ -112,15 +112,15 @@ impl Follower {
 
     fn open(&self) -> Result<Opened, Fault> {
         let connector = &self.context.connector;
-        let client = connector.locate()?;
-        let (mut tracked, server) = connector.open(&client, SILENCE_MAX)?;
-        let (mut writer, twin) = connector.open(&client, ANSWER_MAX)?;
+        let address = connector.locate()?;
+        let (mut tracked, server) = connector.open(&address, SILENCE_MAX)?;
+        let (mut writer, twin) = connector.open(&address, ANSWER_MAX)?;
         if twin.run_id != server.run_id {
             return Err(Fault::ChangedServer);
         }
         // Before anything is read, so that a change is either in what is read or reported.
         invalidations::turn_on(&mut tracked, &mut writer, server.is_7_or_newer)?;
-        Ok(Opened { client, tracked, writer, server })
+        Ok(Opened { address, tracked, writer, server })
     }
 
     /// Once per server process.

@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use redis::{ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
+
+use crate::pem::{Authorities, Identity};
 
 /// Connections for commands, unless it is set otherwise.
 pub const POOL_SIZE_DEFAULT: u32 = 16;
@@ -56,12 +58,24 @@ pub struct Sentinel {
 }
 
 /// What TLS trusts, and what it shows of itself.
-#[derive(Clone, Default)]
-pub struct Tls {
-    /// A file of certificates in PEM form that are trusted instead of the system's.
-    pub ca: Option<PathBuf>,
-    /// Certificate chain and private key of this client, two files in PEM form.
-    pub identity: Option<(PathBuf, PathBuf)>,
+#[derive(Clone)]
+pub struct Tls(pub(super) TlsCertificates);
+
+impl Tls {
+    /// Trusts these instead of those whom the system trusts, and shows this.
+    pub fn new(ca: Option<Authorities>, identity: Option<Identity>) -> Tls {
+        let client_tls = identity.map(|identity| {
+            let [client_cert, client_key] = identity.pem;
+            ClientTlsConfig { client_cert, client_key }
+        });
+        Tls(TlsCertificates { client_tls, root_cert: ca.map(|ca| ca.pem) })
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Tls {
+        Tls::new(None, None)
+    }
 }
 
 impl Settings {

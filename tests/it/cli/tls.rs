@@ -66,6 +66,6 @@ fn the_proxy_may_want_a_certificate_and_a_password_of_its_own() {
     assert_eq!(with(&[], &cert, &key).code, Some(3), "without the password");
     let wrong = with(&password, &cert, &other);
     assert_eq!(wrong.code, Some(2), "{wrong:?}");
-    assert!(wrong.stderr.contains("does not fit --cert") && !wrong.stderr.contains("panicked"), "{wrong:?}");
+    assert!(wrong.stderr.contains("not the key of the certificate") && !wrong.stderr.contains("panicked"), "{wrong:?}");
     cli.fails_with(2, &["status", "--cert", &cert], &["--key"]);
 }

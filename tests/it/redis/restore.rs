@@ -9,7 +9,7 @@ use inventor::registry::{Declaration, Now, Principal};
 use inventor::store::redis::{Address, Settings};
 
 use super::proxy::Proxy;
-use super::{Ending, Replica, key, settings, try_launch, value};
+use super::{Ending, Replica, key, settings, value};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
 use crate::store_contract::{hour, id, put, rules, text_of};
@@ -371,7 +371,7 @@ fn while_a_restart_is_made_good_a_deletion_that_is_answered_is_one() {
 fn writes_between_two_scans_after_a_restart_do_not_end_the_outage() {
     let mut redis = RedisServer::start();
     let proxy = Proxy::before(&redis.socket());
-    let replica = try_launch(rules(Ttl::from_seconds(10)), Settings::new(Address::Unix(proxy.socket()))).unwrap();
+    let replica = Replica::launch_with(rules(Ttl::from_seconds(10)), Settings::new(Address::Unix(proxy.socket())));
     replica.is_up();
     let put = |name: &str| replica.try_put(name, "document", Ttl::from_seconds(10)).unwrap();
     (0..10).for_each(|n| put(&n.to_string()));

@@ -1,19 +1,19 @@
 //! TLS: a private CA, a certificate for the client, and what is said when either is wrong.
 
-use std::path::{Path, PathBuf};
+use std::fs;
 
-use inventor::store::redis::{Address, Settings, SetupError, Tls};
+use inventor::pem::{Authorities, Identity};
+use inventor::store::redis::{Address, Settings, Tls};
 
 use super::Replica;
 use crate::certificates::Certificates;
 use crate::redis_server::RedisServer;
 use crate::server::Setup;
-use crate::store_contract::{hour, rules};
 
 impl Certificates {
     /// A Redis that speaks TLS, and the port where it does.
     #[track_caller]
-    fn serve(&self, clients: &str) -> (RedisServer, u16) {
+    pub(super) fn serve(&self, clients: &str) -> (RedisServer, u16) {
         let [certificate, key, ca] = ["server.crt", "server.key", "ca.crt"].map(|name| self.path(name));
         let [certificate, key, ca] = [&certificate, &key, &ca].map(|path| path.to_str().unwrap());
         let mut arguments = vec!["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", ca];
@@ -21,13 +21,11 @@ impl Certificates {
         RedisServer::start_on_port("--tls-port", &arguments)
     }
 
-    fn identity(&self, name: &str) -> (PathBuf, PathBuf) {
-        (self.path(&format!("{name}.crt")), self.path(&format!("{name}.key")))
-    }
-
     fn settings(&self, host: &str, port: u16, ca: &str, identity: Option<&str>) -> Settings {
-        let identity = identity.map(|name| self.identity(name));
-        let tls = Some(Tls { ca: Some(self.path(ca)), identity });
+        let read = |name: String| fs::read(self.path(&name)).unwrap();
+        let identity = identity.map(|name| [read(format!("{name}.crt")), read(format!("{name}.key"))]);
+        let identity = identity.map(|pem| Identity::new(pem).unwrap());
+        let tls = Some(Tls::new(Some(Authorities::new(read(ca.to_owned())).unwrap()), identity));
         Settings { tls, ..Settings::new(Address::Tcp(host.into(), port)) }
     }
 }
@@ -76,19 +74,24 @@ fn a_server_without_tls_is_named_as_such() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_ends_the_start() {
-    let tls = Some(Tls { ca: Some(Path::new("/nowhere/ca.crt").to_owned()), identity: None });
-    let settings = Settings { tls, ..Settings::new(Address::Tcp("localhost".into(), 6379)) };
-    let error = super::try_launch(rules(hour()), settings).err().expect("there is no such file");
-    assert!(matches!(&error, SetupError::File { path, .. } if path.ends_with("ca.crt")), "{error}");
-}
-
-#[test]
-fn a_file_that_is_not_there_is_a_wrong_setting() {
-    for name in ["REDIS_TLS_CA", "REDIS_TLS_CERT"] {
-        let setup = Setup::new().env("REDIS_URL", "rediss://localhost:1").env(name, "/nowhere/file");
-        let outcome = setup.env("REDIS_TLS_KEY", if name == "REDIS_TLS_CERT" { "/nowhere/file" } else { "" }).run();
-        assert_eq!(outcome.code, Some(2), "{outcome:?}");
-        assert!(outcome.stderr.contains(name) && outcome.stderr.contains("/nowhere/file"), "{outcome:?}");
+fn files_that_are_of_no_use_are_wrong_settings() {
+    let certificates = Certificates::new();
+    let [ca, cert, key] = ["ca.crt", "client.crt", "server.key"].map(|name| certificates.path(name));
+    let [ca, cert, key] = [&ca, &cert, &key].map(|path| path.to_str().unwrap());
+    let good = Setup::new().env("REDIS_URL", "rediss://localhost:1");
+    for (files, named) in [
+        (&[("REDIS_TLS_CA", "/nowhere/file")][..], ["REDIS_TLS_CA", "/nowhere/file"]),
+        (&[("REDIS_TLS_CA", key)], ["REDIS_TLS_CA", "no PEM certificate"]),
+        (
+            &[("REDIS_TLS_CA", ca), ("REDIS_TLS_CERT", "/nowhere/file"), ("REDIS_TLS_KEY", key)],
+            ["_CERT", "/nowhere/file"],
+        ),
+        (&[("REDIS_TLS_CERT", cert), ("REDIS_TLS_KEY", key)], ["REDIS_TLS_KEY", "not the key of the certificate"]),
+        (&[("REDIS_TLS_CERT", cert)], ["REDIS_TLS_KEY", "REDIS_TLS_CERT"]),
+        (&[("REDIS_PASSWORD_FILE", "/dev/null")], ["REDIS_PASSWORD_FILE", "/dev/null"]),
+    ] {
+        let outcome = files.iter().fold(good.clone(), |setup, (name, file)| setup.env(name, file)).run();
+        assert_eq!(outcome.code, Some(2), "{files:?}: {outcome:?}");
+        assert!(named.iter().all(|text| outcome.stderr.contains(text)), "{files:?}: {outcome:?}");
     }
 }

@@ -8,11 +8,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::*;
-
-#[path = "../../../../tests/it/certificates.rs"]
-mod certificates;
-
-use certificates::{CLIENT, Certificates, SERVER};
+use crate::pem::certificates::{CLIENT, Certificates, SERVER};
+use crate::pem::{Authorities, Identity};
 
 /// The first byte of a record that says what is wrong.
 const ALERT: u8 = 21;
@@ -38,8 +35,9 @@ fn client_config(certificates: &Certificates, shown: Option<&str>) -> Arc<Client
 /// The pair of this name, and the authority for clients.
 fn credentials(certificates: &Certificates, name: &str, client_ca: Option<&str>) -> Credentials {
     let read = |name: String| std::fs::read(certificates.path(&name)).unwrap();
-    let client_ca = client_ca.map(|name| read(format!("{name}.crt")));
-    Credentials::new(&Pem { cert: read(format!("{name}.crt")), key: read(format!("{name}.key")), client_ca }).unwrap()
+    let identity = Identity::new([read(format!("{name}.crt")), read(format!("{name}.key"))]).unwrap();
+    let client_ca = client_ca.map(|name| Authorities::new(read(format!("{name}.crt"))).unwrap());
+    Credentials::new(identity, client_ca).unwrap()
 }
 
 struct TlsFixture {
@@ -346,31 +344,12 @@ fn the_asker_has_left_when_it_has_said_so() {
 }
 
 #[test]
-fn files_that_do_not_fit_are_refused_by_name() {
+fn a_certificate_expires_with_the_first_of_its_chain() {
     let certificates = Certificates::new();
     let read = |name: &str| std::fs::read(certificates.path(name)).unwrap();
-    let (cert, key, ca) = (read("server.crt"), read("server.key"), read("ca.crt"));
-    let refused = |cert: &[u8], key: &[u8], client_ca: Option<&[u8]>| {
-        let pem = Pem { cert: cert.to_vec(), key: key.to_vec(), client_ca: client_ca.map(<[u8]>::to_vec) };
-        Credentials::new(&pem).map(drop).unwrap_err()
-    };
-    let half = &cert[..cert.len() / 2];
-    assert!(
-        matches!(refused(b"", &key, None), CredentialsError::Cert(reason) if reason.contains("no PEM certificate"))
-    );
-    assert!(matches!(refused(half, &key, None), CredentialsError::Cert(reason) if reason.contains("to its end")));
-    assert!(matches!(refused(&key, &key, None), CredentialsError::Cert(_)));
-    assert!(matches!(refused(&cert, b"", None), CredentialsError::Key(reason) if reason.contains("no PEM key")));
-    assert!(matches!(refused(&cert, &key[..key.len() / 2], None), CredentialsError::Key(_)));
-    assert!(
-        matches!(refused(&cert, &read("client.key"), None), CredentialsError::Key(reason) if reason.contains("not the key"))
-    );
-    assert!(matches!(refused(&cert, &key, Some(b"")), CredentialsError::ClientCa(_)));
-    let nonsense = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    assert!(matches!(refused(nonsense, &key, None), CredentialsError::Cert(_)));
-    assert!(matches!(refused(&cert, &key, Some(nonsense)), CredentialsError::ClientCa(_)));
-    let pem = Pem { cert: [cert, ca].concat(), key, client_ca: None };
+    let chain = [read("server.crt"), read("ca.crt")].concat();
+    let credentials = Credentials::new(Identity::new([chain, read("server.key")]).unwrap(), None).unwrap();
     let days = 24 * 3600;
-    let left = Credentials::new(&pem).unwrap().expires_at() - jiff::Timestamp::now().as_second();
+    let left = credentials.expires_at() - jiff::Timestamp::now().as_second();
     assert!((days..=2 * days).contains(&left), "{left} s");
 }

@@ -8,8 +8,8 @@ use super::*;
 const LONG: Duration = Duration::from_secs(20);
 
 fn session() -> Session {
-    let client = Client::open("redis://localhost").unwrap();
-    let session = Session::new(1, client, "run".to_owned(), None);
+    let address = ConnectionAddr::Unix("nowhere".into());
+    let session = Session::new(1, address, "run".to_owned(), None);
     // The scan that every session begins with.
     assert_eq!(session.take(1000, Duration::ZERO).unwrap().rescan, Some(Cause::Connected));
     session

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use ::redis::Client;
+use ::redis::ConnectionAddr;
 
 use super::*;
 use crate::registration::{Content, LabelNames, Registration, Ttl, TtlBounds};
@@ -17,7 +17,7 @@ fn error(text: &str) -> Value {
 
 #[test]
 fn of_a_transaction_that_failed_in_part_what_was_made_is_looked_at() {
-    let session = Session::new(1, Client::open("redis://localhost").unwrap(), "run".to_owned(), None);
+    let session = Session::new(1, ConnectionAddr::Unix("nowhere".into()), "run".to_owned(), None);
     let ids = [TargetId::of(&["a".to_owned()]), TargetId::of(&["b".to_owned()])];
     let body = br#"{"static_config":{"targets":["a"]}}"#;
     let registration = Registration::parse(body, LabelNames::Legacy, TtlBounds::default()).unwrap();
