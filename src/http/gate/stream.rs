@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustls::{HandshakeKind, ServerConnection};
 
 use super::timed::TimedSocket;
+use super::tls::records::Records;
 use super::tls::{Credentials, Outcome, Tls};
 
 /// How much of an answer is encrypted at a time, in bytes: what a client that does not read costs beside its socket.
@@ -28,8 +29,8 @@ pub(super) struct Stream<'a> {
 /// TLS on a connection.
 struct Session {
     tls: Box<ServerConnection>,
-    /// Something has come that can only be read when more of it is there.
-    has_part: bool,
+    /// What has come so far.
+    received: Records,
     /// The client has been sent something.
     has_answered: bool,
     /// Who trusted the client last, and when.
@@ -81,7 +82,7 @@ impl<'a> Stream<'a> {
         tls.set_buffer_limit(Some(ENCRYPTED_BYTES_MAX));
         let session = self.session.insert(Session::new(tls));
         while !first.is_empty() {
-            session.tls.read_tls(&mut first)?;
+            session.tls.read_tls(&mut Noted(&mut first, &mut session.received))?;
             session.process(&mut self.socket, left())?;
         }
         while !session.has_answered {
@@ -120,13 +121,12 @@ impl<'a> Stream<'a> {
             session.receive(&mut self.socket, limit)?;
             read = session.read(into)?;
         }
-        session.has_part = read.is_none();
         Ok(read)
     }
 
-    /// Whether a part of something has come that cannot be read yet.
+    /// Whether a part of something has come that can only be read when more of it is there.
     pub(super) fn has_part(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| session.has_part)
+        self.session.as_ref().is_some_and(|session| session.received.end_amid())
     }
 
     /// Whether there is something to be read that the socket no longer has.
@@ -186,7 +186,7 @@ impl<'a> Stream<'a> {
 
 impl Session {
     fn new(tls: ServerConnection) -> Session {
-        Session { tls: Box::new(tls), has_part: false, has_answered: false, trusted: None }
+        Session { tls: Box::new(tls), received: Records::default(), has_answered: false, trusted: None }
     }
 
     fn read(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
@@ -200,7 +200,8 @@ impl Session {
     /// Reads once from the socket, and answers what has to be answered on the way.
     fn receive(&mut self, socket: &mut TimedSocket<'_>, limit: Duration) -> io::Result<()> {
         let begun = Instant::now();
-        if self.tls.read_tls(&mut Timed(socket, limit))? == 0 && self.tls.is_handshaking() {
+        let read = self.tls.read_tls(&mut Noted(&mut Timed(socket, limit), &mut self.received))?;
+        if read == 0 && self.tls.is_handshaking() {
             return Err(ErrorKind::UnexpectedEof.into());
         }
         self.process(socket, limit.saturating_sub(begun.elapsed()))
@@ -227,6 +228,17 @@ impl Session {
         self.tls.write_tls(&mut Timed(socket, limit))?;
         self.has_answered = true;
         Ok(())
+    }
+}
+
+/// A source of bytes of which is noted where they end.
+struct Noted<'a, R>(&'a mut R, &'a mut Records);
+
+impl<R: Read> Read for Noted<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(into)?;
+        self.1.pass(&into[..read]);
+        Ok(read)
     }
 }
 

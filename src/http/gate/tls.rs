@@ -1,6 +1,7 @@
 //! What the server shows to clients that speak TLS, and whose certificates it trusts. It can be replaced while
 //! connections are open; those keep what they began with.
 
+pub(super) mod records;
 mod validity;
 
 use std::fmt;

@@ -215,6 +215,45 @@ fn a_handshake_counts_into_the_time_for_a_head() {
     assert!((Duration::from_millis(1900)..10 * SECOND).contains(&waited), "{waited:?}");
 }
 
+/// It does not matter what came with it: the end of the handshake, or a request that is complete.
+#[test]
+fn a_part_of_a_record_is_a_part_of_a_request_whatever_it_comes_with() {
+    let limits = Limits { head: SECOND, ..Limits::default() };
+    let server = TlsFixture::with(None, |settings| settings.limits = limits, |_| text("ok"));
+    let send_all_but_the_end = |client: &mut Client| {
+        let mut records = Vec::new();
+        while client.conn.wants_write() {
+            client.conn.write_tls(&mut records).unwrap();
+        }
+        client.sock.write_all(&records[..records.len() - 1]).unwrap();
+    };
+    let is_told = |client: &mut Client| {
+        let answer = read_all(client);
+        assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
+    };
+    let mut with_handshake = server.connect();
+    while with_handshake.conn.is_handshaking() {
+        // The last thing that it has to say waits for what comes with it.
+        if with_handshake.conn.wants_read() {
+            with_handshake.conn.read_tls(&mut with_handshake.sock).unwrap();
+            with_handshake.conn.process_new_packets().unwrap();
+        } else {
+            with_handshake.conn.write_tls(&mut with_handshake.sock).unwrap();
+        }
+    }
+    with_handshake.conn.writer().write_all(get("/").as_bytes()).unwrap();
+    send_all_but_the_end(&mut with_handshake);
+    is_told(&mut with_handshake);
+
+    let mut with_request = server.connected();
+    for path in ["/1", "/2"] {
+        with_request.conn.writer().write_all(get(path).as_bytes()).unwrap();
+    }
+    send_all_but_the_end(&mut with_request);
+    assert_eq!(read_response(&mut with_request).1, b"ok");
+    is_told(&mut with_request);
+}
+
 #[test]
 fn who_is_silent_after_the_handshake_is_idle() {
     let limits = Limits { head: SECOND, idle: 3 * SECOND, ..Limits::default() };
