@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use redis::{Connection, FromRedisValue, IntoConnectionInfo};
 use tempfile::TempDir;
 
-use crate::eventually::{SOON, eventually_some};
+use crate::eventually::{SOON, eventually, eventually_some};
 use crate::process::Process;
 
 /// How often a port is chosen anew because someone else was faster.
@@ -18,6 +18,8 @@ const PORT_TRIES: usize = 20;
 /// A Redis that can be started more than once on the same data.
 pub(crate) struct RedisServer {
     arguments: Vec<String>,
+    /// The port of a node of a cluster.
+    node: Option<u16>,
     directory: TempDir,
     process: Option<Process>,
 }
@@ -50,6 +52,41 @@ impl RedisServer {
         panic!("no port is free");
     }
 
+    /// Starts a node of a cluster that has no slots and knows no others. Returns its ports as well, for clients and for
+    /// other nodes.
+    #[track_caller]
+    pub(crate) fn start_node(arguments: &[&str]) -> (RedisServer, u16, u16) {
+        let bus = free_port();
+        let bus_port = bus.to_string();
+        let of_node = ["--cluster-enabled", "yes", "--cluster-port", &bus_port, "--cluster-node-timeout", "2000"];
+        let (mut node, port) = RedisServer::start_on_port("--port", &[&of_node, arguments].concat());
+        node.node = Some(port);
+        (node, port, bus)
+    }
+
+    /// Starts the only node of a cluster, which has all slots, and waits until it is well. Returns its port as well.
+    #[track_caller]
+    pub(crate) fn start_cluster(arguments: &[&str]) -> (RedisServer, u16) {
+        let (node, port, _) = RedisServer::start_node(arguments);
+        let _: () = node.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+        eventually(SOON, || node.is_well());
+        (node, port)
+    }
+
+    /// Whether its cluster is well by its own account.
+    #[track_caller]
+    pub(crate) fn is_well(&self) -> bool {
+        self.command::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
+    }
+
+    /// The variable by which a server finds it.
+    pub(crate) fn setting(&self) -> (&'static str, String) {
+        match self.node {
+            Some(port) => ("REDIS_CLUSTER", format!("127.0.0.1:{port}")),
+            None => ("REDIS_URL", self.url()),
+        }
+    }
+
     /// Starts a Sentinel with this configuration.
     #[track_caller]
     pub(crate) fn start_sentinel(configuration: &str) -> (RedisServer, u16) {
@@ -69,7 +106,7 @@ impl RedisServer {
         let directory = TempDir::new().expect("there is room for temporary files");
         std::fs::write(directory.path().join("redis.conf"), "").expect("the directory can be written to");
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        RedisServer { arguments, directory, process: None }
+        RedisServer { arguments, node: None, directory, process: None }
     }
 
     /// Starts it (again), and waits until it answers.

@@ -1,5 +1,6 @@
 //! Redis dies, stands still, refuses writes, forgets, or holds what nobody should have put there.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,7 +23,22 @@ const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn on(redis: &RedisServer) -> Setup {
-    Setup::new().env("REDIS_URL", &redis.url())
+    let (name, value) = redis.setting();
+    Setup::new().env(name, &value)
+}
+
+/// Starts a Redis with these arguments.
+type Start = fn(&[&str]) -> RedisServer;
+
+/// On a Redis, and at the same time on a cluster of one shard.
+fn on_both(exam: impl Fn(Start) + Sync) {
+    thread::scope(|scope| {
+        let kinds: [Start; 2] = [RedisServer::start_with, |arguments| RedisServer::start_cluster(arguments).0];
+        let exam = &exam;
+        for start in kinds {
+            scope.spawn(move || exam(start));
+        }
+    });
 }
 
 #[track_caller]
@@ -55,31 +71,39 @@ fn is_stored(redis: &RedisServer, name: &str) -> bool {
 
 #[test]
 fn a_redis_that_is_away_empties_no_list() {
-    let redis = std::cell::RefCell::new(RedisServer::start_with(DURABLE));
-    let server = start(on(&redis.borrow()), TTL);
-    outlive(&server, registration, || redis.borrow_mut().kill(), || redis.borrow_mut().run());
+    on_both(|start_redis| {
+        let redis = RefCell::new(start_redis(DURABLE));
+        let server = start(on(&redis.borrow()), TTL);
+        outlive(&server, registration, || redis.borrow_mut().kill(), || redis.borrow_mut().run());
+    });
 }
 
 #[test]
 fn a_redis_that_comes_back_empty_empties_no_list() {
-    let redis = std::cell::RefCell::new(RedisServer::start());
-    let server = start(on(&redis.borrow()), TTL);
-    outlive(&server, registration, || redis.borrow_mut().kill(), || redis.borrow_mut().run());
+    on_both(|start_redis| {
+        let redis = RefCell::new(start_redis(&[]));
+        let server = start(on(&redis.borrow()), TTL);
+        outlive(&server, registration, || redis.borrow_mut().kill(), || redis.borrow_mut().run());
+    });
 }
 
 #[test]
 fn a_redis_that_stands_still_empties_no_list() {
-    let redis = RedisServer::start();
-    let server = start(on(&redis), TTL);
-    outlive(&server, registration, || redis.freeze(), || redis.thaw());
+    on_both(|start_redis| {
+        let redis = start_redis(&[]);
+        let server = start(on(&redis), TTL);
+        outlive(&server, registration, || redis.freeze(), || redis.thaw());
+    });
 }
 
 #[test]
 fn a_redis_that_makes_writes_wait_and_answers_reads_empties_no_list() {
-    let redis = RedisServer::start();
-    let server = start(on(&redis), TTL);
-    let pause = || redis.command::<()>(&["CLIENT", "PAUSE", "100000", "WRITE"]);
-    outlive(&server, registration, pause, || redis.command(&["CLIENT", "UNPAUSE"]));
+    on_both(|start_redis| {
+        let redis = start_redis(&[]);
+        let server = start(on(&redis), TTL);
+        let pause = || redis.command::<()>(&["CLIENT", "PAUSE", "100000", "WRITE"]);
+        outlive(&server, registration, pause, || redis.command(&["CLIENT", "UNPAUSE"]));
+    });
 }
 
 #[test]
@@ -97,9 +121,11 @@ fn a_redis_that_refuses_writes_empties_no_list() {
     let set = |redis: &RedisServer, name: &str, value: &str| redis.command::<()>(&["CONFIG", "SET", name, value]);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let redis = RedisServer::start();
-            let server = start(on(&redis), TTL);
-            outlive(&server, registration, || set(&redis, "maxmemory", "1"), || set(&redis, "maxmemory", "0"));
+            on_both(|start_redis| {
+                let redis = start_redis(&[]);
+                let server = start(on(&redis), TTL);
+                outlive(&server, registration, || set(&redis, "maxmemory", "1"), || set(&redis, "maxmemory", "0"));
+            });
         });
         scope.spawn(|| {
             let redis = RedisServer::start();
@@ -118,31 +144,33 @@ fn a_redis_that_refuses_writes_empties_no_list() {
 
 #[test]
 fn after_an_outage_redis_and_all_servers_have_the_same_lifetimes() {
-    let ttl = Duration::from_secs(8);
-    let redis = RedisServer::start();
-    let servers = [start(on(&redis), ttl), start(on(&redis), ttl)];
-    register_for_both([&servers[0], &servers[1]], &["ran-out", "deleted"]);
-    thread::sleep(ttl / 2);
-    register_for_both([&servers[0], &servers[1]], &["had-time"]);
-    redis.freeze();
-    thread::sleep(ttl / 2 + Duration::from_secs(1));
-    redis.thaw();
-    servers.iter().for_each(is_fresh);
-    let fresh = Instant::now();
-    for name in ["ran-out", "had-time"] {
-        let left = left(&redis, name);
-        assert!(left <= ttl / 2, "{name} has {left:?}");
-        servers.iter().for_each(|server| assert!(is_listed(server, name), "{name}"));
-    }
-    // A deletion reaches the other server at once, and not only when the time is up.
-    servers[0].delete(by_id("deleted")).is(200, "true\n");
-    eventually(SOON, || !is_listed(&servers[1], "deleted"));
-    assert!(fresh.elapsed() < ttl / 2 - Duration::from_secs(1), "deleted everywhere after {:?}", fresh.elapsed());
-    assert!(!is_stored(&redis, "deleted"));
-    for server in &servers {
-        let lived_on = is_gone(server, "ran-out", fresh);
-        assert!(lived_on <= ttl / 2 + SLACK, "it stays for {lived_on:?}");
-    }
+    on_both(|start_redis| {
+        let ttl = Duration::from_secs(8);
+        let redis = start_redis(&[]);
+        let servers = [start(on(&redis), ttl), start(on(&redis), ttl)];
+        register_for_both([&servers[0], &servers[1]], &["ran-out", "deleted"]);
+        thread::sleep(ttl / 2);
+        register_for_both([&servers[0], &servers[1]], &["had-time"]);
+        redis.freeze();
+        thread::sleep(ttl / 2 + Duration::from_secs(1));
+        redis.thaw();
+        servers.iter().for_each(is_fresh);
+        let fresh = Instant::now();
+        for name in ["ran-out", "had-time"] {
+            let left = left(&redis, name);
+            assert!(left <= ttl / 2, "{name} has {left:?}");
+            servers.iter().for_each(|server| assert!(is_listed(server, name), "{name}"));
+        }
+        // A deletion reaches the other server at once, and not only when the time is up.
+        servers[0].delete(by_id("deleted")).is(200, "true\n");
+        eventually(SOON, || !is_listed(&servers[1], "deleted"));
+        assert!(fresh.elapsed() < ttl / 2 - Duration::from_secs(1), "deleted everywhere after {:?}", fresh.elapsed());
+        assert!(!is_stored(&redis, "deleted"));
+        for server in &servers {
+            let lived_on = is_gone(server, "ran-out", fresh);
+            assert!(lived_on <= ttl / 2 + SLACK, "it stays for {lived_on:?}");
+        }
+    });
 }
 
 #[test]
@@ -162,21 +190,23 @@ fn a_short_outage_lengthens_nothing_that_has_half_a_lifetime_left() {
 
 #[test]
 fn a_renewal_that_redis_refused_is_a_sign_of_life() {
-    let redis = RedisServer::start();
-    let server = start(on(&redis), TTL);
-    for name in ["alive", "other"] {
-        server.register(registration(name));
-    }
-    thread::sleep(TTL - Duration::from_secs(1));
-    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
-    server.put(registration("alive")).has_status(503, "a renewal");
-    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
-    let healed = Instant::now();
-    is_fresh(&server);
-    let fresh = Instant::now();
-    assert!(left(&redis, "alive") <= TTL / 2);
-    lives_for_half_a_lifetime(&server, "alive", healed, fresh);
-    assert!(!is_listed(&server, "other"));
+    on_both(|start_redis| {
+        let redis = start_redis(&[]);
+        let server = start(on(&redis), TTL);
+        for name in ["alive", "other"] {
+            server.register(registration(name));
+        }
+        thread::sleep(TTL - Duration::from_secs(1));
+        redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+        server.put(registration("alive")).has_status(503, "a renewal");
+        redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+        let healed = Instant::now();
+        is_fresh(&server);
+        let fresh = Instant::now();
+        assert!(left(&redis, "alive") <= TTL / 2);
+        lives_for_half_a_lifetime(&server, "alive", healed, fresh);
+        assert!(!is_listed(&server, "other"));
+    });
 }
 
 #[test]
@@ -207,8 +237,8 @@ fn outages_in_a_row_keep_nothing_for_longer_than_they_last() {
 
 /// Redis comes back with 14 of 20 registrations, and does not let the others be put back.
 #[track_caller]
-fn come_back_refusing(arguments: &[&str], relent: &[&str]) {
-    let mut redis = RedisServer::start();
+fn come_back_refusing(start_redis: Start, arguments: &[&str], relent: &[&str]) {
+    let mut redis = start_redis(&[]);
     let (setup, _, clock) = faults::inject(on(&redis));
     let server = start(setup, HOUR);
     clock.is_attached();
@@ -244,9 +274,11 @@ fn come_back_refusing(arguments: &[&str], relent: &[&str]) {
 #[test]
 fn a_restore_that_redis_refuses_loses_nothing() {
     thread::scope(|scope| {
-        scope.spawn(|| come_back_refusing(&["--maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]));
-        let replicas = "min-replicas-to-write";
-        scope.spawn(|| come_back_refusing(&["--min-replicas-to-write", "1"], &["CONFIG", "SET", replicas, "0"]));
+        let relent = ["CONFIG", "SET", "maxmemory", "0"];
+        scope.spawn(move || on_both(|start_redis| come_back_refusing(start_redis, &["--maxmemory", "1"], &relent)));
+        let relent = ["CONFIG", "SET", "min-replicas-to-write", "0"];
+        let arguments = &["--min-replicas-to-write", "1"];
+        scope.spawn(move || come_back_refusing(RedisServer::start_with, arguments, &relent));
     });
 }
 
@@ -283,8 +315,8 @@ fn is_deleted(redis: &RedisServer, servers: [&Server; 2], name: &str) {
 
 /// One server is stopped, Redis restarts without loss, something is deleted at the other server.
 #[track_caller]
-fn delete_while_stopped(deleted: &str, slept: Duration) {
-    let mut redis = RedisServer::start();
+fn delete_while_stopped(start_redis: Start, deleted: &str, slept: Duration) {
+    let mut redis = start_redis(&[]);
     let (setup, _, clock) = faults::inject(on(&redis));
     let mut servers = [start(on(&redis), HOUR), start(setup, HOUR)];
     clock.is_attached();
@@ -299,12 +331,12 @@ fn delete_while_stopped(deleted: &str, slept: Duration) {
 
 #[test]
 fn a_server_that_stood_still_undoes_no_deletion() {
-    delete_while_stopped("three", Duration::ZERO);
+    on_both(|start_redis| delete_while_stopped(start_redis, "three", Duration::ZERO));
 }
 
 #[test]
 fn a_server_that_slept_for_long_undoes_no_deletion() {
-    delete_while_stopped("six", 2 * Duration::from_secs(60));
+    delete_while_stopped(RedisServer::start_with, "six", 2 * Duration::from_secs(60));
 }
 
 #[test]

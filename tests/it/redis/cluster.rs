@@ -9,38 +9,16 @@ use inventor::store::redis::{Address, Settings};
 use super::refusals::MINIMAL_RIGHTS;
 use super::{Replica, key, set};
 use crate::eventually::{SOON, eventually};
-use crate::redis_server::{RedisServer, free_port};
+use crate::redis_server::RedisServer;
 use crate::store_contract::*;
-
-/// A node that belongs to a cluster, and its ports for clients and for other nodes.
-#[track_caller]
-fn node() -> (RedisServer, u16, u16) {
-    let bus = free_port();
-    let arguments = ["--cluster-enabled", "yes", "--cluster-port", &bus.to_string(), "--cluster-node-timeout", "2000"];
-    let (node, port) = RedisServer::start_on_port("--port", &arguments);
-    (node, port, bus)
-}
-
-/// A master that has all slots.
-#[track_caller]
-fn cluster() -> (RedisServer, u16) {
-    let (node, port, _) = node();
-    let _: () = node.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-    eventually(SOON, || is_well(&node));
-    (node, port)
-}
-
-fn is_well(node: &RedisServer) -> bool {
-    node.command::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
-}
 
 /// A replica of this master that has all it has.
 #[track_caller]
 fn replica_of(master: &RedisServer) -> (RedisServer, u16) {
-    let (node, port, bus) = node();
+    let (node, port, bus) = RedisServer::start_node(&[]);
     let _: () = master.command(&["CLUSTER", "MEET", "127.0.0.1", &port.to_string(), &bus.to_string()]);
     let name: String = master.command(&["CLUSTER", "MYID"]);
-    eventually(SOON, || node.command::<String>(&["CLUSTER", "NODES"]).contains(&name) && is_well(&node));
+    eventually(SOON, || node.command::<String>(&["CLUSTER", "NODES"]).contains(&name) && node.is_well());
     let _: () = node.command(&["CLUSTER", "REPLICATE", &name]);
     // Until its master knows it, it can take over nothing.
     eventually(SOON, || master.command::<String>(&["CLUSTER", "NODES"]).contains("slave"));
@@ -98,7 +76,7 @@ const FACTS: [fn(&Node); 13] = [
 /// One after the other, since a new cluster takes two seconds to begin.
 #[test]
 fn a_cluster_keeps_what_a_store_promises() {
-    let (node, port) = cluster();
+    let (node, port) = RedisServer::start_cluster(&[]);
     for fact in FACTS {
         let _: () = node.command(&["FLUSHALL"]);
         fact(&follower(port));
@@ -107,7 +85,7 @@ fn a_cluster_keeps_what_a_store_promises() {
 
 #[test]
 fn writes_follow_a_failover_there_and_back_and_none_that_was_confirmed_is_lost() {
-    let (first, port) = cluster();
+    let (first, port) = RedisServer::start_cluster(&[]);
     let (second, _) = replica_of(&first);
     let store = follower(port);
     let mut confirmed = Vec::new();
@@ -140,7 +118,7 @@ fn writes_follow_a_failover_there_and_back_and_none_that_was_confirmed_is_lost()
 
 #[test]
 fn a_replica_that_takes_over_is_found_when_every_node_that_was_named_is_gone() {
-    let (mut master, port) = cluster();
+    let (mut master, port) = RedisServer::start_cluster(&[]);
     let (replica, _) = replica_of(&master);
     set(&mut master.connect(), "before", "text");
     // A replica is named only once it has something; who connects afterwards has heard of it.
@@ -160,7 +138,7 @@ fn a_replica_that_takes_over_is_found_when_every_node_that_was_named_is_gone() {
 
 #[test]
 fn a_node_that_hangs_is_an_outage_and_what_it_loses_by_a_restart_is_put_back() {
-    let (mut node, port) = cluster();
+    let (mut node, port) = RedisServer::start_cluster(&[]);
     let store = follower(port);
     (0..50).for_each(|n| store.put(&n.to_string(), "text"));
     node.freeze();
@@ -182,7 +160,7 @@ fn a_node_that_hangs_is_an_outage_and_what_it_loses_by_a_restart_is_put_back() {
 
 #[test]
 fn an_acl_user_needs_two_rights_more_and_without_eval_only_some_writes_are_refused() {
-    let (node, port) = cluster();
+    let (node, port) = RedisServer::start_cluster(&[]);
     let with = |user: &str, more: &[&str]| {
         let rights: Vec<&str> = MINIMAL_RIGHTS.split(' ').chain(more.iter().copied()).collect();
         let _: () = node.command(&[&["ACL", "SETUSER", user, "on", ">pass"], &rights[..]].concat());
@@ -206,10 +184,10 @@ fn an_acl_user_needs_two_rights_more_and_without_eval_only_some_writes_are_refus
 
 #[test]
 fn a_cluster_of_several_shards_and_one_that_lacks_slots_are_refused_with_a_sentence() {
-    let (first, port, _) = node();
+    let (first, port, _) = RedisServer::start_node(&[]);
     let _: () = first.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
     Replica::launch(settings(port)).is_unwell_because(&["slots"]);
-    let (second, other, bus) = node();
+    let (second, other, bus) = RedisServer::start_node(&[]);
     let _: () = second.command(&["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]);
     let _: () = first.command(&["CLUSTER", "MEET", "127.0.0.1", &other.to_string(), &bus.to_string()]);
     Replica::launch(settings(port)).is_unwell_because(&["more than one shard"]);
