@@ -39,6 +39,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- default (include "inventor.fullname" .) .Values.existingSecret }}
 {{- end }}
 
+{{/* The keys of the Secret that the pod has as files, so that it takes up what is new in them; in JSON. */}}
+{{- define "inventor.secretFiles" -}}
+{{- if .Values.existingSecret }}
+{{- toJson .Values.existingSecretKeys }}
+{{- else }}
+{{- $keys := list }}
+{{- range $name, $value := .Values.secret }}
+{{- with $value }}{{ $keys = append $keys $name }}{{ end }}
+{{- end }}
+{{- toJson $keys }}
+{{- end }}
+{{- end }}
+
 {{/* Where the registrations live: embedded, sidecar or external. */}}
 {{- define "inventor.store" -}}
 {{- $config := .Values.config }}
@@ -95,6 +108,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- if and (not .Values.existingSecret) (not .Values.secret.API_TOKEN) }}
 {{- fail "secret.API_TOKEN, or existingSecret with a key API_TOKEN, has to be set: it is the token for registrations" }}
+{{- end }}
+{{- if and .Values.existingSecretKeys (not .Values.existingSecret) }}
+{{- fail "existingSecretKeys are keys of existingSecret, which has to be set" }}
 {{- end }}
 {{- if and .Values.existingSecret (or .Values.secret.API_TOKEN .Values.secret.SD_TOKEN .Values.secret.REDIS_PASSWORD .Values.secret.REDIS_SENTINEL_PASSWORD) }}
 {{- fail "existingSecret and secret are both set: put all tokens into one of them" }}

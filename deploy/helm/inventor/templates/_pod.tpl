@@ -2,6 +2,7 @@
 {{- define "inventor.pod" -}}
 {{- include "inventor.check" . }}
 {{- $store := include "inventor.store" . }}
+{{- $secrets := include "inventor.secretFiles" . | fromJsonArray }}
 metadata:
   labels:
     {{- include "inventor.labels" . | nindent 4 }}
@@ -10,7 +11,6 @@ metadata:
     {{- end }}
   annotations:
     checksum/config: {{ include (print $.Template.BasePath "/config.yaml") . | sha256sum }}
-    checksum/secret: {{ include (print $.Template.BasePath "/secret.yaml") . | sha256sum }}
     {{- with .Values.annotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -48,8 +48,18 @@ spec:
       envFrom:
         - configMapRef:
             name: {{ include "inventor.fullname" . }}
+        {{- if .Values.existingSecret }}
         - secretRef:
-            name: {{ include "inventor.secretName" . }}
+            name: {{ .Values.existingSecret }}
+        {{- end }}
+      {{- if .Values.existingSecretKeys }}
+      # What is a file is no variable.
+      env:
+        {{- range .Values.existingSecretKeys }}
+        - name: {{ . }}
+          value: ""
+        {{- end }}
+      {{- end }}
       ports:
         - name: http
           containerPort: {{ include "inventor.port" . }}
@@ -67,11 +77,16 @@ spec:
       {{- with .Values.main.securityContext }}
       securityContext: {{- toYaml . | nindent 8 }}
       {{- end }}
-      {{- if or (eq $store "embedded") .Values.tls.secretName .Values.extraVolumeMounts }}
+      {{- if or (eq $store "embedded") $secrets .Values.tls.secretName .Values.extraVolumeMounts }}
       volumeMounts:
         {{- if eq $store "embedded" }}
         - name: data
           mountPath: /data
+        {{- end }}
+        {{- if $secrets }}
+        - name: secrets
+          mountPath: /secrets
+          readOnly: true
         {{- end }}
         {{- if .Values.tls.secretName }}
         - name: tls
@@ -99,7 +114,7 @@ spec:
           mountPath: /data
     {{- end }}
   {{- $own := and (ne $store "external") (or (not .Values.persistence.enabled) .Values.persistence.existingClaim) }}
-  {{- if or $own .Values.tls.secretName .Values.extraVolumes }}
+  {{- if or $own $secrets .Values.tls.secretName .Values.extraVolumes }}
   volumes:
     {{- if $own }}
     - name: data
@@ -109,6 +124,15 @@ spec:
       {{- else }}
       emptyDir: {}
       {{- end }}
+    {{- end }}
+    {{- if $secrets }}
+    - name: secrets
+      secret:
+        secretName: {{ include "inventor.secretName" . }}
+        items:
+          {{- range $secrets }}
+          - {key: {{ . }}, path: {{ . }}}
+          {{- end }}
     {{- end }}
     {{- with .Values.tls.secretName }}
     - name: tls
