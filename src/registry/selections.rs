@@ -17,6 +17,9 @@ use crate::metrics;
 /// How long a selection is remembered that nobody polls.
 const UNUSED_MAX: Duration = Duration::from_secs(600);
 
+/// How often those are looked for: every write asks for it.
+const FORGET_EVERY: Duration = Duration::from_secs(10);
+
 /// What all selections together may take in memory in any case, in bytes.
 const BYTES_MIN: usize = 32 << 20;
 
@@ -42,6 +45,8 @@ struct All {
     by_criteria: HashMap<Arc<Criteria>, Remembered>,
     /// What they take together.
     bytes: usize,
+    /// When it was last looked for those that nobody polls.
+    looked_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -135,6 +140,10 @@ impl Selections {
     /// Forgets the selections that nobody polls.
     pub(super) fn forget_unused(&self, now: Instant) {
         let all = &mut *self.all.lock();
+        if all.looked_at.is_some_and(|at| now.saturating_duration_since(at) < FORGET_EVERY) {
+            return;
+        }
+        all.looked_at = Some(now);
         all.by_criteria.retain(|_, kept| now.saturating_duration_since(kept.last_used) < UNUSED_MAX);
         all.bytes = all.by_criteria.values().map(|kept| kept.bytes).sum();
     }
