@@ -2,15 +2,16 @@
 //! request at a time, so whoever has a line has a worker, and everybody else waits here.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use log::error;
-use parking_lot::Mutex;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::forwarded::{self, ForwardedAnswer};
 use super::held::Hold;
@@ -28,8 +29,6 @@ const LOST: Refusal = Refusal::new(503, "the server lost this request; a write m
 /// A private connection. It and its worker come and go together.
 pub struct Line {
     stream: UnixStream,
-    /// How long a read may take, as the system has been told.
-    read_limit: Option<Duration>,
     /// Ends a worker when it is dropped.
     _worker: Box<dyn Send>,
 }
@@ -54,16 +53,29 @@ pub(super) struct Answered {
 
 /// All lines.
 pub struct Upstream {
-    /// The lines that nobody uses. Whoever waits for one holds this, and the others wait for that in their order.
-    free: Mutex<Receiver<Line>>,
-    give_back: Sender<Line>,
+    lines: Mutex<Lines>,
+    freed: Condvar,
     open: OpenLines,
     count: usize,
-    /// Lines that have failed and could not be replaced yet.
-    missing: AtomicUsize,
-    waiting: AtomicUsize,
     limits: Limits,
     metrics: EdgeMetrics,
+}
+
+#[derive(Default)]
+struct Lines {
+    /// The one that was used last, whose threads are the warmest, is taken first.
+    free: Vec<Line>,
+    /// How many wait for one. They are woken in their order, one for each line that becomes free.
+    waiting: usize,
+    /// Lines that have failed and could not be replaced yet.
+    missing: usize,
+}
+
+impl Lines {
+    /// A line that is not for somebody who waits.
+    fn spare(&mut self) -> Option<Line> {
+        if self.free.len() > self.waiting { self.free.pop() } else { None }
+    }
 }
 
 /// What came of a request that a line was given.
@@ -77,19 +89,16 @@ enum LineOutcome {
 impl Upstream {
     /// Opens so many lines.
     pub fn open(count: usize, open: OpenLines, limits: Limits, metrics: EdgeMetrics) -> io::Result<Upstream> {
-        let (give_back, free) = mpsc::channel();
-        // There is somebody to receive: the other side is kept with this.
-        open(count)?.into_iter().for_each(|line| drop(give_back.send(line)));
-        let (missing, waiting) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Ok(Upstream { free: Mutex::new(free), give_back, open, count, missing, waiting, limits, metrics })
+        let lines = Mutex::new(Lines { free: open(count)?, ..Lines::default() });
+        Ok(Upstream { lines, freed: Condvar::new(), open, count, limits, metrics })
     }
 
     /// Has a request answered by a worker. The permit is kept for as long as the worker has the body.
     pub(super) fn answer(self: &Arc<Upstream>, request: Request, permit: Option<Permit>) -> Result<Answered, Refusal> {
         let deadline = Instant::now() + self.limits.answer;
-        let mut line = self.take(deadline).ok_or(BUSY)?;
+        let line = self.take(deadline).ok_or(BUSY)?;
         let begun = Instant::now();
-        match line.exchange(request, deadline, self.limits.answer) {
+        match line.exchange(request, deadline) {
             LineOutcome::Answered(response) => {
                 self.put(line);
                 Ok(Answered { response, hold: None, handled_in: begun.elapsed() })
@@ -115,34 +124,32 @@ impl Upstream {
 
     /// A line; `None` when none becomes free until the deadline, or too many wait already.
     pub(in crate::http) fn take(&self, deadline: Instant) -> Option<Line> {
-        if self.missing.load(Ordering::Relaxed) > 0 {
-            self.open_missing();
+        let mut lines = self.lines.lock();
+        if lines.missing > 0 {
+            MutexGuard::unlocked(&mut lines, || self.open_missing());
         }
-        if let Some(line) = self.free.try_lock().and_then(|free| free.try_recv().ok()) {
-            return Some(line);
+        let spare = lines.spare();
+        if spare.is_some() || lines.waiting >= self.limits.queue {
+            return spare;
         }
-        let is_crowded = self.waiting.fetch_add(1, Ordering::SeqCst) >= self.limits.queue;
+        lines.waiting += 1;
         self.metrics.queue.inc();
-        let wait = || {
-            let free = self.free.try_lock_until(deadline)?;
-            free.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
-        };
-        let line = if is_crowded { None } else { wait() };
+        let is_late = self.freed.wait_until(&mut lines, deadline).timed_out();
+        lines.waiting -= 1;
         self.metrics.queue.dec();
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
-        line
+        if is_late { lines.spare() } else { lines.free.pop() }
     }
 
     pub(in crate::http) fn put(&self, line: Line) {
-        // See `open`.
-        let _ = self.give_back.send(line);
+        self.lines.lock().free.push(line);
+        self.freed.notify_one();
     }
 
     /// Waits, in a thread of its own, until the worker has done what nobody waits for any more.
-    fn put_when_answered(self: &Arc<Upstream>, mut line: Line, permit: Option<Permit>) {
+    fn put_when_answered(self: &Arc<Upstream>, line: Line, permit: Option<Permit>) {
         let upstream = Arc::clone(self);
         let spawned = thread::Builder::new().name("late answer".to_owned()).spawn(move || {
-            let answered = line.set_read_limit(None).and_then(|()| line.read_answer(false));
+            let answered = line.read_answer(false, None);
             drop(permit);
             match answered {
                 Ok(_) => upstream.put(line),
@@ -151,53 +158,58 @@ impl Upstream {
         });
         if spawned.is_err() {
             // The line has gone with the closure, and its worker goes when it is done.
-            self.missing.fetch_add(1, Ordering::SeqCst);
+            self.lines.lock().missing += 1;
         }
     }
 
     fn replace(&self, failed: Line) {
         error!("a private connection to tiny_http failed; opening another");
         drop(failed);
-        self.missing.fetch_add(1, Ordering::SeqCst);
+        self.lines.lock().missing += 1;
         self.open_missing();
     }
 
     fn open_missing(&self) {
-        while self.missing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |missing| missing.checked_sub(1)).is_ok() {
+        while self.take_missing() {
             match (self.open)(1) {
                 Ok(lines) => lines.into_iter().for_each(|line| self.put(line)),
                 Err(error) => {
-                    self.missing.fetch_add(1, Ordering::SeqCst);
+                    self.lines.lock().missing += 1;
                     return error!(error:%; "cannot connect to tiny_http; the next request tries again");
                 }
             }
         }
+    }
+
+    /// Whether a line is missing, which is then up to the caller to open.
+    fn take_missing(&self) -> bool {
+        let mut lines = self.lines.lock();
+        let is_missing = lines.missing > 0;
+        lines.missing -= usize::from(is_missing);
+        is_missing
     }
 }
 
 impl Line {
     /// A line whose worker ends when the second of these is dropped.
     pub fn new(stream: UnixStream, worker: impl Send + 'static) -> Line {
-        Line { stream, read_limit: None, _worker: Box::new(worker) }
+        Line { stream, _worker: Box::new(worker) }
     }
 
     pub fn stream(&self) -> &UnixStream {
         &self.stream
     }
 
-    fn exchange(&mut self, request: Request, deadline: Instant, usual: Duration) -> LineOutcome {
+    fn exchange(&self, request: Request, deadline: Instant) -> LineOutcome {
         let is_head = request.method == "HEAD";
         if self.write(&request).is_err() {
             return LineOutcome::Failed;
         }
         // Now the worker has it.
         drop(request);
-        let left = deadline.saturating_duration_since(Instant::now());
-        // The usual limit is near enough, and costs no call.
-        let limit = if left > usual / 10 * 9 { usual } else { left.max(Duration::from_millis(1)) };
-        match self.set_read_limit(Some(limit)).and_then(|()| self.read_answer(is_head)) {
+        match self.read_answer(is_head, Some(deadline)) {
             Ok(response) => LineOutcome::Answered(response),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => LineOutcome::Late,
+            Err(error) if error.kind() == ErrorKind::TimedOut => LineOutcome::Late,
             Err(_) => LineOutcome::Failed,
         }
     }
@@ -219,18 +231,11 @@ impl Line {
         Ok(())
     }
 
-    fn set_read_limit(&mut self, limit: Option<Duration>) -> io::Result<()> {
-        if self.read_limit != limit {
-            self.stream.set_read_timeout(limit)?;
-            self.read_limit = limit;
-        }
-        Ok(())
-    }
-
-    fn read_answer(&mut self, is_head: bool) -> io::Result<Response> {
+    fn read_answer(&self, is_head: bool, deadline: Option<Instant>) -> io::Result<Response> {
         let mut answer = ForwardedAnswer::new(is_head);
         let mut bytes = [0; 4096];
         loop {
+            self.wait(deadline)?;
             match (&self.stream).read(&mut bytes) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(read) => {
@@ -240,6 +245,21 @@ impl Line {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until there is something to be read. A read that waited would be woken by the system also when the other end
+    /// has taken what was written.
+    fn wait(&self, deadline: Option<Instant>) -> io::Result<()> {
+        let mut ready = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let left = left.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
+            match poll(&mut ready, left) {
+                Ok(0) => return Err(ErrorKind::TimedOut.into()),
+                Err(Errno::EINTR) => {}
+                polled => return polled.map(drop).map_err(io::Error::from),
             }
         }
     }
