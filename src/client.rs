@@ -16,12 +16,10 @@ mod operations;
 mod output;
 mod plan;
 mod register;
-mod scrape;
 mod terminal;
 mod times;
 mod tls;
 mod token;
-mod unix;
 
 pub use failure::Failure;
 
@@ -30,9 +28,6 @@ use entry::Entry;
 use output::Output;
 
 use crate::config::commands::{self, Access, Client, ClientCommand, ExportFormat, Format, WithAccess, WithOutput};
-
-/// The logs of what speaks to servers: from debug on, these are the bytes of requests, and so the token.
-pub const WIRE_LOGS: &[&str] = &["ureq", "ureq_proto"];
 
 /// Does what the command line asks for.
 pub fn run(client: &Client) -> Result<(), Failure> {

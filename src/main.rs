@@ -9,6 +9,7 @@ use inventor::client;
 use inventor::config::{self, Config, Invocation};
 use inventor::healthcheck;
 use inventor::http::server;
+use inventor::http_client;
 use inventor::logging::{self, Format};
 use inventor::serve::serve;
 use inventor::systemd;
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
         },
         Ok(Invocation::Client(command)) => {
             if let Some(log) = &command.log {
-                logging::start(log, client::WIRE_LOGS);
+                logging::start(log, http_client::WIRE_LOGS);
             }
             match client::run(&command) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
 
 fn run(config: Config) -> ExitCode {
     let is_json = config.log.format == Format::Json;
-    logging::start(&config.log, server::ENGINE_LOGS);
+    logging::start(&config.log, &[server::ENGINE_LOGS, http_client::WIRE_LOGS].concat());
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads the log as JSON finds nothing else there.

@@ -243,9 +243,15 @@ impl Registry {
         Allowance::new(asker, &self.turns)
     }
 
+    /// The list of everything in this scope.
+    fn visible(&self, scope: &Scope, allowance: &Allowance<'_>, now: Now) -> Result<Arc<Snapshot>, Unanswered> {
+        let criteria = Criteria::of(scope.clone(), Form::Plain);
+        Ok(self.view.list(&criteria, false, allowance, now.monotonic)?.list)
+    }
+
     /// What there is to be seen, in numbers.
     pub fn overview(&self, scope: &Scope, allowance: &Allowance<'_>, now: Now) -> Result<Overview, Unanswered> {
-        let list = self.view.list(&Criteria::of(scope.clone(), Form::Plain), false, allowance, now.monotonic)?.list;
+        let list = self.visible(scope, allowance, now)?;
         let (groups, expiring) = match scope {
             Scope::All => {
                 let within = EXPIRY_SPANS.map(|(_, seconds)| Duration::from_secs(seconds));
@@ -275,7 +281,7 @@ impl Registry {
         allowance: &Allowance<'_>,
         now: Now,
     ) -> Result<Arc<Duplicates>, Unanswered> {
-        let list = self.view.list(&Criteria::of(scope.clone(), Form::Plain), false, allowance, now.monotonic)?.list;
+        let list = self.visible(scope, allowance, now)?;
         self.duplicates.get(scope, &list, allowance)
     }
 
@@ -286,7 +292,7 @@ impl Registry {
         allowance: &Allowance<'_>,
         now: Now,
     ) -> Result<LabelProblems, Unanswered> {
-        let list = self.view.list(&Criteria::of(scope.clone(), Form::Plain), false, allowance, now.monotonic)?.list;
+        let list = self.visible(scope, allowance, now)?;
         label_problems::of(&list, allowance)
     }
 

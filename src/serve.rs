@@ -14,6 +14,7 @@ use log::{info, warn};
 use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
 
 use crate::config::{Config, ConfigError};
+use crate::endpoint::Endpoint;
 use crate::http::App;
 use crate::http::server::{BindError, Limits, Listen, Running, Server, ServerSettings};
 use crate::registry::{Registry, Rules};
@@ -91,7 +92,6 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     listen_to_signals(&tell).map_err(StartError::System)?;
     let has_reread = tell.clone();
     let reread = secrets.keep_up(move || drop(has_reread.send(Event::HasReread))).map_err(StartError::System)?;
-    let speaks_tls = tls.is_some();
     let settings = ServerSettings {
         listen,
         workers: config.workers,
@@ -106,9 +106,8 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let app = Arc::new(App::new(registry.clone(), tokens, config.options, exposition.clone()));
     open_store(config.data_dir, redis, registry.clone(), exposition, tell)?;
 
-    let addresses = server.addresses();
-    let mut service =
-        Service { app, registry, addresses, speaks_tls, bound: Some(server), running: None, watchdog: None };
+    let endpoints = server.endpoints();
+    let mut service = Service { app, registry, endpoints, bound: Some(server), running: None, watchdog: None };
     // What becomes of them once they are being read; another signal meanwhile has them read once more after that.
     let mut rereading = Rereading::default();
     let patience = Instant::now() + START_PATIENCE;
@@ -145,9 +144,7 @@ fn next_event(events: &Receiver<Event>, deadline: Option<Instant>) -> Option<Eve
 struct Service {
     app: Arc<App>,
     registry: Arc<Registry>,
-    addresses: Vec<String>,
-    /// Where that is a port, by TLS.
-    speaks_tls: bool,
+    endpoints: Vec<Endpoint>,
     bound: Option<Server>,
     running: Option<Running<App>>,
     /// Set when everything has been started, whether there is a watchdog or not.
@@ -169,8 +166,9 @@ impl Service {
         self.answer()?;
         let (registrations, version) =
             (self.registry.view.counts(Instant::now()).registrations, env!("CARGO_PKG_VERSION"));
-        info!(address = self.addresses.join(","), store, registrations, version; "server started");
-        let watchdog = Watchdog::start(&self.addresses, self.speaks_tls)
+        let address = self.endpoints.iter().map(Endpoint::to_string).collect::<Vec<_>>().join(",");
+        info!(address, store, registrations, version; "server started");
+        let watchdog = Watchdog::start(self.endpoints.clone())
             .map_err(|e| StartError::System(format!("cannot start the watchdog thread: {e}")))?;
         self.watchdog = Some(watchdog);
         systemd::ready();

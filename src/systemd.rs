@@ -4,9 +4,8 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
@@ -16,7 +15,8 @@ use listenfd::ListenFd;
 use log::warn;
 use sd_notify::NotifyState;
 
-use crate::healthcheck::{self, Endpoint, Question};
+use crate::endpoint::{Endpoint, unix_address};
+use crate::healthcheck::{self, Question};
 
 /// How often the watchdog is fed within the time after which it bites: a lost request must not kill the server.
 const FEEDS_PER_PERIOD: u32 = 4;
@@ -82,12 +82,8 @@ fn notify(states: &[NotifyState<'_>]) {
 }
 
 fn send(socket: &OsStr, states: &[NotifyState<'_>]) -> io::Result<()> {
-    let address = match socket.as_bytes().strip_prefix(b"@") {
-        Some(name) => SocketAddr::from_abstract_name(name)?,
-        None => SocketAddr::from_pathname(socket)?,
-    };
     let message: String = states.iter().map(|state| format!("{state}\n")).collect();
-    UnixDatagram::unbound()?.send_to_addr(message.as_bytes(), &address).map(drop)
+    UnixDatagram::unbound()?.send_to_addr(message.as_bytes(), &unix_address(Path::new(socket))?).map(drop)
 }
 
 /// Feeds the watchdog of systemd for as long as requests through the public ports are answered; ends when dropped.
@@ -97,14 +93,9 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts to feed, if systemd has a watchdog on this process. `addresses` are those that the server listens on,
-    /// where it may speak TLS.
-    pub fn start(addresses: &[String], speaks_tls: bool) -> io::Result<Option<Watchdog>> {
+    /// Starts to feed, if systemd has a watchdog on this process, which listens at these endpoints.
+    pub fn start(endpoints: Vec<Endpoint>) -> io::Result<Option<Watchdog>> {
         let Some(period) = sd_notify::watchdog_enabled() else { return Ok(None) };
-        let parse =
-            |address: &String| address.parse().map(|one: Endpoint| if speaks_tls { one.with_tls() } else { one });
-        let endpoints: Result<Vec<Endpoint>, _> = addresses.iter().map(parse).collect();
-        let endpoints = endpoints.map_err(io::Error::other)?;
         let (end, ended) = mpsc::channel();
         let feed = move || {
             while ended.recv_timeout(period / FEEDS_PER_PERIOD) == Err(RecvTimeoutError::Timeout) {

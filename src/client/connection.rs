@@ -3,21 +3,15 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use ureq::Error;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::NextTimeout;
 
 use ureq::http::{HeaderName, HeaderValue, Request, Uri, header};
-use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
 
 use super::answer::{Answer, PROBLEM};
-use super::unix::{NoResolver, UnixConnector};
 use super::{Failure, tls};
 use crate::config::commands::{Access, TokenSource};
 use crate::files::{self, WatchedFiles};
+use crate::http_client::{self, agent, reason};
 
 pub(super) use ureq::config::Config;
 pub(super) use ureq::http::Method;
@@ -87,7 +81,7 @@ impl Api {
         let socket = shown.strip_prefix("unix:").map(|path| PathBuf::from(path.trim_start_matches("//")));
         let base = if socket.is_some() { "http://localhost" } else { shown };
         check_url("--url", base)?;
-        let agent = agent(config(access)?, socket.as_ref());
+        let agent = agent(config(access)?, socket.as_deref());
         let source = token_source(access, token);
         let token = source.as_ref().map(|source| read_token(TOKEN_FILE, source)).transpose()?;
         let headers = access.headers.iter().map(|header| parse_header(header)).collect::<Result<_, _>>()?;
@@ -97,7 +91,7 @@ impl Api {
     /// One more to the same server, which shares nothing with this one: threads do not wait for each other.
     pub(super) fn another(&self) -> Api {
         Api {
-            agent: agent(self.agent.config().clone(), self.socket.as_ref()),
+            agent: agent(self.agent.config().clone(), self.socket.as_deref()),
             socket: self.socket.clone(),
             base: self.base.clone(),
             shown: self.shown.clone(),
@@ -118,7 +112,7 @@ impl Api {
 
     /// Connects by this from now on.
     pub(super) fn set_config(&mut self, config: Config) {
-        self.agent = agent(config, self.socket.as_ref());
+        self.agent = agent(config, self.socket.as_deref());
     }
 
     pub(super) fn has_token(&self) -> bool {
@@ -174,24 +168,8 @@ impl Api {
 
 /// How connections are made. Reads whom to trust, and the certificate to show.
 pub(super) fn config(access: &Access) -> Result<Config, Failure> {
-    Ok(Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .proxy(None)
-        .timeout_global(Some(access.request_timeout))
-        .max_idle_connections(IDLE_CONNECTIONS_MAX)
-        .max_idle_connections_per_host(IDLE_CONNECTIONS_MAX)
-        .user_agent(concat!("inventor/", env!("CARGO_PKG_VERSION")))
-        .tls_config(tls::settings(access, access.url.starts_with("https:"))?)
-        .build())
-}
-
-fn agent(config: Config, socket: Option<&PathBuf>) -> Agent {
-    match socket {
-        Some(path) => Agent::with_parts(config, UnixConnector(path.clone()), NoResolver),
-        None => Agent::with_parts(config, DefaultConnector::default(), RememberingResolver::default()),
-    }
+    let tls = tls::settings(access, access.url.starts_with("https:"))?;
+    Ok(http_client::config(access.request_timeout, IDLE_CONNECTIONS_MAX, tls))
 }
 
 /// Where the token comes from: the file wins.
@@ -218,29 +196,6 @@ fn read_answer(mut response: ureq::http::Response<Body>) -> Result<Answer, ureq:
     let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
     let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
     Ok(Answer { status: response.status().as_u16(), content_type, etag, location, body })
-}
-
-/// The error in words for whoever has to mend it.
-fn reason(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::Timeout(_) => "no answer in time".to_owned(),
-        ureq::Error::HostNotFound => "no such host".to_owned(),
-        ureq::Error::Io(e) => match e.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(e) => tls_reason(e),
-            None => e.to_string(),
-        },
-        ureq::Error::Rustls(e) => tls_reason(e),
-        e => e.to_string(),
-    }
-}
-
-fn tls_reason(error: &rustls::Error) -> String {
-    match error {
-        rustls::Error::InvalidCertificate(_) => format!("TLS: {error}; --ca-file names whom to trust"),
-        // What begins so is an answer of HTTP, not of TLS.
-        rustls::Error::InvalidMessage(_) => format!("TLS: {error}; is it http:// there?"),
-        e => format!("TLS: {e}"),
-    }
 }
 
 /// Refuses what is no URL of an HTTP server. Credentials in it would show in messages and in the list of processes.
@@ -277,36 +232,4 @@ pub(super) fn read_token(flag: &str, source: &TokenSource) -> Result<Secret, Fai
     let mut token = token.ok_or_else(|| Failure::Usage(format!("{name}: holds no token that can be sent")))?;
     token.set_sensitive(true);
     Ok(token)
-}
-
-/// How long an address is believed; then it may have moved.
-const BELIEVED_FOR: Duration = Duration::from_secs(10);
-
-/// Remembers the last answer of the system.
-#[derive(Debug, Default)]
-pub(super) struct RememberingResolver {
-    system: DefaultResolver,
-    last: Mutex<Option<Addresses>>,
-}
-
-#[derive(Debug)]
-struct Addresses {
-    of: String,
-    at: Instant,
-    addresses: ResolvedSocketAddrs,
-}
-
-impl Resolver for RememberingResolver {
-    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
-        let of = format!("{:?} {:?}", uri.scheme(), uri.authority());
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = last.as_ref().filter(|last| last.of == of && last.at.elapsed() < BELIEVED_FOR) {
-            return Ok(known.addresses.clone());
-        }
-        drop(last);
-        let addresses = self.system.resolve(uri, config, timeout)?;
-        let answer = Addresses { of, at: Instant::now(), addresses: addresses.clone() };
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
-        Ok(addresses)
-    }
 }

@@ -91,8 +91,11 @@ fn summary(connection: &Api, status: &Value) -> Result<Vec<Vec<String>>, Failure
 }
 
 fn pollers_of(connection: &Api) -> Result<Vec<Value>, Failure> {
-    let mut answer = connection.read("/api/v1/pollers")?;
-    Ok(answer["pollers"].as_array_mut().map(std::mem::take).unwrap_or_default())
+    connection.read("/api/v1/pollers").map(|answer| list(&answer["pollers"]))
+}
+
+fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
 }
 
 pub(super) fn pollers(connection: &Api, output: Output) -> Result<(), Failure> {
@@ -131,10 +134,7 @@ pub(super) fn changes(connection: &Api, command: &ChangesCommand, output: Output
         parameters.extend_pairs(command.id.iter().map(|id| ("id", id)));
         format!("/api/v1/changes?{}", parameters.finish())
     };
-    let read = |limit: usize| -> Result<Vec<Value>, Failure> {
-        let mut answer = connection.read(&path(limit))?;
-        Ok(answer["changes"].as_array_mut().map(std::mem::take).unwrap_or_default())
-    };
+    let read = |limit: usize| connection.read(&path(limit)).map(|answer| list(&answer["changes"]));
     // As logs have it: the newest last, where one reads on.
     let mut first = read(if command.follow { CHANGES_MAX } else { command.limit })?;
     let mut known = first.clone();
@@ -210,7 +210,6 @@ pub(super) fn problems(connection: &Api, output: Output) -> Result<(), Failure> 
     let duplicates = connection.read("/api/v1/duplicates")?;
     let labels = connection.read("/api/v1/problems")?;
     let problems = json!({ "quarantine": quarantine, "duplicates": duplicates, "labels": labels });
-    let list = |problems: &Value| problems.as_array().cloned().unwrap_or_default();
     let columns = [Column::fixed("PROBLEM"), Column::fixed("WHERE"), Column::details("WHAT")];
     let is_none = |found: &Value| found["total"].as_u64().unwrap_or_default() == 0;
     if [&quarantine, &duplicates, &labels].into_iter().all(is_none) && output.is_table() && output.is_terminal() {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::connection::Api;
 use super::output::{Output, tell};
-use super::{Entry, Failure, files, scrape, terminal};
+use super::{Entry, Failure, files, terminal};
 use crate::config::commands::{DeregisterCommand, RegisterCommand};
 use crate::registration::{LabelNames, Registration, Strictness, TargetId, TtlBounds, parse_id};
 
@@ -107,7 +107,7 @@ fn described(declaration: &RegisterCommand) -> Result<Entry, Failure> {
             return Err(Failure::Usage(format!("--label {name} is given twice")));
         }
     }
-    scrape::add_labels(declaration, &mut labels)?;
+    add_scrape_labels(declaration, &mut labels)?;
     let entry = Entry {
         targets: declaration.targets.clone(),
         labels,
@@ -116,7 +116,36 @@ fn described(declaration: &RegisterCommand) -> Result<Entry, Failure> {
     };
     let checked = Registration::parse(&entry.body(), LabelNames::Utf8, TtlBounds::default())
         .and_then(|registration| Strictness::Scraped.check(registration));
-    checked
-        .map_err(|invalid| Failure::Usage(scrape::by_flag(&invalid.to_string().replacen("static_config: ", "", 1))))?;
+    checked.map_err(|invalid| Failure::Usage(by_flag(&invalid.to_string().replacen("static_config: ", "", 1))))?;
     Ok(entry)
+}
+
+/// Adds the labels by which Prometheus is told how to scrape the target.
+fn add_scrape_labels(declaration: &RegisterCommand, labels: &mut BTreeMap<String, String>) -> Result<(), Failure> {
+    let named = [
+        ("__scheme__", declaration.scheme.as_ref()),
+        ("__metrics_path__", declaration.path.as_ref()),
+        ("__scrape_interval__", declaration.scrape_interval.as_ref().or(declaration.old_interval.as_ref())),
+        ("__scrape_timeout__", declaration.scrape_timeout.as_ref().or(declaration.old_timeout.as_ref())),
+    ];
+    let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone())));
+    let parameters = declaration.params.iter().map(|(name, value)| (format!("__param_{name}"), value.clone()));
+    for (name, value) in named.chain(parameters) {
+        if let Some(other) = labels.insert(name.clone(), value.clone()).filter(|other| *other != value) {
+            return Err(Failure::Usage(format!("{name} is given twice, as {other:?} and as {value:?}")));
+        }
+    }
+    Ok(())
+}
+
+/// The message by the flags that can be given, rather than by the labels that they become.
+fn by_flag(text: &str) -> String {
+    let flags = [
+        ("__param_NAME", "--param"),
+        ("__scheme__", "--scheme"),
+        ("__metrics_path__", "--path"),
+        ("__scrape_interval__", "--scrape-interval"),
+        ("__scrape_timeout__", "--scrape-timeout"),
+    ];
+    flags.iter().fold(text.to_owned(), |text, (label, flag)| text.replace(label, flag))
 }

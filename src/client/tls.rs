@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::CertificateDer;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
 use super::Failure;
 use crate::config::commands::Access;
 use crate::files;
+use crate::http_client::crypto;
 use crate::pem::{Authorities, Identity, IdentityError};
 
 /// The flags that name the files.
@@ -33,16 +33,7 @@ pub(super) fn settings(access: &Access, needed: bool) -> Result<TlsConfig, Failu
         (None, Some(_)) => return Err(Failure::Usage("--key needs --cert, the certificate for it".to_owned())),
     };
     let builder = TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).client_cert(identity);
-    Ok(builder.unversioned_rustls_crypto_provider(provider()).build())
-}
-
-/// The settings for asking whether something answers at all; nothing secret is sent there.
-pub(super) fn trusting() -> TlsConfig {
-    TlsConfig::builder().disable_verification(true).unversioned_rustls_crypto_provider(provider()).build()
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
+    Ok(builder.unversioned_rustls_crypto_provider(crypto()).build())
 }
 
 fn wrong(flag: &str, path: &Path, reason: &str) -> Failure {

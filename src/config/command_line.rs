@@ -16,7 +16,8 @@ use super::log;
 use super::server::Config;
 use super::values::Values;
 use super::variables::{VARIABLES, Variable};
-use crate::healthcheck::{Endpoint, Question};
+use crate::endpoint::Endpoint;
+use crate::healthcheck::Question;
 
 const SERVE: &str = "serve";
 const VERSION: &str = "version";

@@ -8,7 +8,8 @@ use super::error::ConfigError;
 use super::server::listen;
 use super::values::Values;
 use super::variables::{LISTEN_ADDR, LISTEN_PORT, TLS_CERT};
-use crate::healthcheck::{Endpoint, Question};
+use crate::endpoint::Endpoint;
+use crate::healthcheck::Question;
 use crate::http::server::Listen;
 
 pub(super) const NAME: &str = "healthcheck";

@@ -16,6 +16,7 @@ pub use super::gate::tls::{Credentials, Tls};
 pub use super::gate::{BindError, Listen, TrustedProxies};
 use super::gate::{EdgeMetrics, GateSettings, Handling, Listener, OpenGate, Upstream};
 use super::handler::Handler;
+use crate::endpoint::Endpoint;
 
 /// Where the parts that are not this program's log. The only line of tiny_http at the level of errors says that it
 /// accepts no more connections, which is as it should be; rustls tells of each step of each handshake.
@@ -83,9 +84,10 @@ impl Server {
         })
     }
 
-    /// The addresses in use, in the order of the settings, with the port that the system chose.
-    pub fn addresses(&self) -> Vec<String> {
-        self.listeners.iter().map(|listener| listener.address().to_owned()).collect()
+    /// Where it listens, in the order of the settings, with the port that the system chose.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        let endpoints = self.listeners.iter().map(|listener| listener.endpoint().clone());
+        endpoints.map(|one| if self.gate.tls.is_some() { one.with_tls() } else { one }).collect()
     }
 
     /// Starts the workers and opens the gate.

@@ -25,7 +25,7 @@ fn what_the_reader_lets_through_is_answered() {
         tls: None,
     };
     let server = Server::bind(settings, &prometheus::Registry::new()).unwrap();
-    let address = server.addresses().remove(0);
+    let address = server.endpoints().remove(0).to_string();
     let running = server.serve(Arc::new(Describer)).unwrap();
     for_each_input("HTTP edge", INPUTS, SEEDS, |input, _| {
         let (requests, refused) = read(&[input]);

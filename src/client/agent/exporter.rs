@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use ureq::Agent;
-
 use crate::client::connection::check_url;
-use crate::client::{Entry, Failure, tls};
+use crate::client::{Entry, Failure};
+use crate::http_client::ProbeClient;
 
 /// What stands for the target in the URL.
 const TARGET: &str = "{target}";
@@ -15,7 +14,7 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Whom to ask.
 pub(super) struct Exporter {
-    agent: Agent,
+    probe: ProbeClient,
     url: String,
 }
 
@@ -23,21 +22,12 @@ impl Exporter {
     /// An exporter at this URL, in which `{target}` stands for the target that is to be registered.
     pub(super) fn new(url: &str) -> Result<Exporter, Failure> {
         check_url("--wait-for", &url.replace(TARGET, "localhost:1"))?;
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .timeout_global(Some(ANSWER_WAIT_MAX))
-            .max_idle_connections(0)
-            .user_agent(concat!("inventor/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls::trusting());
-        Ok(Exporter { agent: Agent::new_with_config(config.build()), url: url.to_owned() })
+        Ok(Exporter { probe: ProbeClient::of_urls(ANSWER_WAIT_MAX), url: url.to_owned() })
     }
 
     /// Whether it answers for one of these targets. Any answer but a failure of its own will do: it may want a password.
     pub(super) fn answers(&self, entry: &Entry) -> bool {
-        let answers = |url: &str| self.agent.get(url).call().is_ok_and(|answer| answer.status().as_u16() < 500);
+        let answers = |url: &str| self.probe.get(url).is_ok_and(|answer| answer.status() < 500);
         match self.url.contains(TARGET) {
             true => entry.targets.iter().any(|target| answers(&self.url.replace(TARGET, target))),
             false => answers(&self.url),

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::limits::{BACKLOG, SEND_BUFFER_BYTES};
+use crate::endpoint::Endpoint;
 
 /// Where to listen.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl std::error::Error for BindError {}
 #[derive(Debug)]
 pub(in crate::http) struct Listener {
     socket: Socket,
-    address: String,
+    endpoint: Endpoint,
     /// The file of a Unix socket that was made here, to be removed at the end.
     file: Option<PathBuf>,
 }
@@ -97,14 +98,14 @@ impl Listener {
                 (if listens { socket } else { return Err(BindError::NotAListener) }, None)
             }
         };
-        let address = socket.local_addr().map(|address| address_text(&address)).unwrap_or_default();
-        set_options(&socket).map_err(|error| BindError::Listen { address: address.clone(), error })?;
-        Ok(Listener { socket, address, file })
+        let endpoint = Endpoint::of(&socket.local_addr().map_err(BindError::Start)?);
+        set_options(&socket).map_err(|error| BindError::Listen { address: endpoint.to_string(), error })?;
+        Ok(Listener { socket, endpoint, file })
     }
 
-    /// The address in use, with the port that the system chose.
-    pub(in crate::http) fn address(&self) -> &str {
-        &self.address
+    /// The endpoint in use, with the port that the system chose.
+    pub(in crate::http) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// The next connection and what its client is called, without waiting.
@@ -175,13 +176,4 @@ fn is_abandoned(path: &Path, address: &SockAddr) -> bool {
         probe.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
     };
     is_socket && refuses()
-}
-
-fn address_text(address: &SockAddr) -> String {
-    match (address.as_socket(), address.as_pathname(), address.as_abstract_namespace()) {
-        (Some(address), ..) => address.to_string(),
-        (None, Some(path), _) => format!("unix:{}", path.display()),
-        (None, None, Some(name)) => format!("unix:@{}", String::from_utf8_lossy(name)),
-        (None, None, None) => "unix:".to_owned(),
-    }
 }

@@ -83,7 +83,7 @@ impl Fixture {
         change(&mut settings);
         let metrics = Registry::new();
         let server = Server::bind(settings, &metrics).unwrap();
-        let address = server.addresses().remove(0);
+        let address = server.endpoints().remove(0).to_string();
         Fixture { running: Some(server.serve(Arc::new(ByPath(Box::new(handler) as _))).unwrap()), address, metrics }
     }
 

@@ -17,7 +17,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("std::env", &["src/config"]),
     ("dotenvy", &["src/config"]),
     ("clap", &["src/config"]),
-    ("ureq", &["src/client"]),
+    ("ureq", &["src/http_client", "src/client"]),
     ("std::process::exit", &[]),
 ];
 
@@ -32,9 +32,11 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("pem", &[]),
     ("store", &["registration", "metrics", "oneshot", "pem", "logging"]),
     ("registry", &["registration", "metrics", "store"]),
-    ("http", &["registration", "tokens", "metrics", "oneshot", "pem", "logging", "store", "registry"]),
-    ("healthcheck", &[]),
-    ("client", &["registration", "files", "tokens", "pem", "signals", "logging", "config", "systemd"]),
+    ("http", &["registration", "tokens", "metrics", "oneshot", "pem", "logging", "store", "registry", "endpoint"]),
+    ("endpoint", &[]),
+    ("http_client", &["endpoint"]),
+    ("healthcheck", &["endpoint", "http_client"]),
+    ("client", &["registration", "files", "tokens", "pem", "signals", "logging", "config", "systemd", "http_client"]),
     (
         "config",
         &[
@@ -48,10 +50,11 @@ const KNOWS: &[(&str, &[&str])] = &[
             "store::redis",
             "http",
             "healthcheck",
+            "endpoint",
         ],
     ),
     ("logging", &[]),
-    ("systemd", &["healthcheck"]),
+    ("systemd", &["endpoint", "healthcheck"]),
     (
         "serve",
         &[
@@ -67,9 +70,10 @@ const KNOWS: &[(&str, &[&str])] = &[
             "logging",
             "signals",
             "systemd",
+            "endpoint",
         ],
     ),
-    ("main", &["config", "logging", "http", "serve", "healthcheck", "systemd", "client"]),
+    ("main", &["config", "logging", "http", "serve", "healthcheck", "http_client", "systemd", "client"]),
 ];
 
 /// Modules that are not known by whoever knows the module around them.

@@ -1,16 +1,14 @@
 //! HTTP over a Unix socket: what `ureq` needs to be told for that.
 
 use std::io::{ErrorKind, Read, Write};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ureq::http::Uri;
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
-use ureq::{Error, config::Config};
+
+use crate::endpoint::unix_address;
 
 /// A read that was interrupted goes on for so long at least, since none means without a limit.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
@@ -23,24 +21,9 @@ impl Connector for UnixConnector {
     type Out = UnixTransport;
 
     fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<UnixTransport>, Error> {
-        let stream = match self.0.as_os_str().as_bytes().strip_prefix(b"@") {
-            Some(name) => UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?)?,
-            None => UnixStream::connect(&self.0)?,
-        };
+        let stream = UnixStream::connect_addr(&unix_address(&self.0)?)?;
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Some(UnixTransport { stream, buffers }))
-    }
-}
-
-/// Finds no address, because none is needed.
-#[derive(Debug)]
-pub(super) struct NoResolver;
-
-impl Resolver for NoResolver {
-    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
-        let mut addresses = self.empty();
-        addresses.push(([0, 0, 0, 0], 0).into());
-        Ok(addresses)
     }
 }
 
