@@ -3,7 +3,12 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::ClientConfig;
+
+use crate::wire::Wire;
 
 /// The token for registrations of every server here.
 pub(crate) const TOKEN: &str = "benchmark";
@@ -35,7 +40,7 @@ pub(crate) fn put(body: &[u8]) -> Vec<u8> {
 
 /// A connection that is kept open.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Wire,
     buffer: Vec<u8>,
 }
 
@@ -52,9 +57,15 @@ struct Head {
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Connection {
+        Connection::open_with(address, None)
+    }
+
+    /// With TLS around it, if there is a configuration; the handshake begins with the first request.
+    pub(crate) fn open_with(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Connection {
         let stream = TcpStream::connect(address).expect("the server accepts connections");
         stream.set_nodelay(true).expect("a TCP connection has this option");
         stream.set_read_timeout(Some(PATIENCE)).expect("the time is not zero");
+        let stream = Wire::new(stream.into(), tls);
         Connection { stream, buffer: vec![0; BUFFER_BYTES] }
     }
 
@@ -102,7 +113,7 @@ impl Connection {
 }
 
 /// What has arrived. Linux may interrupt a read that has a time limit, and nothing is lost by that.
-fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> usize {
+fn read(stream: &mut Wire, buffer: &mut [u8]) -> usize {
     loop {
         match stream.read(buffer) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

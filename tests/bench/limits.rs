@@ -52,7 +52,7 @@ impl RawSender {
 
     /// Who is to be loaded.
     pub(crate) fn target(&self) -> Target {
-        Target { address: self.address, process: self.child.id() }
+        Target { address: self.address, process: self.child.id(), tls: None }
     }
 }
 

@@ -2,21 +2,30 @@
 
 use std::net::SocketAddr;
 use std::process;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::time::ClockId;
 use nix::unistd::Pid;
+use rustls::ClientConfig;
 
 use crate::connection::{Connection, Unavailable};
 
 /// A process that answers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) process: u32,
+    /// How it is spoken to, if that is by TLS.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+}
+
+impl Target {
+    pub(crate) fn connect(&self) -> Connection {
+        Connection::open_with(self.address, self.tls.as_ref())
+    }
 }
 
 /// What connections got that asked again as soon as they were answered.
@@ -74,17 +83,36 @@ pub(crate) fn run<R: AsRef<[u8]>>(
     duration: Duration,
     request: impl Fn() -> R + Sync,
 ) -> Load {
-    let barrier = Barrier::new(connections);
+    run_each(&target, connections, duration, || {
+        let mut connection = target.connect();
+        let request = &request;
+        move || connection.exchange(request().as_ref())
+    })
+}
+
+/// The same, with another connection for each request.
+pub(crate) fn run_anew(target: &Target, clients: usize, duration: Duration, request: &[u8]) -> Load {
+    run_each(target, clients, duration, || || target.connect().exchange(request))
+}
+
+/// Loads a server for a while from this many clients, each of which has asked once before the time begins.
+fn run_each<C: FnMut() -> Result<usize, Unavailable>>(
+    target: &Target,
+    clients: usize,
+    duration: Duration,
+    client: impl Fn() -> C + Sync,
+) -> Load {
+    let barrier = Barrier::new(clients);
     let client = || {
-        let mut connection = Connection::open(target.address);
+        let mut ask = client();
         // Whether it went well shows in the ones that count.
-        let _ = connection.exchange(request().as_ref());
+        let _ = ask();
         barrier.wait();
-        ask_for(duration, &mut connection, &request)
+        ask_for(duration, ask)
     };
     let (before, own_before) = (processor_seconds(target.process), processor_seconds(process::id()));
     let mut total = thread::scope(|scope| {
-        let clients: Vec<_> = (0..connections).map(|_| scope.spawn(client)).collect();
+        let clients: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();
         let mut total = Load::default();
         for client in clients {
             let load = client.join().expect("a client got its answers");
@@ -95,20 +123,19 @@ pub(crate) fn run<R: AsRef<[u8]>>(
         }
         total
     });
-    let requests = (total.latencies.len() + total.failed + connections) as f64;
+    let requests = (total.latencies.len() + total.failed + clients) as f64;
     total.processor = (processor_seconds(target.process) - before) / requests;
     total.own_processor = (processor_seconds(process::id()) - own_before) / requests;
     total
 }
 
-fn ask_for<R: AsRef<[u8]>>(duration: Duration, connection: &mut Connection, request: impl Fn() -> R) -> Load {
+fn ask_for(duration: Duration, mut ask: impl FnMut() -> Result<usize, Unavailable>) -> Load {
     let start = Instant::now();
     let mut load = Load::default();
     let mut bytes = 0;
     while start.elapsed() < duration {
-        let request = request();
         let sent = Instant::now();
-        match connection.exchange(request.as_ref()) {
+        match ask() {
             Ok(body_bytes) => {
                 load.latencies.push(sent.elapsed().as_secs_f64());
                 bytes += body_bytes;
@@ -170,14 +197,14 @@ pub(crate) fn beside<R: AsRef<[u8]>, T>(
 
 /// Sends each of `count` requests until it succeeds, from several connections; returns how many per second were answered.
 pub(crate) fn each(
-    address: SocketAddr,
+    target: &Target,
     connections: usize,
     count: usize,
     request: impl Fn(usize) -> Vec<u8> + Sync,
 ) -> f64 {
     let next = AtomicUsize::new(0);
     let client = || {
-        let mut connection = Connection::open(address);
+        let mut connection = target.connect();
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             if at >= count {

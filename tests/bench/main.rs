@@ -2,12 +2,19 @@
 //! could do at most, measured in the same minute. `cargo bench` prints one table and writes it as JSON.
 //!
 //! `BENCH_MAX` (100000) is the largest number of registrations, `BENCH_MIN` (1000) the smallest. `BENCH_ONLY` is a
-//! comma-separated list of texts of which one must occur in `section/store`, such as `polls`, `redis` or `put/embedded`.
+//! comma-separated list of texts of which one must occur in `section/store`, such as `polls`, `redis`, `put/embedded` or `tls`, which is about a number of registrations of its own.
 //! `BENCH_ENV` holds further variables for the server, `NAME=value` each. `cargo bench -- scale` is about many servers on
 //! one Redis instead, see `scale.rs`.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a benchmark that cannot go on fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a benchmark that cannot go on fails by panicking"
+)]
 
+#[path = "../it/certificates.rs"]
+mod certificates;
 mod connection;
 mod limits;
 mod load;
@@ -22,6 +29,10 @@ mod scale;
 mod scrapes;
 mod server;
 mod starts;
+mod tls;
+#[allow(dead_code, reason = "attackers ask more of a connection")]
+#[path = "../attacks/wire.rs"]
+mod wire;
 
 use std::env;
 use std::fmt::Display;
@@ -67,6 +78,7 @@ fn measure() {
             }
         }
     }
+    tls::measure(&mut report, &only);
     report.end(start.elapsed());
 }
 

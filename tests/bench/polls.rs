@@ -45,7 +45,7 @@ fn measure_path(bench: &mut Bench<'_>, server: &Server, what: &str, path: &str, 
     assert_eq!(status, 200, "{path}");
     let raw = RawSender::start(&response);
     let body = &response[response.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4)..];
-    let nginx = Nginx::start(body);
+    let nginx = Nginx::start(body, None);
     let file = poll(nginx::PATH);
     let (mut rounds, mut limits, mut beside_nginx) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {

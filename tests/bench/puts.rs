@@ -65,9 +65,14 @@ pub(crate) fn spread(at: usize, count: usize) -> usize {
 /// Registers everything for the first time.
 pub(crate) fn load(bench: &mut Bench<'_>, server: &Server) {
     eprintln!("registering {}", bench.count);
-    let rate = load::each(server.address(), LOADERS, bench.count, |number| put(&body(number, 0)));
+    let rate = register(server, bench.count);
     let row = Row::new(bench, format!("PUT, the first of each, {LOADERS} connections"), Unit::PerSecond, rate);
     bench.report.add(row);
+}
+
+/// Registers so many, and returns how many it were in a second.
+pub(crate) fn register(server: &Server, count: usize) -> f64 {
+    load::each(&server.target(), LOADERS, count, |number| put(&body(number, 0)))
 }
 
 /// Beside writers that wait for the same disk.

@@ -5,15 +5,19 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustls::ClientConfig;
 use tempfile::TempDir;
 
-use crate::connection::{Connection, TOKEN, poll};
+use crate::certificates::Certificates;
+use crate::connection::{TOKEN, poll};
 use crate::load::{Target, processor_seconds};
+use crate::wire::trusting;
 
 /// How often to look whether the server has come up.
 const LOOK: Duration = Duration::from_micros(500);
@@ -42,18 +46,34 @@ impl Store {
 pub(crate) struct Setup {
     store: Store,
     redis_url: Option<String>,
+    certificates: Option<Certificates>,
     directory: TempDir,
 }
 
 impl Setup {
     /// On a file of its own, on the disk where cargo builds.
     pub(crate) fn embedded() -> Setup {
-        Setup { store: Store::Embedded, redis_url: None, directory: directory() }
+        Setup { store: Store::Embedded, redis_url: None, certificates: None, directory: directory() }
+    }
+
+    /// The same, by TLS.
+    pub(crate) fn with_tls() -> Setup {
+        Setup { certificates: Some(Certificates::new()), ..Setup::embedded() }
+    }
+
+    /// What its servers show to clients, if they speak TLS.
+    pub(crate) fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
     }
 
     /// On a Redis.
     pub(crate) fn redis(address: SocketAddr) -> Setup {
-        Setup { store: Store::Redis, redis_url: Some(format!("redis://{address}")), directory: directory() }
+        Setup {
+            store: Store::Redis,
+            redis_url: Some(format!("redis://{address}")),
+            certificates: None,
+            directory: directory(),
+        }
     }
 
     /// Starts a server and waits until it is ready.
@@ -72,6 +92,9 @@ impl Setup {
             .envs([("APP_ENV", "benchmark"), ("API_TOKEN", TOKEN), ("LISTEN_ADDR", "127.0.0.1"), ("LISTEN_PORT", "0")])
             .env("DATA_DIR", self.directory.path().join("data"))
             .envs(self.redis_url.iter().map(|url| ("REDIS_URL", url)))
+            .envs(self.certificates.iter().flat_map(|certificates| {
+                [("TLS_CERT", certificates.path("server.crt")), ("TLS_KEY", certificates.path("server.key"))]
+            }))
             .envs(further_settings())
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
@@ -79,7 +102,8 @@ impl Setup {
             .stderr(log);
         let start = Instant::now();
         let child = command.spawn().expect("the server can be run");
-        let mut server = Server { child, address: ([127, 0, 0, 1], 0).into(), took: Took::default(), log: path, look };
+        let (address, tls) = (([127, 0, 0, 1], 0).into(), self.certificates.as_ref().map(trusting));
+        let mut server = Server { child, address, tls, took: Took::default(), log: path, look };
         server.address = server.wait_for(Server::logged_address);
         server.wait_until_ready();
         server.took = Took { time: start.elapsed(), processor: processor_seconds(server.child.id()) };
@@ -114,6 +138,7 @@ pub(crate) fn directory() -> TempDir {
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
     took: Took,
     log: PathBuf,
     look: Duration,
@@ -143,7 +168,7 @@ impl Server {
 
     /// Who is to be loaded.
     pub(crate) fn target(&self) -> Target {
-        Target { address: self.address, process: self.child.id() }
+        Target { address: self.address, process: self.child.id(), tls: self.tls.clone() }
     }
 
     /// From the start of the process to its first answer that it is ready.
@@ -189,7 +214,7 @@ impl Server {
     }
 
     fn is_ready(&mut self) -> Option<()> {
-        let (status, _) = Connection::open(self.address).fetch(&poll("/-/ready"));
+        let (status, _) = self.target().connect().fetch(&poll("/-/ready"));
         (status == 200).then_some(())
     }
 
