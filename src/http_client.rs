@@ -131,7 +131,7 @@ fn tls_reason(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(_) => format!("TLS: {error}; --ca-file names whom to trust"),
         // What begins so is an answer of HTTP, not of TLS.
-        rustls::Error::InvalidMessage(_) => format!("TLS: {error}; is it http:// there?"),
+        rustls::Error::InvalidMessage(_) => format!("TLS: {error}; perhaps it is http:// there"),
         e => format!("TLS: {e}"),
     }
 }

@@ -114,9 +114,11 @@ fn with_commands(root: Command, form: Help) -> Command {
         let name = command.get_name().to_owned();
         let has = |id| command.get_arguments().any(|argument| argument.get_id() == id);
         let (is_client, has_old_timeout) = (has("request_timeout"), has("old_timeout"));
+        // Flags of `groups` stand after `groups delete NAME` as well.
+        let has_commands = command.has_subcommands();
         let mut changed = command.clone().mut_args(|argument| match argument.get_help_heading() {
-            Some(ACCESS_HEADING) => argument.hide(form == Help::Short),
-            _ => argument,
+            Some(ACCESS_HEADING) => argument.hide(form == Help::Short).global(has_commands),
+            _ => argument.global(has_commands),
         });
         // For one version, --timeout of `register` is still that of the scrape.
         if is_client && !has_old_timeout {

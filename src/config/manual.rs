@@ -30,8 +30,11 @@ pub fn completions(shell: Shell) -> String {
     }
 }
 
+/// What a list is sorted by, beside the same the other way round.
+const SORT_KEYS: [&str; 6] = ["group", "targets", "expires", "updated", "ttl", "id"];
+
 /// The command line with the values of switches, and without names of files where no file is meant.
-fn with_values(root: Command) -> Command {
+fn with_values(command: Command) -> Command {
     let is_file = |argument: &Arg| {
         let id = argument.get_id().as_str().to_ascii_lowercase();
         ["file", "dir", "cert", "key", "ca", "sources"]
@@ -44,13 +47,13 @@ fn with_values(root: Command) -> Command {
         });
         match () {
             () if is_switch => argument.value_parser(["on", "off"]),
+            () if argument.get_id() == "sort" => argument.value_parser(SORT_KEYS),
             () if is_file(&argument) || !argument.get_action().takes_values() => argument,
             () if argument.get_value_hint() == ValueHint::Unknown => argument.value_hint(ValueHint::Other),
             () => argument,
         }
     };
-    let commands: Vec<String> = root.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    commands.iter().fold(root, |root, name| root.mut_subcommand(name, |command| command.mut_args(with_value)))
+    command.mut_args(with_value).mut_subcommands(with_values)
 }
 
 /// Groups and ids are those of the server, if it answers soon.
@@ -58,7 +61,7 @@ const BASH: &str = r#"
 _inventor_values() {
     local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}"
     case "$previous" in
-        -g | --group) local IFS=$'\n'
+        -g | --group | delete) local IFS=$'\n'
             COMPREPLY=($(compgen -W "$(inventor groups --request-timeout 200ms 2>/dev/null | cut -f1)" -- "$current"))
             return ;;
         get | --id) COMPREPLY=($(compgen -W "$(inventor list --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)" -- "$current"))
@@ -71,6 +74,7 @@ complete -F _inventor_values -o nosort -o bashdefault -o default inventor
 
 const FISH: &str = r"
 complete -c inventor -n '__fish_seen_subcommand_from list export changes register agent sync diff import' -s g -l group -x -a '(inventor groups --request-timeout 200ms 2>/dev/null | cut -f1)'
+complete -c inventor -n '__fish_seen_subcommand_from groups; and __fish_seen_subcommand_from delete' -f -a '(inventor groups --request-timeout 200ms 2>/dev/null | cut -f1)'
 complete -c inventor -n '__fish_seen_subcommand_from get' -f -a '(inventor list --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)'
 complete -c inventor -n '__fish_seen_subcommand_from deregister changes' -l id -x -a '(inventor list --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)'
 ";
@@ -85,10 +89,12 @@ _inventor_ids() {
 }
 "#;
 
-const ZSH_ACTIONS: [(&str, &str); 3] = [
-    (":GROUP:_default", ":GROUP:_inventor_groups"),
-    (":GROUP: ", ":GROUP:_inventor_groups"),
-    (":ID: ", ":ID:_inventor_ids"),
+/// Arguments without an action of their own, and the same with one.
+const ZSH_ACTIONS: [(&str, &str); 4] = [
+    (":GROUP:'", ":GROUP:_inventor_groups'"),
+    (":name -- The group:'", ":name -- The group:_inventor_groups'"),
+    (":ID:'", ":ID:_inventor_ids'"),
+    (":id -- Id of the registration:'", ":id -- Id of the registration:_inventor_ids'"),
 ];
 
 /// Writes a manual page for the program and each of its commands into the directory, which is made if need be.

@@ -314,6 +314,18 @@ fn completions_and_manual_pages_know_every_command() {
         for word in ["deregister", "token-file", "wait-for"] {
             assert!(script.contains(word), "{shell} does not complete {word}");
         }
+        // Groups and ids are asked for wherever they are meant.
+        let asks: &[&str] = match shell {
+            "zsh" => &[
+                "]:GROUP:_inventor_groups'",
+                ":name -- The group:_inventor_groups'",
+                "]:ID:_inventor_ids'",
+                ":id -- Id of the registration:_inventor_ids'",
+            ],
+            "fish" => &["from groups; and __fish_seen_subcommand_from delete' -f -a '(inventor groups"],
+            _ => &["-g | --group | delete)"],
+        };
+        asks.iter().for_each(|ask| assert!(script.contains(ask), "{shell}: {ask}"));
     }
     cli.fails_with(2, &["completions", "perl"], &["perl"]);
     let server = Server::start(&[]);
@@ -333,6 +345,8 @@ fn completions_and_manual_pages_know_every_command() {
         String::from_utf8(command.env("PATH", path).output().unwrap().stdout).unwrap()
     };
     assert_eq!(complete("inventor list -g ''"), "alpha|beta gamma|");
+    assert_eq!(complete("inventor groups delete ''"), "alpha|beta gamma|");
+    assert!(complete("inventor list --sort ''").starts_with("group|targets|expires|"));
     let id = inventor::registration::TargetId::of(&["alpha:1".to_owned()]).to_string();
     assert!(complete("inventor get ''").contains(&id));
     assert_eq!(complete("inventor serve --restore ''"), "on|off|");

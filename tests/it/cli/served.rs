@@ -275,7 +275,9 @@ fn a_group_is_deleted_and_what_happens_and_who_polls_is_shown() {
     server.register(body("c:1", "h", "x"));
     server.get("/sd?group=h").has_status(200, "a poll");
     let cli = Cli::of(&server);
-    assert_eq!(cli.ends_with(0, &["groups", "delete", "a group"]), "2 registrations deleted");
+    let url = format!("http://{}", server.address());
+    let delete = ["groups", "delete", "a group", "--url", &url];
+    assert_eq!(Cli::at("http://127.0.0.1:1").ends_with(0, &delete), "2 registrations deleted");
     cli.fails_with(1, &["groups", "delete", "a group"], &["has no registration"]);
     assert_eq!(listed(&server), ["c:1"]);
     let changes = json_of(&cli, &["changes", "-g", "a group"]);
