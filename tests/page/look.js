@@ -27,6 +27,14 @@ export const settled = page =>
     eventually('nothing is under way', async () => !(await page.locator('[aria-busy]').count())),
   ]);
 
+/** What stands at the top has its lines. */
+async function headIsWhole(page) {
+  const below = await page.locator('.top').evaluate(top =>
+    [...top.children].filter(el => el.getBoundingClientRect().bottom > top.getBoundingClientRect().bottom).map(el => el.id),
+  );
+  assert.deepEqual(below, []);
+}
+
 /** Looks at a state in every width, each loaded and acted in once, and in both themes. */
 export async function look(name, server, path, { widths = WIDTHS, act = async () => {} } = {}) {
   for (const width of widths) {
@@ -35,6 +43,7 @@ export async function look(name, server, path, { widths = WIDTHS, act = async ()
       await settled(page);
       await act(page);
       await isNoWiderThanTheWindow(page);
+      await headIsWhole(page);
       for (const colorScheme of THEMES) {
         await page.emulateMedia({ colorScheme });
         await picture(page, `${name}-${width}-${colorScheme}`);

@@ -19,7 +19,8 @@ before(async () => {
 after(() => Promise.all(Object.values(servers).map(server => server.stop())));
 
 for (const n of [0, 5]) {
-  test(`the list of ${n} is well in all themes and widths`, () => look(`list-${n}`, servers[n], ''));
+  test(`the list of ${n} is well in all themes and widths`, () =>
+    look(`list-${n}`, servers[n], '', { widths: [1440, 800, 390, 320] }));
   for (const view of ['pollers', 'changes', 'problems'])
     test(`${view} of ${n} are well in all themes`, () =>
       look(`${view}-${n}`, servers[n], `?view=${view}`, { widths: [1440, 390] }));
