@@ -135,7 +135,7 @@ function drawBar() {
   keep(
     bar,
     [
-      { key: 'n', shape: String(n), draw: () => h('b.grow', `${count(n)} selected`) },
+      { key: 'n', shape: String(n), draw: () => h('b', `${count(n)} selected`) },
       isMore && button('all', `Select all ${count(list.total)}`, chooseAll, 'All that the list has'),
       button('copy', 'Copy targets', copyChosen, 'Copy targets (c)'),
       button('export', 'Export', () => exportPages([[...list.chosen.values()]]), 'As a file for inventor import'),

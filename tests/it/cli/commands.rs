@@ -307,7 +307,7 @@ fn a_token_is_added_to_a_file_that_the_server_takes_at_any_moment() {
 }
 
 #[test]
-fn completions_and_manual_pages_know_every_command() {
+fn completions_know_every_command_and_what_the_server_has() {
     let cli = Cli::at("http://127.0.0.1:1");
     for shell in ["bash", "zsh", "fish"] {
         let script = cli.ends_with(0, &["completions", shell]);
@@ -352,6 +352,11 @@ fn completions_and_manual_pages_know_every_command() {
     assert_eq!(complete("inventor serve --restore ''"), "on|off|");
     let first = complete("inventor ''");
     assert!(first.contains("register|") && !first.contains("--redis"), "{first}");
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let cli = Cli::at("http://127.0.0.1:1");
     cli.ends_with(0, &["man", "pages"]);
     let page = |name: &str| fs::read_to_string(cli.path("pages").join(name)).unwrap();
     assert!(page("inventor-serve.1").contains("TTL_SECONDS"), "the settings are in the page of the server");
