@@ -92,7 +92,7 @@ impl Directory {
             Err(e) => {
                 if self.fault.is(&e.to_string()) {
                     let directory = self.path.display();
-                    warn!(directory:%, reason:% = e; "the directory cannot be read; what it held is kept, and it is looked at every minute");
+                    warn!(directory:%, reason:% = e; "the directory cannot be read; what it held is kept, and it is looked at every few seconds");
                 }
                 return Err(e);
             }

@@ -65,7 +65,7 @@ impl Watch {
     pub(super) fn new() -> io::Result<Watch> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC);
         if let Err(e) = &inotify {
-            warn!(reason:% = e; "changes of files cannot be watched; they are looked for every minute");
+            warn!(reason:% = e; "changes of files cannot be watched; they are looked for every few seconds");
         }
         let (stop, reload) = (listen(&[SIGTERM, SIGINT, SIGQUIT])?, listen(&[SIGHUP])?);
         let (reports, bell) = UnixStream::pair()?;

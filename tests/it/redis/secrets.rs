@@ -118,3 +118,21 @@ fn another_certificate_and_another_authority_are_taken_up() {
     rotation.server.signal(Signal::SIGHUP);
     rotation.connects_anew(&mut connection);
 }
+
+#[test]
+fn a_new_password_for_the_sentinels_is_taken_up() {
+    let (redis, port) = RedisServer::start_on_port("--port", &[]);
+    let monitor = format!("requirepass old-one\nsentinel monitor themaster 127.0.0.1 {port} 1\n");
+    let (sentinel, sentinel_port) = RedisServer::start_sentinel(&monitor);
+    let setup = Setup::new()
+        .env("REDIS_SENTINELS", &format!("127.0.0.1:{sentinel_port}"))
+        .env("REDIS_SENTINEL_MASTER", "themaster")
+        .env("REDIS_SENTINEL_PASSWORD_FILE", "password");
+    setup.write("password", "old-one");
+    let rotation = Rotation::start(setup);
+    let mut connection = sentinel.connect_with(Some("old-one"));
+    let _: () = command(&mut connection, &["ACL", "SETUSER", "default", "resetpass", ">new-one"]);
+    rotation.replace("password", "new-one");
+    rotation.server.signal(Signal::SIGHUP);
+    rotation.connects_anew(&mut redis.connect());
+}
