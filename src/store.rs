@@ -131,6 +131,13 @@ pub trait Mirror: Send + Sync {
     /// When the next registration expires, if any does, unless there is more trouble.
     fn next_expiry(&self) -> Option<Instant>;
 
+    /// Takes out of these changes every value that is older than what is shown, where that had expired in the store during
+    /// an outage that is not settled: another server has put back what it knew, and missed a later write. Returns what is
+    /// to be written over it.
+    fn take_older(&self, _changes: &mut Vec<Change>) -> Vec<Newer> {
+        Vec::new()
+    }
+
     /// Compares what is shown with the store, which holds a value under each id of `present`. Writes after `until` do not
     /// count as known to the mirror; registrations that were to expire before `since` do not count as shown.
     fn compare(&self, present: &HashSet<TargetId>, until: Instant, since: Instant) -> Comparison;
@@ -196,6 +203,12 @@ pub enum Change {
 }
 
 impl Change {
+    pub fn id(&self) -> TargetId {
+        match self {
+            Change::Put { id, .. } | Change::Gone(id) | Change::Deleted { id, .. } => *id,
+        }
+    }
+
     /// How many bytes were read to know of it.
     pub fn size(&self) -> usize {
         match self {
@@ -232,6 +245,13 @@ pub struct Kept {
     pub moved_from: Option<Instant>,
     /// When the lifetime began that it has in the store, as far as that is known: the time of its last write.
     pub written_at: Option<Instant>,
+}
+
+/// A registration that the mirror shows, and the older value that stands in its place in the store.
+#[derive(Debug)]
+pub struct Newer {
+    pub kept: Kept,
+    pub older: Vec<u8>,
 }
 
 /// A part of what an outage leaves behind, to be made durable.

@@ -224,6 +224,15 @@ impl State {
         stored
     }
 
+    /// A registration that has expired in the store and is shown because of an outage, with the deadline that it has if the
+    /// outage ends now.
+    pub(super) fn kept_past_its_deadline(&self, id: TargetId, now: Instant) -> Option<Kept> {
+        let held = self.held.get(&id)?;
+        let deadline = held.deadline.filter(|deadline| *deadline <= now)?;
+        let new = self.horizon.lengthened(id, deadline, held.original, held.ttl.duration()?, now);
+        (new > now).then(|| Kept { deadline: Some(new), moved_from: Some(deadline), ..held.kept(id) })
+    }
+
     /// Moves deadlines, unless renewals have moved them further.
     pub(super) fn moved(&mut self, moved: &[Kept]) {
         for Kept { id, deadline, .. } in moved {

@@ -2,7 +2,7 @@
 //! what [`outage`](super::outage) says of outages, and what is fit to be shown. Stores write it through [`Mirror`];
 //! time is passed in everywhere below that.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -20,7 +20,7 @@ use super::outage::Ended;
 use super::selections::Selections;
 use super::state::{Fit, QUARANTINED_BYTES_MAX, Quarantined, State};
 use crate::registration::{Content, DOCUMENT_BYTES_MAX, LabelNames, TargetId, Ttl, read_stored};
-use crate::store::{Change, Comparison, Kept, Mirror, Missing, Settlement, Stored};
+use crate::store::{Change, Comparison, Kept, Mirror, Missing, Newer, Settlement, Stored};
 
 /// How many deadlines are counted before others get at the view: some tens of microseconds.
 const COUNTED_AT_ONCE: usize = 1_000;
@@ -237,6 +237,29 @@ impl View {
         }
     }
 
+    fn take_older_at(&self, changes: &mut Vec<Change>, now: Instant) -> Vec<Newer> {
+        let state = self.at(now);
+        let kept = |change: &Change| state.kept_past_its_deadline(change.id(), now);
+        let expired: HashMap<TargetId, Kept> = match state.outage(now) {
+            Some(_) => changes.iter().filter_map(kept).map(|kept| (kept.id, kept)).collect(),
+            None => HashMap::new(),
+        };
+        drop(state);
+        let is_older = |change: &mut Change| match (&*change, expired.get(&change.id())) {
+            (Change::Put { stored: Stored::Read(value), .. }, Some(kept)) => {
+                matches!(self.read(value), Ok((_, Some(updated_at))) if updated_at < kept.updated_at)
+            }
+            _ => false,
+        };
+        let newer = |change| match change {
+            Change::Put { id, stored: Stored::Read(older), .. } => {
+                Some(Newer { kept: expired.get(&id)?.clone(), older })
+            }
+            _ => None,
+        };
+        changes.extract_if(.., is_older).filter_map(newer).collect()
+    }
+
     fn loaded_at(&self, now: Instant) {
         let mut state = self.state.lock();
         state.load(now);
@@ -299,6 +322,10 @@ impl Mirror for View {
         if !ids.is_empty() {
             self.at(Instant::now()).restored(ids, Instant::now());
         }
+    }
+
+    fn take_older(&self, changes: &mut Vec<Change>) -> Vec<Newer> {
+        self.take_older_at(changes, Instant::now())
     }
 
     fn expired_until(&self) -> Option<Instant> {

@@ -10,6 +10,7 @@ mod fault;
 mod invalidations;
 mod link;
 mod metrics;
+mod overwriting;
 mod pool;
 mod round;
 mod session;

@@ -355,3 +355,34 @@ fn what_a_store_lost_can_be_given_back_as_it_was() {
     assert_eq!((kept.deadline, kept.written_at), (Some(now + lifetime), Some(now)));
     assert_eq!((comparison.latest_write, comparison.latest_update), (Some(now), Some(SystemTime::UNIX_EPOCH)));
 }
+
+/// A value of this server, or of another, that says when it was written.
+fn written(n: u8, updated_at: u64, deadline: Instant) -> Change {
+    let value = format!(r#"{{"targets":["host-{n}:9100"],"updated_at":"{updated_at}"}}"#).into_bytes();
+    Change::Put { id: id(n), stored: Stored::Read(value), deadline: Some(deadline) }
+}
+
+#[test]
+fn an_older_value_that_another_server_puts_back_is_not_shown() {
+    let (view, start) = view();
+    let [expired, now, later] = [10, 30, 60].map(|n| start + seconds(n));
+    view.apply_at(vec![written(1, 1_000, expired), written(2, 1_000, expired), written(3, 1_000, later)], start);
+    let put_back = |updated_at| vec![written(1, updated_at, later), written(3, updated_at, later)];
+    view.interrupted(start);
+    for updated_at in [1_000, 1_001] {
+        let mut changes = put_back(updated_at);
+        assert!(view.take_older_at(&mut changes, now).is_empty(), "it is no older");
+        assert_eq!(changes.len(), 2);
+    }
+    let mut changes = put_back(999);
+    let newer = view.take_older_at(&mut changes, now);
+    assert_eq!(
+        changes.iter().map(Change::id).collect::<Vec<_>>(),
+        [id(3)],
+        "whose lifetime goes on was written by somebody"
+    );
+    assert_eq!(newer.len(), 1);
+    assert!(newer[0].kept.id == id(1) && newer[0].kept.deadline > Some(now));
+    prove(&view, now);
+    assert!(view.take_older_at(&mut put_back(999), now + seconds(1)).is_empty(), "there is no outage");
+}

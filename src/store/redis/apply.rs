@@ -28,6 +28,7 @@ use super::connect::{inspect, probe_key, receive};
 use super::debt::{Restart, Restoring, Scan, Settling, holds};
 use super::fault::Fault;
 use super::link::Context;
+use super::overwriting::Overwriting;
 use super::round::{Portion, Round};
 use super::session::{Cause, Session, Work};
 use super::transaction::{Transactions, Verdicts};
@@ -73,6 +74,7 @@ pub(super) struct Applier<'a> {
     began_round: Instant,
     writes: Writes,
     transactions: Transactions,
+    overwriting: Overwriting,
     probe_key: String,
 }
 
@@ -111,6 +113,7 @@ impl<'a> Applier<'a> {
             began_round: now,
             writes: context.link.writes().in_new_session(),
             transactions: Transactions::default(),
+            overwriting: Overwriting::default(),
             probe_key: probe_key(),
         }
     }
@@ -191,6 +194,7 @@ impl<'a> Applier<'a> {
     fn prepare(&mut self, work: Work, now: Instant) -> Round {
         let mut round = Round::new(self.context.connector.settings().is_cluster());
         let Work { mut ids, writes, .. } = work;
+        ids.extend(self.overwriting.late(now));
         let writes = self.transactions.take(writes);
         if let Some(writes) = self.transactions.commit() {
             round.commit(writes);
@@ -325,6 +329,7 @@ impl<'a> Applier<'a> {
 
     fn apply_fetched(&mut self) {
         let mut changes = mem::take(&mut self.fetched);
+        self.overwrite_older(&mut changes);
         if let Some(restoring) = &mut self.restoring {
             restoring.note(&mut changes);
         }
@@ -341,11 +346,23 @@ impl<'a> Applier<'a> {
         }
     }
 
+    /// Has what is shown written over older values that other servers have put back, as far as they still stand there.
+    fn overwrite_older(&mut self, changes: &mut Vec<Change>) {
+        if self.writes.transaction_fault().is_some() {
+            return;
+        }
+        let newer = self.context.mirror.take_older(changes);
+        self.transactions.take(self.overwriting.begin(newer, Instant::now()));
+        self.overwriting.note(changes);
+    }
+
     /// Goes on to the next stage when this one is done.
     fn advance(&mut self) {
         match mem::replace(&mut self.stage, Stage::Following { since: Instant::now() }) {
             Stage::Scanning(scan) if scan.is_done() => self.sweep(scan),
-            Stage::Settling(settling, scan) if settling.is_done() && self.writes.taken_since(settling.began) => {
+            Stage::Settling(settling, scan)
+                if settling.is_done() && self.overwriting.is_done() && self.writes.taken_since(settling.began) =>
+            {
                 self.finish(&settling, scan);
             }
             stage => self.stage = stage,

@@ -102,6 +102,11 @@ impl Drop for Reply {
 }
 
 impl Write {
+    /// One that nobody waits for.
+    pub(super) fn unasked(updates: Vec<Update>, check: Check, deadline: Instant) -> Write {
+        Write { updates, check: Some(check), reply: Reply { answer: None, sent: false }, deadline }
+    }
+
     /// From now on it may be done, whatever the handler learns. `false` when it is too late for that: the answer might
     /// come after the handler has stopped waiting.
     pub(super) fn begin(&mut self) -> bool {

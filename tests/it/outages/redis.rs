@@ -381,6 +381,36 @@ fn an_outage_of_one_server_alone_lengthens_nothing() {
     assert!(servers.iter().all(|server| is_listed(server, "renewed")));
 }
 
+/// One server misses the last write before an outage in which the registration expires, and is the first to put it back.
+#[test]
+fn an_older_value_that_another_server_puts_back_is_replaced() {
+    let redis = RedisServer::start();
+    let mut servers = [start(on(&redis), TTL), start(on(&redis), TTL)];
+    let with_label =
+        |value: &str| format!(r#"{{"static_config":{{"targets":["one:9100"],"labels":{{"version":"{value}"}}}}}}"#);
+    let shows =
+        |server: &Server, value: &str| server.get("/discover").text().contains(&format!(r#""version":"{value}""#));
+    servers[0].register(with_label("first"));
+    eventually(SOON, || shows(&servers[1], "first"));
+    servers[1].process().signal(Signal::SIGSTOP);
+    let stopped = Instant::now();
+    // Documents say the time in whole seconds.
+    while stopped.elapsed() < Duration::from_secs(1) {
+        thread::sleep(Duration::from_millis(50));
+    }
+    servers[0].register(with_label("second"));
+    servers[0].process().signal(Signal::SIGSTOP);
+    eventually(SOON, || !is_stored(&redis, "one"));
+    servers[1].process().signal(Signal::SIGCONT);
+    let stored = || redis.command::<Option<String>>(&["GET", &id("one").to_string()]).unwrap_or_default();
+    eventually(SOON, || stored().contains("first"));
+    servers[0].process().signal(Signal::SIGCONT);
+    eventually(SOON, || stored().contains("second"));
+    eventually(SOON, || servers.iter().all(|server| shows(server, "second")));
+    servers.iter().for_each(is_fresh);
+    assert!(stored().contains("second"));
+}
+
 #[test]
 fn a_huge_value_stops_nothing() {
     let redis = RedisServer::start_with(&["--client-output-buffer-limit", "normal 128mb 64mb 10"]);
