@@ -12,7 +12,7 @@ use crate::eventually::{SOON, eventually};
 use crate::faults::{self, Disk};
 use crate::server::{Server, Setup};
 use crate::tally::Wrong;
-use crate::users::{PERMANENT, Shown, TTL, Users, ask, put, shown};
+use crate::users::{PERMANENT, Shown, TTL, Users, ask, idle, put, shown};
 
 /// Faults between two quiet points.
 const ROUND: usize = 6;
@@ -27,10 +27,11 @@ pub(crate) struct Ground {
 
 impl Ground {
     #[track_caller]
-    pub(crate) fn start() -> Ground {
+    pub(crate) fn start(plan: &Plan) -> Ground {
         let listener = TcpListener::bind("127.0.0.1:0").expect("ports are free");
         let (setup, disk, _) =
             faults::inject(Setup::new().env("RUST_LOG", "warn,inventor::serve=info,inventor::registry=info"));
+        idle(plan).write_to_file(&setup);
         // The lifetime is that of the server at the time of the registration.
         let server = start(&setup.clone().env("TTL_SECONDS", "0"), &listener);
         for n in 0..PERMANENT {
@@ -45,7 +46,7 @@ impl Ground {
 
     #[track_caller]
     pub(crate) fn run(mut self, plan: &Plan) {
-        let users = Users::new(vec![self.server.address()], true, plan.seed);
+        let users = Users::new(vec![self.server.address()], true, plan);
         let end = Instant::now() + plan.time;
         thread::scope(|scope| {
             let _ending = users.ending();
@@ -98,7 +99,7 @@ impl Ground {
     fn compare(&mut self, users: &Users) {
         let address = self.server.address();
         let list = || -> Shown {
-            let (status, list) = ask(address, &crate::client::Request::new("GET", "/discover")).expect("it is up");
+            let (status, list) = users.list(address).expect("it is up");
             assert_eq!(status, 200, "{list}");
             shown(&list).expect("a list")
         };
@@ -111,6 +112,7 @@ impl Ground {
             assert_eq!(self.server.process().wait().code(), Some(0));
             self.server = start(&self.setup, &self.listener);
         });
+        users.check_idle();
         let after = list();
         for (name, revision) in &after {
             if before.get(name).is_some_and(|before| before != revision) {

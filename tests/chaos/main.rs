@@ -2,8 +2,9 @@
 //! and every fault happens at random, to Redis and to the disk. No poll is answered by a wrong list, no owner who renews
 //! is dropped, nothing that was acknowledged is lost, and nothing dead stays for longer than by the rule of outages.
 //!
-//! A target of its own, because it needs the machine for itself. `CHAOS_SECONDS` says for how long each part lasts, and
-//! `CHAOS_SEED` repeats the dice of another run (`cargo test --test chaos -- --nocapture` prints seed and figures).
+//! A target of its own, because it needs the machine for itself. `CHAOS_SECONDS` says for how long each part lasts,
+//! `CHAOS_IDLE` how many registrations there are beside, all of which every outage concerns, and `CHAOS_SEED` repeats the
+//! dice of another run (`cargo test --test chaos -- --nocapture` prints seed and figures).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -30,6 +31,7 @@ mod redis_server;
 #[path = "../it/server.rs"]
 mod server;
 mod settling;
+mod several;
 mod tally;
 mod users;
 mod writers;
@@ -38,9 +40,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SECONDS_DEFAULT: u64 = 30;
 
-/// What the environment says: for how long, and with which dice.
+/// What the environment says: for how long, beside how many that do nothing, and with which dice.
 struct Plan {
     time: Duration,
+    idle: usize,
     seed: u64,
 }
 
@@ -50,21 +53,25 @@ impl Plan {
             |name| std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")));
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_nanos() as u64;
         let seconds = number("CHAOS_SECONDS").unwrap_or(SECONDS_DEFAULT);
-        Plan { time: Duration::from_secs(seconds), seed: number("CHAOS_SEED").unwrap_or_else(now) }
+        let idle = number("CHAOS_IDLE").unwrap_or_default() as usize;
+        Plan { time: Duration::from_secs(seconds), idle, seed: number("CHAOS_SEED").unwrap_or_else(now) }
     }
 }
 
 #[test]
 fn over_a_redis_that_keeps_its_data() {
-    redis::Ground::start(&["--appendonly", "yes", "--appendfsync", "always"], true).run(&Plan::read());
+    let plan = Plan::read();
+    redis::Ground::start(&["--appendonly", "yes", "--appendfsync", "always"], true, &plan).run(&plan);
 }
 
 #[test]
 fn over_a_redis_that_forgets() {
-    redis::Ground::start(&[], false).run(&Plan::read());
+    let plan = Plan::read();
+    redis::Ground::start(&[], false, &plan).run(&plan);
 }
 
 #[test]
 fn over_a_file() {
-    embedded::Ground::start().run(&Plan::read());
+    let plan = Plan::read();
+    embedded::Ground::start(&plan).run(&plan);
 }

@@ -1,6 +1,7 @@
 //! Two servers on one Redis that is killed, stopped, paused and made to refuse writes, beside a program that writes raw
 //! commands. At every quiet point both servers show what Redis holds.
 
+use std::collections::HashSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
 use crate::server::{Server, Setup};
 use crate::tally::Wrong;
-use crate::users::{PERMANENT, Shown, TTL, Users, ask, put, revision, shown, target_id};
+use crate::users::{PERMANENT, Shown, TTL, Users, ask, idle, put, revision, shown, target_id};
 
 /// Faults between two quiet points.
 const ROUND: usize = 6;
@@ -27,6 +28,8 @@ pub(crate) struct Ground {
     redis: RedisServer,
     servers: [Server; 2],
     is_durable: bool,
+    /// The keys of those that do nothing.
+    idle: HashSet<String>,
 }
 
 /// What happens to Redis.
@@ -61,8 +64,9 @@ impl Fault {
 impl Ground {
     /// Starts a Redis with these arguments, and whether it keeps what it confirmed.
     #[track_caller]
-    pub(crate) fn start(arguments: &[&str], is_durable: bool) -> Ground {
+    pub(crate) fn start(arguments: &[&str], is_durable: bool, plan: &Plan) -> Ground {
         let redis = RedisServer::start_with(arguments);
+        idle(plan).write_to_redis(&redis);
         let setup = Setup::new()
             .env("REDIS_URL", &redis.url())
             .env("RUST_LOG", "warn,inventor::serve=info,inventor::registry=info");
@@ -77,12 +81,12 @@ impl Ground {
             let (status, _) = ask(server.address(), &put(&format!("permanent-{n}"), "permanent", 0)).expect("it is up");
             assert_eq!(status, 200);
         }
-        Ground { servers: [start(TTL), start(TTL)], redis, is_durable }
+        Ground { servers: [start(TTL), start(TTL)], redis, is_durable, idle: idle(plan).keys() }
     }
 
     #[track_caller]
     pub(crate) fn run(mut self, plan: &Plan) {
-        let users = Users::new(self.servers.iter().map(Server::address).collect(), self.is_durable, plan.seed);
+        let users = Users::new(self.servers.iter().map(Server::address).collect(), self.is_durable, plan);
         let (url, end) = (self.redis.url(), Instant::now() + plan.time);
         thread::scope(|scope| {
             let _ending = users.ending();
@@ -148,10 +152,11 @@ impl Ground {
     #[track_caller]
     fn compare(&self, users: &Users) {
         self.servers.iter().for_each(is_ready);
-        let list = |server: &Server| shown(server.get("/discover").text()).expect("a list");
+        let list = |server: &Server| shown(&users.list(server.address()).expect("it is up").1).expect("a list");
+        users.check_idle();
         let deadline = Instant::now() + AGREEMENT_MAX;
         loop {
-            let (stored, lists) = (stored(&self.redis), self.servers.each_ref().map(list));
+            let (stored, lists) = (stored(&self.redis, &self.idle), self.servers.each_ref().map(list));
             if lists.iter().all(|list| *list == stored) {
                 return;
             }
@@ -189,13 +194,13 @@ fn write_raw(users: &Users, url: &str) {
     }
 }
 
-/// What is in Redis: revisions by names.
+/// What is in Redis, but for those that do nothing: revisions by names.
 #[track_caller]
-fn stored(redis: &RedisServer) -> Shown {
+fn stored(redis: &RedisServer, idle: &HashSet<String>) -> Shown {
     let mut connection = redis.connect();
     let keys: Vec<String> = command(&mut connection, &["KEYS", "????????-*"]);
-    let values =
-        keys.iter().filter_map(|key| redis::cmd("GET").arg(key).query::<Option<String>>(&mut connection).ok()?);
+    let keys = keys.iter().filter(|key| !idle.contains(*key));
+    let values = keys.filter_map(|key| redis::cmd("GET").arg(key).query::<Option<String>>(&mut connection).ok()?);
     values.map(|value| revision(&serde_json::from_str(&value).expect("JSON")).expect("a document")).collect()
 }
 

@@ -5,18 +5,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
-
-use inventor::registration::{Content, LabelNames, Registration, Ttl, TtlBounds};
-use inventor::registry::{Registry, Rules};
-use inventor::store::embedded::EmbeddedStore;
-use inventor::store::{Store, Update};
+use std::time::{Duration, Instant};
 
 use crate::client::Request;
 use crate::ending::Ending;
 use crate::eventually::eventually;
 use crate::redis_server::RedisServer;
 use crate::server::{Server, Setup};
+use crate::several::Several;
 
 const REGISTRATIONS_DEFAULT: usize = 50_000;
 
@@ -25,9 +21,6 @@ const TTL: Duration = Duration::from_secs(200);
 
 /// What those have left that are never renewed: time enough to write and to load them.
 const LEFT: Duration = Duration::from_secs(60);
-
-/// How many are written at once.
-const BATCH: usize = 10_000;
 
 /// How long the store stands still.
 const OUTAGE: Duration = Duration::from_secs(6);
@@ -44,17 +37,8 @@ fn count() -> usize {
     std::env::var("SETTLED_REGISTRATIONS").map_or(REGISTRATIONS_DEFAULT, |text| text.parse().expect("a number"))
 }
 
-fn update(n: usize) -> Update {
-    let body = format!(r#"{{"static_config":{{"targets":["dead-{n}:9100"],"target_group":"dead"}}}}"#);
-    let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).expect("valid");
-    let (id, content) = (registration.id(), Content::new(&registration));
-    let ttl = Ttl::from_seconds(LEFT.as_secs());
-    Update::Put { id, content, updated_at: SystemTime::now(), ttl, by: None }
-}
-
-fn document(n: usize) -> (String, Vec<u8>) {
-    let Update::Put { id, content, updated_at, .. } = update(n) else { unreachable!("it is a put") };
-    (id.to_string(), content.document(id, updated_at))
+fn dead() -> Several {
+    Several { group: "dead", count: count(), left: LEFT, lifetime: None }
 }
 
 fn setup() -> Setup {
@@ -135,16 +119,8 @@ fn go_in_time(server: &Server, stored: [Instant; 2], outage: Duration, live: usi
 #[test]
 fn a_redis_that_stood_still_is_settled_once() {
     let redis = RedisServer::start();
-    let mut connection = redis.connect();
     let begun = Instant::now();
-    for batch in (0..count()).collect::<Vec<_>>().chunks(BATCH) {
-        let mut pipeline = redis::pipe();
-        for n in batch {
-            let (key, value) = document(*n);
-            pipeline.cmd("SET").arg(key).arg(value).arg("PX").arg(LEFT.as_millis() as u64).ignore();
-        }
-        pipeline.exec(&mut connection).expect("Redis takes them");
-    }
+    dead().write_to_redis(&redis);
     let stored = [begun, Instant::now()];
     let server = setup().env("REDIS_URL", &redis.url()).start();
     eventually(SETTLED_WITHIN, || is_ready(&server));
@@ -165,21 +141,9 @@ fn a_redis_that_stood_still_is_settled_once() {
 #[test]
 fn a_file_whose_server_was_stopped_is_settled_once() {
     let setup = setup();
-    let metrics = prometheus::Registry::new();
-    let rules = Rules {
-        names: LabelNames::Legacy,
-        ttl: Ttl::from_seconds(TTL.as_secs()),
-        outage_keep: TTL * 100,
-        shows_groups: true,
-    };
-    let registry = Registry::new(rules, &metrics);
-    let store = EmbeddedStore::open(&setup.path("data"), registry.mirror(), &metrics).expect("there is room for it");
     let begun = Instant::now();
-    for batch in (0..count()).collect::<Vec<_>>().chunks(BATCH / 10) {
-        store.write(batch.iter().map(|n| update(*n)).collect(), None).expect("the file takes them");
-    }
+    dead().write_to_file(&setup);
     let stored = [begun, Instant::now()];
-    store.close();
     let closed = Instant::now();
     thread::sleep(OUTAGE);
     let started = Instant::now();

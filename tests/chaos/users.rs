@@ -12,10 +12,12 @@ use inventor::registration::TargetId;
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use crate::Plan;
 use crate::client::Request;
 use crate::ending::Ending;
 use crate::eventually::{SOON, eventually};
 use crate::outages::{Outages, Seen, UNSEEN_MAX};
+use crate::several::Several;
 use crate::tally::{Tally, Work, Wrong};
 use crate::writers::Writer;
 
@@ -29,6 +31,9 @@ const OWNERS: usize = 24;
 
 /// Writers for each server.
 const WRITERS: usize = 4;
+
+/// The group of those that do nothing.
+const IDLE: &str = "idle";
 
 /// How often somebody registers and goes away.
 const GOING_AWAY: Duration = Duration::from_millis(700);
@@ -57,6 +62,13 @@ pub(crate) fn ask(server: SocketAddr, request: &Request) -> Option<(u16, String)
     let length: usize = head.lines().find_map(field).expect("the answer says how long it is");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("the answer has a status");
     (body.len() == length).then(|| (status, body.to_owned()))
+}
+
+/// Those that do nothing all the while: by their documents they live so long that they have less than half of their
+/// lifetime left, so that every outage moves their deadlines.
+pub(crate) fn idle(plan: &Plan) -> Several {
+    let left = plan.time + Duration::from_secs(120);
+    Several { group: IDLE, count: plan.idle, left, lifetime: Some(4 * left) }
 }
 
 /// Registers a target with this name, and a revision that shows in the list.
@@ -92,6 +104,8 @@ pub(crate) struct Users {
     pub(crate) seed: u64,
     pub(crate) tally: Tally,
     pub(crate) outages: Outages,
+    /// How many do nothing.
+    idle: usize,
     owners: Vec<Mutex<Owner>>,
     gone: Mutex<Vec<Gone>>,
     is_quiet: AtomicBool,
@@ -117,13 +131,14 @@ struct Gone {
 
 impl Users {
     /// Nobody does anything yet.
-    pub(crate) fn new(servers: Vec<SocketAddr>, is_durable: bool, seed: u64) -> Users {
+    pub(crate) fn new(servers: Vec<SocketAddr>, is_durable: bool, plan: &Plan) -> Users {
         Users {
             servers,
             is_durable,
-            seed,
+            seed: plan.seed,
             tally: Tally::new(),
             outages: Outages::new(),
+            idle: plan.idle,
             owners: (0..OWNERS).map(|_| Mutex::default()).collect(),
             gone: Mutex::default(),
             is_quiet: AtomicBool::new(false),
@@ -143,8 +158,7 @@ impl Users {
         for server in &self.servers {
             let lists_all =
                 |list: &str| shown(list).is_some_and(|shown| (0..OWNERS).all(|n| shown.contains_key(&owner(n))));
-            let list = Request::new("GET", "/discover");
-            eventually(SOON, || ask(*server, &list).is_some_and(|(_, list)| lists_all(&list)));
+            eventually(SOON, || self.list(*server).is_some_and(|(_, list)| lists_all(&list)));
             scope.spawn(|| self.poll(*server));
         }
         for n in 0..WRITERS * self.servers.len() {
@@ -170,6 +184,39 @@ impl Users {
 
     fn server(&self, n: usize) -> SocketAddr {
         self.servers[n % self.servers.len()]
+    }
+
+    /// The list of a server, without those that do nothing if there are any: to read all of them takes too long.
+    pub(crate) fn list(&self, server: SocketAddr) -> Option<(u16, String)> {
+        if self.idle == 0 {
+            return ask(server, &Request::new("GET", "/discover"));
+        }
+        let writers = (0..WRITERS * self.servers.len()).map(|n| format!("writer{n}"));
+        let mut entries = Vec::new();
+        for group in ["permanent", "live", "gone", "shared"].map(str::to_owned).into_iter().chain(writers) {
+            let (status, list) = ask(server, &Request::new("GET", &format!("/group?name={group}")))?;
+            match list.trim().strip_prefix('[').and_then(|list| list.strip_suffix(']')) {
+                Some(list) if status == 200 => entries.extend(Some(list.to_owned()).filter(|list| !list.is_empty())),
+                _ => return Some((status, list)),
+            }
+        }
+        Some((200, format!("[{}]", entries.join(","))))
+    }
+
+    /// All who do nothing are there, however often their deadlines were moved.
+    #[track_caller]
+    pub(crate) fn check_idle(&self) {
+        for server in self.servers.iter().filter(|_| self.idle > 0) {
+            let (status, groups) =
+                ask(*server, &Request::new("GET", "/api/v1/groups").token()).expect("the server is up");
+            assert_eq!(status, 200, "{groups}");
+            let groups: Value = serde_json::from_str(&groups).expect("it is JSON");
+            let idle = groups["groups"].as_array().expect("a list").iter().find(|group| group["name"] == IDLE);
+            let count = idle.and_then(|group| group["registrations"].as_u64());
+            if count != Some(self.idle as u64) {
+                self.tally.note(Wrong::AcknowledgedLost, format!("{count:?} of {} that do nothing", self.idle));
+            }
+        }
     }
 
     /// Does one piece of work unless it is quiet.
@@ -247,7 +294,7 @@ impl Users {
         let mut missing = [false; OWNERS];
         while self.goes_on() {
             let asked = Instant::now();
-            match ask(server, &Request::new("GET", "/discover")) {
+            match self.list(server) {
                 Some((200, list)) => match shown(&list) {
                     Some(shown) => self.look(asked, &shown, &mut missing),
                     None => self.tally.note(Wrong::List, format!("no list: {list:.200}")),
