@@ -122,7 +122,7 @@ impl<'a> Applier<'a> {
     ///
     /// # Errors
     /// Always: why it ended.
-    pub(super) fn run(mut self) -> Result<Infallible, Fault> {
+    pub(super) fn run(&mut self) -> Result<Infallible, Fault> {
         self.context.mirror.trouble(Instant::now(), NEWS_WITHIN);
         if let Some(restoring) = &self.restoring {
             self.context.mirror.interrupted(restoring.restart.last_contact);
@@ -146,6 +146,11 @@ impl<'a> Applier<'a> {
             }
             self.advance();
         }
+    }
+
+    /// What a server process that was not fully loaded was seen to have.
+    pub(super) fn into_seen(self) -> HashSet<TargetId> {
+        self.restoring.map(Restoring::into_seen).unwrap_or_default()
     }
 
     fn patience(&self) -> Duration {
@@ -401,8 +406,8 @@ impl<'a> Applier<'a> {
 
     fn lost(&self, scan: &Scan, comparison: Comparison) -> Vec<Kept> {
         let found = scan.present.len();
-        let restart = self.restoring.as_ref().map(|restoring| &restoring.restart);
-        let lost = restart.map_or_else(Vec::new, |restart| restart.lost(found, comparison, Instant::now()));
+        let lost = |restoring: &Restoring| restoring.lost(found, comparison, Instant::now());
+        let lost = self.restoring.as_ref().map_or_else(Vec::new, lost);
         if !lost.is_empty() {
             warn!(found, missing = lost.len(); "Redis restarted and lost registrations, putting them back");
         }

@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
+use std::mem;
 use std::time::{Duration, Instant};
 
 use ::redis::Value;
@@ -11,14 +12,12 @@ use super::connect::{Origin, Replicated};
 use super::fault::Fault;
 use super::session::Cause;
 use crate::registration::TargetId;
-use crate::store::{Change, Comparison, HEARTBEAT, Kept, Missing, Settlement};
+use crate::store::{Change, Comparison, Kept, Missing, Settlement};
 
-/// When the new process has been up for longer than this, or nobody here has heard of the old one for so long before it
-/// ended, what is missing may well have been deleted on purpose meanwhile.
+/// When the new process has been up and unseen for longer than this, or nobody here has heard of the old one for so long
+/// before it ended, what is missing may well have been deleted on purpose meanwhile. A restore that is interrupted for a
+/// few seconds is certain all the same: to doubt it would cost those their registrations that never renew.
 const UNSEEN_MAX: Duration = Duration::from_secs(60);
-
-/// So much of the time before and after the restart may pass unseen without any doubt about what happened in it.
-const CERTAIN_WITHIN: Duration = HEARTBEAT.saturating_mul(5);
 
 pub(super) struct Scan {
     pub(super) cause: Cause,
@@ -77,8 +76,10 @@ pub(super) struct Restart {
     pub(super) last_contact: Instant,
     /// How long ago that was, the time included that this machine slept.
     pub(super) gap: Duration,
-    /// For how long other processes between the two may have been changed unseen.
-    pub(super) unseen_before: Duration,
+    /// For how long the new process, or one between the two, may have been changed without anybody here seeing it.
+    pub(super) unseen: Duration,
+    /// What the new process was seen to have before an interruption: what of it is missing was deleted.
+    pub(super) seen: HashSet<TargetId>,
     /// The connection was closed from the other side while it was in use: what happened in the old process until its end
     /// was seen here. Otherwise this server was cut off, and others may have deleted anything.
     pub(super) saw_end: bool,
@@ -110,7 +111,7 @@ impl Restart {
     /// The registrations that the new process has lost, as they are to be put back: with what is left of their lifetimes,
     /// or, where somebody may have deleted them unseen, with no more than half of a lifetime. `found` are there.
     pub(super) fn lost(&self, found: usize, comparison: Comparison, now: Instant) -> Vec<Kept> {
-        let is_certain = self.saw_end && self.unseen() <= CERTAIN_WITHIN && self.origin.says_what_it_loaded();
+        let is_certain = self.saw_end && self.unseen <= UNSEEN_MAX && self.origin.says_what_it_loaded();
         let lost = self.select(found, comparison);
         let put_back = |Missing { mut kept, half_lifetime }: Missing| {
             let doubtful = now.checked_add(half_lifetime).filter(|_| !is_certain);
@@ -143,12 +144,6 @@ impl Restart {
         if self.after_a_loss { now } else { self.last_contact }
     }
 
-    /// For how long the new process, or one before it, may have been changed without anybody here seeing it. A replica
-    /// was there before.
-    fn unseen(&self) -> Duration {
-        self.unseen_before.saturating_add(self.origin.age.min(self.gap))
-    }
-
     /// `shown` registrations must have been there when the process came up, as far as is known here.
     fn loss(&self, found: usize, shown: usize) -> Loss {
         let Origin { fresh_append_only_file, loaded_keys, keys, former, .. } = &self.origin;
@@ -160,7 +155,7 @@ impl Restart {
             let after = (*copied_to >= known.offset).then_some(known.at);
             return Loss::Latest { at_most: None, after };
         }
-        let is_unseen = self.unseen() > UNSEEN_MAX || (!self.saw_end && self.gap > UNSEEN_MAX);
+        let is_unseen = self.unseen > UNSEEN_MAX || (!self.saw_end && self.gap > UNSEEN_MAX);
         let foreign = keys.saturating_sub(found);
         match (fresh_append_only_file, loaded_keys.map(|loaded| loaded.saturating_sub(foreign))) {
             (None, Some(loaded)) if loaded > 0 && loaded >= shown => Loss::None,
@@ -188,8 +183,19 @@ pub(super) struct Restoring {
 }
 
 impl Restoring {
-    pub(super) fn new(restart: Restart) -> Restoring {
-        Restoring { restart, seen: HashSet::new(), missing: HashSet::new() }
+    pub(super) fn new(mut restart: Restart) -> Restoring {
+        Restoring { seen: mem::take(&mut restart.seen), restart, missing: HashSet::new() }
+    }
+
+    /// What of the missing registrations is to be put back. `found` are there.
+    pub(super) fn lost(&self, found: usize, mut comparison: Comparison, now: Instant) -> Vec<Kept> {
+        comparison.missing.retain(|missing| !self.was_there(missing.kept.id));
+        self.restart.lost(found, comparison, now)
+    }
+
+    /// What the new process was seen to have so far.
+    pub(super) fn into_seen(self) -> HashSet<TargetId> {
+        self.seen
     }
 
     /// Takes note of what Redis has, and drops every absence that says nothing.

@@ -1,9 +1,10 @@
 //! The follower: keeps the mirror equal to Redis, session after session, for as long as the store lives.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{io, thread};
+use std::{io, mem, thread};
 
 use ::redis::{Connection, ConnectionAddr};
 use log::{debug, error, warn};
@@ -16,6 +17,7 @@ use super::invalidations::{self, SILENCE_MAX};
 use super::link::Context;
 use super::session::{Contact, Session};
 use crate::logging::News;
+use crate::registration::TargetId;
 use crate::store::HEARTBEAT;
 use crate::store::backoff::Backoff;
 
@@ -47,12 +49,22 @@ struct Next {
     run_id: String,
     /// How long the known process had been silent when this one answered first.
     gap: Duration,
-    /// For how long it had been there then, and for how long those before it may have been changed unseen.
+    /// For how long it, or one before it, may have been changed unseen: until it answered first, and between sessions.
     unseen: Duration,
-    unseen_before: Duration,
+    /// When it answered last, and whether its end was seen then, if the session with it is over.
+    left: Option<(Contact, bool)>,
+    /// What it was seen to have.
+    seen: HashSet<TargetId>,
     after_a_loss: bool,
     /// It may have come up with less than was known, or another one between it and the known one.
     may_have_lost: bool,
+}
+
+impl Next {
+    /// For how long it may have been changed unseen when another one has taken its place.
+    fn unseen_to_its_end(self) -> Duration {
+        if self.left.is_none_or(|(_, saw_end)| saw_end) { self.unseen } else { Duration::MAX }
+    }
 }
 
 /// What a session begins with.
@@ -103,8 +115,14 @@ impl Follower {
         link.begin(Arc::clone(&session))?;
         metrics.sessions.inc();
         debug!(server:% = session.address; "connected to Redis");
-        let Err(fault) = invalidations::spawn(tracked, Arc::clone(&session), Arc::clone(metrics))
-            .and_then(|()| Applier::new(writer, &session, &self.context, restart, server.is_7_or_newer).run());
+        let Err(fault) = invalidations::spawn(tracked, Arc::clone(&session), Arc::clone(metrics)).and_then(|()| {
+            let mut applier = Applier::new(writer, &session, &self.context, restart, server.is_7_or_newer);
+            let ended = applier.run();
+            if let Some(next) = &mut self.next {
+                next.seen = applier.into_seen();
+            }
+            ended
+        });
         session.end(fault.clone());
         self.lost(&session, &fault);
         Err(fault)
@@ -138,22 +156,29 @@ impl Follower {
         if !self.context.connector.settings().restore || *run_id == server.run_id {
             return None;
         }
-        let next = match self.next.take() {
+        let mut next = match self.next.take() {
             // A restore that is interrupted goes on with what was known when it began.
-            Some(next) if next.run_id == server.run_id => next,
+            Some(mut next) if next.run_id == server.run_id => {
+                let left = next.left.take().map_or(Some(Duration::ZERO), |(contact, _)| contact.gap());
+                next.unseen = next.unseen.saturating_add(left.unwrap_or(Duration::MAX));
+                next
+            }
             before => {
                 let gap = contact.gap().unwrap_or(Duration::MAX);
                 let after_a_loss = before.as_ref().is_some_and(|before| before.may_have_lost);
-                let unseen_before = before.map_or(Duration::ZERO, |before| before.unseen);
+                let unseen_before = before.map_or(Duration::ZERO, Next::unseen_to_its_end);
+                // A replica was there before.
                 let unseen = unseen_before.saturating_add(server.origin.age.min(gap));
                 let may_have_lost = after_a_loss || server.origin.fresh_append_only_file != Some(false);
-                Next { run_id: server.run_id.clone(), gap, unseen, unseen_before, after_a_loss, may_have_lost }
+                let (run_id, seen) = (server.run_id.clone(), HashSet::new());
+                Next { run_id, gap, unseen, left: None, seen, after_a_loss, may_have_lost }
             }
         };
-        let Next { gap, unseen_before, after_a_loss, .. } = *self.next.insert(next);
+        let (gap, unseen, after_a_loss, seen) = (next.gap, next.unseen, next.after_a_loss, mem::take(&mut next.seen));
+        self.next = Some(next);
         let (replicated, origin) = (replicated.clone(), server.origin.clone());
         let (last_contact, saw_end) = (contact.instant, *saw_end);
-        Some(Restart { gap, unseen_before, last_contact, saw_end, after_a_loss, replicated, origin })
+        Some(Restart { gap, unseen, seen, last_contact, saw_end, after_a_loss, replicated, origin })
     }
 
     fn lost(&mut self, session: &Session, fault: &Fault) {
@@ -165,8 +190,8 @@ impl Follower {
             let (run_id, replicated) = (session.run_id.clone(), session.replicated());
             self.known = Some(Known { run_id, contact, saw_end, replicated });
             (self.next, self.logged) = (None, News::default());
-        } else if let Some(next) = self.next.as_mut().filter(|_| !saw_end) {
-            next.unseen = Duration::MAX;
+        } else if let Some(next) = &mut self.next {
+            next.left = Some((contact, saw_end));
         }
     }
 

@@ -12,7 +12,8 @@ fn restart(loaded_keys: Option<usize>) -> Restart {
     let origin = Origin { loaded_keys, ..Origin::default() };
     Restart {
         gap: Duration::ZERO,
-        unseen_before: Duration::ZERO,
+        unseen: Duration::ZERO,
+        seen: HashSet::new(),
         last_contact: Instant::now(),
         saw_end: true,
         after_a_loss: false,
@@ -95,7 +96,7 @@ fn of_what_was_saved_the_order_of_writes_tells_what_was_lost() {
     assert_eq!(lost(&restart, 10), ["last"], "only one of 13 was not loaded");
     restart.origin.loaded_keys = None;
     assert_eq!(lost(&restart, 10), ["after", "last"]);
-    (restart.origin.age, restart.gap) = (2 * UNSEEN_MAX, 3 * UNSEEN_MAX);
+    restart.unseen = 2 * UNSEEN_MAX;
     assert!(lost(&restart, 10).is_empty(), "anybody can have deleted them since");
     let cut_off = Restart { saw_end: false, gap: 2 * UNSEEN_MAX, ..self::restart(Some(11)) };
     assert!(lost(&cut_off, 10).is_empty(), "anybody can have deleted them before");
@@ -139,14 +140,25 @@ fn in_doubt_nothing_is_put_back_for_longer_than_half_a_lifetime() {
     let halved = [Some(HALF), Some(HALF), Some(HALF / 2)];
     assert_eq!(deadlines(Restart { saw_end: false, ..restart(Some(0)) }), halved);
     assert_eq!(deadlines(restart(None)), halved, "it does not say what it has loaded");
-    let mut old = restart(Some(0));
-    (old.origin.age, old.gap) = (2 * CERTAIN_WITHIN, 3 * CERTAIN_WITHIN);
-    assert_eq!(deadlines(old), halved);
-    let between = Restart { unseen_before: 2 * CERTAIN_WITHIN, after_a_loss: true, ..restart(Some(0)) };
-    assert_eq!(deadlines(between), halved, "another process was there for so long before anybody here saw it");
+    let unseen = |times: u32| Restart { unseen: UNSEEN_MAX / 2 * times, after_a_loss: true, ..restart(Some(0)) };
+    assert_eq!(
+        deadlines(unseen(3)),
+        halved,
+        "it, or another process, was there for so long before anybody here saw it"
+    );
+    assert_eq!(deadlines(unseen(2)), [None, Some(3 * HALF / 2), Some(HALF / 2)]);
     // The time in which there was none is nobody's.
-    let apart = Restart { gap: 3 * CERTAIN_WITHIN, after_a_loss: true, ..restart(Some(0)) };
+    let apart = Restart { gap: 2 * UNSEEN_MAX, after_a_loss: true, ..restart(Some(0)) };
     assert_eq!(deadlines(apart), [None, Some(3 * HALF / 2), Some(HALF / 2)]);
+}
+
+#[test]
+fn what_was_there_before_an_interruption_is_not_put_back() {
+    let [one, other] = ["one", "other"].map(|name| missing(name, None, 8));
+    let restart = Restart { seen: HashSet::from([one.kept.id]), ..restart(Some(0)) };
+    let (now, kept) = (Instant::now(), other.kept.id);
+    let lost = Restoring::new(restart).lost(0, comparison(0, vec![one, other], now), now);
+    assert_eq!(lost.iter().map(|kept| kept.id).collect::<Vec<_>>(), [kept]);
 }
 
 #[test]
