@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::client::Request;
+use crate::eventually::{SOON, eventually};
 use crate::server::Server;
 
 const BODY: &str = r#"{"static_config":{"targets":["a:1"]}}"#;
@@ -20,6 +21,36 @@ fn a_connection_serves_one_request_after_the_other() {
         connection.send(&Request::new("POST", "/discover").body("x")).has_status(405, "/discover");
         connection.send(&Request::new("PUT", "/target").body(BODY)).has_status(403, "/target");
         connection.send(&Request::new("PUT", "/target").token().body("{}")).has_status(400, "/target");
+    }
+}
+
+/// How often the threads of this name have waited for something, all of them together.
+fn waits(process: &str, name: &str) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("the server runs");
+    let states = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok());
+    let ours = states.filter(|state| state.starts_with(&format!("Name:\t{name}\n")));
+    let count = |state: String| {
+        state.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok())
+    };
+    ours.filter_map(count).sum()
+}
+
+#[test]
+fn what_calls_the_store_wakes_no_thread_for_nothing() {
+    const REQUESTS: u64 = 100;
+    let mut server = Server::start(&[]);
+    let process = server.process().id().to_string();
+    let find = Request::new("GET", "/target").token().body(ID);
+    let mut connection = server.connect();
+    // The thread of the connection waits for a request and for its answer; one of tiny_http's, which have the name of the
+    // program, waits for a request. The other end of a socket can wake them as well, when it takes what they have written.
+    for (name, waits_each) in [("connection", 2), ("inventor", 1)] {
+        // On a busy machine it may happen now and then.
+        eventually(SOON, || {
+            let before = waits(&process, name);
+            (0..REQUESTS).for_each(|_| connection.send(&find).has_status(404, "/target"));
+            waits(&process, name) - before < waits_each * REQUESTS + REQUESTS / 2
+        });
     }
 }
 

@@ -2,7 +2,9 @@
 //! request at a time, so whoever has a line has a worker, and everybody else waits here.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::os::fd::AsFd;
+use std::mem;
+use std::net::TcpStream;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
@@ -26,9 +28,17 @@ const BUSY: Refusal = Refusal::new(503, "the server is busy");
 const NO_ANSWER: Refusal = Refusal::new(503, "the server did not answer in time");
 const LOST: Refusal = Refusal::new(503, "the server lost this request; a write may or may not have happened");
 
+/// How much of an answer is looked at in one piece: nearly always all of it.
+const ANSWER_BYTES: usize = 4096;
+
 /// A private connection. It and its worker come and go together.
 pub struct Line {
-    stream: UnixStream,
+    /// A Unix socket. The type is the one of the standard library that can look at bytes and leave them there; nothing
+    /// else about it is TCP.
+    stream: TcpStream,
+    /// How many bytes of the last answer are left in the socket until the next request has been written. Whoever takes
+    /// the last of them wakes the thread of tiny_http that waits for that, on the same socket: then it is awake already.
+    left: usize,
     /// Ends a worker when it is dropped.
     _worker: Box<dyn Send>,
 }
@@ -96,7 +106,7 @@ impl Upstream {
     /// Has a request answered by a worker. The permit is kept for as long as the worker has the body.
     pub(super) fn answer(self: &Arc<Upstream>, request: Request, permit: Option<Permit>) -> Result<Answered, Refusal> {
         let deadline = Instant::now() + self.limits.answer;
-        let line = self.take(deadline).ok_or(BUSY)?;
+        let mut line = self.take(deadline).ok_or(BUSY)?;
         let begun = Instant::now();
         match line.exchange(request, deadline) {
             LineOutcome::Answered(response) => {
@@ -146,7 +156,7 @@ impl Upstream {
     }
 
     /// Waits, in a thread of its own, until the worker has done what nobody waits for any more.
-    fn put_when_answered(self: &Arc<Upstream>, line: Line, permit: Option<Permit>) {
+    fn put_when_answered(self: &Arc<Upstream>, mut line: Line, permit: Option<Permit>) {
         let upstream = Arc::clone(self);
         let spawned = thread::Builder::new().name("late answer".to_owned()).spawn(move || {
             let answered = line.read_answer(false, None);
@@ -193,16 +203,18 @@ impl Upstream {
 impl Line {
     /// A line whose worker ends when the second of these is dropped.
     pub fn new(stream: UnixStream, worker: impl Send + 'static) -> Line {
-        Line { stream, _worker: Box::new(worker) }
+        Line { stream: OwnedFd::from(stream).into(), left: 0, _worker: Box::new(worker) }
     }
 
-    pub fn stream(&self) -> &UnixStream {
+    #[cfg(test)]
+    pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
-    fn exchange(&self, request: Request, deadline: Instant) -> LineOutcome {
+    fn exchange(&mut self, request: Request, deadline: Instant) -> LineOutcome {
         let is_head = request.method == "HEAD";
-        if self.write(&request).is_err() {
+        let left = mem::take(&mut self.left);
+        if self.write(&request).and_then(|()| self.discard(left)).is_err() {
             return LineOutcome::Failed;
         }
         // Now the worker has it.
@@ -212,6 +224,11 @@ impl Line {
             Err(error) if error.kind() == ErrorKind::TimedOut => LineOutcome::Late,
             Err(_) => LineOutcome::Failed,
         }
+    }
+
+    /// Takes this much of what is there and has been looked at.
+    fn discard(&self, count: usize) -> io::Result<()> {
+        (&self.stream).read_exact(&mut [0; ANSWER_BYTES][..count])
     }
 
     /// Does not wait for ever: the worker at the other end has nothing else to do.
@@ -231,21 +248,21 @@ impl Line {
         Ok(())
     }
 
-    fn read_answer(&self, is_head: bool, deadline: Option<Instant>) -> io::Result<Response> {
+    /// Reads an answer but for its last piece, which is left.
+    fn read_answer(&mut self, is_head: bool, deadline: Option<Instant>) -> io::Result<Response> {
         let mut answer = ForwardedAnswer::new(is_head);
-        let mut bytes = [0; 4096];
+        let mut bytes = [0; ANSWER_BYTES];
         loop {
             self.wait(deadline)?;
-            match (&self.stream).read(&mut bytes) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(read) => {
-                    if let Some(response) = answer.push(&bytes[..read])? {
-                        return Ok(response);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            let seen = self.stream.peek(&mut bytes)?;
+            if seen == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
             }
+            if let Some(response) = answer.push(&bytes[..seen])? {
+                self.left = seen;
+                return Ok(response);
+            }
+            self.discard(seen)?;
         }
     }
 

@@ -128,6 +128,17 @@ fn an_answer_that_comes_too_late_is_not_sent() {
 }
 
 #[test]
+fn answers_of_any_size_come_one_after_the_other() {
+    let server = Fixture::with(|settings| settings.workers = 1, |request| text(request.body.clone()));
+    let mut client = server.connect();
+    for size in [0, 1, 3000, 3900, 4096, 60_000, 5, 0, 8192, 1] {
+        let put = format!("PUT /store HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n{}", "x".repeat(size));
+        client.write_all(put.as_bytes()).unwrap();
+        assert_eq!(read_response(&mut client).1.len(), size);
+    }
+}
+
+#[test]
 fn a_private_connection_that_fails_is_replaced_and_its_worker_with_it() {
     let (entered, in_handler) = mpsc::channel();
     let (go, gate) = mpsc::channel::<()>();
