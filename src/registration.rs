@@ -25,6 +25,10 @@ pub use request::{Strictness, parse_id, parse_id_request, put_faults};
 pub use scraping::ScrapeFault;
 pub use ttl::{Ttl, TtlBounds};
 
+/// The labels that show group and id of a registration.
+pub const GROUP_LABEL: &str = "__meta_inventor_group";
+pub const ID_LABEL: &str = "__meta_inventor_id";
+
 /// The label that each module of a registration is shown under.
 pub const MODULE_LABEL: &str = "__meta_inventor_sd_module";
 

@@ -22,13 +22,6 @@ pub struct Principal {
     pub scope: Scope,
 }
 
-impl Principal {
-    /// One who may write in all groups.
-    pub fn everywhere(name: &str) -> Principal {
-        Principal { name: Arc::from(name), scope: Scope::All }
-    }
-}
-
 /// What was seen under an id when a write was planned, and must still be there.
 #[derive(Debug, Clone)]
 pub(super) enum Seen {

@@ -67,7 +67,7 @@ impl View {
     }
 
     /// The group that a registration is in.
-    pub(super) fn group_of(&self, id: TargetId, now: Instant) -> Option<Arc<str>> {
+    pub fn group_of(&self, id: TargetId, now: Instant) -> Option<Arc<str>> {
         self.at(now).held.get(&id).map(|held| held.group.clone())
     }
 

@@ -4,13 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use crate::registration::{Content, MODULE_LABEL, TargetId, json};
-
-/// The label that shows the group of a registration.
-const GROUP_LABEL: &str = "__meta_inventor_group";
-
-/// The label that shows the id of a registration.
-const ID_LABEL: &str = "__meta_inventor_id";
+use crate::registration::{Content, GROUP_LABEL, ID_LABEL, MODULE_LABEL, TargetId, json};
 
 /// What the entries of a list show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

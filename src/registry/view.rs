@@ -96,10 +96,6 @@ impl View {
         Ok(Discovered { list, stale: state.outage(now) })
     }
 
-    pub fn registration(&self, id: TargetId, now: Instant) -> Option<Kept> {
-        self.at(now).held.get(&id).map(|held| held.kept(id))
-    }
-
     pub fn is_loaded(&self) -> bool {
         self.state.lock().loaded
     }

@@ -71,14 +71,15 @@ impl Node {
 
     /// The text that is shown.
     pub(crate) fn shown(&self, name: &str) -> Option<String> {
-        self.registry.view.registration(id(name), Instant::now()).map(|kept| text_of(&kept.document()))
+        let shown = self.registry.view.details(id(name), Instant::now())?;
+        Some(text_of(&shown.content.document(id(name), SystemTime::UNIX_EPOCH)))
     }
 
     /// The rest of the lifetime of what is shown; `None` is for ever.
     #[track_caller]
     pub(crate) fn rest(&self, name: &str) -> Option<Duration> {
-        let kept = self.registry.view.registration(id(name), Instant::now()).expect("it is shown");
-        kept.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        let shown = self.registry.view.details(id(name), Instant::now()).expect("it is shown");
+        shown.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// The texts of everything in the list.
@@ -215,11 +216,16 @@ pub(crate) fn a_large_document_is_stored_and_shown_whole(node: &Node) {
     assert_eq!(node.shown("large").as_deref(), Some(&*text));
 }
 
+/// One who may write in all groups.
+pub(crate) fn everywhere(name: &str) -> Principal {
+    Principal { name: name.into(), scope: Scope::All }
+}
+
 pub(crate) fn beside_each_change_stands_who_made_it(node: &Node) {
     let put = |by: &str, n: u32| {
         let text = format!("{by} {n}");
         node.registry
-            .put(id("shared"), &registration("shared", &text), &Principal::everywhere(by), Now::read())
+            .put(id("shared"), &registration("shared", &text), &everywhere(by), Now::read())
             .expect("the put succeeds");
     };
     thread::scope(|scope| {

@@ -8,11 +8,7 @@ use crate::client::connection::{Api, Secret, check_url, read_token};
 use crate::client::output::tell;
 use crate::client::{Entry, Failure, files};
 use crate::config::commands::{ImportCommand, TokenSource};
-use crate::registration::{LabelNames, MODULE_LABEL, TargetId};
-
-/// The labels under which another inventor shows group and id in `/sd`.
-const GROUP_LABEL: &str = "__meta_inventor_group";
-const ID_LABEL: &str = "__meta_inventor_id";
+use crate::registration::{GROUP_LABEL, ID_LABEL, LabelNames, MODULE_LABEL, TargetId};
 
 /// What the sources hold.
 #[derive(Default)]

@@ -100,7 +100,7 @@ pub(in crate::http) fn duplicates(app: &App, call: &Call<'_>) -> Result<Response
     let allowance = app.registry.allowance(call.request);
     let now = app.now();
     let duplicates = app.registry.duplicates(&Scope::All, &allowance, now).map_err(Problem::from)?;
-    let group = |id: &TargetId| Some(app.registry.view.registration(*id, now.monotonic)?.content.group().into_owned());
+    let group = |id: &TargetId| Some(app.registry.view.group_of(*id, now.monotonic)?.to_string());
     let shown = |Duplicate { address, ids, ids_total }: &Duplicate| ShownDuplicate {
         address: address.clone(),
         ids: ids.iter().map(TargetId::to_string).collect(),

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use inventor::registration::{TargetId, Ttl};
-use inventor::registry::{Now, Principal};
+use inventor::registry::Now;
 use inventor::store::embedded::{EmbeddedStore, OpenError};
 use inventor::store::{Change, Comparison, Kept, Mirror, Settlement, WAIT_MAX};
 use parking_lot::Mutex;
@@ -18,7 +18,7 @@ use super::stopped::age;
 use super::{file, open, try_open};
 use crate::ending::Ending;
 use crate::eventually::{SOON, eventually};
-use crate::store_contract::{Node, delete, hour, id, put, registration, rules};
+use crate::store_contract::{Node, delete, everywhere, hour, id, put, registration, rules};
 
 #[test]
 fn a_store_whose_file_is_gone_refuses_until_it_is_back() {
@@ -51,9 +51,7 @@ fn a_store_whose_file_is_gone_refuses_until_it_is_back() {
 fn what_runs_out_while_the_file_is_gone_is_kept_and_can_be_renewed() {
     let directory = TempDir::new().unwrap();
     let node = try_open(rules(Ttl::from_seconds(4)), directory.path()).unwrap();
-    let write = |name: &str| {
-        node.registry.put(id(name), &registration(name, "text"), &Principal::everywhere("test"), Now::read())
-    };
+    let write = |name: &str| node.registry.put(id(name), &registration(name, "text"), &everywhere("test"), Now::read());
     write("silent").unwrap();
     write("refused").unwrap();
     let written = Instant::now();

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use inventor::registration::Ttl;
-use inventor::registry::{Now, Principal};
+use inventor::registry::Now;
 
 use super::{Replica, key};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::RedisServer;
-use crate::store_contract::{id, put, registration};
+use crate::store_contract::{everywhere, id, put, registration};
 
 /// What is left of a lifetime in Redis itself, in milliseconds.
 #[track_caller]
@@ -33,7 +33,7 @@ fn wait(since: Instant, time: Duration) {
 
 /// A renewal as its owner makes it.
 fn renew(replica: &Replica, name: &str) -> bool {
-    replica.registry.put(id(name), &registration(name, "text"), &Principal::everywhere("test"), Now::read()).is_ok()
+    replica.registry.put(id(name), &registration(name, "text"), &everywhere("test"), Now::read()).is_ok()
 }
 
 #[test]

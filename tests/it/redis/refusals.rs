@@ -1,6 +1,6 @@
 //! What Redis can have against a client, and what operators are told to do about it.
 
-use inventor::registry::{Now, Principal, WriteError};
+use inventor::registry::{Now, WriteError};
 use inventor::store::Update;
 use inventor::store::redis::{Address, Settings};
 
@@ -8,7 +8,7 @@ use super::proxy::Proxy;
 use super::{Replica, key, set, settings};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
-use crate::store_contract::{delete, hour, id, put, registration, team};
+use crate::store_contract::{delete, everywhere, hour, id, put, registration, team};
 
 pub(super) const MINIMAL_RIGHTS: &str =
     "~* +client|tracking +getrange +pttl +scan +set +del +pexpire +watch +multi +exec +info +ping";
@@ -96,7 +96,7 @@ fn without_a_right_that_only_some_writes_need_these_are_refused_and_there_is_no_
         eventually(SOON, || replica.registry.health(Now::read()).is_ok());
         replica.is_unwell_because(&["a permission is missing", &command]);
         replica.put("a", "document");
-        let owner = Principal::everywhere("test");
+        let owner = everywhere("test");
         let deletion = || replica.delete("a");
         let by_a_team = || replica.registry.put(id("a"), &registration("a", "g"), &team("g"), Now::read());
         for _ in 0..3 {

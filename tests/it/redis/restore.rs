@@ -5,14 +5,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use inventor::registration::Ttl;
-use inventor::registry::{Declaration, Now, Principal};
+use inventor::registry::{Declaration, Now};
 use inventor::store::redis::{Address, Settings};
 
 use super::proxy::Proxy;
 use super::{Ending, Replica, key, settings, value};
 use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
-use crate::store_contract::{hour, id, put, rules, text_of};
+use crate::store_contract::{everywhere, hour, id, put, rules, text_of};
 
 const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 
@@ -348,7 +348,7 @@ fn while_a_restart_is_made_good_a_deletion_that_is_answered_is_one() {
     let deleted: Vec<&String> = thread::scope(|scope| {
         let deleting = scope.spawn(|| {
             let nothing = Declaration { group: "g", registrations: &[] };
-            let writer = Principal::everywhere("test");
+            let writer = everywhere("test");
             let mut plan = replica.registry.plan(&nothing, &writer, Now::read()).unwrap();
             assert_eq!(plan.deleted, 100);
             if replica.registry.carry_out(&mut plan, &writer).is_ok() {

@@ -13,7 +13,7 @@ use inventor::registry::{Action, Declaration, GroupPattern, Now, Principal, Scop
 use inventor::store::{Check, Outcome};
 use serde_json::json;
 
-use super::{Node, delete, hour, id, put, registration, text_of};
+use super::{Node, delete, everywhere, hour, id, put, registration, text_of};
 
 /// Passes this text only, or nothing.
 fn expecting(text: Option<&str>) -> Check {
@@ -145,7 +145,7 @@ fn declare(node: &Node, team: &Principal, names: &BTreeSet<&String>) -> Result<(
 }
 
 pub(crate) fn a_plan_is_carried_out_only_if_it_follows_from_what_is_stored(node: &Node) {
-    let (writer, group) = (Principal::everywhere("test"), "g");
+    let (writer, group) = (everywhere("test"), "g");
     let plan = |names: &[&str]| {
         let registrations: Vec<Registration> = names.iter().map(|name| registration(name, "declared")).collect();
         let declaration = Declaration { group, registrations: &registrations };
@@ -175,7 +175,7 @@ pub(crate) fn a_plan_is_carried_out_only_if_it_follows_from_what_is_stored(node:
 }
 
 pub(crate) fn a_registration_that_was_renewed_is_not_removed_as_it_was(node: &Node) {
-    let (writer, name) = (Principal::everywhere("test"), "renewed");
+    let (writer, name) = (everywhere("test"), "renewed");
     let seen = || node.registry.view.details(id(name), Instant::now());
     let renew = || node.registry.put(id(name), &registration(name, "same"), &writer, Now::read());
     renew().expect("the put succeeds");
