@@ -22,7 +22,7 @@ import { get } from './server.js';
 import { arrived, filter, go, orders, placeOf, state } from './state.js';
 import { plural } from './words.js';
 
-const PAGES_HELD = 10; // with rows in the document
+const PAGES_HELD = 20; // with rows in the document
 
 /**
  * What is shown: `wrong` is why the server did not take the filter. `pending`: others came or went meanwhile. `chosen` are

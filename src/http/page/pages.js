@@ -3,7 +3,7 @@
 // these are follows from how far one has scrolled: nothing has to be laid out to know it.
 import { $, h } from './dom.js';
 
-export const PAGE_ROWS = 50;
+export const PAGE_ROWS = 25;
 const NEAR_PX = 900; // above and below the window
 
 export const grid = $('#grid');
