@@ -29,9 +29,13 @@ export const settled = page =>
 
 /** What stands at the top has its lines. */
 async function headIsWhole(page) {
-  const below = await page.locator('.top').evaluate(top =>
-    [...top.children].filter(el => el.getBoundingClientRect().bottom > top.getBoundingClientRect().bottom).map(el => el.id),
-  );
+  const below = await page
+    .locator('.top')
+    .evaluate(top =>
+      [...top.children]
+        .filter(el => el.getBoundingClientRect().bottom > top.getBoundingClientRect().bottom)
+        .map(el => el.id),
+    );
   assert.deepEqual(below, []);
 }
 
