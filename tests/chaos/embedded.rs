@@ -12,7 +12,7 @@ use crate::eventually::{SOON, eventually};
 use crate::faults::{self, Disk};
 use crate::server::{Server, Setup};
 use crate::tally::Wrong;
-use crate::users::{PERMANENT, Shown, TTL, Users, ask, idle, put, shown};
+use crate::users::{Shown, TTL, Users, ask, default_lifetime, idle, put, register_permanent, shown};
 
 /// Faults between two quiet points.
 const ROUND: usize = 6;
@@ -32,15 +32,9 @@ impl Ground {
         let (setup, disk, _) =
             faults::inject(Setup::new().env("RUST_LOG", "warn,inventor::serve=info,inventor::registry=info"));
         idle(plan).write_to_file(&setup);
-        // The lifetime is that of the server at the time of the registration.
-        let server = start(&setup.clone().env("TTL_SECONDS", "0"), &listener);
-        for n in 0..PERMANENT {
-            let (status, _) = ask(server.address(), &put(&format!("permanent-{n}"), "permanent", 0)).expect("it is up");
-            assert_eq!(status, 200);
-        }
-        assert_eq!(server.terminate(), Some(0));
-        let setup = setup.env("TTL_SECONDS", &TTL.as_secs().to_string());
+        let setup = setup.env("TTL_SECONDS", &default_lifetime(plan).as_secs().to_string());
         let server = start(&setup, &listener);
+        register_permanent(server.address());
         Ground { setup, disk, listener, server }
     }
 

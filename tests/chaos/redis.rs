@@ -1,7 +1,7 @@
 //! Two servers on one Redis that is killed, stopped, paused and made to refuse writes, beside a program that writes raw
 //! commands. At every quiet point both servers show what Redis holds.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::eventually::{SOON, eventually};
 use crate::redis_server::{RedisServer, command};
 use crate::server::{Server, Setup};
 use crate::tally::Wrong;
-use crate::users::{PERMANENT, Shown, TTL, Users, ask, idle, put, revision, shown, target_id};
+use crate::users::{Shown, TTL, Users, ask, default_lifetime, idle, register_permanent, revision, shown, target_id};
 
 /// Faults between two quiet points.
 const ROUND: usize = 6;
@@ -69,19 +69,16 @@ impl Ground {
         idle(plan).write_to_redis(&redis);
         let setup = Setup::new()
             .env("REDIS_URL", &redis.url())
-            .env("RUST_LOG", "warn,inventor::serve=info,inventor::registry=info");
-        let start = |ttl: Duration| {
-            let server = setup.clone().env("TTL_SECONDS", &ttl.as_secs().to_string()).start();
+            .env("RUST_LOG", "warn,inventor::serve=info,inventor::registry=info")
+            .env("TTL_SECONDS", &default_lifetime(plan).as_secs().to_string());
+        let start = || {
+            let server = setup.start();
             is_ready(&server);
             server
         };
-        // The lifetime is that of the server at the time of the registration.
-        let server = start(Duration::ZERO);
-        for n in 0..PERMANENT {
-            let (status, _) = ask(server.address(), &put(&format!("permanent-{n}"), "permanent", 0)).expect("it is up");
-            assert_eq!(status, 200);
-        }
-        Ground { servers: [start(TTL), start(TTL)], redis, is_durable, idle: idle(plan).keys() }
+        let servers = [start(), start()];
+        register_permanent(servers[0].address());
+        Ground { servers, redis, is_durable, idle: idle(plan).keys() }
     }
 
     #[track_caller]
@@ -156,12 +153,15 @@ impl Ground {
         users.check_idle();
         let deadline = Instant::now() + AGREEMENT_MAX;
         loop {
-            let (stored, lists) = (stored(&self.redis, &self.idle), self.servers.each_ref().map(list));
-            if lists.iter().all(|list| *list == stored) {
+            let stored = || stored(&self.redis, &self.idle);
+            // Owners who go away register all the while, and what others have registered expires.
+            let (before, lists, after) = (stored(), self.servers.each_ref().map(list), stored());
+            let difference = difference(&[before, after], &lists);
+            if difference.is_empty() {
                 return;
             }
             if Instant::now() > deadline {
-                return users.tally.note(Wrong::Difference, difference(&stored, &lists));
+                return users.tally.note(Wrong::Difference, difference);
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -204,14 +204,17 @@ fn stored(redis: &RedisServer, idle: &HashSet<String>) -> Shown {
     values.map(|value| revision(&serde_json::from_str(&value).expect("JSON")).expect("a document")).collect()
 }
 
-fn difference(stored: &Shown, lists: &[Shown; 2]) -> String {
+/// What lists show that was not in Redis either before or after them.
+fn difference(stored: &[Shown; 2], lists: &[Shown; 2]) -> String {
     let mut lines = Vec::new();
     for (n, list) in lists.iter().enumerate() {
-        let names = stored.keys().chain(list.keys()).filter(|name| stored.get(*name) != list.get(*name));
-        lines
-            .extend(names.map(|name| {
-                format!("{name}: Redis has {:?}, server {n} shows {:?}", stored.get(name), list.get(name))
-            }));
+        let names: BTreeSet<&String> = stored.iter().chain([list]).flat_map(Shown::keys).collect();
+        for name in names {
+            let (shown, [before, after]) = (list.get(name), stored.each_ref().map(|stored| stored.get(name)));
+            if ![before, after].contains(&shown) {
+                lines.push(format!("{name}: Redis has {before:?} and then {after:?}, server {n} shows {shown:?}"));
+            }
+        }
     }
     lines.truncate(10);
     lines.join("\n")

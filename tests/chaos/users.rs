@@ -25,7 +25,8 @@ use crate::writers::Writer;
 pub(crate) const TTL: Duration = Duration::from_secs(8);
 
 /// Registrations that nobody touches and that never expire: missing in a list, they show that it is a wrong one.
-pub(crate) const PERMANENT: usize = 200;
+const PERMANENT: usize = 200;
+const PERMANENT_GROUP: &str = "permanent";
 
 const OWNERS: usize = 24;
 
@@ -71,10 +72,28 @@ pub(crate) fn idle(plan: &Plan) -> Several {
     Several { group: IDLE, count: plan.idle, left, lifetime: Some(4 * left) }
 }
 
+/// The default lifetime at the servers. What never expires is put back with half of it where somebody may have deleted it
+/// unseen: with so many registrations a server that was cut off is often cut off again before it has read everything.
+pub(crate) fn default_lifetime(plan: &Plan) -> Duration {
+    if plan.idle > 0 { 8 * plan.time } else { TTL }
+}
+
+/// Registers what never expires.
+pub(crate) fn register_permanent(server: SocketAddr) {
+    for n in 0..PERMANENT {
+        let (status, _) = ask(server, &put(&format!("permanent-{n}"), PERMANENT_GROUP, 0)).expect("it is up");
+        assert_eq!(status, 200);
+    }
+}
+
 /// Registers a target with this name, and a revision that shows in the list.
 pub(crate) fn put(name: &str, group: &str, revision: u64) -> Request {
+    let lifetime = match group {
+        PERMANENT_GROUP => 0,
+        _ => TTL.as_secs(),
+    };
     let body = format!(
-        r#"{{"static_config":{{"targets":["{name}:9100"],"labels":{{"revision":"{revision}"}},"target_group":"{group}"}}}}"#
+        r#"{{"static_config":{{"targets":["{name}:9100"],"labels":{{"revision":"{revision}"}},"target_group":"{group}","ttl_seconds":{lifetime}}}}}"#
     );
     Request::new("PUT", "/target").token().body(body)
 }
@@ -193,7 +212,7 @@ impl Users {
         }
         let writers = (0..WRITERS * self.servers.len()).map(|n| format!("writer{n}"));
         let mut entries = Vec::new();
-        for group in ["permanent", "live", "gone", "shared"].map(str::to_owned).into_iter().chain(writers) {
+        for group in [PERMANENT_GROUP, "live", "gone", "shared"].map(str::to_owned).into_iter().chain(writers) {
             let (status, list) = ask(server, &Request::new("GET", &format!("/group?name={group}")))?;
             match list.trim().strip_prefix('[').and_then(|list| list.strip_suffix(']')) {
                 Some(list) if status == 200 => entries.extend(Some(list.to_owned()).filter(|list| !list.is_empty())),
