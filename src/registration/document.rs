@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use serde::de::MapAccess;
-use serde::{Deserialize, Deserializer};
 
 use super::checked::LabelNames;
 use super::checked::Registration;
@@ -116,12 +115,6 @@ impl Object for Document {
 
 fn stored_id<E: serde::de::Error>(text: &str) -> Result<TargetId, E> {
     TargetId::parse(text).ok_or_else(|| E::custom("not a UUID"))
-}
-
-impl<'de> Deserialize<'de> for Document {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Document, D::Error> {
-        json::object(deserializer)
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::{fmt, io};
 
 use memchr::{memchr, memchr2};
-use serde::de::{self, DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Encodes a value as Go does: compact, with `<`, `>`, `&`, U+2028 and U+2029 escaped.
@@ -43,10 +43,13 @@ impl serde_json::ser::Formatter for GoSpelling {
     }
 }
 
-/// Decodes one JSON document; blanks around it are fine, anything else after it is an error.
+/// Decodes one JSON object; blanks around it are fine, anything else after it is an error.
 /// Each byte that is not part of well-formed UTF-8 is read as U+FFFD, as Go does.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
-    serde_json::from_str(&well_formed_text(bytes)?)
+pub fn decode<T: Object>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    let text = well_formed_text(bytes)?;
+    let mut deserializer = serde_json::Deserializer::from_str(&text);
+    let value = object(&mut deserializer)?;
+    deserializer.end().map(|()| value)
 }
 
 /// The text of a document, for who decodes it piece by piece.

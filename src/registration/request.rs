@@ -1,7 +1,6 @@
 //! The bodies of requests: a registration to be stored, or the id of one.
 
 use serde::de::MapAccess;
-use serde::{Deserialize, Deserializer};
 
 use super::checked::LabelNames;
 use super::checked::Registration;
@@ -127,12 +126,6 @@ impl Object for PutRequest {
     }
 }
 
-impl<'de> Deserialize<'de> for PutRequest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PutRequest, D::Error> {
-        json::object(deserializer)
-    }
-}
-
 #[derive(Default)]
 struct IdRequest {
     id: Option<String>,
@@ -147,11 +140,5 @@ impl Object for IdRequest {
             _ => return Ok(false),
         }
         Ok(true)
-    }
-}
-
-impl<'de> Deserialize<'de> for IdRequest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<IdRequest, D::Error> {
-        json::object(deserializer)
     }
 }
