@@ -74,6 +74,26 @@ test('several are selected with a mouse, deleted together, and come back togethe
     await bar(page).waitFor({ state: 'hidden' });
   }));
 
+test('of several that could not all be deleted, those that were come back', () =>
+  withPage(server, {}, async page => {
+    const before = await all();
+    await signIn(page);
+    await rowCountIs(page, 6);
+    await select(page, 'n0:1');
+    await press(page, inBar(page, 'Select all 6'));
+    await hasText(bar(page), '6 selected');
+    const { registrations } = await server.registrations('q=n5');
+    const last = `**/registrations/${registrations[0].id}`;
+    await page.route(last, route => (route.request().method() === 'DELETE' ? route.abort() : route.continue()));
+    await press(page, inBar(page, 'Delete'));
+    await hasText(page.locator('.toast'), /Deleted [1-5] of 6, and perhaps a few more. The connection failed./);
+    await hasText(bar(page), 'selected');
+    await page.unroute(last);
+    await page.keyboard.press('z');
+    await toast(page, 'Registered again:').waitFor();
+    assert.deepEqual(await all(), before);
+  }));
+
 test('what the list shows goes out as a file, of which the command line makes the same', () =>
   withPage(server, { acceptDownloads: true }, async page => {
     await rowCountIs(page, 6);

@@ -45,11 +45,17 @@ export async function withEach(rows, act) {
   return { done, isWhole: done.length === rows.length, failure };
 }
 
+/** What was done of it, and why no more; what nobody answered may have been done as well. */
+function partly(what, done, rows, { status, message }) {
+  const others = status >= 400 && status < 500 ? '' : ', and perhaps a few more';
+  emit('toast', { bad: true, text: `${what} ${count(done.length)} of ${count(rows.length)}${others}. ${message}` });
+}
+
 /** Registers all of them again, each with its own lifetime, which starts anew. */
 export async function restoreAll(rows) {
   const { done, isWhole, failure } = await withEach(rows, row => putRegistration(contentOf(row)));
   if (done.length) emit('written');
-  if (failure) failed('registered again, at least not all', failure);
+  if (failure) partly('Registered again:', done, rows, failure);
   if (isWhole) {
     const first = rows.length > 0 && [', ', called(rows[0]), ' first'];
     emit('toast', { text: ['Registered again: ', plural(rows.length, 'registration'), first] });
@@ -72,7 +78,7 @@ export async function removeChosen() {
   const { done, failure } = await withEach(rows, removeOne);
   isBusy = false;
   $('.danger', bar)?.classList.remove('busy');
-  if (failure) failed('deleted, at least not all', failure);
+  if (failure) partly('Deleted', done, rows, failure);
   if (!done.length) return;
   strike(...done);
   emit('written');
