@@ -2,6 +2,7 @@
 //! throughout, nothing expires while nobody can renew, and whoever does not renew goes in time. By cause.
 
 mod clock;
+mod deletions;
 mod disk;
 mod redis;
 mod stops;

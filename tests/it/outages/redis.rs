@@ -13,25 +13,24 @@ use super::{
 use crate::eventually::{SOON, eventually};
 use crate::faults;
 use crate::owners::{by_id, id, names, registration};
-use crate::redis::proxy::Proxy;
 use crate::redis_server::RedisServer;
 use crate::server::{Server, Setup};
 
 /// Redis that loses nothing when it dies.
 const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-fn on(redis: &RedisServer) -> Setup {
+pub(super) fn on(redis: &RedisServer) -> Setup {
     let (name, value) = redis.setting();
     Setup::new().env(name, &value)
 }
 
 /// Starts a Redis with these arguments.
-type Start = fn(&[&str]) -> RedisServer;
+pub(super) type Start = fn(&[&str]) -> RedisServer;
 
 /// On a Redis, and at the same time on a cluster of one shard.
-fn on_both(exam: impl Fn(Start) + Sync) {
+pub(super) fn on_both(exam: impl Fn(Start) + Sync) {
     thread::scope(|scope| {
         let kinds: [Start; 2] = [RedisServer::start_with, |arguments| RedisServer::start_cluster(arguments).0];
         let exam = &exam;
@@ -42,7 +41,7 @@ fn on_both(exam: impl Fn(Start) + Sync) {
 }
 
 #[track_caller]
-fn start(setup: Setup, ttl: Duration) -> Server {
+pub(super) fn start(setup: Setup, ttl: Duration) -> Server {
     let server = with_ttl(setup, ttl).start();
     is_fresh(&server);
     server
@@ -50,7 +49,7 @@ fn start(setup: Setup, ttl: Duration) -> Server {
 
 /// Registers these at a server, and waits until another one lists them too.
 #[track_caller]
-fn register_for_both(servers: [&Server; 2], names: &[&str]) {
+pub(super) fn register_for_both(servers: [&Server; 2], names: &[&str]) {
     for name in names {
         servers[0].register(registration(name));
     }
@@ -65,7 +64,7 @@ fn left(redis: &RedisServer, name: &str) -> Duration {
 }
 
 #[track_caller]
-fn is_stored(redis: &RedisServer, name: &str) -> bool {
+pub(super) fn is_stored(redis: &RedisServer, name: &str) -> bool {
     redis.command::<i64>(&["EXISTS", &id(name).to_string()]) == 1
 }
 
@@ -280,79 +279,6 @@ fn a_restore_that_redis_refuses_loses_nothing() {
         let arguments = &["--min-replicas-to-write", "1"];
         scope.spawn(move || come_back_refusing(RedisServer::start_with, arguments, &relent));
     });
-}
-
-const SEVERAL: [&str; 6] = ["one", "two", "three", "four", "five", "six"];
-
-/// Replaces the process by one that has everything, as an orderly restart does.
-#[track_caller]
-fn restart_without_loss(redis: &mut RedisServer, server: &Server) {
-    let connects = || {
-        let metrics = server.get("/metrics");
-        let value = metrics.text().lines().find_map(|line| line.strip_prefix("inventor_redis_connects_total "));
-        value.and_then(|value| value.parse::<u64>().ok()).expect("it is a count")
-    };
-    let before = connects();
-    redis.command::<()>(&["SAVE"]);
-    redis.kill();
-    redis.run();
-    // Until it has seen that Redis was gone, it is fresh as well.
-    eventually(SOON, || connects() > before);
-    is_fresh(server);
-}
-
-/// A server that was away learns of what happened meanwhile, and leaves it at that.
-#[track_caller]
-fn is_deleted(redis: &RedisServer, servers: [&Server; 2], name: &str) {
-    register_for_both(servers, &["later"]);
-    servers.into_iter().for_each(is_fresh);
-    // It may wait for a moment whether somebody else puts it back.
-    eventually(SOON, || servers.iter().all(|server| !is_listed(server, name)));
-    assert!(!is_stored(redis, name), "{name} was put back");
-    let rest: Vec<_> = SEVERAL.iter().filter(|rest| **rest != name).collect();
-    servers.into_iter().for_each(|server| assert!(rest.iter().all(|name| is_listed(server, name)), "{rest:?}"));
-}
-
-/// One server is stopped, Redis restarts without loss, something is deleted at the other server.
-#[track_caller]
-fn delete_while_stopped(start_redis: Start, deleted: &str, slept: Duration) {
-    let mut redis = start_redis(&[]);
-    let (setup, _, clock) = faults::inject(on(&redis));
-    let mut servers = [start(on(&redis), HOUR), start(setup, HOUR)];
-    clock.is_attached();
-    register_for_both([&servers[0], &servers[1]], &SEVERAL);
-    servers[1].process().signal(Signal::SIGSTOP);
-    clock.sleep(slept);
-    restart_without_loss(&mut redis, &servers[0]);
-    servers[0].delete(by_id(deleted)).is(200, "true\n");
-    servers[1].process().signal(Signal::SIGCONT);
-    is_deleted(&redis, [&servers[0], &servers[1]], deleted);
-}
-
-#[test]
-fn a_server_that_stood_still_undoes_no_deletion() {
-    on_both(|start_redis| delete_while_stopped(start_redis, "three", Duration::ZERO));
-}
-
-#[test]
-fn a_server_that_slept_for_long_undoes_no_deletion() {
-    delete_while_stopped(RedisServer::start_with, "six", 2 * Duration::from_secs(60));
-}
-
-#[test]
-fn a_server_that_was_cut_off_undoes_no_deletion() {
-    let mut redis = RedisServer::start();
-    let proxy = Proxy::before(&redis.socket());
-    let behind = Setup::new().env("REDIS_URL", &format!("redis+unix://{}", proxy.socket().display()));
-    let servers = [start(on(&redis), HOUR), start(behind, HOUR)];
-    register_for_both([&servers[0], &servers[1]], &SEVERAL);
-    proxy.fall_silent();
-    is_marked(&servers[1]);
-    servers[0].delete(by_id("three")).is(200, "true\n");
-    restart_without_loss(&mut redis, &servers[0]);
-    proxy.cut();
-    proxy.speak();
-    is_deleted(&redis, [&servers[0], &servers[1]], "three");
 }
 
 #[test]
