@@ -125,8 +125,12 @@ async function exportPages(pages) {
   emit('toast', { text: `Exported ${plural(n, 'registration')}.` });
 }
 
-const exportList = () =>
-  exportPages(pagesOf({ ...filter(), sort: state.sort })).catch(error => failed('exported', error));
+function exportList() {
+  if (list.total > AT_ONCE_MAX) emit('toast', { text: `Reading ${plural(list.total, 'registration')}…` });
+  exportPages(pagesOf({ ...filter(), sort: state.sort })).catch(error =>
+    emit('toast', { bad: true, text: `Not exported. ${error.message}` }),
+  );
+}
 
 function drawBar() {
   const n = list.chosen.size;
