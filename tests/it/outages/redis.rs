@@ -1,5 +1,7 @@
 //! Redis dies, stands still, refuses writes, forgets, or holds what nobody should have put there.
 
+mod deletions;
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::thread;
@@ -97,12 +99,10 @@ fn a_redis_that_stands_still_empties_no_list() {
 
 #[test]
 fn a_redis_that_makes_writes_wait_and_answers_reads_empties_no_list() {
-    on_both(|start_redis| {
-        let redis = start_redis(&[]);
-        let server = start(on(&redis), TTL);
-        let pause = || redis.command::<()>(&["CLIENT", "PAUSE", "100000", "WRITE"]);
-        outlive(&server, registration, pause, || redis.command(&["CLIENT", "UNPAUSE"]));
-    });
+    let redis = RedisServer::start();
+    let server = start(on(&redis), TTL);
+    let pause = || redis.command::<()>(&["CLIENT", "PAUSE", "100000", "WRITE"]);
+    outlive(&server, registration, pause, || redis.command(&["CLIENT", "UNPAUSE"]));
 }
 
 #[test]
@@ -236,8 +236,8 @@ fn outages_in_a_row_keep_nothing_for_longer_than_they_last() {
 
 /// Redis comes back with 14 of 20 registrations, and does not let the others be put back.
 #[track_caller]
-fn come_back_refusing(start_redis: Start, arguments: &[&str], relent: &[&str]) {
-    let mut redis = start_redis(&[]);
+fn come_back_refusing(arguments: &[&str], relent: &[&str]) {
+    let mut redis = RedisServer::start();
     let (setup, _, clock) = faults::inject(on(&redis));
     let server = start(setup, HOUR);
     clock.is_attached();
@@ -273,11 +273,9 @@ fn come_back_refusing(start_redis: Start, arguments: &[&str], relent: &[&str]) {
 #[test]
 fn a_restore_that_redis_refuses_loses_nothing() {
     thread::scope(|scope| {
-        let relent = ["CONFIG", "SET", "maxmemory", "0"];
-        scope.spawn(move || on_both(|start_redis| come_back_refusing(start_redis, &["--maxmemory", "1"], &relent)));
-        let relent = ["CONFIG", "SET", "min-replicas-to-write", "0"];
-        let arguments = &["--min-replicas-to-write", "1"];
-        scope.spawn(move || come_back_refusing(RedisServer::start_with, arguments, &relent));
+        scope.spawn(|| come_back_refusing(&["--maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]));
+        let replicas = "min-replicas-to-write";
+        scope.spawn(|| come_back_refusing(&["--min-replicas-to-write", "1"], &["CONFIG", "SET", replicas, "0"]));
     });
 }
 

@@ -1,0 +1,87 @@
+//! Deletions while a server was away: what it still shows is not put back.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::{HOUR, Start, is_stored, on, on_both, register_for_both, start};
+use crate::eventually::{SOON, eventually};
+use crate::faults;
+use crate::outages::{is_fresh, is_listed, is_marked};
+use crate::owners::by_id;
+use crate::redis::proxy::Proxy;
+use crate::redis_server::RedisServer;
+use crate::server::{Server, Setup};
+
+const SEVERAL: [&str; 6] = ["one", "two", "three", "four", "five", "six"];
+
+/// Replaces the process by one that has everything, as an orderly restart does.
+#[track_caller]
+fn restart_without_loss(redis: &mut RedisServer, server: &Server) {
+    let connects = || {
+        let metrics = server.get("/metrics");
+        let value = metrics.text().lines().find_map(|line| line.strip_prefix("inventor_redis_connects_total "));
+        value.and_then(|value| value.parse::<u64>().ok()).expect("it is a count")
+    };
+    let before = connects();
+    redis.command::<()>(&["SAVE"]);
+    redis.kill();
+    redis.run();
+    // Until it has seen that Redis was gone, it is fresh as well.
+    eventually(SOON, || connects() > before);
+    is_fresh(server);
+}
+
+/// A server that was away learns of what happened meanwhile, and leaves it at that.
+#[track_caller]
+fn is_deleted(redis: &RedisServer, servers: [&Server; 2], name: &str) {
+    register_for_both(servers, &["later"]);
+    servers.into_iter().for_each(is_fresh);
+    // It may wait for a moment whether somebody else puts it back.
+    eventually(SOON, || servers.iter().all(|server| !is_listed(server, name)));
+    assert!(!is_stored(redis, name), "{name} was put back");
+    let rest: Vec<_> = SEVERAL.iter().filter(|rest| **rest != name).collect();
+    servers.into_iter().for_each(|server| assert!(rest.iter().all(|name| is_listed(server, name)), "{rest:?}"));
+}
+
+/// One server is stopped, Redis restarts without loss, something is deleted at the other server.
+#[track_caller]
+fn delete_while_stopped(start_redis: Start, deleted: &str, slept: Duration) {
+    let mut redis = start_redis(&[]);
+    let (setup, _, clock) = faults::inject(on(&redis));
+    let mut servers = [start(on(&redis), HOUR), start(setup, HOUR)];
+    clock.is_attached();
+    register_for_both([&servers[0], &servers[1]], &SEVERAL);
+    servers[1].process().signal(Signal::SIGSTOP);
+    clock.sleep(slept);
+    restart_without_loss(&mut redis, &servers[0]);
+    servers[0].delete(by_id(deleted)).is(200, "true\n");
+    servers[1].process().signal(Signal::SIGCONT);
+    is_deleted(&redis, [&servers[0], &servers[1]], deleted);
+}
+
+#[test]
+fn a_server_that_stood_still_undoes_no_deletion() {
+    on_both(|start_redis| delete_while_stopped(start_redis, "three", Duration::ZERO));
+}
+
+#[test]
+fn a_server_that_slept_for_long_undoes_no_deletion() {
+    delete_while_stopped(RedisServer::start_with, "six", 2 * Duration::from_secs(60));
+}
+
+#[test]
+fn a_server_that_was_cut_off_undoes_no_deletion() {
+    let mut redis = RedisServer::start();
+    let proxy = Proxy::before(&redis.socket());
+    let behind = Setup::new().env("REDIS_URL", &format!("redis+unix://{}", proxy.socket().display()));
+    let servers = [start(on(&redis), HOUR), start(behind, HOUR)];
+    register_for_both([&servers[0], &servers[1]], &SEVERAL);
+    proxy.fall_silent();
+    is_marked(&servers[1]);
+    servers[0].delete(by_id("three")).is(200, "true\n");
+    restart_without_loss(&mut redis, &servers[0]);
+    proxy.cut();
+    proxy.speak();
+    is_deleted(&redis, [&servers[0], &servers[1]], "three");
+}
