@@ -12,8 +12,16 @@ use crate::metrics::counters;
 /// How many groups are counted apart, those that came first; the others are counted together.
 const GROUPS_COUNTED_MAX: usize = 1000;
 
+/// The longest name of a group that metrics show, in bytes: what they have once shown they keep.
+const SHOWN_NAME_BYTES_MAX: usize = 256;
+
 /// What the others are called.
 const OTHERS: &str = "(others)";
+
+/// Whether metrics may name a group so. Registrations may have names of tens of kilobytes.
+pub(super) fn is_shown(group: &str) -> bool {
+    group.len() <= SHOWN_NAME_BYTES_MAX
+}
 
 /// The counters.
 #[derive(Debug)]
@@ -38,7 +46,7 @@ impl Departures {
 
     /// Begins to count what leaves this group, from 0: an increase is only seen of what was there before.
     pub(super) fn meet(&mut self, group: &Arc<str>) {
-        if self.met.len() < self.groups_max && !self.met.contains(group) {
+        if self.met.len() < self.groups_max && is_shown(group) && !self.met.contains(group) {
             self.begin(group);
             self.met.insert(Arc::clone(group));
         }
@@ -84,5 +92,19 @@ mod tests {
         assert_eq!(departures.expired.with_label_values(&[OTHERS]).get(), 2);
         let series = registry.gather().iter().map(|family| family.get_metric().len()).sum::<usize>();
         assert_eq!(series, 2 * (GROUPS_COUNTED_MAX + 1));
+    }
+
+    #[test]
+    fn groups_with_long_names_are_counted_with_the_others() {
+        let registry = Registry::new();
+        let mut departures = Departures::new(&registry, true);
+        let names = [SHOWN_NAME_BYTES_MAX, SHOWN_NAME_BYTES_MAX + 1, 60_000].map(|len| Arc::from("x".repeat(len)));
+        for group in &names {
+            departures.meet(group);
+            departures.count(Action::Deleted, group);
+        }
+        assert_eq!(departures.deleted.with_label_values(&[&*names[0]]).get(), 1);
+        assert_eq!(departures.deleted.with_label_values(&[OTHERS]).get(), 2);
+        assert_eq!(departures.met.len(), 1);
     }
 }

@@ -8,6 +8,7 @@ use super::allowance::{Allowance, Unanswered};
 use super::change_log::LoggedChange;
 use super::criteria::Criteria;
 use super::criteria::Scope;
+use super::departures::is_shown;
 use super::state::{Live, Quarantined};
 use super::view::{Discovered, View};
 use crate::registration::{Content, TargetId, Ttl};
@@ -71,11 +72,12 @@ impl View {
         self.at(now).held.get(&id).map(|held| held.group.clone())
     }
 
-    /// The largest groups, and how many registrations they have; none before the first full load.
+    /// The largest of the groups that metrics name, and how many registrations they have; none before the first full load.
     pub fn largest_groups(&self, count: usize, now: Instant) -> Vec<(Arc<str>, usize)> {
         let state = self.at(now);
         let mut sizes = if state.loaded { state.lists.group_sizes() } else { Vec::new() };
         drop(state);
+        sizes.retain(|(name, _)| is_shown(name));
         sizes.sort_unstable_by(|(a, a_size), (b, b_size)| b_size.cmp(a_size).then_with(|| a.cmp(b)));
         sizes.truncate(count);
         sizes

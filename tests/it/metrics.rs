@@ -116,8 +116,13 @@ fn only_the_largest_thousand_groups_are_series() {
         server.register(format!(r#"{{"static_config":{{"targets":["a:{n}"],"target_group":"g{n:04}"}}}}"#));
     }
     server.register(r#"{"static_config":{"targets":["large:1"],"target_group":"g1009"}}"#);
+    let long = "x".repeat(257);
+    for n in 0..3 {
+        server.register(format!(r#"{{"static_config":{{"targets":["long:{n}"],"target_group":"{long}"}}}}"#));
+    }
     let groups = series(&server, "inventor_group_registrations");
     assert_eq!(groups.len(), 1000);
+    assert!(!groups.iter().any(|group| group.contains(&long)), "its name is too long");
     assert!(groups.contains(&r#"inventor_group_registrations{group="g1009"} 2"#.to_owned()));
 }
 

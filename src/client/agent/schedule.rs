@@ -60,7 +60,7 @@ pub(super) struct Scheduled {
     due: Time,
     /// Whether the server has it, or may have it.
     attempted: bool,
-    /// Whether the server has ever accepted it, and so may let it expire.
+    /// Whether the server may have accepted it ever, and so may let it expire.
     accepted: bool,
     /// Whether what it has is what the file says.
     pub(super) registered: bool,
@@ -114,7 +114,7 @@ impl Schedule {
     pub(super) fn remember(&mut self, registered: BTreeMap<TargetId, Wanted>, now: Time) {
         for (id, wanted) in registered {
             let held = self.held.entry(id).or_insert_with(|| Scheduled::new(wanted, State::Remembered, now));
-            held.attempted = true;
+            (held.attempted, held.accepted) = (true, true);
         }
     }
 
@@ -320,6 +320,22 @@ mod tests {
         for _ in 0..100 {
             schedule.is_refused(id, lifetime, now);
             assert!(schedule.next(now).unwrap().0 <= now + Duration::from_secs(2));
+        }
+    }
+
+    #[test]
+    fn what_an_agent_before_has_registered_may_expire_as_well() {
+        let now = Duration::from_secs(1000);
+        let lifetime = Lifetime::Seconds(30);
+        let mut schedule = Schedule::default();
+        schedule.remember(wanted("a:1"), now);
+        schedule.update(wanted("a:1"), false, now);
+        let id = schedule.next(now).unwrap().1;
+        let refused: [fn(&mut Schedule, TargetId, Lifetime, Time); 2] =
+            [Schedule::is_refused, Schedule::is_unauthorised];
+        for refuse in refused {
+            refuse(&mut schedule, id, lifetime, now);
+            assert!(schedule.next(now).unwrap().0 <= now + lifetime.interval());
         }
     }
 
