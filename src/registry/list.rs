@@ -255,11 +255,20 @@ impl Snapshot {
         self.filled().next().is_none()
     }
 
-    /// The registrations behind this id, sorted by id; all of them without one.
-    pub fn after(&self, id: Option<TargetId>) -> impl Iterator<Item = (TargetId, &Content)> {
+    /// The registrations behind this id, sorted by id, without the first `skip` of them; all of them without an id. No
+    /// more than one segment is looked at for those that are left out.
+    pub(super) fn after(&self, id: Option<TargetId>, skip: usize) -> impl Iterator<Item = (TargetId, &Content)> {
         let first = id.map_or(0, |id| segment_of(id, self.segments.len()));
-        let entries = self.segments[first..].iter().flat_map(|segment| &segment.entries);
-        entries.skip_while(move |shown| id.is_some_and(|id| shown.id <= id)).map(|shown| (shown.id, &shown.content))
+        let mut segments = &self.segments[first..];
+        let is_before = |shown: &Listed| id.is_some_and(|id| shown.id <= id);
+        let before = segments.first().map_or(0, |segment| segment.entries.partition_point(is_before));
+        let mut skip = skip.saturating_add(before);
+        while let Some((segment, rest)) = segments.split_first()
+            && let Some(left) = skip.checked_sub(segment.entries.len())
+        {
+            (segments, skip) = (rest, left);
+        }
+        segments.iter().flat_map(|segment| &segment.entries).skip(skip).map(|shown| (shown.id, &shown.content))
     }
 
     fn filled(&self) -> impl Iterator<Item = &Arc<Segment>> {

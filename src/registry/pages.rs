@@ -97,7 +97,7 @@ impl View {
     /// A page of registrations.
     pub fn page(&self, request: &PageRequest, allowance: &Allowance<'_>, now: Instant) -> Result<Page, Unanswered> {
         let sources = self.sources(&request.criteria, now)?;
-        let (mut places, total) = match &sources[..] {
+        let (mut places, total): (Vec<Position>, usize) = match &sources[..] {
             [source] if is_plain(request) => (places_by_id(source, request), source.len()),
             _ => {
                 let mut first = First { request, total: 0, places: BinaryHeap::new() };
@@ -105,10 +105,10 @@ impl View {
                     offer_all(self, source, &mut first, allowance, now)?;
                 }
                 let First { places, total, .. } = first;
-                (places.into_sorted_vec().into_iter().map(|Ranked(_, place)| place).collect(), total)
+                let places = places.into_sorted_vec().into_iter().skip(request.skip);
+                (places.map(|Ranked(_, place)| place).collect(), total)
             }
         };
-        places.drain(..request.skip.min(places.len()));
         let more = places.len() > request.limit;
         places.truncate(request.limit);
         let next = places.last().filter(|_| more).cloned();
@@ -143,7 +143,7 @@ fn is_plain(request: &PageRequest) -> bool {
 
 fn places_by_id(source: &Snapshot, request: &PageRequest) -> Vec<Position> {
     let after = request.after.as_ref().map(|place| place.id);
-    let ids = source.after(after).take(request.skip + request.limit + 1).map(|(id, _)| id);
+    let ids = source.after(after, request.skip).take(request.limit + 1).map(|(id, _)| id);
     ids.map(|id| Position { values: vec![SortValue::Number(0)], id }).collect()
 }
 

@@ -49,6 +49,22 @@ fn a_list_equals_a_sorted_map_while_it_grows_changes_and_shrinks() {
 }
 
 #[test]
+fn a_list_goes_on_behind_an_id_and_what_is_skipped() {
+    let mut entries: Vec<Listed> = (0..3000).map(|n| shown(n, 0)).collect();
+    entries.sort_by_key(|shown| shown.id);
+    let ids: Vec<TargetId> = entries.iter().map(|shown| shown.id).collect();
+    let list = List::of_sorted(entries).snapshot();
+    assert!(list.segments.len() > 4);
+    for (from, after) in [(0, None), (1, Some(ids[0])), (1700, Some(ids[1699])), (3000, Some(ids[2999]))] {
+        for skip in [0, 1, 255, 256, 700, 2999, 3000, usize::MAX] {
+            let found: Vec<TargetId> = list.after(after, skip).map(|(id, _)| id).collect();
+            assert_eq!(found, ids[from..].iter().skip(skip).copied().collect::<Vec<_>>(), "{from} {skip}");
+        }
+    }
+    assert_eq!(List::default().snapshot().after(Some(ids[0]), 1).count(), 0);
+}
+
+#[test]
 fn a_list_made_at_once_equals_one_that_grew() {
     for len in [0, 1, 2, 511, 512, 513, 1024, 1025, 3000] {
         let mut entries: Vec<Listed> = (0..len).map(|n| shown(n, 0)).collect();
