@@ -26,6 +26,7 @@ mod routes;
 pub mod server;
 mod sparing;
 mod targets;
+mod turns;
 
 pub use app::{App, Options};
 pub use auth::{KnownToken, Token, TokenSets, Tokens};

@@ -34,7 +34,7 @@ use std::mem;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
-pub use allowance::{Allowance, Asker, NotLoaded, QUESTION_TIME_MAX, Unanswered};
+pub use allowance::{Allowance, Asker, NotLoaded, QUESTION_TIME_MAX, Unanswered, within_answer};
 pub use change_log::{Action, Author, LoggedChange};
 pub use condition::{GetError, Principal, WriteError};
 pub use criteria::{Criteria, GROUPS_MAX, GroupPattern, Scope, Selector};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
@@ -11,11 +11,17 @@ use super::bodies::Bodies;
 use super::gauges::Gauges;
 use super::metrics::HttpMetrics;
 use super::pollers::Pollers;
-use super::problem::Errors;
+use super::problem::{Errors, Problem};
 use super::request::Request;
+use super::turns::{Turn, Turns};
 use crate::logging::Throttle;
 use crate::registration::{LabelNames, TtlBounds};
 use crate::registry::{Now, Principal, Registry};
+
+/// How large an answer is that is made in turn, how many of those are made at a time, and how long others wait for that.
+const LARGE_ANSWER_BYTES_MIN: usize = 1024 * 1024;
+const LARGE_ANSWERS_MAX: usize = 1;
+const LARGE_ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What the handlers work with.
 pub struct App {
@@ -30,6 +36,8 @@ pub struct App {
     pub(super) failures: Throttle,
     pub(super) pollers: Pollers,
     pub(super) bodies: Bodies,
+    /// For the answers that are large and cannot be cut into pages.
+    large_answers: Arc<Turns>,
     /// Held while somebody reads `/metrics`.
     pub(super) scrape: Mutex<()>,
     pub(super) started_at: SystemTime,
@@ -86,6 +94,7 @@ impl App {
             failures: Throttle::default(),
             pollers: Pollers::default(),
             bodies: Bodies::default(),
+            large_answers: Turns::new(LARGE_ANSWERS_MAX),
             scrape: Mutex::new(()),
             started_at: SystemTime::now(),
             ending: AtomicBool::new(false),
@@ -99,6 +108,15 @@ impl App {
 
     pub(super) fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Relaxed)
+    }
+
+    /// The turn to make an answer of about so many bytes, if that is a large one.
+    pub(super) fn large_answer(&self, bytes: usize) -> Result<Option<Turn>, Problem> {
+        if bytes < LARGE_ANSWER_BYTES_MIN {
+            return Ok(None);
+        }
+        let turn = self.large_answers.take(LARGE_ANSWER_WAIT_MAX);
+        turn.map(Some).ok_or_else(|| Problem::new(503, "other answers as large as this are being made; try again"))
     }
 
     pub(super) fn now(&self) -> Now {

@@ -21,7 +21,6 @@ mod shared;
 mod stream;
 mod timed;
 pub mod tls;
-mod turns;
 mod upstream;
 
 use std::io::{self, ErrorKind};
@@ -38,6 +37,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::Socket;
 
 use crate::http::handler::Handler;
+use crate::http::turns::Turns;
 use crate::logging::Throttle;
 use connections::Connections;
 use held::HeldBytes;
@@ -52,7 +52,6 @@ pub use proxies::TrustedProxies;
 pub use refusal::Refusal;
 use shared::Gate;
 use tls::Tls;
-use turns::Turns;
 pub use upstream::{Line, OpenLines, Upstream};
 
 /// How long the accept loop waits for a connection to end when the system has no descriptor left.

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 
+use super::turns::Turn;
+
 /// When a client may try again after a 503, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
@@ -18,11 +20,14 @@ pub struct Response {
     /// Further header fields. `Content-Length`, `Date` and `Connection` are the server's.
     pub headers: Vec<(Cow<'static, str>, String)>,
     pub body: Body,
+    /// The turn in which a large body was made. It ends when there is room for the body, so that no more of them wait for
+    /// that than are made at a time.
+    pub turn: Option<Arc<Turn>>,
 }
 
 impl Response {
     pub(super) fn new(status: u16, content_type: &'static str, body: impl Into<Body>) -> Response {
-        Response { status, content_type: content_type.into(), headers: Vec::new(), body: body.into() }
+        Response { status, content_type: content_type.into(), headers: Vec::new(), body: body.into(), turn: None }
     }
 
     /// A fixed text without a newline, as scripts know it from the Go program.
@@ -64,6 +69,11 @@ impl Response {
     /// Whether it has no body, and says nothing about one.
     pub(super) fn has_no_content(&self) -> bool {
         self.status == 204 || self.status == 304
+    }
+
+    /// Made in this turn.
+    pub(super) fn in_turn(self, turn: Option<Turn>) -> Response {
+        Response { turn: turn.map(Arc::new), ..self }
     }
 
     /// Keeps shared caches from showing it to others.

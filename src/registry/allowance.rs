@@ -22,6 +22,10 @@ const WAITING_MAX: usize = 8;
 /// How much is looked at before the clock, in bytes: less than a millisecond. A question that takes no more needs no turn.
 const PIECE_BYTES: usize = 256 * 1024;
 
+/// How many bytes of registrations, or of what is said of them, one answer shows, and the log of changes remembers. One
+/// registration may have hundreds of kilobytes.
+pub(super) const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// How often somebody who waits looks at the clock.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -63,6 +67,16 @@ impl From<NotLoaded> for Unanswered {
     fn from(_: NotLoaded) -> Unanswered {
         Unanswered::NotLoaded
     }
+}
+
+/// The first of these that together have no more than [`ANSWER_BYTES_MAX`]; at least one, if there is one.
+pub fn within_answer<T>(all: impl Iterator<Item = T>, bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = T> {
+    let mut taken = 0;
+    all.take_while(move |one| {
+        let is_first = taken == 0;
+        taken += bytes(one).max(1);
+        is_first || taken <= ANSWER_BYTES_MAX
+    })
 }
 
 /// How many large questions are being answered at the same time.

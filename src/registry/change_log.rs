@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::allowance::ANSWER_BYTES_MAX;
 use super::criteria::Scope;
 use crate::registration::{Content, TargetId};
 
+/// How many changes are remembered at most, if they have no more than [`ANSWER_BYTES_MAX`] bytes together.
 pub(super) const CHANGES_MAX: usize = 1000;
 
 /// A change of the lists.
@@ -52,9 +54,15 @@ pub enum Author {
 pub(super) struct ChangeLog {
     /// The latest last.
     changes: VecDeque<LoggedChange>,
+    /// What they take together.
+    bytes: usize,
 }
 
 impl LoggedChange {
+    fn byte_count(&self) -> usize {
+        self.content.byte_count() + self.left.as_ref().map_or(0, |left| left.len())
+    }
+
     /// What leaves a scope is deleted there: where it went, and who of there did it, is for others to know.
     fn seen_by(self, scope: &Scope) -> LoggedChange {
         match self.left.clone().filter(|_| !scope.has(&self.group)) {
@@ -73,10 +81,12 @@ impl From<Option<Arc<str>>> for Author {
 
 impl ChangeLog {
     pub(super) fn add(&mut self, change: LoggedChange) {
-        if self.changes.len() == CHANGES_MAX {
-            self.changes.pop_front();
-        }
+        self.bytes += change.byte_count();
         self.changes.push_back(change);
+        while self.changes.len() > CHANGES_MAX || self.bytes > ANSWER_BYTES_MAX {
+            let Some(oldest) = self.changes.pop_front() else { return };
+            self.bytes -= oldest.byte_count();
+        }
     }
 
     /// The latest changes, newest first, of a group (also those that left it) and an id, as far as the scope goes.
@@ -94,5 +104,35 @@ impl ChangeLog {
         };
         let seen = |change: &LoggedChange| change.clone().seen_by(scope);
         self.changes.iter().rev().filter(concerns).take(limit).map(seen).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registration::{LabelNames, Registration, TtlBounds};
+
+    fn change(n: usize, group_bytes: usize) -> LoggedChange {
+        let group = "x".repeat(group_bytes);
+        let body = format!(r#"{{"static_config":{{"targets":["host-{n}:1"],"target_group":"{group}"}}}}"#);
+        let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
+        let content = Content::new(&registration);
+        let (action, by, at) = (Action::Deleted, Author::Nobody, Instant::now());
+        LoggedChange { at, action, id: registration.id(), group: group.into(), left: None, content, by }
+    }
+
+    #[test]
+    fn the_latest_are_remembered_as_far_as_they_go() {
+        let mut log = ChangeLog::default();
+        (0..CHANGES_MAX + 10).for_each(|n| log.add(change(n, 10)));
+        assert_eq!(log.latest(&Scope::All, None, None, usize::MAX).len(), CHANGES_MAX);
+        (0..CHANGES_MAX).for_each(|n| log.add(change(n, 50_000)));
+        let latest = log.latest(&Scope::All, None, None, usize::MAX);
+        let bytes: usize = latest.iter().map(LoggedChange::byte_count).sum();
+        assert_eq!(log.bytes, bytes);
+        assert!((ANSWER_BYTES_MAX - 100_000..=ANSWER_BYTES_MAX).contains(&bytes), "{bytes}");
+        assert_eq!(latest[0].id, change(CHANGES_MAX - 1, 50_000).id);
+        (0..CHANGES_MAX).for_each(|n| log.add(change(n, 10)));
+        assert_eq!(log.latest(&Scope::All, None, None, usize::MAX).len(), CHANGES_MAX);
     }
 }

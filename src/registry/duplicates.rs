@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::allowance::{Allowance, Unanswered};
+use super::allowance::{Allowance, Unanswered, within_answer};
 use super::criteria::Scope;
 use super::list::Snapshot;
 use crate::registration::{TargetId, json};
 
-/// The most addresses that are listed.
+/// The most addresses that are listed, fewer if they are long.
 const LISTED_MAX: usize = 1000;
 
 /// The most registrations that are listed for an address.
@@ -109,7 +109,8 @@ fn reckon(list: &Snapshot, allowance: &Allowance<'_>) -> Result<Duplicates, Unan
     })?;
     found.retain(|_, found| found.total > 1);
     let total = found.len();
-    let listed = found.into_values().take(LISTED_MAX).map(|AddressUse { json, ids, total }| Duplicate {
+    let listed = within_answer(found.into_values().take(LISTED_MAX), |found| found.json.len());
+    let listed = listed.map(|AddressUse { json, ids, total }| Duplicate {
         address: json::decode_string(json).into_owned(),
         ids,
         ids_total: total,

@@ -1,11 +1,11 @@
 //! Labels by which Prometheus drops a target, of all registrations that somebody may see. Each segment of a list is looked
 //! through once per change, and what is found there is a few bytes; so asking again costs what has changed.
 
-use super::allowance::{Allowance, Unanswered};
+use super::allowance::{Allowance, Unanswered, within_answer};
 use super::list::{Listed, Snapshot};
 use crate::registration::TargetId;
 
-/// The most problems that are listed.
+/// The most problems that are listed, fewer if the names of their groups are long.
 const LISTED_MAX: usize = 1000;
 
 /// How much of a value is shown, in characters.
@@ -44,8 +44,9 @@ pub(super) fn of(list: &Snapshot, allowance: &Allowance<'_>) -> Result<LabelProb
             listed.extend(described(found));
         }
     }
-    listed.truncate(LISTED_MAX);
-    Ok(LabelProblems { listed, total })
+    let listed = listed.into_iter().take(LISTED_MAX);
+    let listed = within_answer(listed, |problem: &LabelProblem| problem.group.len() + problem.value.len());
+    Ok(LabelProblems { listed: listed.collect(), total })
 }
 
 fn described(Listed { id, content }: &Listed) -> impl Iterator<Item = LabelProblem> {

@@ -195,7 +195,7 @@ impl Snapshot {
     }
 
     /// How many bytes the registrations take in a list, roughly and whatever its form.
-    pub(super) fn byte_count(&self) -> usize {
+    pub fn byte_count(&self) -> usize {
         self.segments.iter().map(|segment| segment.totals().bytes).sum()
     }
 

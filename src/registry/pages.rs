@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::allowance::{Allowance, Unanswered};
+use super::allowance::{Allowance, Unanswered, within_answer};
 use super::criteria::Scope;
 use super::criteria::{Criteria, Selector};
 use super::list::Snapshot;
@@ -27,6 +27,7 @@ pub struct PageRequest {
     pub after: Option<Position>,
     /// How many are left out behind that.
     pub skip: usize,
+    /// How many it has at most; fewer if they are large.
     pub limit: usize,
 }
 
@@ -111,9 +112,15 @@ impl View {
         };
         let more = places.len() > request.limit;
         places.truncate(request.limit);
-        let next = places.last().filter(|_| more).cloned();
         let ids: Vec<TargetId> = places.iter().map(|place| place.id).collect();
-        let registrations = self.details_of(&ids, now);
+        let found = self.details_of(&ids, now);
+        let all = found.len();
+        let byte_count = |(_, details): &(TargetId, Details)| details.content.byte_count();
+        let registrations: Vec<(TargetId, Details)> = within_answer(found.into_iter(), byte_count).collect();
+        let next = match registrations.last() {
+            Some((last, _)) if registrations.len() < all => places.into_iter().find(|place| place.id == *last),
+            _ => places.pop().filter(|_| more),
+        };
         for (_, Details { content, .. }) in &registrations {
             // They will be copied into an answer.
             allowance.spend(content.byte_count())?;

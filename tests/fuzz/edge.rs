@@ -65,6 +65,12 @@ impl Handler for Describer {
     fn handle(&self, (): (), request: &Request) -> Response {
         assert!(request.path.starts_with(['/', '*']), "{request:?}");
         let text = format!("{} {}\n", request.method, request.body.len());
-        Response { status: 200, content_type: "text/plain".into(), headers: Vec::new(), body: text.into_bytes().into() }
+        Response {
+            status: 200,
+            content_type: "text/plain".into(),
+            headers: Vec::new(),
+            body: text.into_bytes().into(),
+            turn: None,
+        }
     }
 }

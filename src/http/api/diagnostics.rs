@@ -12,7 +12,7 @@ use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::response::Response;
 use crate::registration::TargetId;
-use crate::registry::{Duplicate, LabelProblem, Scope};
+use crate::registry::{Duplicate, LabelProblem, Scope, within_answer};
 
 #[derive(Serialize)]
 struct Pollers {
@@ -71,13 +71,15 @@ struct Left {
 pub(in crate::http) fn quarantine(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     Query::parse(call.request)?.finish()?;
     check_sees_all(&call.caller)?;
-    let left = app.registry.view.quarantine().into_iter().map(|(id, quarantined)| Left {
+    let all = app.registry.view.quarantine();
+    let total = all.len();
+    let left = all.into_iter().map(|(id, quarantined)| Left {
         id: id.to_string(),
         reason: quarantined.reason.clone(),
         value: String::from_utf8_lossy(&quarantined.value).into_owned(),
     });
-    let quarantine: Vec<Left> = left.collect();
-    Ok(json(&Quarantine { total: quarantine.len(), quarantine }))
+    let quarantine = within_answer(left, |left| left.reason.len() + left.value.len()).collect();
+    Ok(json(&Quarantine { quarantine, total }))
 }
 
 #[derive(Serialize)]
@@ -107,7 +109,9 @@ pub(in crate::http) fn duplicates(app: &App, call: &Call<'_>) -> Result<Response
         ids_total: *ids_total,
         groups: ids.iter().filter_map(group).collect(),
     };
-    Ok(json(&ShownDuplicates { duplicates: duplicates.listed.iter().map(shown).collect(), total: duplicates.total }))
+    let byte_count = |shown: &ShownDuplicate| shown.address.len() + shown.groups.iter().map(String::len).sum::<usize>();
+    let listed = within_answer(duplicates.listed.iter().map(shown), byte_count).collect();
+    Ok(json(&ShownDuplicates { duplicates: listed, total: duplicates.total }))
 }
 
 #[derive(Serialize)]

@@ -9,6 +9,9 @@ use crate::http::query::Query;
 use crate::http::response::Response;
 use crate::registry::Snapshot;
 
+/// What a group takes in the list besides its name, in bytes.
+const GROUP_BYTES: usize = 160;
+
 #[derive(Serialize)]
 struct Groups<'a> {
     groups: Vec<Group<'a>>,
@@ -28,6 +31,9 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
     Query::parse(call.request)?.finish()?;
     let allowance = app.registry.allowance(call.request);
     let summaries = app.registry.view.groups(call.caller.reads(), &allowance, now.monotonic).map_err(Problem::from)?;
+    // Others may ask meanwhile.
+    drop(allowance);
+    let turn = app.large_answer(summaries.iter().map(|group| group.name.len() + GROUP_BYTES).sum())?;
     let groups = summaries.iter().map(|group| Group {
         name: &group.name,
         registrations: group.registrations,
@@ -35,7 +41,7 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
         last_updated_at: group.last_updated_at.and_then(time),
         next_expiry_at: group.next_expiry.and_then(|at| time_of(at, now)),
     });
-    Ok(json(&Groups { groups: groups.collect() }))
+    Ok(json(&Groups { groups: groups.collect() }).in_turn(turn))
 }
 
 pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
@@ -47,12 +53,14 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
     if list.is_empty() {
         return Err(Problem::not_found("the group has no registration").into());
     }
-    Ok(tagged_bytes(call.request, hash, || declared(&list)))
+    drop(allowance);
+    let turn = app.large_answer(list.byte_count())?;
+    Ok(tagged_bytes(call.request, hash, || declared(&list)).in_turn(turn))
 }
 
 /// A group as one would declare it.
 fn declared(list: &Snapshot) -> Vec<u8> {
-    let mut json = Vec::new();
+    let mut json = Vec::with_capacity(list.byte_count());
     for (_, content) in list.registrations() {
         json.push(if json.is_empty() { b'[' } else { b',' });
         json.extend_from_slice(b"{\"targets\":");

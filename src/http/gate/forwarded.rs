@@ -93,7 +93,7 @@ fn parse(bytes: &[u8], is_head: bool) -> io::Result<Option<(Response, usize, usi
     let mut head = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(begin) = head.parse(bytes).map_err(|_| invalid())? else { return Ok(None) };
     let status = head.code.ok_or_else(invalid)?;
-    let mut response = Response { status, content_type: "".into(), headers: Vec::new(), body: Body::default() };
+    let mut response = Response::new(status, "", Body::default());
     let mut length = None;
     for field in head.headers.iter() {
         let value = std::str::from_utf8(field.value).map_err(|_| invalid())?;

@@ -12,10 +12,10 @@ use super::metrics::EdgeMetrics;
 use super::proxies::TrustedProxies;
 use super::refusal::Refusal;
 use super::tls::Tls;
-use super::turns::Turns;
 use super::upstream::{Answered, Permit, Upstream};
 use crate::http::handler::{Found, Handler, Runs};
 use crate::http::request::Request;
+use crate::http::turns::Turns;
 use crate::logging::Throttle;
 
 /// The part of the gate that all its threads share.
@@ -85,9 +85,10 @@ impl<H: Handler> Gate<H> {
         Answered { response, hold: None, handled_in: begun.elapsed() }
     }
 
-    /// Counts an answer as held for its client.
-    fn hold(&self, answered: Answered) -> Result<Answered, Refusal> {
+    /// Counts an answer as held for its client. With that the turn ends in which it was made.
+    fn hold(&self, mut answered: Answered) -> Result<Answered, Refusal> {
         let hold = self.held.answer(&answered.response.body, || self.connections.evict_holder());
+        answered.response.turn = None;
         Ok(Answered { hold: hold.map_err(|NoRoom| NO_ROOM)?, ..answered })
     }
 }

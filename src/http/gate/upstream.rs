@@ -20,9 +20,9 @@ use super::held::Hold;
 use super::limits::Limits;
 use super::metrics::EdgeMetrics;
 use super::refusal::Refusal;
-use super::turns::Turn;
 use crate::http::request::Request;
 use crate::http::response::Response;
+use crate::http::turns::Turn;
 
 const BUSY: Refusal = Refusal::new(503, "the server is busy");
 const NO_ANSWER: Refusal = Refusal::new(503, "the server did not answer in time");

@@ -43,10 +43,19 @@ export const isOutdated = () => filterKey() !== shownKey;
 export const rowOf = id => rows.get(id)?.row;
 export const currentRow = () => rowOf(list.current);
 
-/** A page by the place where the one before ended, so that nothing is skipped or repeated; by its number where one jumps. */
-function ask(at) {
-  const place = tokens.get(at) ? { page_token: tokens.get(at) } : { skip: at * PAGE_ROWS };
-  return get('registrations', { ...filter(), sort: state.sort, limit: PAGE_ROWS, ...place }, asking.signal);
+/** A page by the place where the one before ended, so that nothing is skipped or repeated; by its number where one jumps.
+ * Of large registrations the server gives fewer at a time. */
+async function ask(at) {
+  const { signal } = asking;
+  let place = tokens.get(at) ? { page_token: tokens.get(at) } : { skip: at * PAGE_ROWS };
+  const found = [];
+  for (;;) {
+    const limit = PAGE_ROWS - found.length;
+    const answer = await get('registrations', { ...filter(), sort: state.sort, limit, ...place }, signal);
+    found.push(...answer.registrations);
+    if (found.length >= PAGE_ROWS || !answer.next_page_token) return { ...answer, registrations: found };
+    place = { page_token: answer.next_page_token };
+  }
 }
 
 const ignoreAbort = error => {

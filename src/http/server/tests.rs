@@ -123,7 +123,13 @@ impl Drop for Fixture {
 }
 
 fn text(body: impl Into<Vec<u8>>) -> Response {
-    Response { status: 200, content_type: "text/plain".into(), headers: Vec::new(), body: Body::from(body.into()) }
+    Response {
+        status: 200,
+        content_type: "text/plain".into(),
+        headers: Vec::new(),
+        body: Body::from(body.into()),
+        turn: None,
+    }
 }
 
 fn get(path: &str) -> String {

@@ -119,7 +119,7 @@ fn prove(server: &tiny_http::Server, streams: &[UnixStream]) -> io::Result<()> {
 fn answer<H: Handler>(mut received: tiny_http::Request, handling: &Handling<H>) -> io::Result<()> {
     let request = read(&mut received)?;
     let response = handling.handle(&request);
-    let Response { status, content_type, headers, body } = response;
+    let Response { status, content_type, headers, body, turn: _ } = response;
     let content_type = (Cow::Borrowed("Content-Type"), content_type.into_owned());
     let headers = [content_type].into_iter().chain(headers).filter_map(|(name, value)| {
         let value: String = value.chars().filter(|c| c.is_ascii() && !c.is_control()).collect();

@@ -200,6 +200,27 @@ fn what_changes_meanwhile_is_neither_skipped_nor_repeated() {
 }
 
 #[test]
+fn a_page_of_large_registrations_ends_early_and_the_next_one_goes_on() {
+    let server = Server::start(&[]);
+    // Each takes 360 KB, since six characters stand for each of these.
+    let large = "<".repeat(60_000);
+    for n in 0..15 {
+        register(&server, &format!("host-{n}:1"), "g", json!({ "large": large }));
+    }
+    for query in ["", "sort=-targets", "sort=expires_at", "group=g&q=host-1"] {
+        let first = server.get(&format!("/api/v1/registrations?limit=1000&{query}"));
+        assert!(first.body.len() <= 4 * 1024 * 1024 + 10_000, "{query}: {}", first.body.len());
+        let seen = pages(&server, query, 1000);
+        assert_eq!(seen.len(), if query.contains("host-1") { 6 } else { 15 });
+        assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), seen.len(), "{query}");
+    }
+    let last = server.get("/api/v1/registrations?limit=1000&skip=13").json();
+    assert_eq!((last["registrations"].as_array().map(Vec::len), &last["next_page_token"]), (Some(2), &Value::Null));
+    let changes = server.get("/api/v1/changes?limit=1000").json();
+    assert_eq!(changes["changes"].as_array().map(Vec::len), Some(11), "they hold what they show");
+}
+
+#[test]
 fn everything_odd_is_refused() {
     let server = Server::start(&[]);
     for n in 0..3 {

@@ -4,6 +4,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::http::response::WeakBody;
+use crate::http::turns::Turns;
 
 const MEBIBYTE: usize = 1 << 20;
 const HELD_MAX: usize = 16;
@@ -84,4 +85,23 @@ fn what_many_read_counts_once_and_lists_do_not_count() {
     drop((readers, lists));
     wait_until(|| server.metric("inventor_http_held_bytes") == 0.0);
     assert_eq!(server.metric("inventor_http_connections_evicted_total"), 0.0);
+}
+
+#[test]
+fn the_turn_of_an_answer_ends_when_there_is_room_for_it() {
+    let turns = Turns::new(1);
+    let server = Fixture::start(move |_| {
+        let Some(turn) = turns.take(20 * SECOND) else { return text("nobody else is read meanwhile") };
+        Response { body: Body::from(vec![b'x'; 3 * MEBIBYTE]), ..text("") }.in_turn(Some(turn))
+    });
+    // Nobody reads more than the beginning.
+    let clients: Vec<_> = (0..5)
+        .map(|_| {
+            let mut client = server.connect();
+            client.write_all(get("/question").as_bytes()).unwrap();
+            client.read_exact(&mut [0]).unwrap();
+            client
+        })
+        .collect();
+    assert_eq!(server.metric("inventor_http_held_bytes"), (clients.len() * 3 * MEBIBYTE) as f64);
 }

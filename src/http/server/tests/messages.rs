@@ -47,6 +47,7 @@ fn carries_what_the_handler_gave(path: &str) {
         content_type: "text/plain; charset=utf-8".into(),
         headers: vec![("Allow".into(), "GET, HEAD".to_owned()), ("X-Line".into(), "a\r\nSet-Cookie: b".to_owned())],
         body: Body::new(vec![b"METHOD "[..].into(), b""[..].into(), b"NOT ALLOWED"[..].into()].into()),
+        turn: None,
     });
     let response = server.exchange(last_get(path));
     let (head, body) = response.split_once("\r\n\r\n").unwrap();

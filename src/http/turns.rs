@@ -14,7 +14,7 @@ pub(super) struct Turns {
 
 /// A turn, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn(Arc<Turns>);
+pub struct Turn(Arc<Turns>);
 
 impl Turns {
     pub(super) fn new(count: usize) -> Arc<Turns> {
