@@ -12,6 +12,7 @@ mod link;
 mod metrics;
 mod overwriting;
 mod pool;
+mod processes;
 mod round;
 mod session;
 mod sessions;

@@ -67,6 +67,8 @@ impl Ground {
     pub(crate) fn start(arguments: &[&str], is_durable: bool, plan: &Plan) -> Ground {
         let redis = RedisServer::start_with(arguments);
         idle(plan).write_to_redis(&redis);
+        // Another program's key, which it always has: with one that comes and goes, nobody could say what was lost.
+        redis.command::<i64>(&["RPUSH", "a-list", "1"]);
         let setup = Setup::new()
             .env("REDIS_URL", &redis.url())
             .env("RUST_LOG", "warn,inventor::serve=info,inventor::registry=info")

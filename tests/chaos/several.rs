@@ -11,8 +11,9 @@ use inventor::store::{Store, Update};
 use crate::redis_server::RedisServer;
 use crate::server::Setup;
 
-/// How many are written at once.
+/// How many are written at once; to a file few enough for a busy disk.
 const BATCH: usize = 1_000;
+const BATCH_IN_FILE: usize = 200;
 
 /// Registrations of one group that nobody renews.
 #[derive(Debug, Clone)]
@@ -68,7 +69,7 @@ impl Several {
         let store =
             EmbeddedStore::open(&setup.path("data"), registry.mirror(), &metrics).expect("there is room for it");
         let ttl = Ttl::from_seconds(self.left.as_secs());
-        for batch in (0..self.count).collect::<Vec<_>>().chunks(BATCH) {
+        for batch in (0..self.count).collect::<Vec<_>>().chunks(BATCH_IN_FILE) {
             let update = |n: &usize| {
                 let (id, content) = self.registration(*n);
                 Update::Put { id, content, updated_at: SystemTime::now(), ttl, by: None }

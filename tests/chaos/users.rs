@@ -30,6 +30,8 @@ const PERMANENT_GROUP: &str = "permanent";
 
 const OWNERS: usize = 24;
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// Writers for each server.
 const WRITERS: usize = 4;
 
@@ -72,10 +74,10 @@ pub(crate) fn idle(plan: &Plan) -> Several {
     Several { group: IDLE, count: plan.idle, left, lifetime: Some(4 * left) }
 }
 
-/// The default lifetime at the servers. What never expires is put back with half of it where somebody may have deleted it
-/// unseen: with so many registrations a server that was cut off is often cut off again before it has read everything.
+/// The default lifetime at the servers: what never expires is put back with half of it where somebody may have deleted it
+/// unseen.
 pub(crate) fn default_lifetime(plan: &Plan) -> Duration {
-    if plan.idle > 0 { 8 * plan.time } else { TTL }
+    8 * plan.time + HOUR
 }
 
 /// Registers what never expires.

@@ -25,7 +25,7 @@ use ::redis::{Connection, Value};
 use log::{Level, log, warn};
 
 use super::connect::{inspect, probe_key, receive};
-use super::debt::{Restart, Restoring, Scan, Settling, holds};
+use super::debt::{Found, Restart, Restoring, Scan, Settling, holds};
 use super::fault::Fault;
 use super::link::Context;
 use super::overwriting::Overwriting;
@@ -75,6 +75,8 @@ pub(super) struct Applier<'a> {
     writes: Writes,
     transactions: Transactions,
     overwriting: Overwriting,
+    /// How many keys other programs had at the last scan.
+    foreign: usize,
     probe_key: String,
 }
 
@@ -114,6 +116,7 @@ impl<'a> Applier<'a> {
             writes: context.link.writes().in_new_session(),
             transactions: Transactions::default(),
             overwriting: Overwriting::default(),
+            foreign: 0,
             probe_key: probe_key(),
         }
     }
@@ -146,6 +149,10 @@ impl<'a> Applier<'a> {
             }
             self.advance();
         }
+    }
+
+    pub(super) fn foreign(&self) -> usize {
+        self.foreign
     }
 
     /// What a server process that was not fully loaded was seen to have.
@@ -406,7 +413,10 @@ impl<'a> Applier<'a> {
 
     fn lost(&self, scan: &Scan, comparison: Comparison) -> Vec<Kept> {
         let found = scan.present.len();
-        let lost = |restoring: &Restoring| restoring.lost(found, comparison, Instant::now());
+        let lost = |restoring: &Restoring| {
+            let foreign = restoring.restart.origin.elsewhere + scan.foreign;
+            restoring.lost(Found { registrations: found, foreign }, comparison, Instant::now())
+        };
         let lost = self.restoring.as_ref().map_or_else(Vec::new, lost);
         if !lost.is_empty() {
             warn!(found, missing = lost.len(); "Redis restarted and lost registrations, putting them back");
@@ -434,6 +444,7 @@ impl<'a> Applier<'a> {
         metrics.sync_seconds.set(seconds);
         metrics.synced_at.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
         metrics.foreign_keys.set(scan.foreign as i64);
+        self.foreign = scan.foreign;
         let level = if scan.cause == Cause::Connected { Level::Info } else { Level::Debug };
         log!(
             level, server:% = self.session.address, cause = scan.cause.as_str(), found = scan.present.len(),

@@ -54,18 +54,11 @@ pub(super) struct Origin {
     pub(super) fresh_append_only_file: Option<bool>,
     /// How many keys it has loaded from the last save; 0 when there was none. `None` before Redis 7, which does not say it.
     pub(super) loaded_keys: Option<usize>,
-    /// How many keys there are now, in all databases.
-    pub(super) keys: usize,
+    /// How many keys there are in other databases than ours, when it was asked.
+    pub(super) elsewhere: usize,
     pub(super) age: Duration,
     /// The history that it goes on with, if it was a replica before, and how much of that it has.
     pub(super) former: Option<(String, u64)>,
-}
-
-impl Origin {
-    /// Whether this is enough to know what is lost.
-    pub(super) fn says_what_it_loaded(&self) -> bool {
-        self.fresh_append_only_file.is_some() || self.loaded_keys.is_some() || self.former.is_some()
-    }
 }
 
 /// How much of a server's history there was at some time.
@@ -254,7 +247,7 @@ pub(super) fn inspect(connection: &mut dyn ConnectionLike, settings: &Settings) 
     }
     Ok(ServerProcess {
         run_id: field("run_id").to_owned(),
-        origin: origin(&info),
+        origin: origin(&info, settings.database),
         replicated: Replicated::read(&info, asked_at),
         is_7_or_newer: field("redis_version").split('.').next().and_then(|major| major.parse().ok()) >= Some(7),
         eviction_policy: field("maxmemory_policy").to_owned(),
@@ -266,17 +259,17 @@ fn field<'a>(info: &'a str, name: &str) -> &'a str {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim).unwrap_or_default()
 }
 
-fn origin(info: &str) -> Origin {
+fn origin(info: &str, database: impl ToString) -> Origin {
     let number = |name: &str| field(info, name).parse::<u64>().ok();
-    let in_database = |line: &str| {
-        let (_, keys) = line.strip_prefix("db")?.split_once(":keys=")?;
-        keys.split(',').next()?.parse::<usize>().ok()
+    let keys_elsewhere = |line: &str| {
+        let (number, keys) = line.strip_prefix("db")?.split_once(":keys=")?;
+        if number == database.to_string() { None } else { keys.split(',').next()?.parse::<usize>().ok() }
     };
     let copied_to = number("second_repl_offset").map(|next| next.saturating_sub(1));
     Origin {
         fresh_append_only_file: (field(info, "aof_enabled") == "1").then(|| number("aof_base_size") == Some(0)),
         loaded_keys: field(info, "rdb_last_load_keys_loaded").parse().ok(),
-        keys: info.lines().filter_map(in_database).sum(),
+        elsewhere: info.lines().filter_map(keys_elsewhere).sum(),
         age: Duration::from_secs(number("uptime_in_seconds").unwrap_or(u64::MAX)),
         former: copied_to.map(|copied_to| (field(info, "master_replid2").to_owned(), copied_to)),
     }

@@ -12,12 +12,15 @@ use super::connect::{Origin, Replicated};
 use super::fault::Fault;
 use super::session::Cause;
 use crate::registration::TargetId;
-use crate::store::{Change, Comparison, Kept, Missing, Settlement};
+use crate::store::{Change, Comparison, HEARTBEAT, Kept, Missing, Settlement};
 
-/// When the new process has been up and unseen for longer than this, or nobody here has heard of the old one for so long
-/// before it ended, what is missing may well have been deleted on purpose meanwhile. A restore that is interrupted for a
-/// few seconds is certain all the same: to doubt it would cost those their registrations that never renew.
+/// When the new process has been up for longer than this, or nobody here has heard of the old one for so long before it
+/// ended, what is missing may well have been deleted on purpose meanwhile.
 const UNSEEN_MAX: Duration = Duration::from_secs(60);
+
+/// So much of the time before and after the restart may pass unseen without any doubt about what happened in it: a
+/// heartbeat before the end, and another until the new process is found.
+const CERTAIN_WITHIN: Duration = HEARTBEAT.saturating_mul(2);
 
 pub(super) struct Scan {
     pub(super) cause: Cause,
@@ -76,8 +79,11 @@ pub(super) struct Restart {
     pub(super) last_contact: Instant,
     /// How long ago that was, the time included that this machine slept.
     pub(super) gap: Duration,
-    /// For how long the new process, or one between the two, may have been changed without anybody here seeing it.
+    /// For how long the old process, the new one, or one between the two may have been changed without anybody here seeing
+    /// it until the new one answered first.
     pub(super) unseen: Duration,
+    /// The same since then: a restore that Redis interrupts is no reason to believe that nothing was lost.
+    pub(super) apart: Duration,
     /// What the new process was seen to have before an interruption: what of it is missing was deleted.
     pub(super) seen: HashSet<TargetId>,
     /// The connection was closed from the other side while it was in use: what happened in the old process until its end
@@ -86,9 +92,19 @@ pub(super) struct Restart {
     /// Another process was there meanwhile, and what it had lost may not all have been back when it ended: how much of it
     /// was, and in which order, nobody knows.
     pub(super) after_a_loss: bool,
+    /// How many keys other programs had in the old process, when that was last known.
+    pub(super) foreign: usize,
     /// How far the copies of the old process were known to be, if it made any.
     pub(super) replicated: Option<Replicated>,
     pub(super) origin: Origin,
+}
+
+/// What there is in a new process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) registrations: usize,
+    /// Keys of other programs, in all databases.
+    pub(super) foreign: usize,
 }
 
 /// What of the missing registrations can be lost.
@@ -109,9 +125,10 @@ enum Loss {
 
 impl Restart {
     /// The registrations that the new process has lost, as they are to be put back: with what is left of their lifetimes,
-    /// or, where somebody may have deleted them unseen, with no more than half of a lifetime. `found` are there.
-    pub(super) fn lost(&self, found: usize, comparison: Comparison, now: Instant) -> Vec<Kept> {
-        let is_certain = self.saw_end && self.unseen <= UNSEEN_MAX && self.origin.says_what_it_loaded();
+    /// or, where somebody may have deleted them unseen, with no more than half of a lifetime.
+    pub(super) fn lost(&self, found: Found, comparison: Comparison, now: Instant) -> Vec<Kept> {
+        let unseen = self.unseen.saturating_add(self.apart);
+        let is_certain = self.saw_end && unseen <= CERTAIN_WITHIN && self.says_what_is_lost(found);
         let lost = self.select(found, comparison);
         let put_back = |Missing { mut kept, half_lifetime }: Missing| {
             let doubtful = now.checked_add(half_lifetime).filter(|_| !is_certain);
@@ -121,7 +138,7 @@ impl Restart {
         lost.into_iter().map(put_back).collect()
     }
 
-    fn select(&self, found: usize, comparison: Comparison) -> Vec<Missing> {
+    fn select(&self, found: Found, comparison: Comparison) -> Vec<Missing> {
         let Comparison { mut missing, latest_write, latest_update, shown } = comparison;
         let (at_most, after) = match self.loss(found, shown) {
             Loss::None => return Vec::new(),
@@ -144,9 +161,22 @@ impl Restart {
         if self.after_a_loss { now } else { self.last_contact }
     }
 
+    /// How many registrations the new process has loaded. It counts all keys: how many of them were other programs' is known
+    /// only if these had as many before as they have now.
+    fn loaded(&self, found: Found) -> Option<usize> {
+        let loaded = self.origin.loaded_keys?;
+        (loaded == 0 || found.foreign == self.foreign).then(|| loaded.saturating_sub(found.foreign))
+    }
+
+    /// Whether the new process says enough to know what is lost.
+    fn says_what_is_lost(&self, found: Found) -> bool {
+        let Origin { fresh_append_only_file, former, .. } = &self.origin;
+        fresh_append_only_file.is_some() || former.is_some() || self.loaded(found).is_some()
+    }
+
     /// `shown` registrations must have been there when the process came up, as far as is known here.
-    fn loss(&self, found: usize, shown: usize) -> Loss {
-        let Origin { fresh_append_only_file, loaded_keys, keys, former, .. } = &self.origin;
+    fn loss(&self, found: Found, shown: usize) -> Loss {
+        let Origin { fresh_append_only_file, former, .. } = &self.origin;
         if !self.after_a_loss
             && let Some((history, copied_to)) = former
             && let Some(known) = self.replicated.as_ref().filter(|known| known.history == *history)
@@ -156,15 +186,14 @@ impl Restart {
             return Loss::Latest { at_most: None, after };
         }
         let is_unseen = self.unseen > UNSEEN_MAX || (!self.saw_end && self.gap > UNSEEN_MAX);
-        let foreign = keys.saturating_sub(found);
-        match (fresh_append_only_file, loaded_keys.map(|loaded| loaded.saturating_sub(foreign))) {
+        match (fresh_append_only_file, self.loaded(found)) {
             (None, Some(loaded)) if loaded > 0 && loaded >= shown => Loss::None,
             _ if self.after_a_loss => Loss::All,
             (Some(true), _) | (None, Some(0)) => Loss::All,
             (Some(false), _) => Loss::None,
             (None, Some(_)) if is_unseen => Loss::None,
             (None, Some(loaded)) => Loss::Latest { at_most: Some(shown - loaded), after: None },
-            (None, None) if found == 0 => Loss::All,
+            (None, None) if found.registrations == 0 => Loss::All,
             (None, None) if is_unseen => Loss::None,
             (None, None) => Loss::Latest { at_most: None, after: None },
         }
@@ -187,8 +216,8 @@ impl Restoring {
         Restoring { seen: mem::take(&mut restart.seen), restart, missing: HashSet::new() }
     }
 
-    /// What of the missing registrations is to be put back. `found` are there.
-    pub(super) fn lost(&self, found: usize, mut comparison: Comparison, now: Instant) -> Vec<Kept> {
+    /// What of the missing registrations is to be put back.
+    pub(super) fn lost(&self, found: Found, mut comparison: Comparison, now: Instant) -> Vec<Kept> {
         comparison.missing.retain(|missing| !self.was_there(missing.kept.id));
         self.restart.lost(found, comparison, now)
     }

@@ -42,13 +42,21 @@ pub(super) struct Contact {
 }
 
 impl Contact {
-    fn now() -> Contact {
+    pub(super) fn now() -> Contact {
         let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME).ok().map(Duration::from);
         Contact { instant: Instant::now(), since_boot }
     }
 
-    pub(super) fn gap(self) -> Option<Duration> {
-        Some(Contact::now().since_boot?.saturating_sub(self.since_boot?))
+    /// The time so much later.
+    #[cfg(test)]
+    pub(super) fn later(self, by: Duration) -> Contact {
+        Contact { instant: self.instant + by, since_boot: self.since_boot.map(|since| since + by) }
+    }
+
+    /// The time between the two, that in which the machine slept included.
+    pub(super) fn since(self, earlier: Contact) -> Duration {
+        let slept_through = self.since_boot.zip(earlier.since_boot);
+        slept_through.map_or(Duration::MAX, |(later, earlier)| later.saturating_sub(earlier))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Something is deleted while a server is away, and Redis restarts without any loss: the deletion stands.
 
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -8,7 +9,7 @@ use super::redis::{HOUR, Start, is_stored, on, on_both, register_for_both, start
 use super::{is_fresh, is_listed, is_marked};
 use crate::eventually::{SOON, eventually};
 use crate::faults;
-use crate::owners::by_id;
+use crate::owners::{by_id, id};
 use crate::redis::proxy::Proxy;
 use crate::redis_server::RedisServer;
 use crate::server::{Server, Setup};
@@ -84,4 +85,30 @@ fn a_server_that_was_cut_off_undoes_no_deletion() {
     proxy.cut();
     proxy.speak();
     is_deleted(&redis, [&servers[0], &servers[1]], "three");
+}
+
+/// Its connection is closed while Redis lives on; what is deleted then, and saved so, seems to be lost when Redis restarts.
+#[test]
+fn a_server_whose_connection_was_closed_undoes_no_deletion_for_ever() {
+    let mut redis = RedisServer::start();
+    let proxy = Proxy::before(&redis.socket());
+    let behind = Setup::new().env("REDIS_URL", &format!("redis+unix://{}", proxy.socket().display()));
+    let servers = [start(on(&redis), HOUR), start(behind, HOUR)];
+    let permanent = |name: &str| format!(r#"{{"static_config":{{"targets":["{name}:9100"],"ttl_seconds":0}}}}"#);
+    SEVERAL.iter().for_each(|name| drop(servers[0].register(permanent(name))));
+    eventually(SOON, || SEVERAL.iter().all(|name| is_listed(&servers[1], name)));
+    proxy.fall_silent();
+    proxy.cut();
+    let last = SEVERAL[SEVERAL.len() - 1];
+    servers[0].delete(by_id(last)).is(200, "true\n");
+    // Longer than the end of a process and the next attempt are apart.
+    thread::sleep(Duration::from_secs(4));
+    is_marked(&servers[1]);
+    restart_without_loss(&mut redis, &servers[0]);
+    proxy.speak();
+    proxy.cut();
+    servers.iter().for_each(is_fresh);
+    let left: i64 = redis.command(&["PTTL", &id(last).to_string()]);
+    assert!(left == -2 || (1..=HOUR.as_millis() as i64 / 2).contains(&left), "{last} is back for {left} ms");
+    assert_eq!(redis.command::<i64>(&["PTTL", &id(SEVERAL[0]).to_string()]), -1);
 }

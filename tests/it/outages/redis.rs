@@ -305,27 +305,6 @@ fn an_outage_of_one_server_alone_lengthens_nothing() {
     assert!(servers.iter().all(|server| is_listed(server, "renewed")));
 }
 
-#[test]
-fn a_restore_that_is_interrupted_gives_no_end_to_what_never_expires() {
-    let longer_than_doubt_once_took = Duration::from_millis(5500);
-    let mut redis = RedisServer::start();
-    let server = start(on(&redis), HOUR);
-    server.register(r#"{"static_config":{"targets":["one:9100"],"ttl_seconds":0}}"#);
-    redis.kill();
-    thread::sleep(longer_than_doubt_once_took);
-    redis.arguments(&["--maxmemory", "1"]);
-    redis.run();
-    let back = Instant::now();
-    while back.elapsed() < longer_than_doubt_once_took {
-        let _: i64 = redis.command(&["CLIENT", "KILL", "TYPE", "normal"]);
-        thread::sleep(Duration::from_millis(300));
-    }
-    let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
-    eventually(SOON, || is_stored(&redis, "one"));
-    assert_eq!(redis.command::<i64>(&["PTTL", &id("one").to_string()]), -1);
-    is_fresh(&server);
-}
-
 /// One server misses the last write before an outage in which the registration expires, and is the first to put it back.
 #[test]
 fn an_older_value_that_another_server_puts_back_is_replaced() {

@@ -211,6 +211,4 @@ fn what_two_restarts_lost_one_after_the_other_is_put_back() {
         stored(&redis) == 3000
     });
     replica.is_up();
-    let rest: i64 = redis.command(&["PTTL", &key("0")]);
-    assert!(Duration::from_millis(rest.unsigned_abs()) > hour().duration().unwrap() / 2, "the rest is {rest} ms");
 }

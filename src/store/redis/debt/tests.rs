@@ -13,13 +13,19 @@ fn restart(loaded_keys: Option<usize>) -> Restart {
     Restart {
         gap: Duration::ZERO,
         unseen: Duration::ZERO,
+        apart: Duration::ZERO,
         seen: HashSet::new(),
         last_contact: Instant::now(),
         saw_end: true,
         after_a_loss: false,
+        foreign: 0,
         replicated: None,
         origin,
     }
+}
+
+fn found(registrations: usize) -> Found {
+    Found { registrations, foreign: 0 }
 }
 
 fn missing(name: &str, written_at: Option<Instant>, updated_at: u64) -> Missing {
@@ -45,6 +51,11 @@ fn comparison(found: usize, missing: Vec<Missing>, saved: Instant) -> Comparison
 
 /// The names of those that were lost, of these that are missing: one is older than what is found, two are newer.
 fn lost(restart: &Restart, found: usize) -> Vec<&'static str> {
+    lost_beside(restart, found, 0)
+}
+
+/// The same when other programs have keys there now.
+fn lost_beside(restart: &Restart, found: usize, foreign: usize) -> Vec<&'static str> {
     let saved = Instant::now();
     let later = |n: u64| Some(saved + Duration::from_millis(n));
     let gone = [
@@ -53,7 +64,8 @@ fn lost(restart: &Restart, found: usize) -> Vec<&'static str> {
         missing("last", later(2), 7),
     ];
     let ids = gone.each_ref().map(|missing| missing.kept.id);
-    let lost = restart.lost(found, comparison(found, gone.into(), saved), Instant::now());
+    let lost =
+        restart.lost(Found { registrations: found, foreign }, comparison(found, gone.into(), saved), Instant::now());
     let is_lost = |id: &TargetId| lost.iter().any(|kept| kept.id == *id);
     ["before", "after", "last"].into_iter().zip(ids).filter(|(_, id)| is_lost(id)).map(|(name, _)| name).collect()
 }
@@ -82,20 +94,33 @@ fn a_process_that_came_up_with_nothing_has_lost_everything() {
         assert_eq!(lost(&unseen, 0).len(), 3);
     }
     // Other programs' keys are no registrations.
-    let mut restart = restart(Some(500));
-    restart.origin.keys = 510;
-    assert_eq!(lost(&restart, 10).len(), 3);
+    let shared = Restart { foreign: 500, ..restart(Some(500)) };
+    assert_eq!(lost_beside(&shared, 10, 500).len(), 3);
+}
+
+#[test]
+fn keys_of_other_programs_that_come_and_go_say_nothing_about_registrations() {
+    // 100 of them were loaded and have gone since, or 40 were written after the restart.
+    for (restart, now) in [(Restart { foreign: 100, ..restart(Some(110)) }, 0), (restart(Some(11)), 40)] {
+        assert_eq!(
+            lost_beside(&restart, 10, now),
+            ["after", "last"],
+            "what was written last was lost, as far as one can know"
+        );
+        assert!(!restart.says_what_is_lost(Found { registrations: 10, foreign: now }), "and it is in doubt");
+    }
 }
 
 #[test]
 fn of_what_was_saved_the_order_of_writes_tells_what_was_lost() {
     let mut restart = restart(Some(11));
-    restart.origin.keys = 10;
     assert_eq!(lost(&restart, 10), ["after", "last"], "what was written before was there, and was deleted");
     restart.origin.loaded_keys = Some(12);
     assert_eq!(lost(&restart, 10), ["last"], "only one of 13 was not loaded");
     restart.origin.loaded_keys = None;
     assert_eq!(lost(&restart, 10), ["after", "last"]);
+    restart.apart = 2 * UNSEEN_MAX;
+    assert_eq!(lost(&restart, 10), ["after", "last"], "whoever interrupts a restore deletes nothing by that");
     restart.unseen = 2 * UNSEEN_MAX;
     assert!(lost(&restart, 10).is_empty(), "anybody can have deleted them since");
     let cut_off = Restart { saw_end: false, gap: 2 * UNSEEN_MAX, ..self::restart(Some(11)) };
@@ -132,7 +157,7 @@ fn in_doubt_nothing_is_put_back_for_longer_than_half_a_lifetime() {
         let mut short = missing("short", None, 8);
         short.kept.deadline = Some(now + HALF / 2);
         let gone = vec![missing("for ever", None, 8), long, short];
-        let lost = restart.lost(0, comparison(0, gone, now), now);
+        let lost = restart.lost(found(0), comparison(0, gone, now), now);
         let left = lost.iter().map(|kept| kept.deadline.map(|deadline| deadline - now));
         left.collect::<Vec<_>>()
     };
@@ -140,12 +165,13 @@ fn in_doubt_nothing_is_put_back_for_longer_than_half_a_lifetime() {
     let halved = [Some(HALF), Some(HALF), Some(HALF / 2)];
     assert_eq!(deadlines(Restart { saw_end: false, ..restart(Some(0)) }), halved);
     assert_eq!(deadlines(restart(None)), halved, "it does not say what it has loaded");
-    let unseen = |times: u32| Restart { unseen: UNSEEN_MAX / 2 * times, after_a_loss: true, ..restart(Some(0)) };
+    let unseen = |times: u32| Restart { unseen: CERTAIN_WITHIN / 2 * times, after_a_loss: true, ..restart(Some(0)) };
     assert_eq!(
         deadlines(unseen(3)),
         halved,
         "it, or another process, was there for so long before anybody here saw it"
     );
+    assert_eq!(deadlines(Restart { apart: 2 * CERTAIN_WITHIN, ..restart(Some(0)) }), halved, "it was left alone");
     assert_eq!(deadlines(unseen(2)), [None, Some(3 * HALF / 2), Some(HALF / 2)]);
     // The time in which there was none is nobody's.
     let apart = Restart { gap: 2 * UNSEEN_MAX, after_a_loss: true, ..restart(Some(0)) };
@@ -157,16 +183,14 @@ fn what_was_there_before_an_interruption_is_not_put_back() {
     let [one, other] = ["one", "other"].map(|name| missing(name, None, 8));
     let restart = Restart { seen: HashSet::from([one.kept.id]), ..restart(Some(0)) };
     let (now, kept) = (Instant::now(), other.kept.id);
-    let lost = Restoring::new(restart).lost(0, comparison(0, vec![one, other], now), now);
+    let lost = Restoring::new(restart).lost(found(0), comparison(0, vec![one, other], now), now);
     assert_eq!(lost.iter().map(|kept| kept.id).collect::<Vec<_>>(), [kept]);
 }
 
 #[test]
 fn of_what_nobody_saw_written_the_clock_of_its_owner_tells_when_that_was() {
     let gone = vec![missing("before", None, 6), missing("same second", None, 7), missing("after", None, 8)];
-    let mut restart = restart(Some(11));
-    restart.origin.keys = 10;
-    let lost = restart.lost(10, comparison(10, gone, Instant::now()), Instant::now());
+    let lost = restart(Some(11)).lost(found(10), comparison(10, gone, Instant::now()), Instant::now());
     assert_eq!(lost.len(), 2, "in doubt nothing is given up");
 }
 

@@ -1,0 +1,168 @@
+//! Which server processes there were, for how long each of them may have been changed without anybody here seeing it, and
+//! so what there is to restore when another one answers.
+
+use std::collections::HashSet;
+use std::mem;
+use std::time::Duration;
+
+use super::connect::{Replicated, ServerProcess};
+use super::debt::Restart;
+use super::fault::Fault;
+use super::session::Contact;
+use crate::registration::TargetId;
+use crate::store::HEARTBEAT;
+
+/// How long ago a process may have answered last so that its end counts as seen.
+const RECENT: Duration = HEARTBEAT.saturating_mul(2);
+
+#[derive(Default)]
+pub(super) struct Processes {
+    /// The one that everything was last loaded from, once it is lost.
+    known: Option<Known>,
+    /// The one that answered after that, until everything is loaded from it.
+    next: Option<Next>,
+    /// Since the last session: when nobody listened, or nobody who took writes yet, for the first time, and when data
+    /// were being loaded for the last time.
+    gone: Option<Contact>,
+    loading: Option<Contact>,
+}
+
+struct Known {
+    run_id: String,
+    left: Left,
+    replicated: Option<Replicated>,
+    foreign: usize,
+}
+
+/// A server process that a restore has begun with.
+struct Next {
+    run_id: String,
+    /// How long the known process had been silent when this one answered first.
+    gap: Duration,
+    /// For how long it, or one before it, may have been changed unseen until it answered first, and between sessions since.
+    unseen: Duration,
+    apart: Duration,
+    /// How the last session with it ended, if it did.
+    left: Option<Left>,
+    /// What it was seen to have.
+    seen: HashSet<TargetId>,
+    after_a_loss: bool,
+    /// It may have come up with less than was known, or another one between it and the known one.
+    may_have_lost: bool,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy)]
+struct Left {
+    contact: Contact,
+    /// The connection was closed from the other side, not lost in silence.
+    saw_end: bool,
+}
+
+/// What a session that has ended leaves behind.
+pub(super) struct Farewell<'a> {
+    pub(super) run_id: &'a str,
+    pub(super) contact: Contact,
+    pub(super) replicated: Option<Replicated>,
+    pub(super) fault: &'a Fault,
+    pub(super) is_loaded: bool,
+    /// How many keys other programs had there at the last scan.
+    pub(super) foreign: usize,
+    /// What was seen in it, if it was not loaded.
+    pub(super) seen: HashSet<TargetId>,
+}
+
+impl Processes {
+    pub(super) fn is_known(&self, run_id: &str) -> bool {
+        self.known.as_ref().is_some_and(|known| known.run_id == run_id)
+    }
+
+    /// There was no connection. That nobody listens, or that data are being loaded, shows that nobody can write.
+    pub(super) fn missed(&mut self, fault: &Fault, now: Contact) {
+        let is_loading = matches!(fault, Fault::Loading);
+        if is_loading || matches!(fault, Fault::Connection(error) if error.is_connection_refusal()) {
+            self.gone.get_or_insert(now);
+            self.loading = Some(now).filter(|_| is_loading).or(self.loading);
+        }
+    }
+
+    /// What there is to restore from, when this is another process than the one before.
+    pub(super) fn answered(&mut self, server: &ServerProcess, now: Contact) -> Option<Restart> {
+        let (gone, loading) = (self.gone.take(), self.loading.take());
+        let Known { run_id, left: Left { contact, saw_end }, replicated, foreign } = self.known.as_ref()?;
+        if *run_id == server.run_id {
+            return None;
+        }
+        let mut next = match self.next.take() {
+            // A restore that is interrupted goes on with what was known when it began.
+            Some(mut next) if next.run_id == server.run_id => {
+                let apart = next.left.take().map_or(Duration::ZERO, |left| now.since(left.contact));
+                next.apart = next.apart.saturating_add(apart);
+                next
+            }
+            before => {
+                let gap = now.since(*contact);
+                let age = server.origin.age;
+                let last_left =
+                    before.as_ref().map_or(Some(Left { contact: *contact, saw_end: true }), |next| next.left);
+                let before_it = last_left.map_or(Duration::ZERO, |left| left.unseen(age, gone, now));
+                // A replica was there before.
+                let since_it_began = loading.map_or(age, |loading| age.min(now.since(loading))).min(gap);
+                let earlier =
+                    before.as_ref().map_or(Duration::ZERO, |before| before.unseen.saturating_add(before.apart));
+                let after_a_loss = before.is_some_and(|before| before.may_have_lost);
+                Next {
+                    run_id: server.run_id.clone(),
+                    gap,
+                    unseen: earlier.saturating_add(before_it).saturating_add(since_it_began),
+                    apart: Duration::ZERO,
+                    left: None,
+                    seen: HashSet::new(),
+                    after_a_loss,
+                    may_have_lost: after_a_loss || server.origin.fresh_append_only_file != Some(false),
+                }
+            }
+        };
+        let seen = mem::take(&mut next.seen);
+        let Next { gap, unseen, apart, after_a_loss, .. } = *self.next.insert(next);
+        Some(Restart {
+            last_contact: contact.instant,
+            saw_end: *saw_end,
+            gap,
+            unseen,
+            apart,
+            seen,
+            after_a_loss,
+            foreign: *foreign,
+            replicated: replicated.clone(),
+            origin: server.origin.clone(),
+        })
+    }
+
+    /// A session has ended.
+    pub(super) fn lost(&mut self, end: Farewell<'_>, now: Contact) {
+        let Farewell { run_id, contact, replicated, fault, is_loaded, foreign, seen } = end;
+        let saw_end = now.since(contact) <= RECENT && matches!(fault, Fault::Connection(_));
+        let left = Left { contact, saw_end };
+        if is_loaded {
+            self.known = Some(Known { run_id: run_id.to_owned(), left, replicated, foreign });
+            self.next = None;
+        } else if let Some(next) = &mut self.next {
+            (next.left, next.seen) = (Some(left), seen);
+        }
+    }
+}
+
+impl Left {
+    /// For how long the process may have gone on unseen, when another one answers now that is of this age.
+    fn unseen(self, age: Duration, gone: Option<Contact>, now: Contact) -> Duration {
+        if !self.saw_end {
+            return Duration::MAX;
+        }
+        let until_next = now.since(self.contact).saturating_sub(age);
+        gone.map_or(until_next, |gone| until_next.min(gone.since(self.contact)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
