@@ -19,7 +19,7 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::mem;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use ::redis::{Connection, Value};
 use log::{Level, log, warn};
@@ -439,12 +439,8 @@ impl<'a> Applier<'a> {
         let took = scan.began.elapsed();
         self.rest = self.context.connector.settings().resync_every.max(took * REST);
         let seconds = took.as_secs_f64();
-        let metrics = &self.context.metrics;
-        metrics.connected.set(1);
-        metrics.sync_seconds.set(seconds);
-        metrics.synced_at.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
-        metrics.foreign_keys.set(scan.foreign as i64);
         self.foreign = scan.foreign;
+        self.context.metrics.synchronised(seconds, scan.foreign);
         let level = if scan.cause == Cause::Connected { Level::Info } else { Level::Debug };
         log!(
             level, server:% = self.session.address, cause = scan.cause.as_str(), found = scan.present.len(),

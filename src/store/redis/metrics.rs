@@ -1,5 +1,7 @@
 //! What the link to Redis measures about itself.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Registry};
 
 use super::session::Cause;
@@ -54,5 +56,12 @@ impl Metrics {
                 "Time spent waiting for a pooled connection, in seconds.",
             ),
         }
+    }
+    /// The lists follow Redis: everything was loaded in so many seconds, beside so many keys of other programs.
+    pub(super) fn synchronised(&self, seconds: f64, foreign: usize) {
+        self.connected.set(1);
+        self.sync_seconds.set(seconds);
+        self.synced_at.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
+        self.foreign_keys.set(foreign as i64);
     }
 }
