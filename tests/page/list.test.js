@@ -297,6 +297,15 @@ describe('while one looks,', { concurrency: true }, () => {
     });
   });
 
+  test('large registrations have all their rows, although the server gives few at a time', async () => {
+    await withOwnServer({}, async (page, own) => {
+      for (let n = 0; n < 30; n++) await own.register(`host-${n}:1`, { labels: { large: '<'.repeat(60_000) } });
+      await page.keyboard.press('r');
+      await rowCountIs(page, 30);
+      assert.equal(new Set(await targets(page)).size, 30);
+    });
+  });
+
   test('an empty registry shows the first steps, and the first target as soon as it is there', async () => {
     await withOwnServer({}, async (page, own) => {
       await hasText(page.locator('#below'), 'Nothing is registered yet');
