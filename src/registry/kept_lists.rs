@@ -1,6 +1,7 @@
 //! The lists that are kept up to date with each change: of everything, and of each group.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use super::criteria::Selector;
@@ -28,9 +29,23 @@ impl KeptLists {
         }
     }
 
-    /// How many registrations each group has, in no order.
-    pub(super) fn group_sizes(&self) -> Vec<(Arc<str>, usize)> {
-        self.groups.iter().map(|(name, list)| (name.clone(), list.len())).collect()
+    /// The largest of the groups with such names, and how many registrations they have. The view waits for it: nothing is
+    /// copied of the others.
+    pub(super) fn largest_groups(&self, count: usize, is_wanted: impl Fn(&str) -> bool) -> Vec<(Arc<str>, usize)> {
+        // The smallest comes first, of equal ones that with the last name.
+        let mut largest: BinaryHeap<(Reverse<usize>, &Arc<str>)> = BinaryHeap::new();
+        for (name, list) in self.groups.iter().filter(|(name, _)| is_wanted(name)) {
+            let place = (Reverse(list.len()), name);
+            let is_full = largest.len() >= count;
+            if is_full && largest.peek().is_none_or(|smallest| place >= *smallest) {
+                continue;
+            }
+            largest.push(place);
+            if is_full {
+                largest.pop();
+            }
+        }
+        largest.into_sorted_vec().into_iter().map(|(Reverse(len), name)| (name.clone(), len)).collect()
     }
 
     /// The name of a registration's group, shared by all who are in it.
@@ -83,5 +98,29 @@ impl KeptLists {
                 self.groups.remove(name);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registration::{LabelNames, Registration, TtlBounds};
+
+    #[test]
+    fn the_largest_groups_come_first_and_equal_ones_by_name() {
+        let mut lists = KeptLists::default();
+        for (n, group) in ["c", "b", "b", "long", "long", "long", "a", "d", "e", "e"].into_iter().enumerate() {
+            let body = format!(r#"{{"static_config":{{"targets":["host-{n}:1"],"target_group":"{group}"}}}}"#);
+            let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
+            lists.put(registration.id(), &Content::new(&registration), None);
+        }
+        let largest = |count: usize| {
+            let found = lists.largest_groups(count, |name| name.len() < 4).into_iter();
+            found.map(|(name, len)| format!("{name}{len}")).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(largest(0), "");
+        assert_eq!(largest(1), "b2");
+        assert_eq!(largest(4), "b2 e2 a1 c1");
+        assert_eq!(largest(9), "b2 e2 a1 c1 d1");
     }
 }

@@ -75,12 +75,7 @@ impl View {
     /// The largest of the groups that metrics name, and how many registrations they have; none before the first full load.
     pub fn largest_groups(&self, count: usize, now: Instant) -> Vec<(Arc<str>, usize)> {
         let state = self.at(now);
-        let mut sizes = if state.loaded { state.lists.group_sizes() } else { Vec::new() };
-        drop(state);
-        sizes.retain(|(name, _)| is_shown(name));
-        sizes.sort_unstable_by(|(a, a_size), (b, b_size)| b_size.cmp(a_size).then_with(|| a.cmp(b)));
-        sizes.truncate(count);
-        sizes
+        if state.loaded { state.lists.largest_groups(count, is_shown) } else { Vec::new() }
     }
 
     /// The latest changes, newest first.

@@ -103,6 +103,8 @@ impl Order {
         let text = |mut text: String| {
             let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
             text.truncate(end.unwrap_or_default());
+            // As many places are kept as are skipped, and the whole text may be long.
+            text.shrink_to_fit();
             SortValue::Text(text)
         };
         let value = |key: &SortKey| match key.by {
@@ -127,5 +129,23 @@ impl Order {
             }
         }
         a.id.cmp(&b.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registration::{LabelNames, Registration, TtlBounds};
+
+    #[test]
+    fn a_place_takes_no_more_than_what_counts_of_a_text() {
+        let target = "ü".repeat(30_000);
+        let body = format!(r#"{{"static_config":{{"targets":["x{target}"]}}}}"#);
+        let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
+        let order = Order(vec![SortKey { by: SortBy::Targets, is_descending: false }]);
+        let content = Content::new(&registration);
+        let Position { values, .. } = order.place(registration.id(), &content, None, Epoch::now());
+        let [SortValue::Text(text)] = &values[..] else { panic!("{values:?}") };
+        assert_eq!((text.len(), text.capacity()), (TEXT_BYTES_MAX - 1, TEXT_BYTES_MAX - 1));
     }
 }
