@@ -163,8 +163,10 @@ impl Registry {
             Ok(Outcome::Made(found)) => Ok(found),
             Ok(Outcome::Refused(refused)) => Err(condition::why(condition.as_deref(), &refused)),
             Err(error) => {
-                if matches!(error, StoreError::Unavailable(_)) {
-                    ids.into_iter().filter(|(_, is_put)| *is_put).for_each(|(id, _)| self.sign_of_life(id, by));
+                if !matches!(error, StoreError::Unsupported(_)) {
+                    let is_outage = matches!(error, StoreError::Unavailable(_));
+                    let puts = ids.into_iter().filter(|(_, is_put)| *is_put);
+                    puts.for_each(|(id, _)| self.sign_of_life(id, is_outage, by));
                 }
                 Err(WriteError::Store(error))
             }
@@ -184,10 +186,10 @@ impl Registry {
     }
 
     /// A registration could not be stored; its owner lives, if that is who wrote.
-    fn sign_of_life(&self, id: TargetId, by: &Principal) {
+    fn sign_of_life(&self, id: TargetId, is_outage: bool, by: &Principal) {
         let now = Instant::now();
         if self.view.group_of(id, now).is_none_or(|group| by.scope.has(&group)) {
-            self.view.refused(id, now);
+            self.view.refused(id, is_outage, now);
         }
     }
 

@@ -296,6 +296,8 @@ pub enum StoreError {
     Unavailable(String),
     /// It does not take this kind of write, and takes others: there is no outage.
     Unsupported(String),
+    /// It takes writes, and had no time for this one: nothing was changed, and there is no outage.
+    Busy(String),
 }
 
 impl fmt::Display for StoreError {
@@ -303,6 +305,7 @@ impl fmt::Display for StoreError {
         match self {
             StoreError::Unavailable(why) => write!(f, "the store is unavailable: {why}"),
             StoreError::Unsupported(why) => write!(f, "the store does not take this kind of write: {why}"),
+            StoreError::Busy(why) => write!(f, "the store has no time for this write: {why}"),
         }
     }
 }

@@ -38,6 +38,7 @@ impl App {
         }
         let text = match error {
             StoreError::Unavailable(_) => "the store is unavailable; a write may or may not have happened",
+            StoreError::Busy(_) => "the store has no time for this write; nothing was changed",
             StoreError::Unsupported(_) => "the store does not take this kind of write; the server's log says why",
         };
         match call.errors {

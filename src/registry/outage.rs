@@ -20,6 +20,7 @@
 //! outage go on, and is settled anew for its later end.
 
 use std::collections::HashMap;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use crate::registration::TargetId;
@@ -111,9 +112,10 @@ impl Horizon {
         self.calm_at.map_or(deadline, |calm_at| deadline.max(calm_at.min(deadline + HELD_MAX)))
     }
 
-    /// Since when nobody could renew, if that is so now.
+    /// Since when nobody could renew, if that is so now. That somebody was refused for want of time is no outage.
     pub(super) fn outage_since(&self) -> Option<Instant> {
-        self.outage.as_ref().map(|outage| outage.since)
+        let outage = self.outage.as_ref().filter(|outage| outage.is_unseen || outage.is_told);
+        outage.map(|outage| outage.since)
     }
 
     /// Begins an outage if the horizon lags. `true` when people are to be told of it.
@@ -121,10 +123,8 @@ impl Horizon {
         let Some(proven) = self.proven.filter(|proven| now.saturating_duration_since(*proven) > LAG_MAX) else {
             return false;
         };
-        let is_new = self.outage.is_none();
         let outage = self.outage.get_or_insert_with(|| Outage::since(proven));
-        outage.is_unseen = true;
-        is_new && outage.tell()
+        !mem::replace(&mut outage.is_unseen, true) && outage.tell()
     }
 
     /// The store begins to be followed, or was not at work since then.
@@ -139,12 +139,16 @@ impl Horizon {
         (outage.is_unseen, outage.end) = (true, None);
     }
 
-    /// A renewal was refused. `true` when people are to be told of an outage.
-    pub(super) fn refuse(&mut self, id: Option<TargetId>, now: Instant) -> bool {
+    /// A renewal was refused.
+    pub(super) fn refuse(&mut self, id: Option<TargetId>, now: Instant) {
         let since = self.proven.unwrap_or(now);
         let outage = self.outage.get_or_insert_with(|| Outage::since(since));
         outage.refused.extend(id.map(|id| (id, now)));
-        outage.tell()
+    }
+
+    /// Whether people are to be told now that there is an outage.
+    pub(super) fn tell(&mut self) -> bool {
+        self.outage.as_mut().is_some_and(Outage::tell)
     }
 
     /// Takes note of what the store shows.
@@ -255,7 +259,7 @@ impl Outage {
 
     /// Whether people are to be told of it now.
     fn tell(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_told, true)
+        !mem::replace(&mut self.is_told, true)
     }
 
     fn has_refused(&self, id: TargetId, until: Instant) -> bool {

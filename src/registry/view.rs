@@ -111,11 +111,13 @@ impl View {
         self.at(now).outage(now)
     }
 
-    /// A registration was not stored: its owner lives, and could not renew.
-    pub fn refused(&self, id: TargetId, now: Instant) {
+    /// A registration was not stored: its owner lives, and could not renew. Unless that is an outage, it concerns nobody
+    /// else, and nobody is told.
+    pub fn refused(&self, id: TargetId, is_outage: bool, now: Instant) {
         let mut state = self.at(now);
         let known = state.held.contains_key(&id).then_some(id);
-        if state.horizon.refuse(known, now) {
+        state.horizon.refuse(known, now);
+        if is_outage && state.horizon.tell() {
             state.tell_of_outage();
         }
     }

@@ -124,6 +124,7 @@ impl From<Fault> for StoreError {
         let text = format!("Redis: {fault}");
         match fault {
             Fault::NoPermissionForSome(_) => StoreError::Unsupported(text),
+            Fault::Contended => StoreError::Busy(text),
             _ => StoreError::Unavailable(text),
         }
     }

@@ -237,15 +237,18 @@ fn a_store_that_fails_while_an_outage_is_settled_makes_it_longer_and_not_two() {
 
 #[test]
 fn who_is_refused_in_a_moment_of_trouble_is_the_only_one_whom_it_concerns() {
-    let (view, start) = view();
     let half = Ttl::DEFAULT.duration().unwrap() / 2;
-    view.apply_at(vec![put(1, "g", Some(start + seconds(60))), put(2, "g", Some(start + seconds(60)))], start);
-    view.refused(id(1), start + seconds(1));
-    let moved = settle(&view, start + seconds(2)).unwrap();
-    assert_eq!(
-        moved.iter().map(|kept| (kept.id, kept.deadline)).collect::<Vec<_>>(),
-        [(id(1), Some(start + seconds(2) + half))]
-    );
+    for is_outage in [true, false] {
+        let (view, start) = view();
+        view.apply_at(vec![put(1, "g", Some(start + seconds(60))), put(2, "g", Some(start + seconds(60)))], start);
+        view.refused(id(1), is_outage, start + seconds(1));
+        assert_eq!(view.outage(start + seconds(1)).is_some(), is_outage, "want of time is no outage");
+        let moved = settle(&view, start + seconds(2)).unwrap();
+        assert_eq!(
+            moved.iter().map(|kept| (kept.id, kept.deadline)).collect::<Vec<_>>(),
+            [(id(1), Some(start + seconds(2) + half))]
+        );
+    }
 }
 
 #[test]

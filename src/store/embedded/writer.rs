@@ -236,6 +236,10 @@ impl Writer {
             return Ok(());
         };
         let (begun, clock) = (Instant::now(), self.clock);
+        if is_last {
+            // With the last of them the file says that the server is at work: the next start does not move them again.
+            self.settling.end = None;
+        }
         self.change(file, begun, |records| {
             moved.iter().try_for_each(|kept| records.lengthen(kept.id, clock.to_stored(kept.deadline)))
         })?;
@@ -250,7 +254,6 @@ impl Writer {
             // Meanwhile nobody could write: the outage has gone on.
             self.settling.end = Some(Instant::now());
         } else if is_last {
-            self.settling.end = None;
             self.mirror.settled(end);
         }
         Ok(())

@@ -84,6 +84,31 @@ fn a_start_long_after_a_crash_does_not_begin_with_an_empty_list() {
     start_an_hour_later(drop);
 }
 
+/// How long the outages were that a server says to have settled.
+fn settled(server: &Server) -> Vec<f64> {
+    let lines = server.log();
+    let settled = lines.iter().filter(|line| line.contains("nobody could renew"));
+    let seconds = settled.filter_map(|line| line.split(" seconds=").nth(1)?.split(' ').next()?.parse().ok());
+    seconds.collect()
+}
+
+#[test]
+fn an_outage_that_was_settled_is_not_settled_again_after_a_crash() {
+    let (setup, _, clock) = faults::inject(with_ttl(Setup::new(), HOUR).env("RUST_LOG", "info"));
+    let server = setup.start();
+    server.register(registration("a"));
+    clock.is_attached();
+    drop(server);
+    clock.pass(HOUR);
+    let server = setup.start();
+    is_fresh(&server);
+    eventually(SOON, || settled(&server).iter().any(|seconds| *seconds >= HOUR.as_secs_f64()));
+    drop(server);
+    let server = setup.start();
+    is_fresh(&server);
+    assert!(settled(&server).iter().all(|seconds| *seconds < HOUR.as_secs_f64()), "{:?}", server.log());
+}
+
 #[test]
 fn what_ran_out_longer_ago_than_anything_is_kept_is_gone_after_a_stop() {
     let (setup, _, clock) = faults::inject(with_ttl(Setup::new(), TTL).env("OUTAGE_KEEP_SECONDS", "60"));

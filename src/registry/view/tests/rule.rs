@@ -173,7 +173,7 @@ impl World {
             if is_out {
                 if self.sees_refusals {
                     owner.is_refused = true;
-                    self.view.refused(owner.id, at);
+                    self.view.refused(owner.id, true, at);
                 }
             } else {
                 let value = format!(r#"{{"targets":["{}"],"updated_at":"{now}"}}"#, owner.id).into_bytes();
