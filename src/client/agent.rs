@@ -223,8 +223,7 @@ impl Agent {
                 if self.schedule.get(id).is_some_and(|held| !held.registered) {
                     info!(file, targets = entry.targets.join(","), id:% = id; "registered");
                 }
-                let default = if entry.ttl_seconds.is_none() { Some(self.server.default_lifetime()) } else { None };
-                let lifetime = lifetime(entry, default.unwrap_or(Lifetime::Unknown));
+                let lifetime = self.lifetime_of(entry);
                 self.schedule.is_registered(id, lifetime, now());
             }
             verdict => self.is_not_done(
@@ -235,6 +234,11 @@ impl Agent {
                 "refused by the server; tried again every 10 minutes at least, and when the file changes",
             ),
         }
+    }
+
+    /// How long an entry lives; the server is asked if nothing else says it.
+    fn lifetime_of(&mut self, entry: &Entry) -> Lifetime {
+        entry.ttl_seconds.map_or_else(|| self.server.default_lifetime(), Lifetime::from_seconds)
     }
 
     fn delete(&mut self, id: TargetId, entry: &Entry, file: &str) {
@@ -261,13 +265,15 @@ impl Agent {
     }
 
     fn is_not_done(&mut self, id: TargetId, entry: &Entry, file: &str, verdict: Verdict, refused: &'static str) {
-        let lifetime = lifetime(entry, self.server.known_lifetime());
         let (message, reason) = match verdict {
             Verdict::Refused(reason) => {
+                // What an agent before this one has registered may be refused before anything is accepted.
+                let lifetime = self.lifetime_of(entry);
                 self.schedule.is_refused(id, lifetime, now());
                 (refused, reason)
             }
             Verdict::Unauthorised(reason) => {
+                let lifetime = lifetime(entry, self.server.known_lifetime());
                 self.schedule.is_unauthorised(id, lifetime, now());
                 // It may have been replaced meanwhile.
                 self.errand.token = true;

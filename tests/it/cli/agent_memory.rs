@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::agent::{file_sd, lists};
 use super::{Cli, listed};
+use crate::eventually::{SOON, eventually};
 use crate::process::Process;
 use crate::server::Server;
 
@@ -127,4 +128,23 @@ fn a_memory_that_is_broken_or_cannot_be_written_costs_nothing_else() {
     cli.fails_with(2, &["agent", "--dir", "d", "--state-dir", "nowhere"], &["--state-dir nowhere"]);
     std::thread::sleep(Duration::from_millis(100));
     assert!(first.is_running());
+}
+
+#[test]
+fn what_the_next_agent_is_refused_is_tried_again_as_often_as_it_would_be_renewed() {
+    let lenient = Server::start(&[("LABEL_NAMES", "utf8")]);
+    let cli = Cli::of(&lenient);
+    cli.write("d/a.json", r#"[{"targets": ["a:1"], "labels": {"a.b": "c"}}]"#);
+    let first = agent(&cli);
+    lists(&lenient, &["a:1"]);
+    drop(first);
+    // The next server does not take it, says how long registrations live there, and may let this one expire.
+    let strict = Server::start(&[("TTL_SECONDS", "6")]);
+    let _second = agent(&cli.env("INVENTOR_URL", &format!("http://{}", strict.address())));
+    let refused = || {
+        let metrics = strict.get("/metrics").text().to_owned();
+        let counts = metrics.lines().filter(|line| line.starts_with("inventor_registrations_refused_total{"));
+        counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>()
+    };
+    eventually(SOON, || refused() >= 3.0);
 }
