@@ -120,6 +120,9 @@ enum Loss {
         at_most: Option<usize>,
         /// What was written until then is not lost.
         after: Option<Instant>,
+        /// There is more than the process has loaded: others are putting back what was lost, in no order, so that the
+        /// latest write among it says nothing.
+        is_refilled: bool,
     },
 }
 
@@ -140,17 +143,17 @@ impl Restart {
 
     fn select(&self, found: Found, comparison: Comparison) -> Vec<Missing> {
         let Comparison { mut missing, latest_write, latest_update, shown } = comparison;
-        let (at_most, after) = match self.loss(found, shown) {
+        let (at_most, after, is_refilled) = match self.loss(found, shown) {
             Loss::None => return Vec::new(),
             Loss::All => return missing,
-            Loss::Latest { at_most, after } => (at_most, after),
+            Loss::Latest { at_most, after, is_refilled } => (at_most, after, is_refilled),
         };
         let is_later = |kept: &Kept| match (kept.written_at, latest_write) {
             (Some(at), Some(latest)) => at > latest,
             _ => latest_update.is_none_or(|latest| kept.updated_at >= latest),
         };
         let is_new = |kept: &Kept| after.is_none_or(|after| kept.written_at.is_none_or(|at| at > after));
-        missing.retain(|missing| is_later(&missing.kept) && is_new(&missing.kept));
+        missing.retain(|missing| (is_refilled || is_later(&missing.kept)) && is_new(&missing.kept));
         missing.sort_by_key(|missing| Reverse((missing.kept.written_at, missing.kept.updated_at)));
         missing.truncate(at_most.unwrap_or(usize::MAX));
         missing
@@ -183,7 +186,7 @@ impl Restart {
         {
             // A replica was made the master, and says how far it has copied the old one.
             let after = (*copied_to >= known.offset).then_some(known.at);
-            return Loss::Latest { at_most: None, after };
+            return Loss::Latest { at_most: None, after, is_refilled: false };
         }
         let is_unseen = self.unseen > UNSEEN_MAX || (!self.saw_end && self.gap > UNSEEN_MAX);
         match (fresh_append_only_file, self.loaded(found)) {
@@ -192,10 +195,13 @@ impl Restart {
             (Some(true), _) | (None, Some(0)) => Loss::All,
             (Some(false), _) => Loss::None,
             (None, Some(_)) if is_unseen => Loss::None,
-            (None, Some(loaded)) => Loss::Latest { at_most: Some(shown - loaded), after: None },
+            (None, Some(loaded)) => {
+                let is_refilled = found.registrations > loaded;
+                Loss::Latest { at_most: Some(shown - loaded), after: None, is_refilled }
+            }
             (None, None) if found.registrations == 0 => Loss::All,
             (None, None) if is_unseen => Loss::None,
-            (None, None) => Loss::Latest { at_most: None, after: None },
+            (None, None) => Loss::Latest { at_most: None, after: None, is_refilled: false },
         }
     }
 }

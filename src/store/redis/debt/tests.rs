@@ -99,6 +99,11 @@ fn a_process_that_came_up_with_nothing_has_lost_everything() {
 }
 
 #[test]
+fn what_others_have_put_back_meanwhile_says_nothing_about_the_order_of_writes() {
+    assert_eq!(lost(&restart(Some(8)), 9).len(), 3, "8 were loaded, and one of those that were lost is back");
+}
+
+#[test]
 fn keys_of_other_programs_that_come_and_go_say_nothing_about_registrations() {
     // 100 of them were loaded and have gone since, or 40 were written after the restart.
     for (restart, now) in [(Restart { foreign: 100, ..restart(Some(110)) }, 0), (restart(Some(11)), 40)] {
