@@ -275,6 +275,8 @@ pub struct Comparison {
     pub missing: Vec<Missing>,
     /// How many are shown that had not expired at `since`.
     pub shown: usize,
+    /// How many are in the store of those that the mirror has known since before `until`.
+    pub known: usize,
     /// The latest write that both the store and the mirror have, and that nothing has touched since.
     pub latest_write: Option<Instant>,
     /// The same by the clocks of the owners, in whole seconds.

@@ -339,7 +339,8 @@ impl Mirror for View {
     fn compare(&self, present: &HashSet<TargetId>, until: Instant, since: Instant) -> Comparison {
         let mut state = self.state.lock();
         state.quarantined.retain(|id, _| present.contains(id));
-        let mut comparison = Comparison { missing: Vec::new(), shown: 0, latest_write: None, latest_update: None };
+        let mut comparison =
+            Comparison { missing: Vec::new(), shown: 0, known: 0, latest_write: None, latest_update: None };
         for (id, held) in &state.held {
             let is_new = held.rhythm.last_gap == 0 && held.written_at.is_some_and(|at| at > until);
             comparison.shown += usize::from(!is_new && held.deadline.is_none_or(|deadline| deadline > since));
@@ -347,9 +348,12 @@ impl Mirror for View {
                 let lifetime = [held.ttl, self.rules.ttl, Ttl::DEFAULT].into_iter().find_map(Ttl::duration);
                 let half_lifetime = lifetime.unwrap_or_default() / 2;
                 comparison.missing.push(Missing { kept: held.kept(*id), half_lifetime });
-            } else if held.written_at.is_none_or(|at| at <= until) && !held.is_moved {
-                comparison.latest_write = comparison.latest_write.max(held.written_at);
-                comparison.latest_update = comparison.latest_update.max(Some(held.updated_at));
+            } else if held.written_at.is_none_or(|at| at <= until) {
+                comparison.known += 1;
+                if !held.is_moved {
+                    comparison.latest_write = comparison.latest_write.max(held.written_at);
+                    comparison.latest_update = comparison.latest_update.max(Some(held.updated_at));
+                }
             }
         }
         comparison

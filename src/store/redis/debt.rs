@@ -120,7 +120,7 @@ enum Loss {
         at_most: Option<usize>,
         /// What was written until then is not lost.
         after: Option<Instant>,
-        /// There is more than the process has loaded: others are putting back what was lost, in no order, so that the
+        /// More of what was known is there than the process has loaded: others are putting back what was lost, in no order, so that the
         /// latest write among it says nothing.
         is_refilled: bool,
     },
@@ -142,8 +142,8 @@ impl Restart {
     }
 
     fn select(&self, found: Found, comparison: Comparison) -> Vec<Missing> {
-        let Comparison { mut missing, latest_write, latest_update, shown } = comparison;
-        let (at_most, after, is_refilled) = match self.loss(found, shown) {
+        let Comparison { mut missing, latest_write, latest_update, shown, known } = comparison;
+        let (at_most, after, is_refilled) = match self.loss(found, shown, known) {
             Loss::None => return Vec::new(),
             Loss::All => return missing,
             Loss::Latest { at_most, after, is_refilled } => (at_most, after, is_refilled),
@@ -177,8 +177,8 @@ impl Restart {
         fresh_append_only_file.is_some() || former.is_some() || self.loaded(found).is_some()
     }
 
-    /// `shown` registrations must have been there when the process came up, as far as is known here.
-    fn loss(&self, found: Found, shown: usize) -> Loss {
+    /// `shown` registrations must have been there when the process came up, as far as is known here; `known` of them are now.
+    fn loss(&self, found: Found, shown: usize, known: usize) -> Loss {
         let Origin { fresh_append_only_file, former, .. } = &self.origin;
         if !self.after_a_loss
             && let Some((history, copied_to)) = former
@@ -196,7 +196,7 @@ impl Restart {
             (Some(false), _) => Loss::None,
             (None, Some(_)) if is_unseen => Loss::None,
             (None, Some(loaded)) => {
-                let is_refilled = found.registrations > loaded;
+                let is_refilled = known > loaded;
                 Loss::Latest { at_most: Some(shown - loaded), after: None, is_refilled }
             }
             (None, None) if found.registrations == 0 => Loss::All,

@@ -1,7 +1,5 @@
 //! Redis dies, stands still, refuses writes, forgets, or holds what nobody should have put there.
 
-mod deletions;
-
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::thread;

@@ -46,7 +46,7 @@ fn missing(name: &str, written_at: Option<Instant>, updated_at: u64) -> Missing 
 fn comparison(found: usize, missing: Vec<Missing>, saved: Instant) -> Comparison {
     let shown = found + missing.len();
     let latest_update = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7));
-    Comparison { missing, shown, latest_write: Some(saved), latest_update }
+    Comparison { missing, shown, known: found, latest_write: Some(saved), latest_update }
 }
 
 /// The names of those that were lost, of these that are missing: one is older than what is found, two are newer.
