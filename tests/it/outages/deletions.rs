@@ -71,12 +71,18 @@ fn a_server_that_slept_for_long_undoes_no_deletion() {
     delete_while_stopped(RedisServer::start_with, "six", 2 * Duration::from_secs(60));
 }
 
-#[test]
-fn a_server_that_was_cut_off_undoes_no_deletion() {
-    let mut redis = RedisServer::start();
+/// Two servers on one Redis, of which the second can be cut off.
+fn one_of_two_behind_a_proxy() -> (RedisServer, Proxy, [Server; 2]) {
+    let redis = RedisServer::start();
     let proxy = Proxy::before(&redis.socket());
     let behind = Setup::new().env("REDIS_URL", &format!("redis+unix://{}", proxy.socket().display()));
     let servers = [start(on(&redis), HOUR), start(behind, HOUR)];
+    (redis, proxy, servers)
+}
+
+#[test]
+fn a_server_that_was_cut_off_undoes_no_deletion() {
+    let (mut redis, proxy, servers) = one_of_two_behind_a_proxy();
     register_for_both([&servers[0], &servers[1]], &SEVERAL);
     proxy.fall_silent();
     is_marked(&servers[1]);
@@ -90,10 +96,7 @@ fn a_server_that_was_cut_off_undoes_no_deletion() {
 /// Its connection is closed while Redis lives on; what is deleted then, and saved so, seems to be lost when Redis restarts.
 #[test]
 fn a_server_whose_connection_was_closed_undoes_no_deletion_for_ever() {
-    let mut redis = RedisServer::start();
-    let proxy = Proxy::before(&redis.socket());
-    let behind = Setup::new().env("REDIS_URL", &format!("redis+unix://{}", proxy.socket().display()));
-    let servers = [start(on(&redis), HOUR), start(behind, HOUR)];
+    let (mut redis, proxy, servers) = one_of_two_behind_a_proxy();
     let permanent = |name: &str| format!(r#"{{"static_config":{{"targets":["{name}:9100"],"ttl_seconds":0}}}}"#);
     SEVERAL.iter().for_each(|name| drop(servers[0].register(permanent(name))));
     eventually(SOON, || SEVERAL.iter().all(|name| is_listed(&servers[1], name)));
