@@ -236,6 +236,10 @@ impl View {
     }
 
     fn take_older_at(&self, changes: &mut Vec<Change>, now: Instant) -> Vec<Newer> {
+        // What this server wrote is never older: the view is not locked for that.
+        if !changes.iter().any(|change| matches!(change, Change::Put { stored: Stored::Read(_), .. })) {
+            return Vec::new();
+        }
         let state = self.at(now);
         let kept = |change: &Change| state.kept_past_its_deadline(change.id(), now);
         let expired: HashMap<TargetId, Kept> = match state.outage(now) {
