@@ -160,9 +160,10 @@ fn a_file_whose_server_was_stopped_is_settled_once() {
     server.process().signal(nix::sys::signal::Signal::SIGTERM);
 }
 
-/// How many deadlines the server says that it has moved.
+/// How many deadlines the server says that it has moved. It is ready a moment before it says so.
 #[track_caller]
 fn eventually_moved(server: &Server) -> usize {
+    eventually(OUTAGE, || told(server, "nobody could renew") > 0);
     let log = server.log();
     let line = log.iter().find(|line| line.contains("nobody could renew")).expect("it says so");
     let moved = line.split(" moved=").nth(1).and_then(|rest| rest.split(' ').next()).expect("how many");
