@@ -308,12 +308,14 @@ impl Registry {
     /// # Errors
     /// What the store says is wrong, or what is missing.
     pub fn health(&self, now: Now) -> Result<(), String> {
-        let lack = match (self.view.is_loaded(), self.view.outage(now.monotonic)) {
+        // A store may have loaded everything a moment before it can be asked to write.
+        let store = self.store();
+        let lack = match (store.is_ok() && self.view.is_loaded(), self.view.outage(now.monotonic)) {
             (true, None) => return Ok(()),
             (true, Some(_)) => "the store takes no writes",
             (false, _) => "the registrations are not loaded yet",
         };
-        match self.store().and_then(Store::health) {
+        match store.and_then(Store::health) {
             Err(StoreError::Unavailable(why)) => Err(why),
             Err(e) => Err(e.to_string()),
             Ok(()) => Err(lack.to_owned()),
@@ -332,5 +334,24 @@ impl Registry {
         if let Ok(store) = self.store() {
             store.close();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registration::LabelNames;
+
+    #[test]
+    fn without_a_store_it_is_not_well_even_when_all_is_loaded() {
+        let rules = Rules {
+            names: LabelNames::Legacy,
+            ttl: Ttl::DEFAULT,
+            outage_keep: Duration::from_secs(24 * 3600),
+            shows_groups: true,
+        };
+        let registry = Registry::new(rules, &prometheus::Registry::new());
+        registry.mirror().loaded();
+        assert_eq!(registry.health(Now::read()), Err("not open yet".to_owned()));
     }
 }

@@ -1,5 +1,5 @@
 //! Attacks on the HTTP edge of the real binary, over TCP, over a Unix socket and on TLS, while probes ask as honest
-//! clients do. A target of its own, because an attack needs the machine for itself and targets run one after the other.
+//! clients do. A target of its own, because attacks need the machine for themselves and targets run one after the other.
 //! Each attack prints its figures (`cargo test --test attacks -- --nocapture`), and lasts for `ATTACK_SECONDS`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -22,7 +22,7 @@ mod target;
 mod wire;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 use target::{Settings, Target, Transport};
 
 fn attack_over(transport: Transport) {
@@ -38,37 +38,43 @@ fn raise_descriptor_limit() {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("it may be raised as far as that");
 }
 
-/// Held by the test that has the machine for itself.
-static MACHINE: Mutex<()> = Mutex::new(());
+/// Held by who has the machine for itself, and by those that mostly wait, of which as many run as there are test threads.
+static MACHINE: RwLock<()> = RwLock::new(());
 
-/// Runs the same attacks over both transports, one after the other.
-fn over_both(attack: fn(Transport)) {
-    let _alone = MACHINE.lock();
+fn beside_others(attack: impl FnOnce()) {
+    let _shared = MACHINE.read();
     raise_descriptor_limit();
-    attack(Transport::Tcp);
-    attack(Transport::Unix);
+    attack();
 }
 
 #[test]
-fn the_server_survives_and_answers() {
-    over_both(attack_over);
+fn the_server_survives_and_answers_over_tcp() {
+    beside_others(|| attack_over(Transport::Tcp));
 }
 
 #[test]
-fn clients_that_do_not_read_lock_nobody_out() {
-    over_both(readers::run);
+fn the_server_survives_and_answers_over_a_unix_socket() {
+    beside_others(|| attack_over(Transport::Unix));
 }
 
 #[test]
-fn expensive_questions_hold_up_nobody() {
-    let _alone = MACHINE.lock();
-    raise_descriptor_limit();
-    questions::run();
+fn clients_that_do_not_read_lock_nobody_out_over_tcp() {
+    beside_others(|| readers::run(Transport::Tcp));
+}
+
+#[test]
+fn clients_that_do_not_read_lock_nobody_out_over_a_unix_socket() {
+    beside_others(|| readers::run(Transport::Unix));
 }
 
 #[test]
 fn no_handshake_locks_anybody_out() {
-    let _alone = MACHINE.lock();
+    beside_others(handshakes::run);
+}
+
+#[test]
+fn expensive_questions_hold_up_nobody() {
+    let _alone = MACHINE.write();
     raise_descriptor_limit();
-    handshakes::run();
+    questions::run();
 }

@@ -432,10 +432,10 @@ impl<'a> Applier<'a> {
         }
         let Some(scan) = scan else { return };
         self.restoring = None;
-        if !self.context.link.was_loaded() {
+        // Writes are taken before the server counts as ready; this thread makes them, after what follows.
+        if self.context.link.loaded(self.session.number) {
             self.context.mirror.loaded();
         }
-        self.context.link.loaded(self.session.number);
         let took = scan.began.elapsed();
         self.rest = self.context.connector.settings().resync_every.max(took * REST);
         let seconds = took.as_secs_f64();

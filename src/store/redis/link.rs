@@ -122,9 +122,9 @@ impl Link {
         Ok(())
     }
 
-    /// The first full load of this session is done.
-    pub(super) fn loaded(&self, session: u64) {
-        self.state.lock().loaded_in = Some(session);
+    /// The first full load of this session is done. `true` in the first session of all.
+    pub(super) fn loaded(&self, session: u64) -> bool {
+        self.state.lock().loaded_in.replace(session).is_none()
     }
 
     /// There is no session any more, for this reason.
