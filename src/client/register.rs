@@ -10,9 +10,15 @@ use super::{Entry, Failure, files, terminal};
 use crate::config::commands::{DeregisterCommand, RegisterCommand};
 use crate::registration::{LabelNames, Registration, Strictness, TargetId, TtlBounds, parse_id};
 
+/// Nothing to do is no fault, since what makes a file may have nothing to put into it.
+const EMPTY: &str = "the file holds no registration";
+
 /// Registers and prints the ids. One of several that is refused does not keep the others from being registered.
 pub(super) fn register(connection: &Api, declaration: &RegisterCommand, output: Output) -> Result<(), Failure> {
     let entries = entries(declaration)?;
+    if entries.is_empty() {
+        tell(EMPTY);
+    }
     connection.must_know_lifetimes(&entries)?;
     let (mut ids, mut refused) = (Vec::new(), 0);
     for entry in &entries {
@@ -55,7 +61,9 @@ pub(super) fn deregister(connection: &Api, command: &DeregisterCommand) -> Resul
             ids.iter().map(id).collect::<Result<_, _>>()?
         }
     };
-    if ids.is_empty() {
+    if ids.is_empty() && file.is_some() {
+        tell(EMPTY);
+    } else if ids.is_empty() {
         let text =
             "name what to delete by --target HOST:PORT, by --id, or by a file; `inventor deregister --help` shows how";
         return Err(Failure::Usage(text.to_owned()));
@@ -79,9 +87,6 @@ fn entries(declaration: &RegisterCommand) -> Result<Vec<Entry>, Failure> {
         Some(path) => files::entries([path.as_path()])?,
         None => vec![described(declaration)?],
     };
-    if entries.is_empty() {
-        return Err(Failure::Usage("the file holds no registration".to_owned()));
-    }
     Ok(entries.into_iter().map(|entry| entry.or(group, ttl)).collect())
 }
 

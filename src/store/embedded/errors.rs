@@ -112,7 +112,9 @@ impl fmt::Display for OpenError {
             OpenError::NoSpace { path, error } => {
                 write!(f, "cannot write {} ({error}); free some space on its file system", path.display())
             }
-            OpenError::Io { path, error } => write!(f, "cannot open {}: {error}", path.display()),
+            OpenError::Io { path, error } => {
+                write!(f, "cannot open {} ({error}); set DATA_DIR to a directory that can be opened", path.display())
+            }
         }
     }
 }
