@@ -143,6 +143,14 @@ pub fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// A group as a line names it.
+pub fn written(name: &str, is_prefix: bool) -> String {
+    let is_special = |c: char| c.is_whitespace() || c.is_control() || ",%*".contains(c);
+    let escape = |c: char| if is_special(c) { escaped(c) } else { c.to_string() };
+    let name: String = name.chars().map(escape).collect();
+    if is_prefix { name + "*" } else { name }
+}
+
 fn escaped(c: char) -> String {
     c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
@@ -193,6 +201,16 @@ mod tests {
         for text in ["", ",", "a,", "**", "a*b", "*a", "*,a", "%", "%2", "%zz", "%+1", "%ff", "a,%C3"] {
             assert!(read_groups(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_group_is_written_as_it_is_read() {
+        for text in ["a", "a b*", "a,b%2*c", "z\u{fc}rich*", "\u{85}\n"] {
+            for is_prefix in [false, true] {
+                assert_eq!(names(&written(text, is_prefix)), [(text.to_owned(), is_prefix)]);
+            }
+        }
+        assert_eq!(written("a b", true), "a%20b*");
     }
 
     #[test]

@@ -61,6 +61,13 @@ fn pattern(tokens::Pattern { name, is_prefix }: tokens::Pattern) -> GroupPattern
     if is_prefix { GroupPattern::Prefix(name) } else { GroupPattern::Name(name) }
 }
 
+fn written(pattern: &GroupPattern) -> String {
+    match pattern {
+        GroupPattern::Name(name) => tokens::written(name, false),
+        GroupPattern::Prefix(name) => tokens::written(name, true),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +234,16 @@ impl Caller {
     /// The name of the token, if there is one.
     pub(super) fn name(&self) -> Option<&str> {
         self.holder.as_ref().map(|holder| holder.name.as_str())
+    }
+
+    /// What the token is for, and the groups as the file of tokens names them; `None` where there is no token.
+    pub(super) fn rights(&self) -> Option<(Role, Vec<String>)> {
+        let Holder { role, scope, .. } = self.holder.as_deref()?;
+        let groups = match scope {
+            Scope::All => vec!["*".to_owned()],
+            Scope::Groups(patterns) => patterns.iter().map(written).collect(),
+        };
+        Some((*role, groups))
     }
 
     /// The groups that may be seen. Who has a token sees no less than who has none.

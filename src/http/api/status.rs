@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::answers::{json, time};
 use crate::http::app::{App, Call};
+use crate::http::auth::{self, Role};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::response::Response;
@@ -27,6 +28,15 @@ struct Status {
     expiring: Map<String, Value>,
     list_bytes: usize,
     tokens: Tokens,
+    /// Who asks; none without a token.
+    caller: Option<Caller>,
+}
+
+#[derive(Serialize)]
+struct Caller {
+    name: String,
+    role: &'static str,
+    groups: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -44,6 +54,15 @@ struct Store {
 struct Tokens {
     read: bool,
     write: bool,
+}
+
+fn caller(caller: &auth::Caller) -> Option<Caller> {
+    let (role, groups) = caller.rights()?;
+    let role = match role {
+        Role::Read => "read",
+        Role::Write => "write",
+    };
+    Some(Caller { name: caller.name()?.to_owned(), role, groups })
 }
 
 pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
@@ -81,5 +100,6 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
         expiring: expiring.collect(),
         list_bytes,
         tokens: Tokens { read: app.tokens.reading_needs_one(), write: true },
+        caller: caller(&call.caller),
     }))
 }

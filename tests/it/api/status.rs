@@ -29,6 +29,7 @@ fn the_status_says_how_the_server_is_and_what_it_has() {
             ("expiring", json!({"5m": 1, "1h": 2, "6h": 2})),
             ("list_bytes", json!(list)),
             ("tokens", json!({"read": false, "write": true})),
+            ("caller", json!(null)),
         ] {
             assert_eq!(status[name], value, "{name}");
         }
@@ -91,6 +92,9 @@ fn a_scoped_token_sees_the_numbers_of_its_groups() {
     assert_eq!((&status["registrations"], &status["groups"], &status["addresses"]), (&json!(2), &json!(2), &json!(2)));
     assert_eq!(status["expiring"]["6h"], json!(2));
     assert_eq!(status["tokens"], json!({"read": true, "write": true}));
+    assert_eq!(status["caller"], json!({"name": "a-read", "role": "read", "groups": ["a", "a-*"]}));
+    assert_eq!(get("wa", "status").json()["caller"]["role"], json!("write"));
+    assert_eq!(get("secret", "status").json()["caller"], json!({"name": "api", "role": "write", "groups": ["*"]}));
     assert_eq!(get("rall", "status").json()["registrations"], json!(4));
     assert_eq!(get("ra", "registrations").json()["total"], json!(2));
     assert_eq!(get("ra", "groups").json()["groups"].as_array().unwrap().len(), 2);
