@@ -109,7 +109,7 @@ impl Page {
     }
 }
 
-/// A module without its imports, exports, lines of comment and indentation: in one script, everybody knows everybody. No
+/// A module without its imports, exports, comments and indentation: in one script, everybody knows everybody. No
 /// text in it goes over several lines.
 fn joinable(module: &str) -> String {
     let mut in_import = false;
@@ -117,8 +117,8 @@ fn joinable(module: &str) -> String {
     for line in module.lines() {
         in_import |= line.starts_with("import ");
         let is_comment = ["//", "/**", "* ", "*/"].iter().any(|mark| line.trim_start().starts_with(mark));
-        if !in_import && !is_comment {
-            joined.push_str(line.strip_prefix("export ").unwrap_or(line).trim_start());
+        if !in_import && !is_comment && !line.is_empty() {
+            joined.push_str(code_of(line.strip_prefix("export ").unwrap_or(line).trim_start()));
             joined.push('\n');
         }
         in_import &= !line.ends_with(';');
@@ -126,8 +126,26 @@ fn joinable(module: &str) -> String {
     joined
 }
 
+/// A line without the comment behind it. Where the slashes may be part of a text or a pattern, it stays.
+fn code_of(line: &str) -> &str {
+    match line.split_once(" // ") {
+        Some((code, _)) if !code.contains(['\'', '"', '`', '/']) => code,
+        _ => line,
+    }
+}
+
+/// A style without its comments, which have lines of their own, and its indentation.
 fn unindented(file: &str) -> String {
-    file.lines().flat_map(|line| [line.trim_start(), "\n"]).collect()
+    let mut in_comment = false;
+    let mut style = String::with_capacity(file.len());
+    for line in file.lines().map(str::trim_start).filter(|line| !line.is_empty()) {
+        in_comment |= line.starts_with("/*");
+        if !in_comment {
+            style.extend([line, "\n"]);
+        }
+        in_comment &= !line.ends_with("*/");
+    }
+    style
 }
 
 impl File {
