@@ -158,6 +158,29 @@ function facts(browser) {
       await bar.waitFor({ state: 'hidden' });
     }));
 
+  test('a notice hides nothing: it stands below the groups, or the last row is scrolled out from under it', async () => {
+    for (const width of [1440, 800, 390]) {
+      await withHand({ width, height: 560 }, async page => {
+        await signIn(page);
+        await rowOf(page, 'n0:1').press('d');
+        await toast(page, 'Deleted n0:1').waitFor();
+        const last = rowOf(page, 'n7:1');
+        await rowOf(page, 'n2:1').press('End');
+        await eventually('the last row can be seen', () =>
+          last.evaluate(el => {
+            const { left, width, top, height } = el.getBoundingClientRect();
+            const places = [0.05, 0.2, 0.5, 0.95].map(share => [left + width * share, top + height / 2]);
+            return places.every(([x, y]) => el.contains(document.elementFromPoint(x, y)));
+          }),
+        );
+        await press(page, last.locator('.c-targets'), { at: 0.1 });
+        await hasText(panel(page).locator('h2'), 'n7:1');
+        await page.keyboard.press('z');
+        await toast(page, 'Registered again: n0:1').waitFor();
+      });
+    }
+  });
+
   // What the page does with the keys is the same in every browser.
   if (browser !== 'chromium') return;
 

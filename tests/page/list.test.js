@@ -256,6 +256,15 @@ test('a heading sorts, and the other way at the second click', () =>
     await eventually('by group', async () => (await targets(page))[1] === 'db.example.net:9104');
   }));
 
+test('a wide window has a column for the last renewal, which sorts', () =>
+  withPage(server, { width: 2560 }, async page => {
+    await rowCountIs(page, 4);
+    for (const text of await rows(page).locator('.c-renewed').allTextContents()) assert.match(text, /^[\dhms ]+ ago$/);
+    await press(page, page.locator('.head').getByRole('button', { name: 'Renewed' }));
+    await page.locator('.c-renewed[aria-sort=descending]').waitFor();
+    assert.match(page.url(), /\?sort=-updated_at$/);
+  }));
+
 // Each of these waits for seconds with a server of its own: they wait together.
 describe('while one looks,', { concurrency: true }, () => {
   test('the time left counts each second and reaches its end', async () => {

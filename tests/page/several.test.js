@@ -102,7 +102,13 @@ test('what the list shows goes out as a file, of which the command line makes th
       await press(page, button);
       return await (await download).path();
     };
+    const sorted = [];
+    page.on(
+      'request',
+      request => /limit=1000.*sort=|sort=.*limit=1000/.test(request.url()) && sorted.push(request.url()),
+    );
     const whole = await exported(page.locator('#summary').getByRole('button', { name: 'Export' }));
+    assert.deepEqual(sorted, [], 'each page of another order than by id would look at all registrations');
     const args = ['import', whole, '--url', server.url, '--dry-run'];
     const said = execFileSync(BINARY, args, { encoding: 'utf8', env: { PATH: process.env.PATH }, stdio: 'pipe' });
     assert.match(said, /0 to create, 0 to change, 6 unchanged/);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { eventually, giveToken, hasText, rowCountIs, rowOf, toast, withPage } from './browser.js';
+import { eventually, giveToken, hasText, press, rowCountIs, rowOf, toast, withPage } from './browser.js';
 import { PasswordProxy, Server } from './server.js';
 
 const hash = secret => `sha256:${createHash('sha256').update(secret).digest('hex')}`;
@@ -183,3 +183,41 @@ test('a group that a token may not read is refused, not empty', () =>
     await eventually('it is told', async () => /not|may/.test(await page.locator('#below p').first().textContent()));
     await hasText(page.locator('#below h2'), 'does not');
   }));
+
+test('what a token may do is shown, and buttons that it may not press say so', async () => {
+  const server = new Server();
+  writeFileSync(`${server.directory}/tokens`, `team-x write x,nas-* ${hash('token-x')}\n`);
+  server.env.TOKENS_FILE = `${server.directory}/tokens`;
+  await server.start();
+  for (const group of ['x', 'nas-1', 'y']) await server.register(`${group}:1`, { target_group: group });
+  const why = /This token is for others: team-x may change x, nas-\*\.$/;
+  await withPage(server, {}, async page => {
+    await rowCountIs(page, 3);
+    const remove = async group => {
+      await rowOf(page, `${group}:1`).locator('.c-targets').hover();
+      return rowOf(page, `${group}:1`).getByRole('button', { name: 'Delete (d)' });
+    };
+    assert.equal(await (await remove('y')).getAttribute('title'), 'Delete (d)');
+    await press(page, page.locator('#token'));
+    await giveToken(page, 'token-x');
+    await page.getByRole('button', { name: 'Writing is enabled: team-x may change x, nas-*.' }).waitFor();
+    for (const group of ['x', 'nas-1']) assert.equal(await (await remove(group)).getAttribute('title'), 'Delete (d)');
+    assert.match(await (await remove('y')).getAttribute('title'), why);
+    await page.keyboard.press('n');
+    await page.locator('#f-target_group').fill('y');
+    await hasText(page.locator('#panel .effect'), why);
+    await page.locator('#f-target_group').fill('nas-2');
+    await page.locator('#panel .effect').waitFor({ state: 'hidden' });
+    await press(page, page.locator('#panel').getByRole('button', { name: 'Cancel' }));
+    await press(page, rowOf(page, 'y:1').locator('.c-targets'));
+    const button = page.locator('#panel').getByRole('button', { name: 'Delete' });
+    assert.match(await button.getAttribute('title'), why);
+    // It can be pressed all the same, to enter another token.
+    await press(page, button);
+    await hasText(page.locator('dialog #token-wrong'), 'has no right for the group');
+    await giveToken(page);
+    await toast(page, 'Deleted y:1').waitFor();
+    await page.getByRole('button', { name: 'Writing is enabled: api may change all groups.' }).waitFor();
+  });
+  await server.stop();
+});

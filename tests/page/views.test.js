@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { eventually, hasText, rowCountIs, rowOf, rows, withPage } from './browser.js';
+import { eventually, hasText, press, rowCountIs, rowOf, rows, withPage } from './browser.js';
 import { Redis, Server } from './server.js';
 
 let redis;
@@ -40,6 +40,21 @@ test('pollers are listed with what they ask for, which is a link to that list; l
     await hasText(view(page), 'Prometheus/3.5.0');
     await hasText(view(page).locator('tr.late'), 'late');
     await hasText(page.locator('#tabs'), 'Pollers1');
+    await fetch(new URL('sd', server.url), { headers: { 'user-agent': 'vmagent/1' } });
+    await page.keyboard.press('r');
+    const lines = view(page).locator('tbody tr');
+    const onlyLine = text => eventually(text, async () => (await lines.allTextContents()).join().includes(text));
+    await press(page, view(page).getByRole('button', { name: 'unknown' }));
+    await onlyLine('vmagent/1');
+    assert.equal(await lines.count(), 1);
+    await page.reload();
+    await onlyLine('vmagent/1');
+    assert.equal(await lines.count(), 1);
+    await page.locator('#find').fill('prometheus env=prod');
+    await hasText(view(page), 'No poller matches.');
+    await press(page, view(page).getByRole('button', { name: 'all' }));
+    await onlyLine('Prometheus/3.5.0');
+    assert.equal(await lines.count(), 1);
     await view(page).getByRole('link', { name: 'group node, env=prod' }).click();
     await rowCountIs(page, 6);
     assert.deepEqual(await page.locator('#tokens .token').allTextContents(), ['group node', 'env=prod']);
@@ -51,12 +66,32 @@ test('changes are listed by day, many at once fold into one line, and can be fil
     const run = view(page).locator('details').filter({ hasText: 'registrations' });
     await run.locator('summary').click();
     await hasText(run, 'n0:1');
-    await page.locator('#c-find').fill('twice');
+    await page.locator('#find').fill('twice');
     await eventually('one is left', async () => (await view(page).locator('.change').count()) === 1);
     await hasText(view(page).locator('.change'), 'n0:1 +1');
-    await page.locator('#c-find').fill('nowhere');
+    await page.locator('#find').fill('nowhere');
     await hasText(view(page), 'No change matches.');
   }));
+
+test('times are told in UTC for whoever wants that, here and after a reload', async () => {
+  const { changes } = await server.request('GET', 'api/v1/changes?target_group=twice');
+  const path = '?view=changes&find=twice';
+  await withPage(server, { path, timezoneId: 'Asia/Kolkata', locale: 'en-GB' }, async page => {
+    const [, minutes] = /T(\d\d:\d\d)/.exec(changes[0].at);
+    const shown = view(page).locator('.change time').first();
+    await shown.waitFor();
+    assert.ok(!(await shown.textContent()).startsWith(minutes));
+    await press(page, view(page).getByLabel('Times in UTC'));
+    await eventually('UTC', async () => (await shown.textContent()).startsWith(minutes));
+    await page.reload();
+    await eventually('still UTC', async () => (await shown.textContent()).startsWith(minutes));
+    await view(page).locator('.change a').first().click();
+    await hasText(page.locator('#panel .ends'), / UTC$/);
+    await page.keyboard.press('?');
+    await page.locator('dialog').getByLabel('Times in UTC').uncheck();
+    await hasText(page.locator('#panel .ends'), /\d$/);
+  });
+});
 
 test('problems show what is left out of the lists, what is registered twice, and what Prometheus drops', () =>
   withPage(server, { path: '?view=problems' }, async page => {
@@ -69,6 +104,24 @@ test('problems show what is left out of the lists, what is registered twice, and
     await hasText(view(page), '__scheme__="ftp": expected http or https');
     await hasText(page.locator('#strip'), '1 quarantined');
     assert.match(await page.title(), /^\(\d+\) Problems · inventor$/);
+    const headings = async () => (await view(page).locator('h2').allTextContents()).join();
+    await press(page, view(page).getByRole('button', { name: 'not scraped' }));
+    await eventually('one kind', async () => (await headings()) === 'Not scraped 1');
+    await press(page, view(page).getByRole('button', { name: 'all' }));
+    await page.locator('#find').fill('if_mib');
+    await hasText(view(page), 'No problem that is listed matches.');
+    await page.locator('#find').fill('7214ebb0');
+    await eventually('one is found', async () => (await headings()) === 'Quarantined 1');
+    // What is typed, selected and looked at stays while the server is asked again.
+    await view(page)
+      .locator('pre')
+      .evaluate(el => getSelection().selectAllChildren(el));
+    const id = await server.register('another:1', { labels: { __scheme__: 'ftp' } });
+    await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+    await hasText(view(page).locator('.segments'), 'not scraped 2');
+    assert.equal(await page.evaluate(() => String(getSelection())), '{"no": "registration"');
+    assert.equal(await page.locator('#find').inputValue(), '7214ebb0');
+    await server.request('DELETE', `api/v1/registrations/${id}`);
   }));
 
 test('the configuration to paste selects what the list shows, and Prometheus accepts it', () =>

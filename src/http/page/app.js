@@ -19,8 +19,9 @@ import { startNotices } from './notices.js';
 import { closePanel, isOpen } from './panel.js';
 import { loadPollers } from './pollers.js';
 import { leaveRegistration, paintRegistration, refreshRegistration, showRegistration } from './registration.js';
+import { drawRights } from './row.js';
 import { startSearch } from './search.js';
-import { get, isRefusal, server } from './server.js';
+import { isRefusal, loadStatus } from './server.js';
 import { startSeveral } from './several.js';
 import { arrived, placeOf, startAddress, state } from './state.js';
 import { startTheme } from './theme.js';
@@ -39,11 +40,8 @@ async function look({ isWritten = false } = {}) {
   try {
     const list = isOutdated() ? load : isWritten ? () => {} : refresh;
     const main = state.view ? [showView(state.view)] : [list(), refreshRegistration()];
-    const status = get('status').then(s => {
-      // Before it has loaded, the numbers are none.
-      if (s.store.loaded) server.status = s;
-    });
-    await Promise.all([...main, loadGroups(), status, loadPollers()]);
+    await Promise.all([...main, loadGroups(), loadStatus(), loadPollers()]);
+    drawToken();
     if (contact.lost) say('The server answers again.');
     Object.assign(contact, { heard: Date.now(), lost: null });
     drawFrame();
@@ -80,7 +78,11 @@ function routeView(view) {
     if (view) showView(view, { isNew: true }).then(arrived, trouble);
     return;
   }
-  if (routed !== undefined) say(titleOf(view));
+  if (routed !== undefined) {
+    say(titleOf(view));
+    // What had the focus is perhaps no longer there.
+    if (!$('#tabs').contains(document.activeElement)) $('#main').focus({ preventScroll: true });
+  }
   routed = view;
   scrollTo(0, placeOf());
   if (!view) return;
@@ -119,6 +121,7 @@ function tick() {
   paintRegistration();
   paintTimes();
   paintFrame();
+  drawRights();
   emit('tick');
 }
 

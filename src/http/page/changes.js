@@ -1,10 +1,12 @@
 // What has changed, by day; many of one kind at one time fold into one line. What is open stays open.
 import { actionMark, actions } from './actions.js';
-import { $, address, fill, foreign, h, heading, keep } from './dom.js';
+import { $, address, fill, foreign, h, keep } from './dom.js';
+import { drawFilter, frame, isWanted } from './filters.js';
 import { get } from './server.js';
-import { go, link, nothing, state } from './state.js';
+import { link, nothing, state } from './state.js';
+import { zoneBox } from './theme.js';
 import { registerView } from './views.js';
-import { clock, count, day, plural, setText, time } from './words.js';
+import { clock, day, plural, time } from './words.js';
 
 const CHANGES_MAX = 1000; // the server remembers no more
 const RUN_MS = 20_000; // between two changes of one run
@@ -13,16 +15,13 @@ const RUN_MAX = 3; // lines that are not folded
 let all = [];
 
 const numberOf = action => all.filter(c => !action || c.action === action).length;
-const haystack = ({ targets, target_group, by }) => JSON.stringify([targets, target_group, by]).toLowerCase();
 const keyOf = c => `${c.at} ${c.action} ${c.id}`;
 
 /** Neighbours with one action by one hand. */
 function runs() {
   const found = [];
-  const wanted = state.find.trim().toLowerCase();
   for (const c of all) {
-    if (state.action && c.action !== state.action) continue;
-    if (wanted && !haystack(c).includes(wanted)) continue;
+    if (!isWanted(c.action, c.targets, c.target_group, c.by)) continue;
     const last = found.at(-1)?.at(-1);
     const isSame = last?.action === c.action && last.by === c.by;
     if (isSame && Date.parse(last.at) - Date.parse(c.at) < RUN_MS) found.at(-1).push(c);
@@ -39,7 +38,7 @@ function changeLine(c) {
   const target = link({ ...nothing, id: c.id }, address(c.targets[0]));
   return h(
     'div.change',
-    time(c.at, clock(c.at)),
+    time(c.at, clock),
     actionMark(c.action),
     h('span.mono', target, others > 0 && h('span.plus', ` +${others}`)),
     groupLink(c.target_group),
@@ -53,7 +52,7 @@ function summaryOf(run) {
   const [c] = run;
   const groups = new Set(run.map(x => x.target_group));
   return [
-    time(c.at, clock(c.at)),
+    time(c.at, clock),
     actionMark(c.action),
     h('b', plural(run.length, 'registration')),
     h('span', groups.size > 1 ? `${groups.size} groups` : foreign(c.target_group)),
@@ -84,38 +83,12 @@ const runItem = run => ({
   update: details => details.renew(run),
 });
 
-function drawFilter(view) {
-  const button = action => {
-    const isOn = state.action === action;
-    const choose = () => go({ action });
-    return h(
-      'button',
-      { 'aria-pressed': String(isOn), disabled: !isOn && action !== '' && !numberOf(action), onclick: choose },
-      action || 'all',
-      ' ',
-      h('span.n', count(numberOf(action))),
-    );
-  };
-  const item = action => ({
-    key: action,
-    shape: `${state.action === action} ${numberOf(action)}`,
-    draw: () => button(action),
-    update: el => el.replaceChildren(...button(action).childNodes) ?? turn(el, action),
-  });
-  keep($('.segments', view), ['', ...actions].map(item));
-}
-
-function turn(el, action) {
-  el.ariaPressed = String(state.action === action);
-  el.disabled = state.action !== action && action !== '' && !numberOf(action);
-}
-
 function drawChanges(view) {
-  setText(
-    $('.lead', view),
+  drawFilter(
+    view,
     `The last ${plural(all.length, 'change')} that this server remembers. Renewals are not changes.`,
+    Object.fromEntries(['', ...actions].map(action => [action, numberOf(action)])),
   );
-  drawFilter(view);
   const found = runs();
   const none = all.length ? 'No change matches.' : 'Nothing has changed since this server started.';
   const items = found.length ? [] : [{ key: none, shape: '', draw: () => h('p.none', none) }];
@@ -130,23 +103,13 @@ function drawChanges(view) {
   keep($('.changes', view), items);
 }
 
-function frame(view) {
-  const find = h('input', {
-    type: 'search',
-    id: 'c-find',
-    placeholder: 'Filter by target, group or author',
-    'aria-label': 'Filter changes',
-    value: state.find,
-    oninput: e => go({ find: e.target.value }, { replace: true }),
-  });
-  fill(view, heading('Changes', ''), h('p.lead'), h('div.bar', h('div.segments'), find), h('div.changes'));
-}
-
 async function showChanges(view, { isNew } = {}) {
-  if (!isNew || !$('#c-find')) all = (await get('changes', { limit: CHANGES_MAX })).changes;
+  if (!isNew || !$('.changes', view)) all = (await get('changes', { limit: CHANGES_MAX })).changes;
   if (state.view !== 'changes') return;
-  if (!$('#c-find')) frame(view);
-  if ($('#c-find') !== document.activeElement) $('#c-find').value = state.find;
+  if (!$('.changes', view)) {
+    frame(view, 'Changes', 'Filter by target, group or author', h('div.changes'));
+    $('.bar', view).append(zoneBox());
+  }
   drawChanges(view);
 }
 

@@ -6,7 +6,15 @@ import { emit, failed, on, trouble, unheard } from './events.js';
 import { lifetimeField } from './lifetime.js';
 import { reload } from './list.js';
 import { alertBox, closePanel, openPanel } from './panel.js';
-import { allRegistrations, deleteGroup, deleteRegistration, findRegistration, getGroup, putGroup } from './server.js';
+import {
+  allRegistrations,
+  deleteGroup,
+  deleteRegistration,
+  findRegistration,
+  getGroup,
+  putGroup,
+  refusal,
+} from './server.js';
 import { AT_ONCE_MAX, restoreAll, withEach } from './several.js';
 import { modal } from './tokens.js';
 import { count, plural, sentence } from './words.js';
@@ -96,7 +104,7 @@ class Declaration {
     this.report.inert = false;
     if (!this.text.value.trim()) return;
     const group = this.name.value.trim();
-    const wrong = this.lifetime.fault();
+    const wrong = this.lifetime.fault() || (group && refusal(group));
     if (wrong) return fill(this.report, alertBox(wrong));
     try {
       this.wanted = readList(this.text.value);

@@ -8,7 +8,7 @@ export const DEFAULT_GROUP = 'inventor-default';
 
 export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const sorted = labels => Object.entries(labels).sort();
-const groupOf = content => content.target_group ?? DEFAULT_GROUP;
+export const groupOf = content => content.target_group ?? DEFAULT_GROUP;
 const contentShape = content => ({ ...content, labels: sorted(content.labels), target_group: groupOf(content) });
 
 /** Whether two contents register the same. */

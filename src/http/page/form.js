@@ -3,7 +3,7 @@
 import { codes, curlPut } from './codes.js';
 import { called } from './deletion.js';
 import { $, $$, address, fill, foreign, h, iconButton } from './dom.js';
-import { DEFAULT_GROUP, effects, inTheWay, moved, same, sameContent } from './effects.js';
+import { DEFAULT_GROUP, effects, groupOf, inTheWay, moved, same, sameContent } from './effects.js';
 import { emit, failed, on, unheard } from './events.js';
 import { groups } from './groups.js';
 import { lifetimeField } from './lifetime.js';
@@ -11,7 +11,7 @@ import { apply, mark, reload, strike } from './list.js';
 import { alertBox, closePanel, isOpen, openPanel } from './panel.js';
 import { contentOf, fetchRegistration } from './registration.js';
 import { sortedLabels } from './row.js';
-import { absent, deleteRegistration, findRegistration, get, putRegistration } from './server.js';
+import { absent, deleteRegistration, findRegistration, get, putRegistration, refusal } from './server.js';
 import { go, state } from './state.js';
 import { sentence, until, words } from './words.js';
 
@@ -204,7 +204,8 @@ class Form {
     const isMoved = this.isMoved(content);
     const { row, content: now, told } = this.known(content);
     this.saveButton.textContent = this.row ? 'Save' : now ? 'Replace it' : 'Register';
-    fill(this.effect, told, isMoved && moved(), row && now && effects(row, now, content));
+    const why = refusal(groupOf(content)) || (now && refusal(groupOf(now)));
+    fill(this.effect, why && h('p.warn', why), told, isMoved && moved(), row && now && effects(row, now, content));
     this.effect.hidden = !this.effect.textContent;
   }
 

@@ -5,7 +5,7 @@ import { outageText, problemCounts } from './problems.js';
 import { late, server, storeLost } from './server.js';
 import { described, href, link, nothing, state } from './state.js';
 import { badges } from './views.js';
-import { clock, count, plural, setText, short, words } from './words.js';
+import { at, count, plural, setText, short, words } from './words.js';
 
 /** When the server answered last, and since when it does not: `lost` is {error, tries, again}. */
 export const contact = { heard: 0, lost: null };
@@ -15,7 +15,7 @@ const LIVE_MS = 2.2 * LOOK_MS; // since it was heard last
 const sub = text => h('span.sub', text);
 export const titleOf = view => (view ? view[0].toUpperCase() + view.slice(1) : 'Registrations');
 
-const apart = { id: '', action: '', find: '' }; // what a view does not take with it
+const apart = { id: '', kind: '', find: '' }; // what a view does not take with it
 
 function drawTabs() {
   const beside = badges();
@@ -93,7 +93,7 @@ function unreachable({ error }) {
         : 'The server cannot be reached.';
   const text = [
     error.message && `${error.message} `,
-    heard > 0 && `This is what it said at ${clock(heard)}; the countdowns keep running. `,
+    heard > 0 && `This is what it said at ${at(heard)}; the countdowns keep running. `,
     h('span', { id: 'retry' }),
   ];
   return banner(

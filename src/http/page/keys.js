@@ -12,7 +12,7 @@ import { closePanel, enterPanel, isOpen } from './panel.js';
 import { server } from './server.js';
 import { chooseNone, copyChosen, removeChosen, toggleChosen } from './several.js';
 import { go, state } from './state.js';
-import { kept, nextTheme } from './theme.js';
+import { kept, nextTheme, zoneBox } from './theme.js';
 import { isGated, modal } from './tokens.js';
 import { showView, viewNames } from './views.js';
 import { until, words } from './words.js';
@@ -67,6 +67,7 @@ function help() {
         h('input', { type: 'checkbox', checked: kept('keys') !== 'off', onchange: switched }),
         h('span', 'Single-key shortcuts'),
       ),
+      zoneBox(),
       s &&
         h(
           'p.note',
@@ -79,7 +80,7 @@ function help() {
   );
 }
 
-const openView = at => () => go({ view: ['', ...viewNames()][at], id: '', action: '', find: '' });
+const openView = at => () => go({ view: ['', ...viewNames()][at], id: '', kind: '', find: '' });
 
 function toSearch() {
   if (state.view) openView(0)();

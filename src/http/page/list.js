@@ -348,6 +348,7 @@ function head() {
     column('group', 'Group', 'target_group,targets'),
     column('modules', 'Modules'),
     column('acts', h('span.vh', 'Actions')),
+    column('renewed', 'Renewed', '-updated_at'),
     column('left', 'Time left', 'expires_at'),
   );
 }
@@ -386,17 +387,11 @@ export function mark(id, { focus = false, scroll = false } = {}) {
   list.current = held ? id : null;
   if (!held) return tab(rows.values().next().value);
   const { el } = held;
-  if (scroll) scrollIntoSight(el);
+  if (scroll) el.scrollIntoView({ block: 'nearest' });
   bringButtons(el);
   tab(held);
   el.classList.add('current');
   if (focus) el.focus({ preventScroll: true });
-}
-
-function scrollIntoSight(el) {
-  const { top, bottom } = el.getBoundingClientRect();
-  const edge = $('.list-head').getBoundingClientRect().bottom + 36;
-  scrollBy(0, top < edge ? top - edge : Math.max(0, bottom - innerHeight + 32));
 }
 
 /** The number of the first row in sight. */

@@ -1,4 +1,4 @@
-// Notices at the bottom left; they wait while somebody looks at them. What can be undone stays for as long as was
+// Notices at the bottom left, below the groups; they wait while somebody looks at them. What can be undone stays for as long as was
 // promised, whatever else happens: many of a kind fold into one notice, and go back one by one, the last one first.
 import { $, fill, h, iconButton } from './dom.js';
 import { on } from './events.js';
@@ -22,7 +22,7 @@ class Notice {
     this.acts = h('span.line');
     const close = iconButton('close', 'Close', () => this.end());
     const role = bad ? 'alert' : 'status';
-    this.el = h('div.toast', { role }, this.text, this.acts, close, h('span.life', this.bar));
+    this.el = h('div.toast', { role }, this.text, close, this.acts, h('span.life', this.bar));
     this.ticking = setInterval(() => this.tick(), STEP_MS);
     notices.push(this);
     noticePlace.append(this.el);
@@ -103,4 +103,9 @@ function showNotice(notice) {
   if (fleeting.length > NOTICES_MAX) fleeting[0].end();
 }
 
-export const startNotices = () => on('toast', showNotice);
+export function startNotices() {
+  on('toast', showNotice);
+  // What they lie over can be scrolled away from under them.
+  const measure = () => document.documentElement.style.setProperty('--toasts', `${noticePlace.offsetHeight}px`);
+  new ResizeObserver(measure).observe(noticePlace);
+}

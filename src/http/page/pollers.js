@@ -1,11 +1,12 @@
 // Who asks for a list, for which one, and whether they still do.
 import { $, fill, foreign, h, heading, keep, tag } from './dom.js';
 import { emit } from './events.js';
+import { drawFilter, frame, isWanted } from './filters.js';
 import { meets, requirements, written } from './selector.js';
 import { getAllowed, late, server } from './server.js';
 import { link, nothing, state } from './state.js';
 import { registerView } from './views.js';
-import { count, plural, since, words } from './words.js';
+import { count, plural, setText, since, words } from './words.js';
 
 const AGENT_CHARS_MAX = 40;
 
@@ -46,12 +47,14 @@ export function pollersOf({ id, labels, target_group }) {
   return server.pollers?.filter(gets);
 }
 
+const criteria = ({ groups, selector }) =>
+  [...groups.map(g => `group ${g}`), ...selector.map(written)].join(', ') || 'everything';
+
 /** The filter of the list that somebody polls, as a link to it. */
 function asksFor(path) {
   const { groups, selector, shard, shards } = question(path);
-  const text = [...groups.map(g => `group ${g}`), ...selector.map(written)].join(', ') || 'everything';
   const part = shards && h('span.sub', ` shard ${shard} (of 0 to ${shards - 1})`);
-  return [link({ ...nothing, groups, selector }, foreign(text)), part];
+  return [link({ ...nothing, groups, selector }, foreign(criteria({ groups, selector }))), part];
 }
 
 /** What is another at each poll. */
@@ -95,8 +98,11 @@ function nobody() {
   return h('div.empty', h('h2', 'Nobody polls'), h('p', 'Nobody has asked for a list in the last hour.'), button);
 }
 
-async function showPollers(view) {
-  await loadPollers();
+const kindOf = p =>
+  p.late ? 'late' : p.last_status >= 400 ? 'refused' : p.refresh_interval_seconds ? 'on time' : 'unknown';
+
+async function showPollers(view, { isNew } = {}) {
+  if (!isNew) await loadPollers();
   if (state.view !== 'pollers') return;
   const { pollers } = server;
   if (!pollers) return fill(view, heading('Pollers', ''), h('p.lead', 'This token may not see who polls.'));
@@ -104,16 +110,21 @@ async function showPollers(view) {
   if (!$('tbody', view)) {
     const columns = COLUMNS.map((text, at) => h(`th${at > 3 ? '.num' : ''}`, { scope: 'col' }, text));
     const table = h('table', h('thead', h('tr', columns)), h('tbody'));
-    fill(view, heading('Pollers', ''), h('p.lead', POLLERS_LEAD), h('div.sideways', { tabindex: 0 }, table));
+    const label = 'Filter by client, address or list';
+    frame(view, 'Pollers', label, h('div.sideways', { tabindex: 0 }, table), h('p.none'));
   }
-  $('h1 .n', view).textContent = ` ${count(pollers.length)}`;
+  const kinds = { '': pollers.length, late: 0, 'on time': 0, unknown: 0, refused: 0 };
+  for (const p of pollers) kinds[kindOf(p)]++;
+  drawFilter(view, POLLERS_LEAD, kinds);
+  const found = pollers.filter(p => isWanted(kindOf(p), p.client, p.user_agent, p.address, criteria(question(p.path))));
+  setText(view.lastChild, found.length ? '' : 'No poller matches.');
   const item = p => ({
     key: JSON.stringify([p.address, p.user_agent, p.path]),
     shape: JSON.stringify(p),
     draw: () => pollerLine(p),
     update: line => renew(line, p),
   });
-  keep($('tbody', view), pollers.toSorted((a, b) => b.late - a.late).map(item));
+  keep($('tbody', view), found.sort((a, b) => b.late - a.late).map(item));
 }
 
 function lateBadge() {

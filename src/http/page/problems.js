@@ -1,9 +1,10 @@
 // What is wrong, in one place, each with what it means.
-import { address, copyButton, foreign, h, heading, keep, tag } from './dom.js';
+import { $, address, copyButton, foreign, h, keep, tag } from './dom.js';
+import { drawFilter, frame, isWanted } from './filters.js';
 import { get, getAllowed, late, server, storeLost } from './server.js';
 import { link, nothing, state } from './state.js';
 import { registerView } from './views.js';
-import { count, plural, since, words } from './words.js';
+import { count, plural, setText, since, words } from './words.js';
 
 /** How many of what: [[2, 'late'], ...], without what is well. */
 export function problemCounts() {
@@ -28,23 +29,23 @@ export function outageText({ store: { kind, stale_seconds, reason } }) {
 }
 
 /** A part of the view: its items keep their elements for as long as they say the same. */
-function section(name, list, total, why, draw) {
-  if (!total) return [];
+function section(kind, name, list, total, why, draw) {
+  const found = list.filter(one => isWanted(kind, ...Object.values(one)));
+  if (!total || !(found.length || (!draw && isWanted(kind, name)))) return [];
   const rest = total - list.length;
-  const key = one => (draw ? JSON.stringify(one) : '');
-  const items = list.map(one => ({ key: key(one), shape: '', draw: () => h('li', draw(one)) }));
+  const items = found.map(one => ({ key: JSON.stringify(one), shape: '', draw: () => h('li', draw(one)) }));
   const update = el => {
-    el.firstChild.lastChild.textContent = count(total);
-    el.children[1].textContent = why;
+    setText(el.firstChild.lastChild, count(state.find ? found.length : total));
+    setText(el.children[1], why);
     keep(el.children[2], items);
-    el.lastChild.textContent = draw && rest > 0 ? `${count(rest)} more are not listed.` : '';
+    setText(el.lastChild, draw && rest > 0 ? `${count(rest)} more are not listed, and not searched.` : '');
   };
   const make = () => {
     const el = h('section', h('h2', name, ' ', h('span.n')), h('p.lead'), h('ul.cards'), h('p.none'));
     update(el);
     return el;
   };
-  return [{ key: name, shape: JSON.stringify([total, why, list]), draw: make, update }];
+  return [{ key: name, shape: JSON.stringify([total, why, found]), draw: make, update }];
 }
 
 const latePoller = ({ client, address: from, last_seen, refresh_interval_seconds: every }) => [
@@ -89,17 +90,22 @@ const DROPPED =
 const NONE = 'None: the store is healthy, no poller is late, and every stored registration is listed.';
 const HIDDEN = 'This token may not see pollers, quarantined values or addresses registered twice.';
 
-async function showProblems(view) {
-  const [quarantine, duplicates, labels] = await Promise.all([
-    getAllowed('quarantine'),
-    getAllowed('duplicates'),
-    getAllowed('problems'),
-  ]);
-  server.status ??= await get('status');
+let answers; // of the server, the last ones
+
+async function showProblems(view, { isNew } = {}) {
+  if (!isNew || !answers) {
+    answers = await Promise.all(['quarantine', 'duplicates', 'problems'].map(path => getAllowed(path)));
+    server.status ??= await get('status');
+  }
   if (state.view !== 'problems') return;
-  const isHidden = !quarantine || !server.pollers;
-  const n = problemTotal();
-  const lead = isHidden ? HIDDEN : n ? '' : NONE;
+  if (!$('#find', view)) frame(view, 'Problems', 'Filter by address, group or reason', h('div'));
+  const [left, twice, labels] = answers;
+  const counts = problemCounts();
+  const isHidden = !left || !server.pollers;
+  drawFilter(view, isHidden ? HIDDEN : counts.length ? '' : NONE, {
+    '': problemTotal(),
+    ...Object.fromEntries(counts.map(([n, kind]) => [kind, n])),
+  });
   const lates = late().map(({ client, address, last_seen, refresh_interval_seconds }) => ({
     client,
     address,
@@ -107,15 +113,15 @@ async function showProblems(view) {
     refresh_interval_seconds,
   }));
   const lost = storeLost();
-  keep(view, [
-    { key: 'heading', shape: String(n), draw: () => heading('Problems', count(n)) },
-    { key: 'lead', shape: lead, draw: () => h('p.lead', lead) },
-    ...section('The store is unavailable', [], lost ? 1 : 0, lost ? outageText(server.status) : ''),
-    ...section('Late pollers', lates, lates.length, LATE, latePoller),
-    ...section('Quarantined', quarantine?.quarantine ?? [], quarantine?.total, QUARANTINED, quarantined),
-    ...section('Registered twice', duplicates?.duplicates ?? [], duplicates?.total, TWICE, duplicate),
-    ...section('Not scraped', labels?.problems ?? [], labels?.total, DROPPED, dropped),
-  ]);
+  const sections = [
+    ...section('outage', 'The store is unavailable', [], lost ? 1 : 0, lost ? outageText(server.status) : ''),
+    ...section('late', 'Late pollers', lates, lates.length, LATE, latePoller),
+    ...section('quarantined', 'Quarantined', left?.quarantine ?? [], left?.total, QUARANTINED, quarantined),
+    ...section('registered twice', 'Registered twice', twice?.duplicates ?? [], twice?.total, TWICE, duplicate),
+    ...section('not scraped', 'Not scraped', labels?.problems ?? [], labels?.total, DROPPED, dropped),
+  ];
+  const none = { key: '', shape: '', draw: () => h('p.none', 'No problem that is listed matches.') };
+  keep(view.lastChild, sections.length || !counts.length ? sections : [none]);
 }
 
 const problemBadge = () => problemTotal() > 0 && h('span.tag.end', count(problemTotal()));

@@ -7,10 +7,10 @@ import { rowOf } from './list.js';
 import { closePanel, isOpen, openPanel } from './panel.js';
 import { pollersOf } from './pollers.js';
 import { learnRenewals, nextRenewal, renewalInterval, untilRenewal } from './renewals.js';
-import { filterBy, isMeta, plus, sortedLabels } from './row.js';
+import { changes, filterBy, isMeta, plus, sortedLabels } from './row.js';
 import { absent, doubt, get, registrationPath, server } from './server.js';
 import { link, nothing, state } from './state.js';
-import { at, count, life, since, time, words } from './words.js';
+import { count, life, since, time, words } from './words.js';
 
 const HISTORY_MAX = 20; // changes
 const TARGETS_SHOWN = 10; // before somebody asks for all
@@ -128,8 +128,12 @@ function drawRegistration() {
   };
   const actions = [
     iconButton('select', 'Select (x)', () => emit('select', showing.row)),
-    h('button', { onclick: () => emit('edit', showing.row), title: 'Edit (e)' }, 'Edit'),
-    h('button.danger', { onclick: () => emit('delete', showing.row), title: 'Delete (d)' }, 'Delete'),
+    h('button', { onclick: () => emit('edit', showing.row), ...changes(row.target_group, 'Edit (e)') }, 'Edit'),
+    h(
+      'button.danger',
+      { onclick: () => emit('delete', showing.row), ...changes(row.target_group, 'Delete (d)') },
+      'Delete',
+    ),
   ];
   const line = t => h('li', address(t));
   const rest = row.targets.slice(TARGETS_SHOWN);
@@ -201,7 +205,7 @@ export function paintRegistration() {
     isTicking && [' left', h('span.mood', more)],
   );
   bar.firstChild.style.setProperty('--share', share.toFixed(4));
-  fill(ends, h('span', 'renewed ', since(row.updated_at)), row.expires_at && time(row.expires_at, at(row.expires_at)));
+  fill(ends, h('span', 'renewed ', since(row.updated_at)), row.expires_at && time(row.expires_at));
   fill(words, verdict(row, text));
 }
 

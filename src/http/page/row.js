@@ -1,9 +1,9 @@
 // One row of the list: how it is drawn, how its time runs, how many of its labels fit.
-import { $, address, fill, foreign, h, iconButton } from './dom.js';
+import { $, $$, address, fill, foreign, h, iconButton } from './dom.js';
 import { includes, withRequirement } from './selector.js';
-import { doubt } from './server.js';
+import { doubt, refusal } from './server.js';
 import { go, href, state } from './state.js';
-import { at, exactly, life, setText } from './words.js';
+import { ago, at, exactly, life, setText, zone } from './words.js';
 
 const VALUE_CHARS_MAX = 200; // of a label in a chip
 const TITLE_CHARS_MAX = 500;
@@ -131,6 +131,7 @@ export function drawRow(row) {
     cell('group', h('button.link', group, found(row.target_group))),
     modules,
     cell('acts'),
+    cell('renewed'),
     cell('left', h('span.life', h('i')), h('span'), h('span.vh')),
   );
 }
@@ -141,7 +142,7 @@ export function paintRow(held) {
   const left = held.el.lastChild;
   const [bar, words, aside] = left.children;
   const { updated_at, expires_at } = held.row;
-  const painted = updated_at + mood + more;
+  const painted = updated_at + mood + more + zone;
   if (held.painted !== painted) {
     held.painted = painted;
     left.className = `c-left ${mood}`;
@@ -152,9 +153,26 @@ export function paintRow(held) {
       : 'Stays until it is deleted';
   }
   setText(words, text);
+  setText(left.previousSibling, updated_at ? ago(updated_at) : '');
   const width = share.toFixed(3);
   if (held.width !== width) bar.firstChild.style.setProperty('--share', width);
   held.width = width;
+}
+
+/** For a button that changes a group: where the token may not, it says so. It can be pressed, to enter another token. */
+export function changes(group, name) {
+  const why = refusal(group);
+  const title = why ? `${name}. ${why}` : name;
+  return { title, 'data-refused': Boolean(why), 'data-changes': group, 'data-name': name };
+}
+
+/** Tokens come and go. */
+export function drawRights(root = document) {
+  for (const el of $$('[data-changes]', root)) {
+    const now = changes(el.dataset.changes, el.dataset.name);
+    el.title = now.title;
+    el.toggleAttribute('data-refused', now['data-refused']);
+  }
 }
 
 const ACTS = { select: 'Select (x)', copy: 'Copy targets (c)', edit: 'Edit (e)', delete: 'Delete (d)' };
@@ -166,5 +184,9 @@ export const isButton = el => buttons.includes(el);
 export function bringButtons(el) {
   const place = $('.c-acts', el);
   const isUsed = buttons.some(button => button.parentElement === place || button.matches(':focus-visible'));
-  if (!isUsed) place.append(...buttons);
+  if (isUsed) return;
+  place.append(...buttons);
+  const { title } = $('.c-group button', el);
+  for (const button of buttons.slice(2)) Object.assign(button.dataset, { changes: title, name: button.ariaLabel });
+  drawRights(place);
 }

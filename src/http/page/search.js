@@ -3,6 +3,7 @@ import { $, fill, foreign, h, icon, keep, listen } from './dom.js';
 import { emit, on } from './events.js';
 import { groups } from './groups.js';
 import { list, paint, reload, step } from './list.js';
+import { changes } from './row.js';
 import { isNegative, typedSelector, written } from './selector.js';
 import { get } from './server.js';
 import { filter, go, isFiltered, nothing, orders, state } from './state.js';
@@ -57,13 +58,13 @@ function paintUntil() {
 
 /** What can be done with the whole list, or with the group that it is. */
 function acts(group) {
-  const button = (text, title, act, kind = '') =>
-    h(`button.quiet.file${kind}`, { title, onclick: () => emit(act, group?.name) }, text);
-  if (!group) return button('Export', 'What the list has, as a file for inventor import', 'exportlist');
+  const button = (text, act, more, kind = '') =>
+    h(`button.quiet.file${kind}`, { onclick: () => emit(act, group?.name), ...more }, text);
+  if (!group) return button('Export', 'exportlist', { title: 'What the list has, as a file for inventor import' });
   return [
-    button('Export', 'The group as file_sd has it', 'export'),
-    button('Replace', 'Make the group what a file says', 'declare'),
-    button('Delete', 'Delete the whole group', 'deletegroup', '.danger'),
+    button('Export', 'export', { title: 'The group as file_sd has it' }),
+    button('Replace', 'declare', changes(group.name, 'Make the group what a file says')),
+    button('Delete', 'deletegroup', changes(group.name, 'Delete the whole group'), '.danger'),
   ];
 }
 

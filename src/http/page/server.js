@@ -4,8 +4,11 @@ import { sentence, setServerTime } from './words.js';
 const base = new URL('.', location.href);
 export const origin = base.href.replace(/\/$/, '');
 
-/** What was heard last, and whether nothing is heard now; null as long as nothing was. Pollers are null too for a token that may not see them. */
-export const server = { status: null, pollers: null, isSilent: false };
+/**
+ * What was heard last, and whether nothing is heard now; null as long as nothing was. Pollers are null too for a token
+ * that may not see them. `rights` are those of the token that writes: {name, role, groups}.
+ */
+export const server = { status: null, pollers: null, rights: null, isSilent: false };
 export const storeLost = () => server.status?.store.healthy === false;
 /** Why nobody can say that what is over has expired; empty when the server says so. */
 export const doubt = () => (server.isSilent ? 'unknown' : storeLost() ? 'kept' : '');
@@ -119,6 +122,33 @@ async function send(method, path, { query = {}, body, headers = {}, signal, hear
 const readToken = () => token.get('read') ?? token.get('write');
 export const get = (path, query, signal) => send('GET', `api/v1/${path}`, { query, signal }, readToken());
 
+const statusBy = secret => send('GET', 'api/v1/status', {}, secret);
+
+/** How the server is, and what the token that writes may do. */
+export async function loadStatus() {
+  const reader = readToken();
+  const writer = token.get('write') ?? reader;
+  const status = await statusBy(reader);
+  server.rights = (writer === reader ? status : await statusBy(writer).catch(() => ({}))).caller;
+  // Before it has loaded, the numbers are none.
+  if (status.store.loaded) server.status = status;
+}
+
+const isOf = (pattern, group) => {
+  const name = decodeURIComponent(pattern.replace(/\*$/, ''));
+  return pattern.endsWith('*') ? group.startsWith(name) : group === name;
+};
+
+/** Whose token it is, and what it may do. */
+export const rightsOf = ({ name, role, groups }) =>
+  `${name} may ${role === 'write' ? 'change' : 'read'} ${groups[0] === '*' ? 'all groups' : groups.map(decodeURIComponent).join(', ').slice(0, TEXT_CHARS_MAX)}.`;
+
+/** Why the token that is held may not change a group; empty where it may, or where nobody knows. */
+export const refusal = group =>
+  server.rights?.role !== 'write' || server.rights.groups.some(pattern => isOf(pattern, group))
+    ? ''
+    : `This token is for others: ${rightsOf(server.rights)}`;
+
 /** For `catch`: what there is instead of that which is not there. */
 export const absent = instead => error => {
   if (error.status !== 404) throw error;
@@ -151,7 +181,7 @@ async function accept(secret) {
   const reader = token.get('read');
   if (!reader || reader === secret) return;
   const sees = one =>
-    send('GET', 'api/v1/status', {}, one).then(
+    statusBy(one).then(
       status => status.registrations,
       () => -1,
     );
@@ -193,11 +223,12 @@ async function write(method, path, options) {
   return null;
 }
 
-const NOBODYS_ID = '00000000-0000-0000-0000-000000000000';
-
-/** Whether a token may write: who may is told that nobody has this id. */
+/** Keeps a token if it may write. */
 export async function checkToken(secret) {
-  await tryToWrite('DELETE', `api/v1/${registrationPath(NOBODYS_ID)}`, {}, secret).catch(absent());
+  const { caller } = await statusBy(secret);
+  if (caller?.role !== 'write') throw problem(403, caller ? rightsOf(caller) : UNKNOWN);
+  await accept(secret);
+  server.rights = caller;
 }
 
 export const registrationPath = id => `registrations/${encodeURIComponent(id)}`;

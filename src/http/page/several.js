@@ -7,8 +7,9 @@ import { emit, failed, on } from './events.js';
 import { chooseRows, list, reload, rowOf, strike } from './list.js';
 import { contentOf, fetchRegistration } from './registration.js';
 import { renewalInterval } from './renewals.js';
-import { absent, allRegistrations, deleteRegistration, pagesOf, putRegistration } from './server.js';
-import { filter, state } from './state.js';
+import { changes } from './row.js';
+import { absent, allRegistrations, deleteRegistration, pagesOf, putRegistration, refusal } from './server.js';
+import { filter } from './state.js';
 import { count, plural } from './words.js';
 
 /** How many may be chosen, or brought back one by one. */
@@ -127,29 +128,33 @@ async function exportPages(pages) {
 
 function exportList() {
   if (list.total > AT_ONCE_MAX) emit('toast', { text: `Reading ${plural(list.total, 'registration')}…` });
-  exportPages(pagesOf({ ...filter(), sort: state.sort })).catch(error =>
-    emit('toast', { bad: true, text: `Not exported. ${error.message}` }),
-  );
+  // In the order of ids: any other would be sorted anew for each page.
+  exportPages(pagesOf(filter())).catch(error => emit('toast', { bad: true, text: `Not exported. ${error.message}` }));
 }
 
 function drawBar() {
   const n = list.chosen.size;
   bar.hidden = !n;
   if (!n) return;
-  const button = (key, text, act, title, kind = '') => ({
+  const button = (key, text, act, more, kind = '') => ({
     key,
-    shape: text,
-    draw: () => h(`button.quiet${kind}`, { onclick: act, title }, text),
+    shape: text + more['data-changes'],
+    draw: () => h(`button.quiet${kind}`, { onclick: act, ...more }, text),
   });
+  const chosen = [...list.chosen.values()].map(row => row.target_group);
+  // One that may not be deleted is told for all.
+  const group = chosen.find(refusal) ?? chosen[0];
   const isMore = list.total > n && list.total <= AT_ONCE_MAX;
   keep(
     bar,
     [
       { key: 'n', shape: String(n), draw: () => h('b', `${count(n)} selected`) },
-      isMore && button('all', `Select all ${count(list.total)}`, chooseAll, 'All that the list has'),
-      button('copy', 'Copy targets', copyChosen, 'Copy targets (c)'),
-      button('export', 'Export', () => exportPages([[...list.chosen.values()]]), 'As a file for inventor import'),
-      button('delete', 'Delete', removeChosen, 'Delete (d)', '.danger'),
+      isMore && button('all', `Select all ${count(list.total)}`, chooseAll, { title: 'All that the list has' }),
+      button('copy', 'Copy targets', copyChosen, { title: 'Copy targets (c)' }),
+      button('export', 'Export', () => exportPages([[...list.chosen.values()]]), {
+        title: 'As a file for inventor import',
+      }),
+      button('delete', 'Delete', removeChosen, changes(group, 'Delete (d)'), '.danger'),
       { key: 'close', draw: () => iconButton('close', 'Select none (Esc)', chooseNone) },
     ].filter(Boolean),
   );

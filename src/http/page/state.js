@@ -21,7 +21,7 @@ const SETTLED_MS = 150; // without scrolling before the place is remembered
 
 export const state = {};
 /** Everything, in the list. */
-export const nothing = { view: '', groups: [], selector: [], q: '', within: '', id: '', action: '', find: '' };
+export const nothing = { view: '', groups: [], selector: [], q: '', within: '', id: '', kind: '', find: '' };
 
 export function read() {
   const p = new URLSearchParams(location.search);
@@ -34,7 +34,7 @@ export function read() {
     within: oneOf('within', name => Object.hasOwn(spans, name)),
     sort: oneOf('sort', name => Object.hasOwn(orders, name), FIRST_ORDER),
     id: p.get('id') ?? '',
-    action: p.get('action') ?? '',
+    kind: p.get('kind') ?? '',
     find: p.get('find') ?? '',
   });
 }
@@ -53,7 +53,7 @@ export function href(patch) {
   add('within', s.within);
   add('sort', s.sort !== FIRST_ORDER && s.sort);
   add('id', s.id);
-  add('action', s.view && s.action);
+  add('kind', s.view && s.kind);
   add('find', s.view && s.find);
   return p.size ? `?${readable(p)}` : './';
 }

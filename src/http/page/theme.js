@@ -1,5 +1,7 @@
 // The theme: the system's, light or dark, and what else a person chose to keep in this browser.
-import { $, say } from './dom.js';
+import { $, $$, h, say } from './dom.js';
+import { emit } from './events.js';
+import { setZone, zone } from './words.js';
 
 const THEMES = ['auto', 'light', 'dark'];
 const root = document.documentElement;
@@ -28,7 +30,20 @@ export function nextTheme() {
   drawTheme();
 }
 
+/** A box to tick, in the help and where many times are. */
+export function zoneBox() {
+  const onchange = e => {
+    setZone(e.target.checked);
+    kept('zone', zone ?? '');
+    for (const box of $$('.zone')) box.checked = Boolean(zone);
+    emit('retry');
+  };
+  const box = h('input.zone', { type: 'checkbox', checked: Boolean(zone), onchange });
+  return h('label.check', box, h('span', 'Times in UTC'));
+}
+
 export function startTheme() {
+  setZone(kept('zone'));
   root.dataset.theme ??= 'auto';
   $('#theme').onclick = nextTheme;
   drawTheme();

@@ -1,7 +1,7 @@
 // Where a person enters a token: a gate before everything for reading, a dialog when something is changed.
 import { $, fill, h, icon } from './dom.js';
 import { emit } from './events.js';
-import { checkToken, person, token } from './server.js';
+import { checkToken, person, rightsOf, server, token } from './server.js';
 
 const dialog = $('#dialog');
 
@@ -86,7 +86,9 @@ function heldTokens() {
       drawToken();
       emit('retry');
     };
-    return token.get(kind) && h('div.line', h('span.grow', KINDS[kind]), h('button', forget, 'Forget'));
+    const caller = kind === 'read' ? server.status?.caller : server.rights;
+    const text = caller ? `${KINDS[kind]}: ${rightsOf(caller)}` : KINDS[kind];
+    return token.get(kind) && h('div.line', h('span.grow', text), h('button', forget, 'Forget'));
   };
   const another = () => {
     dialog.close();
@@ -134,12 +136,11 @@ export function gate(message) {
 export const isGated = () => Boolean($('.gate'));
 
 export function drawToken() {
-  const may = token.get('write');
-  const label = may
-    ? 'Writing is enabled: tokens'
-    : token.get('read')
-      ? 'Read-only: tokens'
-      : 'Read-only: enter a write token';
+  const held = token.get('write') ?? token.get('read');
+  const rights = held && server.rights;
+  const may = token.get('write') ?? rights?.role === 'write';
+  const who = rights ? rightsOf(rights) : held ? 'tokens' : 'enter a write token';
+  const label = `${may ? 'Writing is enabled' : 'Read-only'}: ${who}`;
   const button = $('#token');
   if (button.title === label) return;
   fill(button, icon(may ? 'unlock' : 'lock'));

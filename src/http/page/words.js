@@ -41,9 +41,15 @@ export function setServerTime(date) {
 /** Seconds from now to an instant. */
 export const until = t => (Date.parse(t) - Date.now() - skew) / 1000;
 
+/** The zone that times are told in: `UTC`, or that of this machine. */
+export let zone;
+
 const format = options => {
-  const shape = new Intl.DateTimeFormat(undefined, { hourCycle: 'h23', ...options });
-  return t => shape.format(new Date(t));
+  const shapes = {};
+  return t => {
+    shapes[zone] ??= new Intl.DateTimeFormat(undefined, { hourCycle: 'h23', timeZone: zone, ...options });
+    return shapes[zone].format(new Date(t));
+  };
 };
 export const clock = format({ timeStyle: 'medium' });
 export const day = format({ weekday: 'long', day: 'numeric', month: 'long' });
@@ -51,14 +57,29 @@ const moment = format({ day: 'numeric', month: 'short', hour: '2-digit', minute:
 const exact = format({ dateStyle: 'full', timeStyle: 'long' });
 
 /** The time of day; with the date, if it is another day. */
-export const at = t => (new Date(t).toDateString() === new Date().toDateString() ? clock : moment)(t);
+export const at = t => `${(day(t) === day(Date.now()) ? clock : moment)(t)}${zone ? ' UTC' : ''}`;
 export const exactly = t => `${exact(t)}\n${t}`;
-export const time = (t, text = at(t), more = {}) => h('time', { datetime: t, title: exactly(t), ...more }, text);
 
-const ago = t => `${short(-until(t))} ago`;
+/** A time in this form, which it keeps when the zone is another. */
+export function time(t, form = at, more = {}) {
+  const el = h('time', { datetime: t, title: exactly(t), ...more }, form(t));
+  el.form = form;
+  return el;
+}
+
+/** Tells all times in UTC, or no longer. */
+export function setZone(isUtc) {
+  zone = isUtc ? 'UTC' : undefined;
+  for (const el of $$('time')) {
+    setText(el, el.form(el.dateTime));
+    el.title = exactly(el.dateTime);
+  }
+}
+
+export const ago = t => `${short(-until(t))} ago`;
 
 /** How long ago something was, kept up to date by [`paintTimes`]; some documents do not say when. */
-export const since = t => (t ? time(t, ago(t), { 'data-since': t }) : 'at an unknown time');
+export const since = t => (t ? time(t, ago, { 'data-since': t }) : 'at an unknown time');
 
 export function setText(el, text) {
   if (el.textContent !== text) el.textContent = text;
