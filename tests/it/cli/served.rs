@@ -147,7 +147,9 @@ fn sync_takes_nothing_from_others_and_empties_nothing_by_mistake() {
     cli.fails_with(2, &["sync", "-g", "g", empty], &["--allow-empty"]);
     cli.ends_with(0, &["sync", "-g", "g", "--allow-empty", empty]);
     assert!(listed(&server).is_empty());
-    ["check", "register", "deregister", "import"].map(|command| cli.ends_with(0, &[command, empty]));
+    for command in ["check", "register", "deregister", "import"] {
+        cli.ends_with(0, &[command, empty]);
+    }
     let twice = cli.write("twice.json", r#"[{"targets": ["a:1"]}, {"targets": ["a:1"]}]"#);
     cli.fails_with(2, &["sync", "-g", "g", twice.to_str().unwrap()], &["a:1", "twice"]);
     let other = cli.write("other.json", r#"[{"targets": ["a:1"], "target_group": "h"}]"#);
