@@ -6,6 +6,7 @@ mod change_log;
 mod condition;
 mod criteria;
 mod declaration;
+mod declaring;
 mod departures;
 mod duplicates;
 mod exposition;
@@ -39,6 +40,7 @@ pub use change_log::{Action, Author, LoggedChange};
 pub use condition::{GetError, Principal, WriteError};
 pub use criteria::{Criteria, GROUPS_MAX, GroupPattern, Scope, Selector};
 pub use declaration::{Declaration, Plan};
+pub use declaring::Turn;
 pub use duplicates::{Duplicate, Duplicates};
 pub use exposition::Exposition;
 pub use label_problems::{LabelProblem, LabelProblems};
@@ -55,17 +57,16 @@ pub use state::Quarantined;
 pub use summaries::{EXPIRY_SPANS, GroupSummary, Overview};
 pub use view::{Counts, Discovered, Rules, View};
 
-use parking_lot::{Mutex, MutexGuard};
-
 use allowance::QuestionTurns;
 use condition::{Condition, Seen};
+use declaring::Declaring;
 use departures::Departures;
 use duplicates::Reckonings;
 use metrics::StoreMetrics;
 use selections::Selections;
 
 use crate::registration::{Content, Document, Registration, TargetId, Ttl};
-use crate::store::{Check, Mirror, Outcome, Store, StoreError, Update, WAIT_MAX};
+use crate::store::{Check, Mirror, Outcome, Store, StoreError, Update};
 
 /// The time, read where a request comes in.
 #[derive(Debug, Clone, Copy)]
@@ -95,8 +96,7 @@ pub struct Registry {
     metrics: StoreMetrics,
     duplicates: Reckonings,
     turns: QuestionTurns,
-    /// Groups are declared one at a time, so that what is compared is what is changed.
-    declaring: Mutex<()>,
+    declaring: Declaring,
 }
 
 impl Registry {
@@ -112,7 +112,7 @@ impl Registry {
             metrics,
             duplicates: Reckonings::default(),
             turns: QuestionTurns::new(),
-            declaring: Mutex::new(()),
+            declaring: Declaring::default(),
         }
     }
 
@@ -193,9 +193,9 @@ impl Registry {
         }
     }
 
-    /// The turn to declare a group; `None` when others take too long with theirs.
-    pub fn declaring(&self) -> Option<MutexGuard<'_, ()>> {
-        self.declaring.try_lock_for(WAIT_MAX)
+    /// The turn to declare this group; `None` when others take too long with theirs.
+    pub fn declaring(&self, group: &str) -> Option<Turn<'_>> {
+        self.declaring.take(group)
     }
 
     /// What is to be done so that a group is as it is declared.

@@ -48,7 +48,8 @@ pub const REFUSED_MAX: usize = 100;
 /// - Changes of one id reach the mirror in the order in which the store made them durable.
 /// - Between the answer of a [`Check`] and the write, nothing changes the values that it was asked about. When it is asked,
 ///   the mirror shows every earlier write of this store under these ids; when it refuses, also what it was asked about.
-/// - Every method returns within [`WAIT_MAX`] or a little more; a write whose outcome is unknown is an error.
+/// - Every method returns within [`WAIT_MAX`] or a little more, but for a large write that the store is at work on; a write
+///   whose outcome is unknown is an error.
 /// - The mirror is complete before [`Mirror::loaded`] is first called; until then it holds part of the truth.
 /// - While writes succeed, [`Mirror::writable`] is called at least every [`HEARTBEAT`], and soon after
 ///   [`Mirror::next_expiry`]. While they do not, it is not called at all, whatever the cause: that silence is how

@@ -8,6 +8,7 @@ mod connect;
 mod debt;
 mod fault;
 mod invalidations;
+mod lanes;
 mod link;
 mod metrics;
 mod overwriting;
@@ -35,12 +36,16 @@ use link::{Context, Link};
 use metrics::Metrics;
 use pool::Pool;
 use sessions::Follower;
+use transaction::SMALL_MAX;
 
 use super::{Check, Mirror, Outcome, Store, StoreError, Update, WAIT_MAX};
 use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
 
-/// How long a write of several updates waits: what it replaces is read before, in several rounds.
-const BATCH_WAIT_MAX: Duration = WAIT_MAX.saturating_add(Duration::from_millis(500));
+/// How long a write waits, its turn included. A Redis that does not answer ends it sooner.
+const WRITE_WAIT_MAX: Duration = WAIT_MAX.saturating_add(Duration::from_millis(500));
+
+/// The same for a large one: what it replaces is read before, in many rounds.
+const LARGE_WRITE_WAIT_MAX: Duration = Duration::from_secs(6);
 
 /// A registry in Redis. Expiry is left to Redis and to the mirror.
 pub struct RedisStore {
@@ -75,7 +80,7 @@ impl Store for RedisStore {
         if updates.is_empty() {
             return Ok(Outcome::Made(Vec::new()));
         }
-        let wait = if updates.len() > 1 { BATCH_WAIT_MAX } else { WAIT_MAX };
+        let wait = if updates.len() > SMALL_MAX { LARGE_WRITE_WAIT_MAX } else { WRITE_WAIT_MAX };
         let deadline = Instant::now() + wait;
         loop {
             let session = match (updates.len(), &check) {

@@ -87,7 +87,7 @@ fn declare(
     dry_run: bool,
     check: impl Fn(&Plan) -> Result<(), Problem>,
 ) -> Result<Plan, Response> {
-    let _turn = app.registry.declaring().ok_or_else(busy)?;
+    let _turn = app.registry.declaring(declaration.group).ok_or_else(busy)?;
     let (began, writer) = (Instant::now(), call.writer());
     loop {
         let mut plan = app.registry.plan(declaration, &writer, app.now()).map_err(Problem::from)?;
@@ -202,5 +202,5 @@ fn unsettled() -> Problem {
 }
 
 fn busy() -> Problem {
-    Problem::new(503, "another group is being declared; try again")
+    Problem::new(503, "this group is being declared already; try again")
 }

@@ -21,17 +21,18 @@ use std::convert::Infallible;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use ::redis::{Connection, Value};
+use ::redis::Value;
 use log::{Level, log, warn};
 
-use super::connect::{inspect, probe_key, receive};
+use super::connect::{inspect, probe_key};
 use super::debt::{Found, Restart, Restoring, Scan, Settling, holds};
 use super::fault::Fault;
+use super::lanes::{At, Lanes};
 use super::link::Context;
 use super::overwriting::Overwriting;
 use super::round::{Portion, Round};
 use super::session::{Cause, Session, Work};
-use super::transaction::{Transactions, Verdicts};
+use super::transaction::Verdicts;
 use super::writes::{RETRY_AFTER, Writes};
 use crate::registration::TargetId;
 use crate::store::{Change, Comparison, HEARTBEAT, Kept, Missing, Outcome, WAIT_MAX};
@@ -56,7 +57,7 @@ const REST: u32 = 300;
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) struct Applier<'a> {
-    writer: Connection,
+    lanes: Lanes,
     session: &'a Session,
     context: &'a Context,
     /// Redis can move a deadline on the condition that it becomes later.
@@ -73,7 +74,6 @@ pub(super) struct Applier<'a> {
     portion: Portion,
     began_round: Instant,
     writes: Writes,
-    transactions: Transactions,
     overwriting: Overwriting,
     /// How many keys other programs had at the last scan.
     foreign: usize,
@@ -93,7 +93,7 @@ enum Stage {
 
 impl<'a> Applier<'a> {
     pub(super) fn new(
-        writer: Connection,
+        lanes: Lanes,
         session: &'a Session,
         context: &'a Context,
         restart: Option<Restart>,
@@ -101,7 +101,7 @@ impl<'a> Applier<'a> {
     ) -> Applier<'a> {
         let now = Instant::now();
         Applier {
-            writer,
+            lanes,
             session,
             context,
             only_later,
@@ -114,7 +114,6 @@ impl<'a> Applier<'a> {
             portion: Portion::default(),
             began_round: now,
             writes: context.link.writes().in_new_session(),
-            transactions: Transactions::default(),
             overwriting: Overwriting::default(),
             foreign: 0,
             probe_key: probe_key(),
@@ -141,11 +140,10 @@ impl<'a> Applier<'a> {
             let cause = work.rescan.or(stood_still.then_some(Cause::Stood));
             self.due = cause.map(|cause| (cause, now)).or(self.due);
             self.begin_scan(now)?;
-            let mut round = self.prepare(work, now);
-            if let Err(fault) = self.take_round(&mut round) {
-                // Before the round is dropped, so that those who wait for it learn the reason.
-                self.session.end(fault.clone());
-                return Err(fault);
+            let round = self.prepare(work, now);
+            self.take_round(round, |lanes| &mut lanes.main)?;
+            if let Some(round) = self.lanes.overtake(now, self.portion.ids) {
+                self.take_round(round, |lanes| &mut lanes.overtaking)?;
             }
             self.advance();
         }
@@ -162,7 +160,7 @@ impl<'a> Applier<'a> {
 
     fn patience(&self) -> Duration {
         match &self.stage {
-            _ if self.transactions.is_open() => Duration::ZERO,
+            _ if self.lanes.are_open() => Duration::ZERO,
             // Before anybody relies on it.
             Stage::Following { .. } if self.writes.is_untried() => Duration::ZERO,
             Stage::Following { .. } => {
@@ -194,7 +192,8 @@ impl<'a> Applier<'a> {
         let Some(cause) = due.or(overdue.then_some(Cause::Periodic)) else { return Ok(()) };
         // A master may have been made a replica meanwhile, which nothing reports.
         if cause != Cause::Connected
-            && inspect(&mut self.writer, &self.context.connector.settings())?.run_id != self.session.run_id
+            && inspect(&mut self.lanes.main.connection, &self.context.connector.settings())?.run_id
+                != self.session.run_id
         {
             return Err(Fault::ChangedServer);
         }
@@ -204,13 +203,10 @@ impl<'a> Applier<'a> {
     }
 
     fn prepare(&mut self, work: Work, now: Instant) -> Round {
-        let mut round = Round::new(self.context.connector.settings().is_cluster());
         let Work { mut ids, writes, .. } = work;
         ids.extend(self.overwriting.late(now));
-        let writes = self.transactions.take(writes);
-        if let Some(writes) = self.transactions.commit() {
-            round.commit(writes);
-        }
+        let writes = self.lanes.take(writes);
+        let mut round = self.lanes.main.begin();
         self.context.metrics.refetched.inc_by(ids.len() as u64);
         match &mut self.stage {
             Stage::Following { .. } => {}
@@ -231,7 +227,7 @@ impl<'a> Applier<'a> {
         // After what is owed, so that this neither undoes nor shortens what an owner does.
         round.write(writes);
         if self.is_proof_due(now)
-            && let Some(probe) = self.writes.next_probe(round.proves(), self.transactions.is_reading())
+            && let Some(probe) = self.writes.next_probe(round.proves(), self.lanes.main.transactions.is_reading())
         {
             round.probe(&self.probe_key, probe);
         }
@@ -239,10 +235,7 @@ impl<'a> Applier<'a> {
         if let Stage::Scanning(scan) = &self.stage {
             round.scan(scan);
         }
-        round.watch(self.transactions.watch(self.portion.ids));
-        if round.pipeline.is_empty() {
-            round.pipeline.cmd("PING");
-        }
+        self.lanes.main.finish(&mut round, self.portion.ids);
         round
     }
 
@@ -258,19 +251,24 @@ impl<'a> Applier<'a> {
         }
     }
 
-    fn take_round(&mut self, round: &mut Round) -> Result<(), Fault> {
+    fn take_round(&mut self, mut round: Round, lane: At) -> Result<(), Fault> {
+        // Before the round is dropped, so that those who wait for it learn the reason.
+        self.exchange(&mut round, lane).inspect_err(|fault| self.session.end(fault.clone()))
+    }
+
+    fn exchange(&mut self, round: &mut Round, lane: At) -> Result<(), Fault> {
         let sent_at = Instant::now();
-        self.writer.send_packed_command(&round.pipeline.get_packed_pipeline())?;
+        lane(&mut self.lanes).send(round)?;
         // What can be done while the server is busy.
         self.apply_fetched();
-        let answers = receive(&mut self.writer, round.pipeline.len())?;
+        let answers = lane(&mut self.lanes).receive(round)?;
         self.session.note_contact();
         let mut read = round.read(answers, sent_at)?;
         let (is_refused, is_taken) = (read.refused.is_some(), self.writes.note(&read, sent_at));
         if let Some(replicated) = read.replicated.take() {
             self.session.note_replicated(replicated);
         }
-        self.transactions.retry(read.undone);
+        lane(&mut self.lanes).transactions.retry(read.undone);
         if !read.unclear.is_empty() {
             self.session.changed(read.unclear.into_iter());
         }
@@ -293,13 +291,13 @@ impl<'a> Applier<'a> {
         }
         self.tell_writes(is_refused, is_taken, sent_at);
         read.made.into_iter().for_each(|(reply, found)| reply.tell(Ok(Outcome::Made(found))));
-        self.check(read.watched, sent_at)
+        self.check(read.watched, sent_at, lane)
     }
 
     /// Asks the checks of writes about what they replace.
-    fn check(&mut self, values: Vec<Value>, sent_at: Instant) -> Result<(), Fault> {
+    fn check(&mut self, values: Vec<Value>, sent_at: Instant, lane: At) -> Result<(), Fault> {
         let Verdicts { changes, refused, lacks_right, read: (count, bytes) } =
-            self.transactions.check(values, sent_at)?;
+            lane(&mut self.lanes).transactions.check(values, sent_at)?;
         if lacks_right {
             self.writes.note_missing_right();
         }
@@ -364,7 +362,7 @@ impl<'a> Applier<'a> {
             return;
         }
         let newer = self.context.mirror.take_older(changes);
-        self.transactions.take(self.overwriting.begin(newer, Instant::now()));
+        self.lanes.main.transactions.take(self.overwriting.begin(newer, Instant::now()));
         self.overwriting.note(changes);
     }
 

@@ -51,7 +51,7 @@ pub(super) enum Fault {
     Unexpected(&'static str),
     /// The connection is gone on which changes are reported.
     Unreported,
-    /// Others changed what was to be changed again and again, until there was no time left.
+    /// Its turn did not come in time, or others changed what was to be changed again and again.
     Contended,
     /// The session ended before anything was sent.
     Outdated,
@@ -234,7 +234,7 @@ impl fmt::Display for Fault {
             Fault::Server(e) => write!(f, "it answered with an error: {e}"),
             Fault::Unexpected(what) => write!(f, "an unexpected answer to {what}"),
             Fault::Unreported => write!(f, "it has closed the connection on which it reports changes"),
-            Fault::Contended => write!(f, "others keep changing the same registrations"),
+            Fault::Contended => write!(f, "there was no time left after the writes of others"),
             Fault::Outdated => write!(f, "the connection was reopened in the meantime"),
             Fault::Unanswered => write!(f, "the connection was lost before the answer came"),
             Fault::PoolEmpty(why) => write!(f, "no pooled connection became free in time: {why}"),

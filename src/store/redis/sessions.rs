@@ -11,6 +11,7 @@ use super::apply::Applier;
 use super::connect::{ANSWER_MAX, ServerProcess};
 use super::fault::Fault;
 use super::invalidations::{self, SILENCE_MAX};
+use super::lanes::Lanes;
 use super::link::Context;
 use super::processes::{Farewell, Processes};
 use super::session::{Contact, Session};
@@ -33,7 +34,7 @@ struct Opened {
     address: ConnectionAddr,
     /// Hears which keys others change.
     tracked: Connection,
-    writer: Connection,
+    lanes: Lanes,
     server: ServerProcess,
 }
 
@@ -68,7 +69,7 @@ impl Follower {
     /// One session, from connecting until it is lost.
     fn follow(&mut self) -> Result<Infallible, Fault> {
         let opened = self.open().inspect_err(|fault| self.processes.missed(fault, Contact::now()))?;
-        let Opened { address, tracked, writer, server } = opened;
+        let Opened { address, tracked, lanes, server } = opened;
         self.warn_of_eviction(&server);
         let restart = self.processes.answered(&server, Contact::now());
         let restart = restart.filter(|_| self.context.connector.settings().restore);
@@ -78,7 +79,7 @@ impl Follower {
         link.begin(Arc::clone(&session))?;
         metrics.sessions.inc();
         debug!(server:% = session.address; "connected to Redis");
-        let mut applier = Applier::new(writer, &session, &self.context, restart, server.is_7_or_newer);
+        let mut applier = Applier::new(lanes, &session, &self.context, restart, server.is_7_or_newer);
         let Err(fault) =
             invalidations::spawn(tracked, Arc::clone(&session), Arc::clone(metrics)).and_then(|()| applier.run());
         session.end(fault.clone());
@@ -104,13 +105,15 @@ impl Follower {
         let connector = &self.context.connector;
         let address = connector.locate()?;
         let (mut tracked, server) = connector.open(&address, SILENCE_MAX)?;
-        let (mut writer, twin) = connector.open(&address, ANSWER_MAX)?;
-        if twin.run_id != server.run_id {
-            return Err(Fault::ChangedServer);
-        }
+        let open_twin = || match connector.open(&address, ANSWER_MAX)? {
+            (connection, twin) if twin.run_id == server.run_id => Ok(connection),
+            _ => Err(Fault::ChangedServer),
+        };
+        let (mut writer, overtaking) = (open_twin()?, open_twin()?);
         // Before anything is read, so that a change is either in what is read or reported.
         invalidations::turn_on(&mut tracked, &mut writer, server.is_7_or_newer)?;
-        Ok(Opened { address, tracked, writer, server })
+        let lanes = Lanes::new(writer, overtaking, connector.settings().is_cluster());
+        Ok(Opened { address, tracked, lanes, server })
     }
 
     /// Once per server process.

@@ -14,7 +14,10 @@ use super::session::{Reply, Write};
 use crate::registration::TargetId;
 use crate::store::{Change, Outcome, REFUSED_MAX, Refused, Stored, Update};
 
-/// The transactions of a session, one after the other.
+/// So many values are read in a moment. Who waits for more is overtaken by who needs no more.
+pub(super) const SMALL_MAX: usize = 64;
+
+/// The transactions on a connection, one after the other.
 #[derive(Default)]
 pub(super) struct Transactions {
     waiting: VecDeque<Waiting>,
@@ -61,11 +64,22 @@ impl Transactions {
     pub(super) fn take(&mut self, writes: Vec<Write>) -> Vec<Write> {
         let unfinished = self.reading.as_ref().filter(|reading| !reading.unread.is_empty());
         let spoils = |update: &Update| unfinished.is_some_and(|reading| reading.ids.contains(&update.id()));
-        let (kept, plain) = writes.into_iter().partition::<Vec<_>, _>(|write| {
-            write.updates.len() > 1 || write.check.is_some() || write.updates.iter().any(spoils)
-        });
+        let (kept, plain) = writes
+            .into_iter()
+            .partition::<Vec<_>, _>(|write| is_transaction(write) || write.updates.iter().any(spoils));
         self.waiting.extend(kept.into_iter().map(|write| Waiting { is_alone: write.updates.len() > 1, write }));
         plain
+    }
+
+    /// Whether this write is small, and would wait here for much, without changing any of what is read here.
+    pub(super) fn is_overtaken_by(&self, write: &Write) -> bool {
+        let is_read = |update: &Update| self.reading.as_ref().is_some_and(|reading| reading.ids.contains(&update.id()));
+        let waiting = || self.waiting.iter().map(|waiting| waiting.write.updates.len()).sum::<usize>();
+        let reading = || self.reading.as_ref().map_or(0, |reading| reading.ids.len());
+        is_transaction(write)
+            && write.updates.len() <= SMALL_MAX
+            && waiting() + reading() > SMALL_MAX
+            && !write.updates.iter().any(is_read)
     }
 
     /// Whether there is something to be done at once.
@@ -170,6 +184,11 @@ impl Transactions {
         }
         Ok(verdicts)
     }
+}
+
+/// Whether this can only be made as a whole, or on a condition.
+fn is_transaction(write: &Write) -> bool {
+    write.updates.len() > 1 || write.check.is_some()
 }
 
 /// The write, if it has time left; otherwise its caller is told that it has not.

@@ -127,3 +127,33 @@ fn while_a_large_batch_is_checked_other_writes_go_on() {
     });
     assert!(replica.count() >= SIZE);
 }
+
+#[test]
+fn small_writes_with_a_check_overtake_a_large_one_that_is_read() {
+    const SIZE: usize = 5000;
+    let redis = RedisServer::start();
+    let replica = Replica::start(&redis);
+    let (read, done) = (Arc::new(AtomicUsize::new(0)), AtomicBool::new(false));
+    let mut overtook = 0;
+    thread::scope(|scope| {
+        let counted = Arc::clone(&read);
+        scope.spawn(|| {
+            let _ending = Ending(&done);
+            let slow: Check = Arc::new(move |_, _| {
+                thread::sleep(Duration::from_micros(200));
+                counted.fetch_add(1, Ordering::Relaxed);
+                true
+            });
+            let updates = (0..SIZE).map(|n| put(&n.to_string(), "large", hour())).collect();
+            // On a busy machine it may take too long.
+            let _ = replica.store.write(updates, Some(slow));
+        });
+        eventually(SOON, || read.load(Ordering::Relaxed) > 0);
+        while !done.load(Ordering::Relaxed) {
+            let made = replica.store.write(vec![put("small", "text", hour())], Some(Arc::new(|_, _| true)));
+            overtook += usize::from(made.is_ok() && read.load(Ordering::Relaxed) < SIZE);
+        }
+    });
+    assert!(overtook > 0, "none was made while the large one was read");
+    assert_eq!(replica.shown("small").as_deref(), Some("text"));
+}

@@ -1,0 +1,91 @@
+//! The two connections that write, each with the transactions made on it: an EXEC ends the watching of all values of its
+//! connection. While a large write is being read on one, small ones overtake it on the other, so that none of them waits
+//! for more than a round of each.
+
+use std::time::Instant;
+
+use ::redis::{Connection, Value};
+
+use super::connect::receive;
+use super::fault::Fault;
+use super::round::Round;
+use super::session::Write;
+use super::transaction::Transactions;
+use crate::store::HEARTBEAT;
+
+pub(super) struct Lanes {
+    pub(super) main: Lane,
+    /// Redis reports what it writes, as if others had.
+    pub(super) overtaking: Lane,
+}
+
+/// One of them.
+pub(super) type At = fn(&mut Lanes) -> &mut Lane;
+
+pub(super) struct Lane {
+    pub(super) connection: Connection,
+    pub(super) transactions: Transactions,
+    /// What is made as a whole is made by a script.
+    is_scripted: bool,
+    used_at: Instant,
+}
+
+impl Lanes {
+    pub(super) fn new(main: Connection, overtaking: Connection, is_scripted: bool) -> Lanes {
+        let lane = |connection| {
+            let (transactions, used_at) = (Transactions::default(), Instant::now());
+            Lane { connection, transactions, is_scripted, used_at }
+        };
+        Lanes { main: lane(main), overtaking: lane(overtaking) }
+    }
+
+    /// Keeps those of these writes that need a transaction. Returns the others.
+    pub(super) fn take(&mut self, writes: Vec<Write>) -> Vec<Write> {
+        let (overtaking, writes) = writes.into_iter().partition(|write| self.main.transactions.is_overtaken_by(write));
+        self.overtaking.transactions.take(overtaking);
+        self.main.transactions.take(writes)
+    }
+
+    /// Whether there is something to be done at once.
+    pub(super) fn are_open(&self) -> bool {
+        self.main.transactions.is_open() || self.overtaking.transactions.is_open()
+    }
+
+    /// A round of the second one, if that has something to do; from time to time it is to show that it lives.
+    pub(super) fn overtake(&mut self, now: Instant, count: usize) -> Option<Round> {
+        let lane = &mut self.overtaking;
+        (lane.transactions.is_open() || lane.used_at + HEARTBEAT <= now).then(|| {
+            let mut round = lane.begin();
+            lane.finish(&mut round, count);
+            round
+        })
+    }
+}
+
+impl Lane {
+    /// A round, which first has made what passed its checks.
+    pub(super) fn begin(&mut self) -> Round {
+        let mut round = Round::new(self.is_scripted);
+        if let Some(writes) = self.transactions.commit() {
+            round.commit(writes);
+        }
+        round
+    }
+
+    /// Has a round, last of all, watch up to so many of the values that the next transaction replaces.
+    pub(super) fn finish(&mut self, round: &mut Round, count: usize) {
+        round.watch(self.transactions.watch(count));
+        if round.pipeline.is_empty() {
+            round.pipeline.cmd("PING");
+        }
+    }
+
+    pub(super) fn send(&mut self, round: &Round) -> Result<(), Fault> {
+        self.used_at = Instant::now();
+        Ok(self.connection.send_packed_command(&round.pipeline.get_packed_pipeline())?)
+    }
+
+    pub(super) fn receive(&mut self, round: &Round) -> Result<Vec<Value>, Fault> {
+        receive(&mut self.connection, round.pipeline.len())
+    }
+}
