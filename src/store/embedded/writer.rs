@@ -201,10 +201,7 @@ impl Writer {
 
     /// Shows the mirror that the file takes writes, and looks after what an outage leaves behind and what expires.
     fn tend(&mut self, file: &DocumentFile) -> Result<(), FileError> {
-        if !self.is_proven {
-            file.probe()?;
-            self.is_proven = true;
-        }
+        self.prove(file)?;
         let now = Instant::now();
         self.settle(file, now)?;
         let expiry = self.mirror.next_expiry();
@@ -224,6 +221,14 @@ impl Writer {
         if self.sweep.next_at <= now {
             self.sweep.next_at = now + HEARTBEAT;
             self.sweep(file, now)?;
+        }
+        Ok(())
+    }
+
+    fn prove(&mut self, file: &DocumentFile) -> Result<(), FileError> {
+        if !self.is_proven {
+            file.probe()?;
+            self.is_proven = true;
         }
         Ok(())
     }
@@ -345,7 +350,6 @@ impl Writer {
         while !self.inbox.pause(backoff.next_pause()) {
             match contain(|| self.reopen(&path)) {
                 Ok(file) => {
-                    self.inbox.end_fault();
                     info!(path:% = path.display(); "the store works again");
                     return Some(file);
                 }
@@ -353,8 +357,8 @@ impl Writer {
                     let text = fault.to_string();
                     if why.is(&text) {
                         error!(path:% = path.display(), error:% = text; "cannot reopen the store");
-                        self.inbox.begin_fault(text);
                     }
+                    self.inbox.begin_fault(text);
                 }
             }
         }
@@ -364,6 +368,9 @@ impl Writer {
     fn reopen(&mut self, path: &std::path::Path) -> Result<DocumentFile, FileError> {
         let file = DocumentFile::open(path).map_err(FileError::Open)?;
         self.show(&file, Load::Again, self.clock.at(Instant::now()))?;
+        self.prove(&file)?;
+        // Who hears of the end of the outage may write at once.
+        self.inbox.end_fault();
         self.tend(&file)?;
         Ok(file)
     }

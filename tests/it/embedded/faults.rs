@@ -156,6 +156,8 @@ fn write_until(done: &AtomicBool, node: &Node, writer: usize) {
 /// on which the settlement of an outage makes no progress.
 struct Gated {
     gate: Arc<Mutex<()>>,
+    /// The same, right after the registry was told that an outage is over.
+    end: Arc<Mutex<()>>,
     settles: bool,
     mirror: Arc<dyn Mirror>,
 }
@@ -185,6 +187,7 @@ impl Mirror for Gated {
 
     fn settled(&self, end: Instant) {
         self.mirror.settled(end);
+        drop(self.end.lock());
     }
 
     fn expired_until(&self) -> Option<Instant> {
@@ -213,7 +216,7 @@ fn nobody_waits_long_for_a_store_that_hangs() {
     let directory = TempDir::new().unwrap();
     let gate = Arc::<Mutex<()>>::default();
     let open = |mirror, metrics: &_| -> Result<EmbeddedStore, OpenError> {
-        let gated = Arc::new(Gated { gate: gate.clone(), settles: true, mirror });
+        let gated = Arc::new(Gated { gate: gate.clone(), end: Arc::default(), settles: true, mirror });
         EmbeddedStore::open(directory.path(), gated, metrics)
     };
     let node = Node::open(rules(hour()), open).unwrap();
@@ -235,6 +238,27 @@ fn nobody_waits_long_for_a_store_that_hangs() {
 }
 
 #[test]
+fn who_hears_that_an_outage_is_over_can_write() {
+    let directory = TempDir::new().unwrap();
+    let end = Arc::<Mutex<()>>::default();
+    let open = |mirror, metrics: &_| -> Result<EmbeddedStore, OpenError> {
+        let gated = Arc::new(Gated { gate: Arc::default(), end: end.clone(), settles: true, mirror });
+        EmbeddedStore::open(directory.path(), gated, metrics)
+    };
+    let node = Node::open(rules(hour()), open).unwrap();
+    let elsewhere = directory.path().join("elsewhere");
+    fs::rename(file(directory.path()), &elsewhere).unwrap();
+    assert!(node.try_put("a", "during", hour()).is_err());
+    node.is_down();
+    let held = end.lock();
+    fs::rename(elsewhere, file(directory.path())).unwrap();
+    eventually(SOON, || node.registry.health(Now::read()).is_ok());
+    assert_eq!(node.store.health(), Ok(()));
+    drop(held);
+    node.put("a", "after");
+}
+
+#[test]
 fn what_is_listed_is_found_and_deleted_while_an_outage_is_settled() {
     let directory = TempDir::new().unwrap();
     let node = open(directory.path());
@@ -242,7 +266,7 @@ fn what_is_listed_is_found_and_deleted_while_an_outage_is_settled() {
     drop(node);
     age(directory.path(), 10);
     let open = |mirror, metrics: &_| -> Result<EmbeddedStore, OpenError> {
-        let gated = Arc::new(Gated { gate: Arc::default(), settles: false, mirror });
+        let gated = Arc::new(Gated { gate: Arc::default(), end: Arc::default(), settles: false, mirror });
         EmbeddedStore::open(directory.path(), gated, metrics)
     };
     let node = Node::open(rules(hour()), open).unwrap();
