@@ -312,4 +312,27 @@ mod tests {
         }
         assert_eq!(ROUTES.iter().filter(|route| route.is_polled).count(), 3);
     }
+
+    #[test]
+    fn the_description_has_each_status_that_follows_from_the_table() {
+        let description: serde_json::Value = serde_json::from_str(include_str!("api/openapi.json")).unwrap();
+        for route in ROUTES {
+            for operation in route.operations.iter().filter(|operation| operation.method != ANY) {
+                let described = &description["paths"][route.path][operation.method.to_lowercase()]["responses"];
+                let is_new = route.errors == Errors::Problem;
+                let may_be = [
+                    // What waits for a turn or for a worker may wait in vain, and what is polled is not loaded at first.
+                    ("503", operation.runs != AtOnce || route.is_polled),
+                    ("401", is_new && !matches!(operation.guard, Open)),
+                    ("403", matches!(operation.guard, Write) || !is_new && !matches!(operation.guard, Open)),
+                    ("413", operation.method == "PUT"),
+                    ("400", is_new && !matches!(operation.guard, Open)),
+                ];
+                for (status, _) in may_be.into_iter().filter(|(_, may_be)| *may_be) {
+                    let name = format!("{} {}", operation.method, route.path);
+                    assert!(described[status].is_object(), "{name} may answer {status}");
+                }
+            }
+        }
+    }
 }

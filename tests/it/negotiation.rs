@@ -79,7 +79,7 @@ fn conditional_polls_are_polls_through_changes_outages_and_restarts() {
     let setup = Setup::new().env("REDIS_URL", &redis.url());
     let server = setup.start();
     eventually(SOON, || server.get("/-/ready").status == 200);
-    register(&server, "a:1");
+    let known = register(&server, "a:1");
     let poll = |server: &Server, tag: &str| {
         let poll = Request::new("GET", "/sd?group=g").header("User-Agent", "Prometheus/3.9.0");
         server.send(&poll.header("X-Prometheus-Refresh-Interval-Seconds", "30").header("If-None-Match", tag))
@@ -100,6 +100,7 @@ fn conditional_polls_are_polls_through_changes_outages_and_restarts() {
     assert_eq!(server.terminate(), Some(0));
     let server = setup.start();
     poll(&server, &tag).has_status(503, "a server that has not loaded a list");
+    server.get(&format!("/api/v1/registrations/{known}")).has_status(503, "nobody knows yet whether there is one");
     redis.run();
     eventually(SOON, || server.get("/-/ready").status == 200);
     poll(&server, &tag).is(304, "");

@@ -14,7 +14,7 @@ use crate::http::query::Query;
 use crate::http::response::Response;
 use crate::http::{audit, criteria};
 use crate::registration::{TargetId, Ttl, parse_id};
-use crate::registry::{Details, Now, Order, PageRequest, SortBy, SortKey, WriteError};
+use crate::registry::{Details, NotLoaded, Now, Order, PageRequest, SortBy, SortKey, WriteError};
 
 /// How many registrations a page has unless it is told otherwise, and at most.
 const LIMIT: usize = 100;
@@ -131,7 +131,7 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
         .view
         .details(id, now.monotonic)
         .filter(|details| call.caller.reads().has(&details.content.group()));
-    let details = details.ok_or_else(not_found)?;
+    let details = details.ok_or_else(|| not_shown(app))?;
     let interval = details.renewal_interval.map(|interval| interval.as_secs());
     let registration =
         Registration { renewal_interval_seconds: Some(interval), ..Registration::new(id, &details, now) };
@@ -145,7 +145,7 @@ pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Re
     let group = shown.as_ref().map(|shown| shown.content.group().into_owned()).unwrap_or_default();
     let mut seen = None;
     if let Some(expected) = call.request.header("if-match") {
-        let shown = shown.ok_or_else(not_found)?;
+        let shown = shown.ok_or_else(|| not_shown(app))?;
         if !call.caller.may_write(&group) {
             return Err(forbidden().into());
         }
@@ -173,6 +173,11 @@ fn requested_id(call: &Call<'_>) -> Result<TargetId, Problem> {
 
 fn not_found() -> Problem {
     Problem::not_found("there is no such registration")
+}
+
+/// It is not shown; before everything is loaded that says nothing.
+fn not_shown(app: &App) -> Problem {
+    if app.registry.view.is_loaded() { not_found() } else { NotLoaded.into() }
 }
 
 /// Another number after each write, a renewal included.
