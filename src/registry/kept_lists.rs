@@ -1,10 +1,11 @@
 //! The lists that are kept up to date with each change: of everything, and of each group.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::criteria::Selector;
+use super::departures::is_shown;
 use super::list::{List, Listed, Snapshot};
 use crate::registration::{Content, TargetId};
 
@@ -12,6 +13,8 @@ use crate::registration::{Content, TargetId};
 pub(super) struct KeptLists {
     all: List,
     groups: HashMap<Arc<str>, List>,
+    /// Those that metrics may name, the largest first, of equal ones that with the first name.
+    by_size: BTreeSet<(Reverse<usize>, Arc<str>)>,
 }
 
 impl KeptLists {
@@ -29,23 +32,9 @@ impl KeptLists {
         }
     }
 
-    /// The largest of the groups with such names, and how many registrations they have. The view waits for it: nothing is
-    /// copied of the others.
-    pub(super) fn largest_groups(&self, count: usize, is_wanted: impl Fn(&str) -> bool) -> Vec<(Arc<str>, usize)> {
-        // The smallest comes first, of equal ones that with the last name.
-        let mut largest: BinaryHeap<(Reverse<usize>, &Arc<str>)> = BinaryHeap::new();
-        for (name, list) in self.groups.iter().filter(|(name, _)| is_wanted(name)) {
-            let place = (Reverse(list.len()), name);
-            let is_full = largest.len() >= count;
-            if is_full && largest.peek().is_none_or(|smallest| place >= *smallest) {
-                continue;
-            }
-            largest.push(place);
-            if is_full {
-                largest.pop();
-            }
-        }
-        largest.into_sorted_vec().into_iter().map(|(Reverse(len), name)| (name.clone(), len)).collect()
+    /// The largest of the groups that metrics may name, and how many registrations they have.
+    pub(super) fn largest_groups(&self, count: usize) -> Vec<(Arc<str>, usize)> {
+        self.by_size.iter().take(count).map(|(Reverse(len), name)| (name.clone(), *len)).collect()
     }
 
     /// The name of a registration's group, shared by all who are in it.
@@ -70,6 +59,8 @@ impl KeptLists {
             groups.entry(group.clone()).or_default().push(shown.clone());
         }
         self.groups = groups.into_iter().map(|(name, entries)| (name, List::of_sorted(entries))).collect();
+        let sizes = self.groups.iter().filter(|(name, _)| is_shown(name));
+        self.by_size = sizes.map(|(name, list)| (Reverse(list.len()), name.clone())).collect();
         self.all = List::of_sorted(registrations.into_iter().map(|(shown, _)| shown).collect());
     }
 
@@ -81,22 +72,35 @@ impl KeptLists {
         }
         let shown = Listed { id, content: content.clone() };
         self.all.insert(shown.clone());
-        self.groups.entry(name.clone()).or_default().insert(shown);
+        let group = self.groups.entry(name.clone()).or_default();
+        let before = group.len();
+        group.insert(shown);
+        let after = group.len();
+        self.resize(&name, before, after);
         name
     }
 
     /// Shows a registration of this group no more.
-    pub(super) fn remove(&mut self, id: TargetId, group: &str) {
+    pub(super) fn remove(&mut self, id: TargetId, group: &Arc<str>) {
         self.all.remove(id);
         self.leave_group(group, id);
     }
 
-    fn leave_group(&mut self, name: &str, id: TargetId) {
-        if let Some(group) = self.groups.get_mut(name) {
-            group.remove(id);
-            if group.len() == 0 {
-                self.groups.remove(name);
-            }
+    fn leave_group(&mut self, name: &Arc<str>, id: TargetId) {
+        let Some(group) = self.groups.get_mut(name) else { return };
+        let before = group.len();
+        group.remove(id);
+        let after = group.len();
+        if after == 0 {
+            self.groups.remove(name);
+        }
+        self.resize(name, before, after);
+    }
+
+    fn resize(&mut self, name: &Arc<str>, before: usize, after: usize) {
+        if before != after && is_shown(name) {
+            self.by_size.remove(&(Reverse(before), name.clone()));
+            self.by_size.extend((after > 0).then(|| (Reverse(after), name.clone())));
         }
     }
 }
@@ -106,21 +110,39 @@ mod tests {
     use super::*;
     use crate::registration::{LabelNames, Registration, TtlBounds};
 
+    fn content(n: usize, group: &str) -> (TargetId, Content) {
+        let body = format!(r#"{{"static_config":{{"targets":["host-{n}:1"],"target_group":"{group}"}}}}"#);
+        let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
+        (registration.id(), Content::new(&registration))
+    }
+
+    fn largest(lists: &KeptLists, count: usize) -> String {
+        let found = lists.largest_groups(count).into_iter();
+        found.map(|(name, len)| format!("{name}{len}")).collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
     fn the_largest_groups_come_first_and_equal_ones_by_name() {
+        let long = "x".repeat(1000);
+        let groups = ["c", "b", "b", &long, &long, &long, "a", "d", "e", "e"];
         let mut lists = KeptLists::default();
-        for (n, group) in ["c", "b", "b", "long", "long", "long", "a", "d", "e", "e"].into_iter().enumerate() {
-            let body = format!(r#"{{"static_config":{{"targets":["host-{n}:1"],"target_group":"{group}"}}}}"#);
-            let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
-            lists.put(registration.id(), &Content::new(&registration), None);
-        }
-        let largest = |count: usize| {
-            let found = lists.largest_groups(count, |name| name.len() < 4).into_iter();
-            found.map(|(name, len)| format!("{name}{len}")).collect::<Vec<_>>().join(" ")
+        let put = |lists: &mut KeptLists, n: usize, group: &str, left: Option<Arc<str>>| {
+            let (id, content) = content(n, group);
+            lists.put(id, &content, left);
         };
-        assert_eq!(largest(0), "");
-        assert_eq!(largest(1), "b2");
-        assert_eq!(largest(4), "b2 e2 a1 c1");
-        assert_eq!(largest(9), "b2 e2 a1 c1 d1");
+        groups.iter().enumerate().for_each(|(n, group)| put(&mut lists, n, group, None));
+        assert_eq!([0, 1, 4].map(|count| largest(&lists, count)), ["", "b2", "b2 e2 a1 c1"]);
+        assert_eq!(largest(&lists, 9), "b2 e2 a1 c1 d1");
+        // One is written again, one moves, one goes, and with it its group.
+        put(&mut lists, 1, "b", Some(Arc::from("b")));
+        put(&mut lists, 0, "e", Some(Arc::from("c")));
+        lists.remove(content(6, "a").0, &Arc::from("a"));
+        assert_eq!(largest(&lists, 9), "e3 b2 d1");
+        let mut filled = KeptLists::default();
+        filled.fill(groups.iter().enumerate().map(|(n, group)| {
+            let (id, content) = content(n, group);
+            (Listed { id, content }, Arc::from(*group))
+        }));
+        assert_eq!(largest(&filled, 9), "b2 e2 a1 c1 d1");
     }
 }

@@ -8,7 +8,6 @@ use super::allowance::{Allowance, Unanswered};
 use super::change_log::LoggedChange;
 use super::criteria::Criteria;
 use super::criteria::Scope;
-use super::departures::is_shown;
 use super::state::{Live, Quarantined};
 use super::view::{Discovered, View};
 use crate::registration::{Content, TargetId, Ttl};
@@ -75,7 +74,7 @@ impl View {
     /// The largest of the groups that metrics name, and how many registrations they have; none before the first full load.
     pub fn largest_groups(&self, count: usize, now: Instant) -> Vec<(Arc<str>, usize)> {
         let state = self.at(now);
-        if state.loaded { state.lists.largest_groups(count, is_shown) } else { Vec::new() }
+        if state.loaded { state.lists.largest_groups(count) } else { Vec::new() }
     }
 
     /// The latest changes, newest first.
