@@ -40,14 +40,21 @@ impl Nginx {
     /// Starts one with an example of `deploy/nginx` before the server at this address, without TLS.
     #[track_caller]
     pub(crate) fn with_example(directory: &Path, name: &str, server: &str) -> Nginx {
+        Nginx::with_changed_example(directory, name, server, "", "")
+    }
+
+    /// The same with another text in the place of one.
+    #[track_caller]
+    pub(crate) fn with_changed_example(directory: &Path, name: &str, server: &str, from: &str, to: &str) -> Nginx {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nginx").join(name);
         let example = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         Nginx::start(directory, |address| {
             let lines = example.lines().filter(|line| !line.trim_start().starts_with("ssl_"));
             let text = lines.filter(|line| !line.contains("listen [::]:443")).collect::<Vec<_>>().join("\n");
-            for part in ["server 127.0.0.1:9101;", "listen 443 ssl;"] {
+            for part in ["server 127.0.0.1:9101;", "listen 443 ssl;", from] {
                 assert!(text.contains(part), "{name} has no {part}");
             }
+            let text = if from.is_empty() { text } else { text.replacen(from, to, 1) };
             let text = text.replace("server 127.0.0.1:9101;", &format!("server {server};"));
             text.replace("listen 443 ssl;", &format!("listen {address};"))
         })

@@ -8,6 +8,7 @@ use crate::cli::Cli;
 use crate::client::{Connection, Request, Response};
 use crate::nginx::Nginx;
 use crate::page::{BROWSER, files};
+use crate::prometheus_server::{Prometheus, job_of, source_at};
 use crate::server::{Server, Setup};
 
 const BODY: &str = r#"{"static_config":{"targets":["a:1"],"target_group":"g"}}"#;
@@ -121,7 +122,11 @@ fn what_hosts_and_prometheus_need_comes_through_the_strict_example() {
     let setup = Setup::new();
     let socket = format!("unix:{}", setup.path("socket").display());
     let server = setup.clone().env("LISTEN_ADDR", &socket).env("TRUSTED_PROXIES", "unix").start();
-    let nginx = Nginx::with_example(&setup.path(""), "strict.conf", &server.addresses()[0]);
+    // With what it says of paths.
+    let (end, below) =
+        ("    # Nothing else is exposed.", "location = /inventor/sd { proxy_pass http://inventor/sd; }\n");
+    let to = [below, end].concat();
+    let nginx = Nginx::with_changed_example(&setup.path(""), "strict.conf", &server.addresses()[0], end, &to);
     let address = SocketAddr::from(([127, 0, 0, 1], nginx.port()));
     let send = |request: &Request| Connection::open(address).send(request);
     for path in ["/discover", "/group?name=g", "/sd?group=g"] {
@@ -135,4 +140,9 @@ fn what_hosts_and_prometheus_need_comes_through_the_strict_example() {
         let response = send(&Request::new("GET", &path));
         assert!(!String::from_utf8_lossy(&response.body).contains("inventor_"), "{path}: {}", response.status);
     }
+    Cli::at(&socket).ends_with(0, &["register", "--target", "a.invalid:1", "--group", "g"]);
+    let job = |path: &str| job_of(path, &[source_at(&format!("http://{address}/{path}?group=g"), "")], "");
+    let prometheus = Prometheus::start_with_jobs(&["sd", "inventor/sd"].map(job));
+    prometheus.scrapes(&["http://a.invalid:1/metrics"; 2]);
+    prometheus.is_content();
 }

@@ -1,6 +1,6 @@
 // The server under test, and Redis: the real programs, in directories and on ports of their own.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request as forward } from 'node:http';
 import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
@@ -139,6 +139,42 @@ export class Redis extends Program {
     const child = spawn('redis-cli', ['-s', this.socket, ...args], { stdio: 'ignore' });
     const code = await new Promise(resolve => child.once('close', resolve));
     if (code) throw new Error(`redis-cli ended with ${code}`);
+  }
+}
+
+/** A port that was free a moment ago. */
+async function freePort() {
+  const listening = createServer();
+  await new Promise(resolve => listening.listen(0, '127.0.0.1', resolve));
+  const { port } = listening.address();
+  await new Promise(resolve => listening.close(resolve));
+  return port;
+}
+
+/** nginx with its example before a server, without TLS; `url` is below a path. */
+export class Nginx extends Program {
+  /** Tries another port when somebody else was faster. */
+  static async start(server, tries = 10) {
+    const [nginx, port] = [new Nginx(), await freePort()];
+    const example = readFileSync(`${root}deploy/nginx/inventor.conf`, 'utf8')
+      .replace(/^\s*(ssl_|listen \[).*$/gm, '')
+      .replace('server 127.0.0.1:9101;', `server ${new URL(server.url).host};`)
+      .replace('listen 443 ssl;', `listen 127.0.0.1:${port};`);
+    const places = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+    const http = places.map(name => `${name}_temp_path ${nginx.directory}/${name};`).join('\n');
+    const file = `${nginx.directory}/nginx.conf`;
+    writeFileSync(
+      file,
+      `daemon off; master_process off; user root; error_log stderr notice; pid ${nginx.directory}/pid; events {}
+      http { access_log off; ${http} ${example} }`,
+    );
+    try {
+      Object.assign(nginx, await launch('nginx', ['-e', 'stderr', '-c', file], {}, /using the "\w+" event method/));
+    } catch (error) {
+      if (tries > 1) return Nginx.start(server, tries - 1);
+      throw error;
+    }
+    return Object.assign(nginx, { url: `http://127.0.0.1:${port}/inventor/` });
   }
 }
 

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { eventually, giveToken, hasText, press, rowCountIs, rowOf, toast, withPage } from './browser.js';
-import { PasswordProxy, Server } from './server.js';
+import { Nginx, PasswordProxy, Server } from './server.js';
 
 const hash = secret => `sha256:${createHash('sha256').update(secret).digest('hex')}`;
 const stored = page => page.evaluate(() => [{ ...sessionStorage }, Object.keys(localStorage), document.cookie]);
@@ -99,6 +99,25 @@ test('one reads and writes behind a proxy that asks for a password of its own', 
     assert.equal(await page.locator('.gate').count(), 0);
   });
   await proxy.stop();
+});
+
+test('below a path one reads and writes as on a host of its own', async () => {
+  const nginx = await Nginx.start(open);
+  await withPage(nginx, {}, async page => {
+    await rowOf(page, 'a:1').waitFor();
+    await page.locator('#token').click();
+    await giveToken(page);
+    await page.getByRole('button', { name: 'Writing is enabled' }).waitFor();
+    await page.keyboard.press('n');
+    await page.locator('#f-targets').fill('below:1');
+    await page.locator('#f-targets').press('Control+Enter');
+    await toast(page, 'Registered below:1').waitFor();
+    await rowOf(page, 'below:1').click();
+    await page.waitForURL(/\/inventor\/[?#]/);
+    await page.reload();
+    await rowOf(page, 'below:1').waitFor();
+  });
+  await nginx.stop();
 });
 
 test('a tab of its own has no token', () =>

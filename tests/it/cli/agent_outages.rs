@@ -88,19 +88,19 @@ fn a_network_that_is_cut_and_silent_costs_nothing_but_time() {
     let proxy = Proxy::before(&place.socket);
     let cli = Cli::at(&format!("unix:{}", proxy.socket().display()));
     cli.write("d/a.json", file_sd("a:1"));
-    let mut agent = agent(&cli, &["--request-timeout", "500ms"]);
+    let mut agent = agent(&cli, &["--request-timeout", "2s"]);
     place.lists("a:1");
-    proxy.cut();
+    // What is under way now waits as well.
     proxy.fall_silent();
     cli.write("d/b.json", file_sd("b:1"));
     agent.line_with(&["the server does not answer", "no answer in time"]);
     // It is told to end while it waits, and does so; another one takes over.
     agent.signal(Signal::SIGTERM);
     assert_eq!(agent.wait().code(), Some(0));
-    let mut next = super::agent::agent(&cli, &["--request-timeout", "500ms"]);
+    let mut next = super::agent::agent(&cli, &["--request-timeout", "2s"]);
     next.line_with(&["the server does not answer"]);
-    proxy.speak();
     proxy.cut();
+    proxy.speak();
     place.lists("b:1");
     place.lists("a:1");
     assert_eq!(count(&next, "does not answer"), 1, "{:?}", next.stderr());

@@ -119,8 +119,8 @@ fn a_refused_renewal_is_a_sign_of_life() {
     thread::sleep(TTL - Duration::from_millis(1200));
     disk.fail();
     server.put(registration("alive")).has_status(503, "a renewal");
-    disk.heal();
     let healed = Instant::now();
+    disk.heal();
     is_fresh(&server);
     let fresh = Instant::now();
     lives_for_half_a_lifetime(&server, "alive", healed, fresh);

@@ -97,10 +97,12 @@ fn a_redis_that_stands_still_empties_no_list() {
 
 #[test]
 fn a_redis_that_makes_writes_wait_and_answers_reads_empties_no_list() {
-    let redis = RedisServer::start();
-    let server = start(on(&redis), TTL);
-    let pause = || redis.command::<()>(&["CLIENT", "PAUSE", "100000", "WRITE"]);
-    outlive(&server, registration, pause, || redis.command(&["CLIENT", "UNPAUSE"]));
+    on_both(|start_redis| {
+        let redis = start_redis(&[]);
+        let server = start(on(&redis), TTL);
+        let pause = || redis.command::<()>(&["CLIENT", "PAUSE", "100000", "WRITE"]);
+        outlive(&server, registration, pause, || redis.command(&["CLIENT", "UNPAUSE"]));
+    });
 }
 
 #[test]
@@ -196,8 +198,8 @@ fn a_renewal_that_redis_refused_is_a_sign_of_life() {
         thread::sleep(TTL - Duration::from_secs(1));
         redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
         server.put(registration("alive")).has_status(503, "a renewal");
-        redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
         let healed = Instant::now();
+        redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
         is_fresh(&server);
         let fresh = Instant::now();
         assert!(left(&redis, "alive") <= TTL / 2);
@@ -234,8 +236,7 @@ fn outages_in_a_row_keep_nothing_for_longer_than_they_last() {
 
 /// Redis comes back with 14 of 20 registrations, and does not let the others be put back.
 #[track_caller]
-fn come_back_refusing(arguments: &[&str], relent: &[&str]) {
-    let mut redis = RedisServer::start();
+fn come_back_refusing(mut redis: RedisServer, arguments: &[&str], relent: &[&str]) {
     let (setup, _, clock) = faults::inject(on(&redis));
     let server = start(setup, HOUR);
     clock.is_attached();
@@ -271,9 +272,13 @@ fn come_back_refusing(arguments: &[&str], relent: &[&str]) {
 #[test]
 fn a_restore_that_redis_refuses_loses_nothing() {
     thread::scope(|scope| {
-        scope.spawn(|| come_back_refusing(&["--maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]));
-        let replicas = "min-replicas-to-write";
-        scope.spawn(|| come_back_refusing(&["--min-replicas-to-write", "1"], &["CONFIG", "SET", replicas, "0"]));
+        scope.spawn(|| {
+            on_both(|start_redis| {
+                come_back_refusing(start_redis(&[]), &["--maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]);
+            });
+        });
+        let (redis, replicas) = (RedisServer::start(), "min-replicas-to-write");
+        scope.spawn(|| come_back_refusing(redis, &["--min-replicas-to-write", "1"], &["CONFIG", "SET", replicas, "0"]));
     });
 }
 
