@@ -22,7 +22,11 @@ export function openPanel(what, title, { actions, closed, left } = {}, ...body) 
   shownPanel = what;
   afterwards = closed;
   const close = iconButton('close', 'Close (Esc)', () => closePanel());
-  fill(panel, h('header.panel-head', h('h2.grow', { tabindex: -1 }, title), actions, close), h('div.panel-body', body));
+  fill(
+    panel,
+    h('header.panel-head', h('h2.grow', { tabindex: -1 }, title), h('span.line', actions, close)),
+    h('div.panel-body', body),
+  );
   if (!isSame) panel.scrollTop = 0;
   panel.hidden = false;
   if (hadFocus) enterPanel();
