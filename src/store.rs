@@ -35,8 +35,12 @@ pub const WAIT_MAX: Duration = Duration::from_secs(2);
 /// How often a store that has nothing else to do shows that it would take a write.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// For how long at most trouble after trouble keeps registrations past their deadlines.
+/// For how long at most trouble after trouble keeps registrations past their deadlines, unless it is an outage. After that
+/// they go when the store is next seen to take a write, so within [`WAIT_MAX`].
 pub const HELD_MAX: Duration = Duration::from_secs(5);
+
+/// How many bytes of documents a settlement writes at once, about: the writes of callers wait for that.
+pub const SETTLED_BYTES: usize = 4 << 20;
 
 /// How many refused values are handed back to whoever wanted to write.
 pub const REFUSED_MAX: usize = 100;

@@ -287,5 +287,10 @@ mod tests {
         assert_eq!(horizon.final_until, Some(start + second));
         (0..100).for_each(|n| horizon.trouble(start + second * n, second));
         assert_eq!(horizon.expires_at(start), start + HELD_MAX, "trouble without an end keeps nothing for ever");
+        for at in (100..120).map(|n| start + second * n) {
+            horizon.trouble(at, second);
+            horizon.prove(at);
+            assert_eq!(horizon.final_until, Some(at - HELD_MAX), "each write that the store takes ends what is old");
+        }
     }
 }
