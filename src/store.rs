@@ -181,7 +181,7 @@ impl Update {
             // A lifetime beyond what the clock can represent never ends.
             Update::Put { id, content, updated_at, ttl, by } => {
                 let deadline = ttl.duration().and_then(|ttl| made_at.checked_add(ttl));
-                Change::Put { id, stored: Stored::Own { content, updated_at, by }, deadline }
+                Change::Put { id, stored: Stored::Own { content, updated_at, by }, deadline, original: None }
             }
             Update::Delete { id, by } if found => Change::Deleted { id, by },
             Update::Delete { id, .. } => Change::Gone(id),
@@ -196,6 +196,8 @@ pub enum Change {
         stored: Stored,
         /// When it expires; `None` is never.
         deadline: Option<Instant>,
+        /// The deadline that its owner gave it, if the store knows that outages have moved that.
+        original: Option<Instant>,
     },
     /// This id is gone from the store: it expired, or another program deleted it.
     Gone(TargetId),

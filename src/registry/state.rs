@@ -107,6 +107,13 @@ impl Fit {
     }
 }
 
+/// How long a registration lives, see [`Live`].
+pub(super) struct Lifetime {
+    pub(super) ttl: Ttl,
+    pub(super) deadline: Option<Instant>,
+    pub(super) original: Option<Instant>,
+}
+
 impl Live {
     pub(super) fn kept(&self, id: TargetId) -> Kept {
         let Live { content, deadline, updated_at, written_at, .. } = self;
@@ -247,8 +254,9 @@ impl State {
         }
     }
 
-    pub(super) fn put(&mut self, id: TargetId, fit: Fit, ttl: Ttl, deadline: Option<Instant>, by: Author, at: Instant) {
+    pub(super) fn put(&mut self, id: TargetId, fit: Fit, lifetime: Lifetime, by: Author, at: Instant) {
         self.quarantined.remove(&id);
+        let Lifetime { ttl, deadline, original: known } = lifetime;
         let Fit { content, updated_at, age } = fit;
         if let Some(lifetime) = ttl.duration() {
             self.half_lifetime_max = self.half_lifetime_max.max(lifetime / 2);
@@ -264,7 +272,8 @@ impl State {
         let old_original = old.and_then(|old| old.original);
         // What another server has moved counts from the deadline before.
         let is_later = |before: &Instant| deadline.is_some_and(|new| new > *before + DEADLINE_PRECISION);
-        let original = old.filter(|_| !is_news).and_then(|old| old.original.or(old.deadline.filter(is_later)));
+        let original =
+            old.filter(|_| !is_news).and_then(|old| old.original.or(old.deadline.filter(is_later))).or(known);
         self.horizon.note(SeenWrite { id, replaced, began: began.filter(|_| is_news), age }, at);
         let left = old.map(|old| old.group.clone());
         let rhythm = old.map_or(Rhythm::default(), |old| old.rhythm(&content, updated_at));

@@ -18,7 +18,7 @@ use super::list::Snapshot;
 use super::order::Epoch;
 use super::outage::Ended;
 use super::selections::Selections;
-use super::state::{Fit, QUARANTINED_BYTES_MAX, Quarantined, State};
+use super::state::{Fit, Lifetime, QUARANTINED_BYTES_MAX, Quarantined, State};
 use crate::registration::{Content, DOCUMENT_BYTES_MAX, LabelNames, TargetId, Ttl, read_stored};
 use crate::store::{Change, Comparison, Kept, Mirror, Missing, Newer, Settlement, Stored};
 
@@ -70,7 +70,7 @@ pub struct View {
 
 /// A change whose value has been looked at, which needs no lock.
 enum Checked {
-    Put { id: TargetId, registration: Fit, deadline: Option<Instant>, by: Author },
+    Put { id: TargetId, registration: Fit, lifetime: Lifetime, by: Author },
     Unfit { id: TargetId, value: Quarantined },
     Gone(TargetId),
     Deleted { id: TargetId, by: Author },
@@ -183,9 +183,12 @@ impl View {
         state
     }
 
-    /// The lifetime that each renewal starts anew.
-    fn ttl_of(&self, content: &Content) -> Ttl {
-        content.ttl().filter(|ttl| *ttl != Ttl::FOREVER).unwrap_or(self.rules.ttl)
+    /// The lifetime that each renewal starts anew, and where this one ends.
+    fn lifetime(&self, content: &Content, deadline: Option<Instant>, original: Option<Instant>) -> Lifetime {
+        let own = content.ttl().filter(|ttl| *ttl != Ttl::FOREVER);
+        // What never expires needs no renewal, whatever its document says.
+        let ttl = deadline.map_or(Ttl::FOREVER, |_| own.unwrap_or(self.rules.ttl));
+        Lifetime { ttl, deadline, original }
     }
 
     /// What a stored value has to say, and when its owner last wrote it, as far as it says so; or why it cannot be shown.
@@ -200,14 +203,15 @@ impl View {
         match change {
             Change::Gone(id) => Checked::Gone(id),
             Change::Deleted { id, by } => Checked::Deleted { id, by: by.into() },
-            Change::Put { id, stored: Stored::Own { content, updated_at, by }, deadline } => {
-                let registration = Fit::new(content, Some(updated_at));
-                Checked::Put { id, registration, deadline, by: by.into() }
+            Change::Put { id, stored: Stored::Own { content, updated_at, by }, deadline, original } => {
+                let lifetime = self.lifetime(&content, deadline, original);
+                Checked::Put { id, registration: Fit::new(content, Some(updated_at)), lifetime, by: by.into() }
             }
-            Change::Put { id, stored: Stored::Read(mut value), deadline } => match self.read(&value) {
+            Change::Put { id, stored: Stored::Read(mut value), deadline, original } => match self.read(&value) {
                 Ok((content, updated_at)) => {
+                    let lifetime = self.lifetime(&content, deadline, original);
                     let registration = Fit::new(content, updated_at);
-                    Checked::Put { id, registration, deadline, by: Author::AnotherServer }
+                    Checked::Put { id, registration, lifetime, by: Author::AnotherServer }
                 }
                 Err(reason) => {
                     value.truncate(QUARANTINED_BYTES_MAX);
@@ -223,11 +227,7 @@ impl View {
         let mut state = self.at(now);
         for change in checked {
             match change {
-                Checked::Put { id, registration, deadline, by } => {
-                    // What never expires needs no renewal, whatever its document says.
-                    let ttl = deadline.map_or(Ttl::FOREVER, |_| self.ttl_of(&registration.content));
-                    state.put(id, registration, ttl, deadline, by, now);
-                }
+                Checked::Put { id, registration, lifetime, by } => state.put(id, registration, lifetime, by, now),
                 Checked::Unfit { id, value } => state.quarantine(id, value, now),
                 Checked::Gone(id) => state.remove_unless_expired(id, now),
                 Checked::Deleted { id, by } => state.delete(id, by, now),

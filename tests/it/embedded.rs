@@ -108,3 +108,6 @@ const DOCUMENTS: redb::TableDefinition<[u8; 16], (u64, &[u8])> = redb::TableDefi
 
 /// The format of the file, and when it was last written.
 const META: redb::TableDefinition<&str, u64> = redb::TableDefinition::new("meta");
+
+/// The deadlines that owners gave, of those that outages have moved.
+const ORIGINALS: redb::TableDefinition<[u8; 16], (u64, u64)> = redb::TableDefinition::new("originals");

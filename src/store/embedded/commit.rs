@@ -7,7 +7,7 @@ use super::clock::{FileClock, NEVER};
 use super::errors::FileError;
 use super::file::Records;
 use super::inbox::Write;
-use crate::store::{Outcome, REFUSED_MAX, Update};
+use crate::store::{Check, Outcome, REFUSED_MAX, Refused, Update};
 
 /// How many of the first writes can go into one transaction: when a check is asked about an id, the mirror shows what was
 /// written before under it.
@@ -32,15 +32,7 @@ pub(super) fn make(
     clock: FileClock,
     expired: u64,
 ) -> Result<Outcome, FileError> {
-    let mut refused = Vec::new();
-    for id in write.updates.iter().map(Update::id).filter(|_| write.check.is_some()) {
-        let live =
-            records.get(id)?.filter(|(deadline, _)| !has_passed(*deadline, expired)).map(|(_, document)| document);
-        let passes = write.check.as_ref().is_none_or(|check| check(id, live.as_deref()));
-        if !passes && refused.len() < REFUSED_MAX {
-            refused.push((id, live));
-        }
-    }
+    let refused = write.check.as_ref().map_or_else(|| Ok(Vec::new()), |check| ask(check, write, records, expired))?;
     if !refused.is_empty() {
         return Ok(Outcome::Refused(refused));
     }
@@ -53,6 +45,22 @@ pub(super) fn make(
         Update::Delete { id, .. } => Ok(records.remove(*id)?.is_some_and(|deadline| !has_passed(deadline, expired))),
     };
     write.updates.iter().map(make).collect::<Result<_, _>>().map(Outcome::Made)
+}
+
+/// What the check refuses of what stands where a write is to be made.
+fn ask(check: &Check, write: &Write, records: &Records<'_>, expired: u64) -> Result<Vec<Refused>, FileError> {
+    let mut refused = Vec::new();
+    for id in write.updates.iter().map(Update::id) {
+        let refusal = records.look_at(id, |record| {
+            let live = record.filter(|(deadline, _)| !has_passed(*deadline, expired)).map(|(_, document)| document);
+            (!check(id, live)).then(|| (id, live.map(<[u8]>::to_vec)))
+        })?;
+        refused.extend(refusal);
+        if refused.len() == REFUSED_MAX {
+            break;
+        }
+    }
+    Ok(refused)
 }
 
 /// Whether a stored deadline is over when the clock of the file shows this.

@@ -10,7 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{info, warn};
 use redb::backends::FileBackend;
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use redb::{
+    Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, TableError,
+};
 
 use super::clock::NEVER;
 use super::errors::{FileError, OpenError, contain};
@@ -43,6 +45,10 @@ const COMPACTED_BYTES_MIN: u64 = 4 << 20;
 const DOCUMENTS: TableDefinition<Key, Value> = TableDefinition::new("documents");
 type Key = [u8; 16];
 type Value = (u64, &'static [u8]);
+
+/// Of the registrations whose deadlines outages have moved, those that their owners gave them, each with the one to which
+/// it was moved last: it counts while that is the deadline of the document. An older version knows nothing of it.
+const ORIGINALS: TableDefinition<Key, (u64, u64)> = TableDefinition::new("originals");
 
 /// The open file. Only one process at a time has it.
 pub(super) struct DocumentFile {
@@ -94,31 +100,50 @@ impl DocumentFile {
         Ok(table.get(ALIVE_KEY)?.map(|alive| alive.value()))
     }
 
-    /// Passes every record of a part to `each`, in the order of the ids, those that have expired among them.
-    pub(super) fn for_each(&self, part: Part, mut each: impl FnMut(TargetId, u64, &[u8])) -> Result<(), FileError> {
-        let table = self.database.begin_read()?.open_table(DOCUMENTS)?;
+    /// Passes every record of a part to `each`, in the order of the ids, those that have expired among them: the id, the
+    /// deadline, the one that its owner gave it if outages have moved that, and the document.
+    pub(super) fn for_each(
+        &self,
+        part: Part,
+        mut each: impl FnMut(TargetId, u64, Option<u64>, &[u8]),
+    ) -> Result<(), FileError> {
+        let transaction = self.database.begin_read()?;
+        let table = transaction.open_table(DOCUMENTS)?;
+        let originals = match transaction.open_table(ORIGINALS) {
+            Err(TableError::TableDoesNotExist(_)) => None,
+            opened => Some(opened?),
+        };
         for record in table.range::<Key>((part.from, part.to))? {
             let (key, value) = record?;
             let (deadline, document) = value.value();
-            each(TargetId::from_bytes(key.value()), deadline, document);
+            let original =
+                originals.as_ref().map_or(Ok(None), |originals| original(originals, key.value(), deadline))?;
+            each(TargetId::from_bytes(key.value()), deadline, original, document);
         }
         Ok(())
     }
 
-    /// The ids and deadlines of up to `count` records after an id, or from the beginning.
+    /// The ids and deadlines of the next records after an id, or from the beginning: up to `count`, or fewer where they have
+    /// more than so many `bytes`. None when there are no more.
     pub(super) fn deadlines_after(
         &self,
         last: Option<TargetId>,
         count: usize,
+        bytes: usize,
     ) -> Result<Vec<(TargetId, u64)>, FileError> {
         let table = self.database.begin_read()?.open_table(DOCUMENTS)?;
         let from = last.map_or(Bound::Unbounded, |last| Bound::Excluded(last.to_bytes()));
-        let records = table.range::<Key>((from, Bound::Unbounded))?.take(count);
-        let deadlines = records.map(|record| {
+        let (mut deadlines, mut read) = (Vec::new(), 0);
+        for record in table.range::<Key>((from, Bound::Unbounded))?.take(count) {
             let (key, value) = record?;
-            Ok((TargetId::from_bytes(key.value()), value.value().0))
-        });
-        deadlines.collect()
+            let (deadline, document) = value.value();
+            deadlines.push((TargetId::from_bytes(key.value()), deadline));
+            read += document.len();
+            if read > bytes {
+                break;
+            }
+        }
+        Ok(deadlines)
     }
 
     /// The record of an id, even if it has expired.
@@ -168,7 +193,8 @@ impl DocumentFile {
         let mut transaction = self.database.begin_write()?;
         // A commit of one phase may be rolled back by a repair that finds damage in it, although it was acknowledged.
         transaction.set_two_phase_commit(true);
-        let mut records = Records { table: transaction.open_table(DOCUMENTS)?, changes: 0 };
+        let (table, originals) = (transaction.open_table(DOCUMENTS)?, transaction.open_table(ORIGINALS)?);
+        let mut records = Records { table, originals, changes: 0 };
         let outcome = change(&mut records)?;
         let changes = records.changes;
         drop(records);
@@ -222,6 +248,7 @@ pub(super) struct Written {
 /// The records inside of one transaction.
 pub(super) struct Records<'a> {
     table: Table<'a, Key, Value>,
+    originals: Table<'a, Key, (u64, u64)>,
     changes: usize,
 }
 
@@ -230,29 +257,50 @@ impl Records<'_> {
     pub(super) fn put(&mut self, id: TargetId, deadline: u64, document: &[u8]) -> Result<(), FileError> {
         self.table.insert(id.to_bytes(), (deadline, document))?;
         self.changes += 1;
-        Ok(())
+        self.forget_original(id)
     }
 
     /// Moves the deadline of a record, if it is there and expires earlier.
     pub(super) fn lengthen(&mut self, id: TargetId, deadline: u64) -> Result<(), FileError> {
-        let record = self.get(id)?.filter(|(old, _)| *old != NEVER && *old < deadline);
-        record.map_or(Ok(()), |(_, document)| self.put(id, deadline, &document))
+        let found = self.look_at(id, |record| {
+            record.filter(|(old, _)| *old != NEVER && *old < deadline).map(|(old, document)| (old, document.to_vec()))
+        })?;
+        let Some((old, document)) = found else { return Ok(()) };
+        let original = original(&self.originals, id.to_bytes(), old)?.unwrap_or(old);
+        self.put(id, deadline, &document)?;
+        self.originals.insert(id.to_bytes(), (original, deadline))?;
+        Ok(())
     }
 
-    /// The record of an id, even if it has expired, as the transaction leaves it so far.
-    pub(super) fn get(&self, id: TargetId) -> Result<Option<(u64, Vec<u8>)>, FileError> {
+    fn forget_original(&mut self, id: TargetId) -> Result<(), FileError> {
+        if !self.originals.is_empty()? {
+            self.originals.remove(id.to_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the record of an id, even if it has expired, as the transaction leaves it so far.
+    pub(super) fn look_at<T>(
+        &self,
+        id: TargetId,
+        look: impl FnOnce(Option<(u64, &[u8])>) -> T,
+    ) -> Result<T, FileError> {
         let record = self.table.get(id.to_bytes())?;
-        Ok(record.map(|record| {
-            let (deadline, document) = record.value();
-            (deadline, document.to_vec())
-        }))
+        Ok(look(record.as_ref().map(|record| record.value())))
     }
 
     pub(super) fn remove(&mut self, id: TargetId) -> Result<Option<u64>, FileError> {
         let removed = self.table.remove(id.to_bytes())?.map(|record| record.value().0);
         self.changes += usize::from(removed.is_some());
+        self.forget_original(id)?;
         Ok(removed)
     }
+}
+
+/// The deadline that the owner of a record with this one gave it, if outages have moved that.
+fn original(originals: &impl ReadableTable<Key, (u64, u64)>, id: Key, deadline: u64) -> Result<Option<u64>, FileError> {
+    let moved = originals.get(id)?.map(|moved| moved.value());
+    Ok(moved.filter(|(_, to)| *to == deadline).map(|(original, _)| original))
 }
 
 fn create_directory(directory: &Path) -> io::Result<()> {
@@ -324,33 +372,4 @@ fn read_format(database: &Database) -> Result<u64, FileError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_parts_of_a_file_are_the_whole_of_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = DocumentFile::open_or_create(directory.path()).unwrap();
-        // Among them are the first and the last id there can be, and those at which parts begin and end.
-        let edges = (0..=u8::MAX).flat_map(|first| [[first; 16], [first, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]);
-        let ids: std::collections::BTreeSet<TargetId> = edges.map(TargetId::from_bytes).collect();
-        file.change(1, |records| ids.iter().try_for_each(|id| records.put(*id, 7, &id.to_bytes()))).unwrap();
-        for count in [1, 2, 3, 4, 7, 256] {
-            let parts: Vec<Part> = Part::all(count).collect();
-            assert_eq!(parts.len(), count);
-            let mut found = Vec::new();
-            for part in parts {
-                let before = found.len();
-                file.for_each(part, |id, deadline, document| {
-                    assert_eq!((deadline, document), (7, id.to_bytes().as_slice()));
-                    found.push(id);
-                })
-                .unwrap();
-                let even = ids.len() / count;
-                let here = found.len() - before;
-                assert!((even / 2..=2 * even).contains(&here), "{count}: {here}");
-            }
-            assert!(found.iter().eq(&ids), "{count}");
-        }
-    }
-}
+mod tests;

@@ -44,6 +44,9 @@ const ARRIVED_WITHIN: Duration = Duration::from_millis(500);
 /// How many records are looked at every second, to remove those that have expired.
 const SWEPT_PER_SECOND: usize = 1000;
 
+/// And how many bytes of documents are read for that, about: a deadline stands before its document.
+const SWEPT_BYTES_PER_SECOND: usize = 1 << 20;
+
 /// How many deadlines one transaction of a settlement looks at: at first and at least, and at most.
 const SETTLED_AT_ONCE_MIN: usize = 256;
 const SETTLED_AT_ONCE_MAX: usize = 16 * 1024;
@@ -272,8 +275,9 @@ impl Writer {
 
     /// Removes what has expired, some records at a time.
     fn sweep(&mut self, file: &DocumentFile, now: Instant) -> Result<(), FileError> {
-        let looked_at = file.deadlines_after(self.sweep.last, SWEPT_PER_SECOND)?;
-        self.sweep.last = looked_at.last().map(|(id, _)| *id).filter(|_| looked_at.len() == SWEPT_PER_SECOND);
+        let looked_at = file.deadlines_after(self.sweep.last, SWEPT_PER_SECOND, SWEPT_BYTES_PER_SECOND)?;
+        // After the last one it begins anew.
+        self.sweep.last = looked_at.last().map(|(id, _)| *id);
         let until = self.expired_until();
         let expired: Vec<TargetId> =
             looked_at.into_iter().filter(|(_, deadline)| has_passed(*deadline, until)).map(|(id, _)| id).collect();
@@ -414,7 +418,7 @@ impl Writer {
     ) -> Result<HashSet<TargetId>, FileError> {
         let mut batch = Vec::with_capacity(LOAD_BATCH);
         let mut present = HashSet::new();
-        file.for_each(part, |id, deadline, document| {
+        file.for_each(part, |id, deadline, original, document| {
             if load == Load::Again {
                 present.insert(id);
             }
@@ -423,7 +427,9 @@ impl Writer {
                 return;
             }
             let stored = Stored::Read(document.to_vec());
-            batch.push(Change::Put { id, stored, deadline: self.clock.instant_of(deadline) });
+            let (deadline, original) =
+                (self.clock.instant_of(deadline), original.and_then(|at| self.clock.instant(at)));
+            batch.push(Change::Put { id, stored, deadline, original });
             if batch.len() == LOAD_BATCH {
                 self.mirror.apply(mem::replace(&mut batch, Vec::with_capacity(LOAD_BATCH)));
             }

@@ -168,13 +168,13 @@ pub(super) fn fault_in(answer: &Value) -> Option<Fault> {
 pub(super) fn change(id: TargetId, value: Value, ttl: Value, sent_at: Instant) -> Result<Change, Fault> {
     match (value, ttl) {
         (Value::BulkString(value), Value::Int(-1)) => {
-            Ok(Change::Put { id, stored: Stored::Read(value), deadline: None })
+            Ok(Change::Put { id, stored: Stored::Read(value), deadline: None, original: None })
         }
         (Value::BulkString(value), Value::Int(left @ 1..)) => {
             // Counted from before Redis looked, so that nothing is shown longer than Redis has it. What lies beyond
             // the clock never comes.
             let deadline = sent_at.checked_add(Duration::from_millis(left.unsigned_abs()));
-            Ok(Change::Put { id, stored: Stored::Read(value), deadline })
+            Ok(Change::Put { id, stored: Stored::Read(value), deadline, original: None })
         }
         (Value::BulkString(_) | Value::ServerError(_), Value::Int(_)) => Ok(Change::Gone(id)),
         _ => Err(Fault::Unexpected("GETRANGE and PTTL")),

@@ -8,7 +8,7 @@ use inventor::store::Update;
 use redb::ReadableTable;
 use tempfile::TempDir;
 
-use super::{DOCUMENTS, META, file, open, records, try_open};
+use super::{DOCUMENTS, META, ORIGINALS, file, open, records, try_open};
 use crate::eventually::{SOON, eventually};
 use crate::store_contract::{hour, id, put, rules};
 
@@ -37,6 +37,12 @@ fn age_by(directory: &Path, hours: u64, told_hours_ago: u64) {
         }
         for (key, deadline, document) in records {
             documents.insert(key, (earlier_by(hours, deadline), document.as_slice())).unwrap();
+        }
+        let mut originals = transaction.open_table(ORIGINALS).unwrap();
+        let moved: Vec<_> =
+            originals.iter().unwrap().map(Result::unwrap).map(|(k, v)| (k.value(), v.value())).collect();
+        for (key, (original, to)) in moved {
+            originals.insert(key, (earlier_by(hours, original), earlier_by(hours, to))).unwrap();
         }
     }
     transaction.commit().unwrap();
@@ -134,4 +140,27 @@ fn nothing_is_kept_longer_than_outages_may_keep_it() {
 
     let node = try_open(rules(hour()), directory.path()).unwrap();
     is_about(node.rest("two days"), 18 * 60);
+}
+
+#[test]
+fn several_stops_keep_nothing_longer_than_outages_may_keep_it() {
+    let directory = TempDir::new().unwrap();
+    let node = open(directory.path());
+    node.put("silent", "text");
+    node.put("renewed", "text");
+    drop(node);
+    // After each of them half a lifetime is left: the limit of a day counts from the hour that their owners gave them.
+    for _ in 0..3 {
+        age(directory.path(), 7);
+        let node = open(directory.path());
+        is_about(node.rest("silent"), 30);
+        is_about(node.rest("renewed"), 30);
+    }
+    let node = open(directory.path());
+    node.put("renewed", "text");
+    drop(node);
+    age(directory.path(), 7);
+    let node = open(directory.path());
+    assert_eq!((node.shown("silent"), node.get("silent")), (None, None));
+    is_about(node.rest("renewed"), 30);
 }

@@ -27,7 +27,7 @@ fn change(random: &mut Rng, start: Instant) -> Change {
     match random.u8(..10) {
         0 => Change::Gone(id(n)),
         1 => Change::Deleted { id: id(n), by: None },
-        2 => Change::Put { id: id(n), stored: Stored::Read(b"{}".to_vec()), deadline: None },
+        2 => Change::Put { id: id(n), stored: Stored::Read(b"{}".to_vec()), deadline: None, original: None },
         _ => {
             // So many groups that some are left by all who were in them.
             let (group, label, updated_at) = (random.u8(..30), random.u8(..3), 1_000 + random.u32(..5));
@@ -36,7 +36,7 @@ fn change(random: &mut Rng, start: Instant) -> Change {
             );
             // Some have expired already, and several expire at the same moment.
             let deadline = (random.u8(..5) > 0).then(|| start - seconds(10) + seconds(10 * random.u64(..5)));
-            Change::Put { id: id(n), stored: Stored::Read(value.into_bytes()), deadline }
+            Change::Put { id: id(n), stored: Stored::Read(value.into_bytes()), deadline, original: None }
         }
     }
 }

@@ -178,7 +178,10 @@ impl World {
             } else {
                 let value = format!(r#"{{"targets":["{}"],"updated_at":"{now}"}}"#, owner.id).into_bytes();
                 let deadline = Some(origin + Duration::from_millis(now + TTL));
-                self.view.apply_at(vec![Change::Put { id: owner.id, stored: Stored::Read(value), deadline }], at);
+                self.view.apply_at(
+                    vec![Change::Put { id: owner.id, stored: Stored::Read(value), deadline, original: None }],
+                    at,
+                );
                 owner.shown_until = now + TTL;
             }
         }
