@@ -13,6 +13,9 @@ use super::id::TargetId;
 use super::invalid::Invalid;
 use super::json::{self, Object, Text};
 
+/// The longest number of seconds.
+const DIGITS_MAX: usize = 20;
+
 /// A stored document as it was written, by this program or another; its fields are not checked.
 #[derive(Debug, Default)]
 pub struct Document {
@@ -86,15 +89,30 @@ impl Content {
         self.write_document(id, &seconds.to_string())
     }
 
+    /// When this was written, as far as it says so, if it is a document with this content under its id, spelled as
+    /// [`Content::document`] does; then it says what [`read_stored`] would say, and nothing has to be decoded.
+    pub fn written_in(&self, document: &[u8], id: TargetId) -> Option<Option<SystemTime>> {
+        let members = document.strip_prefix(format!("{{\"id\":\"{id}\",").as_bytes())?;
+        let rest = members.strip_prefix(self.members())?.strip_prefix(b",\"updated_at\":\"")?;
+        let (updated_at, rest) = rest.split_at(rest.iter().position(|byte| !byte.is_ascii_digit())?);
+        let is_whole = rest == format!("\"{}}}", self.ttl_member()).as_bytes();
+        let updated_at =
+            std::str::from_utf8(updated_at).ok().filter(|digits| is_whole && digits.len() <= DIGITS_MAX)?;
+        Some(whole_seconds(updated_at))
+    }
+
+    /// The lifetime as it stands in the document, if it does.
+    fn ttl_member(&self) -> String {
+        self.ttl().map_or_else(String::new, |ttl| format!(",\"ttl_seconds\":{}", ttl.seconds()))
+    }
+
     fn write_document(&self, id: TargetId, updated_at: &str) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.members().len() + 128);
         out.extend_from_slice(format!("{{\"id\":\"{id}\",").as_bytes());
         out.extend_from_slice(self.members());
         out.extend_from_slice(b",\"updated_at\":");
         json::encode_into(&mut out, updated_at);
-        if let Some(ttl) = self.ttl() {
-            out.extend_from_slice(format!(",\"ttl_seconds\":{}", ttl.seconds()).as_bytes());
-        }
+        out.extend_from_slice(self.ttl_member().as_bytes());
         out.push(b'}');
         out
     }

@@ -59,7 +59,7 @@ impl Condition {
     /// Whether this may be replaced or removed, or put where nothing is.
     pub(super) fn check(&self, id: TargetId, value: Option<&[u8]>) -> Result<(), Objection> {
         let now = Instant::now();
-        let present = value.map(|value| self.view.read(value).ok());
+        let present = value.map(|value| self.read(id, value, now));
         let found = present.as_ref().and_then(Option::as_ref).map(|(content, updated_at)| (content, *updated_at));
         if !self.seen.get(&id).is_none_or(|seen| self.is_still_so(id, seen, found, now)) {
             return Err(Objection::Changed);
@@ -73,6 +73,19 @@ impl Condition {
             (scope, None) => self.view.kept(id, now).is_none_or(|kept| scope.has(&kept.content.group())),
         };
         if is_ours { Ok(()) } else { Err(Objection::Forbidden) }
+    }
+
+    /// What a stored value says; `None` when nobody can say that. What was seen, or is shown, is compared and not decoded:
+    /// the store waits for this.
+    fn read(&self, id: TargetId, value: &[u8], now: Instant) -> Option<(Content, Option<SystemTime>)> {
+        let seen = match self.seen.get(&id) {
+            Some(Seen::Showing(content, _)) => Some(content.clone()),
+            Some(Seen::Exactly(details)) => Some(details.content.clone()),
+            Some(Seen::Nothing) | None => None,
+        };
+        let is_in = |content: Content| content.written_in(value, id).map(|updated_at| (content, updated_at));
+        let shown = || self.view.details(id, now).map(|details| details.content);
+        seen.and_then(is_in).or_else(|| shown().and_then(is_in)).or_else(|| self.view.read(value).ok())
     }
 
     fn is_still_so(
@@ -149,3 +162,6 @@ impl fmt::Display for GetError {
 }
 
 impl std::error::Error for GetError {}
+
+#[cfg(test)]
+mod tests;

@@ -44,36 +44,61 @@ fn what_this_program_writes_in_ascii_is_plain_and_means_the_same() {
     }
 }
 
+/// What stands in documents.
+const PIECES: [&[u8]; 26] = [
+    b"\"",
+    b"\"\"",
+    b",",
+    b":",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"\\",
+    b"\\u0041",
+    b"<",
+    b"\n",
+    b"\xc3\xa9",
+    b"\xff",
+    b"null",
+    b" ",
+    b"0",
+    b"9",
+    b"-",
+    b"+",
+    b"a",
+    b"Z",
+    b",\"b\"",
+    b"\"b\":\"c\",",
+    b",\"modules\":[\"m\"]",
+    b"x-y",
+];
+
+#[test]
+fn a_document_of_known_content_means_what_it_means_to_the_decoder() {
+    let mut random = Rng::with_seed(17);
+    let mut count = 0;
+    for _ in 0..20_000 {
+        let mut document = document(&mut random);
+        let id = Document::decode(&document).unwrap().id.unwrap();
+        let (content, updated_at) = decoded(&document, LabelNames::Legacy).unwrap();
+        assert_eq!(content.written_in(&document, id), Some(updated_at));
+        assert_eq!(content.written_in(&document, TargetId::NIL), None);
+        // Mostly near the end, where the time stands.
+        let last = if random.bool() { 40 } else { document.len() };
+        let from = document.len() - random.usize(..=last);
+        let to = (from + random.usize(..4)).min(document.len());
+        document.splice(from..to, PIECES[random.usize(..PIECES.len())].iter().copied());
+        if let Some(updated_at) = content.written_in(&document, id) {
+            assert_eq!(Some((content, updated_at)), decoded(&document, LabelNames::Legacy));
+            count += 1;
+        }
+    }
+    assert!(count > 150, "{count}: the mutations are too hard to show anything");
+}
+
 #[test]
 fn whatever_is_read_as_plain_means_the_same_to_the_decoder() {
-    const PIECES: [&[u8]; 26] = [
-        b"\"",
-        b"\"\"",
-        b",",
-        b":",
-        b"{",
-        b"}",
-        b"[",
-        b"]",
-        b"\\",
-        b"\\u0041",
-        b"<",
-        b"\n",
-        b"\xc3\xa9",
-        b"\xff",
-        b"null",
-        b" ",
-        b"0",
-        b"9",
-        b"-",
-        b"+",
-        b"a",
-        b"Z",
-        b",\"b\"",
-        b"\"b\":\"c\",",
-        b",\"modules\":[\"m\"]",
-        b"x-y",
-    ];
     let mut random = Rng::with_seed(16);
     let mut count = 0;
     for _ in 0..30_000 {
