@@ -6,6 +6,7 @@ mod apply;
 mod cluster;
 mod connect;
 mod debt;
+mod doubts;
 mod fault;
 mod invalidations;
 mod lanes;

@@ -39,6 +39,8 @@ pub(super) struct Answers {
     /// A write failed for a right that only some writes need.
     pub(super) lacks_right: bool,
     pub(super) replicated: Option<Replicated>,
+    /// Ids that read as empty and have a lifetime: they are to be looked at again.
+    pub(super) doubtful: Vec<TargetId>,
     /// Keys that hold something else than a string.
     pub(super) foreign: usize,
     pub(super) page: Option<Value>,
@@ -161,6 +163,12 @@ pub(super) fn fault_in(answer: &Value) -> Option<Fault> {
         Value::ServerError(error) => Some(error.clone().into()),
         _ => None,
     }
+}
+
+/// Whether the answers to GETRANGE and PTTL leave open what there is: an empty value, or one that
+/// somebody has put there between the two.
+pub(super) fn is_doubtful(value: &Value, left: &Value) -> bool {
+    matches!((value, left), (Value::BulkString(value), Value::Int(-1 | 1..)) if value.is_empty())
 }
 
 /// What the answers to GETRANGE and PTTL say about an id. A value of another type is no registration, and an absent one

@@ -26,8 +26,9 @@ use log::{Level, log, warn};
 
 use super::connect::{inspect, probe_key};
 use super::debt::{Found, Restart, Restoring, Scan, Settling, holds};
+use super::doubts::look_again;
 use super::fault::Fault;
-use super::lanes::{At, Lanes};
+use super::lanes::{At, Lane, Lanes};
 use super::link::Context;
 use super::overwriting::Overwriting;
 use super::round::{Portion, Round};
@@ -142,7 +143,7 @@ impl<'a> Applier<'a> {
             self.begin_scan(now)?;
             let round = self.prepare(work, now);
             self.take_round(round, |lanes| &mut lanes.main)?;
-            if let Some(round) = self.lanes.overtake(now, self.portion.ids) {
+            if let Some(round) = self.lanes.overtake(now) {
                 self.take_round(round, |lanes| &mut lanes.overtaking)?;
             }
             self.advance();
@@ -235,7 +236,7 @@ impl<'a> Applier<'a> {
         if let Stage::Scanning(scan) = &self.stage {
             round.scan(scan);
         }
-        self.lanes.main.finish(&mut round, self.portion.ids);
+        self.lanes.main.finish(&mut round);
         round
     }
 
@@ -269,13 +270,15 @@ impl<'a> Applier<'a> {
             self.session.note_replicated(replicated);
         }
         lane(&mut self.lanes).transactions.retry(read.undone);
-        if !read.unclear.is_empty() {
-            self.session.changed(read.unclear.into_iter());
-        }
+        self.session.changed(read.unclear.into_iter());
         self.context.metrics.restored.inc_by(read.restored.len() as u64);
         self.context.mirror.restored(&read.restored);
         self.context.mirror.moved(&read.taken);
         self.fetched.extend(read.changes);
+        if !read.doubtful.is_empty() {
+            let Lane { connection, transactions, .. } = lane(&mut self.lanes);
+            self.fetched.extend(look_again(connection, &read.doubtful, transactions.is_reading())?);
+        }
         match &mut self.stage {
             Stage::Following { .. } => {}
             Stage::Scanning(scan) => {
@@ -296,12 +299,10 @@ impl<'a> Applier<'a> {
 
     /// Asks the checks of writes about what they replace.
     fn check(&mut self, values: Vec<Value>, sent_at: Instant, lane: At) -> Result<(), Fault> {
-        let Verdicts { changes, refused, lacks_right, read: (count, bytes) } =
-            lane(&mut self.lanes).transactions.check(values, sent_at)?;
+        let Verdicts { changes, refused, lacks_right } = lane(&mut self.lanes).transactions.check(values, sent_at)?;
         if lacks_right {
             self.writes.note_missing_right();
         }
-        self.portion.adapt(count, bytes);
         self.fetched.extend(changes);
         if !refused.is_empty() {
             self.apply_fetched();

@@ -52,11 +52,11 @@ impl Lanes {
     }
 
     /// A round of the second one, if that has something to do; from time to time it is to show that it lives.
-    pub(super) fn overtake(&mut self, now: Instant, count: usize) -> Option<Round> {
+    pub(super) fn overtake(&mut self, now: Instant) -> Option<Round> {
         let lane = &mut self.overtaking;
         (lane.transactions.is_open() || lane.used_at + HEARTBEAT <= now).then(|| {
             let mut round = lane.begin();
-            lane.finish(&mut round, count);
+            lane.finish(&mut round);
             round
         })
     }
@@ -72,9 +72,9 @@ impl Lane {
         round
     }
 
-    /// Has a round, last of all, watch up to so many of the values that the next transaction replaces.
-    pub(super) fn finish(&mut self, round: &mut Round, count: usize) {
-        round.watch(self.transactions.watch(count));
+    /// Has a round, last of all, watch the next of the values that the next transaction replaces.
+    pub(super) fn finish(&mut self, round: &mut Round) {
+        round.watch(self.transactions.watch());
         if round.pipeline.is_empty() {
             round.pipeline.cmd("PING");
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ::redis::{Pipeline, Value};
 
-use super::answers::{Answers, Rights, change, fault_in};
+use super::answers::{Answers, Rights, change, fault_in, is_doubtful};
 use super::cluster;
 use super::connect::Replicated;
 use super::debt::{Scan, Settling};
@@ -20,7 +20,7 @@ const SCAN_COUNT: usize = 1000;
 
 /// Ids in one round, at most and at the beginning: few, until it is known that the values are small.
 const ROUND_IDS_MAX: usize = 1000;
-const ROUND_IDS_MIN: usize = 16;
+const ROUND_IDS_MIN: usize = 32;
 
 /// Bytes of the values in one round, about; much less than what makes a server cut off a client for reading slowly.
 const ROUND_BYTES: usize = 4 << 20;
@@ -36,10 +36,10 @@ impl Default for Portion {
 }
 
 impl Portion {
-    /// Makes rounds shorter when values are large, and longer when they are small.
+    /// Makes rounds shorter when the `count` values that were read are large, and longer when they are small.
     pub(super) fn adapt(&mut self, count: usize, bytes: usize) {
         if bytes > ROUND_BYTES {
-            self.ids = (self.ids / 2).max(1);
+            self.ids = (count * ROUND_BYTES / bytes).max(1);
         } else if bytes < ROUND_BYTES / 2 && count >= self.ids {
             self.ids = (self.ids * 2).min(ROUND_IDS_MAX);
         }
@@ -255,9 +255,12 @@ impl Ask {
                 read.replicated = info.ok().and_then(|info| Replicated::read(&info, sent_at));
             }
             Ask::Fetch(id) => {
-                let value = next();
+                let (value, left) = (next(), next());
                 read.foreign += usize::from(matches!(value, Value::ServerError(_)));
-                read.changes.push(change(id, value, next(), sent_at)?);
+                match is_doubtful(&value, &left) {
+                    true => read.doubtful.push(id),
+                    false => read.changes.push(change(id, value, left, sent_at)?),
+                }
             }
             Ask::Page(_) => read.page = Some(next()),
             // The checks are asked about them when everything else is shown.
@@ -333,7 +336,7 @@ fn ask(pipeline: &mut Pipeline, update: &Update) {
 }
 
 /// Asks for the value of an id, no more of it than a registration may have, and for what is left of its lifetime.
-fn ask_for_value(pipeline: &mut Pipeline, id: TargetId) {
+pub(super) fn ask_for_value(pipeline: &mut Pipeline, id: TargetId) {
     let key = id.to_string();
     pipeline.cmd("GETRANGE").arg(&key).arg(0).arg(DOCUMENT_BYTES_MAX).cmd("PTTL").arg(&key);
 }

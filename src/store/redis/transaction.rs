@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use ::redis::Value;
 
-use super::answers::{change, fault_in};
+use super::answers::{change, fault_in, is_doubtful};
 use super::fault::Fault;
+use super::round::Portion;
 use super::session::{Reply, Write};
 use crate::registration::TargetId;
 use crate::store::{Change, Outcome, REFUSED_MAX, Refused, Stored, Update};
@@ -34,11 +35,17 @@ struct Waiting {
 }
 
 /// Writes that are made together, no two of them under one id.
+#[derive(Default)]
 struct Transaction {
     writes: Vec<Candidate>,
     ids: HashSet<TargetId>,
     /// Which values are still to be read.
     unread: VecDeque<(usize, TargetId)>,
+    /// How many of them are read at once.
+    portion: Portion,
+    /// Values that may have been put there while they were read. They are read a second time: what was put there after
+    /// they were watched spoils the transaction, and must not spoil what its checks say.
+    doubted: HashSet<TargetId>,
 }
 
 /// A write whose check is being asked.
@@ -55,8 +62,6 @@ pub(super) struct Verdicts {
     pub(super) refused: Vec<(Reply, Outcome)>,
     /// They could not be asked for want of a right.
     pub(super) lacks_right: bool,
-    /// How many values were read, and their bytes.
-    pub(super) read: (usize, usize),
 }
 
 impl Transactions {
@@ -98,13 +103,13 @@ impl Transactions {
         Some(writes.into_iter().filter_map(|candidate| in_time(candidate.write, Write::begin)).collect())
     }
 
-    /// Up to `count` of the values that the next transaction replaces, to be watched.
-    pub(super) fn watch(&mut self, count: usize) -> Vec<TargetId> {
+    /// The next of the values that the next transaction replaces, to be watched.
+    pub(super) fn watch(&mut self) -> Vec<TargetId> {
         if self.reading.is_none() {
             self.reading = self.next();
         }
-        let Some(Transaction { unread, .. }) = &mut self.reading else { return Vec::new() };
-        self.asked = unread.drain(..count.min(unread.len())).collect();
+        let Some(Transaction { unread, portion, .. }) = &mut self.reading else { return Vec::new() };
+        self.asked = unread.drain(..portion.ids.min(unread.len())).collect();
         self.asked.iter().map(|(_, id)| *id).collect()
     }
 
@@ -115,7 +120,7 @@ impl Transactions {
 
     /// The transaction of those that have waited longest.
     fn next(&mut self) -> Option<Transaction> {
-        let mut next = Transaction { writes: Vec::new(), ids: HashSet::new(), unread: VecDeque::new() };
+        let mut next = Transaction::default();
         while let Some(Waiting { write, is_alone }) = self.waiting.pop_front() {
             let Some(write) = in_time(write, |write| write.has_time()) else { continue };
             let ids: Vec<TargetId> = write.updates.iter().map(Update::id).collect();
@@ -139,7 +144,9 @@ impl Transactions {
         let mut verdicts = Verdicts::default();
         let unwatched = answers.iter().step_by(3).find_map(fault_in);
         let mut answers = answers.into_iter();
-        let Some(Transaction { writes, unread, .. }) = self.reading.as_mut().filter(|_| !self.asked.is_empty()) else {
+        let Some(Transaction { writes, unread, doubted, portion, .. }) =
+            self.reading.as_mut().filter(|_| !self.asked.is_empty())
+        else {
             return Ok(verdicts);
         };
         if let Some(fault) = unwatched {
@@ -153,6 +160,7 @@ impl Transactions {
             verdicts.lacks_right = matches!(fault, Fault::NoPermissionForSome(_));
             return Ok(verdicts);
         }
+        let (count, mut bytes) = (self.asked.len(), 0);
         for (place, id) in self.asked.drain(..) {
             let mut next = || answers.next().unwrap_or_default();
             let (_watched, value, left) = (next(), next(), next());
@@ -160,22 +168,26 @@ impl Transactions {
             if let Some(fault) = fault.clone().filter(|fault| !matches!(fault, Fault::WrongType)) {
                 return Err(fault);
             }
+            if is_doubtful(&value, &left) && doubted.insert(id) {
+                unread.push_back((place, id));
+                continue;
+            }
             let change = change(id, value, left, sent_at)?;
             let present = match &change {
                 Change::Put { stored: Stored::Read(value), .. } => Some(value.as_slice()),
                 // Something stands there, which is no document.
                 _ => fault.map(|_| [].as_slice()),
             };
-            verdicts.read = (verdicts.read.0 + 1, verdicts.read.1 + present.map_or(0, <[u8]>::len));
+            bytes += present.map_or(0, <[u8]>::len);
             let Some(Candidate { write, refused }) = writes.get_mut(place) else { continue };
-            if write.check.as_ref().is_none_or(|check| check(id, present)) {
+            let is_decided = refused.len() == REFUSED_MAX;
+            if is_decided || write.check.as_ref().is_none_or(|check| check(id, present)) {
                 continue;
             }
-            if refused.len() < REFUSED_MAX {
-                refused.push((id, present.map(<[u8]>::to_vec)));
-            }
+            refused.push((id, present.map(<[u8]>::to_vec)));
             verdicts.changes.push(change);
         }
+        portion.adapt(count, bytes);
         if unread.is_empty() {
             let (passed, failed) = std::mem::take(writes).into_iter().partition(|write| write.refused.is_empty());
             *writes = passed;

@@ -33,7 +33,7 @@ fn of_a_transaction_that_failed_in_part_what_was_made_is_looked_at() {
         while !transactions.is_open() {
             assert!(transactions.take(session.take(0, Duration::from_secs(20)).unwrap().writes).is_empty());
         }
-        assert!(transactions.watch(1000).is_empty(), "without a check there is nothing to read");
+        assert!(transactions.watch().is_empty(), "without a check there is nothing to read");
         let mut round = Round::default();
         round.commit(transactions.commit().unwrap());
         let queued = || Value::SimpleString("QUEUED".to_owned());
