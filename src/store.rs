@@ -110,8 +110,8 @@ pub trait Mirror: Send + Sync {
     fn interrupted(&self, since: Instant);
 
     /// If there is an outage, it ended at `end`: the next of the registrations whose deadlines it moves, about `count` of
-    /// them. The same `end` goes on with the next ones; another one, after the store has failed again, begins anew from
-    /// the deadlines before the outage. `None`: no outage.
+    /// them, or [`SETTLED_BYTES`]. The same `end` goes on with the next ones; another one, after the store has failed
+    /// again, begins anew from the deadlines before the outage. `None`: no outage.
     fn settle(&self, end: Instant, count: usize) -> Option<Settlement>;
 
     /// These deadlines, which are part of a settlement, are in the store.

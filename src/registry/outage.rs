@@ -124,7 +124,12 @@ impl Horizon {
             return false;
         };
         let outage = self.outage.get_or_insert_with(|| Outage::since(proven));
-        !mem::replace(&mut outage.is_unseen, true) && outage.tell()
+        if outage.is_unseen {
+            return false;
+        }
+        // It concerns more than those who were refused: what is settled of it is not enough.
+        (outage.is_unseen, outage.end) = (true, None);
+        outage.tell()
     }
 
     /// The store begins to be followed, or was not at work since then.

@@ -13,7 +13,7 @@ use super::kept_lists::KeptLists;
 use super::list::Listed;
 use super::outage::{Horizon, SeenWrite};
 use crate::registration::{Content, TargetId, Ttl};
-use crate::store::{Kept, Settlement};
+use crate::store::{Kept, SETTLED_BYTES, Settlement};
 
 /// How many unfit values are remembered, so that each is logged once.
 const QUARANTINE_MAX: usize = 10_000;
@@ -198,46 +198,63 @@ impl State {
         by_deadline.or_else(by_limit).map(|(_, id)| *id)
     }
 
-    /// The next registrations whose deadlines the outage moves if it ended at `end`. Looks at `count` deadlines.
+    /// The next registrations whose deadlines the outage moves if it ended at `end`. Looks at `count` deadlines, or fewer
+    /// where the registrations are large.
     pub(super) fn settle(&mut self, end: Instant, count: usize) -> Option<Settlement> {
         if !self.horizon.settle(end)? {
             self.settled_to = None;
         }
-        let alone = self.horizon.refused_alone();
-        if let Some(ids) = alone.map(Iterator::collect::<Vec<TargetId>>) {
-            let held = ids.into_iter().filter_map(|id| Some((self.held.get(&id)?.deadline?, id)));
-            let refused: Vec<(Instant, TargetId)> = held.collect();
-            return Some(Settlement { moved: self.lengthen_all(refused, end), is_last: true });
+        // One more, to know whether that is all.
+        let mut next = self.next_to_settle(end, count + 1);
+        let mut is_last = next.len() <= count;
+        next.truncate(count);
+        let (mut stored, mut here, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for place in next {
+            if bytes >= SETTLED_BYTES {
+                is_last = false;
+                break;
+            }
+            self.settled_to = Some(place);
+            let Some(kept) = self.lengthen(place, end) else { continue };
+            if self.horizon.concerns(kept.id, end) {
+                bytes += kept.content.byte_count();
+                stored.push(kept);
+            } else {
+                here.push(kept);
+            }
         }
-        let from = self.settled_to.map_or(Bound::Unbounded, Bound::Excluded);
-        let to = Bound::Excluded((end + self.half_lifetime_max, TargetId::MIN));
-        let next: Vec<(Instant, TargetId)> = self.deadlines().range((from, to)).take(count).copied().collect();
-        let is_last = next.len() < count;
-        self.settled_to = next.last().copied().or(self.settled_to);
-        Some(Settlement { moved: self.lengthen_all(next, end), is_last })
+        self.moved(&here);
+        Some(Settlement { moved: stored, is_last })
     }
 
-    /// The new deadlines of those that have these, as far as they are to be in the store. Others are moved here alone.
-    fn lengthen_all(&mut self, deadlines: Vec<(Instant, TargetId)>, end: Instant) -> Vec<Kept> {
-        let lengthen = |(deadline, id): (Instant, TargetId)| {
-            let held = self.held.get(&id)?;
-            let new = self.horizon.lengthened(id, deadline, held.original, held.ttl.duration()?, end);
-            (new > deadline).then(|| Kept { deadline: Some(new), moved_from: Some(deadline), ..held.kept(id) })
-        };
-        let lengthened = deadlines.into_iter().filter_map(lengthen).collect::<Vec<Kept>>();
-        let (stored, here): (Vec<Kept>, Vec<Kept>) =
-            lengthened.into_iter().partition(|kept| self.horizon.concerns(kept.id, end));
-        self.moved(&here);
-        stored
+    /// The next deadlines that an outage until `end` may move, `count` at most.
+    fn next_to_settle(&mut self, end: Instant, count: usize) -> Vec<(Instant, TargetId)> {
+        let settled_to = self.settled_to;
+        if let Some(ids) = self.horizon.refused_alone() {
+            let of = |id| Some((self.held.get(&id)?.deadline?, id));
+            let mut refused: Vec<(Instant, TargetId)> =
+                ids.filter_map(of).filter(|place| settled_to < Some(*place)).collect();
+            refused.sort_unstable();
+            refused.truncate(count);
+            return refused;
+        }
+        let from = settled_to.map_or(Bound::Unbounded, Bound::Excluded);
+        let to = Bound::Excluded((end + self.half_lifetime_max, TargetId::MIN));
+        self.deadlines().range((from, to)).take(count).copied().collect()
+    }
+
+    /// A registration with the deadline to which an outage until `end` moves this one, if it does.
+    fn lengthen(&self, (deadline, id): (Instant, TargetId), end: Instant) -> Option<Kept> {
+        let held = self.held.get(&id)?;
+        let new = self.horizon.lengthened(id, deadline, held.original, held.ttl.duration()?, end);
+        (new > deadline).then(|| Kept { deadline: Some(new), moved_from: Some(deadline), ..held.kept(id) })
     }
 
     /// A registration that has expired in the store and is shown because of an outage, with the deadline that it has if the
     /// outage ends now.
     pub(super) fn kept_past_its_deadline(&self, id: TargetId, now: Instant) -> Option<Kept> {
-        let held = self.held.get(&id)?;
-        let deadline = held.deadline.filter(|deadline| *deadline <= now)?;
-        let new = self.horizon.lengthened(id, deadline, held.original, held.ttl.duration()?, now);
-        (new > now).then(|| Kept { deadline: Some(new), moved_from: Some(deadline), ..held.kept(id) })
+        let deadline = self.held.get(&id)?.deadline.filter(|deadline| *deadline <= now)?;
+        self.lengthen((deadline, id), now).filter(|kept| kept.deadline > Some(now))
     }
 
     /// Moves deadlines, unless renewals have moved them further.

@@ -6,6 +6,7 @@ mod rule;
 use std::time::SystemTime;
 
 use super::*;
+use crate::store::SETTLED_BYTES;
 
 const RULES: Rules = Rules {
     names: LabelNames::Legacy,
@@ -57,7 +58,7 @@ fn id(n: u8) -> TargetId {
 
 fn put(n: u8, group: &str, deadline: Option<Instant>) -> Change {
     let value = format!(r#"{{"targets":["host-{n}:9100"],"labels":{{}},"target_group":"{group}"}}"#);
-    Change::Put { id: id(n), stored: Stored::Read(value.into_bytes()), deadline }
+    Change::Put { id: id(n), stored: Stored::Read(value.into_bytes()), deadline, original: None }
 }
 
 fn text(snapshot: &Snapshot) -> String {
@@ -218,6 +219,39 @@ fn an_outage_is_settled_once_however_long_the_store_takes_to_write_it_down() {
     check_shown(&view, after, &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
+/// A store that reads or writes whole documents takes as long as these are large.
+#[test]
+fn what_is_settled_at_once_is_bounded_by_its_bytes() {
+    const COUNT: u8 = 20;
+    let text = "<".repeat(50_000);
+    let value = |n| format!(r#"{{"targets":["host-{n}:9100"],"labels":{{"a":"{text}"}},"target_group":"g"}}"#);
+    for are_refused in [false, true] {
+        let (view, start) = view();
+        for n in 0..COUNT {
+            let (stored, deadline) = (Stored::Read(value(n).into_bytes()), Some(start + seconds(60)));
+            view.apply_at(vec![Change::Put { id: id(n), stored, deadline, original: None }], start);
+        }
+        let mut end = start + seconds(30);
+        if are_refused {
+            end = start + seconds(1);
+            (0..COUNT).for_each(|n| view.refused(id(n), true, end));
+        }
+        let (mut pieces, mut moved) = (0, HashSet::new());
+        loop {
+            let piece = view.settle(end, 1000).unwrap();
+            let bytes: usize = piece.moved.iter().map(|kept| kept.document().len()).sum();
+            assert!(bytes <= SETTLED_BYTES + DOCUMENT_BYTES_MAX, "{bytes}");
+            view.moved(&piece.moved);
+            pieces += 1;
+            moved.extend(piece.moved.iter().map(|kept| kept.id));
+            if piece.is_last {
+                break;
+            }
+        }
+        assert_eq!((moved.len(), pieces), (COUNT.into(), 2), "{are_refused}");
+    }
+}
+
 #[test]
 fn a_store_that_fails_while_an_outage_is_settled_makes_it_longer_and_not_two() {
     let (view, start) = view();
@@ -281,7 +315,7 @@ fn an_outage_of_this_server_alone_lengthens_nothing() {
     let updated_at = (SystemTime::now() - seconds(50)).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let value = format!(r#"{{"targets":["host-2:9100"],"updated_at":"{updated_at}"}}"#).into_bytes();
     let deadline = Some(start + seconds(50) + lifetime);
-    view.apply_at(vec![Change::Put { id: id(2), stored: Stored::Read(value), deadline }], back);
+    view.apply_at(vec![Change::Put { id: id(2), stored: Stored::Read(value), deadline, original: None }], back);
     view.trouble(back, seconds(4));
     assert!(settle(&view, back).unwrap().is_empty());
     view.settled(back);
@@ -320,7 +354,10 @@ fn an_unfit_value_is_left_out_and_counted_until_it_is_repaired() {
         r#"{"targets":["a"]}x"#,
         r#"{"targets":["a"],"id":"x"}"#,
     ] {
-        view.apply_at(vec![Change::Put { id: id(1), stored: Stored::Read(value.into()), deadline: None }], now);
+        view.apply_at(
+            vec![Change::Put { id: id(1), stored: Stored::Read(value.into()), deadline: None, original: None }],
+            now,
+        );
         check_shown(&view, now, &[2]);
         assert_eq!(view.counts(now).quarantined, 1, "{value}");
     }
@@ -333,7 +370,7 @@ fn an_unfit_value_is_left_out_and_counted_until_it_is_repaired() {
 fn a_value_that_is_too_large_is_left_out() {
     let (view, now) = view();
     let value = vec![b' '; crate::registration::DOCUMENT_BYTES_MAX + 1];
-    view.apply_at(vec![Change::Put { id: id(1), stored: Stored::Read(value), deadline: None }], now);
+    view.apply_at(vec![Change::Put { id: id(1), stored: Stored::Read(value), deadline: None, original: None }], now);
     assert_eq!(view.counts(now).quarantined, 1);
 }
 
@@ -348,7 +385,8 @@ fn what_a_store_lost_can_be_given_back_as_it_was() {
     let (id, content) = (TargetId::of(&["a:1".into()]), Content::new(&registration.unwrap()));
     let document = content.document(id, SystemTime::UNIX_EPOCH + seconds(1_795_411_155));
     let lifetime = Ttl::DEFAULT.duration().unwrap();
-    let change = Change::Put { id, stored: Stored::Read(document.clone()), deadline: Some(now + lifetime) };
+    let change =
+        Change::Put { id, stored: Stored::Read(document.clone()), deadline: Some(now + lifetime), original: None };
     view.apply_at(vec![change, put(2, "g", None)], now);
     let comparison = view.compare(&HashSet::from([self::id(2)]), now, now);
     assert_eq!(comparison.missing.len(), 1);
@@ -362,7 +400,7 @@ fn what_a_store_lost_can_be_given_back_as_it_was() {
 /// A value of this server, or of another, that says when it was written.
 fn written(n: u8, updated_at: u64, deadline: Instant) -> Change {
     let value = format!(r#"{{"targets":["host-{n}:9100"],"updated_at":"{updated_at}"}}"#).into_bytes();
-    Change::Put { id: id(n), stored: Stored::Read(value), deadline: Some(deadline) }
+    Change::Put { id: id(n), stored: Stored::Read(value), deadline: Some(deadline), original: None }
 }
 
 #[test]

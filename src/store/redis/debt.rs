@@ -3,8 +3,8 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
-use std::mem;
 use std::time::{Duration, Instant};
+use std::{iter, mem};
 
 use ::redis::Value;
 
@@ -318,17 +318,10 @@ impl Settling {
         kept.moved_from.is_some() && !has_expired(kept, now) && !self.lost.contains(&kept.id)
     }
 
-    /// Takes up to `count` of them; what expired meanwhile is left out.
-    pub(super) fn take(&mut self, count: usize, now: Instant) -> Vec<Kept> {
-        let mut taken = Vec::new();
-        while taken.len() < count
-            && let Some((_, kept)) = self.left.pop_first()
-        {
-            if kept.deadline.is_none_or(|deadline| deadline > now) {
-                taken.push(kept);
-            }
-        }
-        taken
+    /// Takes the next of them; what expired meanwhile is left out.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Kept> {
+        let left = iter::from_fn(|| self.left.pop_first());
+        left.map(|(_, kept)| kept).find(|kept| kept.deadline.is_none_or(|deadline| deadline > now))
     }
 
     pub(super) fn give_back(&mut self, kept: Kept) {

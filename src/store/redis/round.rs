@@ -13,7 +13,7 @@ use super::debt::{Scan, Settling};
 use super::fault::Fault;
 use super::session::Write;
 use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
-use crate::store::{Kept, Update};
+use crate::store::{Kept, SETTLED_BYTES, Update};
 
 /// How many keys one step of a scan looks at.
 const SCAN_COUNT: usize = 1000;
@@ -25,6 +25,7 @@ const ROUND_IDS_MIN: usize = 32;
 /// Bytes of the values in one round, about; much less than what makes a server cut off a client for reading slowly.
 const ROUND_BYTES: usize = 4 << 20;
 
+/// How many values one round asks for.
 pub(super) struct Portion {
     pub(super) ids: usize,
 }
@@ -128,15 +129,21 @@ impl Round {
         writes.into_iter().for_each(|write| self.ask(Ask::Write(write)));
     }
 
-    /// Writes up to `count` of what Redis is owed. `only_later`: Redis knows how to move a deadline only if that makes it later.
+    /// Writes up to `count` of what Redis is owed, or as much as goes into a round. `only_later`: Redis knows how to move a
+    /// deadline only if that makes it later.
     pub(super) fn settle(&mut self, settling: &mut Settling, count: usize, now: Instant, only_later: bool) {
-        for kept in settling.take(count, now) {
+        let mut bytes = 0;
+        for _ in 0..count {
+            let Some(kept) = (bytes < SETTLED_BYTES).then(|| settling.next(now)).flatten() else { return };
             let left = kept.deadline.map(|deadline| millis(deadline.saturating_duration_since(now)).max(1));
             let way = match left {
                 Some(_) if settling.lives(&kept, now) => Way::Move,
                 Some(_) if only_later => Way::PutAndMove,
                 _ => Way::Put,
             };
+            if way != Way::Move {
+                bytes += kept.content.byte_count();
+            }
             self.ask(Ask::Owed(Owed { kept, way, left, only_later }));
         }
     }
@@ -344,3 +351,6 @@ pub(super) fn ask_for_value(pipeline: &mut Pipeline, id: TargetId) {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;
