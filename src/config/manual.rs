@@ -56,15 +56,26 @@ fn with_values(command: Command) -> Command {
     command.mut_args(with_value).mut_subcommands(with_values)
 }
 
-/// Groups and ids are those of the server, if it answers soon.
+/// Groups and ids are those of the server, if it answers soon. Anybody who may register may name a group, so that a
+/// name is only ever data: `compgen -W` would run what stands in it, and a name that is not quoted what follows it.
 const BASH: &str = r#"
+_inventor_offer() {
+    local current="$1" value quoted
+    COMPREPLY=()
+    while IFS= read -r value; do
+        printf -v quoted %q "$value"
+        case "$value" in "$current"*) COMPREPLY+=("$quoted"); continue ;; esac
+        case "$quoted" in "$current"*) COMPREPLY+=("$quoted") ;; esac
+    done
+}
 _inventor_values() {
     local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}"
     case "$previous" in
-        -g | --group | delete) local IFS=$'\n'
-            COMPREPLY=($(compgen -W "$(inventor groups --request-timeout 200ms 2>/dev/null | cut -f1)" -- "$current"))
+        -g | --group | delete)
+            _inventor_offer "$current" < <(inventor groups --request-timeout 200ms 2>/dev/null | cut -f1)
             return ;;
-        get | --id) COMPREPLY=($(compgen -W "$(inventor list --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)" -- "$current"))
+        get | --id)
+            _inventor_offer "$current" < <(inventor list --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)
             [ -z "${COMPREPLY[*]}" ] || return ;;
     esac
     _inventor "$@"

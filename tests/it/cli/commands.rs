@@ -329,7 +329,8 @@ fn completions_know_every_command_and_what_the_server_has() {
     }
     cli.fails_with(2, &["completions", "perl"], &["perl"]);
     let server = Server::start(&[]);
-    for group in ["alpha", "beta gamma"] {
+    let hostile = ["zeta$(touch run)", "zeta`touch run`", "zeta;touch run"];
+    for group in ["alpha", "beta gamma"].into_iter().chain(hostile) {
         server.register(format!(r#"{{"static_config": {{"targets": ["{group}:1"], "target_group": "{group}"}}}}"#));
     }
     let script = cli.write("completions.bash", cli.ends_with(0, &["completions", "bash"]));
@@ -340,12 +341,21 @@ fn completions_know_every_command_and_what_the_server_has() {
             script.display()
         );
         let mut command = std::process::Command::new("bash");
-        command.args(["--norc", "-c", &ask]).env("INVENTOR_URL", format!("http://{}", server.address()));
+        command
+            .args(["--norc", "-c", &ask])
+            .current_dir(cli.path(""))
+            .env("INVENTOR_URL", format!("http://{}", server.address()));
         let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap_or_default());
         String::from_utf8(command.env("PATH", path).output().unwrap().stdout).unwrap()
     };
-    assert_eq!(complete("inventor list -g ''"), "alpha|beta gamma|");
-    assert_eq!(complete("inventor groups delete ''"), "alpha|beta gamma|");
+    // What is offered is a word of the shell, whatever it holds, and nothing in it is run.
+    assert_eq!(complete("inventor list -g a"), "alpha|");
+    for beginning in ["beta", r"'beta\ g'"] {
+        assert_eq!(complete(&format!("inventor groups delete {beginning}")), r"beta\ gamma|");
+    }
+    assert_eq!(complete("inventor list -g z"), r"zeta\$\(touch\ run\)|zeta\;touch\ run|zeta\`touch\ run\`|");
+    assert!(complete("inventor list -g ''").starts_with(r"alpha|beta\ gamma|zeta"));
+    assert!(!cli.path("run").exists(), "the name of a group was run");
     assert!(complete("inventor list --sort ''").starts_with("group|targets|expires|"));
     let id = inventor::registration::TargetId::of(&["alpha:1".to_owned()]).to_string();
     assert!(complete("inventor get ''").contains(&id));
