@@ -28,6 +28,7 @@ for (const n of [0, 5]) {
 
 test('one registration is well in all themes and widths', () =>
   look('registration', servers[5], '', {
+    widths: [2560, 1440, 800, 390],
     act: async page => {
       const row = rows(page).filter({ hasText: 'script' });
       await row.locator('.c-targets').click();

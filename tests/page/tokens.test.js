@@ -228,6 +228,10 @@ test('what a token may do is shown, and buttons that it may not press say so', a
     await page.locator('#f-target_group').fill('nas-2');
     await page.locator('#panel .effect').waitFor({ state: 'hidden' });
     await press(page, page.locator('#panel').getByRole('button', { name: 'Cancel' }));
+    await page.keyboard.press('i');
+    await page.locator('#d-group').fill('y');
+    await page.getByLabel('The list as text').fill('[]');
+    await hasText(page.locator('#panel .alert'), why);
     await press(page, rowOf(page, 'y:1').locator('.c-targets'));
     const button = page.locator('#panel').getByRole('button', { name: 'Delete' });
     assert.match(await button.getAttribute('title'), why);
