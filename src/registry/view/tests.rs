@@ -253,6 +253,20 @@ fn what_is_settled_at_once_is_bounded_by_its_bytes() {
 }
 
 #[test]
+fn an_outage_of_one_owner_that_becomes_everybodys_while_it_is_settled_is_settled_for_all() {
+    let (view, start) = view();
+    view.apply_at(vec![put(1, "g", Some(start + seconds(60))), put(2, "g", Some(start + seconds(61)))], start);
+    view.refused(id(1), true, start + seconds(1));
+    let end = start + seconds(2);
+    view.moved(&view.settle(end, 1000).unwrap().moved);
+    assert_eq!(view.outage(start + seconds(40)), Some(seconds(40)), "the store is silent");
+    view.settled(end);
+    assert_eq!(view.outage(start + seconds(40)), Some(seconds(40)), "what was settled was for one of them alone");
+    let moved = settle(&view, start + seconds(40)).unwrap();
+    assert_eq!(moved.iter().map(|kept| kept.id).collect::<HashSet<_>>(), HashSet::from([id(1), id(2)]));
+}
+
+#[test]
 fn a_store_that_fails_while_an_outage_is_settled_makes_it_longer_and_not_two() {
     let (view, start) = view();
     view.apply_at(vec![put(1, "g", Some(start + seconds(60))), put(2, "g", Some(start + seconds(61)))], start);
