@@ -228,6 +228,13 @@ test('what a token may do is shown, and buttons that it may not press say so', a
     await page.locator('#f-target_group').fill('nas-2');
     await page.locator('#panel .effect').waitFor({ state: 'hidden' });
     await press(page, page.locator('#panel').getByRole('button', { name: 'Cancel' }));
+    const dialog = page.locator('dialog');
+    await press(page, page.locator('#token'));
+    await hasText(dialog, 'The token for writing: team-x may change x, nas-*.');
+    await press(page, dialog.getByRole('button', { name: 'Enter a token that may write' }));
+    await giveToken(page, 'token-wrong');
+    await hasText(dialog.locator('#token-wrong'), 'This token is not known here.');
+    await page.keyboard.press('Escape');
     await page.keyboard.press('i');
     await page.locator('#d-group').fill('y');
     await page.getByLabel('The list as text').fill('[]');

@@ -9,6 +9,8 @@ export function modal(label, content, closed) {
   fill(dialog, content);
   dialog.ariaLabel = label;
   dialog.onclose = () => {
+    // What was closed a moment ago tells it now, when this one is open.
+    if (dialog.open) return;
     fill(dialog);
     closed?.();
   };
