@@ -16,7 +16,8 @@ pub enum Unfinished {
 }
 
 /// Puts another file in the place of this one, with the owner and the rights of the one before; a new one has this mode.
-/// A link there would be replaced, and not followed.
+/// A link there would be replaced, and not followed. Returns what the system says of the file that was written, which
+/// is not the one in its place if somebody else has written at the same time.
 ///
 /// # Errors
 /// The old content is still there.
@@ -26,7 +27,7 @@ pub fn replace(
     before: Option<&Metadata>,
     mode: u32,
     unfinished: Unfinished,
-) -> io::Result<()> {
+) -> io::Result<Metadata> {
     let next = next_to(place)?;
     if unfinished == Unfinished::IsLeft
         && let Err(e) = fs::remove_file(&next)
@@ -52,7 +53,8 @@ pub fn replace(
         file.set_permissions(permissions)?;
         file.sync_all()?;
         fs::rename(&next, place)?;
-        File::open(directory_of(place))?.sync_all()
+        File::open(directory_of(place))?.sync_all()?;
+        file.metadata()
     })();
     if written.is_err() {
         let _ = fs::remove_file(&next);

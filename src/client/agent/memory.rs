@@ -111,7 +111,7 @@ impl Memory {
         }
         let place = self.directory.join(FILE);
         match files::replace(&place, &bytes, None, MODE, Unfinished::IsLeft) {
-            Ok(()) => {
+            Ok(_) => {
                 self.written = Some(bytes);
                 self.fault.is_over();
             }

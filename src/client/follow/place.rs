@@ -63,10 +63,12 @@ impl Place {
         let before = self.metadata()?;
         // One that cannot be read is replaced.
         let is_new = self.read().ok().flatten().as_deref() != Some(content);
-        if is_new {
-            files::replace(&self.path, content, before.as_ref(), MODE, Unfinished::IsLeft)?;
-        }
-        self.left = self.metadata()?.as_ref().map(stamp);
+        let now = match is_new {
+            // Another one who follows into the same file is seen at the next look.
+            true => Some(files::replace(&self.path, content, before.as_ref(), MODE, Unfinished::IsLeft)?),
+            false => self.metadata()?,
+        };
+        self.left = now.as_ref().map(stamp);
         Ok(is_new)
     }
 
