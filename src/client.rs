@@ -30,7 +30,15 @@ use output::Output;
 use crate::config::commands::{self, Access, Client, ClientCommand, ExportFormat, Format, WithAccess, WithOutput};
 
 /// Does what the command line asks for.
+///
+/// # Errors
+/// [`Failure`] when it is not done, or when the answer did not get to where it was to be written.
 pub fn run(client: &Client) -> Result<(), Failure> {
+    dispatch(client)?;
+    output::finish()
+}
+
+fn dispatch(client: &Client) -> Result<(), Failure> {
     let to = |access: &Access| Api::new(access, client.token.as_ref());
     let by = |output: &commands::Output| Output::new(output.format, client.color);
     match &client.command {

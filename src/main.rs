@@ -1,6 +1,6 @@
 //! The command line in, an exit code out: 0 after a signal, 2 for a bad configuration, 1 otherwise.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use log::{Level, error, log_enabled};
@@ -35,15 +35,8 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(2, &io::Error::other(format!("{}: {e}", directory.display()))),
         },
-        Ok(Invocation::Completions(shell)) => {
-            let _ = io::stdout().write_all(config::completions(shell).as_bytes());
-            ExitCode::SUCCESS
-        }
-        Ok(Invocation::Print(text)) => {
-            // Whoever closes the pipe early has read enough.
-            let _ = io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
+        Ok(Invocation::Completions(shell)) => print(&config::completions(shell)),
+        Ok(Invocation::Print(text)) => print(&text),
         Ok(Invocation::Usage(text)) => {
             let _ = io::stderr().write_all(text.as_bytes());
             ExitCode::from(2)
@@ -63,6 +56,15 @@ fn run(config: Config) -> ExitCode {
             ExitCode::from(e.code())
         }
         Err(e) => fail(e.code(), &e),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    let mut output = io::stdout();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        // Whoever closes the pipe early has read enough.
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => fail(2, &io::Error::other(format!("standard output: {e}"))),
+        _ => ExitCode::SUCCESS,
     }
 }
 

@@ -36,13 +36,12 @@ pub(super) struct ProblemBody {
 impl Answer {
     /// Whether a server of registrations gave this answer to a question below `/api/v1`, or on `/target`.
     ///
-    /// Below `/api/v1` that is JSON, or an error as a problem. On `/target` both servers say an error in one line of
+    /// Below `/api/v1` that is JSON, of which whoever reads it knows what has to stand in it, or an error as a problem. On `/target` both servers say an error in one line of
     /// plain text, of which those that a proxy says as well count only in their exact words.
     pub(super) fn is_ours(&self, path: &str) -> bool {
         let is_new = path.starts_with("/api/");
         match self.status {
-            204 => self.body.is_empty(),
-            200 => self.is("application/json"),
+            200 => self.is("application/json") && (is_new || self.is_of_target()),
             _ if self.is(PROBLEM) => self.problem().is_some(),
             _ if !self.is("text/plain") => false,
             // What the server says before it looks at the path, such as `413 Content Too Large: ...`.
@@ -55,6 +54,17 @@ impl Answer {
             405 => self.text() == "METHOD NOT ALLOWED",
             400 | 413 | 415 | 422 => self.is_sentence(),
             _ => false,
+        }
+    }
+
+    /// Whether it is what both servers say to a registration, to the question for one, or to its end.
+    fn is_of_target(&self) -> bool {
+        match serde_json::from_slice::<serde_json::Value>(&self.body) {
+            Ok(serde_json::Value::Object(members)) => {
+                ["id", "static_config"].iter().any(|name| members.contains_key(*name))
+            }
+            Ok(value) => value == true,
+            Err(_) => false,
         }
     }
 
@@ -99,6 +109,11 @@ impl Answer {
     fn is_sentence(&self) -> bool {
         let text = self.text();
         !text.is_empty() && !text.starts_with('<') && !text.contains('\n')
+    }
+
+    /// Whether it is for browsers.
+    pub(super) fn is_page(&self) -> bool {
+        self.is("text/html") || self.text().starts_with('<')
     }
 
     /// The first line of the text, or of what a page shows: its title, if it has one.
@@ -174,6 +189,11 @@ mod tests {
             (404, PROBLEM, problem, "/api/v1/groups/g", true),
             (200, "application/json", "{}", "/api/v1/status", true),
             (200, "application/json; charset=utf-8", "true", "/target", true),
+            (200, "application/json", r#"{"id":"x"}"#, "/target", true),
+            (200, "application/json", "{}", "/target", false),
+            (200, "application/json", "[]", "/target", false),
+            (200, "application/json", "false", "/target", false),
+            (204, "", "", "/api/v1/status", false),
             (404, "text/plain; charset=utf-8", "Id not found\n", "/target", true),
             (403, "text/plain", "FORBIDDEN", "/target", true),
             (400, "text/plain; charset=utf-8", "static_config: missing\n", "/target", true),

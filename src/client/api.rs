@@ -53,7 +53,8 @@ impl Api {
             Failure::Unavailable(format!("no answer from {e}. {next}"))
         })?;
         match answer.status {
-            500.. => {
+            // 501 is no failure: nobody who has registrations does not know a method for them.
+            500.. if answer.status != 501 => {
                 let reason = answer.reason();
                 Err(Failure::Unavailable(format!("{} answers {}: {reason}; try again", self.url(), answer.status)))
             }
@@ -85,8 +86,14 @@ impl Api {
                 "{url} is the original inventor, which has no /api/v1; register, deregister, import and agent work with it"
             ));
         }
+        self.unknown(answer)
+    }
+
+    /// What is to be said of an answer that says nothing to us.
+    fn unknown(&self, answer: &Answer) -> Failure {
         Failure::Unavailable(format!(
-            "what answers at {url} is not inventor, or one too old for this ({}: {}); check --url and what is on the way",
+            "what answers at {} is not inventor, or one too old for this ({}: {}); check --url and what is on the way",
+            self.url(),
             answer.status,
             answer.reason()
         ))
@@ -128,26 +135,29 @@ impl Api {
         )))
     }
 
-    /// The answer to something that is there on every server with the newer API.
-    pub(super) fn read(&self, path: &str) -> Result<Value, Failure> {
-        self.read_or_none(path)?
-            .ok_or_else(|| Failure::Unavailable(format!("{} has no {path}; it is too old", self.url())))
+    /// The answer to something that is there on every server with the newer API. It has this member; other programs
+    /// answer with JSON as well.
+    pub(super) fn read(&self, path: &str, member: &str) -> Result<Value, Failure> {
+        self.read_or_none(path, member)?.ok_or_else(|| {
+            Failure::Unavailable(format!("{} has no {path}: it is too old, or --url is not its address", self.url()))
+        })
     }
 
     /// The same; `None` when the server says that there is no such thing.
-    pub(super) fn read_or_none(&self, path: &str) -> Result<Option<Value>, Failure> {
+    pub(super) fn read_or_none(&self, path: &str, member: &str) -> Result<Option<Value>, Failure> {
         let answer = self.ask(&ApiCall::new(Method::GET, path))?;
         match answer.status {
-            200 => self.decode(&answer).map(Some),
+            200 => match self.decode::<Value>(&answer)? {
+                value if value.get(member).is_some() => Ok(Some(value)),
+                _ => Err(self.unknown(&answer)),
+            },
             404 => Ok(None),
             _ => Err(refused(&answer)),
         }
     }
 
     fn decode<T: serde::de::DeserializeOwned>(&self, answer: &Answer) -> Result<T, Failure> {
-        serde_json::from_slice(&answer.body).map_err(|e| {
-            Failure::Unavailable(format!("{} gives an answer that is not understood ({e}); check --url", self.url()))
-        })
+        serde_json::from_slice(&answer.body).map_err(|_| self.unknown(answer))
     }
 
     /// Registers, or renews, and returns whatever the server says to that.
@@ -199,7 +209,7 @@ impl Api {
             parameters.extend_pairs(sort.map(|keys| ("sort", keys)));
             parameters.append_pair("limit", &PAGE_SIZE.to_string());
             parameters.extend_pairs(next.as_deref().map(|token: &str| ("page_token", token)));
-            let page = self.read(&format!("/api/v1/registrations?{}", parameters.finish()))?;
+            let page = self.read(&format!("/api/v1/registrations?{}", parameters.finish()), "registrations")?;
             let page: Page = serde_json::from_value(page).map_err(|e| {
                 Failure::Unavailable(format!("{} gives a list that is not understood: {e}", self.url()))
             })?;
@@ -221,6 +231,10 @@ impl Api {
         match answer.status {
             200 => {
                 let entries: Vec<Entry> = self.decode(&answer)?;
+                // The server says of an empty group that it is not there.
+                if entries.is_empty() || answer.etag.is_none() {
+                    return Err(self.unknown(&answer));
+                }
                 let of_group = |entry| Entry { target_group: Some(name.to_owned()), ..entry };
                 Ok(Group { entries: entries.into_iter().map(of_group).collect(), etag: answer.etag })
             }

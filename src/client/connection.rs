@@ -81,6 +81,9 @@ impl Api {
         let socket = shown.strip_prefix("unix:").map(|path| PathBuf::from(path.trim_start_matches("//")));
         let base = if socket.is_some() { "http://localhost" } else { shown };
         check_url("--url", base)?;
+        if base.contains(['?', '#']) {
+            return Err(Failure::Usage("--url: expected the address alone, without ? and #".to_owned()));
+        }
         let agent = agent(config(access)?, socket.as_deref());
         let source = token_source(access, token);
         let token = source.as_ref().map(|source| read_token(TOKEN_FILE, source)).transpose()?;
@@ -204,6 +207,10 @@ pub(super) fn check_url(what: &str, url: &str) -> Result<(), Failure> {
     let Ok(uri) = url.parse::<Uri>() else { return wrong("not a URL; expected http://, https:// or unix:/path") };
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return wrong("holds a password; use a token file, or --header for a proxy");
+    }
+    let port = uri.authority().and_then(|authority| authority.as_str().strip_prefix(uri.host()?)?.strip_prefix(':'));
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        return wrong("its port is no number up to 65535");
     }
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(()),

@@ -91,7 +91,7 @@ fn shown(field: Field, registration: &Value, output: Output) -> String {
 
 pub(super) fn get(connection: &Api, command: &GetCommand, output: Output) -> Result<(), Failure> {
     let id = parse_id(&command.id).map_err(|e| Failure::Usage(e.to_string()))?;
-    match connection.read_or_none(&format!("/api/v1/registrations/{id}"))? {
+    match connection.read_or_none(&format!("/api/v1/registrations/{id}"), "id")? {
         Some(registration) => {
             output.show(&registration, &[Column::fixed(""), Column::fixed("")], || members(&registration))
         }
@@ -111,8 +111,9 @@ pub(super) fn groups(connection: &Api, command: &GroupsCommand, output: Output) 
             }
         };
     }
-    let groups = connection.read("/api/v1/groups")?["groups"].take();
-    let columns = ["GROUP", "REGISTRATIONS", "TARGETS", "LAST UPDATE", "NEXT EXPIRY"].map(Column::fixed);
+    let groups = connection.read("/api/v1/groups", "groups")?["groups"].take();
+    let mut columns = ["GROUP", "REGISTRATIONS", "TARGETS", "LAST UPDATE", "NEXT EXPIRY"].map(Column::fixed);
+    columns[0] = Column::flexible("GROUP");
     let row = |group: &Value| {
         let (last, next) = (&group["last_updated_at"], &group["next_expiry_at"]);
         let times = match output.is_terminal() {
@@ -134,7 +135,7 @@ pub(super) fn entry(listed: Value) -> Result<Entry, Failure> {
 /// Prints registrations as bodies of PUT, which say everything that makes them up.
 pub(super) fn export(connection: &Api, filter: &Filter, output: Output) -> Result<(), Failure> {
     // A lifetime that is the default was not asked for, or need not be asked for again.
-    let default = connection.read("/api/v1/status")?["default_ttl_seconds"].as_u64();
+    let default = connection.read("/api/v1/status", "store")?["default_ttl_seconds"].as_u64();
     let mut entries = Vec::new();
     connection.registrations(filter, None, None, |listed, _| {
         let entry = entry(listed)?.without_default_group();

@@ -22,7 +22,7 @@ const PROBLEMS_SHOWN_MAX: usize = 50;
 
 /// Shows how the server is doing: a summary for people, everything for programs.
 pub(super) fn status(connection: &Api, output: Output) -> Result<(), Failure> {
-    let status = connection.read("/api/v1/status")?;
+    let status = connection.read("/api/v1/status", "store")?;
     let columns = [Column::fixed(""), Column::flexible("")];
     if !output.is_table() || !output.is_terminal() {
         return output.show(&status, &columns, || super::output::members(&status));
@@ -91,7 +91,7 @@ fn summary(connection: &Api, status: &Value) -> Result<Vec<Vec<String>>, Failure
 }
 
 fn pollers_of(connection: &Api) -> Result<Vec<Value>, Failure> {
-    connection.read("/api/v1/pollers").map(|answer| list(&answer["pollers"]))
+    connection.read("/api/v1/pollers", "pollers").map(|answer| list(&answer["pollers"]))
 }
 
 fn list(value: &Value) -> Vec<Value> {
@@ -134,7 +134,7 @@ pub(super) fn changes(connection: &Api, command: &ChangesCommand, output: Output
         parameters.extend_pairs(command.id.iter().map(|id| ("id", id)));
         format!("/api/v1/changes?{}", parameters.finish())
     };
-    let read = |limit: usize| connection.read(&path(limit)).map(|answer| list(&answer["changes"]));
+    let read = |limit: usize| connection.read(&path(limit), "changes").map(|answer| list(&answer["changes"]));
     // As logs have it: the newest last, where one reads on.
     let mut first = read(if command.follow { CHANGES_MAX } else { command.limit })?;
     let mut known = first.clone();
@@ -142,7 +142,7 @@ pub(super) fn changes(connection: &Api, command: &ChangesCommand, output: Output
     first.reverse();
     if !command.follow {
         return output
-            .show(&first, &CHANGE_COLUMNS, || first.iter().map(|change| change_row(change, output)).collect());
+            .show(&first, &CHANGE_COLUMNS, || first.iter().map(|change| change_row_now(change, output)).collect());
     }
     let mut news = first;
     loop {
@@ -151,6 +151,9 @@ pub(super) fn changes(connection: &Api, command: &ChangesCommand, output: Output
                 true => output.print(&(change_line(change, output) + "\n")),
                 false => output.print(&format!("{}\n", super::terminal::json(&change.to_string()))),
             }
+        }
+        if super::output::is_closed() {
+            return Ok(());
         }
         thread::sleep(BETWEEN_LOOKS);
         let now = match read(CHANGES_MAX) {
@@ -195,6 +198,15 @@ fn change_row(change: &Value, output: Output) -> Vec<String> {
     vec![at, action, group, targets, by, if short { id.chars().take(8).collect() } else { id }]
 }
 
+/// A row of a table that is read at once, in which a person sees how long ago it was.
+fn change_row_now(change: &Value, output: Output) -> Vec<String> {
+    let mut row = change_row(change, output);
+    if output.is_terminal() && !output.is_wide() {
+        row[0] = times::since(&change["at"]);
+    }
+    row
+}
+
 /// Lines that come one after the other have no widths in common but these.
 fn change_line(change: &Value, output: Output) -> String {
     let row: Vec<String> = change_row(change, output).iter().map(|cell| super::terminal::text(cell)).collect();
@@ -206,9 +218,9 @@ fn change_line(change: &Value, output: Output) -> String {
 
 /// Shows what is wrong: what is left out of the lists, what is registered more than once, and what Prometheus drops.
 pub(super) fn problems(connection: &Api, output: Output) -> Result<(), Failure> {
-    let quarantine = connection.read("/api/v1/quarantine")?;
-    let duplicates = connection.read("/api/v1/duplicates")?;
-    let labels = connection.read("/api/v1/problems")?;
+    let quarantine = connection.read("/api/v1/quarantine", "quarantine")?;
+    let duplicates = connection.read("/api/v1/duplicates", "duplicates")?;
+    let labels = connection.read("/api/v1/problems", "problems")?;
     let problems = json!({ "quarantine": quarantine, "duplicates": duplicates, "labels": labels });
     let columns = [Column::fixed("PROBLEM"), Column::fixed("WHERE"), Column::details("WHAT")];
     let is_none = |found: &Value| found["total"].as_u64().unwrap_or_default() == 0;

@@ -1,6 +1,7 @@
 //! How answers are written: tables and colours for a terminal, tabs for a pipe, JSON and YAML for programs.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use console::{Style, Term, measure_text_width, truncate_str};
 use serde::Serialize;
@@ -15,6 +16,9 @@ const GAP: &str = "  ";
 /// A column is cut to no less than this, so that one sees what it is; one that may be cut first, to the second.
 const WIDTH_MIN: usize = 8;
 const WIDTH_FIRST: usize = 12;
+
+/// Why standard output takes nothing any more. What a command does beside printing, it does all the same.
+static REFUSED: OnceLock<io::Error> = OnceLock::new();
 
 /// Writes to standard output.
 #[derive(Clone, Copy)]
@@ -121,10 +125,11 @@ impl Output {
         let header: Vec<String> = columns.iter().map(|column| column.header.to_owned()).collect();
         let width_of = |column: usize| rows.iter().chain([&header]).map(move |row| measure_text_width(&row[column]));
         let mut widths: Vec<usize> = shown.iter().map(|column| width_of(*column).max().unwrap_or(0)).collect();
+        let usual: Vec<usize> = shown.iter().map(|column| usual(width_of(*column).collect())).collect();
         let screen = usize::from(Term::stdout().size().1);
         if !self.is_wide() {
             let cuts: Vec<Cut> = shown.iter().map(|column| columns[*column].cut).collect();
-            fit(&mut widths, &cuts, screen);
+            fit(&mut widths, &usual, &cuts, screen);
         }
         let line = |row: &Vec<String>| {
             let cells = shown.iter().zip(&widths).map(|(column, width)| {
@@ -144,19 +149,54 @@ impl Output {
         self.print(&text);
     }
 
-    /// Prints text that is harmless. Whoever closes the pipe early has read enough.
+    /// Prints text that is harmless.
     pub(super) fn print(self, text: &str) {
-        let _ = io::stdout().write_all(text.as_bytes());
+        write(text);
     }
 }
 
-/// Cuts the widest of the columns that may be cut until all fit.
-fn fit(widths: &mut [usize], cuts: &[Cut], screen: usize) {
+fn write(text: &str) {
+    let mut output = io::stdout().lock();
+    if !is_closed()
+        && let Err(e) = output.write_all(text.as_bytes()).and_then(|()| output.flush())
+    {
+        let _ = REFUSED.set(e);
+    }
+}
+
+/// Whether nobody gets what is printed from now on.
+pub(super) fn is_closed() -> bool {
+    REFUSED.get().is_some()
+}
+
+/// Says whether everything that was printed has arrived. Whoever closes the pipe early has read enough.
+pub(super) fn finish() -> Result<(), Failure> {
+    match REFUSED.get() {
+        Some(e) if e.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::Usage(format!("standard output takes not all of the answer: {e}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A width that is enough for three of four lines.
+fn usual(mut widths: Vec<usize>) -> usize {
+    widths.sort_unstable();
+    widths.get(widths.len() * 3 / 4).or(widths.last()).copied().unwrap_or(0)
+}
+
+/// Cuts the widest of the columns that may be cut until all fit: first what few lines need, so that one long name does
+/// not cost all others theirs.
+fn fit(widths: &mut [usize], usual: &[usize], cuts: &[Cut], screen: usize) {
     let gaps = GAP.len() * widths.len().saturating_sub(1);
     while widths.iter().sum::<usize>() + gaps > screen {
-        let first = (0..widths.len()).filter(|at| cuts[*at] == Cut::First && widths[*at] > WIDTH_FIRST);
-        let others = (0..widths.len()).filter(|at| cuts[*at] != Cut::Never && widths[*at] > WIDTH_MIN);
-        let widest = first.max_by_key(|at| widths[*at]).or_else(|| others.max_by_key(|at| widths[*at]));
+        let widest = |may_be_cut: &dyn Fn(usize) -> bool| {
+            let columns = (0..widths.len()).filter(|at| cuts[*at] != Cut::Never && may_be_cut(*at));
+            columns.max_by_key(|at| widths[*at])
+        };
+        let widest = widest(&|at| widths[at] > usual[at].max(WIDTH_MIN))
+            .or_else(|| widest(&|at| cuts[at] == Cut::First && widths[at] > WIDTH_FIRST))
+            .or_else(|| widest(&|at| widths[at] > WIDTH_MIN));
         let Some(widest) = widest else { return };
         widths[widest] -= 1;
     }
@@ -272,5 +312,5 @@ pub(super) fn count(number: usize, one: &str, many: &str) -> String {
 
 /// Prints a line of the answer.
 pub(super) fn print_line(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
+    write(&format!("{line}\n"));
 }

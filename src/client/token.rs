@@ -21,6 +21,9 @@ const SECRET_BYTES: usize = 32;
 
 pub(super) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure> {
     let TokenCommand { name, role, groups, file, .. } = command;
+    if groups.trim().is_empty() {
+        return Err(Failure::Usage("GROUPS: expected * or the names of groups, not an empty text".to_owned()));
+    }
     let secret = secret()?;
     // The digest has as many bytes as it says.
     let hash = digest(&SHA256, secret.as_bytes()).as_ref().try_into().unwrap_or_default();
@@ -64,6 +67,7 @@ fn append(path: &Path, line: &str) -> Result<(), Failure> {
     tokens::parse_file(&content).map_err(|e| failed(&e))?;
     // Two at a time would each lose what the other adds.
     files::replace(&place, content.as_bytes(), metadata.as_ref(), 0o600, Unfinished::IsSomebodys)
+        .map(drop)
         .map_err(|e| failed(&e))
 }
 

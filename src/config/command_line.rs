@@ -1,6 +1,7 @@
 //! The whole command line: the server with its settings as flags, and the commands of the client.
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -98,7 +99,11 @@ fn help() -> String {
             command = found;
         }
     }
-    command.render_help().to_string()
+    let text = command.render_help().to_string();
+    match std::io::stdout().is_terminal() {
+        true => help::wrapped(&text, usize::from(console::Term::stdout().size().1)),
+        false => text,
+    }
 }
 
 fn with_commands(root: Command, form: Help) -> Command {

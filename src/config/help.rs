@@ -2,7 +2,8 @@
 
 /// What `inventor --help` shows: the commands by what one wants to do.
 pub(super) const OVERVIEW: &str = "\
-Prometheus HTTP service discovery: scrape targets are registered over a small REST API and expire unless renewed
+Prometheus HTTP service discovery: scrape targets are registered over a small
+REST API and expire unless renewed
 
 Usage: inventor COMMAND [OPTIONS]
 
@@ -14,12 +15,12 @@ Register
 Beside Prometheus
   follow       Keep a list in a file that Prometheus reads
 Look
-  list         List registrations             export       Print them for import
-  get          Show one                       groups       List the groups, or delete one
-  status       How the server is doing        changes      What has changed, and who did it
-  pollers      Who polls                      problems     What is wrong
+  list         List registrations            export       Print them for import
+  get          Show one                      groups       List or delete groups
+  status       How the server is doing       changes      What changed, by whom
+  pollers      Who polls                     problems     What is wrong
 Declare a group
-  diff         Show what differs from files   sync         Make the group be what the files say
+  diff         Show what differs from files  sync         Make it what files say
   check        What the server would refuse, without a server
 Run a server
   serve        The server; its settings are in `inventor serve --help`
@@ -34,7 +35,7 @@ INVENTOR_URL    Where the server is [default: http://localhost:9101]
 INVENTOR_TOKEN  The token; or INVENTOR_TOKEN_FILE, a file with it
 
 `inventor COMMAND -h` shows a command's own flags, `--help` all of it.
-With settings alone, such as API_TOKEN in the environment, `inventor` is the server.
+With settings alone, such as API_TOKEN, `inventor` is the server.
 ";
 
 /// What the codes mean, the same for all commands.
@@ -108,4 +109,48 @@ pub(super) fn long(command: &str) -> String {
     text += "\nExit codes:\n";
     EXIT_CODES.iter().for_each(|(code, meaning)| text += &format!("  {code:<4} {meaning}\n"));
     text.trim_end().to_owned()
+}
+
+/// The text for a screen of so many columns: what follows the first line of a flag stands below its description.
+pub(super) fn wrapped(text: &str, columns: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        let indent = description_at(line);
+        let mut rest = line.to_owned();
+        while let Some(at) = rest.char_indices().nth(columns).and_then(|(end, c)| rest[..end + c.len_utf8()].rfind(' '))
+            && at > indent
+        {
+            out.extend([rest[..at].trim_end(), "\n"]);
+            rest = " ".repeat(indent) + &rest[at + 1..];
+        }
+        out.extend([&*rest, "\n"]);
+    }
+    out
+}
+
+/// Where the words of a line begin that follow a name and a gap; where it begins if it has no gap.
+fn description_at(line: &str) -> usize {
+    let start = line.len() - line.trim_start().len();
+    let gap = line[start..].find("  ").map_or(start, |at| start + at);
+    line.len() - line[gap..].trim_start().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_overview_fits_a_screen() {
+        assert!(OVERVIEW.lines().all(|line| line.len() <= 80), "{OVERVIEW}");
+    }
+
+    #[test]
+    fn long_lines_go_on_below_their_description() {
+        let text = "Usage: x\n\n  -g, --group <G>  Only this group; can be repeated\n      --all        All\n";
+        let expected = "Usage: x\n\n  -g, --group <G>  Only this\n                   group; can be\n                   repeated\n      --all        All\n";
+        assert_eq!(wrapped(text, 32), expected);
+        assert_eq!(wrapped(text, 80), text);
+        // What is too narrow for anything stays as it is, and so does a word without an end.
+        assert_eq!(wrapped("  -g  ääääääääääää ä\n", 8), "  -g  ääääääääääää ä\n");
+    }
 }

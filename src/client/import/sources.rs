@@ -21,11 +21,15 @@ pub(super) struct Sources {
 /// Reads all sources before anything is registered.
 pub(super) fn read(connection: &Api, command: &ImportCommand) -> Result<Sources, Failure> {
     let mut all = Sources::default();
+    let is_url = |name: &str| name.starts_with("http://") || name.starts_with("https://");
+    if command.source_token_file.is_some() && !command.sources.iter().any(|source| is_url(&source.to_string_lossy())) {
+        return Err(Failure::Usage("--source-token-file: is for URLs, and there is none".to_owned()));
+    }
     let token = command.source_token_file.clone().map(TokenSource::File);
     let token = token.map(|source| read_token("--source-token-file", &source)).transpose()?;
     for source in &command.sources {
         let name = source.to_string_lossy();
-        let is_url = name.starts_with("http://") || name.starts_with("https://");
+        let is_url = is_url(&name);
         let bytes = if is_url { get(connection, &name, token.as_ref())? } else { files::read(Path::new(source))? };
         let content = files::parse(&bytes, LabelNames::Utf8);
         drop(bytes);
@@ -45,6 +49,9 @@ fn get(connection: &Api, url: &str, token: Option<&Secret>) -> Result<Vec<u8>, F
     check_url("URL", url)?;
     let answer = connection.get_foreign(url, token).map_err(|e| Failure::Unavailable(format!("no answer from {e}")))?;
     match answer.status {
+        200 if answer.is_page() => {
+            Err(Failure::Unavailable(format!("{url} gives a page and no list: {}", answer.reason())))
+        }
         200 => Ok(answer.body),
         401 | 403 => Err(Failure::Refused(format!(
             "{url} answers {}: {}; --source-token-file names a file with the token for it",

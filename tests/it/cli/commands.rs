@@ -195,7 +195,7 @@ fn the_exit_code_tells_a_refusal_from_an_outage() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     Cli::at(&url).fails_with(3, &["list", "--timeout", "200ms"], &["no answer in time"]);
-    for url in ["ftp://x", "localhost:9101", "http://", "nonsense"] {
+    for url in ["ftp://x", "localhost:9101", "http://", "nonsense", "http://x:99999", "http://x/?y=1"] {
         Cli::at(url).fails_with(2, &register, &["--url"]);
     }
 }
@@ -362,6 +362,33 @@ fn completions_know_every_command_and_what_the_server_has() {
     assert_eq!(complete("inventor serve --restore ''"), "on|off|");
     let first = complete("inventor ''");
     assert!(first.contains("register|") && !first.contains("--redis"), "{first}");
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_no_success() {
+    let server = Server::start(&[]);
+    let cli = Cli::of(&server);
+    let file = cli.write("f.json", r#"[{"targets": ["a:1"]}]"#);
+    let into = |output: &str, arguments: &[&str]| {
+        let mut command = cli.with(arguments).command();
+        command.stdout(fs::File::options().write(true).open(output).unwrap()).stderr(std::process::Stdio::piped());
+        let ended = command.spawn().unwrap().wait_with_output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+    };
+    for command in [
+        &["sync", "-g", "g", file.to_str().unwrap()][..],
+        &["export"],
+        &["list"],
+        &["status", "-o", "json"],
+        &["token", "a", "read", "*"],
+        &["changes", "--follow"],
+        &["completions", "bash"],
+        &["list", "--help"],
+    ] {
+        let (code, said) = into("/dev/full", command);
+        assert!(code == Some(2) && said.contains("standard output"), "{command:?}: {code:?} {said}");
+    }
+    assert_eq!(listed(&server), ["a:1"], "what was asked for is done all the same");
 }
 
 #[test]

@@ -231,6 +231,13 @@ fn an_answer_of_something_else_is_told_as_such_by_every_command() {
         ("200 OK", "text/html", "<title>Welcome</title>", "Welcome"),
         ("404 Not Found", "application/json", "{}", "404"),
         ("400 Bad Request", "text/html", "<center>Bad</center>", "Bad"),
+        ("501 Not Implemented", "text/html", "<title>Unsupported method</title>", "Unsupported method"),
+        // Programs that know neither registrations nor that they are asked for them answer with JSON as well.
+        ("200 OK", "application/json", "{}", "200: {}"),
+        ("200 OK", "application/json", "[]", "200: []"),
+        ("200 OK", "application/json", r#"{"status":"ok"}"#, r#"{"status":"ok"}"#),
+        ("200 OK", "application/json", "null", "200: null"),
+        ("204 No Content", "text/plain", "", "204: no reason given"),
     ] {
         between.says(status, content_type, text);
         for command in commands {

@@ -101,6 +101,21 @@ fn an_ordinary_host_is_seen_whole_on_eighty_columns() {
     }
     let (wide, _) = on_terminal(&Cli::of(&server), &[("COLUMNS_OF_TEST", "20")], &["list", "-o", "wide"]);
     assert!(wide.lines().skip(1).all(|line| line.contains("9187") && line.len() > 80 && !line.contains('…')), "{wide}");
+    // One long name among them does not cost the others theirs.
+    server.register(format!(
+        r#"{{"static_config": {{"targets": ["{}:1"], "labels": {{"dc": "fra1"}}, "target_group": "{}"}}}}"#,
+        "t".repeat(70),
+        "z".repeat(70)
+    ));
+    let (screen, _) = on_terminal(&Cli::of(&server), &[("COLUMNS_OF_TEST", "80")], &["list"]);
+    for word in ["db-01.fra1.example.org:9187 ", "databases", "dc=fra1"] {
+        assert!(screen.lines().nth(1).unwrap().contains(word), "{word}: {screen}");
+    }
+    assert!(screen.lines().nth(4).unwrap().contains('…'), "{screen}");
+    let (groups, _) = on_terminal(&Cli::of(&server), &[("COLUMNS_OF_TEST", "80")], &["groups"]);
+    assert!(groups.contains("NEXT EXPIRY"), "{groups}");
+    let (help, _) = on_terminal(&Cli::of(&server), &[("COLUMNS_OF_TEST", "80")], &["list", "-h"]);
+    assert!(help.lines().all(|line| console::measure_text_width(line) <= 80), "{help}");
 }
 
 #[test]
