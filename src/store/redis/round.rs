@@ -22,6 +22,13 @@ const SCAN_COUNT: usize = 1000;
 const ROUND_IDS_MAX: usize = 1000;
 const ROUND_IDS_MIN: usize = 32;
 
+/// How long a round should take in which values are watched: small writes wait for it. For each value Redis looks at all
+/// that are watched already, so that the last of many take the longest.
+const WATCHING_TURN: Duration = Duration::from_millis(250);
+
+/// Values in such a round that takes longer: with fewer, it is the way to Redis that takes the time.
+const SLOW_ROUND_IDS: usize = 128;
+
 /// Bytes of the values in one round, about; much less than what makes a server cut off a client for reading slowly.
 const ROUND_BYTES: usize = 4 << 20;
 
@@ -43,6 +50,15 @@ impl Portion {
             self.ids = (count * ROUND_BYTES / bytes).max(1);
         } else if bytes < ROUND_BYTES / 2 && count >= self.ids {
             self.ids = (self.ids * 2).min(ROUND_IDS_MAX);
+        }
+    }
+
+    /// The same for a round in which values were watched, and which took so long.
+    pub(super) fn adapt_watching(&mut self, count: usize, bytes: usize, took: Duration) {
+        if bytes > ROUND_BYTES || took < WATCHING_TURN / 2 {
+            self.adapt(count, bytes);
+        } else if took > WATCHING_TURN && self.ids > SLOW_ROUND_IDS {
+            self.ids = (self.ids / 2).max(SLOW_ROUND_IDS);
         }
     }
 }

@@ -97,9 +97,12 @@ impl Transactions {
         self.reading.is_some()
     }
 
-    /// What has passed its checks, to be made in this round; `None` while there is nothing to be ended.
+    /// What has passed its checks, to be made in this round; `None` while there is nothing to be ended. What has no time
+    /// left is not read to its end.
     pub(super) fn commit(&mut self) -> Option<Vec<Write>> {
-        let Transaction { writes, .. } = self.reading.take_if(|reading| reading.unread.is_empty())?;
+        let is_late = |reading: &Transaction| !reading.writes.iter().any(|candidate| candidate.write.has_time());
+        let Transaction { writes, .. } =
+            self.reading.take_if(|reading| reading.unread.is_empty() || is_late(reading))?;
         Some(writes.into_iter().filter_map(|candidate| in_time(candidate.write, Write::begin)).collect())
     }
 
@@ -187,7 +190,7 @@ impl Transactions {
             refused.push((id, present.map(<[u8]>::to_vec)));
             verdicts.changes.push(change);
         }
-        portion.adapt(count, bytes);
+        portion.adapt_watching(count, bytes, sent_at.elapsed());
         if unread.is_empty() {
             let (passed, failed) = std::mem::take(writes).into_iter().partition(|write| write.refused.is_empty());
             *writes = passed;

@@ -46,3 +46,14 @@ fn a_portion_that_was_too_large_is_made_as_small_as_it_has_to_be_at_once() {
     portion.adapt(10, 20 * ROUND_BYTES);
     assert_eq!(portion.ids, 1, "one is always read");
 }
+
+#[test]
+fn where_values_are_watched_slow_rounds_become_shorter() {
+    let mut portion = Portion { ids: ROUND_IDS_MAX };
+    (0..20).for_each(|_| portion.adapt_watching(portion.ids, 0, 2 * WATCHING_TURN));
+    assert_eq!(portion.ids, SLOW_ROUND_IDS);
+    portion.adapt_watching(SLOW_ROUND_IDS, 2 * ROUND_BYTES, 2 * WATCHING_TURN);
+    assert_eq!(portion.ids, SLOW_ROUND_IDS / 2, "large values are a matter of their own");
+    (0..20).for_each(|_| portion.adapt_watching(portion.ids, 0, Duration::ZERO));
+    assert_eq!(portion.ids, ROUND_IDS_MAX);
+}
