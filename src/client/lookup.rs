@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::connection::Api;
 use super::entry::{Entry, Put};
@@ -58,6 +58,11 @@ fn compare(keys: &[SortFlag], a: &Value, b: &Value) -> Ordering {
             (Value::Null, Value::Null) => Ordering::Equal,
             (Value::Null, _) => Ordering::Greater,
             (_, Value::Null) => Ordering::Less,
+            (Value::Number(one), Value::Number(other)) => {
+                // A lifetime of 0 seconds has no end.
+                let seconds = |number: &Number| number.as_u64().filter(|seconds| *seconds > 0).unwrap_or(u64::MAX);
+                seconds(one).cmp(&seconds(other))
+            }
             (one, other) => cell(one).cmp(&cell(other)),
         }
     };

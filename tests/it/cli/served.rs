@@ -322,6 +322,7 @@ fn a_list_is_sorted_limited_and_of_the_columns_that_are_asked_for() {
         (&["--sort=-group,-targets"], "a:1 d:1 c:1 b:1"),
         (&["--sort", "expires", "--limit", "1"], "d:1"),
         (&["--sort", "targets", "--limit", "2"], "a:1 b:1"),
+        (&["--sort", "ttl,targets"], "d:1 a:1 b:1 c:1"),
     ] {
         let shown = cli.ends_with(0, &[&["list", "--columns", "targets"], arguments].concat());
         assert_eq!(shown.lines().collect::<Vec<_>>().join(" "), expected, "{arguments:?}");
