@@ -20,19 +20,24 @@ const FIELDS: [Field; 6] = [Field::Targets, Field::Group, Field::Labels, Field::
 pub(super) fn list(connection: &Api, command: &ListCommand, output: Output) -> Result<(), Failure> {
     let ListCommand { filter, query, sort, limit, columns, .. } = command;
     // The order that the server knows saves asking for everything.
-    let by_server = match sort.as_slice() {
-        [key] => key.on_server(),
-        _ => None,
+    let by_server = sort.first().filter(|_| sort.len() == 1 || limit.is_some()).and_then(SortFlag::on_server);
+    let is_enough = |found: &[Value]| match limit {
+        Some(limit) if by_server.is_some() && found.len() >= *limit => {
+            // With more keys, all are needed that have the first one in common with the last that is shown.
+            let key = |one: &Value| one[sort[0].member()].clone();
+            let last = limit.checked_sub(1).and_then(|at| found.get(at));
+            sort.len() == 1 || last.map(key) != found.last().map(key)
+        }
+        _ => false,
     };
-    let enough = limit.filter(|_| by_server.is_some()).unwrap_or(usize::MAX);
     let mut registrations = Vec::new();
     let mut total = 0;
     connection.registrations(filter, query.as_deref(), by_server.as_deref(), |registration, of| {
         total = of;
         registrations.push(registration);
-        Ok(registrations.len() < enough)
+        Ok(!is_enough(&registrations))
     })?;
-    if by_server.is_none() {
+    if by_server.is_none() || sort.len() > 1 {
         registrations.sort_by(|a, b| compare(sort, a, b));
     }
     registrations.truncate(limit.unwrap_or(usize::MAX));

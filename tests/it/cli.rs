@@ -8,6 +8,7 @@ mod agent_waits;
 mod between;
 mod commands;
 mod follow;
+mod foreign;
 mod formats;
 mod import;
 mod many;

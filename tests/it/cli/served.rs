@@ -200,83 +200,6 @@ fn sync_tells_programs_the_plan_and_what_came_of_it() {
 }
 
 #[test]
-fn an_answer_of_something_else_is_told_as_such_by_every_command() {
-    let server = Server::start(&[]);
-    let id = server.register(body("a:1", "g", "x"));
-    let between = super::between::Between::before(&server);
-    let cli = Cli::at(&between.url());
-    let file = cli.write("f.json", r#"[{"targets": ["a:1"]}]"#);
-    let file = file.to_str().unwrap();
-    let commands: [&[&str]; 15] = [
-        &["list"],
-        &["get", &id],
-        &["groups"],
-        &["groups", "delete", "g"],
-        &["status"],
-        &["pollers"],
-        &["changes"],
-        &["problems"],
-        &["export"],
-        &["diff", "-g", "g", file],
-        &["sync", "-g", "g", file],
-        &["import", file],
-        &["register", file],
-        &["deregister", file],
-        &["deregister", "--id", &id],
-    ];
-    for (status, content_type, text, shown) in [
-        ("404 Not Found", "text/html", "<html><head><title>404 Not Found</title></head></html>", "404 Not Found"),
-        ("404 Not Found", "text/plain; charset=utf-8", "404 page not found\n", "404 page not found"),
-        ("403 Forbidden", "text/html", "<h1>No certificate</h1>", "No certificate"),
-        ("200 OK", "text/html", "<title>Welcome</title>", "Welcome"),
-        ("404 Not Found", "application/json", "{}", "404"),
-        ("400 Bad Request", "text/html", "<center>Bad</center>", "Bad"),
-        ("501 Not Implemented", "text/html", "<title>Unsupported method</title>", "Unsupported method"),
-        // Programs that know neither registrations nor that they are asked for them answer with JSON as well.
-        ("200 OK", "application/json", "{}", "200: {}"),
-        ("200 OK", "application/json", "[]", "200: []"),
-        ("200 OK", "application/json", r#"{"status":"ok"}"#, r#"{"status":"ok"}"#),
-        ("200 OK", "application/json", "null", "200: null"),
-        ("204 No Content", "text/plain", "", "204: no reason given"),
-    ] {
-        between.says(status, content_type, text);
-        for command in commands {
-            let outcome = cli.run(command);
-            assert_eq!(outcome.code, Some(3), "{command:?} {status} {content_type}: {outcome:?}");
-            assert!(outcome.stdout.is_empty(), "{command:?}: {outcome:?}");
-            assert!(outcome.stderr.contains("is not inventor") && outcome.stderr.contains(shown), "{outcome:?}");
-            assert!(!outcome.stderr.contains('<') && !outcome.stderr.contains("token"), "{command:?}: {outcome:?}");
-        }
-    }
-    assert_eq!(listed(&server), ["a:1"]);
-}
-
-#[test]
-fn what_needs_the_newer_api_says_so_of_the_original() {
-    // What it answers to the one question that tells it apart.
-    let original = super::between::Between::alone(|head| match head {
-        "GET /healthcheck HTTP/1.1" => {
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK"
-        }
-        _ => {
-            "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 19\r\nConnection: close\r\n\r\n404 page not found\n"
-        }
-    });
-    let cli = Cli::at(&original.url());
-    let file = cli.write("f.json", r#"[{"targets": ["a:1"]}]"#);
-    for command in
-        [&["list"][..], &["status"], &["diff", "-g", "g", file.to_str().unwrap()], &["groups", "delete", "g"]]
-    {
-        cli.fails_with(3, command, &["is the original inventor, which has no /api/v1", "register, deregister, import"]);
-    }
-    for command in
-        [&["register", "--target", "a:1", "--ttl", "5m"][..], &["import", file.to_str().unwrap(), "--ttl=5m"]]
-    {
-        cli.fails_with(3, command, &["is the original inventor, which knows one lifetime for all"]);
-    }
-}
-
-#[test]
 fn a_group_is_deleted_and_what_happens_and_who_polls_is_shown() {
     let server = Server::start(&[]);
     for target in ["a:1", "b:1"] {
@@ -323,6 +246,10 @@ fn a_list_is_sorted_limited_and_of_the_columns_that_are_asked_for() {
         (&["--sort", "expires", "--limit", "1"], "d:1"),
         (&["--sort", "targets", "--limit", "2"], "a:1 b:1"),
         (&["--sort", "ttl,targets"], "d:1 a:1 b:1 c:1"),
+        (&["--limit", "1"], "b:1"),
+        (&["--limit", "4"], "b:1 c:1 d:1 a:1"),
+        (&["--limit", "0"], ""),
+        (&["--sort=-group,targets", "--limit", "2"], "a:1 b:1"),
     ] {
         let shown = cli.ends_with(0, &[&["list", "--columns", "targets"], arguments].concat());
         assert_eq!(shown.lines().collect::<Vec<_>>().join(" "), expected, "{arguments:?}");
