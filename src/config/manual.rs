@@ -57,7 +57,8 @@ fn with_values(command: Command) -> Command {
 }
 
 /// Groups and ids are those of the server, if it answers soon. Anybody who may register may name a group, so that a
-/// name is only ever data: `compgen -W` would run what stands in it, and a name that is not quoted what follows it.
+/// name is only ever data: `compgen -W` would run what stands in it, and a name that is not quoted what follows it. Ids
+/// are searched for by their beginning when it has as many digits as a search takes for one.
 const BASH: &str = r#"
 _inventor_offer() {
     local current="$1" value quoted
@@ -75,7 +76,9 @@ _inventor_values() {
             _inventor_offer "$current" < <(inventor groups --request-timeout 200ms 2>/dev/null | cut -f1)
             return ;;
         get | --id)
-            _inventor_offer "$current" < <(inventor list --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)
+            local query=()
+            [ "${#current}" -lt 8 ] || query=(--query "$current")
+            _inventor_offer "$current" < <(inventor list "${query[@]}" --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)
             [ -z "${COMPREPLY[*]}" ] || return ;;
     esac
     _inventor "$@"
@@ -83,19 +86,21 @@ _inventor_values() {
 complete -F _inventor_values -o nosort -o bashdefault -o default inventor
 "#;
 
-const FISH: &str = r"
+const FISH: &str = r#"
 complete -c inventor -n '__fish_seen_subcommand_from list export changes register agent sync diff import' -s g -l group -x -a '(inventor groups --request-timeout 200ms 2>/dev/null | cut -f1)'
 complete -c inventor -n '__fish_seen_subcommand_from groups; and __fish_seen_subcommand_from delete' -f -a '(inventor groups --request-timeout 200ms 2>/dev/null | cut -f1)'
-complete -c inventor -n '__fish_seen_subcommand_from get' -f -a '(inventor list --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)'
-complete -c inventor -n '__fish_seen_subcommand_from deregister changes' -l id -x -a '(inventor list --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)'
-";
+complete -c inventor -n '__fish_seen_subcommand_from get' -f -a '(inventor list (commandline -ct | string match -r -- "^.{8,}" | string replace -r "^" -- --query=) --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)'
+complete -c inventor -n '__fish_seen_subcommand_from deregister changes' -l id -x -a '(inventor list (commandline -ct | string match -r -- "^.{8,}" | string replace -r "^" -- --query=) --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)'
+"#;
 
 const ZSH: &str = r#"_inventor_groups() {
     local -a groups=("${(@f)$(inventor groups --request-timeout 200ms 2>/dev/null | cut -f1)}")
     compadd -a groups
 }
 _inventor_ids() {
-    local -a ids=("${(@f)$(inventor list --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)}")
+    local -a query
+    (( $#PREFIX < 8 )) || query=(--query "$PREFIX")
+    local -a ids=("${(@f)$(inventor list $query --columns id --limit 1000 --sort id --request-timeout 200ms 2>/dev/null)}")
     compadd -a ids
 }
 "#;

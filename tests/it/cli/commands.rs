@@ -359,6 +359,11 @@ fn completions_know_every_command_and_what_the_server_has() {
     assert!(complete("inventor list --sort ''").starts_with("group|targets|expires|"));
     let id = inventor::registration::TargetId::of(&["alpha:1".to_owned()]).to_string();
     assert!(complete("inventor get ''").contains(&id));
+    let many: Vec<_> = (0..1100).map(|n| json!({"targets": [format!("many-{n}:1")]})).collect();
+    let there = Cli::of(&server);
+    there.ends_with(0, &["import", there.write("many.json", json!(many).to_string()).to_str().unwrap()]);
+    let last = there.ends_with(0, &["list", "--sort=-id", "--limit", "1", "--columns", "id"]);
+    assert_eq!(complete(&format!("inventor get {}", &last[..8])), format!("{}|", last.trim()));
     assert_eq!(complete("inventor serve --restore ''"), "on|off|");
     let first = complete("inventor ''");
     assert!(first.contains("register|") && !first.contains("--redis"), "{first}");
