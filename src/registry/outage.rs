@@ -42,6 +42,8 @@ pub(super) struct Horizon {
     final_until: Option<Instant>,
     /// When all signs of life have arrived after the last trouble.
     calm_at: Option<Instant>,
+    /// So long an outage kept everything: only from then on it is trouble that holds what had expired.
+    held_from: Option<Instant>,
     outage: Option<Outage>,
     /// How long past its original deadline a registration may be kept.
     keep: Duration,
@@ -94,7 +96,7 @@ pub(super) struct SeenWrite {
 impl Horizon {
     /// A store that nothing is known of yet.
     pub(super) fn new(keep: Duration) -> Horizon {
-        Horizon { proven: None, final_until: None, calm_at: None, outage: None, keep }
+        Horizon { proven: None, final_until: None, calm_at: None, held_from: None, outage: None, keep }
     }
 
     /// Everything whose deadline is no later than this has expired.
@@ -109,7 +111,8 @@ impl Horizon {
 
     /// When a registration with this deadline expires for good, unless there is more trouble.
     pub(super) fn expires_at(&self, deadline: Instant) -> Instant {
-        self.calm_at.map_or(deadline, |calm_at| deadline.max(calm_at.min(deadline + HELD_MAX)))
+        let held_from = self.held_from.map_or(deadline, |from| deadline.max(from));
+        self.calm_at.map_or(deadline, |calm_at| deadline.max(calm_at.min(held_from + HELD_MAX)))
     }
 
     /// Since when nobody could renew, if that is so now. That somebody was refused for want of time is no outage.
@@ -237,7 +240,8 @@ impl Horizon {
         self.proven = self.proven.max(Some(at));
         if self.outage.is_none() {
             let is_calm = self.calm_at.is_none_or(|calm_at| calm_at <= at);
-            let final_until = if is_calm { Some(at) } else { at.checked_sub(HELD_MAX) };
+            let held = at.checked_sub(HELD_MAX).filter(|held| self.held_from.is_none_or(|from| from <= *held));
+            let final_until = if is_calm { Some(at) } else { held };
             self.final_until = self.final_until.max(final_until);
         }
     }
@@ -245,6 +249,9 @@ impl Horizon {
     /// Until now somebody could not write; all signs of life arrive within `wait`.
     pub(super) fn trouble(&mut self, now: Instant, wait: Duration) {
         self.calm_at = self.calm_at.max(Some(now + wait));
+        if self.outage.as_ref().is_some_and(|outage| outage.is_unseen) {
+            self.held_from = Some(now);
+        }
     }
 }
 
@@ -297,5 +304,26 @@ mod tests {
             horizon.prove(at);
             assert_eq!(horizon.final_until, Some(at - HELD_MAX), "each write that the store takes ends what is old");
         }
+    }
+
+    #[test]
+    fn what_expired_in_a_long_settlement_waits_for_the_news_that_is_on_its_way_then() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut horizon = Horizon::new(Duration::from_secs(3600));
+        horizon.prove(start);
+        horizon.interrupt(start);
+        let end = start + second;
+        horizon.settle(end);
+        // To write it took longer than trouble may hold anything.
+        let written = end + 3 * HELD_MAX;
+        horizon.trouble(written, second);
+        horizon.settled(end).unwrap();
+        assert_eq!(horizon.expires_at(end), written + second);
+        horizon.prove(written);
+        assert!(horizon.final_until < Some(end));
+        (1..=10).for_each(|n| horizon.trouble(written + n * second, second));
+        assert_eq!(horizon.expires_at(end), written + HELD_MAX, "trouble without an end keeps nothing for ever");
+        horizon.prove(written + HELD_MAX);
+        assert_eq!(horizon.final_until, Some(written));
     }
 }

@@ -188,9 +188,10 @@ impl Ground {
     }
 }
 
+/// Many deadlines take their time when every round of them is synced, on a busy machine.
 #[track_caller]
 fn is_ready(server: &Server) {
-    eventually(SOON, || {
+    eventually(3 * SOON, || {
         ask(server.address(), &Request::new("GET", "/-/ready")).is_some_and(|(status, _)| status == 200)
     });
 }

@@ -320,6 +320,8 @@ impl Users {
                     Some(shown) => self.look(asked, &shown, &mut missing),
                     None => self.tally.note(Wrong::List, format!("no list: {list:.200}")),
                 },
+                // It has just been started, and Prometheus keeps what it had.
+                Some((503, body)) if body.contains("not loaded yet") => {}
                 Some((status, body)) => self.tally.note(Wrong::List, format!("a poll is answered by {status}, {body}")),
                 // It was killed; the next one hears of this.
                 None => {}

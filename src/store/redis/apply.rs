@@ -135,8 +135,12 @@ impl<'a> Applier<'a> {
             let now = Instant::now();
             let stood_still = now.duration_since(self.began_round) > AWAY_MAX;
             self.began_round = now;
-            if stood_still {
-                self.stood_still(now);
+            if stood_still || work.is_behind {
+                self.context.mirror.trouble(now, NEWS_WITHIN);
+            }
+            if stood_still && let Stage::Settling(settling, _) = &mut self.stage {
+                // What was being settled has become a longer outage.
+                settling.begin_again(now);
             }
             let cause = work.rescan.or(stood_still.then_some(Cause::Stood));
             self.due = cause.map(|cause| (cause, now)).or(self.due);
@@ -173,14 +177,6 @@ impl<'a> Applier<'a> {
             }
             Stage::Settling(..) if self.writes.is_refused() => RETRY_AFTER,
             _ => Duration::ZERO,
-        }
-    }
-
-    /// This program stood still. What it was settling has become a longer outage.
-    fn stood_still(&mut self, now: Instant) {
-        self.context.mirror.trouble(now, NEWS_WITHIN);
-        if let Stage::Settling(settling, _) = &mut self.stage {
-            settling.begin_again(now);
         }
     }
 

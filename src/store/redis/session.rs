@@ -170,6 +170,8 @@ pub(super) struct Work {
     /// What is to be written, in this order.
     pub(super) writes: Vec<Write>,
     pub(super) rescan: Option<Cause>,
+    /// More ids have changed than are fetched in this round.
+    pub(super) is_behind: bool,
 }
 
 impl Session {
@@ -282,7 +284,8 @@ impl Session {
         {
             ids.insert(id);
         }
-        Ok(Work { ids, writes: mem::take(&mut queue.writes), rescan: queue.rescan.take() })
+        let is_behind = !queue.changed.is_empty();
+        Ok(Work { ids, writes: mem::take(&mut queue.writes), rescan: queue.rescan.take(), is_behind })
     }
 }
 
