@@ -192,7 +192,7 @@ class Declaration {
       ticks,
       answer.created + answer.updated + answer.deleted > 0
         ? replace
-        : [h('p.note', 'The group already matches the file. Its lifetime starts anew if you replace it.'), replace],
+        : [h('p.note', 'The group already matches the file. Replacing it gives all the lifetime above.'), replace],
     );
     say(`Dry run: ${told(answer)}`);
   }
