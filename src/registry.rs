@@ -340,17 +340,10 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registration::LabelNames;
 
     #[test]
     fn without_a_store_it_is_not_well_even_when_all_is_loaded() {
-        let rules = Rules {
-            names: LabelNames::Legacy,
-            ttl: Ttl::DEFAULT,
-            outage_keep: Duration::from_secs(24 * 3600),
-            shows_groups: true,
-        };
-        let registry = Registry::new(rules, &prometheus::Registry::new());
+        let registry = Registry::new(Rules::USUAL, &prometheus::Registry::new());
         registry.mirror().loaded();
         assert_eq!(registry.health(Now::read()), Err("not open yet".to_owned()));
     }

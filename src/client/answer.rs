@@ -36,8 +36,9 @@ pub(super) struct ProblemBody {
 impl Answer {
     /// Whether a server of registrations gave this answer to a question below `/api/v1`, or on `/target`.
     ///
-    /// Below `/api/v1` that is JSON, of which whoever reads it knows what has to stand in it, or an error as a problem. On `/target` both servers say an error in one line of
-    /// plain text, of which those that a proxy says as well count only in their exact words.
+    /// Below `/api/v1` that is JSON, of which whoever reads it knows what has to stand in it, or an error as a problem. On
+    /// `/target` both servers say an error in one line of plain text, of which those that a proxy says as well count only
+    /// in their exact words.
     pub(super) fn is_ours(&self, path: &str) -> bool {
         let is_new = path.starts_with("/api/");
         match self.status {

@@ -37,6 +37,17 @@ pub struct Rules {
     pub shows_groups: bool,
 }
 
+#[cfg(test)]
+impl Rules {
+    /// Those of a server that nothing is set for.
+    pub(crate) const USUAL: Rules = Rules {
+        names: crate::registration::LabelNames::Legacy,
+        ttl: Ttl::DEFAULT,
+        outage_keep: Duration::from_secs(24 * 3600),
+        shows_groups: true,
+    };
+}
+
 /// A list, and for how long it may have been out of date because of an outage.
 #[derive(Debug)]
 pub struct Discovered {

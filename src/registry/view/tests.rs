@@ -8,13 +8,6 @@ use std::time::SystemTime;
 use super::*;
 use crate::store::SETTLED_BYTES;
 
-const RULES: Rules = Rules {
-    names: LabelNames::Legacy,
-    ttl: Ttl::DEFAULT,
-    outage_keep: Duration::from_secs(24 * 3600),
-    shows_groups: true,
-};
-
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
@@ -25,7 +18,7 @@ fn new(rules: Rules) -> View {
 
 /// A loaded view and the time of its start.
 fn view() -> (View, Instant) {
-    let view = new(RULES);
+    let view = new(Rules::USUAL);
     let start = Instant::now();
     view.loaded_at(start);
     (view, start)
@@ -77,7 +70,7 @@ fn check_shown(view: &View, now: Instant, numbers: &[u8]) {
 
 #[test]
 fn nothing_is_shown_before_the_first_full_load() {
-    let view = new(RULES);
+    let view = new(Rules::USUAL);
     let now = Instant::now();
     view.apply_at(vec![put(1, "g", None)], now);
     assert_eq!(view.kept_list(Selector::All, now).unwrap_err(), NotLoaded);
@@ -157,13 +150,13 @@ fn a_deletion_during_an_outage_is_one_whoever_made_it() {
 fn keeping_has_an_end() {
     let (view, start) = view();
     view.apply_at(vec![put(1, "g", Some(start + seconds(60)))], start);
-    check_shown(&view, start + seconds(60) + RULES.outage_keep - seconds(1), &[1]);
-    check_shown(&view, start + seconds(60) + RULES.outage_keep, &[]);
+    check_shown(&view, start + seconds(60) + Rules::USUAL.outage_keep - seconds(1), &[1]);
+    check_shown(&view, start + seconds(60) + Rules::USUAL.outage_keep, &[]);
 }
 
 #[test]
 fn without_keeping_an_outage_changes_no_lifetime() {
-    let view = new(Rules { outage_keep: Duration::ZERO, ..RULES });
+    let view = new(Rules { outage_keep: Duration::ZERO, ..Rules::USUAL });
     let start = Instant::now();
     view.loaded_at(start);
     view.apply_at(vec![put(1, "g", Some(start + seconds(60)))], start);
@@ -302,7 +295,7 @@ fn who_is_refused_in_a_moment_of_trouble_is_the_only_one_whom_it_concerns() {
 #[test]
 fn no_number_of_outages_keeps_anything_longer_than_the_limit() {
     let keep = seconds(300);
-    let view = new(Rules { outage_keep: keep, ..RULES });
+    let view = new(Rules { outage_keep: keep, ..Rules::USUAL });
     let start = Instant::now();
     view.loaded_at(start);
     view.apply_at(vec![put(1, "g", Some(start + seconds(60))), put(2, "g", Some(start + seconds(900)))], start);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use super::{RULES, id, new, seconds, text};
+use super::{Rules, id, new, seconds, text};
 use crate::registration::TargetId;
 use crate::registry::criteria::Scope;
 use crate::registry::criteria::Selector;
@@ -87,7 +87,7 @@ fn what_is_loaded_at_once_equals_what_was_put_one_after_the_other() {
     for seed in 0..LOADS {
         let mut random = Rng::with_seed(seed);
         let start = Instant::now();
-        let (bulk, single) = (new(RULES), new(RULES));
+        let (bulk, single) = (new(Rules::USUAL), new(Rules::USUAL));
         single.loaded_at(start);
         if random.bool() {
             // The server was stopped.
@@ -123,7 +123,7 @@ fn what_is_loaded_at_once_equals_what_was_put_one_after_the_other() {
 
 #[test]
 fn several_threads_can_load_what_is_of_different_ids() {
-    let (bulk, single) = (new(RULES), new(RULES));
+    let (bulk, single) = (new(Rules::USUAL), new(Rules::USUAL));
     let now = Instant::now();
     single.loaded_at(now);
     let changes: Vec<Change> =
