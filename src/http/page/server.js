@@ -6,9 +6,9 @@ export const origin = base.href.replace(/\/$/, '');
 
 /**
  * What was heard last, and whether nothing is heard now; null as long as nothing was. Pollers are null too for a token
- * that may not see them. `rights` are those of the token that writes: {name, role, groups}.
+ * that may not see them.
  */
-export const server = { status: null, pollers: null, rights: null, isSilent: false };
+export const server = { status: null, pollers: null, isSilent: false };
 export const storeLost = () => server.status?.store.healthy === false;
 /** Why nobody can say that what is over has expired; empty when the server says so. */
 export const doubt = () => (server.isSilent ? 'unknown' : storeLost() ? 'kept' : '');
@@ -120,16 +120,24 @@ async function send(method, path, { query = {}, body, headers = {}, signal, hear
 }
 
 const readToken = () => token.get('read') ?? token.get('write');
+const writeToken = () => token.get('write') ?? readToken();
 export const get = (path, query, signal) => send('GET', `api/v1/${path}`, { query, signal }, readToken());
 
 const statusBy = secret => send('GET', 'api/v1/status', {}, secret);
 
+// What one token may do: what an answer says of another one that was held meanwhile is not taken for it.
+let holder = { secret: null, caller: null };
+
+/** What the token that writes may do: {name, role, groups}; undefined while nobody knows. */
+export const rights = () => (holder.secret === writeToken() ? holder.caller : undefined);
+
 /** How the server is, and what the token that writes may do. */
 export async function loadStatus() {
   const reader = readToken();
-  const writer = token.get('write') ?? reader;
+  const secret = writeToken();
   const status = await statusBy(reader);
-  server.rights = (writer === reader ? status : await statusBy(writer).catch(() => ({}))).caller;
+  const { caller } = secret === reader ? status : await statusBy(secret).catch(() => ({}));
+  if (secret === writeToken()) holder = { secret, caller };
   // Before it has loaded, the numbers are none.
   if (status.store.loaded) server.status = status;
 }
@@ -144,10 +152,11 @@ export const rightsOf = ({ name, role, groups }) =>
   `${name} may ${role === 'write' ? 'change' : 'read'} ${groups[0] === '*' ? 'all groups' : groups.map(decodeURIComponent).join(', ').slice(0, TEXT_CHARS_MAX)}.`;
 
 /** Why the token that is held may not change a group; empty where it may, or where nobody knows. */
-export const refusal = group =>
-  server.rights?.role !== 'write' || server.rights.groups.some(pattern => isOf(pattern, group))
-    ? ''
-    : `This token is for others: ${rightsOf(server.rights)}`;
+export function refusal(group) {
+  const may = rights();
+  if (may?.role !== 'write' || may.groups.some(pattern => isOf(pattern, group))) return '';
+  return `This token is for others: ${rightsOf(may)}`;
+}
 
 /** For `catch`: what there is instead of that which is not there. */
 export const absent = instead => error => {
@@ -228,7 +237,7 @@ export async function checkToken(secret) {
   const { caller } = await statusBy(secret);
   if (caller?.role !== 'write') throw problem(403, caller ? rightsOf(caller) : UNKNOWN);
   await accept(secret);
-  server.rights = caller;
+  holder = { secret, caller };
 }
 
 export const registrationPath = id => `registrations/${encodeURIComponent(id)}`;

@@ -1,7 +1,7 @@
 // Where a person enters a token: a gate before everything for reading, a dialog when something is changed.
 import { $, fill, h, icon } from './dom.js';
 import { emit } from './events.js';
-import { checkToken, person, rightsOf, server, token } from './server.js';
+import { checkToken, person, rights, rightsOf, server, token } from './server.js';
 
 const dialog = $('#dialog');
 
@@ -88,7 +88,7 @@ function heldTokens() {
       drawToken();
       emit('retry');
     };
-    const caller = kind === 'read' ? server.status?.caller : server.rights;
+    const caller = kind === 'read' ? server.status?.caller : rights();
     const text = caller ? `${KINDS[kind]}: ${rightsOf(caller)}` : KINDS[kind];
     return token.get(kind) && h('div.line', h('span.grow', text), h('button', forget, 'Forget'));
   };
@@ -139,9 +139,9 @@ export const isGated = () => Boolean($('.gate'));
 
 export function drawToken() {
   const held = token.get('write') ?? token.get('read');
-  const rights = held && server.rights;
-  const may = token.get('write') ?? rights?.role === 'write';
-  const who = rights ? rightsOf(rights) : held ? 'tokens' : 'enter a write token';
+  const caller = held && rights();
+  const may = token.get('write') ?? caller?.role === 'write';
+  const who = caller ? rightsOf(caller) : held ? 'tokens' : 'enter a write token';
   const label = `${may ? 'Writing is enabled' : 'Read-only'}: ${who}`;
   const button = $('#token');
   if (button.title === label) return;
