@@ -119,12 +119,19 @@ fn joinable(module: &str) -> String {
         in_import |= line.starts_with("import ");
         let is_comment = ["//", "/**", "* ", "*/"].iter().any(|mark| line.trim_start().starts_with(mark));
         if !in_import && !is_comment && !line.is_empty() {
-            joined.push_str(code_of(line.strip_prefix("export ").unwrap_or(line).trim_start()));
-            joined.push('\n');
+            push_line(&mut joined, code_of(line.strip_prefix("export ").unwrap_or(line).trim_start()));
         }
         in_import &= !line.ends_with(';');
     }
     joined
+}
+
+/// Adds a line; the break behind it goes where nothing can end, but for a line that may hold a comment.
+fn push_line(text: &mut String, line: &str) {
+    text.push_str(line);
+    if line.contains("//") || !line.ends_with([',', ';', '(', '[', '{']) {
+        text.push('\n');
+    }
 }
 
 /// A line without the comment behind it. Where the slashes may be part of a text or a pattern, it stays.
@@ -142,7 +149,7 @@ fn unindented(file: &str) -> String {
     for line in file.lines().map(str::trim_start).filter(|line| !line.is_empty()) {
         in_comment |= line.starts_with("/*");
         if !in_comment {
-            style.extend([line, "\n"]);
+            push_line(&mut style, line);
         }
         in_comment &= !line.ends_with("*/");
     }

@@ -107,17 +107,50 @@ test('all that is wrong with a form is told at once, each at its place', () =>
     assert.equal(await panel(page).locator('.wrong').count(), 3);
     await hasText(field(page, 'targets').locator('+ .wrong'), 'At least one is required.');
     await hasText(panel(page).locator('.pair').nth(1).locator('+ .wrong'), 'Letters, digits and _ only');
-    // Two of one name: the last would win without a word.
+    // A mark goes when its own field is changed, and no other with it.
+    const wrong = n => eventually(`${n} marks`, async () => (await panel(page).locator('.wrong').count()) === n);
     await field(page, 'targets').fill('faults:1');
-    for (const at of [0, 1]) await panel(page).getByLabel('Label name').nth(at).fill('same');
+    await wrong(2);
+    await hasText(panel(page).locator('.alert'), '2 things to mend. Nothing was registered.');
+    await field(page, 'target_group').fill('faults');
+    await wrong(2);
+    await panel(page).getByRole('button', { name: 'Remove label' }).nth(1).click();
+    await wrong(1);
+    await panel(page).locator('.alert').waitFor({ state: 'hidden' });
+    // What the form knows and what the server knows is told together. Of two of one name the last would win without a word.
+    for (const at of [1, 2]) await panel(page).getByLabel('Label name').nth(at).fill('same');
+    await field(page, 'ttl_seconds').selectOption('another…');
+    await panel(page).getByLabel('Lifetime as a number').fill('');
+    const command = panel(page).getByText('no curl for it yet');
+    await command.waitFor();
     await field(page, 'targets').press('Control+Enter');
-    await hasText(panel(page).locator('.wrong'), 'This name is there twice.');
+    await hasText(panel(page).locator('.alert'), '3 things to mend. Nothing was registered.');
+    await hasText(panel(page).locator('.pair').first().locator('+ .wrong'), 'Letters, digits and _ only');
+    await hasText(panel(page).locator('.pair').nth(2).locator('+ .wrong'), 'This name is there twice.');
+    await hasText(panel(page).locator('.wrong'), 'A lifetime is a whole number');
+    // It is no longer so once the other one has another name.
+    await panel(page).getByLabel('Label name').nth(1).fill('other');
+    await wrong(2);
+    await panel(page).getByLabel('Lifetime as a number').fill('0');
+    await wrong(1);
+    await command.waitFor();
     // What Prometheus would drop.
     await panel(page).getByLabel('Label name').first().fill('__scheme__');
     await panel(page).getByLabel('Label value').first().fill('ftp');
     await field(page, 'targets').press('Control+Enter');
     await hasText(panel(page).locator('.pair').first().locator('+ .wrong'), 'expected http or https');
     assert.equal((await server.registrations('q=faults')).total, 0);
+    // What can be sent is what the command sends.
+    await panel(page).getByLabel('Label value').first().fill('http');
+    const line = await panel(page).locator('.code').textContent();
+    const content = { targets: ['faults:1'], labels: { __scheme__: 'http', other: '', same: '' } };
+    assert.match(line, /\/target\?strict=true'/);
+    assert.ok(
+      line.endsWith(
+        `-d '${JSON.stringify({ static_config: { ...content, target_group: 'faults', ttl_seconds: 0 } })}'`,
+      ),
+      line,
+    );
   }));
 
 test('registering what is registered shows what would go, and replaces it only then', async () => {
@@ -155,6 +188,47 @@ test('an edit sends back untouched what nobody touched, byte for byte', async ()
     assert.deepEqual(row.labels, { ...labels, new: 'y' });
     assert.deepEqual([row.target_group, row.modules], [' g ', ['a b', 'c,d']]);
   });
+});
+
+test('an edit shows what a field would hide, and sends it back as it was', async () => {
+  const labels = { 'a\nb': '1', tab: 'x\ty', return: 'a\rb', slash: 'C:\\n', zero: 'a\u200bb\u{e0041}' };
+  const utf8 = await Server.start({ LABEL_NAMES: 'utf8' });
+  const id = await utf8.register(['lf\nb:1', 'hidden:1'], { labels, target_group: 'g\u00ad', modules: ['m\n'] });
+  await withPage(utf8, { path: `?id=${id}` }, async page => {
+    await signIn(page);
+    await button(page, 'Edit').click();
+    await page.getByRole('button', { name: 'Change the targets' }).click();
+    await hasText(panel(page), 'Nothing changed yet.');
+    const values = locator => locator.evaluateAll(all => all.map(el => el.value));
+    assert.deepEqual(await values(panel(page).getByLabel('Label name')), [
+      'a\\nb',
+      'return',
+      'slash',
+      'tab',
+      'zero',
+      '',
+    ]);
+    assert.deepEqual(await values(panel(page).getByLabel('Label value')), [
+      '1',
+      'a\\rb',
+      'C:\\n',
+      'x\\ty',
+      'a\\u200bb\\udb40\\udc41',
+      '',
+    ]);
+    assert.equal(await field(page, 'targets').inputValue(), 'lf\\nb:1\nhidden:1');
+    assert.equal(await field(page, 'target_group').inputValue(), 'g\\u00ad');
+    assert.equal(await field(page, 'modules').inputValue(), 'm\\n');
+    await panel(page).getByLabel('Label name').first().fill('a\\nc');
+    await panel(page).getByLabel('Label value').nth(1).fill('a\\rb \\\\');
+    await button(page, 'Save').click();
+    await toast(page, 'Saved').waitFor();
+    const row = await utf8.registration(id);
+    const { 'a\nb': moved, ...rest } = labels;
+    assert.deepEqual(row.labels, { ...rest, 'a\nc': moved, return: 'a\rb \\' });
+    assert.deepEqual([row.targets, row.target_group, row.modules], [['lf\nb:1', 'hidden:1'], 'g\u00ad', ['m\n']]);
+  });
+  await utf8.stop();
 });
 
 test('an edit says when somebody else changed it meanwhile, and overwrites only after that', async () => {

@@ -1,17 +1,32 @@
 // Texts to copy: JSON, shell lines, configuration. No value may turn a copied line around or end it early.
 import { copyButton, fill, h } from './dom.js';
-import { origin } from './server.js';
+import { origin, registrationPath } from './server.js';
 
-const TRICKY = /[\u007f-\u00a0\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
-const escaped = char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
+const TRICKY = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u00a0\u3164]/gu;
+const escaped = char => char.replace(/./gs, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 export const json = (value, indent) => JSON.stringify(value, null, indent).replace(TRICKY, escaped);
+
+/** A text as JSON has it between the quotes: one sees all of it. */
+export const spelled = text => json(text).slice(1, -1).replaceAll('\\"', '"');
+const CONTROLS = { n: '\n', r: '\r', t: '\t', b: '\b', f: '\f' };
+/** What is meant by a text that is spelled so. */
+export const meant = text =>
+  text.replace(/\\(?:u([\da-f]{4})|(.))/gi, (_all, hex, char) =>
+    hex ? String.fromCharCode(Number.parseInt(hex, 16)) : (CONTROLS[char] ?? char),
+  );
 
 const quoted = text => `'${text.replaceAll("'", "'\\''")}'`;
 const BEARER = '-H "Authorization: Bearer $TOKEN"';
 
-export const curlPut = content =>
-  `curl -sS -X PUT ${quoted(`${origin}/target`)} ${BEARER} -d ${quoted(json({ static_config: content }))}`;
+const curl = (method, path) => `curl -sS -X ${method} ${quoted(`${origin}/${path}`)} ${BEARER}`;
+export const curlPut = (content, query = '') =>
+  `${curl('PUT', `target${query}`)} -d ${quoted(json({ static_config: content }))}`;
+/** What the form does, which refuses more, and deletes what is `left` behind. */
+export const curlSave = (content, left) => {
+  const put = curlPut(content, '?strict=true');
+  return left ? `${put.replace('-sS', '-fsS')} &&\n${curl('DELETE', `api/v1/${registrationPath(left)}`)}` : put;
+};
 export const curlGet = (url, needsToken) => `curl -sS ${needsToken ? `${BEARER} ` : ''}${quoted(url)}`;
 
 /** A box with one text of several, [[name, text], ...], and a button that copies it. `chosen` tells which one. */

@@ -89,7 +89,7 @@ const FILE_MS = 10_000; // within which the browser has taken a file
 
 const PRINTABLE = /^[ -~]*$/;
 // Control and format characters, separators of lines and paragraphs, and the Hangul filler.
-const UNSEEN = /([\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u3164])/u;
+export const UNSEEN = /([\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u3164])/u;
 const codePoint = char => `U+${char.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}`;
 
 /** What somebody registered: kept apart from the text around it, the invisible made visible. */

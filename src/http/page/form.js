@@ -1,8 +1,8 @@
 // The form that registers or edits: what follows from saving is said before, what is wrong is said at its field. What
 // was typed is kept until it is saved or cancelled.
-import { codes, curlPut } from './codes.js';
+import { codes, curlSave, meant, spelled } from './codes.js';
 import { called } from './deletion.js';
-import { $, $$, address, fill, foreign, h, iconButton } from './dom.js';
+import { $, $$, address, fill, foreign, h, iconButton, UNSEEN } from './dom.js';
 import { DEFAULT_GROUP, effects, groupOf, inTheWay, moved, same, sameContent } from './effects.js';
 import { emit, failed, on, unheard } from './events.js';
 import { groups } from './groups.js';
@@ -13,7 +13,7 @@ import { contentOf, fetchRegistration } from './registration.js';
 import { sortedLabels } from './row.js';
 import { absent, deleteRegistration, findRegistration, get, putRegistration, refusal } from './server.js';
 import { go, state } from './state.js';
-import { sentence, until, words } from './words.js';
+import { plainly, until, words } from './words.js';
 
 const SUGGESTED_GROUPS_MAX = 500;
 
@@ -24,20 +24,27 @@ const lines = text =>
     .map(line => line.trim())
     .filter(Boolean);
 
-/** A field gives back what it was given, byte for byte, until somebody changes it: not every text fits into a field. */
+/**
+ * Puts a text, or a list of them, into a field, which gives it back byte for byte until somebody changes it. What the
+ * field would hide or drop is spelled out.
+ */
 function keeps(field, original) {
-  Object.assign(field, { original, shown: field.value });
-  return field;
+  const texts = [original].flat();
+  const isText = field.matches('textarea') && texts[0] === original; // in which lines are seen
+  const isSpelled = texts.some(text => UNSEEN.test(isText ? text.replaceAll('\n', '') : text));
+  field.value = texts.map(isSpelled ? spelled : String).join('\n');
+  if (isSpelled) field.title = 'What cannot be seen is written as in JSON: \\n is a line break';
+  return Object.assign(field, { original, shown: field.value, means: isSpelled ? meant : String });
 }
-const given = (field, parse) => (field.value === field.shown ? field.original : parse(field.value));
+const given = (field, parse) => (field.value === field.shown ? field.original : parse(field.value, field.means));
 
 function labelField([name, value] = ['', ''], remove) {
   const kind = value.includes('\n') ? 'textarea' : 'input';
   const line = h(
     'div.pair',
-    keeps(input('input.mono.key', { 'aria-label': 'Label name', placeholder: 'name', value: name }), name),
+    keeps(input('input.mono.key', { 'aria-label': 'Label name', placeholder: 'name' }), name),
     '=',
-    keeps(input(`${kind}.mono`, { 'aria-label': 'Label value', placeholder: 'value', value, rows: 1 }), value),
+    keeps(input(`${kind}.mono`, { 'aria-label': 'Label value', placeholder: 'value', rows: 1 }), value),
     iconButton('close', 'Remove label', () => remove(line)),
   );
   return line;
@@ -45,7 +52,7 @@ function labelField([name, value] = ['', ''], remove) {
 
 const readLine = line => {
   const [name, value] = line.children;
-  return [given(name, text => text.trim()), given(value, text => text)];
+  return [given(name, (text, means) => means(text.trim())), given(value, (text, means) => means(text))];
 };
 
 /** Who asks for a list next, so that one knows when Prometheus will have it. */
@@ -62,9 +69,10 @@ const lastAuthor = id =>
     () => null,
   );
 
-const LEGACY_NAME = /^".*" does not match \[a-zA-Z_\]/s;
-const PLAIN_NAME =
-  'Letters, digits and _ only, not a digit first. LABEL_NAMES=utf8 on the server allows others, for Prometheus 3.';
+const labelPointer = name => `/static_config/labels/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+
+/** What the server found wrong: [pointer, text]. */
+const faultsOf = ({ errors }) => errors.map(({ pointer, detail }) => [pointer, plainly(detail)]);
 
 class Form {
   constructor(row) {
@@ -79,17 +87,20 @@ class Form {
       ttl_seconds,
     } = this.old ?? {};
     const placeholder = '10.0.10.2:9100\n10.0.10.3:9100';
-    const list = (id, value, more) => keeps(input('textarea.mono', { id, value: value.join('\n'), ...more }), value);
+    const list = (id, value, more) => keeps(input('textarea.mono', { id, ...more }), value);
     this.targets = list('f-targets', targets, { rows: 3, placeholder });
     this.modules = list('f-modules', modules, { rows: 1, placeholder: 'node_exporter, ipmi_exporter' });
-    const group = { id: 'f-target_group', list: 'f-groups', placeholder: DEFAULT_GROUP, value: target_group };
+    const group = { id: 'f-target_group', list: 'f-groups', placeholder: DEFAULT_GROUP };
     this.group = keeps(input('input', group), target_group);
     this.labels = h('div.pairs', { id: 'f-labels', role: 'group', 'aria-labelledby': 'f-labels-name' });
     for (const label of sortedLabels(labels)) this.addLabel(label);
     this.lifetime = lifetimeField('f-ttl_seconds', ttl_seconds);
     this.alerts = h('div');
     this.effect = h('div.effect', { 'aria-live': 'polite' });
+    this.marks = []; // of what is wrong: {field, below, pointer, note, isOwn}
+    this.elsewhere = []; // what is wrong and has no place here
     this.shell = codes([['The same with curl', '']]);
+    this.command = h('div');
     this.saveButton = h('button.primary', { type: 'submit' });
     this.el = this.draw();
     this.changed();
@@ -110,7 +121,7 @@ class Form {
         novalidate: true,
         autocomplete: 'off',
         onsubmit: e => this.submit(e),
-        oninput: () => this.changed(),
+        oninput: e => this.changed(e.target),
         onchange: () => this.changed(),
         onkeydown: saves,
       },
@@ -122,7 +133,7 @@ class Form {
       field('ttl_seconds', 'Lifetime', this.lifetime.el),
       this.effect,
       h('div.line', this.saveButton, h('button', cancel, 'Cancel')),
-      this.shell,
+      this.command,
       h('datalist', { id: 'f-groups' }, suggested),
     );
   }
@@ -171,14 +182,14 @@ class Form {
       .filter(([, ...pair]) => pair.some(Boolean));
 
   content() {
-    const group = given(this.group, text => text.trim());
+    const group = given(this.group, (text, means) => means(text.trim()));
     // A line that was there before may have blanks and commas in it; what is typed is parted by them.
     const { modules: before = [] } = this.old ?? {};
     const part = line => (before.includes(line) ? line : line.split(/[\s,]+/).filter(Boolean));
-    const modules = given(this.modules, text => lines(text).flatMap(part));
+    const modules = given(this.modules, (text, means) => lines(text).map(means).flatMap(part));
     const ttl_seconds = this.lifetime.seconds();
     return {
-      targets: given(this.targets, lines),
+      targets: given(this.targets, (text, means) => lines(text).map(means)),
       // Not by assignment: a label may be called __proto__.
       labels: Object.fromEntries(this.pairs().map(([, name, value]) => [name, value])),
       ...(group && { target_group: group }),
@@ -189,14 +200,22 @@ class Form {
 
   isMoved = content => Boolean(this.row) && this.hasTargets && !same(content.targets, this.old.targets);
 
-  /** After each key: what would be sent, and what follows from it. */
-  changed() {
+  /** After each key, in this field: what would be sent, and what follows from it. */
+  changed(field) {
     const last = this.labelLines().at(-1);
     if (!last || readLine(last).some(Boolean)) this.addLabel();
-    const content = this.content();
     this.isTouched = true;
-    this.shell.update([['The same with curl', curlPut(content)]]);
-    this.draws(content);
+    this.forgive(field);
+    this.draws(this.content());
+    this.drawCommand();
+  }
+
+  /** What is wrong cannot be sent. */
+  drawCommand() {
+    const content = this.content();
+    const isWrong = this.marks.length + this.elsewhere.length + this.ownFaults().length > 0;
+    if (!isWrong) this.shell.update([['The same with curl', curlSave(content, this.isMoved(content) && this.row.id)]]);
+    fill(this.command, isWrong ? h('p.note', 'Something above is missing or wrong: no curl for it yet.') : this.shell);
   }
 
   /** What saving does to what is registered now, as far as it is known. */
@@ -234,10 +253,9 @@ class Form {
 
   /** Where a fault is told: its field, and what it is written below. */
   placeOf(pointer) {
-    const [, part, rest = ''] = /^\/static_config\/(\w+)\/?(.*)$/s.exec(pointer) ?? [];
+    const part = /^\/static_config\/(\w+)/.exec(pointer)?.[1];
     if (part === 'labels') {
-      const name = rest.replaceAll('~1', '/').replaceAll('~0', '~');
-      const line = this.pairs().findLast(([, own]) => own === name)?.[0];
+      const line = this.pairs().findLast(([, own]) => labelPointer(own) === pointer)?.[0];
       return line && { field: line.firstChild, below: line };
     }
     if (part === 'ttl_seconds') return { field: this.lifetime.field(), below: this.lifetime.el };
@@ -248,53 +266,82 @@ class Form {
   /** What this form itself can see. */
   ownFaults() {
     const names = this.pairs().map(([, name]) => name);
-    const twice = names.filter((name, at) => names.indexOf(name) !== at);
-    const faults = twice.map(name => [`/static_config/labels/${name}`, 'This name is there twice.']);
+    const twice = new Set(names.filter((name, at) => names.indexOf(name) !== at));
     const lifetime = this.lifetime.fault();
-    return [...faults, ...(lifetime ? [['/static_config/ttl_seconds', lifetime]] : [])];
+    const faults = [...twice].map(name => [labelPointer(name), 'This name is there twice.']);
+    if (!this.content().targets.length) faults.push(['/static_config/targets', 'At least one is required.']);
+    if (lifetime) faults.push(['/static_config/ttl_seconds', lifetime]);
+    return faults;
   }
 
-  /** Tells all faults at once, each at its place: [pointer, text]. */
-  refused(faults) {
-    for (const el of $$('.wrong', this.el)) el.remove();
-    for (const el of $$('[aria-invalid]', this.el)) el.removeAttribute('aria-invalid');
-    const elsewhere = [];
-    let first;
-    for (const [at, [pointer, text]] of faults.entries()) {
-      const place = this.placeOf(pointer);
-      if (!place) {
-        elsewhere.push(text);
-        continue;
-      }
-      const id = `f-wrong-${at}`;
-      place.field.setAttribute('aria-invalid', 'true');
-      place.field.setAttribute('aria-describedby', id);
-      place.below.after(h('p.wrong', { id }, foreign(text)));
-      first ??= place.field;
+  /** What the server finds wrong besides: it is asked with an empty target more, which it never registers. */
+  async otherFaults(own, content) {
+    const known = [...own.map(([pointer]) => pointer), `/static_config/targets/${content.targets.length}`];
+    try {
+      await putRegistration({ ...content, targets: [...content.targets, ''] });
+      return [];
+    } catch (error) {
+      return faultsOf(error).filter(([pointer]) => !known.includes(pointer));
     }
-    if (faults.length > 1) elsewhere.unshift(`${faults.length} things to mend. Nothing was registered.`);
-    fill(this.alerts, elsewhere.length > 0 && alertBox(elsewhere.map(text => h('p', foreign(text)))));
-    (first ?? this.alerts.firstChild)?.focus();
+  }
+
+  /** Tells all faults at once, each at its place. */
+  refused(faults) {
+    for (const { note } of this.marks) note.remove();
+    const own = this.ownFaults().map(([pointer]) => pointer);
+    const placed = faults.map(([pointer, text], at) => {
+      const note = h('p.wrong', { id: `f-wrong-${at}` }, foreign(text));
+      return { ...this.placeOf(pointer), pointer, text, note, isOwn: own.includes(pointer) };
+    });
+    this.marks = placed.filter(mark => mark.field);
+    this.elsewhere = placed.filter(mark => !mark.field).map(({ text }) => text);
+    for (const { below, note } of this.marks) below.after(note);
+    this.drawMarks();
+    ($('[aria-invalid]', this.el) ?? this.alerts.firstChild)?.focus();
+  }
+
+  /** A mark goes when its own field is changed or taken away, or when what it says is no longer so. */
+  forgive(field) {
+    const own = this.ownFaults().map(([pointer]) => pointer);
+    const isOver = mark =>
+      mark.below.contains(field) || !mark.below.isConnected || (mark.isOwn && !own.includes(mark.pointer));
+    const over = this.marks.filter(isOver);
+    if (!over.length) return;
+    for (const { note } of over) note.remove();
+    this.marks = this.marks.filter(mark => !over.includes(mark));
+    this.drawMarks();
+  }
+
+  drawMarks() {
+    for (const el of $$('[aria-invalid]', this.el))
+      for (const name of ['aria-invalid', 'aria-describedby']) el.removeAttribute(name);
+    for (const { field, note } of this.marks) {
+      field.setAttribute('aria-invalid', 'true');
+      field.setAttribute('aria-describedby', `${field.getAttribute('aria-describedby') ?? ''} ${note.id}`.trim());
+    }
+    const n = this.marks.length + this.elsewhere.length;
+    const told = [n > 1 && `${n} things to mend. Nothing was registered.`, ...this.elsewhere].filter(Boolean);
+    fill(this.alerts, told.length > 0 && alertBox(told.map(text => h('p', foreign(text)))));
+    this.drawCommand();
   }
 
   async submit(e) {
     e.preventDefault();
     if (this.el.ariaBusy) return;
     const own = this.ownFaults();
-    this.refused(own);
-    if (own.length) return;
     this.el.ariaBusy = 'true';
     this.saveButton.classList.add('busy');
     const content = this.content();
     let isSent = false;
     try {
+      if (own.length) return this.refused([...own, ...(await this.otherFaults(own, content))]);
+      this.refused([]);
       if (!(await this.isClear(content))) return;
       isSent = true;
       const answer = await putRegistration(content);
       if (answer !== null) await this.saved(content, answer.id);
     } catch (error) {
-      const told = ({ pointer, detail }) => [pointer, LEGACY_NAME.test(detail) ? PLAIN_NAME : sentence(detail)];
-      if (error.status === 400) this.refused(error.errors.length ? error.errors.map(told) : [['', error.message]]);
+      if (error.status === 400) this.refused(error.errors.length ? faultsOf(error) : [['', error.message]]);
       else fill(this.alerts, alertBox((isSent && unheard('registered', error)) || `Not registered. ${error.message}`));
       if (!this.el.isConnected) emit('toast', { bad: true, text: this.alerts.textContent });
     } finally {
