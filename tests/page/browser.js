@@ -112,6 +112,31 @@ export async function eventually(what, condition) {
   }
 }
 
+/** Holds the answers to some questions, as they were, until they are let go; then until the page has had them. */
+export async function holdAnswers(page, isAsked) {
+  let letGo;
+  const told = new Promise(resolve => {
+    letGo = resolve;
+  });
+  const held = [];
+  // Of a question that the page has given up meanwhile nobody hears.
+  const answer = async route => {
+    const response = await route.fetch();
+    held.push(told.then(() => route.fulfill({ response })).catch(() => {}));
+  };
+  await page.route(isAsked, answer);
+  return {
+    isHeld: () => eventually('it is asked', () => held.length),
+    /** Those that are asked from now on are answered at once. */
+    noMore: () => page.unroute(isAsked),
+    async letGo() {
+      letGo();
+      await Promise.all(held);
+      await page.evaluate(() => new Promise(resolve => setTimeout(resolve, 300)));
+    },
+  };
+}
+
 /** Waits until as many rows are shown. */
 export const rowCountIs = (page, n) => eventually(`${n} rows`, async () => (await rows(page).count()) === n);
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { eventually, giveToken, hasText, press, rowCountIs, rowOf, toast, withPage } from './browser.js';
+import { eventually, giveToken, hasText, holdAnswers, press, rowCountIs, rowOf, toast, withPage } from './browser.js';
 import { Nginx, PasswordProxy, Server } from './server.js';
 
 const hash = secret => `sha256:${createHash('sha256').update(secret).digest('hex')}`;
@@ -160,6 +160,24 @@ test('a server with a read token shows nothing before it is given', () =>
     await toast(page, 'Deleted a:1').waitFor();
     await page.keyboard.press('z');
     await toast(page, 'Registered again').waitFor();
+  }));
+
+test('a refusal that comes late clears nothing that is typed, and takes no token that was entered meanwhile', () =>
+  withPage(guarded, {}, async page => {
+    const field = page.locator('.gate #token-field');
+    for (const isEntered of [false, true]) {
+      const lists = await holdAnswers(page, url => url.pathname === '/api/v1/registrations');
+      await page.reload();
+      await lists.isHeld();
+      await field.fill('token-read');
+      await lists.noMore();
+      if (isEntered) await field.press('Enter');
+      await lists.letGo();
+      if (!isEntered) await field.press('Enter');
+      await rowCountIs(page, 2);
+      assert.deepEqual(await stored(page), [{ 'inventor.read': 'token-read' }, [], '']);
+      await page.evaluate(() => sessionStorage.clear());
+    }
   }));
 
 test('a token that may write is asked for once', () =>

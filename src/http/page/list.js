@@ -126,6 +126,8 @@ async function loadFirst() {
   try {
     let answer = await ask(at).catch(refused);
     if (at && !answer.registrations.length && answer.total) answer = await ask(0);
+    // One may have gone back meanwhile to what is shown.
+    if (asked !== filterKey()) return;
     shownKey = asked;
     chooseRows([...list.chosen.values()], false);
     dropAll();

@@ -15,7 +15,7 @@ import { count, life, since, time, words } from './words.js';
 const HISTORY_MAX = 20; // changes
 const TARGETS_SHOWN = 10; // before somebody asks for all
 
-let showing = null; // {row, history, form}
+let showing = null; // {row, history, codes, form}
 
 export async function fetchRegistration(id) {
   const row = await get(registrationPath(id));
@@ -43,8 +43,15 @@ export async function showRegistration(id) {
   try {
     const row = await fetchRegistration(id);
     if (!isWanted()) return;
+    const isShown = showing && shape(showing.row) === shape(row);
     showing = { ...showing, row };
-    drawRegistration();
+    // What is pressed must stay in the document until it is released.
+    if (isShown) {
+      showing.codes.update(formsOf(row));
+      paintRegistration();
+    } else {
+      drawRegistration();
+    }
     const history = await fetchHistory(id);
     if (!isWanted() || !showing) return;
     showing.history = history;
@@ -112,18 +119,18 @@ function facts(row) {
   );
 }
 
+/** The registration in the forms in which one copies it. */
+const formsOf = row => [
+  ['JSON', json(row, 2)],
+  ['curl', curlPut(contentOf(row))],
+  ['What Prometheus gets from /sd', json(entries(row), 2)],
+];
+
 function drawRegistration() {
   const { row } = showing;
   const labels = sortedLabels(row.labels);
-  const forms = codes(
-    [
-      ['JSON', json(row, 2)],
-      ['curl', curlPut(contentOf(row))],
-      ['What Prometheus gets from /sd', json(entries(row), 2)],
-    ],
-    showing.form,
-  );
-  forms.chosen = at => {
+  showing.codes = codes(formsOf(row), showing.form);
+  showing.codes.chosen = at => {
     showing.form = at;
   };
   const actions = [
@@ -156,7 +163,7 @@ function drawRegistration() {
     ),
     facts(row),
     whoPolls(row),
-    forms,
+    showing.codes,
     h('section', h('h3', 'History'), h('div.history')),
   );
   paintRegistration();

@@ -72,13 +72,17 @@ function silence(error, limit, seconds) {
   return error.name === 'AbortError' ? error : problem(0, 'The connection failed.');
 }
 
-// What was answered last, by address and token: an answer that is the same is not sent again. The browser keeps nothing.
-const heardBefore = new Map(); // -> {tag, answer}
+// What was answered last, by address and token: an answer that is the same is not sent again, and one that comes after
+// the answer to a later question is not taken for the newest. The browser keeps nothing.
+const heardBefore = new Map(); // -> {tag, answer, asked}
 const KNOWN_MAX = 60;
+let questions = 0; // asked so far
 
-function remember(key, tag, answer) {
+function remember(key, tag, answer, asked) {
+  const last = heardBefore.get(key);
+  if (last?.asked > asked) return last.answer;
   heardBefore.delete(key);
-  if (tag) heardBefore.set(key, { tag, answer });
+  if (tag) heardBefore.set(key, { tag, answer, asked });
   if (heardBefore.size > KNOWN_MAX) heardBefore.delete(heardBefore.keys().next().value);
   return answer;
 }
@@ -103,6 +107,7 @@ async function send(method, path, { query = {}, body, headers = {}, signal, hear
   const key = isRead && `${url} ${secret}`;
   const before = heardBefore.get(key);
   if (before) options.headers['if-none-match'] = before.tag;
+  const asked = ++questions;
   let response, text;
   try {
     response = await fetch(url, options);
@@ -112,16 +117,27 @@ async function send(method, path, { query = {}, body, headers = {}, signal, hear
   }
   setServerTime(response.headers.get('date'));
   heard?.(response);
-  if (before && response.status === 304) return remember(key, before.tag, before.answer);
+  if (before && response.status === 304) return remember(key, before.tag, before.answer, asked);
   const answer = parse(text);
   if (!response.ok) throw problem(response.status, reasonOf(response.status, answer, text), answer);
   if (text && answer === undefined) throw problem(0, NOT_JSON);
-  return isRead ? remember(key, isOnce ? null : response.headers.get('etag'), answer) : (answer ?? true);
+  return isRead ? remember(key, isOnce ? null : response.headers.get('etag'), answer, asked) : (answer ?? true);
 }
 
 const readToken = () => token.get('read') ?? token.get('write');
 const writeToken = () => token.get('write') ?? readToken();
-export const get = (path, query, signal) => send('GET', `api/v1/${path}`, { query, signal }, readToken());
+
+/** What is said to a token that was given up meanwhile is not heard: it is asked anew, with the one that is held. */
+export async function get(path, query, signal) {
+  const secret = readToken();
+  try {
+    const answer = await send('GET', `api/v1/${path}`, { query, signal }, secret);
+    if (secret === readToken()) return answer;
+  } catch (error) {
+    if (secret === readToken() || error.name === 'AbortError') throw error;
+  }
+  return get(path, query, signal);
+}
 
 const statusBy = secret => send('GET', 'api/v1/status', {}, secret);
 
@@ -133,10 +149,9 @@ export const rights = () => (holder.secret === writeToken() ? holder.caller : un
 
 /** How the server is, and what the token that writes may do. */
 export async function loadStatus() {
-  const reader = readToken();
+  const status = await get('status');
   const secret = writeToken();
-  const status = await statusBy(reader);
-  const { caller } = secret === reader ? status : await statusBy(secret).catch(() => ({}));
+  const { caller } = secret === readToken() ? status : await statusBy(secret).catch(() => ({}));
   if (secret === writeToken()) holder = { secret, caller };
   // Before it has loaded, the numbers are none.
   if (status.store.loaded) server.status = status;

@@ -1,5 +1,5 @@
 // Where a person enters a token: a gate before everything for reading, a dialog when something is changed.
-import { $, fill, h, icon } from './dom.js';
+import { $, fill, h } from './dom.js';
 import { emit } from './events.js';
 import { checkToken, person, rights, rightsOf, server, token } from './server.js';
 
@@ -109,8 +109,9 @@ function heldTokens() {
   modal('Tokens', content);
 }
 
-/** Nothing is shown before the server knows who asks. */
+/** Nothing is shown before the server knows who asks. What is typed while it is open stays, whoever else is refused. */
 export function gate(message) {
+  if (isGated()) return;
   const isAgain = token.get('read') ?? token.get('write');
   const close = () => {
     $('.gate')?.remove();
@@ -145,7 +146,8 @@ export function drawToken() {
   const label = `${may ? 'Writing is enabled' : 'Read-only'}: ${who}`;
   const button = $('#token');
   if (button.title === label) return;
-  fill(button, icon(may ? 'unlock' : 'lock'));
+  // What is pressed must stay in the document until it is released.
+  $('use', button).setAttribute('href', may ? '#i-unlock' : '#i-lock');
   button.title = button.ariaLabel = label;
   button.classList.toggle('on', Boolean(may));
 }
