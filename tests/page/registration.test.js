@@ -2,7 +2,18 @@
 // the embedded store.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { eventually, giveToken, hasText, rowCountIs, rowOf, rows, signIn, toast, withPage } from './browser.js';
+import {
+  eventually,
+  giveToken,
+  hasText,
+  holdAnswers,
+  rowCountIs,
+  rowOf,
+  rows,
+  signIn,
+  toast,
+  withPage,
+} from './browser.js';
 import { Redis, Server } from './server.js';
 
 const panel = page => page.locator('#panel');
@@ -315,8 +326,15 @@ test('other targets are another registration: the new one comes, the old one goe
     await page.getByRole('button', { name: 'Change the targets' }).click();
     await field(page, 'targets').fill('moves-to:1');
     await hasText(panel(page), 'Different targets make a different registration');
+    const past = await holdAnswers(
+      page,
+      url => url.searchParams.get('id') === id && url.pathname === '/api/v1/changes',
+    );
     await button(page, 'Save').click();
     await toast(page, 'Saved moves-to:1').waitFor();
+    // What became of the old one is no longer looked at.
+    await past.letGo();
+    await hasText(panel(page).locator('h2'), 'moves-to:1');
     const { registrations } = await server.registrations('group=moves');
     assert.deepEqual(
       registrations.map(r => r.targets),

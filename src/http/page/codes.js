@@ -2,7 +2,7 @@
 import { copyButton, fill, h } from './dom.js';
 import { origin, registrationPath } from './server.js';
 
-const TRICKY = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u00a0\u3164]/gu;
+const TRICKY = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u00a0\u3164]/gu;
 const escaped = char => char.replace(/./gs, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 export const json = (value, indent) => JSON.stringify(value, null, indent).replace(TRICKY, escaped);

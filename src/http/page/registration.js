@@ -43,7 +43,7 @@ export async function showRegistration(id) {
   try {
     const row = await fetchRegistration(id);
     if (!isWanted()) return;
-    const isShown = showing && shape(showing.row) === shape(row);
+    const isShown = isOpen('registration') && showing && shape(showing.row) === shape(row);
     showing = { ...showing, row };
     // What is pressed must stay in the document until it is released.
     if (isShown) {
@@ -53,19 +53,20 @@ export async function showRegistration(id) {
       drawRegistration();
     }
     const history = await fetchHistory(id);
-    if (!isWanted() || !showing) return;
+    if (showing?.row.id !== id) return;
     showing.history = history;
-    drawHistory();
+    if (isOpen('registration')) drawHistory();
   } catch (error) {
     if (!isWanted()) return;
-    if (error.status === 404) await showAbsent(id);
+    if (error.status === 404) await showAbsent(id, isWanted);
     else trouble(error);
   }
 }
 
-async function showAbsent(id) {
-  showing = null;
+async function showAbsent(id, isWanted) {
   const history = await fetchHistory(id).catch(() => []);
+  if (!isWanted()) return;
+  showing = null;
   openPanel(
     'registration',
     'Not registered',
