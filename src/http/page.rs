@@ -110,7 +110,7 @@ impl Page {
     }
 }
 
-/// A module without its imports, exports, comments and indentation: in one script, everybody knows everybody. No
+/// A module without its imports, exports, comments and idle space: in one script, everybody knows everybody. No
 /// text in it goes over several lines.
 fn joinable(module: &str) -> String {
     let mut in_import = false;
@@ -119,7 +119,8 @@ fn joinable(module: &str) -> String {
         in_import |= line.starts_with("import ");
         let is_comment = ["//", "/**", "* ", "*/"].iter().any(|mark| line.trim_start().starts_with(mark));
         if !in_import && !is_comment && !line.is_empty() {
-            push_line(&mut joined, code_of(line.strip_prefix("export ").unwrap_or(line).trim_start()));
+            let code = code_of(line.strip_prefix("export ").unwrap_or(line).trim_start());
+            push_line(&mut joined, &tightened(code));
         }
         in_import &= !line.ends_with(';');
     }
@@ -140,6 +141,24 @@ fn code_of(line: &str) -> &str {
         Some((code, _)) if !code.contains(['\'', '"', '`', '/']) => code,
         _ => line,
     }
+}
+
+/// Signs of code: a space beside one of them parts nothing. Not + and -, of which two are another sign.
+const SIGNS: [char; 16] = ['=', '?', ':', '<', '>', '*', ',', ';', '{', '}', '(', ')', '[', ']', '&', '|'];
+
+/// A line without the spaces that part nothing, up to where a pattern, a comment or a text of another kind may begin.
+fn tightened(line: &str) -> String {
+    let (code, rest) = line.split_at(line.find(['"', '`', '/', '\\']).unwrap_or(line.len()));
+    let mut tight = String::with_capacity(line.len());
+    let mut in_text = false;
+    for (at, char) in code.char_indices() {
+        in_text ^= char == '\'';
+        let is_idle = char == ' ' && !in_text && (tight.ends_with(SIGNS) || code[at + 1..].starts_with(SIGNS));
+        if !is_idle {
+            tight.push(char);
+        }
+    }
+    tight + rest
 }
 
 /// A style without its comments, which have lines of their own, and its indentation.

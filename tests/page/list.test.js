@@ -131,6 +131,11 @@ test('what Prometheus users type becomes what it says, and what cannot be is tol
       ['up{env="prod", dc!="x"}', ['env=prod', 'dc!=x']],
       ['env=~"prod|stg"', ['env in (prod,stg)']],
       ['env=prod, !canary', ['env=prod', '!canary']],
+      ['env="prod" and dc="a and b"', ['env=prod', 'dc=a and b']],
+      ['site=New York dc=fra1', ['site=New York', 'dc=fra1']],
+      // A group that there is is meant as such; all else is a label.
+      ['group="mysqld", env=prod', ['group mysqld', 'env=prod']],
+      ['group=absent', ['group=absent']],
     ]) {
       await q.fill(text);
       await page.keyboard.press('Enter');
@@ -142,6 +147,17 @@ test('what Prometheus users type becomes what it says, and what cannot be is tol
     await hasText(page.locator('#q-hint'), 'Lists cannot be selected by a regular expression');
     await page.keyboard.press('Enter');
     assert.equal(await token.count(), 0);
+    await q.fill('env=prod or env=stg');
+    await hasText(page.locator('#q-hint'), 'Terms cannot be joined by “or”');
+    await page.keyboard.press('Enter');
+    assert.equal(await token.count(), 0);
+    await q.fill('group=absent');
+    await hasText(page.locator('#q-hint'), 'No such group to choose: this is about a label “group”.');
+    await q.fill('module=snmp');
+    await hasText(page.locator('#q-hint'), 'A module is found by typing its name alone.');
+    await q.fill('group=mysq');
+    await hasText(page.locator('#q-hint .offer'), 'group mysqld');
+    await q.fill('');
   }));
 
 test('names, values and groups are completed from what there is', () =>

@@ -377,7 +377,18 @@ test('a group goes out as a file and comes in again after a look at what would c
     const text = panel(page).getByLabel('The list as text');
     await text.fill('[{"targets": ["file-a:1"]}, {"targets": ["file-c:1"], "labels": {"bad-name": "x"}}]');
     await text.blur();
-    await hasText(panel(page).locator('.alert'), '/1/labels/bad-name');
+    // As people count, and in their words.
+    await hasText(panel(page).locator('.alert'), 'Entry 2, file-c:1, labels, bad-name: Letters, digits and _ only');
+    await text.fill('[{"targets": ["file-a:1"]}, {"targets": ["file-a:1"]}, {"targets": []}]');
+    await text.blur();
+    await hasText(panel(page).locator('.alert'), 'Entry 2, file-a:1, targets: The same targets as in entry 1.');
+    await hasText(panel(page).locator('.alert'), 'Entry 3, targets: At least one is needed.');
+    await text.fill('[\n {"targets": ["file-a:1"]},\n {"targets": ["file-c:1"]\n  "labels": {}}\n]');
+    await text.blur();
+    await hasText(panel(page).locator('.alert'), 'Line 4: this is not JSON.');
+    await text.fill('{"targets": ["file-a:1"]}');
+    await text.blur();
+    await hasText(panel(page).locator('.alert'), 'A list is expected');
     await text.fill('[{"targets": ["file-a:1"]}, {"targets": ["file-c:1"]}]');
     await text.blur();
     const line = what => panel(page).locator('.diff > li').filter({ hasText: what });

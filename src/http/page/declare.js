@@ -17,7 +17,7 @@ import {
 } from './server.js';
 import { AT_ONCE_MAX, restoreAll, withEach } from './several.js';
 import { modal } from './tokens.js';
-import { count, plural, sentence } from './words.js';
+import { count, plainly, plural, sentence } from './words.js';
 import { readList } from './yaml.js';
 
 const PAUSE_MS = 400;
@@ -31,6 +31,8 @@ async function exportGroup(name) {
   saveFile(`${name}.json`, [`${JSON.stringify(entries, null, 2)}\n`]);
 }
 
+/** Servers count entries from 0. */
+const counted = detail => detail.replace(/(?<=in entry )\d+/, at => +at + 1);
 const told = ({ created, updated, deleted }) => `${created} registered, ${updated} changed, ${deleted} deleted`;
 const keyOfEntry = entry => JSON.stringify(entry.targets);
 const saysOf = ({ labels, modules }) => [Object.entries(labels ?? {}).sort(), modules ?? []];
@@ -111,6 +113,8 @@ class Declaration {
     } catch (error) {
       return fill(this.report, alertBox(error.message));
     }
+    if (!Array.isArray(this.wanted))
+      return fill(this.report, alertBox('A list is expected: one entry with targets after the other.'));
     if (!group) return fill(this.report, h('p.note', 'For which group?'));
     try {
       const before = await getGroup(group);
@@ -223,17 +227,24 @@ class Declaration {
   }
 
   refused(error) {
-    const lines = (error.errors ?? []).slice(0, ERRORS_SHOWN_MAX).map(({ pointer, detail }) => {
-      const entry = this.wanted?.[Number(pointer.split('/')[1])];
-      const name = entry?.targets?.[0];
-      return h('li', foreign(`${name ? `${name}: ` : ''}${pointer}: ${detail}`));
-    });
+    const lines = (error.errors ?? [])
+      .slice(0, ERRORS_SHOWN_MAX)
+      .map(({ pointer, detail }) => h('li', foreign(this.placeOf(pointer) + plainly(counted(detail)))));
     const isStale = error.status === 412;
     const again = isStale && h('button', () => this.look(), 'Look again');
     const text = isStale
       ? 'The group was changed meanwhile. Nothing was done.'
       : (unheard('replaced', error) ?? error.message);
     fill(this.report, alertBox(h('p', foreign(text)), h('ul', lines), again));
+  }
+
+  /** Where a pointer points, as people count: "Entry 3, db-1:9100, targets, 2: ". */
+  placeOf(pointer) {
+    const [at, ...rest] = pointer.split('/').slice(1);
+    if (!at) return '';
+    const from1 = part => (/^\d+$/.test(part) ? Number(part) + 1 : part.replaceAll('~1', '/').replaceAll('~0', '~'));
+    const name = this.wanted[at]?.targets?.[0];
+    return `${[`Entry ${from1(at)}`, name, ...rest.map(from1)].filter(Boolean).join(', ')}: `;
   }
 
   draw() {

@@ -106,35 +106,43 @@ function search() {
   if (q.value !== state.q) go({ q: q.value }, { replace: true });
 }
 
-/** Adds requirements to the filter. */
-function narrow(more) {
+const [GROUP, MODULE] = [/^(__meta_inventor_)?group$/, /^(__meta_inventor_sd_)?module$/];
+/** Whether it names groups that there are, and not values of a label. */
+const isOfGroups = ({ key, op, values }) =>
+  GROUP.test(key) && ['=', 'in'].includes(op) && values.every(name => groups.by.has(name));
+const spoken = r => (isOfGroups(r) ? `group ${r.values.join(' or ')}` : written(r));
+
+/** What is a label here, and looks like something else. */
+const aside = ({ key }) =>
+  GROUP.test(key)
+    ? `No such group to choose: this is about a label “${key}”.`
+    : MODULE.test(key) && `This is about a label “${key}”. A module is found by typing its name alone.`;
+
+/** Adds requirements, and groups, to the filter. */
+function narrow(more, named = []) {
   emptyField();
   const news = new Set(more.map(written));
-  go({ q: '', selector: [...state.selector.filter(r => !news.has(written(r))), ...more] });
+  const selector = [...state.selector.filter(r => !news.has(written(r))), ...more];
+  go({ q: '', selector, groups: [...new Set([...state.groups, ...named])] });
 }
 
 /** What can be chosen below the field: [text, how many have it, what choosing it does]. */
 async function offers(text, signal) {
-  const [, name, sign, value] = /^\{?\s*([A-Za-z_]\w*)(=|!=)"?([^",]*)$/.exec(text) ?? [];
+  const [, name = '', sign, value] = /^\{?\s*([A-Za-z_]\w*)(=|!=)"?([^",]*)$/.exec(text) ?? [];
   const scope = { group: state.groups, selector: filter().selector, limit: OFFERED_MAX };
+  const ofLabel = [];
   if (name) {
     const { values } = await get(`labels/${encodeURIComponent(name)}/values`, { ...scope, prefix: value }, signal);
     const requirement = one => ({ key: name, op: sign, values: [one] });
-    return values.map(one => [
-      written(requirement(one.value)),
-      one.registrations,
-      () => narrow([requirement(one.value)]),
-    ]);
+    for (const one of values)
+      ofLabel.push([written(requirement(one.value)), one.registrations, () => narrow([requirement(one.value)])]);
+    if (!GROUP.test(name)) return ofLabel;
   }
-  const word = text.trim().toLowerCase();
+  const word = (name ? value : text).trim().toLowerCase();
   const isGroup = g => g.name.toLowerCase().includes(word) && !state.groups.includes(g.name);
-  const chooseGroup = g => () => {
-    emptyField();
-    go({ q: '', groups: [...state.groups, g.name] });
-  };
   const found = groups.list.filter(isGroup).slice(0, OFFERED_MAX);
-  const offered = found.map(g => [`group ${g.name}`, g.registrations, chooseGroup(g)]);
-  if (!/^[A-Za-z_]\w*$/.test(word)) return offered;
+  const offered = found.map(g => [`group ${g.name}`, g.registrations, () => narrow([], [g.name])]);
+  if (name || !/^[A-Za-z_]\w*$/.test(word)) return [...ofLabel, ...offered];
   const { labels } = await get('labels', { ...scope, prefix: text.trim() }, signal);
   const type = label => () => {
     q.value = `${label.name}=`;
@@ -166,8 +174,9 @@ function typed() {
         'p',
         h('kbd', 'Enter'),
         ' only where ',
-        found.map((r, at) => [at > 0 && ' and ', h('code', foreign(written(r)))]),
+        found.map((r, at) => [at > 0 && ' and ', h('code', foreign(spoken(r)))]),
       ),
+    found?.map(r => !isOfGroups(r) && aside(r)).map(text => text && h('p.note', foreign(text))),
     wrong && h('p.warn', wrong),
   );
   hint.hidden = !hint.firstChild;
@@ -188,7 +197,11 @@ function submit(e) {
   e.preventDefault();
   const { found, wrong } = typedSelector(q.value);
   if (wrong) return;
-  if (found) return narrow(found);
+  if (found)
+    return narrow(
+      found.filter(r => !isOfGroups(r)),
+      found.filter(isOfGroups).flatMap(r => r.values),
+    );
   closeHint();
   search();
 }

@@ -64,13 +64,21 @@ function fromPattern(text) {
   return { key, op: isOne ? '!=' : 'notin', values };
 }
 
+const TEXT = /"(?:\\.|[^"\\])*"/g;
+const OR = /\s(?:or|\|\|)\s+!?[a-z_]\w*\s*(?:[=!{]|(?:not)?in\b)/i;
+// "and" between terms, and blanks before another one.
+const AND = /("(?:\\.|[^"\\])*")|\s+(?:and|&&)\s+|(?<=[=~)].{0,200})\s+(?=[a-z_][\w.-]*\s*[=!])/gis;
+
 /**
- * What somebody typed, if it reads as a selector: `env=prod,dc=fra1`, `{env="prod"}`, `up{env="prod"}`, `!canary`.
+ * What somebody typed, if it reads as a selector: `env=prod,dc=fra1`, `{env="prod"}`, `up{env="prod"}`, `!canary`, `env=prod and dc=fra1`.
  * `found` is a list of requirements; `wrong` says what no list can be selected by.
  */
 export function typedSelector(text) {
   const braces = /^\s*[\w:]*\{(.*?),?\s*\}\s*$/s.exec(text);
-  const parts = split(braces ? braces[1] : text.replace(/^\s*[\w:]*\{/, ''));
+  const terms = braces ? braces[1] : text.replace(/^\s*[\w:]*\{/, '');
+  if (OR.test(terms.replace(TEXT, '""')))
+    return { wrong: 'Terms cannot be joined by “or”. Several values of one label can: env in (prod,stg).' };
+  const parts = split(terms.replace(AND, (_all, quoted) => quoted ?? ','));
   const read = parts.map(part => fromPattern(part) ?? requirement(part, { bare: parts.length > 1 || Boolean(braces) }));
   const pattern = read.find(r => r?.pattern);
   if (pattern)

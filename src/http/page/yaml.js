@@ -117,12 +117,43 @@ class Yaml {
   }
 }
 
+/** The line with which a text is no longer the beginning of JSON; its number of lines if only the end is missing. */
+function faultyLine(text) {
+  const lines = text.split('\n');
+  const isBeginning = n => {
+    const begun = lines
+      .slice(0, n)
+      .join('\n')
+      .replace(/[\s,]*$/, '');
+    let end = '';
+    for (const [part] of begun.matchAll(/"(?:\\.|[^"\\])*"|[[\]{}]/g)) {
+      if (part === '[' || part === '{') end = (part === '[' ? ']' : '}') + end;
+      else if (part[0] !== '"') end = end.slice(1);
+    }
+    try {
+      return [JSON.parse(begun + end)];
+    } catch {
+      return null;
+    }
+  };
+  let [from, to] = [0, lines.length];
+  while (to - from > 1) {
+    const middle = (from + to) >> 1;
+    if (isBeginning(middle)) from = middle;
+    else to = middle;
+  }
+  return to;
+}
+
 /** Reads JSON, or else YAML; an error says what is wrong with whichever it looks like. */
 export function readList(text) {
   try {
     return JSON.parse(text);
-  } catch (error) {
-    if (/^\s*\[\s*\{?\s*"/.test(text)) throw new Error(`This is not JSON: ${error.message}`);
+  } catch {
+    if (/^\s*\[\s*\{?\s*"/.test(text))
+      throw new Error(
+        `Line ${faultyLine(text)}: this is not JSON. Something is wrong or missing there, or just before.`,
+      );
     return new Yaml(text).read();
   }
 }
