@@ -279,9 +279,41 @@ test('what was typed is kept through Escape, a click on a row, a tab and Back', 
     await panel(page).waitFor({ state: 'hidden' });
     await page.goBack();
     await isThere();
+    // A reload shows it again, with what is wrong in it; there is no token in what is kept.
+    await signIn(page);
+    for (const at of [0, 1]) await panel(page).getByLabel('Label name').nth(at).fill('twice');
+    await panel(page).getByLabel('Label value').nth(1).fill(' x ');
+    await field(page, 'ttl_seconds').selectOption('another…');
+    await panel(page).getByLabel('Lifetime as a number').fill('');
+    await page.reload();
+    await hasText(panel(page), 'Register targets');
+    assert.equal(await field(page, 'targets').inputValue(), 'typed:1');
+    assert.equal(await panel(page).getByLabel('Label name').nth(1).inputValue(), 'twice');
+    assert.equal(await panel(page).getByLabel('Label value').nth(1).inputValue(), ' x ');
+    assert.equal(await panel(page).getByLabel('Lifetime as a number').inputValue(), '');
+    const forms = await page.evaluate(() => {
+      dispatchEvent(new Event('pagehide'));
+      return sessionStorage.getItem('inventor.forms');
+    });
+    assert.match(forms, /typed:1/);
+    assert.doesNotMatch(forms, /secret/);
     await button(page, 'Cancel').click();
     await page.locator('#register').click();
     assert.equal(await field(page, 'targets').inputValue(), '');
+    await page.reload();
+    await rowCountIs(page, 1);
+    assert.equal(await panel(page).isVisible(), false);
+    // So is an edit, and it knows whether somebody else changed it meanwhile.
+    await rowOf(page, 'other:1').focus();
+    await page.keyboard.press('e');
+    await field(page, 'target_group').fill('mine');
+    await page.reload();
+    await hasText(panel(page).locator('h2'), 'Edit');
+    assert.equal(await field(page, 'target_group').inputValue(), 'mine');
+    await hasText(panel(page).locator('.differences'), '+ group: mine');
+    await server.register('other:1', { target_group: 'other', labels: { v: '2' } });
+    await button(page, 'Save').click();
+    await hasText(panel(page), 'It was changed meanwhile');
   });
 });
 
@@ -357,6 +389,9 @@ test('deleting warns of the next renewal, and can be undone', async () => {
     await hasText(toast(page, 'Deleted renewed:1'), 'It will come back at its next renewal');
     await page.locator('.row.gone').waitFor();
     assert.equal((await server.registrations('group=renewed')).total, 0);
+    // Also after a reload, within its time.
+    await page.reload();
+    await hasText(toast(page, 'Deleted renewed:1'), 'It will come back at its next renewal');
     await page.keyboard.press('z');
     await hasText(toast(page, 'Registered again: renewed:1'), 'Its lifetime starts over: 10 min from now');
     const row = await server.registration(id);

@@ -10,7 +10,7 @@ import { $, say } from './dom.js';
 import { startEmpty } from './empty.js';
 import { emit, on, trouble } from './events.js';
 import { startFacets } from './facets.js';
-import { startForm } from './form.js';
+import { restoreForms, startForm } from './form.js';
 import { contact, drawFrame, LOOK_MS, paintFrame, titleOf } from './frame.js';
 import { loadGroups, startGroups } from './groups.js';
 import { startKeys } from './keys.js';
@@ -45,6 +45,7 @@ async function look({ isWritten = false } = {}) {
     if (contact.lost) say('The server answers again.');
     Object.assign(contact, { heard: Date.now(), lost: null });
     drawFrame();
+    restoreForms();
     again(LOOK_MS);
   } catch (error) {
     if (error.name === 'AbortError') again(LOOK_MS);

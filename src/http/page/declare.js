@@ -6,16 +6,8 @@ import { emit, failed, on, trouble, unheard } from './events.js';
 import { lifetimeField } from './lifetime.js';
 import { reload } from './list.js';
 import { alertBox, closePanel, openPanel } from './panel.js';
-import {
-  allRegistrations,
-  deleteGroup,
-  deleteRegistration,
-  findRegistration,
-  getGroup,
-  putGroup,
-  refusal,
-} from './server.js';
-import { AT_ONCE_MAX, restoreAll, withEach } from './several.js';
+import { allRegistrations, deleteGroup, findRegistration, getGroup, putGroup, refusal } from './server.js';
+import { AT_ONCE_MAX, keyOfEntry } from './several.js';
 import { modal } from './tokens.js';
 import { count, plainly, plural, sentence } from './words.js';
 import { readList } from './yaml.js';
@@ -34,7 +26,6 @@ async function exportGroup(name) {
 /** Servers count entries from 0. */
 const counted = detail => detail.replace(/(?<=in entry )\d+/, at => +at + 1);
 const told = ({ created, updated, deleted }) => `${created} registered, ${updated} changed, ${deleted} deleted`;
-const keyOfEntry = entry => JSON.stringify(entry.targets);
 const saysOf = ({ labels, modules }) => [Object.entries(labels ?? {}).sort(), modules ?? []];
 
 /** Which entries are created, changed and deleted. */
@@ -216,7 +207,7 @@ class Declaration {
         noun: 'group',
         text: ['Group ', h('b', foreign(group)), ' now matches the file'],
         more: told(answer),
-        ...(former && { undo: () => takeBack(group, created, former) }),
+        back: former && { rows: former, group, created: created.map(({ targets }) => ({ targets })) },
       });
       await reload();
     } catch (error) {
@@ -304,7 +295,7 @@ async function removeGroup(name) {
       noun: 'group',
       text: ['Deleted the group ', h('b', foreign(name)), `: ${plural(entries.length, 'registration')}`],
       more: 'What hosts still renew comes back.',
-      ...(rows && { undo: () => restoreAll(rows) }),
+      back: rows && { rows },
     });
     await reload();
   };
@@ -329,22 +320,6 @@ async function formerOf({ group, size, taken }) {
   const rows = await allRegistrations({ group });
   for (const { targets } of taken) rows.push(await findRegistration(targets));
   return rows.filter(Boolean);
-}
-
-/** Puts back what stood there before, and what was taken from other groups; what was new goes. */
-async function takeBack(group, created, former) {
-  const back = new Set(former.map(keyOfEntry));
-  const news = new Set(created.map(keyOfEntry).filter(key => !back.has(key)));
-  try {
-    const rows = (await allRegistrations({ group })).filter(row => news.has(keyOfEntry(row)));
-    const { isWhole, failure } = await withEach(rows, row => deleteRegistration(row.id));
-    if (failure) throw failure;
-    if (!isWhole) return false;
-  } catch (error) {
-    failed('taken back, at least not all', error);
-    return false;
-  }
-  return restoreAll(former);
 }
 
 export function startDeclare() {

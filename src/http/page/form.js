@@ -11,7 +11,7 @@ import { apply, mark, reload, strike } from './list.js';
 import { alertBox, closePanel, isOpen, openPanel } from './panel.js';
 import { contentOf, fetchRegistration } from './registration.js';
 import { sortedLabels } from './row.js';
-import { absent, deleteRegistration, findRegistration, get, putRegistration, refusal } from './server.js';
+import { absent, deleteRegistration, findRegistration, get, handOver, putRegistration, refusal } from './server.js';
 import { go, state } from './state.js';
 import { plainly, until, words } from './words.js';
 
@@ -75,17 +75,18 @@ const labelPointer = name => `/static_config/labels/${name.replaceAll('~', '~0')
 const faultsOf = ({ errors }) => errors.map(({ pointer, detail }) => [pointer, plainly(detail)]);
 
 class Form {
-  constructor(row) {
+  /** `draft`: what was typed before a reload. */
+  constructor(row, draft) {
     this.row = row;
     this.old = row && contentOf(row);
     this.hasTargets = !row; // whether the targets can be edited
     const {
       targets = [],
-      labels = {},
+      pairs = sortedLabels(this.old?.labels ?? {}),
       target_group = state.groups[0] ?? '',
       modules = [],
       ttl_seconds,
-    } = this.old ?? {};
+    } = draft ?? this.old ?? {};
     const placeholder = '10.0.10.2:9100\n10.0.10.3:9100';
     const list = (id, value, more) => keeps(input('textarea.mono', { id, ...more }), value);
     this.targets = list('f-targets', targets, { rows: 3, placeholder });
@@ -93,7 +94,7 @@ class Form {
     const group = { id: 'f-target_group', list: 'f-groups', placeholder: DEFAULT_GROUP };
     this.group = keeps(input('input', group), target_group);
     this.labels = h('div.pairs', { id: 'f-labels', role: 'group', 'aria-labelledby': 'f-labels-name' });
-    for (const label of sortedLabels(labels)) this.addLabel(label);
+    for (const label of pairs) this.addLabel(label);
     this.lifetime = lifetimeField('f-ttl_seconds', ttl_seconds);
     this.alerts = h('div');
     this.effect = h('div.effect', { 'aria-live': 'polite' });
@@ -103,8 +104,16 @@ class Form {
     this.command = h('div');
     this.saveButton = h('button.primary', { type: 'submit' });
     this.el = this.draw();
+    if (draft?.hasTargets && row) $('button.link', this.el).click();
     this.changed();
-    this.isTouched = false;
+    this.isTouched = Boolean(draft);
+  }
+
+  /** What a form that looks the same is made of. */
+  draft() {
+    const { row, hasTargets, el } = this;
+    const pairs = this.pairs().map(([, ...pair]) => pair);
+    return { target_group: '', ...this.content(), row, hasTargets, pairs, isOpen: el.isConnected && isOpen('form') };
   }
 
   draw() {
@@ -390,7 +399,20 @@ export function register(row = null) {
   if (row) fetchRegistration(row.id).then(drawn, () => {});
 }
 
+let typedBefore; // until it is shown again
+const draftsLeft = () => typedBefore ?? [...drafts.values()].filter(form => form.isTouched).map(form => form.draft());
+
+/** What was typed before a reload is there again, once it is known what the server's defaults are. */
+export function restoreForms() {
+  const drawn = typedBefore ?? [];
+  typedBefore = null;
+  for (const draft of drawn) drafts.set(draft.row?.id, new Form(draft.row, draft));
+  const open = drawn.find(draft => draft.isOpen);
+  if (open && (!isOpen() || isOpen('registration'))) register(open.row);
+}
+
 export function startForm() {
+  typedBefore = handOver('forms', draftsLeft);
   on('edit', register);
   on('register', () => register());
 }

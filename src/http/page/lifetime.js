@@ -21,10 +21,11 @@ function usualText() {
   return standard ? `default: ${words(standard)}` : 'default: never ends';
 }
 
-/** `seconds` undefined is the default of the server, which is offered as `usual`; null where there is none. */
+/** `seconds` undefined is the default of the server, which is offered as `usual`; null where there is none. `seconds` null
+ * is no number. */
 export function lifetimeField(id, seconds, usual = usualText()) {
   const isListed = seconds === undefined || seconds === 0 || USUAL.some(([s]) => s === seconds);
-  const [unitName, unitSeconds] = largestUnit(isListed ? 1800 : seconds);
+  const [unitName, unitSeconds] = largestUnit(isListed || seconds === null ? 1800 : seconds);
   const options = [[0, 'never ends'], ...USUAL, ['other', 'another…']];
   if (usual !== null) options.unshift(['', usual]);
   const chosen = isListed ? (seconds ?? '') : 'other';
@@ -37,7 +38,7 @@ export function lifetimeField(id, seconds, usual = usualText()) {
     type: 'number',
     min: 0,
     'aria-label': 'Lifetime as a number',
-    value: (isListed ? 1800 : seconds) / unitSeconds,
+    value: seconds === null ? '' : (isListed ? 1800 : seconds) / unitSeconds,
   });
   const unit = h(
     'select',
@@ -58,7 +59,7 @@ export function lifetimeField(id, seconds, usual = usualText()) {
     fault: () => (!other.hidden && !/^\d+$/.test(amount.value) ? FAULT : undefined),
     seconds() {
       if (choice.value === '') return undefined;
-      return Number(other.hidden ? choice.value : amount.value) * (other.hidden ? 1 : UNITS[unit.value]);
+      return other.hidden ? Number(choice.value) : amount.valueAsNumber * UNITS[unit.value];
     },
   };
 }

@@ -2,6 +2,8 @@
 // promised, whatever else happens: many of a kind fold into one notice, and go back one by one, the last one first.
 import { $, fill, h, iconButton } from './dom.js';
 import { on } from './events.js';
+import { handOver } from './server.js';
+import { takeBack } from './several.js';
 import { plural } from './words.js';
 
 const NOTICES_MAX = 3; // of those without a way back
@@ -16,7 +18,7 @@ const notices = []; // those shown, the oldest first
 class Notice {
   constructor({ bad, verb, noun = 'registration' }) {
     Object.assign(this, { verb, noun });
-    this.ways = []; // back, the latest last: {text, warn, more, undo}
+    this.ways = []; // back, the latest last: {text, warn, more, back}
     this.text = h('div.grow');
     this.bar = h('i');
     this.acts = h('span.line');
@@ -57,7 +59,7 @@ class Notice {
     const way = this.ways.pop();
     if (this.ways.length) this.draw();
     else this.hide();
-    if (await way.undo()) return true;
+    if (await takeBack(way.back)) return true;
     if (!notices.includes(this)) notices.push(this);
     this.ticking ??= setInterval(() => this.tick(), STEP_MS);
     noticePlace.append(this.el);
@@ -93,18 +95,42 @@ class Notice {
 export const undo = () => notices.findLast(notice => notice.ways.length)?.undo();
 
 function showNotice(notice) {
-  const { undo: back, verb, noun = 'registration', bad } = notice;
+  const { back, verb, noun = 'registration', bad } = notice;
   if (back) {
     const same = notices.find(shown => shown.ways.length && shown.verb === verb && shown.noun === noun);
-    return (same ?? new Notice(notice)).add(notice);
+    const one = same ?? new Notice(notice);
+    one.add(notice);
+    return one;
   }
   new Notice(notice).say(notice, bad ? SECONDS_IMPORTANT : SECONDS);
   const fleeting = notices.filter(shown => !shown.ways.length);
   if (fleeting.length > NOTICES_MAX) fleeting[0].end();
 }
 
+const asText = text =>
+  [text]
+    .flat(Infinity)
+    .filter(Boolean)
+    .map(part => part.textContent ?? part)
+    .join('');
+
+/** What can still be undone, for this page after a reload. */
+function waysLeft() {
+  const undoable = notices.filter(({ ways }) => ways.length);
+  const kept = ({ verb, noun, left, ways }) => ({
+    left,
+    ways: ways.map(({ text, warn, more, back }) => ({ text: asText(text), warn, more, back, verb, noun })),
+  });
+  return { at: Date.now(), notices: undoable.map(kept) };
+}
+
 export function startNotices() {
   on('toast', showNotice);
+  const before = handOver('undo', waysLeft);
+  for (const { left, ways } of before?.notices ?? []) {
+    const now = left - (Date.now() - before.at) / 1000;
+    if (now > 0) for (const way of ways) showNotice(way).left = now;
+  }
   // What they lie over can be scrolled away from under them.
   const measure = () => document.documentElement.style.setProperty('--toasts', `${noticePlace.offsetHeight}px`);
   new ResizeObserver(measure).observe(noticePlace);

@@ -14,9 +14,10 @@ export const storeLost = () => server.status?.store.healthy === false;
 export const doubt = () => (server.isSilent ? 'unknown' : storeLost() ? 'kept' : '');
 export const late = () => (server.pollers ?? []).filter(p => p.late);
 
-// sessionStorage ends with the tab; where it is forbidden, tokens end with the page.
+// sessionStorage ends with the tab; where it is forbidden, or full, what it should keep ends with the page: tokens by
+// their kind, and what the page hands over.
 const held = {};
-export const token = {
+export const session = {
   get(kind) {
     try {
       return sessionStorage.getItem(`inventor.${kind}`);
@@ -34,6 +35,19 @@ export const token = {
     }
   },
 };
+
+const HANDED_CHARS_MAX = 500_000;
+
+/** What the page before this one left here, as before a reload; `make` gives what this one will leave. */
+export function handOver(name, make) {
+  const before = parse(session.get(name) ?? 'null');
+  session.set(name, null);
+  addEventListener('pagehide', () => {
+    const text = JSON.stringify(make());
+    session.set(name, text.length > HANDED_CHARS_MAX ? null : text);
+  });
+  return before;
+}
 
 const TEXT_CHARS_MAX = 500; // of an answer that is no problem document, such as a proxy's
 const PAGE_MAX = 1000; // registrations in one answer
@@ -124,8 +138,8 @@ async function send(method, path, { query = {}, body, headers = {}, signal, hear
   return isRead ? remember(key, isOnce ? null : response.headers.get('etag'), answer, asked) : (answer ?? true);
 }
 
-const readToken = () => token.get('read') ?? token.get('write');
-const writeToken = () => token.get('write') ?? readToken();
+const readToken = () => session.get('read') ?? session.get('write');
+const writeToken = () => session.get('write') ?? readToken();
 
 /** What is said to a token that was given up meanwhile is not heard: it is asked anew, with the one that is held. */
 export async function get(path, query, signal) {
@@ -200,16 +214,16 @@ let entered = null; // a token of which it is not known yet whether it may write
 /** A token that was good for something is kept; reading goes by whichever sees more. */
 async function accept(secret) {
   entered = null;
-  if (token.get('write') === secret) return;
-  token.set('write', secret);
-  const reader = token.get('read');
+  if (session.get('write') === secret) return;
+  session.set('write', secret);
+  const reader = session.get('read');
   if (!reader || reader === secret) return;
   const sees = one =>
     statusBy(one).then(
       status => status.registrations,
       () => -1,
     );
-  if ((await sees(secret)) >= (await sees(reader))) token.set('read', null);
+  if ((await sees(secret)) >= (await sees(reader))) session.set('read', null);
 }
 
 async function tryToWrite(method, path, options, secret) {
@@ -220,7 +234,7 @@ async function tryToWrite(method, path, options, secret) {
   } catch (error) {
     if (isRefusal(error)) {
       entered = null;
-      if (error.status === 401 && token.get('write') === secret) token.set('write', null);
+      if (error.status === 401 && session.get('write') === secret) session.set('write', null);
     } else if (error.status > 0 && error.status < 500) {
       await accept(secret);
     } else {
@@ -233,8 +247,8 @@ async function tryToWrite(method, path, options, secret) {
 /** Changes something, as often as it takes to get the right token; null if there is none. */
 async function write(method, path, options) {
   // The token to look at the list is perhaps one that may write.
-  let secret = token.get('write') ?? entered ?? token.get('read') ?? (await person.askForToken(''));
-  let isReaders = secret === token.get('read');
+  let secret = session.get('write') ?? entered ?? session.get('read') ?? (await person.askForToken(''));
+  let isReaders = secret === session.get('read');
   while (secret) {
     try {
       return await tryToWrite(method, path, options, secret);

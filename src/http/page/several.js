@@ -10,7 +10,7 @@ import { renewalInterval } from './renewals.js';
 import { changes } from './row.js';
 import { absent, allRegistrations, deleteRegistration, pagesOf, putRegistration, refusal } from './server.js';
 import { filter } from './state.js';
-import { count, plural } from './words.js';
+import { at, count, plural, words } from './words.js';
 
 /** How many may be chosen, or brought back one by one. */
 export const AT_ONCE_MAX = 1000;
@@ -53,16 +53,40 @@ function partly(what, done, rows, { status, message }) {
 }
 
 /** Registers all of them again, each with its own lifetime, which starts anew. */
-export async function restoreAll(rows) {
+async function restoreAll(rows) {
   const { done, isWhole, failure } = await withEach(rows, row => putRegistration(contentOf(row)));
   if (done.length) emit('written');
   if (failure) partly('Registered again:', done, rows, failure);
-  if (isWhole) {
-    const first = rows.length > 0 && [', ', called(rows[0]), ' first'];
-    emit('toast', { text: ['Registered again: ', plural(rows.length, 'registration'), first] });
+  const [first] = rows;
+  if (isWhole && first) {
+    const n = rows.length;
+    const { ttl_seconds } = first;
+    const ends = () => at(Date.now() + ttl_seconds * 1000);
+    emit('toast', {
+      text: ['Registered again: ', n > 1 && `${plural(n, 'registration')}, `, called(first), n > 1 && ' first'],
+      more: n === 1 && ttl_seconds > 0 && `Its lifetime starts over: ${words(ttl_seconds)} from now, until ${ends()}.`,
+    });
   }
   await reload();
   return isWhole;
+}
+
+export const keyOfEntry = entry => JSON.stringify(entry.targets);
+
+/** Registers `rows` as they were; of a `group` that was replaced, those go that were `created`. Whether all of it is done. */
+export async function takeBack({ rows, group, created = [] }) {
+  const back = new Set(rows.map(keyOfEntry));
+  const news = new Set(created.map(keyOfEntry).filter(key => !back.has(key)));
+  try {
+    const found = news.size ? (await allRegistrations({ group })).filter(row => news.has(keyOfEntry(row))) : [];
+    const { isWhole, failure } = await withEach(found, row => deleteRegistration(row.id));
+    if (failure) throw failure;
+    if (!isWhole) return false;
+  } catch (error) {
+    failed('taken back, at least not all', error);
+    return false;
+  }
+  return restoreAll(rows);
 }
 
 /** Deletes one; gives it as it was, so that it can come back. */
@@ -90,7 +114,7 @@ export async function removeChosen() {
     text: ['Deleted ', done.length > 1 ? plural(done.length, 'registration') : called(done[0])],
     warn: renewed > 0 && `${plural(renewed, 'host')} will renew theirs, and bring it back, unless you stop that there.`,
     more: !renewed && 'What hosts still renew comes back.',
-    undo: () => restoreAll(done),
+    back: { rows: done },
   });
 }
 

@@ -1,7 +1,7 @@
 // Where a person enters a token: a gate before everything for reading, a dialog when something is changed.
 import { $, fill, h } from './dom.js';
 import { emit } from './events.js';
-import { checkToken, person, rights, rightsOf, server, token } from './server.js';
+import { checkToken, person, rights, rightsOf, server, session } from './server.js';
 
 const dialog = $('#dialog');
 
@@ -83,14 +83,14 @@ const KINDS = { read: 'The token for reading', write: 'The token for writing' };
 function heldTokens() {
   const line = kind => {
     const forget = () => {
-      token.set(kind, null);
+      session.set(kind, null);
       dialog.close();
       drawToken();
       emit('retry');
     };
     const caller = kind === 'read' ? server.status?.caller : rights();
     const text = caller ? `${KINDS[kind]}: ${rightsOf(caller)}` : KINDS[kind];
-    return token.get(kind) && h('div.line', h('span.grow', text), h('button', forget, 'Forget'));
+    return session.get(kind) && h('div.line', h('span.grow', text), h('button', forget, 'Forget'));
   };
   const another = () => {
     dialog.close();
@@ -112,19 +112,19 @@ function heldTokens() {
 /** Nothing is shown before the server knows who asks. What is typed while it is open stays, whoever else is refused. */
 export function gate(message) {
   if (isGated()) return;
-  const isAgain = token.get('read') ?? token.get('write');
+  const isAgain = session.get('read') ?? session.get('write');
   const close = () => {
     $('.gate')?.remove();
     document.body.classList.remove('gated');
   };
-  token.set('read', null);
-  token.set('write', null);
+  session.set('read', null);
+  session.set('write', null);
   close();
   drawToken();
   if (dialog.open) dialog.close();
   document.body.classList.add('gated');
   const submit = value => {
-    token.set('read', value);
+    session.set('read', value);
     close();
     drawToken();
     emit('retry');
@@ -139,9 +139,9 @@ export function gate(message) {
 export const isGated = () => Boolean($('.gate'));
 
 export function drawToken() {
-  const held = token.get('write') ?? token.get('read');
+  const held = session.get('write') ?? session.get('read');
   const caller = held && rights();
-  const may = token.get('write') ?? caller?.role === 'write';
+  const may = session.get('write') ?? caller?.role === 'write';
   const who = caller ? rightsOf(caller) : held ? 'tokens' : 'enter a write token';
   const label = `${may ? 'Writing is enabled' : 'Read-only'}: ${who}`;
   const button = $('#token');
@@ -155,7 +155,7 @@ export function drawToken() {
 export function startTokens() {
   person.askForToken = askForToken;
   $('#token').onclick = async () => {
-    if (token.get('write') || token.get('read')) return heldTokens();
+    if (session.get('write') || session.get('read')) return heldTokens();
     await enterWriteToken();
     drawToken();
   };
