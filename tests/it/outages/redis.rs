@@ -107,13 +107,9 @@ fn a_redis_that_makes_writes_wait_and_answers_reads_empties_no_list() {
 
 #[test]
 fn a_redis_that_refuses_writes_empties_no_list() {
-    let unsavable = || {
-        let redis = RedisServer::start_with(&["--save", "3600 1"]);
+    let begin_misconf = |redis: &RedisServer| {
         // A dump cannot take the place of a directory.
         std::fs::create_dir(redis.socket().with_file_name("dump.rdb")).unwrap();
-        redis
-    };
-    let begin_misconf = |redis: &RedisServer| {
         let _: redis::Value = redis.command(&["BGSAVE"]);
         eventually(SOON, || redis.command::<String>(&["INFO", "persistence"]).contains("rdb_last_bgsave_status:err"));
     };
@@ -127,16 +123,20 @@ fn a_redis_that_refuses_writes_empties_no_list() {
             });
         });
         scope.spawn(|| {
-            let redis = RedisServer::start();
-            let server = start(on(&redis), TTL);
-            let replicas = |count| set(&redis, "min-replicas-to-write", count);
-            outlive(&server, registration, || replicas("1"), || replicas("0"));
+            on_both(|start_redis| {
+                let redis = start_redis(&[]);
+                let server = start(on(&redis), TTL);
+                let replicas = |count| set(&redis, "min-replicas-to-write", count);
+                outlive(&server, registration, || replicas("1"), || replicas("0"));
+            });
         });
         scope.spawn(|| {
-            let redis = unsavable();
-            let server = start(on(&redis), TTL);
-            let end = || set(&redis, "stop-writes-on-bgsave-error", "no");
-            outlive(&server, registration, || begin_misconf(&redis), end);
+            on_both(|start_redis| {
+                let redis = start_redis(&["--save", "3600 1"]);
+                let server = start(on(&redis), TTL);
+                let end = || set(&redis, "stop-writes-on-bgsave-error", "no");
+                outlive(&server, registration, || begin_misconf(&redis), end);
+            });
         });
     });
 }
@@ -272,13 +272,14 @@ fn come_back_refusing(mut redis: RedisServer, arguments: &[&str], relent: &[&str
 #[test]
 fn a_restore_that_redis_refuses_loses_nothing() {
     thread::scope(|scope| {
-        scope.spawn(|| {
-            on_both(|start_redis| {
-                come_back_refusing(start_redis(&[]), &["--maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]);
+        for setting in ["maxmemory", "min-replicas-to-write"] {
+            scope.spawn(move || {
+                on_both(|start_redis| {
+                    let argument = format!("--{setting}");
+                    come_back_refusing(start_redis(&[]), &[&argument, "1"], &["CONFIG", "SET", setting, "0"]);
+                });
             });
-        });
-        let (redis, replicas) = (RedisServer::start(), "min-replicas-to-write");
-        scope.spawn(|| come_back_refusing(redis, &["--min-replicas-to-write", "1"], &["CONFIG", "SET", replicas, "0"]));
+        }
     });
 }
 
