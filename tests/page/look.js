@@ -7,6 +7,7 @@ import { root } from './tools.js';
 
 const SCREENS = process.env.SCREENS ?? `${root}target/page/screens`;
 const WIDTHS = [1440, 800, 390];
+const PHONE = 480; // px: narrower ones are
 export const THEMES = ['light', 'dark'];
 
 mkdirSync(SCREENS, { recursive: true });
@@ -19,6 +20,21 @@ async function isNoWiderThanTheWindow(page) {
     window: innerWidth,
   }));
   assert.ok(wide <= window, `${wide} > ${window}`);
+}
+
+/** On a phone, and at 400 % zoom, nothing sticks out at the side: not even into what one could scroll, if one knew. */
+async function isWithinTheWindow(page) {
+  const outside = await page.evaluate(() => {
+    const isOutside = el => {
+      const { left, right, width } = el.getBoundingClientRect();
+      return width > 1 && (left < -1 || right > innerWidth + 1);
+    };
+    const seen = [...document.querySelectorAll('body *')].filter(el =>
+      el.checkVisibility({ visibilityProperty: true }),
+    );
+    return seen.filter(isOutside).map(el => el.outerHTML.slice(0, 100));
+  });
+  assert.deepEqual(outside, []);
 }
 
 export const settled = page =>
@@ -60,6 +76,7 @@ export async function look(name, server, path, { widths = WIDTHS, act = async ()
       await settled(page);
       await act(page);
       await isNoWiderThanTheWindow(page);
+      if (width < PHONE) await isWithinTheWindow(page);
       await headIsWhole(page);
       for (const colorScheme of THEMES) {
         await page.emulateMedia({ colorScheme });

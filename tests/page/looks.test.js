@@ -23,12 +23,12 @@ for (const n of [0, 5]) {
     look(`list-${n}`, servers[n], '', { widths: [1440, 800, 390, 320] }));
   for (const view of ['pollers', 'changes', 'problems'])
     test(`${view} of ${n} are well in all themes`, () =>
-      look(`${view}-${n}`, servers[n], `?view=${view}`, { widths: [1440, 390] }));
+      look(`${view}-${n}`, servers[n], `?view=${view}`, { widths: [1440, 320] }));
 }
 
 test('one registration is well in all themes and widths', () =>
   look('registration', servers[5], '', {
-    widths: [2560, 1440, 800, 390],
+    widths: [2560, 1440, 800, 320],
     act: async page => {
       const row = rows(page).filter({ hasText: 'script' });
       await row.locator('.c-targets').click();
@@ -38,6 +38,7 @@ test('one registration is well in all themes and widths', () =>
 
 test('the form with what is wrong is well in all themes and widths', () =>
   look('form', servers[5], '', {
+    widths: [1440, 800, 320],
     act: async page => {
       await page.keyboard.press('n');
       await page.locator('#f-targets').fill('10.0.0.1:9100');
@@ -49,7 +50,7 @@ test('the form with what is wrong is well in all themes and widths', () =>
   }));
 
 const press = (key, selector) => ({
-  widths: [1440, 390],
+  widths: [1440, 320],
   act: async page => {
     await page.keyboard.press(key);
     await page.locator(selector).waitFor();
@@ -69,7 +70,7 @@ test('several that are selected are well in all themes', () =>
 test('the help is well in all themes', () => look('help', servers[5], '', press('?', 'dialog[open]')));
 test('the groups are well in all themes', () => look('groups', servers[5], '', press('f', '#group-filter')));
 test('nothing found is well in all themes', () =>
-  look('nothing', servers[5], '?q=zzz&group=node', { widths: [1440, 390] }));
+  look('nothing', servers[5], '?q=zzz&group=node', { widths: [1440, 320] }));
 
 test('a server that asks for a token is well in all themes', async () => {
   const guarded = await Server.start({ SD_TOKEN: 'token-read' });

@@ -25,8 +25,7 @@ function tokenForm(level, name, text, refusal, submit, ...buttons) {
     type: 'password',
     id: 'token-field',
     autocomplete: 'off',
-    'aria-invalid': refusal && 'true',
-    'aria-describedby': refusal && 'token-wrong',
+    ...(refusal && { 'aria-invalid': 'true', 'aria-describedby': 'token-wrong' }),
   });
   const onsubmit = e => {
     e.preventDefault();
