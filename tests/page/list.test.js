@@ -60,6 +60,23 @@ test('a search narrows the list while one types, keeps what is typed, and adds n
     await eventually('of all', async () => (await shown(page)) === '1 of 4 registrations');
     await page.keyboard.press('Escape');
     await rowCountIs(page, 4);
+    // What is not answered yet claims nothing; what is no longer wanted is not shown when it comes.
+    let goOn;
+    const held = new Promise(resolve => {
+      goOn = resolve;
+    });
+    await page.route('**/registrations?*q=nowhere*', route => held.then(() => route.continue()).catch(() => {}));
+    await page.locator('#q').fill('nowhere');
+    await eventually('it is being asked', async () => (await shown(page)).startsWith('Searching…'));
+    assert.equal(await page.locator('#grid').getAttribute('aria-busy'), 'true');
+    await page.locator('#q').fill('');
+    await eventually('all', async () => (await shown(page)) === '4 registrations');
+    assert.equal(await page.locator('#grid').getAttribute('aria-busy'), null);
+    goOn();
+    await page.unrouteAll({ behavior: 'wait' });
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('r');
+    await rowCountIs(page, 4);
   }));
 
 test('labels that are clicked filter, widen, exclude and go away again', () =>
@@ -235,6 +252,10 @@ test('groups filter, several with Ctrl, and tell of themselves', () =>
     await rowCountIs(page, 2);
     await hasText(page.locator('#summary'), '3 targets');
     await hasText(page.locator('#summary'), 'next expires in');
+    assert.ok(!(await page.locator('#summary').textContent()).includes('whole'));
+    await rowOf(page, '10.0.0.3').getByRole('button', { name: 'canary=true' }).click();
+    await hasText(page.locator('#summary'), /1 of 4 registrations.*the whole group: 2 registrations/);
+    await page.goBack();
     await group('mysqld').click({ modifiers: ['Control'] });
     await rowCountIs(page, 3);
     assert.deepEqual(new URL(page.url()).searchParams.getAll('group'), ['node', 'mysqld']);

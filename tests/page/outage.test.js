@@ -62,25 +62,40 @@ describe('when something is gone,', { concurrency: true }, () => {
     await withOwnServer({ targets: ['a:1'] }, async (page, server) => {
       await signIn(page);
       await server.register('brief:1', { ttl_seconds: 20 });
+      await server.register('ever:1', { ttl_seconds: 0 });
       await page.keyboard.press('r');
-      await rowCountIs(page, 2);
+      await rowCountIs(page, 3);
       server.pause();
       const since = Date.now();
+      await rowOf(page, 'ever:1').press('d');
+      await page.locator('.row.going').waitFor();
+      await page.locator('#q').fill('a:1');
       await hasText(page.locator('#fresh'), 'stale');
       assert.ok(Date.now() - since < 45_000, `told after ${Date.now() - since} ms`);
       await hasText(banner(page), 'The server cannot be reached.');
       await hasText(banner(page), 'No answer within 10 s.');
       // Nobody knows whether it was renewed.
       await hasText(rowOf(page, 'brief:1').locator('.c-left'), 'unknown');
-      await page.keyboard.press('n');
+      // The rows are those of before the search, and nothing is said of how many it finds.
+      const shown = page.locator('#summary .shown');
+      await hasText(shown, 'No answer yet. Below is the list before.');
+      assert.equal(await page.locator('#grid').getAttribute('aria-busy'), 'true');
+      await page.locator('#register').click();
       await page.locator('#f-targets').fill('b:1');
       await page.keyboard.press('Control+Enter');
       await page.locator('#panel button.busy').waitFor();
-      await hasText(page.locator('#panel .alert'), 'No answer within');
+      await hasText(page.locator('#panel .alert'), 'Not registered. No answer within 10 s.');
+      // What was sent may have been done, and what was only asked for has not.
+      await hasText(
+        page.locator('.toast'),
+        /^◆ No answer within 35 s, so it may or may not have been deleted: try again/,
+      );
       assert.ok(!(await page.locator('#panel button.busy').count()));
       server.goOn();
       await hasText(page.locator('#fresh'), 'live');
       await banner(page).waitFor({ state: 'hidden' });
+      await hasText(shown, /^1 of \d+ registrations?$/);
+      await rowCountIs(page, 1);
       await page.locator('#f-targets').press('Control+Enter');
       await toast(page, 'Registered b:1').waitFor();
     });

@@ -402,6 +402,8 @@ test('deleting warns of the next renewal, and can be undone', async () => {
 
 test('a group goes out as a file and comes in again after a look at what would change', async () => {
   for (const name of ['file-a:1', 'file-b:1']) await server.register(name, { target_group: 'file' });
+  for (const [at, ttl_seconds] of [0, 600, 0].entries())
+    await server.register(`lifetime-${at}:1`, { target_group: 'lifetimes', ttl_seconds });
   await withPage(server, { path: '?group=file', acceptDownloads: true }, async page => {
     await signIn(page);
     await rowCountIs(page, 2);
@@ -410,6 +412,20 @@ test('a group goes out as a file and comes in again after a look at what would c
     assert.equal((await download).suggestedFilename(), 'file.json');
     await page.getByRole('button', { name: 'Replace' }).click();
     const text = panel(page).getByLabel('The list as text');
+    const line = what => panel(page).locator('.diff > li').filter({ hasText: what });
+    // By itself it stays what it is, its lifetime as well; where that differs, somebody has to choose.
+    const lifetime = panel(page).locator('#d-ttl_seconds');
+    const lifetimeIs = seconds => eventually(seconds, async () => (await lifetime.inputValue()) === seconds);
+    await lifetimeIs('21600');
+    await text.fill('[{"targets": ["file-a:1"]}, {"targets": ["file-b:1"]}]');
+    await hasText(line('unchanged'), '2');
+    await hasText(panel(page), 'The group already matches the file.');
+    await panel(page).locator('#d-group').fill('lifetimes');
+    await hasText(panel(page).locator('.alert'), 'Choose one lifetime for all.');
+    await hasText(panel(page), 'The group has several: never ends (2), 10 minutes (1).');
+    await lifetimeIs('');
+    await panel(page).locator('#d-group').fill('file');
+    await lifetimeIs('21600');
     await text.fill('[{"targets": ["file-a:1"]}, {"targets": ["file-c:1"], "labels": {"bad-name": "x"}}]');
     await text.blur();
     // As people count, and in their words.
@@ -426,7 +442,6 @@ test('a group goes out as a file and comes in again after a look at what would c
     await hasText(panel(page).locator('.alert'), 'A list is expected');
     await text.fill('[{"targets": ["file-a:1"]}, {"targets": ["file-c:1"]}]');
     await text.blur();
-    const line = what => panel(page).locator('.diff > li').filter({ hasText: what });
     await hasText(line('registered'), 'file-c:1');
     await hasText(line('deleted'), 'file-b:1');
     assert.equal((await server.registrations('group=file')).total, 2);
@@ -442,7 +457,8 @@ test('a group goes out as a file and comes in again after a look at what would c
       await act();
       await panel(page).locator('.diff:not(.before)').waitFor();
     };
-    await another(() => panel(page).locator('#d-ttl_seconds').selectOption('1 day'));
+    await another(() => lifetime.selectOption('1 day'));
+    await hasText(line('changed'), 'file-a:1 lifetime: 6 hours → 1 day');
     assert.ok(await tick.isChecked());
     await another(() => text.fill('[{"targets": ["file-b:1"]}, {"targets": ["file-c:1"]}]'));
     assert.ok(!(await tick.isChecked()));

@@ -58,9 +58,9 @@ test('several are selected with a mouse, deleted together, and come back togethe
     assert.equal(await page.locator('.row[aria-selected]').count(), 0);
     await select(page, 'n2:1');
     await press(page, inBar(page, 'Select all 6'));
-    await hasText(bar(page), '6 selected');
+    await hasText(bar(page), /6 selected: n2:1, n\d:1 and 4 more/);
     await press(page, inBar(page, 'Delete'));
-    await toast(page, 'Deleted 6 registrations').waitFor();
+    await hasText(page.locator('.toast'), /Deleted 6 registrations: n2:1, n\d:1 and 4 more/);
     await bar(page).waitFor({ state: 'hidden' });
     assert.equal((await server.registrations()).total, 0);
     await press(page, toast(page, 'Deleted 6 registrations').getByRole('button', { name: 'Undo' }));
@@ -86,13 +86,51 @@ test('of several that could not all be deleted, those that were come back', () =
     const last = `**/registrations/${registrations[0].id}`;
     await page.route(last, route => (route.request().method() === 'DELETE' ? route.abort() : route.continue()));
     await press(page, inBar(page, 'Delete'));
-    await hasText(page.locator('.toast'), /Deleted [1-5] of 6, and perhaps a few more. The connection failed./);
+    await hasText(
+      page.locator('.toast'),
+      /Deleted [1-5] of 6. The connection failed, so a few more may or may not have been deleted/,
+    );
     await hasText(bar(page), 'selected');
     await page.unroute(last);
     await page.keyboard.press('z');
     await toast(page, 'Registered again:').waitFor();
     assert.deepEqual(await all(), before);
   }));
+
+test('how far many are deleted is told, and they can be stopped: what is left stays, and what is gone comes back', async () => {
+  const names = Array.from({ length: 20 }, (_, i) => `many${i}:1`);
+  for (const name of names) await server.register(name, { target_group: 'many' });
+  await withPage(server, { path: '?group=many' }, async page => {
+    await signIn(page);
+    await rowCountIs(page, 20);
+    await select(page, 'many7:1');
+    await press(page, inBar(page, 'Select all 20'));
+    await hasText(bar(page), '20 selected: many7:1');
+    let asked = 0;
+    let goOn;
+    const held = new Promise(resolve => {
+      goOn = resolve;
+    });
+    await page.route('**/api/v1/registrations/*', async route => {
+      if (route.request().method() === 'DELETE' && ++asked > 3) await held;
+      await route.continue();
+    });
+    await press(page, inBar(page, 'Delete'));
+    await hasText(bar(page), 'Deleted 3 of 20.');
+    await press(page, inBar(page, 'Stop'));
+    goOn();
+    const stopped = page.locator('.toast').filter({ hasText: 'Stopped.' });
+    const [, n] = /Deleted (\d+) of 20\. Stopped\./.exec(await stopped.textContent());
+    assert.ok(n > 2 && n < 20, `${n} were deleted`);
+    await hasText(bar(page), `${20 - n} selected`);
+    assert.equal((await server.registrations('group=many')).total, 20 - n);
+    await press(page, toast(page, `Deleted ${n} registrations`).getByRole('button', { name: 'Undo' }));
+    await toast(page, `Registered again: ${n} registrations`).waitFor();
+    assert.equal((await server.registrations('group=many')).total, 20);
+    await page.unrouteAll({ behavior: 'wait' });
+  });
+  await server.request('DELETE', 'api/v1/groups/many');
+});
 
 test('what the list shows goes out as a file, of which the command line makes the same', () =>
   withPage(server, { acceptDownloads: true }, async page => {

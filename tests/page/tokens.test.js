@@ -34,7 +34,7 @@ test('a wrong token is refused where it was entered, and nothing typed is lost',
     await page.locator('#f-targets').fill('typed:1');
     await page.keyboard.press('Control+Enter');
     await giveToken(page, 'token-wrong');
-    await hasText(page.locator('dialog #token-wrong'), 'refused this token');
+    await hasText(page.locator('dialog #token-wrong'), 'This token is not known here.');
     assert.equal(await page.locator('#token-field').getAttribute('aria-invalid'), 'true');
     assert.deepEqual(await stored(page), [{}, [], '']);
     await page.keyboard.press('Escape');
@@ -156,6 +156,10 @@ test('a server with a read token shows nothing before it is given', () =>
     await page.keyboard.press('Escape');
     await rowOf(page, 'a:1').focus();
     await page.keyboard.press('d');
+    const wrong = page.locator('dialog #token-wrong');
+    await hasText(wrong, 'sd may read all groups. A token that may write is needed.');
+    await giveToken(page, 'token-view-x');
+    await hasText(wrong, 'viewer may read x. A token that may write is needed.');
     await giveToken(page);
     await toast(page, 'Deleted a:1').waitFor();
     await page.keyboard.press('z');
@@ -204,21 +208,25 @@ test('a token for one group sees that group alone, and is told what it may not',
     await page.locator('#f-targets').fill('c:1');
     await page.locator('#f-target_group').fill('y');
     await page.keyboard.press('Control+Enter');
-    await hasText(page.locator('dialog'), 'Changes need a token');
-    await giveToken(page, 'token-x');
-    await hasText(page.locator('dialog #token-wrong'), 'no right to this group');
+    // In the same words before, when it is refused, and when what it may not see is looked for.
+    const outside = 'team-x may change x. This is in another group.';
+    await hasText(page.locator('#panel .effect'), outside);
+    await hasText(page.locator('dialog #token-wrong'), outside);
     await page.keyboard.press('Escape');
     await page.locator('#f-target_group').fill('x');
     await page.locator('#f-target_group').press('Control+Enter');
     await toast(page, 'Registered c:1').waitFor();
+    await page.goto(`${guarded.url}?group=y`);
+    await hasText(page.locator('#below p'), outside);
   }));
 
 test('a group that a token may not read is refused, not empty', () =>
   withPage(guarded, { path: '?group=y' }, async page => {
     await page.locator('.gate #token-field').fill('token-view-x');
     await page.keyboard.press('Enter');
-    await eventually('it is told', async () => /not|may/.test(await page.locator('#below p').first().textContent()));
-    await hasText(page.locator('#below h2'), 'does not');
+    await hasText(page.locator('#below h2'), 'This token may not see all of this');
+    await hasText(page.locator('#below p'), 'viewer may read x. This is in another group.');
+    assert.equal(await page.locator('#below').getByText('does not understand').count(), 0);
   }));
 
 test('what a token may do is shown, and buttons that it may not press say so', async () => {
@@ -227,7 +235,7 @@ test('what a token may do is shown, and buttons that it may not press say so', a
   server.env.TOKENS_FILE = `${server.directory}/tokens`;
   await server.start();
   for (const group of ['x', 'nas-1', 'y']) await server.register(`${group}:1`, { target_group: group });
-  const why = /This token is for others: team-x may change x, nas-\*\.$/;
+  const why = /team-x may change x, nas-\*\. This is in another group\.$/;
   await withPage(server, {}, async page => {
     await rowCountIs(page, 3);
     const titleIs = (button, text) =>
@@ -264,7 +272,7 @@ test('what a token may do is shown, and buttons that it may not press say so', a
     await titleIs(button, why);
     // It can be pressed all the same, to enter another token.
     await press(page, button);
-    await hasText(page.locator('dialog #token-wrong'), 'has no right for the group');
+    await hasText(page.locator('dialog #token-wrong'), why);
     await giveToken(page);
     await toast(page, 'Deleted y:1').waitFor();
     await page.getByRole('button', { name: 'Writing is enabled: api may change all groups.' }).waitFor();

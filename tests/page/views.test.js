@@ -146,6 +146,10 @@ test('the configuration to paste selects what the list shows, and Prometheus acc
     await hasText(panel.locator('.code'), 'curl -sS');
     await page.getByRole('button', { name: 'Clear filters' }).click();
     await hasText(panel, 'Poll this for all 7 registrations');
+    // No list is selected by the time that is left.
+    await press(page, page.locator('#strip').getByRole('link', { name: '5 min' }));
+    await hasText(panel, 'The time left is not part of it');
+    await hasText(panel, 'Poll this for all 7 registrations');
   }));
 
 test('the name of a job is a text for Prometheus, whatever the group is called', async () => {

@@ -14,7 +14,7 @@ import { restoreForms, startForm } from './form.js';
 import { contact, drawFrame, LOOK_MS, paintFrame, titleOf } from './frame.js';
 import { loadGroups, startGroups } from './groups.js';
 import { startKeys } from './keys.js';
-import { isOutdated, load, mark, paint, refresh, startList } from './list.js';
+import { isOutdated, load, mark, paint, refresh, startList, stay } from './list.js';
 import { startNotices } from './notices.js';
 import { closePanel, isOpen } from './panel.js';
 import { loadPollers } from './pollers.js';
@@ -106,7 +106,7 @@ function route() {
   $('#shell').classList.toggle('wide', Boolean(view));
   routeView(view);
   if (!view && isOutdated()) load().catch(trouble);
-  else if (!view) arrived();
+  else if (!view) stay();
   if (view || !id) leaveRegistration();
   else if (id !== shownId || !isOpen()) {
     mark(id);

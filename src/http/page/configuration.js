@@ -59,10 +59,10 @@ function shardFields(changed) {
   return h('div.line', h('label', { for: 'u-shards' }, 'Servers sharing the work'), shards, which);
 }
 
-/** How many the configuration selects: free text is not part of it, so that the number may be another. */
+/** How many the configuration selects, which is not always what the list shows. */
 async function tellMatched(el) {
-  const matched = filter().q ? (await get('registrations', { ...filter(), q: '', limit: 1 })).total : list.total;
-  el.textContent = plural(matched, 'registration');
+  const { group, selector } = filter();
+  el.textContent = plural((await get('registrations', { group, selector, limit: 1 })).total, 'registration');
 }
 
 const signature = () => JSON.stringify([filter(), list.total, hasModules(), server.status?.tokens]);
@@ -79,6 +79,8 @@ export function use() {
   const lead = conditions.length
     ? ['Poll this for exactly these ', matched, ', now and as they come and go:']
     : ['Poll this for all ', matched, '. Filter the list first to poll a part of it.'];
+  const { q } = filter();
+  const left = q ? ['The search “', foreign(q), '”'] : state.within && 'The time left';
   const wasOpen = isOpen('use');
   openPanel(
     'use',
@@ -90,13 +92,7 @@ export function use() {
         'ul.tokens',
         conditions.map(text => h('li.token', h('span', foreign(text)))),
       ),
-    filter().q &&
-      h(
-        'p.warn',
-        'The search “',
-        foreign(filter().q),
-        '” is not part of it: a configuration selects by group and label.',
-      ),
+    left && h('p.warn', left, ' is not part of it: a configuration selects by group and label.'),
     shardFields(() => forms.update(texts())),
     forms,
     server.status?.tokens.read && h('p.note', 'The file holds the read token, and nothing else.'),

@@ -3,13 +3,13 @@
 import { $, fill, foreign, h, saveFile, say } from './dom.js';
 import { same } from './effects.js';
 import { emit, failed, on, trouble, unheard } from './events.js';
-import { lifetimeField } from './lifetime.js';
+import { lasting, lifetimeField } from './lifetime.js';
 import { reload } from './list.js';
 import { alertBox, closePanel, openPanel } from './panel.js';
 import { allRegistrations, deleteGroup, findRegistration, getGroup, putGroup, refusal } from './server.js';
 import { AT_ONCE_MAX, keyOfEntry } from './several.js';
 import { modal } from './tokens.js';
-import { count, plainly, plural, sentence } from './words.js';
+import { count, plainly, plural, sentence, setText } from './words.js';
 import { readList } from './yaml.js';
 
 const PAUSE_MS = 400;
@@ -23,20 +23,25 @@ async function exportGroup(name) {
   saveFile(`${name}.json`, [`${JSON.stringify(entries, null, 2)}\n`]);
 }
 
+const MIXED = 'Choose one lifetime for all.';
 /** Servers count entries from 0. */
 const counted = detail => detail.replace(/(?<=in entry )\d+/, at => +at + 1);
-const told = ({ created, updated, deleted }) => `${created} registered, ${updated} changed, ${deleted} deleted`;
+const told = ({ created, updated, deleted }) =>
+  `${created.length} registered, ${updated.length} changed, ${deleted.length} deleted`;
 const saysOf = ({ labels, modules }) => [Object.entries(labels ?? {}).sort(), modules ?? []];
 
-/** Which entries are created, changed and deleted. */
-function compare(before, wanted) {
-  const had = new Map(before.map(entry => [keyOfEntry(entry), entry]));
+/** Which entries are created, changed and deleted, and what each change does to the lifetime. */
+function compare(before, wanted, ttl_seconds) {
+  const had = new Map(before.map(row => [keyOfEntry(row), row]));
   const has = new Set(wanted.map(keyOfEntry));
-  const isChanged = entry => had.has(keyOfEntry(entry)) && !same(saysOf(had.get(keyOfEntry(entry))), saysOf(entry));
+  const was = entry => had.get(keyOfEntry(entry));
+  const lasts = row => row.ttl_seconds === ttl_seconds;
+  const isChanged = (row, entry) => row && !(lasts(row) && same(saysOf(row), saysOf(entry)));
   return {
-    created: wanted.filter(entry => !had.has(keyOfEntry(entry))),
-    updated: wanted.filter(isChanged),
-    deleted: before.filter(entry => !has.has(keyOfEntry(entry))),
+    created: wanted.filter(entry => !was(entry)),
+    updated: wanted.filter(entry => isChanged(was(entry), entry)),
+    deleted: before.filter(row => !has.has(keyOfEntry(row))),
+    lifetime: entry => !lasts(was(entry)) && ` lifetime: ${lasting(was(entry).ttl_seconds)} → ${lasting(ttl_seconds)}`,
   };
 }
 
@@ -69,8 +74,12 @@ class Declaration {
     };
     this.agreed = new Set(); // to what exactly
     this.name = h('input', { id: 'd-group', value: group, spellcheck: 'false', oninput: later });
-    this.lifetime = lifetimeField('d-ttl_seconds', 0, null);
-    this.lifetime.el.addEventListener('input', later);
+    this.lifetime = lifetimeField('d-ttl_seconds', 0, 'choose…');
+    this.lifetimes = h('p.warn');
+    this.lifetime.el.addEventListener('input', () => {
+      this.isChosen = true;
+      later();
+    });
     this.text = h('textarea.mono', {
       rows: 6,
       spellcheck: 'false',
@@ -95,27 +104,39 @@ class Declaration {
     const { asked } = this;
     fill(this.report);
     this.report.inert = false;
-    if (!this.text.value.trim()) return;
     const group = this.name.value.trim();
-    const wrong = this.lifetime.fault() || (group && refusal(group));
-    if (wrong) return fill(this.report, alertBox(wrong));
     try {
+      const why = group && refusal(group);
+      if (why) throw new Error(why);
+      const { tag } = group ? await getGroup(group) : { tag: null };
+      const rows = tag ? await allRegistrations({ group }) : [];
+      if (asked !== this.asked) return;
+      this.preset(rows);
+      if (!this.text.value.trim()) return;
       this.wanted = readList(this.text.value);
-    } catch (error) {
-      return fill(this.report, alertBox(error.message));
-    }
-    if (!Array.isArray(this.wanted))
-      return fill(this.report, alertBox('A list is expected: one entry with targets after the other.'));
-    if (!group) return fill(this.report, h('p.note', 'For which group?'));
-    try {
-      const before = await getGroup(group);
-      const elsewhere = await this.elsewhere(group, before.tag);
-      const answer = await this.put(group, { dry_run: 'true', tag: before.tag, adopt: elsewhere.length > 0 });
+      if (!Array.isArray(this.wanted)) throw new Error('A list is expected: one entry with targets after the other.');
+      if (!group) return fill(this.report, h('p.note', 'For which group?'));
+      const wrong = this.lifetime.fault() ?? (this.lifetime.seconds() === undefined && MIXED);
+      if (wrong) throw new Error(wrong);
+      const elsewhere = await this.elsewhere(group, tag);
+      const answer = await this.put(group, { dry_run: 'true', tag, adopt: elsewhere.length > 0 });
       if (answer === null || asked !== this.asked) return;
-      this.propose(group, before, answer, elsewhere);
+      this.propose(group, tag, rows, elsewhere);
     } catch (error) {
       if (asked === this.asked) this.refused(error);
     }
+  }
+
+  /** Unless a person has chosen one, the lifetime is what the group has. */
+  preset(rows) {
+    const counts = new Map();
+    for (const { ttl_seconds: s } of rows) counts.set(s, (counts.get(s) ?? 0) + 1);
+    const [first = 0] = counts.keys();
+    const isMixed = counts.size > 1;
+    if (!this.isChosen) this.lifetime.set(isMixed ? undefined : first);
+    const most = [...counts].sort(([, n], [, m]) => m - n).slice(0, NAMED_MAX);
+    const each = most.map(([s, n]) => `${lasting(s)} (${count(n)})`);
+    setText(this.lifetimes, isMixed ? `The group has several: ${each.join(', ')}. ${MIXED}` : '');
   }
 
   put(group, { dry_run, tag, adopt }) {
@@ -139,13 +160,14 @@ class Declaration {
     }
   }
 
-  propose(group, before, answer, elsewhere) {
-    const { created, updated, deleted } = compare(before.entries, this.wanted);
+  propose(group, tag, rows, elsewhere) {
+    const changes = compare(rows, this.wanted, this.lifetime.seconds());
+    const { created, updated, deleted, lifetime } = changes;
     const from = new Map(elsewhere.map(([entry, detail]) => [keyOfEntry(entry), detail]));
     const news = created.filter(entry => !from.has(keyOfEntry(entry)));
     const taken = created.filter(entry => from.has(keyOfEntry(entry)));
     const fromWhere = entry => ` ${from.get(keyOfEntry(entry)).replace('stands in', 'from')}`;
-    const replace = h('button.primary', {}, before.entries.length ? 'Replace the group' : 'Create the group');
+    const replace = h('button.primary', {}, rows.length ? 'Replace the group' : 'Create the group');
     const open = new Set();
     const agreedBefore = this.agreed;
     this.agreed = new Set();
@@ -172,7 +194,7 @@ class Declaration {
     ];
     replace.disabled = open.size > 0;
     replace.classList.toggle('danger', deleted.length > 0);
-    const plan = { group, tag: before.tag, size: before.entries.length, created, taken };
+    const plan = { ...changes, group, tag, size: rows.length, taken };
     replace.onclick = () => this.carryOut(plan, replace);
     fill(
       this.report,
@@ -180,16 +202,16 @@ class Declaration {
         'ul.diff',
         named('+', 'registered', news),
         taken.length > 0 && named('→', 'taken from another group', taken, taken.length, fromWhere),
-        named('~', 'changed', updated),
+        named('~', 'changed', updated, updated.length, lifetime),
         named('−', 'deleted', deleted),
-        named('=', 'unchanged', [], answer.unchanged),
+        named('=', 'unchanged', [], this.wanted.length - created.length - updated.length),
       ),
       ticks,
-      answer.created + answer.updated + answer.deleted > 0
-        ? replace
-        : [h('p.note', 'The group already matches the file. Replacing it gives all the lifetime above.'), replace],
+      !(created.length + updated.length + deleted.length) &&
+        h('p.note', 'The group already matches the file. Replacing it renews it.'),
+      replace,
     );
-    say(`Dry run: ${told(answer)}`);
+    say(`Dry run: ${told(changes)}`);
   }
 
   async carryOut(plan, button) {
@@ -206,7 +228,7 @@ class Declaration {
         verb: 'Replaced',
         noun: 'group',
         text: ['Group ', h('b', foreign(group)), ' now matches the file'],
-        more: told(answer),
+        more: told(plan),
         back: former && { rows: former, group, created: created.map(({ targets }) => ({ targets })) },
       });
       await reload();
@@ -263,7 +285,7 @@ class Declaration {
         h('input.vh', file),
         this.text,
       ),
-      h('div.f', h('label', { for: 'd-ttl_seconds' }, 'Lifetime'), this.lifetime.el),
+      h('div.f', h('label', { for: 'd-ttl_seconds' }, 'Lifetime'), this.lifetime.el, this.lifetimes),
       h('p.note', WARNING),
     );
   }
@@ -274,6 +296,7 @@ function declare(group = '') {
   const title = group ? 'Replace a group' : 'Import a group';
   openPanel('declare', title, { closed() {} }, h('p.lead', LEAD), form.draw(), form.report);
   (group ? form.text : form.name).focus();
+  form.look();
 }
 
 /** Asks with names before one's eyes. */

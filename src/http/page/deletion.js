@@ -1,5 +1,5 @@
 // Deleting is immediate and can be undone; whether it lasts depends on the host, and that is told.
-import { foreign, h } from './dom.js';
+import { $, foreign, h } from './dom.js';
 import { emit, failed, on } from './events.js';
 import { strike } from './list.js';
 import { closePanel } from './panel.js';
@@ -12,11 +12,17 @@ import { plural } from './words.js';
 export const called = ({ targets }) => h('b.mono', foreign(targets[0]));
 
 export async function remove(row) {
+  const el = $(`[data-id="${row.id}"]`);
+  if (el?.classList.contains('going')) return;
+  el?.classList.add('going');
   try {
-    if (row.ttl_seconds && !renewalInterval(row)) await fetchRegistration(row.id).catch(absent(row));
+    // Whether a host renews it is good to know, and no more.
+    if (row.ttl_seconds && !renewalInterval(row)) await fetchRegistration(row.id).catch(() => {});
     if ((await deleteRegistration(row.id).catch(absent(row))) === null) return;
   } catch (error) {
     return failed('deleted', error);
+  } finally {
+    el?.classList.remove('going');
   }
   const every = renewalInterval(row);
   const others = row.targets.length - 1;

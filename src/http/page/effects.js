@@ -1,5 +1,6 @@
 // What saving a registration does, beyond what it says: told before it is saved.
 import { foreign, h } from './dom.js';
+import { lasting } from './lifetime.js';
 import { nextRenewal, renewalInterval } from './renewals.js';
 import { isMeta } from './row.js';
 import { plural, since, words } from './words.js';
@@ -17,7 +18,7 @@ export const sameContent = (a, b) => same(a && contentShape(a), b && contentShap
 /** What becomes of each label, group, lifetime: -from +to. */
 function differences(old, content) {
   const names = [...new Set([...Object.keys(old.labels), ...Object.keys(content.labels)])].sort();
-  const lifetime = ({ ttl_seconds: s }) => (s === undefined ? 'default' : s ? words(s) : 'never ends');
+  const lifetime = ({ ttl_seconds: s }) => (s === undefined ? 'default' : lasting(s));
   const pairs = [
     ...names.map(name => [name, old.labels[name], content.labels[name]]),
     ['group', groupOf(old), groupOf(content)],

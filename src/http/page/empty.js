@@ -52,7 +52,11 @@ function relaxed() {
 }
 
 function nothingMatches() {
-  const title = list.wrong ? 'The server does not understand this filter' : 'No registration matches all of this';
+  const title = list.isForbidden
+    ? 'This token may not see all of this'
+    : list.wrong
+      ? 'The server does not understand this filter'
+      : 'No registration matches all of this';
   return h('div.empty', h('h2', title), list.wrong && h('p', foreign(list.wrong)), relaxed());
 }
 

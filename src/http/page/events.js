@@ -6,11 +6,11 @@ export const on = (name, act) => bus.addEventListener(name, e => act(e.detail));
 export const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }));
 export const trouble = error => emit('trouble', error);
 
-/** One sentence for what may have happened although nobody said so; undefined if the server said no. */
-export const unheard = (done, { status, message }) =>
-  status > 0 && status < 500
-    ? undefined
-    : `It may or may not have been ${done}: ${message.replace(/;.*$/s, '.')} Trying again is safe.`;
+/** One sentence for what was sent and may have happened, although nobody said so; undefined if nothing has. */
+export const unheard = (done, { isWrite, status, message }, what = 'it') =>
+  isWrite && !(status > 0 && status < 500)
+    ? `${message.replace(/;.*|\.$/s, '')}, so ${what} may or may not have been ${done}: try again, which is safe.`
+    : undefined;
 
 /** A notice of something that was not `done`, or perhaps was. */
 export const failed = (done, error) =>

@@ -4,7 +4,7 @@ import { codes, curlSave, meant, spelled } from './codes.js';
 import { called } from './deletion.js';
 import { $, $$, address, fill, foreign, h, iconButton, UNSEEN } from './dom.js';
 import { DEFAULT_GROUP, effects, groupOf, inTheWay, moved, same, sameContent } from './effects.js';
-import { emit, failed, on, unheard } from './events.js';
+import { emit, failed, on, trouble, unheard } from './events.js';
 import { groups } from './groups.js';
 import { lifetimeField } from './lifetime.js';
 import { apply, mark, reload, strike } from './list.js';
@@ -341,17 +341,15 @@ class Form {
     this.el.ariaBusy = 'true';
     this.saveButton.classList.add('busy');
     const content = this.content();
-    let isSent = false;
     try {
       if (own.length) return this.refused([...own, ...(await this.otherFaults(own, content))]);
       this.refused([]);
       if (!(await this.isClear(content))) return;
-      isSent = true;
       const answer = await putRegistration(content);
       if (answer !== null) await this.saved(content, answer.id);
     } catch (error) {
       if (error.status === 400) this.refused(error.errors.length ? faultsOf(error) : [['', error.message]]);
-      else fill(this.alerts, alertBox((isSent && unheard('registered', error)) || `Not registered. ${error.message}`));
+      else fill(this.alerts, alertBox(unheard('registered', error) ?? `Not registered. ${error.message}`));
       if (!this.el.isConnected) emit('toast', { bad: true, text: this.alerts.textContent });
     } finally {
       this.el.ariaBusy = null;
@@ -367,13 +365,13 @@ class Form {
     if (isMoved) {
       await deleteRegistration(row.id).then(
         () => strike(row),
-        error => failed('deleted: the old one', error),
+        error => failed('deleted (the old one)', error),
       );
     }
     if (this.el.isConnected) closePanel({ back: false });
     emit('written');
-    if (row && !isMoved) apply(await fetchRegistration(id));
-    else await reload();
+    // It is registered, whatever comes of looking at it.
+    await (row && !isMoved ? fetchRegistration(id).then(apply, trouble) : reload());
     mark(id, { focus: true });
     if (!row || isMoved) go({ id });
     emit('toast', { text: [row ? 'Saved ' : 'Registered ', called(content)], more: await nextPoll() });

@@ -1,7 +1,7 @@
 // The field for a lifetime: one of the usual, or a number of some unit.
 import { h } from './dom.js';
 import { server } from './server.js';
-import { words } from './words.js';
+import { plural, words } from './words.js';
 
 const USUAL = [
   [600, '10 min'],
@@ -11,8 +11,15 @@ const USUAL = [
 ];
 const UNITS = { seconds: 1, minutes: 60, hours: 3600, days: 86_400 };
 
+const USUAL_OTHER = 1800; // seconds
 const largestUnit = seconds => Object.entries(UNITS).findLast(([, unit]) => seconds % unit === 0);
 const FAULT = 'A lifetime is a whole number; 0 never ends.';
+
+/** A lifetime to the second. */
+export function lasting(seconds) {
+  const [name, unit] = largestUnit(seconds);
+  return seconds ? plural(seconds / unit, name.slice(0, -1)) : 'never ends';
+}
 
 /** What is written beside the choice of the server's own. */
 function usualText() {
@@ -21,38 +28,30 @@ function usualText() {
   return standard ? `default: ${words(standard)}` : 'default: never ends';
 }
 
-/** `seconds` undefined is the default of the server, which is offered as `usual`; null where there is none. `seconds` null
- * is no number. */
+/** `seconds` undefined is what `usual` names: the default of the server, or that there is none; null is no number. */
 export function lifetimeField(id, seconds, usual = usualText()) {
-  const isListed = seconds === undefined || seconds === 0 || USUAL.some(([s]) => s === seconds);
-  const [unitName, unitSeconds] = largestUnit(isListed || seconds === null ? 1800 : seconds);
-  const options = [[0, 'never ends'], ...USUAL, ['other', 'another…']];
-  if (usual !== null) options.unshift(['', usual]);
-  const chosen = isListed ? (seconds ?? '') : 'other';
-  const choice = h(
-    'select',
-    { id },
-    options.map(([value, text]) => h('option', { value, selected: value === chosen }, text)),
-  );
-  const amount = h('input', {
-    type: 'number',
-    min: 0,
-    'aria-label': 'Lifetime as a number',
-    value: seconds === null ? '' : (isListed ? 1800 : seconds) / unitSeconds,
-  });
-  const unit = h(
-    'select',
-    { 'aria-label': 'Unit of the lifetime' },
-    Object.keys(UNITS).map(name => h('option', { selected: name === unitName }, name)),
-  );
+  const option = ([value, text]) => h('option', { value }, text);
+  const choice = h('select', { id }, [['', usual], [0, 'never ends'], ...USUAL, ['other', 'another…']].map(option));
+  const amount = h('input', { type: 'number', min: 0, 'aria-label': 'Lifetime as a number' });
+  const units = Object.keys(UNITS).map(name => h('option', name));
+  const unit = h('select', { 'aria-label': 'Unit of the lifetime' }, units);
   const other = h('span.line', amount, unit);
   const draw = () => {
     other.hidden = choice.value !== 'other';
   };
-  const el = h('div.line', { onchange: draw }, choice, other);
-  draw();
+  const set = s => {
+    choice.value = s ?? '';
+    const isListed = s === undefined || choice.value !== '';
+    if (!isListed) choice.value = 'other';
+    const shown = isListed || s === null ? USUAL_OTHER : s;
+    [unit.value] = largestUnit(shown);
+    amount.value = s === null ? '' : shown / UNITS[unit.value];
+    draw();
+  };
+  set(seconds);
   return {
-    el,
+    el: h('div.line', { onchange: draw }, choice, other),
+    set,
     /** Where a fault is told. */
     field: () => (other.hidden ? choice : amount),
     /** What is wrong with it; undefined if nothing. */

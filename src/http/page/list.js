@@ -18,14 +18,14 @@ import {
   rowAt,
 } from './pages.js';
 import { bringButtons, drawRow, isButton, measureLabels, paintRow, refit } from './row.js';
-import { get } from './server.js';
+import { get, outside } from './server.js';
 import { arrived, filter, go, orders, placeOf, state } from './state.js';
 import { plural } from './words.js';
 
 const PAGES_HELD = 20; // with rows in the document
 
 /**
- * What is shown: `wrong` is why the server did not take the filter. `pending`: others came or went meanwhile. `chosen` are
+ * What is shown: `wrong` is why the server did not take the filter, `isForbidden` that a right is missing. `pending`: others came or went meanwhile. `chosen` are
  * rows by their ids, to do something with all of them, wherever one has scrolled.
  */
 export const list = { total: 0, wrong: '', pending: false, current: null, chosen: new Map() };
@@ -63,9 +63,11 @@ const ignoreAbort = error => {
 };
 
 /** A filter that the server does not take is an answer as well: there is nothing to show, and a reason. */
-function refused(error) {
-  if (error.status !== 400 && error.status !== 403) throw error;
-  return { registrations: [], total: 0, wrong: error.message };
+async function refused(error) {
+  const isForbidden = error.status === 403;
+  if (error.status !== 400 && !isForbidden) throw error;
+  const wrong = isForbidden ? outside((await get('status')).caller) : error.message;
+  return { registrations: [], total: 0, wrong, isForbidden };
 }
 
 let loading = { key: null, done: null };
@@ -132,7 +134,12 @@ async function loadFirst() {
     chooseRows([...list.chosen.values()], false);
     dropAll();
     rows = new Map();
-    Object.assign(list, { total: answer.total, pending: false, wrong: answer.wrong ?? '' });
+    Object.assign(list, {
+      total: answer.total,
+      pending: false,
+      wrong: answer.wrong ?? '',
+      isForbidden: answer.isForbidden,
+    });
     fill(grid, head());
     showModules(answer.registrations);
     measureLabels();
@@ -149,11 +156,27 @@ async function loadFirst() {
     ignoreAbort(error);
   } finally {
     if (!signal.aborted) {
-      grid.ariaBusy = null;
-      loading = { key: null, done: null };
+      settle();
       fillNear();
     }
   }
+}
+
+/** As long as what is shown answers another question than the last one, it is marked. */
+function settle() {
+  loading = { key: null, done: null };
+  grid.ariaBusy = isOutdated() ? 'true' : null;
+}
+
+/** What is shown is what is asked for: what was asked meanwhile is no longer wanted. */
+export function stay() {
+  if (grid.ariaBusy) {
+    asking.abort();
+    asking = new AbortController();
+    settle();
+    emit('listed');
+  }
+  arrived();
 }
 
 /** As many rows as there are have their place. */
@@ -198,7 +221,7 @@ function trim() {
 }
 
 /** Of the pages around the window, the one nearest to its middle that has no rows yet. */
-const nextEmpty = () => nearPages().find(page => !page.rows.length && !page.isVoid);
+const nextEmpty = () => !isOutdated() && nearPages().find(page => !page.rows.length && !page.isVoid);
 
 let filling = null;
 
@@ -232,7 +255,9 @@ function scrolled() {
 }
 
 /** The same list anew, at the same place: what is in sight, and what follows when one gets there. */
-export async function reload() {
+export const reload = () => reloadNow().catch(trouble);
+
+async function reloadNow() {
   const sight = nearPages().filter(page => page.rows.length);
   sight.sort((a, b) => a.at - b.at);
   if (!sight.length || isOutdated()) return load();
@@ -287,7 +312,7 @@ export async function refresh() {
     list.total = answer.total;
   }
   const nobodyLooks = scrollY < 80 && !grid.matches(':hover, :focus-within') && !state.id;
-  if (list.pending && nobodyLooks) return reload();
+  if (list.pending && nobodyLooks) return reloadNow();
   emit('listed');
   paint();
 }

@@ -2,10 +2,10 @@
 import { $, fill, foreign, h, icon, keep, listen } from './dom.js';
 import { emit, on } from './events.js';
 import { groups } from './groups.js';
-import { list, paint, reload, step } from './list.js';
+import { isOutdated, list, paint, reload, step } from './list.js';
 import { changes } from './row.js';
 import { isNegative, typedSelector, written } from './selector.js';
-import { get } from './server.js';
+import { get, server } from './server.js';
 import { filter, go, isFiltered, nothing, orders, state } from './state.js';
 import { count, plural, setText, short, since, until } from './words.js';
 
@@ -69,9 +69,8 @@ function acts(group) {
 }
 
 function pill() {
-  const update = () => reload().catch(error => emit('trouble', error));
   const title = 'Update the list (r)';
-  return h('button.quiet.pill', { onclick: update, title }, 'The list has changed', h('b', 'Update'));
+  return h('button.quiet.pill', { onclick: reload, title }, 'The list has changed', h('b', 'Update'));
 }
 
 function drawSummary() {
@@ -84,16 +83,24 @@ function drawSummary() {
     q.value = '';
     go(nothing);
   };
+  // Rows of another question are no answer to this one.
+  const none = isOutdated() && (server.isSilent ? 'No answer yet.' : 'Searching…');
   const shown = () =>
-    h('span.shown', h('b', count(list.total)), all, h('span', isOne ? ' registration' : ' registrations'));
-  const facts = () => h('span.facts.grow', group && groupFacts(group));
+    none
+      ? h('span.shown', h('b', none), list.total > 0 && h('span', ' Below is the list before.'))
+      : h('span.shown', h('b', count(list.total)), all, h('span', isOne ? ' registration' : ' registrations'));
+  const ofGroup = () => [
+    !isWhole && h('span', `the whole group: ${plural(group.registrations, 'registration')}`),
+    groupFacts(group),
+  ];
+  const facts = () => h('span.facts.grow', group && ofGroup());
   // What is pressed must stay in the document until it is released.
   keep(
     $('#summary'),
     [
-      { key: 'shown', shape: `${list.total}${all}`, draw: shown },
+      { key: 'shown', shape: none || `${list.total}${all}`, draw: shown },
       list.pending && { key: 'pill', draw: pill },
-      { key: 'facts', shape: JSON.stringify(group), draw: facts },
+      { key: 'facts', shape: JSON.stringify([group, isWhole]), draw: facts },
       list.total > 0 && { key: `acts of ${whole?.name}`, draw: () => h('span.line', acts(whole)) },
       isFiltered() && { key: 'clear', draw: () => h('button.quiet', clear, 'Clear filters') },
     ].filter(Boolean),
@@ -277,7 +284,7 @@ export function startSearch() {
   });
   on('listed', drawSummary);
   on('grouped', drawSummary);
-  on('tick', paintUntil);
+  on('tick', () => (isOutdated() ? drawSummary() : paintUntil()));
   on('route', () => {
     // What somebody types is never rewritten.
     if (q.value !== state.q && document.activeElement !== q) q.value = state.q;

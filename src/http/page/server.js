@@ -57,7 +57,6 @@ const WRITE_SECONDS = 35;
 
 // What the server means by them, for somebody who has just entered a token.
 const UNKNOWN = 'This token is not known here.';
-const NO_RIGHT = 'The server refused this token: it is unknown, or it has no right to this group or these targets.';
 const OF_A_PROXY =
   'A proxy in front of the server wants a user name and a password of its own. Reload the page to enter them.';
 const NOT_JSON = 'What answered is not this server: perhaps a proxy, or a page to sign in.';
@@ -65,7 +64,7 @@ const NOT_JSON = 'What answered is not this server: perhaps a proxy, or a page t
 function reasonOf(status, body, text) {
   if (status === 401) return body ? UNKNOWN : OF_A_PROXY;
   const detail = body?.detail || body?.title || (/^\s*</.test(text) ? '' : text.trim().slice(0, TEXT_CHARS_MAX));
-  return detail === 'FORBIDDEN' ? NO_RIGHT : sentence(detail) || `The server answered ${status}.`;
+  return sentence(detail) || `The server answered ${status}.`;
 }
 
 /** An answer that says no: `status` 0 when there was none, `errors` with pointers into what was sent. */
@@ -180,11 +179,25 @@ const isOf = (pattern, group) => {
 export const rightsOf = ({ name, role, groups }) =>
   `${name} may ${role === 'write' ? 'change' : 'read'} ${groups[0] === '*' ? 'all groups' : groups.map(decodeURIComponent).join(', ').slice(0, TEXT_CHARS_MAX)}.`;
 
+/** Why a token may not do it, in the same words wherever that is told. */
+export const outside = caller => `${rightsOf(caller)} This is in another group.`;
+const needsWriter = caller => `${rightsOf(caller)} A token that may write is needed.`;
+
 /** Why the token that is held may not change a group; empty where it may, or where nobody knows. */
 export function refusal(group) {
   const may = rights();
-  if (may?.role !== 'write' || may.groups.some(pattern => isOf(pattern, group))) return '';
-  return `This token is for others: ${rightsOf(may)}`;
+  return may?.role !== 'write' || may.groups.some(pattern => isOf(pattern, group)) ? '' : outside(may);
+}
+
+/** Why a change was refused: the refusal itself does not tell a token for reading from one that is not known. */
+async function whyNot(secret, { message }) {
+  try {
+    const { caller } = await statusBy(secret);
+    if (caller?.role !== 'write') return caller ? needsWriter(caller) : UNKNOWN;
+    return caller.groups[0] === '*' ? message : outside(caller);
+  } catch (error) {
+    return error.message;
+  }
 }
 
 /** For `catch`: what there is instead of that which is not there. */
@@ -232,6 +245,7 @@ async function tryToWrite(method, path, options, secret) {
     await accept(secret);
     return answer;
   } catch (error) {
+    error.isWrite = true;
     if (isRefusal(error)) {
       entered = null;
       if (error.status === 401 && session.get('write') === secret) session.set('write', null);
@@ -248,14 +262,12 @@ async function tryToWrite(method, path, options, secret) {
 async function write(method, path, options) {
   // The token to look at the list is perhaps one that may write.
   let secret = session.get('write') ?? entered ?? session.get('read') ?? (await person.askForToken(''));
-  let isReaders = secret === session.get('read');
   while (secret) {
     try {
       return await tryToWrite(method, path, options, secret);
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      secret = await person.askForToken(isReaders ? '' : error.message);
-      isReaders = false;
+      secret = await person.askForToken(await whyNot(secret, error));
     }
   }
   return null;
@@ -264,7 +276,7 @@ async function write(method, path, options) {
 /** Keeps a token if it may write. */
 export async function checkToken(secret) {
   const { caller } = await statusBy(secret);
-  if (caller?.role !== 'write') throw problem(403, caller ? rightsOf(caller) : UNKNOWN);
+  if (caller?.role !== 'write') throw problem(403, await whyNot(secret, {}));
   await accept(secret);
   holder = { secret, caller };
 }

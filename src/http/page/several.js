@@ -3,68 +3,87 @@
 import { json } from './codes.js';
 import { called } from './deletion.js';
 import { $, copy, h, iconButton, keep, saveFile, say } from './dom.js';
-import { emit, failed, on } from './events.js';
-import { chooseRows, list, reload, rowOf, strike } from './list.js';
+import { emit, failed, on, unheard } from './events.js';
+import { chooseRows, isOutdated, list, reload, rowOf, strike } from './list.js';
 import { contentOf, fetchRegistration } from './registration.js';
 import { renewalInterval } from './renewals.js';
 import { changes } from './row.js';
 import { absent, allRegistrations, deleteRegistration, pagesOf, putRegistration, refusal } from './server.js';
 import { filter } from './state.js';
-import { at, count, plural, words } from './words.js';
+import { at, count, plural, sentence, words } from './words.js';
 
 /** How many may be chosen, or brought back one by one. */
 export const AT_ONCE_MAX = 1000;
 const REQUESTS = 6; // at a time: as many connections as browsers have to one host
+const NAMED_FIRST = 2; // of many
 
 const bar = $('#chosen');
-let isBusy = false;
+let work = null; // what is done with many just now: {text, stop}
+
+/** The first of them by name, and how many more. */
+const firstOf = rows => [
+  rows.slice(0, NAMED_FIRST).map((row, at) => [at > 0 && ', ', called(row)]),
+  rows.length > NAMED_FIRST && ` and ${count(rows.length - NAMED_FIRST)} more`,
+];
+const allOf = rows =>
+  rows.length === 1 ? called(rows[0]) : [plural(rows.length, 'registration'), ': ', firstOf(rows)];
 
 /**
- * Does something with each row, the first alone, because it may ask for a token. Gives what came of those that are done,
- * whether these are all, and the fault if there was one: nobody need enter a token.
+ * Does something with each row, the first alone, because it may ask for a token; the bar tells how far it is, and can
+ * stop it. Gives what came of those that are done, whether these are all, and why no more if there was a reason: nobody
+ * need enter a token.
  */
-export async function withEach(rows, act) {
+export async function withEach(what, rows, act) {
   const left = [...rows];
   const done = [];
   let isOver = false;
   let failure;
+  const end = error => {
+    isOver = true;
+    // One that may have been done is what one has to know of.
+    if (!failure?.isWrite) failure = error;
+  };
+  const mine = {
+    text: () => sentence(`${what} ${count(done.length)} of ${count(rows.length)}`),
+    stop: () => end({ message: 'Stopped.' }),
+  };
   const next = async () => {
     try {
       const answer = await act(left.shift());
       if (answer === null) isOver = true;
       else done.push(answer);
     } catch (error) {
-      isOver = true;
-      failure = error;
+      end(error);
     }
   };
-  const work = async () => {
+  const goOn = async () => {
     while (left.length && !isOver) await next();
   };
+  work = mine;
+  // What is done at once is not told of.
+  if (!bar.hidden) drawBar();
   if (left.length) await next();
-  await Promise.all(Array.from({ length: REQUESTS }, work));
-  return { done, isWhole: done.length === rows.length, failure };
-}
-
-/** What was done of it, and why no more; what nobody answered may have been done as well. */
-function partly(what, done, rows, { status, message }) {
-  const others = status >= 400 && status < 500 ? '' : ', and perhaps a few more';
-  emit('toast', { bad: true, text: `${what} ${count(done.length)} of ${count(rows.length)}${others}. ${message}` });
+  await Promise.all(Array.from({ length: REQUESTS }, goOn));
+  if (work === mine) work = null;
+  drawBar();
+  const isWhole = done.length === rows.length;
+  const why = failure && (unheard(what, failure, 'a few more') ?? failure.message);
+  if (why && !isWhole) emit('toast', { bad: true, text: `${mine.text()} ${why}` });
+  return { done, isWhole };
 }
 
 /** Registers all of them again, each with its own lifetime, which starts anew. */
 async function restoreAll(rows) {
-  const { done, isWhole, failure } = await withEach(rows, row => putRegistration(contentOf(row)));
+  const { done, isWhole } = await withEach('registered again', rows, row => putRegistration(contentOf(row)));
   if (done.length) emit('written');
-  if (failure) partly('Registered again:', done, rows, failure);
   const [first] = rows;
   if (isWhole && first) {
-    const n = rows.length;
     const { ttl_seconds } = first;
     const ends = () => at(Date.now() + ttl_seconds * 1000);
+    const isTimed = rows.length === 1 && ttl_seconds > 0;
     emit('toast', {
-      text: ['Registered again: ', n > 1 && `${plural(n, 'registration')}, `, called(first), n > 1 && ' first'],
-      more: n === 1 && ttl_seconds > 0 && `Its lifetime starts over: ${words(ttl_seconds)} from now, until ${ends()}.`,
+      text: ['Registered again: ', allOf(rows)],
+      more: isTimed && `Its lifetime starts over: ${words(ttl_seconds)} from now, until ${ends()}.`,
     });
   }
   await reload();
@@ -79,11 +98,9 @@ export async function takeBack({ rows, group, created = [] }) {
   const news = new Set(created.map(keyOfEntry).filter(key => !back.has(key)));
   try {
     const found = news.size ? (await allRegistrations({ group })).filter(row => news.has(keyOfEntry(row))) : [];
-    const { isWhole, failure } = await withEach(found, row => deleteRegistration(row.id));
-    if (failure) throw failure;
-    if (!isWhole) return false;
+    if (!(await withEach('deleted', found, row => deleteRegistration(row.id))).isWhole) return false;
   } catch (error) {
-    failed('taken back, at least not all', error);
+    failed('taken back as a whole', error);
     return false;
   }
   return restoreAll(rows);
@@ -96,14 +113,8 @@ async function removeOne(row) {
 }
 
 export async function removeChosen() {
-  if (isBusy) return;
-  isBusy = true;
-  $('.danger', bar)?.classList.add('busy');
-  const rows = [...list.chosen.values()];
-  const { done, failure } = await withEach(rows, removeOne);
-  isBusy = false;
-  $('.danger', bar)?.classList.remove('busy');
-  if (failure) partly('Deleted', done, rows, failure);
+  if (work) return;
+  const { done } = await withEach('deleted', [...list.chosen.values()], removeOne);
   if (!done.length) return;
   strike(...done);
   emit('written');
@@ -111,7 +122,7 @@ export async function removeChosen() {
   emit('toast', {
     verb: 'Deleted',
     noun: 'selection',
-    text: ['Deleted ', done.length > 1 ? plural(done.length, 'registration') : called(done[0])],
+    text: ['Deleted ', allOf(done)],
     warn: renewed > 0 && `${plural(renewed, 'host')} will renew theirs, and bring it back, unless you stop that there.`,
     more: !renewed && 'What hosts still renew comes back.',
     back: { rows: done },
@@ -128,8 +139,12 @@ export function chooseSome(some) {
 const chooseAll = () => allRegistrations(filter()).then(chooseSome, error => failed('selected', error));
 export const toggleChosen = row => (list.chosen.has(row.id) ? chooseRows([row], false) : chooseSome([row]));
 
-/** Says whether any were chosen. */
+/** Says whether there was something to stop, or any were chosen. */
 export function chooseNone() {
+  if (work) {
+    work.stop();
+    return true;
+  }
   const was = list.chosen.size > 0;
   chooseRows([...list.chosen.values()], false);
   return was;
@@ -157,22 +172,29 @@ function exportList() {
 }
 
 function drawBar() {
-  const n = list.chosen.size;
-  bar.hidden = !n;
-  if (!n) return;
+  const rows = [...list.chosen.values()];
+  const n = rows.length;
+  bar.hidden = !n && !work;
+  if (bar.hidden) return;
   const button = (key, text, act, more, kind = '') => ({
     key,
     shape: text + more['data-changes'],
     draw: () => h(`button.quiet${kind}`, { onclick: act, ...more }, text),
   });
-  const chosen = [...list.chosen.values()].map(row => row.target_group);
+  const told = (text, ...named) => ({
+    key: 'n',
+    shape: text + named.slice(0, NAMED_FIRST).map(({ id }) => id),
+    draw: () => h('p', h('b', text), ' ', firstOf(named)),
+  });
+  if (work) return keep(bar, [told(work.text()), button('stop', 'Stop', work.stop, { title: 'Stop (Esc)' })]);
+  const groups = rows.map(row => row.target_group);
   // One that may not be deleted is told for all.
-  const group = chosen.find(refusal) ?? chosen[0];
-  const isMore = list.total > n && list.total <= AT_ONCE_MAX;
+  const group = groups.find(refusal) ?? groups[0];
+  const isMore = list.total > n && list.total <= AT_ONCE_MAX && !isOutdated();
   keep(
     bar,
     [
-      { key: 'n', shape: String(n), draw: () => h('b', `${count(n)} selected`) },
+      told(`${count(n)} selected:`, ...rows),
       isMore && button('all', `Select all ${count(list.total)}`, chooseAll, { title: 'All that the list has' }),
       button('copy', 'Copy targets', copyChosen, { title: 'Copy targets (c)' }),
       button('export', 'Export', () => exportPages([[...list.chosen.values()]]), {
@@ -190,6 +212,7 @@ export function startSeveral() {
     if (list.chosen.size) say(`${count(list.chosen.size)} selected`);
   });
   on('listed', drawBar);
+  on('tick', () => work && drawBar());
   on('select', row => toggleChosen(rowOf(row.id) ?? row));
   on('exportlist', exportList);
 }
