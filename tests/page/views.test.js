@@ -43,18 +43,19 @@ test('pollers are listed with what they ask for, which is a link to that list; l
     await fetch(new URL('sd', server.url), { headers: { 'user-agent': 'vmagent/1' } });
     await page.keyboard.press('r');
     const lines = view(page).locator('tbody tr');
-    const onlyLine = text => eventually(text, async () => (await lines.allTextContents()).join().includes(text));
+    const onlyLine = text =>
+      eventually(text, async () => {
+        const [line, ...others] = await lines.allTextContents();
+        return !others.length && line?.includes(text);
+      });
     await press(page, view(page).getByRole('button', { name: 'unknown' }));
     await onlyLine('vmagent/1');
-    assert.equal(await lines.count(), 1);
     await page.reload();
     await onlyLine('vmagent/1');
-    assert.equal(await lines.count(), 1);
     await page.locator('#find').fill('prometheus env=prod');
     await hasText(view(page), 'No poller matches.');
     await press(page, view(page).getByRole('button', { name: 'all' }));
     await onlyLine('Prometheus/3.5.0');
-    assert.equal(await lines.count(), 1);
     await view(page).getByRole('link', { name: 'group node, env=prod' }).click();
     await rowCountIs(page, 6);
     assert.deepEqual(await page.locator('#tokens .token').allTextContents(), ['group node', 'env=prod']);

@@ -1,7 +1,5 @@
 //! Tokens with names, for some groups or all: what each of them may see and change.
 
-use std::fs;
-
 use nix::sys::signal::Signal;
 use ring::digest::{SHA256, digest};
 use serde_json::json;
@@ -134,13 +132,12 @@ fn reading_is_open_while_no_token_is_for_reading() {
 #[test]
 fn the_file_is_read_again_and_a_bad_one_leaves_the_tokens_as_they_were() {
     let setup = teams();
-    let file = setup.path("tokens");
     let mut server = start(&setup);
-    fs::write(&file, line("new", "write", "a", "wn")).unwrap();
+    setup.write("tokens", line("new", "write", "a", "wn"));
     server.process().signal(Signal::SIGHUP);
     eventually(SOON, || put(&server, "wn", "a:1", "a").status == 200);
     put(&server, "wa", "a:1", "a").is(403, "FORBIDDEN");
-    fs::write(&file, "new write a sha256:beef\n").unwrap();
+    setup.write("tokens", "new write a sha256:beef\n");
     server.process().signal(Signal::SIGHUP);
     server.process().line_with(&["TOKENS_FILE", "line 1"]);
     put(&server, "wn", "a:1", "a").has_status(200, "the token is in force");

@@ -51,7 +51,7 @@ fn what_files_hold_is_registered_and_what_they_held_is_deleted_when_they_are_gon
     fs::remove_file(cli.path("d/b.yaml")).unwrap();
     lists(&server, &["a:1", "l:1", "o:1"]);
     // Written anew in place, and renamed: the same registrations, and nothing in between.
-    cli.write("d/a.json", file_sd("a:2"));
+    fs::write(cli.path("d/a.json"), file_sd("a:2")).unwrap();
     lists(&server, &["a:2", "l:1", "o:1"]);
     fs::rename(cli.path("d/a.json"), cli.path("d/z.json")).unwrap();
     agent.line_with(&["file removed", "file=a.json"]);

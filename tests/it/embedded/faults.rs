@@ -223,12 +223,12 @@ fn nobody_waits_long_for_a_store_that_hangs() {
     let held = gate.lock();
     let start = Instant::now();
     assert!(node.try_put("slow", "late", hour()).is_err());
-    assert!((WAIT_MAX..WAIT_MAX * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+    assert!((WAIT_MAX..WAIT_MAX * 3).contains(&start.elapsed()), "{:?}", start.elapsed());
     eventually(SOON, || node.store.health().is_err());
     let start = Instant::now();
     assert!(node.try_put("slow", "refused", hour()).is_err());
     assert!(node.store.get(id("slow")).is_err());
-    assert!(start.elapsed() < WAIT_MAX / 2, "refused only after {:?}", start.elapsed());
+    assert!(start.elapsed() < WAIT_MAX, "refused only after {:?}", start.elapsed());
     assert!(node.registry.health(Now::read()).is_err(), "it is an outage");
     drop(held);
     node.is_up();

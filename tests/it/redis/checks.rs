@@ -92,7 +92,7 @@ fn what_others_do_all_the_time_to_one_registration_delays_no_other() {
             slowest = slowest.max(began.elapsed());
         }
     });
-    assert!(slowest < Duration::from_secs(1), "one took {slowest:?}");
+    assert!(slowest < Duration::from_secs(2), "one took {slowest:?}");
     assert_eq!(replica.count(), 11);
     assert_eq!(replica.registry.health(Now::read()), Ok(()));
 }

