@@ -99,7 +99,7 @@ fn what_others_do_all_the_time_to_one_registration_delays_no_other() {
 
 #[test]
 fn while_a_large_batch_is_checked_other_writes_go_on() {
-    const SIZE: usize = 1500;
+    const SIZE: usize = 1100;
     let redis = RedisServer::start();
     let replica = Replica::start(&redis);
     let names: Vec<String> = (0..SIZE).map(|n| n.to_string()).collect();
