@@ -336,7 +336,7 @@ fn completions_know_every_command_and_what_the_server_has() {
     let script = cli.ends_with(0, &["completions", "bash"]);
     // Who types waits no longer than this; what is offered at all is not a matter of how busy the machine is.
     let patience = "--request-timeout 200ms";
-    assert_eq!(script.matches("--request-timeout").count(), script.matches(patience).count());
+    assert!(script.contains(patience), "{script}");
     let script = cli.write("completions.bash", script.replace(patience, "--request-timeout 60s"));
     let complete = |words: &str| -> String {
         let binary = std::path::Path::new(env!("CARGO_BIN_EXE_inventor")).parent().unwrap().to_owned();
