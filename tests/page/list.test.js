@@ -229,7 +229,7 @@ test('a row is a link, which opens in a tab of its own with Ctrl or the middle b
 
 test('a filter that the server does not take is explained, not ignored', () =>
   withPage(server, { path: '?selector=data-center%3Dx' }, async page => {
-    await hasText(page.locator('#below'), 'The server does not understand this filter');
+    await hasText(page.locator('#below'), 'The server does not show this');
     assert.match(await page.locator('#below p').first().textContent(), /expected one of/);
     assert.equal(await rows(page).count(), 0);
     await page.getByRole('link', { name: 'Without data-center=x' }).click();

@@ -52,11 +52,7 @@ function relaxed() {
 }
 
 function nothingMatches() {
-  const title = list.isForbidden
-    ? 'This token may not see all of this'
-    : list.wrong
-      ? 'The server does not understand this filter'
-      : 'No registration matches all of this';
+  const title = list.wrong ? 'The server does not show this' : 'No registration matches all of this';
   return h('div.empty', h('h2', title), list.wrong && h('p', foreign(list.wrong)), relaxed());
 }
 

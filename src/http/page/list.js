@@ -25,7 +25,7 @@ import { plural } from './words.js';
 const PAGES_HELD = 20; // with rows in the document
 
 /**
- * What is shown: `wrong` is why the server did not take the filter, `isForbidden` that a right is missing. `pending`: others came or went meanwhile. `chosen` are
+ * What is shown: `wrong` is why the server did not take the filter. `pending`: others came or went meanwhile. `chosen` are
  * rows by their ids, to do something with all of them, wherever one has scrolled.
  */
 export const list = { total: 0, wrong: '', pending: false, current: null, chosen: new Map() };
@@ -64,10 +64,9 @@ const ignoreAbort = error => {
 
 /** A filter that the server does not take is an answer as well: there is nothing to show, and a reason. */
 async function refused(error) {
-  const isForbidden = error.status === 403;
-  if (error.status !== 400 && !isForbidden) throw error;
-  const wrong = isForbidden ? outside((await get('status')).caller) : error.message;
-  return { registrations: [], total: 0, wrong, isForbidden };
+  if (error.status !== 400 && error.status !== 403) throw error;
+  const wrong = error.status === 403 ? outside((await get('status')).caller) : error.message;
+  return { registrations: [], total: 0, wrong };
 }
 
 let loading = { key: null, done: null };
@@ -134,12 +133,7 @@ async function loadFirst() {
     chooseRows([...list.chosen.values()], false);
     dropAll();
     rows = new Map();
-    Object.assign(list, {
-      total: answer.total,
-      pending: false,
-      wrong: answer.wrong ?? '',
-      isForbidden: answer.isForbidden,
-    });
+    Object.assign(list, { total: answer.total, pending: false, wrong: answer.wrong ?? '' });
     fill(grid, head());
     showModules(answer.registrations);
     measureLabels();
