@@ -143,6 +143,11 @@ pub trait Mirror: Send + Sync {
         Vec::new()
     }
 
+    /// What is shown and has time left, of these ids or of all.
+    fn unexpired(&self, _of: Option<&[TargetId]>) -> Vec<Kept> {
+        Vec::new()
+    }
+
     /// Compares what is shown with the store, which holds a value under each id of `present`. Writes after `until` do not
     /// count as known to the mirror; registrations that were to expire before `since` do not count as shown.
     fn compare(&self, present: &HashSet<TargetId>, until: Instant, since: Instant) -> Comparison;

@@ -15,11 +15,11 @@ use super::outage::{Horizon, SeenWrite};
 use crate::registration::{Content, TargetId, Ttl};
 use crate::store::{Kept, SETTLED_BYTES, Settlement};
 
-/// How many unfit values are remembered, so that each is logged once.
+/// How many unfit values are remembered, so that each is logged once for each reason.
 const QUARANTINE_MAX: usize = 10_000;
 
 /// How exactly a deadline is known.
-const DEADLINE_PRECISION: Duration = Duration::from_secs(1);
+pub(super) const DEADLINE_PRECISION: Duration = Duration::from_secs(1);
 
 /// How much of an unfit value is remembered.
 pub(super) const QUARANTINED_BYTES_MAX: usize = 512;
@@ -383,10 +383,14 @@ impl State {
     /// Leaves a value out of all lists, and remembers it for people.
     pub(super) fn quarantine(&mut self, id: TargetId, value: Quarantined, now: Instant) {
         self.remove(id, Action::Deleted, Author::AnotherServer, now);
-        if self.quarantined.len() < QUARANTINE_MAX && !self.quarantined.contains_key(&id) {
-            warn!(id:% = id, reason = value.reason; "a stored value is invalid and is left out of all lists");
-            self.quarantined.insert(id, Arc::new(value));
+        let known = self.quarantined.get(&id);
+        if known.is_none() && self.quarantined.len() >= QUARANTINE_MAX {
+            return;
         }
+        if known.is_none_or(|known| known.reason != value.reason) {
+            warn!(id:% = id, reason = value.reason; "a stored value is invalid and is left out of all lists");
+        }
+        self.quarantined.insert(id, Arc::new(value));
     }
 }
 

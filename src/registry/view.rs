@@ -18,7 +18,7 @@ use super::list::Snapshot;
 use super::order::Epoch;
 use super::outage::Ended;
 use super::selections::Selections;
-use super::state::{Fit, Lifetime, QUARANTINED_BYTES_MAX, Quarantined, State};
+use super::state::{DEADLINE_PRECISION, Fit, Lifetime, Live, QUARANTINED_BYTES_MAX, Quarantined, State};
 use crate::registration::{Content, DOCUMENT_BYTES_MAX, LabelNames, TargetId, Ttl, read_stored};
 use crate::store::{Change, Comparison, Kept, Mirror, Missing, Newer, Settlement, Stored};
 
@@ -349,6 +349,16 @@ impl Mirror for View {
         let mut state = self.state.lock();
         let first = state.deadlines().first().map(|(deadline, _)| *deadline);
         first.map(|deadline| state.horizon.expires_at(deadline))
+    }
+
+    fn unexpired(&self, of: Option<&[TargetId]>) -> Vec<Kept> {
+        let soon = Instant::now() + DEADLINE_PRECISION;
+        let state = self.state.lock();
+        let kept = |(id, held): (&TargetId, &Live)| held.deadline.filter(|at| *at > soon).map(|_| held.kept(*id));
+        match of {
+            Some(ids) => ids.iter().filter_map(|id| kept((id, state.held.get(id)?))).collect(),
+            None => state.held.iter().filter_map(kept).collect(),
+        }
     }
 
     fn compare(&self, present: &HashSet<TargetId>, until: Instant, since: Instant) -> Comparison {

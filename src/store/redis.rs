@@ -3,6 +3,7 @@
 
 mod answers;
 mod apply;
+mod clock;
 mod cluster;
 mod connect;
 mod debt;

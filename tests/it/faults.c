@@ -1,4 +1,4 @@
-/* Faults of the machine, preloaded into the server under test: its disk hangs, is full or fails, its clocks are moved.
+/* Faults of the machine, preloaded into the server under test, or into its Redis: its disk hangs, is full or fails, its clocks are moved.
  * Nothing happens by itself: the test writes what is wrong into a file that is mapped here, while the server runs. */
 
 #define _GNU_SOURCE
@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -118,6 +119,15 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
                                                   : 0;
     }
     return outcome;
+}
+
+/* Redis asks by this one. */
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+    struct timespec time;
+    (void)zone;
+    if (clock_gettime(CLOCK_REALTIME, &time)) return -1;
+    *now = (struct timeval){.tv_sec = time.tv_sec, .tv_usec = time.tv_nsec / 1000};
+    return 0;
 }
 
 /* The standard library waits for locks by this function, until a time on the clock that is moved above. */

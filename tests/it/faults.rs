@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::eventually::{SOON, eventually};
+use crate::redis_server::RedisServer;
 use crate::server::Setup;
 
 /// The places of the numbers that the library reads and writes, in its order.
@@ -55,13 +56,27 @@ impl Page {
 /// A server with a disk and clocks that can be told what to do, before it starts and while it runs.
 #[track_caller]
 pub(crate) fn inject(setup: Setup) -> (Setup, Disk, Clock) {
-    let path = setup.path("faults");
+    let (page, environment) = page(setup.path("faults"));
+    let setup = environment.iter().fold(setup, |setup, (name, value)| setup.env(name, value));
+    (setup, Disk(Arc::clone(&page)), Clock(page))
+}
+
+/// The clocks of a Redis that is not started yet.
+#[track_caller]
+pub(crate) fn clock_of(redis: &mut RedisServer) -> Clock {
+    let (page, environment) = page(redis.path("faults"));
+    redis.environment(environment);
+    Clock(page)
+}
+
+/// The numbers in a new file, and the variables by which a program finds them.
+#[track_caller]
+fn page(path: PathBuf) -> (Arc<Page>, [(&'static str, String); 2]) {
     let file = File::options().read(true).write(true).create_new(true).open(&path).expect("faults are injected once");
     file.set_len((Place::Met as u64 + 1) * size_of::<i64>() as u64).expect("the directory can be written to");
     let page = Arc::new(Page(file));
     let text = |path: &Path| path.to_str().expect("temporary directories have plain names").to_owned();
-    let setup = setup.env("LD_PRELOAD", &text(library())).env("FAULTS", &text(&path));
-    (setup, Disk(Arc::clone(&page)), Clock(page))
+    (page, [("LD_PRELOAD", text(library())), ("FAULTS", text(&path))])
 }
 
 /// The disk calls of a server on the file of its store.

@@ -18,6 +18,7 @@ const PORT_TRIES: usize = 20;
 /// A Redis that can be started more than once on the same data.
 pub(crate) struct RedisServer {
     arguments: Vec<String>,
+    environment: Vec<(&'static str, String)>,
     /// The port of a node of a cluster.
     node: Option<u16>,
     directory: TempDir,
@@ -106,7 +107,7 @@ impl RedisServer {
         let directory = TempDir::new().expect("there is room for temporary files");
         std::fs::write(directory.path().join("redis.conf"), "").expect("the directory can be written to");
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        RedisServer { arguments, node: None, directory, process: None }
+        RedisServer { arguments, environment: Vec::new(), node: None, directory, process: None }
     }
 
     /// Starts it (again), and waits until it answers.
@@ -137,6 +138,7 @@ impl RedisServer {
         if !self.arguments.iter().any(|argument| argument == "--sentinel") {
             command.args(["--save", ""]);
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start(command.args(&self.arguments)));
     }
 
@@ -160,6 +162,11 @@ impl RedisServer {
         self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
     }
 
+    /// Adds variables for the next start.
+    pub(crate) fn environment(&mut self, variables: impl IntoIterator<Item = (&'static str, String)>) {
+        self.environment.extend(variables);
+    }
+
     /// Where its socket is.
     pub(crate) fn socket(&self) -> PathBuf {
         self.path("redis.sock")
@@ -170,7 +177,7 @@ impl RedisServer {
         format!("redis+unix://{}", self.socket().display())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 

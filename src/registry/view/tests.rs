@@ -368,6 +368,11 @@ fn an_unfit_value_is_left_out_and_counted_until_it_is_repaired() {
         check_shown(&view, now, &[2]);
         assert_eq!(view.counts(now).quarantined, 1, "{value}");
     }
+    let left_out = || view.quarantine().into_iter().map(|(_, value)| value.value.clone()).collect::<Vec<_>>();
+    let last = left_out();
+    let value = Stored::Read(b"[]".into());
+    view.apply_at(vec![Change::Put { id: id(1), stored: value, deadline: None, original: None }], now);
+    assert_ne!(left_out(), last, "it says what there is now");
     view.apply_at(vec![put(1, "g", None)], now);
     check_shown(&view, now, &[1, 2]);
     assert_eq!(view.counts(now).quarantined, 0);

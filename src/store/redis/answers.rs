@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use ::redis::Value;
 
+use super::clock::Reading;
 use super::cluster;
 use super::connect::Replicated;
 use super::fault::Fault;
@@ -39,8 +40,11 @@ pub(super) struct Answers {
     /// A write failed for a right that only some writes need.
     pub(super) lacks_right: bool,
     pub(super) replicated: Option<Replicated>,
+    pub(super) clock: Option<Reading>,
     /// Ids that read as empty and have a lifetime: they are to be looked at again.
     pub(super) doubtful: Vec<TargetId>,
+    /// Ids that were asked for, and are not there.
+    pub(super) absent: Vec<TargetId>,
     /// Keys that hold something else than a string.
     pub(super) foreign: usize,
     pub(super) page: Option<Value>,

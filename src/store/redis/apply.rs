@@ -16,16 +16,20 @@
 //! writes, or made them wait) ends with settling alone. The mirror is told that Redis takes writes by every round whose
 //! writes or probe it took, and that an outage is over when all is settled.
 
+mod early;
+mod sweep;
+
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::mem;
 use std::time::{Duration, Instant};
 
 use ::redis::Value;
-use log::{Level, log, warn};
+use log::{Level, log};
 
+use super::clock::Clock;
 use super::connect::{inspect, probe_key};
-use super::debt::{Found, Restart, Restoring, Scan, Settling, holds};
+use super::debt::{Restart, Restoring, Scan, Settling, holds};
 use super::doubts::look_again;
 use super::fault::Fault;
 use super::lanes::{At, Lane, Lanes};
@@ -36,7 +40,7 @@ use super::session::{Cause, Session, Work};
 use super::transaction::Verdicts;
 use super::writes::{RETRY_AFTER, Writes};
 use crate::registration::TargetId;
-use crate::store::{Change, Comparison, HEARTBEAT, Kept, Missing, Outcome, WAIT_MAX};
+use crate::store::{Change, HEARTBEAT, Outcome, WAIT_MAX};
 
 /// The shortest wait for something to expire, so that what does not go at once costs no busy loop.
 const EXPIRY_WAIT_MIN: Duration = Duration::from_millis(5);
@@ -54,9 +58,6 @@ const ROUND_MAX: Duration = Duration::from_millis(500);
 /// servers read it, the more it costs Redis, and what it finds is seldom worth much.
 const REST: u32 = 300;
 
-/// How long after a restart a scan is repeated, if something is missing that another server may be putting back.
-const CONFIRM_AFTER: Duration = Duration::from_secs(1);
-
 pub(super) struct Applier<'a> {
     lanes: Lanes,
     session: &'a Session,
@@ -68,6 +69,7 @@ pub(super) struct Applier<'a> {
     stage: Stage,
     /// What was fetched or written, and is not applied yet.
     fetched: Vec<Change>,
+    clock: Clock,
     /// Why everything is to be read anew, next, and when.
     due: Option<(Cause, Instant)>,
     /// How long to follow until everything is read anew in any case.
@@ -106,6 +108,7 @@ impl<'a> Applier<'a> {
             session,
             context,
             only_later,
+            clock: Clock::new(&session.address),
             restoring: restart.map(Restoring::new),
             // The session asks for its first scan by itself.
             stage: Stage::Following { since: now },
@@ -228,6 +231,7 @@ impl<'a> Applier<'a> {
         {
             round.probe(&self.probe_key, probe);
         }
+        self.ask_clock(&mut round, now);
         round.fetch(ids);
         if let Stage::Scanning(scan) = &self.stage {
             round.scan(scan);
@@ -262,6 +266,7 @@ impl<'a> Applier<'a> {
         self.session.note_contact();
         let mut read = round.read(answers, sent_at)?;
         let (is_refused, is_taken) = (read.refused.is_some(), self.writes.note(&read, sent_at));
+        self.keep_early(&mut read, lane)?;
         if let Some(replicated) = read.replicated.take() {
             self.session.note_replicated(replicated);
         }
@@ -376,55 +381,13 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Removes what the scan did not find, and goes on to put back what must not be missing.
-    fn sweep(&mut self, scan: Scan) {
-        let now = Instant::now();
-        let restart = self.restoring.as_ref().map(|restoring| &restoring.restart);
-        let until = restart.map_or(now, |restart| restart.known_until(now));
-        let since = restart.and_then(|restart| now.checked_sub(restart.origin.age)).unwrap_or(now);
-        let mut comparison = self.context.mirror.compare(&scan.present, until, since);
-        // What changed since the scan passed by is fetched in the next round. What expired is gone from every store;
-        // how long it is shown is for the mirror to say.
-        let has_expired = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        let was_there = |id| self.restoring.as_ref().is_none_or(|restoring| restoring.was_there(id));
-        let will_be_known = |id| was_there(id) && self.session.may_have_changed(id);
-        comparison.missing.retain(|Missing { kept, .. }| !has_expired(kept.deadline) && !will_be_known(kept.id));
-        let missing: HashSet<TargetId> = comparison.missing.iter().map(|missing| missing.kept.id).collect();
-        let lost = self.lost(&scan, comparison);
-        let gone = &missing - &lost.iter().map(|kept| kept.id).collect();
-        if self.restoring.as_mut().is_some_and(|restoring| !restoring.confirms(&gone)) {
-            self.due = Some((Cause::Confirm, now + CONFIRM_AFTER));
-            return;
-        }
-        self.context.mirror.apply(gone.into_iter().map(Change::Gone).collect());
-        let mut settling = Settling::new(lost, now);
-        settling.owe(self.context.mirror.settle(now, 1));
-        if settling.end.is_none() && settling.is_done() {
-            self.finish(&settling, Some(scan));
-        } else {
-            self.stage = Stage::Settling(settling, Some(scan));
-        }
-    }
-
-    fn lost(&self, scan: &Scan, comparison: Comparison) -> Vec<Kept> {
-        let found = scan.present.len();
-        let lost = |restoring: &Restoring| {
-            let foreign = restoring.restart.origin.elsewhere + scan.foreign;
-            restoring.lost(Found { registrations: found, foreign }, comparison, Instant::now())
-        };
-        let lost = self.restoring.as_ref().map_or_else(Vec::new, lost);
-        if !lost.is_empty() {
-            warn!(found, missing = lost.len(); "Redis restarted and lost registrations, putting them back");
-        }
-        lost
-    }
-
     /// Redis has everything, and the mirror shows it.
     fn finish(&mut self, settling: &Settling, scan: Option<Scan>) {
         if let Some(end) = settling.end {
             self.context.mirror.trouble(Instant::now(), NEWS_WITHIN);
             self.context.mirror.settled(end);
         }
+        self.clock.settled();
         let Some(scan) = scan else { return };
         self.restoring = None;
         // Writes are taken before the server counts as ready; this thread makes them, after what follows.

@@ -255,7 +255,7 @@ pub(super) fn inspect(connection: &mut dyn ConnectionLike, settings: &Settings) 
 }
 
 /// The value of a field in the answer to INFO; empty when it is not there.
-fn field<'a>(info: &'a str, name: &str) -> &'a str {
+pub(super) fn field<'a>(info: &'a str, name: &str) -> &'a str {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim).unwrap_or_default()
 }
 

@@ -263,6 +263,8 @@ pub(super) struct Settling {
     left: BTreeMap<TargetId, Kept>,
     /// Which of them Redis has lost, although they had time.
     lost: HashSet<TargetId>,
+    /// Whose deadlines came too early in Redis.
+    early: HashSet<TargetId>,
 }
 
 impl Settling {
@@ -270,13 +272,22 @@ impl Settling {
     pub(super) fn new(lost: Vec<Kept>, end: Instant) -> Settling {
         let left: BTreeMap<TargetId, Kept> = lost.into_iter().map(|kept| (kept.id, kept)).collect();
         let lost = left.keys().copied().collect();
-        Settling { began: end, end: Some(end), has_all: false, left, lost }
+        Settling { began: end, end: Some(end), has_all: false, left, lost, early: HashSet::new() }
+    }
+
+    /// Deadlines have come too early in Redis, or will: these are moved back to where they were.
+    pub(super) fn move_back(&mut self, early: Vec<Kept>) {
+        for kept in early {
+            let (id, moved_from) = (kept.id, kept.moved_from);
+            self.early.insert(id);
+            self.left.entry(id).and_modify(|owed| owed.moved_from = moved_from).or_insert(kept);
+        }
     }
 
     /// Tries again what was refused, for an outage that lasted until `end`.
     pub(super) fn begin_again(&mut self, end: Instant) {
-        let lost = &self.lost;
-        self.left.retain(|id, _| lost.contains(id));
+        let (lost, early) = (&self.lost, &self.early);
+        self.left.retain(|id, _| lost.contains(id) || early.contains(id));
         (self.began, self.end, self.has_all) = (end, Some(end), false);
     }
 

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use ::redis::{Pipeline, Value};
 
 use super::answers::{Answers, Rights, change, fault_in, is_doubtful};
+use super::clock::{Here, Reading};
 use super::cluster;
 use super::connect::Replicated;
 use super::debt::{Scan, Settling};
 use super::fault::Fault;
 use super::session::Write;
 use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
-use crate::store::{Kept, SETTLED_BYTES, Update};
+use crate::store::{Change, Kept, SETTLED_BYTES, Update};
 
 /// How many keys one step of a scan looks at.
 const SCAN_COUNT: usize = 1000;
@@ -88,6 +89,8 @@ enum Ask {
         key: String,
         is_scripted: bool,
     },
+    /// What its clock shows.
+    Clock(Here),
     Fetch(TargetId),
     /// The page of a scan that this cursor leads to.
     Page(Vec<u8>),
@@ -169,6 +172,11 @@ impl Round {
         self.ask(Ask::Probe { probe, key: key.to_owned(), is_scripted: self.is_scripted });
     }
 
+    /// Reads the clock of Redis.
+    pub(super) fn read_clock(&mut self) {
+        self.ask(Ask::Clock(Here::now()));
+    }
+
     pub(super) fn fetch(&mut self, ids: BTreeSet<TargetId>) {
         ids.into_iter().for_each(|id| self.ask(Ask::Fetch(id)));
     }
@@ -243,6 +251,7 @@ impl Ask {
                 }
                 pipeline.cmd("INFO").arg("replication");
             }
+            Ask::Clock(_) => drop(pipeline.cmd("INFO").arg("server")),
             Ask::Fetch(id) => ask_for_value(pipeline, *id),
             Ask::Page(cursor) => drop(pipeline.cmd("SCAN").arg(cursor).arg("COUNT").arg(SCAN_COUNT)),
             Ask::Watch(ids) => {
@@ -280,10 +289,17 @@ impl Ask {
             Ask::Fetch(id) => {
                 let (value, left) = (next(), next());
                 read.foreign += usize::from(matches!(value, Value::ServerError(_)));
-                match is_doubtful(&value, &left) {
-                    true => read.doubtful.push(id),
-                    false => read.changes.push(change(id, value, left, sent_at)?),
+                if is_doubtful(&value, &left) {
+                    read.doubtful.push(id);
+                    return Ok(());
                 }
+                let change = change(id, value, left, sent_at)?;
+                read.absent.extend(matches!(change, Change::Gone(_)).then_some(id));
+                read.changes.push(change);
+            }
+            Ask::Clock(here) => {
+                let info = ::redis::from_redis_value::<String>(next());
+                read.clock = info.ok().and_then(|info| Reading::read(&info, here));
             }
             Ask::Page(_) => read.page = Some(next()),
             // The checks are asked about them when everything else is shown.

@@ -1,10 +1,14 @@
-//! The wall clock is wrong and is set right, while the server runs and while it is stopped: lifetimes are what they are.
+//! The wall clock is wrong and is set right, while the server runs and while it is stopped, or that of Redis: lifetimes
+//! are what they are.
 
 use std::time::{Duration, Instant};
 
-use super::{SLACK, is_gone, is_listed, with_ttl};
+use super::redis::{is_stored, on, register_for_both, start as start_on};
+use super::{SLACK, is_fresh, is_gone, is_listed, with_ttl};
+use crate::eventually::{SOON, eventually};
 use crate::faults::{self, Clock};
-use crate::owners::{by_id, registration};
+use crate::owners::{Polls, by_id, id, registration};
+use crate::redis_server::RedisServer;
 use crate::server::{Server, Setup};
 
 const TTL: Duration = Duration::from_secs(5);
@@ -100,4 +104,32 @@ fn a_clock_that_is_set_while_the_server_is_stopped_changes_no_lifetime() {
         is_gone(&server, "a", started, TTL + SLACK);
         is_gone_everywhere(&setup, server, "a");
     }
+}
+
+#[test]
+fn a_clock_of_redis_that_is_set_right_ends_no_lifetime() {
+    let mut redis = RedisServer::prepare(&[]);
+    let clock = faults::clock_of(&mut redis);
+    clock.step(-HOUR);
+    redis.run();
+    clock.is_attached();
+    let ttl = Duration::from_secs(1800);
+    let servers = [start_on(on(&redis), ttl), start_on(on(&redis), ttl)];
+    register_for_both([&servers[0], &servers[1]], &["a", "b"]);
+    let long = r#"{"static_config":{"targets":["long:9100"],"ttl_seconds":7200}}"#;
+    servers[0].register(long);
+    eventually(SOON, || is_listed(&servers[1], "long"));
+    let polls = servers.each_ref().map(|server| Polls::expecting(server, &["a", "b", "long"].map(str::to_owned)));
+    clock.step(HOUR);
+    let seconds_left = |name| redis.command::<i64>(&["PTTL", &id(name).to_string()]) / 1000;
+    let is_back = |name| seconds_left(name) > if name == "long" { 7000 } else { 1600 };
+    eventually(SOON, || ["a", "b", "long"].into_iter().all(is_back));
+    let knows = |server: &Server| server.log().iter().any(|line| line.contains("the clock of Redis was set forward"));
+    eventually(SOON, || servers.iter().all(knows));
+    polls.iter().for_each(Polls::were_right);
+    servers.iter().for_each(is_fresh);
+    servers[1].delete(by_id("b")).is(200, "true\n");
+    eventually(SOON, || !is_listed(&servers[0], "b"));
+    register_for_both([&servers[0], &servers[1]], &["later"]);
+    assert!(!is_stored(&redis, "b") && !servers.iter().any(|server| is_listed(server, "b")), "b was put back");
 }
