@@ -170,15 +170,17 @@ function facts(browser) {
         await toast(page, 'Registered again: n2:1').waitFor();
         const last = rowOf(page, 'n7:1');
         await rowOf(page, 'n4:1').press('End');
-        await eventually('the last row can be seen', () =>
-          last.evaluate(el => {
+        await eventually('the last row can be seen', async () => {
+          // A notice that grows meanwhile lies over it until one scrolls on.
+          await page.mouse.wheel(0, 500);
+          return last.evaluate(el => {
             const { left, width, top, height } = el.getBoundingClientRect();
             const places = [0.05, 0.2, 0.5, 0.95].flatMap(x =>
               [0.2, 0.5, 0.8].map(y => [left + width * x, top + height * y]),
             );
             return places.every(([x, y]) => el.contains(document.elementFromPoint(x, y)));
-          }),
-        );
+          });
+        });
         await press(page, last.locator('.c-targets'), { at: 0.1 });
         await hasText(panel(page).locator('h2'), 'n7:1');
         await page.keyboard.press('z');
