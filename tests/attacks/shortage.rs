@@ -7,7 +7,7 @@ use std::thread;
 
 use socket2::Socket;
 
-use crate::target::{Settings, Target, ThreadLimit, attack_time};
+use crate::target::{Settings, Target, ThreadLimit, Transport, attack_time};
 
 /// How many threads the system lets the server have: its own, up to twenty that tiny_http starts with and does not keep,
 /// and some twenty for connections. An arrival may wait until each of them has spared one client for ten milliseconds.
@@ -19,7 +19,7 @@ pub(crate) fn run(target: &Target) {
     });
     // The system counts the threads of a user, and does not limit those of root.
     let own_user = fs::metadata("/proc/self").expect("this process has a user").uid();
-    let user = if own_user == 0 { NOBODY } else { own_user };
+    let user = if own_user == 0 { nobody(target.transport()) } else { own_user };
     let thread_limit = Some(ThreadLimit { user, threads: threads_of(user) + THREADS });
     let target = Target::start_fresh(Settings { thread_limit, ..Settings::new(target.transport()) });
     // What a first crowd leaves behind is kept for the next one.
@@ -41,8 +41,10 @@ fn with_limit(target: &Target, resource: &str, limit: usize, run: impl FnOnce())
     prlimit(&[&format!("--{resource}={before}:")]);
 }
 
-/// A user that runs nothing else.
-const NOBODY: u32 = 65534;
+/// A user that runs nothing else: one for each transport, since attacks over two of them run at the same time.
+fn nobody(transport: Transport) -> u32 {
+    65534 - transport as u32
+}
 
 /// How many threads this user has.
 fn threads_of(user: u32) -> usize {
