@@ -25,6 +25,13 @@ pub fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) ->
     register(registry, IntCounterVec::new(Opts::new(name, help), labels))
 }
 
+/// Counters told apart by one label. All series exist from the start, so that their first increase is seen.
+pub fn counters_by(registry: &Registry, name: &str, help: &str, label: &str, values: &[&str]) -> IntCounterVec {
+    let counters = counters(registry, name, help, &[label]);
+    values.iter().for_each(|value| drop(counters.with_label_values(&[value])));
+    counters
+}
+
 /// A registered gauge of whole numbers.
 pub fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
     register(registry, IntGauge::new(name, help))

@@ -3,7 +3,6 @@
 //! others on to the workers. `server` knows the gate; the gate knows neither `server` nor routes nor tokens.
 
 mod chunks;
-mod connection;
 mod connections;
 mod exchange;
 mod forwarded;
@@ -17,9 +16,7 @@ mod proxies;
 mod refusal;
 pub mod request;
 mod response;
-mod shared;
 mod stream;
-mod timed;
 pub mod tls;
 mod upstream;
 
@@ -40,6 +37,7 @@ use crate::http::handler::Handler;
 use crate::http::turns::Turns;
 use crate::logging::Throttle;
 use connections::Connections;
+use exchange::Gate;
 use held::HeldBytes;
 use limits::{LARGE_BODIES_MAX, Limits, STACK_BYTES};
 
@@ -50,7 +48,6 @@ pub use listener::{BindError, Listen};
 pub use metrics::EdgeMetrics;
 pub use proxies::TrustedProxies;
 pub use refusal::Refusal;
-use shared::Gate;
 use tls::Tls;
 pub use upstream::{Line, OpenLines, Upstream};
 

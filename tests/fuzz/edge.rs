@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use inventor::http::gate::request::ConnectionField;
 use inventor::http::server::{Limits, Listen, Server, ServerSettings, TrustedProxies};
 use inventor::http::{Errors, Found, Handler, Request, Response, Runs};
 
@@ -35,7 +36,7 @@ fn what_the_reader_lets_through_is_answered() {
         client.shutdown(std::net::Shutdown::Write).unwrap();
         let mut answers = Vec::new();
         client.read_to_end(&mut answers).unwrap();
-        let closes = requests.iter().position(|request| !request.keep_alive);
+        let closes = requests.iter().position(|request| request.connection == ConnectionField::Close);
         let answered = closes.map_or(requests.len(), |last| last + 1);
         let statuses: Vec<&[u8]> = answers
             .split(|b| *b == b'\n')

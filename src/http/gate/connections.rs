@@ -31,17 +31,19 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::poll::PollFlags;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use socket2::Socket;
+use socket2::{Domain, Socket};
 
-use super::connection::Connection;
 use super::limits::ARRIVALS_MAX;
-use super::metrics::{EdgeMetrics, Evicted, Unserved};
+use super::metrics::{EdgeMetrics, FULL, MEMORY, NO_THREAD, SHORTAGE};
+use crate::http::request::Peer;
 
 /// How long a thread waits for another connection before it ends.
 const THREAD_KEPT: Duration = Duration::from_secs(1);
@@ -101,6 +103,43 @@ enum Class {
 
 /// The place of a connection in its class: since when it is where it is, and what tells apart those of the same time.
 type Rank = (Instant, u64);
+
+/// One client's connection, as far as others than its own thread see it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) socket: Socket,
+    /// What the client is called in the log.
+    pub(super) client: String,
+    /// Bytes are held for it.
+    pub(super) holds: AtomicBool,
+    /// Something that the client has sent is no longer in the socket, and still to be read.
+    pub(super) has_unread: AtomicBool,
+    pub(super) id: u64,
+}
+
+impl Connection {
+    /// Whether TLS is spoken on it, if the server speaks it: on a Unix socket nobody listens in.
+    pub(super) fn speaks_tls(&self) -> bool {
+        self.socket.domain().is_ok_and(|domain| domain != Domain::UNIX)
+    }
+
+    /// Whether the client has done its part, so that it only waits for this connection's thread to go on: it has sent
+    /// something (`POLLIN`), or has made room by reading (`POLLOUT`).
+    pub(super) fn is_ready(&self, to: PollFlags) -> bool {
+        if to == PollFlags::POLLIN && self.has_unread.load(Ordering::Relaxed) {
+            return true;
+        }
+        let mut socket = [PollFd::new(self.socket.as_fd(), to)];
+        poll(&mut socket, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+}
+
+impl Peer for Connection {
+    /// Even if it has sent more before it left, such as the word with which TLS ends.
+    fn is_there(&self) -> bool {
+        !self.is_ready(PollFlags::from_bits_retain(libc::POLLRDHUP))
+    }
+}
 
 /// A connection and where it is.
 struct Open {
@@ -194,8 +233,8 @@ impl State {
     }
 
     /// The connection whose turn it is to make room.
-    fn first_to_go(&self, now: Instant) -> Option<Arc<Connection>> {
-        let oldest = |class, age_min| self.oldest(class, age_min, now);
+    fn first_to_go(&self) -> Option<Arc<Connection>> {
+        let oldest = |class, age_min| self.in_order(class, age_min).find(|open| !open.waits_for_thread());
         let waiting = || {
             let waiting = [oldest(Class::Idle, Duration::ZERO), oldest(Class::Beginning, YOUNG_FOR)];
             waiting.into_iter().flatten().min_by_key(|open| open.place())
@@ -209,19 +248,18 @@ impl State {
     }
 
     /// Whoever holds bytes and has made no progress for longest.
-    fn holder_to_go(&self, now: Instant) -> Option<Arc<Connection>> {
-        let places = self.order[Class::Moving as usize].iter();
-        let old_enough = places.take_while(|(since, _)| now.saturating_duration_since(*since) >= PAUSE_MAX);
-        let holders = old_enough.filter_map(|(_, id)| self.open.get(id));
-        let mut holders = holders.filter(|open| open.connection.holds.load(Ordering::Relaxed));
+    fn holder_to_go(&self) -> Option<Arc<Connection>> {
+        let mut holders =
+            self.in_order(Class::Moving, PAUSE_MAX).filter(|open| open.connection.holds.load(Ordering::Relaxed));
         holders.find(|open| !open.waits_for_thread()).map(|open| Arc::clone(&open.connection))
     }
 
-    /// The connection of this class that has been there for longest, and for this long at least.
-    fn oldest(&self, class: Class, age_min: Duration, now: Instant) -> Option<&Open> {
+    /// Those of a class that have been there for this long at least, the longest first.
+    fn in_order(&self, class: Class, age_min: Duration) -> impl Iterator<Item = &Open> {
+        let now = Instant::now();
         let places = self.order[class as usize].iter();
-        let old_enough = places.take_while(|(since, _)| now.saturating_duration_since(*since) >= age_min);
-        old_enough.filter_map(|(_, id)| self.open.get(id)).find(|open| !open.waits_for_thread())
+        let old_enough = places.take_while(move |(since, _)| now.saturating_duration_since(*since) >= age_min);
+        old_enough.filter_map(|(_, id)| self.open.get(id))
     }
 }
 
@@ -260,12 +298,13 @@ impl Connections {
         let mut state = self.state.lock();
         if !self.wait_until_less_crowded(&mut state) {
             let is_full = state.threads >= self.threads_max;
-            self.metrics.refused(if is_full { Unserved::Full } else { Unserved::NoThread });
+            self.metrics.refused.with_label_values(&[if is_full { FULL } else { NO_THREAD }]).inc();
             return false;
         }
         state.last_id += 1;
         let (id, since) = (state.last_id, Instant::now());
-        let connection = Arc::new(Connection::new(socket, client, id));
+        let (holds, has_unread) = (AtomicBool::new(false), AtomicBool::new(false));
+        let connection = Arc::new(Connection { socket, client, holds, has_unread, id });
         let open = Open { connection: Arc::clone(&connection), stage: Stage::Arriving, since, has_asked: false };
         state.open.insert(id, open);
         self.metrics.connections.inc();
@@ -276,7 +315,7 @@ impl Connections {
             state.threads += 1;
             state.free_threads += 1;
         }
-        self.make_room_for_all(&mut state, Evicted::Full);
+        self.make_room_for_all(&mut state, FULL);
         needs_thread
     }
 
@@ -287,7 +326,7 @@ impl Connections {
             if Instant::now() >= deadline {
                 return false;
             }
-            self.make_room_for_all(state, Evicted::Full);
+            self.make_room_for_all(state, FULL);
             self.taken.wait_for(state, SPARED_FOR);
         }
         true
@@ -298,7 +337,7 @@ impl Connections {
         let mut state = self.state.lock();
         state.threads -= 1;
         state.free_threads -= 1;
-        self.make_room_for_all(&mut state, Evicted::Shortage);
+        self.make_room_for_all(&mut state, SHORTAGE);
         self.ended.notify_all();
     }
 
@@ -322,42 +361,34 @@ impl Connections {
 
     /// Closes a connection because the system has no more of something.
     pub(super) fn evict_one(&self) {
-        self.evict(&mut self.state.lock(), Evicted::Shortage);
+        self.evict(&mut self.state.lock(), State::first_to_go, SHORTAGE);
+    }
+
+    /// Closes a connection because too many bytes are held.
+    pub(super) fn evict_holder(&self) {
+        self.evict(&mut self.state.lock(), State::holder_to_go, MEMORY);
     }
 
     /// Makes room for the arrivals as far as that is possible now. `true` when one of them is still lacking a thread.
     pub(super) fn make_room(&self) -> bool {
         let mut state = self.state.lock();
-        self.make_room_for_all(&mut state, Evicted::Full);
+        self.make_room_for_all(&mut state, FULL);
         state.lacking() > 0
     }
 
-    fn make_room_for_all(&self, state: &mut State, why: Evicted) {
-        while state.lacking() > 0 && self.evict(state, why) {}
+    fn make_room_for_all(&self, state: &mut State, why: &str) {
+        while state.lacking() > 0 && self.evict(state, State::first_to_go, why) {}
     }
 
     /// Closes the connection whose turn it is to go; `false` when there is none.
-    fn evict(&self, state: &mut State, why: Evicted) -> bool {
-        let Some(connection) = state.first_to_go(Instant::now()) else { return false };
-        self.evict_this(state, &connection, why);
-        true
-    }
-
-    /// Closes a connection because too many bytes are held.
-    pub(super) fn evict_holder(&self) {
-        let mut state = self.state.lock();
-        if let Some(connection) = state.holder_to_go(Instant::now()) {
-            self.evict_this(&mut state, &connection, Evicted::Memory);
-        }
-    }
-
-    fn evict_this(&self, state: &mut State, connection: &Connection, why: Evicted) {
-        let now = Instant::now();
-        state.enter(connection.id, Stage::Evicted, now);
+    fn evict(&self, state: &mut State, turn: impl Fn(&State) -> Option<Arc<Connection>>, why: &str) -> bool {
+        let Some(connection) = turn(state) else { return false };
+        state.enter(connection.id, Stage::Evicted, Instant::now());
         state.leaving += 1;
         // Its thread wakes up, finds the connection at its end and takes the next one.
         let _ = connection.socket.shutdown(Shutdown::Both);
-        self.metrics.evicted(why);
+        self.metrics.evicted.with_label_values(&[why]).inc();
+        true
     }
 
     /// Waits until a connection ends, or for this long.
@@ -397,7 +428,7 @@ impl Admitted {
         let connections = &self.ended.0;
         let mut state = connections.state.lock();
         let entered = state.enter(self.connection.id, stage, Instant::now());
-        connections.make_room_for_all(&mut state, Evicted::Full);
+        connections.make_room_for_all(&mut state, FULL);
         entered
     }
 }

@@ -1,26 +1,31 @@
-//! The requests and responses of one client's connection, one after the other, from its first byte to its end. Runs in
-//! a thread of its own.
+//! The requests and responses of one client's connection, one after the other, from its first byte to its end, in a
+//! thread of its own; and what these threads share.
 
 use std::io::{self, IoSlice};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use log::debug;
 
-use super::connections::{Admitted, Stage};
-use super::held::{Hold, NoRoom};
-use super::limits::UPLOAD_STEP_BYTES;
+use super::connections::{Admitted, Connections, Stage};
+use super::handling::Handling;
+use super::held::{HeldBytes, Hold, NoRoom};
+use super::limits::{Limits, UPLOAD_STEP_BYTES};
+use super::metrics::EdgeMetrics;
+use super::proxies::TrustedProxies;
 use super::refusal::Refusal;
-use super::request::{Incoming, Phase, RequestReader, Step};
-use super::response::{self, ConnectionField};
-use super::shared::Gate;
+use super::request::{ConnectionField, Incoming, Phase, RequestReader, Step};
+use super::response;
 use super::stream::{NoTls, Stream};
-use super::timed::TimedSocket;
-use super::upstream::Answered;
+use super::tls::Tls;
+use super::upstream::{Answered, Permit, Upstream};
 use crate::http::handler::{Found, Handler, Runs};
 use crate::http::problem::Errors;
 use crate::http::request::{Request, WayBack};
 use crate::http::response::{Body, Response};
+use crate::http::turns::Turns;
+use crate::logging::Throttle;
 
 /// How many bytes one read takes. It stands on the stack of every connection's thread.
 const READ_BYTES: usize = 4 * 1024;
@@ -35,14 +40,39 @@ const TOO_LARGE: Refusal = Refusal::new(413, "the body is larger than 65536 byte
 const NO_ROOM: Refusal = Refusal::new(503, "too many large bodies are being received");
 const SPEAKS_TLS: Refusal = Refusal::bad("this port speaks TLS: ask it by https://");
 const NO_CERTIFICATE: Refusal = Refusal::new(403, "a certificate of the client is needed here, and none was shown");
+const BUSY: Refusal = Refusal::new(503, "the server is busy");
+const DECLARING: Refusal = Refusal::new(503, "other large bodies are being handled");
+const NO_ROOM_TO_ANSWER: Refusal = Refusal::new(503, "too many clients are reading answers as large as this");
 const TOO_SLOW: Refusal = Refusal::new(408, "the request did not arrive in time");
+
+/// The part of the gate that all its threads share.
+pub(super) struct Gate<H> {
+    pub(super) limits: Limits,
+    pub(super) proxies: TrustedProxies,
+    pub(super) metrics: EdgeMetrics,
+    /// What TCP clients speak, unless it is HTTP alone.
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) handling: Arc<Handling<H>>,
+    /// For the requests that call the store.
+    pub(super) upstream: Arc<Upstream>,
+    /// For the requests that take time and memory of their own.
+    pub(super) questions: Arc<Turns>,
+    /// What clients have still to read, or to send.
+    pub(super) held: Arc<HeldBytes>,
+    pub(super) connections: Arc<Connections>,
+    /// For the large bodies that are complete.
+    pub(super) large_bodies: Arc<Turns>,
+    pub(super) draining: AtomicBool,
+    pub(super) refusals: Throttle,
+    pub(super) shortages: Throttle,
+}
 
 /// Serves a connection until either side ends it.
 pub(super) fn run<H: Handler>(gate: &Gate<H>, admitted: &Admitted) {
     let mut exchange = Exchange {
         gate,
         admitted,
-        stream: Stream::new(TimedSocket::new(&admitted.connection.socket)),
+        stream: Stream::new(&admitted.connection.socket),
         handshake: None,
         reader: RequestReader::default(),
         found: None,
@@ -250,9 +280,10 @@ impl<H: Handler> Exchange<'_, H> {
     }
 
     /// Has a request answered and sends the answer. Whether the connection goes on.
-    fn serve(&mut self, request: Incoming) -> io::Result<bool> {
+    fn serve(&mut self, incoming: Incoming) -> io::Result<bool> {
         let begun = Instant::now();
-        let Incoming { mut request, keep_alive, http_1_0, is_head } = request;
+        let Incoming { mut request, mut connection } = incoming;
+        let is_head = request.method == "HEAD";
         request.client = self.client(&request);
         request.way_back = WayBack::to(self.admitted.connection.clone());
         let found = self.found.take().unwrap_or_else(|| self.gate.handling.handler.find(&request));
@@ -272,12 +303,10 @@ impl<H: Handler> Exchange<'_, H> {
             Answered { response: refusal.answer(found.errors), hold: None, handled_in: Duration::ZERO }
         });
         self.admitted.connection.holds.store(hold.is_some(), Ordering::Relaxed);
-        let keep = keep_alive && !self.gate.drains();
-        let connection = match keep {
-            true if http_1_0 => ConnectionField::KeepAlive,
-            true => ConnectionField::Unsaid,
-            false => ConnectionField::Close,
-        };
+        if self.gate.drains() {
+            connection = ConnectionField::Close;
+        }
+        let keep = connection != ConnectionField::Close;
         if !is_at_once {
             self.admitted.enter(Stage::Reading);
         }
@@ -322,5 +351,54 @@ impl<H: Handler> Exchange<'_, H> {
         }
         self.admitted.enter(Stage::Reading);
         self.send(&response, ConnectionField::Close, false)
+    }
+}
+
+impl<H: Handler> Gate<H> {
+    pub(super) fn drains(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Has a request answered, here or by a worker. The hold is that of its body, if it is a large one.
+    pub(super) fn answer(
+        &self,
+        found: Found<H::Route>,
+        request: Request,
+        hold: Option<Hold>,
+    ) -> Result<Answered, Refusal> {
+        self.metrics.in_flight.inc();
+        let answered = match found.runs {
+            Runs::AtOnce => self.hold(self.handle(found, &request)),
+            Runs::InTurn => match self.questions.take(self.limits.question_wait) {
+                // The turn does not end before the answer is counted.
+                Some(_turn) => self.hold(self.handle(found, &request)),
+                None => Err(BUSY),
+            },
+            Runs::ByWorker => match self.handling.handler.admit(found.route, &request) {
+                Ok(()) => self.answer_by_worker(request, hold).and_then(|answered| self.hold(answered)),
+                Err(response) => Ok(Answered { response, hold: None, handled_in: Duration::ZERO }),
+            },
+        };
+        self.metrics.in_flight.dec();
+        answered
+    }
+
+    fn answer_by_worker(&self, request: Request, hold: Option<Hold>) -> Result<Answered, Refusal> {
+        let Some(hold) = hold else { return self.upstream.answer(request, None) };
+        let turn = self.large_bodies.take(self.limits.answer).ok_or(DECLARING)?;
+        self.upstream.answer(request, Some(Permit { _hold: hold, _turn: turn }))
+    }
+
+    fn handle(&self, found: Found<H::Route>, request: &Request) -> Answered {
+        let begun = Instant::now();
+        let response = self.handling.handle_found(found, request);
+        Answered { response, hold: None, handled_in: begun.elapsed() }
+    }
+
+    /// Counts an answer as held for its client. With that the turn ends in which it was made.
+    fn hold(&self, mut answered: Answered) -> Result<Answered, Refusal> {
+        let hold = self.held.answer(&answered.response.body, || self.connections.evict_holder());
+        answered.response.turn = None;
+        Ok(Answered { hold: hold.map_err(|NoRoom| NO_ROOM_TO_ANSWER)?, ..answered })
     }
 }

@@ -2,37 +2,47 @@
 
 use std::fmt::Write as _;
 
-use super::limits::FIELDS_MAX;
+use super::chunks::Chunks;
+use super::limits::{BODY_BYTES_MAX, FIELDS_MAX};
 use super::refusal::Refusal;
 use crate::http::request::Request;
 
-/// A head that is complete and unambiguous.
-#[derive(Debug, Default)]
+/// A request, and what its client wants of the connection.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Incoming {
+    /// What handlers see of it: the method in upper case, a target in ASCII that is a path, no field about the
+    /// connection or the extent of the body, and the body without transfer coding. Whose it is the reader does not know.
+    pub request: Request,
+    pub connection: ConnectionField,
+}
+
+/// How the head of the response speaks of the connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ConnectionField {
+    /// It is kept, as HTTP/1.1 does unless told otherwise.
+    #[default]
+    Unsaid,
+    /// It is kept, which HTTP/1.0 has to be told.
+    KeepAlive,
+    Close,
+}
+
+/// A head that is complete and unambiguous; the body of the request is still to come.
+#[derive(Debug)]
 pub(super) struct Head {
-    /// What concerns the handlers; the body is still to come.
-    pub(super) request: Request,
-    pub(super) body: BodyLength,
+    pub(super) incoming: Incoming,
+    pub(super) body: Extent,
+    /// How large the body may become.
+    pub(super) bytes_max: usize,
     /// The client waits for `100 Continue` before it sends the body.
     pub(super) expects_continue: bool,
-    /// The client wants to go on with this connection.
-    pub(super) keep_alive: bool,
-    /// The client speaks HTTP/1.0, where keeping a connection has to be said.
-    pub(super) http_1_0: bool,
-    /// The response goes without its body.
-    pub(super) is_head: bool,
 }
 
 /// How the end of a body is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BodyLength {
+#[derive(Debug)]
+pub(super) enum Extent {
     Known(u64),
-    Chunked,
-}
-
-impl Default for BodyLength {
-    fn default() -> BodyLength {
-        BodyLength::Known(0)
-    }
+    Chunked(Chunks),
 }
 
 /// Reads a head that ends with its empty line.
@@ -59,13 +69,18 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
     let http_1_0 = version == 0;
     let body = framing.body(http_1_0)?;
     let (path, query) = path_and_query(target)?;
+    let connection = match http_1_0 {
+        _ if framing.close => ConnectionField::Close,
+        false => ConnectionField::Unsaid,
+        true if framing.keep_alive => ConnectionField::KeepAlive,
+        true => ConnectionField::Close,
+    };
+    let request = Request { method: method.to_ascii_uppercase(), path, query, headers, ..Request::default() };
     Ok(Head {
-        request: Request { method: method.to_ascii_uppercase(), path, query, headers, ..Request::default() },
+        incoming: Incoming { request, connection },
+        expects_continue: framing.expects_continue && !http_1_0 && !matches!(body, Extent::Known(0)),
         body,
-        expects_continue: framing.expects_continue && !http_1_0 && body != BodyLength::Known(0),
-        keep_alive: !framing.close && (!http_1_0 || framing.keep_alive),
-        http_1_0,
-        is_head: method.eq_ignore_ascii_case("HEAD"),
+        bytes_max: BODY_BYTES_MAX,
     })
 }
 
@@ -172,7 +187,7 @@ impl Framing {
         Ok(Destination::Gate)
     }
 
-    fn body(&self, http_1_0: bool) -> Result<BodyLength, Refusal> {
+    fn body(&self, http_1_0: bool) -> Result<Extent, Refusal> {
         if self.hosts > 1 || (self.hosts == 0 && !http_1_0) {
             return Err(Refusal::bad("exactly one Host is required"));
         }
@@ -183,9 +198,9 @@ impl Framing {
         match (self.length, self.chunked) {
             (Some(_), true) => Err(Refusal::bad("Content-Length and Transfer-Encoding must not be combined")),
             (None, true) if http_1_0 => Err(Refusal::bad("HTTP/1.0 does not support Transfer-Encoding")),
-            (None, true) => Ok(BodyLength::Chunked),
-            (None, false) => Ok(BodyLength::Known(0)),
-            (Some(length), false) => Ok(BodyLength::Known(length)),
+            (None, true) => Ok(Extent::Chunked(Chunks::new())),
+            (None, false) => Ok(Extent::Known(0)),
+            (Some(length), false) => Ok(Extent::Known(length)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry};
 
-use crate::metrics::{counter, counters, durations, gauge};
+use crate::metrics::{counter, counters_by, durations, gauge};
 
 /// The statuses that the gate answers by itself.
 const REFUSALS: [&str; 12] = ["400", "401", "403", "408", "413", "414", "415", "417", "431", "501", "503", "505"];
@@ -12,8 +12,8 @@ const REFUSALS: [&str; 12] = ["400", "401", "403", "408", "413", "414", "415", "
 pub struct EdgeMetrics {
     pub(super) connections: IntGauge,
     pub(super) accepted: IntCounter,
-    refused: IntCounterVec,
-    evicted: IntCounterVec,
+    pub(super) refused: IntCounterVec,
+    pub(super) evicted: IntCounterVec,
     pub(super) received_bytes: IntCounter,
     pub(super) sent_bytes: IntCounter,
     /// What [`Limits::held_bytes`](super::limits::Limits::held_bytes) is for.
@@ -27,42 +27,37 @@ pub struct EdgeMetrics {
     pub panics: IntCounter,
 }
 
-/// Why a connection was not served.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Unserved {
-    /// As many as may be served are served, and too many wait for their turn.
-    Full,
-    /// The system has no threads for more, and too many wait for their turn.
-    NoThread,
-}
+/// Why a connection is closed without service: as many as may be served are served, or the system has no threads for
+/// more, and too many wait for their turn.
+const REFUSED: [&str; 2] = [FULL, NO_THREAD];
 
-/// Why a connection had to make room.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Evicted {
-    /// There are as many as there may be.
-    Full,
-    /// The system has no descriptor, thread or memory for a new one.
-    Shortage,
-    /// As many bytes are held for clients as may be.
-    Memory,
-}
+/// Why a connection has to make room: there are as many as there may be, or the system has no descriptor, thread or memory
+/// for a new one, or as many bytes are held for clients as may be.
+const EVICTED: [&str; 3] = [FULL, SHORTAGE, MEMORY];
+
+pub(super) const FULL: &str = "full";
+pub(super) const NO_THREAD: &str = "no_thread";
+pub(super) const SHORTAGE: &str = "shortage";
+pub(super) const MEMORY: &str = "memory";
 
 impl EdgeMetrics {
     pub fn new(registry: &Registry) -> EdgeMetrics {
-        let metrics = EdgeMetrics {
+        EdgeMetrics {
             connections: gauge(registry, "inventor_http_connections", "Open connections."),
             accepted: counter(registry, "inventor_http_connections_accepted_total", "Connections accepted."),
-            refused: counters(
+            refused: counters_by(
                 registry,
                 "inventor_http_connections_refused_total",
                 "Connections closed without service because there was no thread for them.",
-                &["reason"],
+                "reason",
+                &REFUSED,
             ),
-            evicted: counters(
+            evicted: counters_by(
                 registry,
                 "inventor_http_connections_evicted_total",
                 "Connections closed to make room for new ones, by reason.",
-                &["reason"],
+                "reason",
+                &EVICTED,
             ),
             received_bytes: counter(registry, "inventor_http_received_bytes_total", "Bytes received from clients."),
             sent_bytes: counter(registry, "inventor_http_sent_bytes_total", "Bytes of completely sent responses."),
@@ -71,11 +66,12 @@ impl EdgeMetrics {
                 "inventor_http_held_bytes",
                 "Bytes in memory for clients that have not read their answers or are sending large bodies.",
             ),
-            bad_requests: counters(
+            bad_requests: counters_by(
                 registry,
                 "inventor_http_bad_requests_total",
                 "Requests refused before they reached a handler, by status.",
-                &["status"],
+                "status",
+                &REFUSALS,
             ),
             edge_seconds: durations(
                 registry,
@@ -85,35 +81,7 @@ impl EdgeMetrics {
             in_flight: gauge(registry, "inventor_http_requests_in_flight", "Requests received and not yet answered."),
             queue: gauge(registry, "inventor_http_queue_length", "Complete requests waiting for a worker."),
             panics: counter(registry, "inventor_http_handler_panics_total", "Requests whose handler panicked."),
-        };
-        // Series exist from the start, so that their first increase is seen.
-        for reason in ["full", "no_thread"] {
-            metrics.refused.with_label_values(&[reason]);
         }
-        for reason in ["full", "shortage", "memory"] {
-            metrics.evicted.with_label_values(&[reason]);
-        }
-        for status in REFUSALS {
-            metrics.bad_requests.with_label_values(&[status]);
-        }
-        metrics
-    }
-
-    pub(super) fn refused(&self, why: Unserved) {
-        let reason = match why {
-            Unserved::Full => "full",
-            Unserved::NoThread => "no_thread",
-        };
-        self.refused.with_label_values(&[reason]).inc();
-    }
-
-    pub(super) fn evicted(&self, why: Evicted) {
-        let reason = match why {
-            Evicted::Full => "full",
-            Evicted::Shortage => "shortage",
-            Evicted::Memory => "memory",
-        };
-        self.evicted.with_label_values(&[reason]).inc();
     }
 
     pub(super) fn bad_request(&self, status: u16) {

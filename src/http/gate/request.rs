@@ -1,27 +1,14 @@
 //! The request reader: bytes in, complete and bounded requests out. It knows no socket and no clock.
 
-use super::chunks::{Chunks, Taken};
-use super::head::{self, BodyLength, Head};
+use super::chunks::Taken;
+use super::head::{self, Extent, Head};
+pub use super::head::{ConnectionField, Incoming};
 use super::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, LARGE_BODY_BYTES_MAX};
 use super::refusal::Refusal;
 use crate::http::request::Request;
 
 /// What a connection keeps of its buffer while it waits for the next request, in bytes.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
-
-/// A complete request.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Incoming {
-    /// What handlers see of it: the method in upper case, a target in ASCII that is a path, no field about the
-    /// connection or the extent of the body, and the body without transfer coding. Whose it is the reader does not know.
-    pub request: Request,
-    /// Whether the client wants to go on with this connection.
-    pub keep_alive: bool,
-    /// Whether the client speaks HTTP/1.0.
-    pub http_1_0: bool,
-    /// Whether the response goes without its body.
-    pub is_head: bool,
-}
 
 /// What the reader asks of its caller.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,16 +45,8 @@ pub struct RequestReader {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one for each connection")]
 enum Part {
-    Head(Lines),
-    Body(BodyPart),
-}
-
-/// A body on its way.
-#[derive(Debug)]
-struct BodyPart {
-    head: Head,
-    chunks: Option<Chunks>,
-    bytes_max: usize,
+    Lines(Lines),
+    Body(Head),
 }
 
 /// How far the lines of a head have been looked at, so that a client which sends single bytes costs no more
@@ -81,7 +60,7 @@ struct Lines {
 
 impl Default for Part {
     fn default() -> Part {
-        Part::Head(Lines::default())
+        Part::Lines(Lines::default())
     }
 }
 
@@ -95,7 +74,7 @@ impl RequestReader {
 
     /// Goes on as far as the bytes so far allow.
     pub fn step(&mut self) -> Result<Step, Refusal> {
-        if let Part::Head(lines) = &mut self.part {
+        if let Part::Lines(lines) = &mut self.part {
             let Some(end) = lines.find_end(&mut self.input)? else {
                 let phase = if lines.begun { Phase::Head } else { Phase::Idle };
                 if phase == Phase::Idle {
@@ -103,10 +82,8 @@ impl RequestReader {
                 }
                 return Ok(Step::Read(phase));
             };
-            let head = head::parse(&self.input[..end])?;
+            self.part = Part::Body(head::parse(&self.input[..end])?);
             self.input.drain(..end);
-            let chunks = (head.body == BodyLength::Chunked).then(Chunks::new);
-            self.part = Part::Body(BodyPart { head, chunks, bytes_max: BODY_BYTES_MAX });
         }
         self.body_step()
     }
@@ -114,30 +91,28 @@ impl RequestReader {
     /// What is known of a request that is not complete, or not in order: its method and its path at least.
     pub fn begun(&self) -> Option<Request> {
         match &self.part {
-            Part::Body(part) => Some(part.head.request.clone()),
-            Part::Head(_) => head::request_line(&self.input),
+            Part::Body(head) => Some(head.incoming.request.clone()),
+            Part::Lines(_) => head::request_line(&self.input),
         }
     }
 
     /// How many bytes the body may turn out to have that has just begun; none if it will be refused.
     pub fn large_body_bytes(&self) -> usize {
         match &self.part {
-            Part::Body(part) => match part.head.body {
-                BodyLength::Known(length) => {
-                    usize::try_from(length).ok().filter(|length| *length <= LARGE_BODY_BYTES_MAX).unwrap_or(0)
-                }
-                BodyLength::Chunked => LARGE_BODY_BYTES_MAX,
-            },
-            Part::Head(_) => 0,
+            Part::Body(Head { body: Extent::Chunked(_), .. }) => LARGE_BODY_BYTES_MAX,
+            Part::Body(Head { body: Extent::Known(length), .. }) if *length <= LARGE_BODY_BYTES_MAX as u64 => {
+                *length as usize
+            }
+            _ => 0,
         }
     }
 
     /// Lets the body of the request that has just begun be as large as [`LARGE_BODY_BYTES_MAX`].
     pub fn allow_large_body(&mut self) -> Result<(), Refusal> {
-        let Part::Body(part) = &mut self.part else { return Ok(()) };
-        part.bytes_max = LARGE_BODY_BYTES_MAX;
-        match part.head.body {
-            BodyLength::Known(length) if length <= LARGE_BODY_BYTES_MAX as u64 => {
+        let Part::Body(head) = &mut self.part else { return Ok(()) };
+        head.bytes_max = LARGE_BODY_BYTES_MAX;
+        match head.body {
+            Extent::Known(length) if length <= LARGE_BODY_BYTES_MAX as u64 => {
                 let more = (length as usize).saturating_sub(self.input.len());
                 self.input.try_reserve_exact(more).map_err(|_| Refusal::no_memory())
             }
@@ -146,44 +121,43 @@ impl RequestReader {
     }
 
     fn body_step(&mut self) -> Result<Step, Refusal> {
-        let Part::Body(part) = &mut self.part else { return Ok(Step::Read(Phase::Idle)) };
-        let is_declared_too_large =
-            matches!(part.head.body, BodyLength::Known(length) if length > part.bytes_max as u64);
-        if is_declared_too_large {
-            return part.too_large();
+        let Part::Body(head) = &mut self.part else { return Ok(Step::Read(Phase::Idle)) };
+        if matches!(head.body, Extent::Known(length) if length > head.bytes_max as u64) {
+            return head.too_large();
         }
-        if std::mem::take(&mut part.head.expects_continue) && self.input.is_empty() {
+        if std::mem::take(&mut head.expects_continue) && self.input.is_empty() {
             return Ok(Step::Continue);
         }
-        match part.take_body(&mut self.input)? {
-            Taken::Part => Ok(Step::Read(part.phase())),
-            Taken::TooLarge => part.too_large(),
+        match head.take_body(&mut self.input)? {
+            Taken::Part => Ok(Step::Read(head.phase())),
+            Taken::TooLarge => head.too_large(),
             Taken::Whole(body) => {
-                let Head { request, keep_alive, http_1_0, is_head, .. } = std::mem::take(&mut part.head);
+                let mut incoming = std::mem::take(&mut head.incoming);
+                incoming.request.body = body;
                 self.part = Part::default();
-                Ok(Step::Request(Incoming { request: Request { body, ..request }, keep_alive, http_1_0, is_head }))
+                Ok(Step::Request(incoming))
             }
         }
     }
 }
 
-impl BodyPart {
+impl Head {
     fn take_body(&mut self, input: &mut Vec<u8>) -> Result<Taken, Refusal> {
-        match (&mut self.chunks, self.head.body) {
-            (Some(chunks), _) => chunks.take(input, self.bytes_max),
-            (None, BodyLength::Known(0)) => Ok(Taken::Whole(Vec::new())),
-            (None, BodyLength::Known(length)) if input.len() as u64 >= length => {
-                let rest = input.split_off(length as usize);
+        match &mut self.body {
+            Extent::Chunked(chunks) => chunks.take(input, self.bytes_max),
+            Extent::Known(0) => Ok(Taken::Whole(Vec::new())),
+            Extent::Known(length) if input.len() as u64 >= *length => {
+                let rest = input.split_off(*length as usize);
                 Ok(Taken::Whole(std::mem::replace(input, rest)))
             }
-            _ => Ok(Taken::Part),
+            Extent::Known(_) => Ok(Taken::Part),
         }
     }
 
     fn too_large(&self) -> Result<Step, Refusal> {
         match self.phase() {
             Phase::LargeBody => Err(Refusal::new(413, "the body is larger than 8388608 bytes")),
-            _ => Ok(Step::LargeBody { request: self.head.request.clone() }),
+            _ => Ok(Step::LargeBody { request: self.incoming.request.clone() }),
         }
     }
 

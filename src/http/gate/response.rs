@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IoSlice};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::head::ConnectionField;
 use super::limits::Limits;
 use super::stream::Stream;
 use crate::http::response::{Body, Response, phrase};
@@ -17,16 +18,6 @@ const BYTES_PER_WRITE_MAX: usize = 128 * 1024;
 /// How often a client is looked at within the time after which it counts as stalled. A call that waits does not come
 /// back as soon as some bytes are taken, only when it has waited for this long.
 const LOOKS_PER_STALL: u32 = 10;
-
-/// How the head of a response speaks of the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ConnectionField {
-    /// It is kept, as HTTP/1.1 does unless told otherwise.
-    Unsaid,
-    /// It is kept, which HTTP/1.0 has to be told.
-    KeepAlive,
-    Close,
-}
 
 /// The status line and the header.
 pub(super) fn head(response: &Response, connection: ConnectionField, now: SystemTime) -> String {

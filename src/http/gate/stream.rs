@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::{HandshakeKind, ServerConnection};
+use socket2::Socket;
 
-use super::timed::TimedSocket;
-use super::tls::records::Records;
-use super::tls::{Credentials, Outcome, Tls};
+use super::tls::{Credentials, Tls};
 
 /// How much of an answer is encrypted at a time, in bytes: what a client that does not read costs beside its socket.
 const ENCRYPTED_BYTES_MAX: usize = 32 * 1024;
 
 /// How much is read before it is known whether a client speaks TLS, in bytes: a usual first message.
 const FIRST_BYTES: usize = 4096;
+
+/// Of the header of a record, in bytes: a type, a version, and in the last two the length of what follows (RFC 8446, 5.1).
+const HEADER_BYTES: usize = 5;
 
 /// How long a client's certificate is not looked at again.
 const TRUSTED_FOR: Duration = Duration::from_secs(60);
@@ -46,8 +48,11 @@ pub(super) enum NoTls {
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(socket: TimedSocket<'a>) -> Stream<'a> {
-        Stream { socket, session: None }
+    pub(super) fn new(socket: &'a Socket) -> Stream<'a> {
+        Stream {
+            socket: TimedSocket { socket, limit: Duration::ZERO, read_limit: None, write_limit: None },
+            session: None,
+        }
     }
 
     /// Puts TLS around what follows, within `limit`. When the client's first message is complete and has been answered,
@@ -55,16 +60,16 @@ impl<'a> Stream<'a> {
     pub(super) fn begin_tls(&mut self, tls: &Tls, limit: Duration, greeted: impl FnOnce()) -> Result<(), NoTls> {
         let deadline = Instant::now() + limit;
         let mut bytes = [0; FIRST_BYTES];
-        let first = self.socket.read(&mut bytes, limit).map_err(NoTls::Failed)?;
+        let first = self.socket.within(limit).read(&mut bytes).map_err(NoTls::Failed)?;
         let first = &bytes[..first];
         if first.first().is_some_and(u8::is_ascii_alphabetic) {
             return Err(NoTls::Http);
         }
         let shaken = self.shake_hands(&tls.current(), first, deadline, greeted);
         tls.count(match shaken {
-            Ok(HandshakeKind::Resumed) => Outcome::Resumed,
-            Ok(_) => Outcome::Full,
-            Err(_) => Outcome::Failed,
+            Ok(HandshakeKind::Resumed) => "resumed",
+            Ok(_) => "full",
+            Err(_) => "failed",
         });
         shaken.map(drop).map_err(NoTls::Failed)
     }
@@ -115,7 +120,7 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// `TimedOut` when nothing came; otherwise what the system says, or what is wrong with what came.
     pub(super) fn read(&mut self, into: &mut [u8], limit: Duration) -> io::Result<Option<usize>> {
-        let Some(session) = &mut self.session else { return self.socket.read(into, limit).map(Some) };
+        let Some(session) = &mut self.session else { return self.socket.within(limit).read(into).map(Some) };
         let mut read = session.read(into)?;
         if read.is_none() {
             session.receive(&mut self.socket, limit)?;
@@ -141,7 +146,7 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// `TimedOut` when the client has taken nothing; otherwise what the system says.
     pub(super) fn write_vectored(&mut self, slices: &[IoSlice<'_>], limit: Duration) -> io::Result<usize> {
-        let Some(session) = &mut self.session else { return self.socket.write_vectored(slices, limit) };
+        let Some(session) = &mut self.session else { return self.socket.within(limit).write_vectored(slices) };
         let taken = if session.tls.wants_write() { 0 } else { session.tls.writer().write_vectored(slices)? };
         match session.send(&mut self.socket, limit) {
             // It has been taken, whoever waits for the client.
@@ -172,7 +177,7 @@ impl<'a> Stream<'a> {
     /// When nobody is there to hear it.
     pub(super) fn end(&mut self, limit: Duration) -> io::Result<()> {
         self.say_end(limit)?;
-        self.socket.socket().shutdown(Shutdown::Write)
+        self.socket.socket.shutdown(Shutdown::Write)
     }
 
     /// Throws away some of what still comes; nothing is the end.
@@ -180,7 +185,7 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// `TimedOut` when nothing came; otherwise what the system says.
     pub(super) fn discard(&mut self, limit: Duration) -> io::Result<usize> {
-        self.socket.read(&mut [0; 4096], limit)
+        self.socket.within(limit).read(&mut [0; 4096])
     }
 }
 
@@ -200,7 +205,7 @@ impl Session {
     /// Reads once from the socket, and answers what has to be answered on the way.
     fn receive(&mut self, socket: &mut TimedSocket<'_>, limit: Duration) -> io::Result<()> {
         let begun = Instant::now();
-        let read = self.tls.read_tls(&mut Noted(&mut Timed(socket, limit), &mut self.received))?;
+        let read = self.tls.read_tls(&mut Noted(socket.within(limit), &mut self.received))?;
         if read == 0 && self.tls.is_handshaking() {
             return Err(ErrorKind::UnexpectedEof.into());
         }
@@ -225,7 +230,7 @@ impl Session {
 
     /// Writes once to the socket.
     fn send(&mut self, socket: &mut TimedSocket<'_>, limit: Duration) -> io::Result<()> {
-        self.tls.write_tls(&mut Timed(socket, limit))?;
+        self.tls.write_tls(socket.within(limit))?;
         self.has_answered = true;
         Ok(())
     }
@@ -242,25 +247,127 @@ impl<R: Read> Read for Noted<'_, R> {
     }
 }
 
-/// A socket with the limit for the next call.
-struct Timed<'a, 'b>(&'a mut TimedSocket<'b>, Duration);
+/// Where the records of TLS begin and end in what a client sends: that is not encrypted. How far the last one has come.
+#[derive(Default)]
+struct Records {
+    /// How much of its header.
+    header: usize,
+    /// The last two bytes of that; once they are complete, how many bytes are still to come.
+    rest: u16,
+}
 
-impl Read for Timed<'_, '_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.0.read(into, self.1)
+impl Records {
+    /// These bytes have come.
+    fn pass(&mut self, mut bytes: &[u8]) {
+        while let [first, after @ ..] = bytes {
+            if self.header < HEADER_BYTES {
+                (self.header, self.rest) = (self.header + 1, self.rest << 8 | u16::from(*first));
+                bytes = after;
+            } else {
+                let passed = bytes.len().min(self.rest.into());
+                self.rest -= passed as u16;
+                bytes = &bytes[passed..];
+            }
+            if self.header == HEADER_BYTES && self.rest == 0 {
+                *self = Records::default();
+            }
+        }
+    }
+
+    /// Whether a record has begun and not ended.
+    fn end_amid(&self) -> bool {
+        self.header > 0
     }
 }
 
-impl Write for Timed<'_, '_> {
+/// A client's socket. The system is told a limit only when it changes: it seldom does, and telling costs a call.
+struct TimedSocket<'a> {
+    socket: &'a Socket,
+    /// For the next call; what takes longer is `TimedOut`.
+    limit: Duration,
+    read_limit: Option<Duration>,
+    write_limit: Option<Duration>,
+}
+
+impl TimedSocket<'_> {
+    fn within(&mut self, limit: Duration) -> &mut Self {
+        self.limit = limit;
+        self
+    }
+}
+
+impl Read for TimedSocket<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        tell(self.limit, &mut self.read_limit, |limit| self.socket.set_read_timeout(limit))?;
+        uninterrupted(|| self.socket.read(into))
+    }
+}
+
+impl Write for TimedSocket<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write_vectored(&[IoSlice::new(bytes)], self.1)
+        self.write_vectored(&[IoSlice::new(bytes)])
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.write_vectored(slices, self.1)
+        tell(self.limit, &mut self.write_limit, |limit| self.socket.set_write_timeout(limit))?;
+        match uninterrupted(|| self.socket.write_vectored(slices))? {
+            0 => Err(ErrorKind::WriteZero.into()),
+            written => Ok(written),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Tells the system the limit of a call, unless it knows it.
+fn tell(
+    limit: Duration,
+    known: &mut Option<Duration>,
+    tell: impl FnOnce(Option<Duration>) -> io::Result<()>,
+) -> io::Result<()> {
+    if limit.is_zero() {
+        return Err(ErrorKind::TimedOut.into());
+    }
+    if *known != Some(limit) {
+        tell(Some(limit))?;
+        *known = Some(limit);
+    }
+    Ok(())
+}
+
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // This is how the system says that the time is over.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_record_is_known_however_the_bytes_come() {
+        let record = |length: u16| {
+            let [high, low] = length.to_be_bytes();
+            [&[0x17, 3, 3, high, low][..], &vec![0x16; length.into()]].concat()
+        };
+        let sent = [record(1), record(0), record(300), record(16 * 1024), record(u16::MAX)].concat();
+        let ends = [0, 6, 11, 316, 16_705, 82_245];
+        for step in [1, 2, 3, 5, 7, 4096, sent.len()] {
+            let (mut records, mut passed) = (Records::default(), 0);
+            for part in sent.chunks(step) {
+                records.pass(part);
+                passed += part.len();
+                assert_eq!(records.end_amid(), !ends.contains(&passed), "after {passed}, {step} at a time");
+            }
+            assert_eq!(passed, sent.len());
+        }
     }
 }

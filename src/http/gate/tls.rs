@@ -1,13 +1,13 @@
 //! What the server shows to clients that speak TLS, and whose certificates it trusts. It can be replaced while
 //! connections are open; those keep what they began with.
 
-pub(super) mod records;
-mod validity;
-
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 use prometheus::{IntCounterVec, IntGauge, Registry};
 use rustls::crypto::ring::{Ticketer, default_provider};
@@ -16,11 +16,18 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::metrics::{counters, gauge};
+use crate::metrics::{counters_by, gauge};
 use crate::pem::{Authorities, Identity};
 
 /// The only protocol that is spoken inside.
 const ALPN: &[u8] = b"http/1.1";
+
+/// The tags of DER that are met on the way (X.690, 8.1.2).
+const INTEGER: u8 = 0x02;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const SEQUENCE: u8 = 0x30;
+const VERSION: u8 = 0xa0;
 
 /// A certificate with its key, and the authorities for clients. They fit each other.
 #[derive(Debug)]
@@ -39,7 +46,7 @@ impl Credentials {
     /// A sentence about the certificate, when it cannot be used.
     pub fn new(identity: Identity, client_ca: Option<Authorities>) -> Result<Credentials, String> {
         let Identity { chain, key, .. } = identity;
-        let expires_at = chain.iter().map(|one| validity::not_after(one)).min().flatten();
+        let expires_at = chain.iter().map(|one| not_after(one)).min().flatten();
         let expires_at = expires_at.ok_or_else(|| "holds what is no certificate".to_owned())?;
         let unusable = |e: &dyn fmt::Display| format!("cannot be used: {e}");
         let clients = client_ca.map(clients).transpose().map_err(|e| unusable(&e))?;
@@ -83,15 +90,6 @@ fn clients(authorities: Authorities) -> Result<Arc<dyn ClientCertVerifier>, Veri
     WebPkiClientVerifier::builder_with_provider(Arc::new(authorities.roots), provider).allow_unauthenticated().build()
 }
 
-/// What came of a handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Full,
-    /// By a ticket of an earlier session.
-    Resumed,
-    Failed,
-}
-
 /// The credentials in use.
 #[derive(Debug)]
 pub struct Tls {
@@ -103,11 +101,8 @@ pub struct Tls {
 impl Tls {
     /// Begins with these.
     pub fn new(credentials: Credentials, metrics: &Registry) -> Tls {
-        let handshakes = counters(metrics, "inventor_tls_handshakes_total", "TLS handshakes by outcome.", &["outcome"]);
-        // Series exist from the start, so that their first increase is seen.
-        for outcome in ["full", "resumed", "failed"] {
-            handshakes.with_label_values(&[outcome]);
-        }
+        let (name, outcomes) = ("inventor_tls_handshakes_total", ["full", "resumed", "failed"]);
+        let handshakes = counters_by(metrics, name, "TLS handshakes by outcome.", "outcome", &outcomes);
         let expiry = gauge(
             metrics,
             "inventor_tls_certificate_expiry_timestamp_seconds",
@@ -138,12 +133,91 @@ impl Tls {
         self.handshakes.with_label_values(&[outcome]).get()
     }
 
-    pub(super) fn count(&self, outcome: Outcome) {
-        let outcome = match outcome {
-            Outcome::Full => "full",
-            Outcome::Resumed => "resumed",
-            Outcome::Failed => "failed",
-        };
+    /// Counts a handshake: `full`, `resumed` by a ticket of an earlier session, or `failed`.
+    pub(super) fn count(&self, outcome: &str) {
         self.handshakes.with_label_values(&[outcome]).inc();
+    }
+}
+
+/// The last second of a certificate, in Unix seconds; `None` when this is none (RFC 5280, 4.1). Of X.509
+/// no more is read than that.
+fn not_after(certificate: &[u8]) -> Option<i64> {
+    let (certificate, _) = take(certificate, SEQUENCE)?;
+    let (fields, _) = take(certificate, SEQUENCE)?;
+    let fields = take(fields, VERSION).map_or(fields, |(_, rest)| rest);
+    let (_serial, rest) = take(fields, INTEGER)?;
+    let (_algorithm, rest) = take(rest, SEQUENCE)?;
+    let (_issuer, rest) = take(rest, SEQUENCE)?;
+    let (validity, _) = take(rest, SEQUENCE)?;
+    let (_, not_before, rest) = element(validity)?;
+    time(UTC_TIME, not_before).or_else(|| time(GENERALIZED_TIME, not_before))?;
+    let (tag, not_after, _) = element(rest)?;
+    time(tag, not_after)
+}
+
+/// The content of the first element, if it has this tag, and what follows it.
+fn take(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    element(bytes).filter(|(found, ..)| *found == tag).map(|(_, content, rest)| (content, rest))
+}
+
+/// The first element: its tag, its content, and what follows it.
+fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&[tag, length], rest) = bytes.split_first_chunk()?;
+    let (length, rest) = match length {
+        ..=0x7f => (usize::from(length), rest),
+        // So many bytes of length follow.
+        0x81..=0x83 => {
+            let (bytes, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+            (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
+        }
+        _ => return None,
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((tag, content, rest))
+}
+
+/// A time as certificates write it: `YYMMDDHHMMSSZ` until 2049, `YYYYMMDDHHMMSSZ` after.
+fn time(tag: u8, text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let century = match (tag, text.as_bytes().first()?) {
+        (UTC_TIME, b'5'..) => "19",
+        (UTC_TIME, _) => "20",
+        (GENERALIZED_TIME, _) => "",
+        _ => return None,
+    };
+    let time = DateTime::strptime("%Y%m%d%H%M%SZ", format!("{century}{text}")).ok()?;
+    // The last of all times, 99991231235959Z, means never, and is later than those of the library.
+    Some(time.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |time| time.timestamp()).as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_both_forms() {
+        for (tag, text, expected) in [
+            (UTC_TIME, "700101000001Z", Some(1)),
+            (UTC_TIME, "500101000000Z", Some(-631_152_000)),
+            (UTC_TIME, "491231235959Z", Some(2_524_607_999)),
+            (GENERALIZED_TIME, "20500101000000Z", Some(2_524_608_000)),
+            (GENERALIZED_TIME, "99991231235959Z", Some(Timestamp::MAX.as_second())),
+            (GENERALIZED_TIME, "20500101000000", None),
+            (UTC_TIME, "501301000000Z", None),
+            (INTEGER, "500101000000Z", None),
+            (UTC_TIME, "", None),
+        ] {
+            assert_eq!(time(tag, text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_has_no_end() {
+        let mut random = fastrand::Rng::with_seed(5);
+        for _ in 0..20_000 {
+            let tags = [SEQUENCE, VERSION, INTEGER, UTC_TIME, 0x82, 0x84, 0xff, 0, 1, 2, 5, 13];
+            let bytes: Vec<u8> = (0..random.usize(..40)).map(|_| tags[random.usize(..tags.len())]).collect();
+            assert_eq!(not_after(&bytes), None, "{bytes:x?}");
+        }
     }
 }
