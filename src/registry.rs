@@ -30,15 +30,14 @@ mod summaries;
 mod view;
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::mem;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
-pub use allowance::{Allowance, Asker, NotLoaded, QUESTION_TIME_MAX, Unanswered, within_answer};
+pub use allowance::{Allowance, Asker, QUESTION_TIME_MAX, Unanswered, within_answer};
 pub use change_log::{Action, Author, LoggedChange};
 pub use condition::{GetError, Principal, WriteError};
-pub use criteria::{Criteria, GROUPS_MAX, GroupPattern, Scope, Selector};
+pub use criteria::{Criteria, GROUPS_MAX, GroupPattern, Scope};
 pub use declaration::{Declaration, Plan};
 pub use declaring::Turn;
 pub use duplicates::{Duplicate, Duplicates};
@@ -55,46 +54,23 @@ pub use search::{QUESTION_BYTES_MAX, WORDS_MAX, Words};
 pub use shard::Shard;
 pub use state::Quarantined;
 pub use summaries::{EXPIRY_SPANS, GroupSummary, Overview};
-pub use view::{Counts, Discovered, Rules, View};
+pub use view::{Counts, Discovered, Now, Rules, View};
 
 use allowance::QuestionTurns;
 use condition::{Condition, Seen};
 use declaring::Declaring;
-use departures::Departures;
-use duplicates::Reckonings;
 use metrics::StoreMetrics;
-use selections::Selections;
 
-use crate::registration::{Content, Document, Registration, TargetId, Ttl};
-use crate::store::{Check, Mirror, Outcome, Store, StoreError, Update};
-
-/// The time, read where a request comes in.
-#[derive(Debug, Clone, Copy)]
-pub struct Now {
-    /// For deadlines.
-    pub monotonic: Instant,
-    /// For what is written down.
-    pub wall: SystemTime,
-}
-
-impl Now {
-    pub fn read() -> Now {
-        Now { monotonic: Instant::now(), wall: SystemTime::now() }
-    }
-}
-
-/// What counting some deadlines takes, compared with looking at bytes.
-const COUNTED_BYTES: usize = 64 * 1024;
+use crate::registration::{Content, Document, Registration, TargetId};
+use crate::store::{Check, Outcome, Store, StoreError, Update};
 
 /// The registrations of this server.
 pub struct Registry {
-    /// What all reads are answered from, without the store.
+    /// What all reads are answered from, without the store, and where the store shows its documents.
     pub view: Arc<View>,
     /// Set when the store is open; until then the server answers, but that it is not ready.
     store: OnceLock<Arc<dyn Store>>,
-    rules: Rules,
     metrics: StoreMetrics,
-    duplicates: Reckonings,
     turns: QuestionTurns,
     declaring: Declaring,
 }
@@ -102,26 +78,16 @@ pub struct Registry {
 impl Registry {
     /// A registry without a store: nothing can be read or written yet.
     pub fn new(rules: Rules, exposition: &prometheus::Registry) -> Registry {
-        let metrics = StoreMetrics::new(exposition);
-        let view =
-            Arc::new(View::new(rules, Departures::new(exposition, rules.shows_groups), Selections::new(exposition)));
         Registry {
-            view,
+            view: Arc::new(View::new(rules, exposition)),
             store: OnceLock::new(),
-            rules,
-            metrics,
-            duplicates: Reckonings::default(),
+            metrics: StoreMetrics::new(exposition),
             turns: QuestionTurns::new(),
             declaring: Declaring::default(),
         }
     }
 
-    /// Where the store is to show its documents.
-    pub fn mirror(&self) -> Arc<dyn Mirror> {
-        self.view.clone()
-    }
-
-    /// Takes the store, which mirrors into [`Registry::mirror`]. A second one is not taken.
+    /// Takes the store, which mirrors into the view. A second one is not taken.
     pub fn attach(&self, store: Arc<dyn Store>) {
         let _ = self.store.set(store);
     }
@@ -135,7 +101,7 @@ impl Registry {
     /// # Errors
     /// [`WriteError`]. If the outcome is not known, that the owner has tried counts as a sign of life.
     pub fn put(&self, id: TargetId, registration: &Registration, by: &Principal, now: Now) -> Result<(), WriteError> {
-        let (content, ttl) = (Content::new(registration), registration.ttl().unwrap_or(self.rules.ttl));
+        let (content, ttl) = (Content::new(registration), registration.ttl().unwrap_or(self.view.rules.ttl));
         let put = Update::Put { id, content, updated_at: now.wall, ttl, by: Some(by.name.clone()) };
         self.write("put", vec![put], by, HashMap::new()).map(drop)
     }
@@ -198,12 +164,7 @@ impl Registry {
         self.declaring.take(group)
     }
 
-    /// What is to be done so that a group is as it is declared.
-    pub fn plan(&self, declaration: &Declaration<'_>, by: &Principal, now: Now) -> Result<Plan, NotLoaded> {
-        declaration::plan(&self.view, declaration, self.rules.ttl, &by.name, now.wall, now.monotonic)
-    }
-
-    /// Does it: all of it, or nothing. When this returns it is durable, and the lists of this server have changed once.
+    /// Does what was planned: all of it, or nothing. When this returns it is durable, and the lists of this server have changed once.
     ///
     /// # Errors
     /// [`WriteError`]; it is [`WriteError::Changed`] when the plan follows from what is no longer so. If the outcome is
@@ -245,64 +206,6 @@ impl Registry {
         Allowance::new(asker, &self.turns)
     }
 
-    /// The list of everything in this scope.
-    fn visible(&self, scope: &Scope, allowance: &Allowance<'_>, now: Now) -> Result<Arc<Snapshot>, Unanswered> {
-        let criteria = Criteria::of(scope.clone(), Form::Plain);
-        Ok(self.view.list(&criteria, false, allowance, now.monotonic)?.list)
-    }
-
-    /// What there is to be seen, in numbers.
-    pub fn overview(&self, scope: &Scope, allowance: &Allowance<'_>, now: Now) -> Result<Overview, Unanswered> {
-        let list = self.visible(scope, allowance, now)?;
-        let (groups, expiring) = match scope {
-            Scope::All => {
-                let within = EXPIRY_SPANS.map(|(_, seconds)| Duration::from_secs(seconds));
-                let expiring = self.view.expiring(within, now.monotonic, || allowance.spend(COUNTED_BYTES))?;
-                (self.view.counts(now.monotonic).groups, expiring)
-            }
-            Scope::Groups(_) => (
-                summaries::group_count(&list, allowance)?,
-                summaries::expiring(&self.view, &list, allowance, now.monotonic)?,
-            ),
-        };
-        Ok(Overview {
-            registrations: list.len(),
-            groups,
-            addresses: list.address_count(),
-            duplicates: self.duplicates.get(scope, &list, allowance)?.total,
-            label_problems: label_problems::count(&list, allowance)?,
-            expiring,
-            list_bytes: list.json().parts.iter().map(|part| part.len()).sum(),
-        })
-    }
-
-    /// The addresses that stand in more than one registration, as they were at most ten seconds ago.
-    pub fn duplicates(
-        &self,
-        scope: &Scope,
-        allowance: &Allowance<'_>,
-        now: Now,
-    ) -> Result<Arc<Duplicates>, Unanswered> {
-        let list = self.visible(scope, allowance, now)?;
-        self.duplicates.get(scope, &list, allowance)
-    }
-
-    /// Labels by which Prometheus drops targets.
-    pub fn label_problems(
-        &self,
-        scope: &Scope,
-        allowance: &Allowance<'_>,
-        now: Now,
-    ) -> Result<LabelProblems, Unanswered> {
-        let list = self.visible(scope, allowance, now)?;
-        label_problems::of(&list, allowance)
-    }
-
-    /// The lifetime of registrations that ask for none.
-    pub fn default_ttl(&self) -> Ttl {
-        self.rules.ttl
-    }
-
     /// Whether polls and writes are expected to succeed.
     ///
     /// # Errors
@@ -322,13 +225,6 @@ impl Registry {
         }
     }
 
-    /// How many registrations expire within each of [`EXPIRY_SPANS`], unless they are renewed.
-    pub fn expiring(&self, now: Now) -> [usize; 3] {
-        let within = EXPIRY_SPANS.map(|(_, seconds)| Duration::from_secs(seconds));
-        let goes_on = || Ok::<(), Infallible>(());
-        self.view.expiring(within, now.monotonic, goes_on).unwrap_or_else(|never| match never {})
-    }
-
     /// Closes the store; everything acknowledged is durable.
     pub fn close(&self) {
         if let Ok(store) = self.store() {
@@ -340,11 +236,12 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Mirror;
 
     #[test]
     fn without_a_store_it_is_not_well_even_when_all_is_loaded() {
         let registry = Registry::new(Rules::USUAL, &prometheus::Registry::new());
-        registry.mirror().loaded();
+        registry.view.loaded();
         assert_eq!(registry.health(Now::read()), Err("not open yet".to_owned()));
     }
 }

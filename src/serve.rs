@@ -240,11 +240,11 @@ fn open_store(
     let open = move || {
         let (store, name): (Arc<dyn Store>, _) = match redis {
             None => {
-                let store = EmbeddedStore::open(&directory, registry.mirror(), &exposition);
+                let store = EmbeddedStore::open(&directory, registry.view.clone(), &exposition);
                 (Arc::new(store.map_err(StartError::Embedded)?), "embedded")
             }
             Some(connector) => {
-                let store = RedisStore::start(connector, registry.mirror(), &exposition)
+                let store = RedisStore::start(connector, registry.view.clone(), &exposition)
                     .map_err(|e| StartError::System(format!("cannot start the thread of the Redis store: {e}")))?;
                 (Arc::new(store), "redis")
             }

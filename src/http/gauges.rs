@@ -88,7 +88,7 @@ impl Gauges {
         self.selections.set(whole(counts.selections));
         self.selection_bytes.set(whole(counts.selection_bytes));
         self.quarantined.set(whole(counts.quarantined));
-        for ((name, _), expiring) in EXPIRY_SPANS.into_iter().zip(registry.expiring(now)) {
+        for ((name, _), expiring) in EXPIRY_SPANS.into_iter().zip(registry.view.expiring(now.monotonic)) {
             self.expiring.with_label_values(&[name]).set(whole(expiring));
         }
         self.store_up.set(registry.health(now).is_ok().into());

@@ -35,14 +35,10 @@ pub trait Asker {
     fn is_waiting(&self) -> bool;
 }
 
-/// The view is still being filled for the first time; what it holds is part of the truth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotLoaded;
-
 /// Why a question has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unanswered {
-    /// The first full load is not over.
+    /// The view is still being filled for the first time; what it holds is part of the truth.
     NotLoaded,
     /// Too many others ask for much.
     Busy,
@@ -60,12 +56,6 @@ impl fmt::Display for Unanswered {
             Unanswered::Late => write!(f, "the answer takes longer than {} s", QUESTION_TIME_MAX.as_secs()),
             Unanswered::Left => f.write_str("the client has closed its side of the connection"),
         }
-    }
-}
-
-impl From<NotLoaded> for Unanswered {
-    fn from(_: NotLoaded) -> Unanswered {
-        Unanswered::NotLoaded
     }
 }
 

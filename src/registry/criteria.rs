@@ -10,14 +10,6 @@ use crate::registration::{Content, TargetId};
 /// The most groups that one question may name.
 pub const GROUPS_MAX: usize = 256;
 
-/// A list that is there as long as the server runs.
-#[derive(Debug, Clone, Copy)]
-pub enum Selector<'a> {
-    All,
-    /// Those of the group with exactly this name.
-    Group(&'a str),
-}
-
 /// What registrations have to meet, all of it, and what is shown of them. Equal ones are one list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Criteria {
@@ -37,21 +29,18 @@ impl Criteria {
         Criteria { scope, groups: BTreeSet::new(), labels: LabelSelector::default(), shard: None, form }
     }
 
-    /// The list in which they are looked for: the smallest that is kept.
-    pub(super) fn source(&self) -> Selector<'_> {
-        match self.groups.first() {
-            Some(group) if self.groups.len() == 1 => Selector::Group(group),
-            _ => Selector::All,
-        }
+    /// The group in whose list they are looked for; `None` is the list of everything.
+    pub(super) fn source(&self) -> Option<&str> {
+        self.groups.first().filter(|_| self.groups.len() == 1).map(String::as_str)
     }
 
     /// Whether everything in that list meets them and is shown as there.
     pub(super) fn is_all_of_source(&self) -> bool {
-        let is_source = match self.source() {
-            Selector::All => self.scope == Scope::All && self.groups.is_empty(),
-            Selector::Group(name) => self.scope.has(name),
+        let has_source = match self.source() {
+            Some(group) => self.scope.has(group),
+            None => self.scope == Scope::All && self.groups.is_empty(),
         };
-        is_source && self.labels.is_empty() && self.shard.is_none() && self.form == Form::Plain
+        has_source && self.labels.is_empty() && self.shard.is_none() && self.form == Form::Plain
     }
 
     /// Whether they are what a scope has, and nobody's question.

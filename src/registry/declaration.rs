@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
-use super::allowance::NotLoaded;
-use super::condition::Seen;
-use super::criteria::Selector;
+use super::allowance::Unanswered;
+use super::condition::{Principal, Seen};
 use super::summaries::declared_hash;
-use super::view::View;
-use crate::registration::{Content, Registration, TargetId, Ttl};
+use super::view::{Now, View};
+use crate::registration::{Content, Registration, TargetId};
 use crate::store::Update;
 
 /// A group as it is to be.
@@ -33,7 +32,7 @@ pub struct Plan {
     pub elsewhere: Vec<(usize, Arc<str>)>,
     /// Which entries stand where a value is that cannot be read: whose it is, nobody can say.
     pub unreadable: Vec<usize>,
-    /// The number of the group as it is, like that of the group that [`Registry::group`](super::Registry::group) gives.
+    /// The number of the group as it is, like that of the group that [`View::group`] gives.
     pub hash_before: Option<u64>,
     /// The number of the group as it will be.
     pub hash_after: u64,
@@ -42,59 +41,55 @@ pub struct Plan {
     pub(super) seen: HashMap<TargetId, Seen>,
 }
 
-/// Compares a group with what it is to be.
-pub(super) fn plan(
-    view: &View,
-    declaration: &Declaration<'_>,
-    default_ttl: Ttl,
-    by: &Arc<str>,
-    updated_at: SystemTime,
-    now: Instant,
-) -> Result<Plan, NotLoaded> {
-    let list = view.kept_list(Selector::Group(declaration.group), now)?.list;
-    let hash_before = (!list.is_empty()).then(|| declared_hash(list.registrations()));
-    let mut plan = Plan { hash_before, ..Plan::default() };
-    // Everything follows from this snapshot: what has changed in the view since is a change to the plan as well.
-    let mut unnamed: BTreeMap<TargetId, &Content> = list.registrations().collect();
-    let mut contents: Vec<(TargetId, Content)> = Vec::with_capacity(declaration.registrations.len());
-    for (at, registration) in declaration.registrations.iter().enumerate() {
-        let (id, content) = (registration.id(), Content::new(registration));
-        let shown = view.details(id, now);
-        let deadline = shown.as_ref().and_then(|shown| shown.deadline);
-        let elsewhere = || shown.map(|shown| shown.content).filter(|content| content.group() != declaration.group);
-        let seen = match (unnamed.remove(&id), elsewhere) {
-            (Some(present), _) => {
-                let is_same = present.shows_the_same(&content);
-                *(if is_same { &mut plan.unchanged } else { &mut plan.updated }) += 1;
-                Seen::Showing(present.clone(), deadline)
-            }
-            (None, elsewhere) => match elsewhere() {
-                Some(present) => {
-                    plan.updated += 1;
-                    plan.elsewhere.push((at, Arc::from(present.group())));
-                    Seen::Showing(present, deadline)
+impl View {
+    /// What is to be done so that a group is as it is declared.
+    pub fn plan(&self, declaration: &Declaration<'_>, by: &Principal, now: Now) -> Result<Plan, Unanswered> {
+        let Now { monotonic, wall: updated_at } = now;
+        let list = self.kept_list(Some(declaration.group), monotonic)?.list;
+        let hash_before = (!list.is_empty()).then(|| declared_hash(list.registrations()));
+        let mut plan = Plan { hash_before, ..Plan::default() };
+        // Everything follows from this snapshot: what has changed in the view since is a change to the plan as well.
+        let mut unnamed: BTreeMap<TargetId, &Content> = list.registrations().collect();
+        let mut contents: Vec<(TargetId, Content)> = Vec::with_capacity(declaration.registrations.len());
+        for (at, registration) in declaration.registrations.iter().enumerate() {
+            let (id, content) = (registration.id(), Content::new(registration));
+            let shown = self.details(id, monotonic);
+            let deadline = shown.as_ref().and_then(|shown| shown.deadline);
+            let elsewhere = || shown.map(|shown| shown.content).filter(|content| content.group() != declaration.group);
+            let seen = match (unnamed.remove(&id), elsewhere) {
+                (Some(present), _) => {
+                    let is_same = present.shows_the_same(&content);
+                    *(if is_same { &mut plan.unchanged } else { &mut plan.updated }) += 1;
+                    Seen::Showing(present.clone(), deadline)
                 }
-                None => {
-                    plan.created += 1;
-                    plan.unreadable.extend(view.is_quarantined(id).then_some(at));
-                    Seen::Nothing
-                }
-            },
-        };
-        plan.seen.insert(id, seen);
-        let ttl = registration.ttl().unwrap_or(default_ttl);
-        plan.updates.push(Update::Put { id, content: content.clone(), updated_at, ttl, by: Some(by.clone()) });
-        contents.push((id, content));
+                (None, elsewhere) => match elsewhere() {
+                    Some(present) => {
+                        plan.updated += 1;
+                        plan.elsewhere.push((at, Arc::from(present.group())));
+                        Seen::Showing(present, deadline)
+                    }
+                    None => {
+                        plan.created += 1;
+                        plan.unreadable.extend(self.is_quarantined(id).then_some(at));
+                        Seen::Nothing
+                    }
+                },
+            };
+            plan.seen.insert(id, seen);
+            let ttl = registration.ttl().unwrap_or(self.rules.ttl);
+            plan.updates.push(Update::Put { id, content: content.clone(), updated_at, ttl, by: Some(by.name.clone()) });
+            contents.push((id, content));
+        }
+        let ids: Vec<TargetId> = unnamed.keys().copied().collect();
+        let shown = self.details_of(&ids, monotonic).into_iter();
+        let deadlines: HashMap<TargetId, Option<Instant>> = shown.map(|(id, shown)| (id, shown.deadline)).collect();
+        for (id, content) in unnamed {
+            plan.deleted += 1;
+            plan.seen.insert(id, Seen::Showing(content.clone(), deadlines.get(&id).copied().flatten()));
+            plan.updates.push(Update::Delete { id, by: Some(by.name.clone()) });
+        }
+        contents.sort_unstable_by_key(|(id, _)| *id);
+        plan.hash_after = declared_hash(contents.iter().map(|(id, content)| (*id, content)));
+        Ok(plan)
     }
-    let ids: Vec<TargetId> = unnamed.keys().copied().collect();
-    let shown = view.details_of(&ids, now).into_iter();
-    let deadlines: HashMap<TargetId, Option<Instant>> = shown.map(|(id, shown)| (id, shown.deadline)).collect();
-    for (id, content) in unnamed {
-        plan.deleted += 1;
-        plan.seen.insert(id, Seen::Showing(content.clone(), deadlines.get(&id).copied().flatten()));
-        plan.updates.push(Update::Delete { id, by: Some(by.clone()) });
-    }
-    contents.sort_unstable_by_key(|(id, _)| *id);
-    plan.hash_after = declared_hash(contents.iter().map(|(id, content)| (*id, content)));
-    Ok(plan)
 }

@@ -45,11 +45,11 @@ pub struct Duplicate {
 type Latest = Arc<Mutex<Option<(Instant, Arc<Duplicates>)>>>;
 
 /// The latest reckonings, for those who may see all groups or some.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Reckonings(Mutex<HashMap<Scope, Latest>>);
 
 impl Reckonings {
-    /// The duplicates of a list, as they were at most ten seconds ago.
+    /// The duplicates of the list of a scope, as they were at most ten seconds ago.
     pub(super) fn get(
         &self,
         scope: &Scope,

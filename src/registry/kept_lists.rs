@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::criteria::Selector;
 use super::departures::is_shown;
 use super::list::{List, Listed, Snapshot};
 use crate::registration::{Content, TargetId};
@@ -22,13 +21,11 @@ impl KeptLists {
         self.groups.len()
     }
 
-    /// The list of everything, or of a group; of an unknown group it is empty.
-    pub(super) fn snapshot(&mut self, selector: Selector<'_>) -> Arc<Snapshot> {
-        match selector {
-            Selector::All => self.all.snapshot(),
-            Selector::Group(name) => {
-                self.groups.get_mut(name).map_or_else(|| List::default().snapshot(), List::snapshot)
-            }
+    /// The list of a group, or of everything; of an unknown group it is empty.
+    pub(super) fn snapshot(&mut self, group: Option<&str>) -> Arc<Snapshot> {
+        match group {
+            Some(name) => self.groups.get_mut(name).map_or_else(|| List::default().snapshot(), List::snapshot),
+            None => self.all.snapshot(),
         }
     }
 

@@ -1,8 +1,12 @@
 //! Labels by which Prometheus drops a target, of all registrations that somebody may see. Each segment of a list is looked
 //! through once per change, and what is found there is a few bytes; so asking again costs what has changed.
 
+use std::time::Instant;
+
 use super::allowance::{Allowance, Unanswered, within_answer};
+use super::criteria::Scope;
 use super::list::{Listed, Snapshot};
+use super::view::View;
 use crate::registration::TargetId;
 
 /// The most problems that are listed, fewer if the names of their groups are long.
@@ -34,7 +38,19 @@ pub(super) fn count(list: &Snapshot, allowance: &Allowance<'_>) -> Result<usize,
     list.segments().iter().map(|segment| Ok(segment.faulty(allowance)?.faults)).sum()
 }
 
-pub(super) fn of(list: &Snapshot, allowance: &Allowance<'_>) -> Result<LabelProblems, Unanswered> {
+impl View {
+    /// Labels by which Prometheus drops targets.
+    pub fn label_problems(
+        &self,
+        scope: &Scope,
+        allowance: &Allowance<'_>,
+        now: Instant,
+    ) -> Result<LabelProblems, Unanswered> {
+        of(&*self.visible(scope, allowance, now)?, allowance)
+    }
+}
+
+fn of(list: &Snapshot, allowance: &Allowance<'_>) -> Result<LabelProblems, Unanswered> {
     let (mut listed, mut total) = (Vec::new(), 0);
     for segment in list.segments() {
         let faulty = segment.faulty(allowance)?;

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::allowance::{Allowance, Unanswered};
 use super::change_log::LoggedChange;
-use super::criteria::Criteria;
-use super::criteria::Scope;
+use super::criteria::{Criteria, Scope};
+use super::list::Snapshot;
+use super::render::Form;
 use super::state::{Live, Quarantined};
 use super::view::{Discovered, View};
 use crate::registration::{Content, TargetId, Ttl};
@@ -110,7 +111,7 @@ impl View {
         now: Instant,
     ) -> Result<Discovered, Unanswered> {
         if criteria.is_all_of_source() {
-            return Ok(self.kept_list(criteria.source(), now)?);
+            return self.kept_list(criteria.source(), now);
         }
         let own = criteria.is_scope().then(|| allowance.of_its_own());
         let mut stale = None;
@@ -120,5 +121,15 @@ impl View {
             Ok(source.list)
         })?;
         Ok(Discovered { list, stale })
+    }
+
+    /// The list of everything in a scope.
+    pub(super) fn visible(
+        &self,
+        scope: &Scope,
+        allowance: &Allowance<'_>,
+        now: Instant,
+    ) -> Result<Arc<Snapshot>, Unanswered> {
+        Ok(self.list(&Criteria::of(scope.clone(), Form::Plain), false, allowance, now)?.list)
     }
 }

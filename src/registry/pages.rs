@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::allowance::{Allowance, Unanswered, within_answer};
-use super::criteria::Scope;
-use super::criteria::{Criteria, Selector};
+use super::criteria::{Criteria, Scope};
 use super::list::Snapshot;
 use super::lookups::{Details, LOOKED_UP_AT_ONCE};
 use super::order::{Order, Position, SortValue, Times};
@@ -130,10 +129,10 @@ impl View {
 
     /// The lists in which what meets the criteria is found.
     pub(super) fn sources(&self, criteria: &Criteria, now: Instant) -> Result<Vec<Arc<Snapshot>>, Unanswered> {
-        let list = |selector| Ok::<_, Unanswered>(self.kept_list(selector, now)?.list);
+        let list = |group| Ok(self.kept_list(group, now)?.list);
         match criteria.groups.is_empty() {
-            true => Ok(vec![list(Selector::All)?]),
-            false => criteria.groups.iter().map(|name| list(Selector::Group(name))).collect(),
+            true => Ok(vec![list(None)?]),
+            false => criteria.groups.iter().map(|name| list(Some(name))).collect(),
         }
     }
 }

@@ -3,12 +3,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::MutexGuard;
+
 use super::allowance::{Allowance, Unanswered};
 use super::criteria::Scope;
-use super::criteria::Selector;
+use super::duplicates::Duplicates;
+use super::label_problems;
 use super::list::Snapshot;
 use super::lookups::{LOOKED_UP_AT_ONCE, LOOKED_UP_BYTES};
 use super::state::Live;
@@ -17,6 +21,9 @@ use crate::registration::{Content, TargetId};
 
 /// How far ahead registrations are counted that expire, in seconds, and what that is called.
 pub const EXPIRY_SPANS: [(&str, u64); 3] = [("5m", 300), ("1h", 3600), ("6h", 21600)];
+
+/// How many deadlines are counted before others get at the view: some tens of microseconds.
+const COUNTED_AT_ONCE: usize = 1_000;
 
 /// What somebody may see, in numbers.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,6 +53,67 @@ pub struct GroupSummary {
 }
 
 impl View {
+    /// What there is to be seen, in numbers.
+    pub fn overview(&self, scope: &Scope, allowance: &Allowance<'_>, now: Instant) -> Result<Overview, Unanswered> {
+        let list = self.visible(scope, allowance, now)?;
+        let (groups, expiring) = match scope {
+            Scope::All => {
+                allowance.spend(list.len() * LOOKED_UP_BYTES)?;
+                (self.counts(now).groups, self.expiring(now))
+            }
+            Scope::Groups(_) => {
+                let (mut groups, mut expiring) = (HashSet::new(), [0; 3]);
+                for_each_held(self, &list, allowance, now, |held| {
+                    groups.insert(held.group.clone());
+                    held.deadline.inspect(|deadline| count_within(&mut expiring, *deadline, now));
+                })?;
+                (groups.len(), expiring)
+            }
+        };
+        Ok(Overview {
+            registrations: list.len(),
+            groups,
+            addresses: list.address_count(),
+            duplicates: self.reckonings.get(scope, &list, allowance)?.total,
+            label_problems: label_problems::count(&list, allowance)?,
+            expiring,
+            list_bytes: list.json().parts.iter().map(|part| part.len()).sum(),
+        })
+    }
+
+    /// How many registrations expire within each of [`EXPIRY_SPANS`], unless they are renewed.
+    pub fn expiring(&self, now: Instant) -> [usize; 3] {
+        let (mut counts, mut from) = ([0; 3], Bound::Unbounded);
+        let Some(last) = EXPIRY_SPANS.last().map(|(_, seconds)| now + Duration::from_secs(*seconds)) else {
+            return counts;
+        };
+        loop {
+            let state = self.lock();
+            let mut several = 0;
+            let span = (from, Bound::Included((last, TargetId::MAX)));
+            for place in state.deadlines.iter().flat_map(|all| all.range(span)).take(COUNTED_AT_ONCE) {
+                count_within(&mut counts, place.0, now);
+                from = Bound::Excluded(*place);
+                several += 1;
+            }
+            if several < COUNTED_AT_ONCE {
+                return counts;
+            }
+            // Polls do not wait until all of them are counted.
+            MutexGuard::unlock_fair(state);
+        }
+    }
+
+    /// The addresses that stand in more than one registration, as they were at most ten seconds ago.
+    pub fn duplicates(
+        &self,
+        scope: &Scope,
+        allowance: &Allowance<'_>,
+        now: Instant,
+    ) -> Result<Arc<Duplicates>, Unanswered> {
+        self.reckonings.get(scope, &*self.visible(scope, allowance, now)?, allowance)
+    }
+
     /// The groups of a scope, by name.
     pub fn groups(
         &self,
@@ -54,7 +122,7 @@ impl View {
         now: Instant,
     ) -> Result<Vec<GroupSummary>, Unanswered> {
         let mut summaries: HashMap<Arc<str>, GroupSummary> = HashMap::new();
-        for_each_held(self, &self.kept_list(Selector::All, now)?.list, allowance, now, |held| {
+        for_each_held(self, &self.kept_list(None, now)?.list, allowance, now, |held| {
             match summaries.get_mut(&held.group) {
                 Some(summary) => summary.add(held),
                 None => {
@@ -78,7 +146,7 @@ impl View {
         allowance: &Allowance<'_>,
         now: Instant,
     ) -> Result<(Arc<Snapshot>, u64), Unanswered> {
-        let list = self.kept_list(Selector::Group(name), now)?.list;
+        let list = self.kept_list(Some(name), now)?.list;
         for (_, content) in list.registrations() {
             // Its number is reckoned, and it is copied into an answer.
             allowance.spend(4 * content.byte_count())?;
@@ -101,31 +169,10 @@ impl GroupSummary {
     }
 }
 
-/// How many groups the registrations of a list are in.
-pub(super) fn group_count(list: &Snapshot, allowance: &Allowance<'_>) -> Result<usize, Unanswered> {
-    let mut names: HashSet<&[u8]> = HashSet::new();
-    for (_, content) in list.registrations() {
-        allowance.spend(content.byte_count())?;
-        names.insert(content.group_json());
+fn count_within(counts: &mut [usize; 3], deadline: Instant, now: Instant) {
+    for (count, (_, seconds)) in counts.iter_mut().zip(EXPIRY_SPANS) {
+        *count += usize::from(deadline <= now + Duration::from_secs(seconds));
     }
-    Ok(names.len())
-}
-
-/// How many registrations of a list expire within each of [`EXPIRY_SPANS`].
-pub(super) fn expiring(
-    view: &View,
-    list: &Snapshot,
-    allowance: &Allowance<'_>,
-    now: Instant,
-) -> Result<[usize; 3], Unanswered> {
-    let mut counts = [0; 3];
-    for_each_held(view, list, allowance, now, |held| {
-        let left = held.deadline.map(|deadline| deadline.saturating_duration_since(now));
-        for (count, (_, seconds)) in counts.iter_mut().zip(EXPIRY_SPANS) {
-            *count += usize::from(left.is_some_and(|left| left <= Duration::from_secs(seconds)));
-        }
-    })?;
-    Ok(counts)
 }
 
 /// Shows each registration of a list that is still alive, while the view waits: `each` is quick.

@@ -3,17 +3,16 @@
 //! time is passed in everywhere below that.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::info;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::allowance::NotLoaded;
+use super::allowance::Unanswered;
 use super::change_log::Author;
-use super::criteria::Selector;
 use super::departures::Departures;
+use super::duplicates::Reckonings;
 use super::list::Snapshot;
 use super::order::Epoch;
 use super::outage::Ended;
@@ -22,8 +21,20 @@ use super::state::{DEADLINE_PRECISION, Fit, Lifetime, Live, QUARANTINED_BYTES_MA
 use crate::registration::{Content, DOCUMENT_BYTES_MAX, LabelNames, TargetId, Ttl, read_stored};
 use crate::store::{Change, Comparison, Kept, Mirror, Missing, Newer, Settlement, Stored};
 
-/// How many deadlines are counted before others get at the view: some tens of microseconds.
-const COUNTED_AT_ONCE: usize = 1_000;
+/// The time, read where a request comes in.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// For deadlines.
+    pub monotonic: Instant,
+    /// For what is written down.
+    pub wall: SystemTime,
+}
+
+impl Now {
+    pub fn read() -> Now {
+        Now { monotonic: Instant::now(), wall: SystemTime::now() }
+    }
+}
 
 /// What a view needs to know of the configuration.
 #[derive(Debug, Clone, Copy)]
@@ -72,11 +83,12 @@ pub struct Counts {
 /// All live registrations.
 #[derive(Debug)]
 pub struct View {
-    rules: Rules,
+    pub rules: Rules,
     state: Mutex<State>,
     first_loaded: Condvar,
     pub(super) selections: Selections,
     pub(super) epoch: Epoch,
+    pub(super) reckonings: Reckonings,
 }
 
 /// A change whose value has been looked at, which needs no lock.
@@ -89,21 +101,29 @@ enum Checked {
 
 impl View {
     /// A view that is loading.
-    pub(super) fn new(rules: Rules, departures: Departures, selections: Selections) -> View {
-        let state = Mutex::new(State::new(rules.outage_keep, departures));
-        View { rules, state, first_loaded: Condvar::new(), selections, epoch: Epoch::now() }
+    pub(super) fn new(rules: Rules, metrics: &prometheus::Registry) -> View {
+        let departures = Departures::new(metrics, rules.shows_groups);
+        View {
+            rules,
+            state: Mutex::new(State::new(rules.outage_keep, departures)),
+            first_loaded: Condvar::new(),
+            selections: Selections::new(metrics),
+            epoch: Epoch::now(),
+            reckonings: Reckonings::default(),
+        }
     }
 
-    /// A list that is kept as long as the server runs, as it is at `now`; of an unknown group it is empty.
+    /// A list that is kept as long as the server runs, of a group or of everything, as it is at `now`; of an unknown group
+    /// it is empty.
     ///
     /// # Errors
-    /// [`NotLoaded`] before the first full load: part of a list is a wrong list.
-    pub fn kept_list(&self, selector: Selector<'_>, now: Instant) -> Result<Discovered, NotLoaded> {
+    /// [`Unanswered::NotLoaded`] before the first full load: part of a list is a wrong list.
+    pub fn kept_list(&self, group: Option<&str>, now: Instant) -> Result<Discovered, Unanswered> {
         let mut state = self.at(now);
         if !state.loaded {
-            return Err(NotLoaded);
+            return Err(Unanswered::NotLoaded);
         }
-        let list = state.lists.snapshot(selector);
+        let list = state.lists.snapshot(group);
         Ok(Discovered { list, stale: state.outage(now) })
     }
 
@@ -149,35 +169,6 @@ impl View {
             quarantined: state.quarantined.len(),
             selections,
             selection_bytes,
-        }
-    }
-
-    /// How many registrations expire within each of these times, the shortest first, unless they are renewed. Before
-    /// each piece it is asked whether to go on.
-    pub(super) fn expiring<const N: usize, E>(
-        &self,
-        within: [Duration; N],
-        now: Instant,
-        goes_on: impl Fn() -> Result<(), E>,
-    ) -> Result<[usize; N], E> {
-        let ends = within.map(|within| now + within);
-        let (mut counts, mut from) = ([0; N], Bound::Unbounded);
-        let Some(last) = ends.last() else { return Ok(counts) };
-        loop {
-            goes_on()?;
-            let state = self.state.lock();
-            let mut several = 0;
-            let span = (from, Bound::Included((*last, TargetId::MAX)));
-            for place in state.deadlines.iter().flat_map(|all| all.range(span)).take(COUNTED_AT_ONCE) {
-                counts.iter_mut().zip(ends).for_each(|(count, end)| *count += usize::from(place.0 <= end));
-                from = Bound::Excluded(*place);
-                several += 1;
-            }
-            if several < COUNTED_AT_ONCE {
-                return Ok(counts);
-            }
-            // Polls do not wait until all of them are counted.
-            MutexGuard::unlock_fair(state);
         }
     }
 

@@ -67,7 +67,7 @@ impl Several {
         };
         let registry = Registry::new(rules, &metrics);
         let store =
-            EmbeddedStore::open(&setup.path("data"), registry.mirror(), &metrics).expect("there is room for it");
+            EmbeddedStore::open(&setup.path("data"), registry.view.clone(), &metrics).expect("there is room for it");
         let ttl = Ttl::from_seconds(self.left.as_secs());
         for batch in (0..self.count).collect::<Vec<_>>().chunks(BATCH_IN_FILE) {
             let update = |n: &usize| {

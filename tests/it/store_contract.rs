@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use inventor::registration::{Content, LabelNames, Registration, TargetId, Ttl, TtlBounds};
-use inventor::registry::{Author, Now, Principal, Registry, Rules, Scope, Selector};
+use inventor::registry::{Author, Now, Principal, Registry, Rules, Scope};
 use inventor::store::{Mirror, Outcome, Store, StoreError, Update};
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ impl Node {
     ) -> Result<Node, E> {
         let metrics = prometheus::Registry::new();
         let registry = Registry::new(rules, &metrics);
-        let store: Arc<dyn Store> = Arc::new(open(registry.mirror(), &metrics)?);
+        let store: Arc<dyn Store> = Arc::new(open(registry.view.clone(), &metrics)?);
         registry.attach(store.clone());
         Ok(Node { store, registry, metrics })
     }
@@ -85,7 +85,7 @@ impl Node {
     /// The texts of everything in the list.
     #[track_caller]
     pub(crate) fn all(&self) -> BTreeMap<TargetId, String> {
-        let list = self.registry.view.kept_list(Selector::All, Instant::now()).expect("everything is loaded").list;
+        let list = self.registry.view.kept_list(None, Instant::now()).expect("everything is loaded").list;
         let entries: Vec<Value> = serde_json::from_slice(&list.json().parts.concat()).expect("it is JSON");
         entries.iter().map(shown_in_list).collect()
     }
@@ -103,7 +103,7 @@ impl Node {
     /// Since when the list has been out of date, if it is.
     #[track_caller]
     pub(crate) fn stale(&self) -> Option<Duration> {
-        self.registry.view.kept_list(Selector::All, Instant::now()).expect("everything is loaded").stale
+        self.registry.view.kept_list(None, Instant::now()).expect("everything is loaded").stale
     }
 
     /// Waits until everything is shown, there is no outage, and the store has nothing to complain of.
@@ -133,7 +133,7 @@ impl Node {
 
 /// Whether this registry gives lists out.
 pub(crate) fn is_loaded(registry: &Registry) -> bool {
-    registry.view.kept_list(Selector::All, Instant::now()).is_ok()
+    registry.view.kept_list(None, Instant::now()).is_ok()
 }
 
 /// The rules of a server on which registrations live as long as this.

@@ -9,7 +9,7 @@ use crate::http::problem::Problem;
 use crate::http::request::Request;
 use crate::http::request::lists_tag;
 use crate::http::response::{Body, Response};
-use crate::registry::{NotLoaded, Now, Scope};
+use crate::registry::{Now, Scope};
 
 use crate::http::auth::Caller;
 
@@ -93,11 +93,5 @@ pub(in crate::http) fn check_sees(caller: &Caller, group: &str) -> Result<(), Pr
     match caller.reads().has(group) {
         true => Ok(()),
         false => Err(Problem::new(403, format!("this token may not read the group {group:?}"))),
-    }
-}
-
-impl From<NotLoaded> for Problem {
-    fn from(_: NotLoaded) -> Problem {
-        Problem::new(503, "the registrations are not loaded yet")
     }
 }

@@ -90,7 +90,7 @@ fn declare(
     let _turn = app.registry.declaring(declaration.group).ok_or_else(busy)?;
     let (began, writer) = (Instant::now(), call.writer());
     loop {
-        let mut plan = app.registry.plan(declaration, &writer, app.now()).map_err(Problem::from)?;
+        let mut plan = app.registry.view.plan(declaration, &writer, app.now()).map_err(Problem::from)?;
         check(&plan)?;
         if dry_run {
             return Ok(plan);

@@ -100,9 +100,9 @@ pub(in crate::http) fn duplicates(app: &App, call: &Call<'_>) -> Result<Response
     Query::parse(call.request)?.finish()?;
     check_sees_all(&call.caller)?;
     let allowance = app.registry.allowance(call.request);
-    let now = app.now();
-    let duplicates = app.registry.duplicates(&Scope::All, &allowance, now).map_err(Problem::from)?;
-    let group = |id: &TargetId| Some(app.registry.view.group_of(*id, now.monotonic)?.to_string());
+    let now = app.now().monotonic;
+    let duplicates = app.registry.view.duplicates(&Scope::All, &allowance, now).map_err(Problem::from)?;
+    let group = |id: &TargetId| Some(app.registry.view.group_of(*id, now)?.to_string());
     let shown = |Duplicate { address, ids, ids_total }: &Duplicate| ShownDuplicate {
         address: address.clone(),
         ids: ids.iter().map(TargetId::to_string).collect(),
@@ -132,7 +132,11 @@ struct ShownProblem {
 pub(in crate::http) fn problems(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     Query::parse(call.request)?.finish()?;
     let allowance = app.registry.allowance(call.request);
-    let found = app.registry.label_problems(call.caller.reads(), &allowance, app.now()).map_err(Problem::from)?;
+    let found = app
+        .registry
+        .view
+        .label_problems(call.caller.reads(), &allowance, app.now().monotonic)
+        .map_err(Problem::from)?;
     let shown = |LabelProblem { id, group, label, value, reason }: LabelProblem| ShownProblem {
         id: id.to_string(),
         target_group: group,

@@ -14,7 +14,7 @@ use crate::http::query::Query;
 use crate::http::response::Response;
 use crate::http::{audit, criteria};
 use crate::registration::{TargetId, Ttl, parse_id};
-use crate::registry::{Details, NotLoaded, Now, Order, PageRequest, SortBy, SortKey, WriteError};
+use crate::registry::{Details, Now, Order, PageRequest, SortBy, SortKey, Unanswered, WriteError};
 
 /// How many registrations a page has unless it is told otherwise, and at most.
 const LIMIT: usize = 100;
@@ -177,7 +177,7 @@ fn not_found() -> Problem {
 
 /// It is not shown; before everything is loaded that says nothing.
 fn not_shown(app: &App) -> Problem {
-    if app.registry.view.is_loaded() { not_found() } else { NotLoaded.into() }
+    if app.registry.view.is_loaded() { not_found() } else { Unanswered::NotLoaded.into() }
 }
 
 /// Another number after each write, a renewal included.

@@ -69,12 +69,13 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
     let now = app.now();
     Query::parse(call.request)?.finish()?;
     let scope = call.caller.reads();
-    let (overview, loaded) = match app.registry.overview(scope, &app.registry.allowance(call.request), now) {
-        Ok(overview) => (overview, true),
-        // That is what one asks for then.
-        Err(Unanswered::NotLoaded) => (Overview::default(), false),
-        Err(e) => return Err(Problem::from(e).into()),
-    };
+    let (overview, loaded) =
+        match app.registry.view.overview(scope, &app.registry.allowance(call.request), now.monotonic) {
+            Ok(overview) => (overview, true),
+            // That is what one asks for then.
+            Err(Unanswered::NotLoaded) => (Overview::default(), false),
+            Err(e) => return Err(Problem::from(e).into()),
+        };
     let Overview { registrations, groups, addresses, duplicates, label_problems, expiring, list_bytes } = overview;
     let reason = app.registry.health(now).err();
     let expiring = EXPIRY_SPANS.iter().zip(expiring).map(|((name, _), count)| ((*name).to_owned(), count.into()));
@@ -82,7 +83,7 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
         version: env!("CARGO_PKG_VERSION"),
         revision: revision(),
         started_at: time(app.started_at),
-        default_ttl_seconds: app.registry.default_ttl().seconds(),
+        default_ttl_seconds: app.registry.view.rules.ttl.seconds(),
         store: Store {
             kind: app.options.store,
             loaded,

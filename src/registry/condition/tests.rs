@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use super::*;
 use crate::registration::{LabelNames, Registration, TtlBounds};
-use crate::registry::departures::Departures;
-use crate::registry::selections::Selections;
 use crate::registry::{GroupPattern, Rules};
 use crate::store::{Change, Mirror, Stored};
 
@@ -28,8 +26,7 @@ fn are_one(one: &Content, other: &Content) -> bool {
 
 #[test]
 fn what_was_seen_or_is_shown_is_not_decoded_again_however_often_it_was_renewed() {
-    let metrics = prometheus::Registry::new();
-    let view = Arc::new(View::new(Rules::USUAL, Departures::new(&metrics, true), Selections::new(&metrics)));
+    let view = Arc::new(View::new(Rules::USUAL, &prometheus::Registry::new()));
     view.loaded();
     let (id, shown) = content(&"<".repeat(1000));
     let updated_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);

@@ -13,7 +13,7 @@ fn seconds(n: u64) -> Duration {
 }
 
 fn new(rules: Rules) -> View {
-    View::new(rules, Departures::new(&prometheus::Registry::new(), true), Selections::new(&prometheus::Registry::new()))
+    View::new(rules, &prometheus::Registry::new())
 }
 
 /// A loaded view and the time of its start.
@@ -60,7 +60,7 @@ fn text(snapshot: &Snapshot) -> String {
 
 #[track_caller]
 fn check_shown(view: &View, now: Instant, numbers: &[u8]) {
-    let list = text(&view.kept_list(Selector::All, now).unwrap().list);
+    let list = text(&view.kept_list(None, now).unwrap().list);
     let mut shown: Vec<(TargetId, u8)> = numbers.iter().map(|n| (id(*n), *n)).collect();
     shown.sort();
     let entries: Vec<String> =
@@ -73,8 +73,8 @@ fn nothing_is_shown_before_the_first_full_load() {
     let view = new(Rules::USUAL);
     let now = Instant::now();
     view.apply_at(vec![put(1, "g", None)], now);
-    assert_eq!(view.kept_list(Selector::All, now).unwrap_err(), NotLoaded);
-    assert_eq!(view.kept_list(Selector::Group("g"), now).unwrap_err(), NotLoaded);
+    assert_eq!(view.kept_list(None, now).unwrap_err(), Unanswered::NotLoaded);
+    assert_eq!(view.kept_list(Some("g"), now).unwrap_err(), Unanswered::NotLoaded);
     view.loaded_at(now);
     check_shown(&view, now, &[1]);
 }
@@ -97,7 +97,7 @@ fn a_registration_ends_with_its_lifetime_and_not_a_moment_before() {
 #[test]
 fn a_renewal_moves_the_deadline_and_renders_nothing_anew() {
     let (view, start) = view();
-    let list = |at| view.kept_list(Selector::All, at).unwrap().list;
+    let list = |at| view.kept_list(None, at).unwrap().list;
     view.apply_at(vec![put(1, "g", Some(start + seconds(60)))], start);
     let before = list(start);
     view.apply_at(vec![put(1, "g", Some(start + seconds(90)))], start);
@@ -112,7 +112,7 @@ fn a_change_of_group_leaves_the_old_group() {
     let (view, now) = view();
     view.apply_at(vec![put(1, "old", None), put(2, "old", None)], now);
     view.apply_at(vec![put(1, "new", None)], now);
-    let group = |name| text(&view.kept_list(Selector::Group(name), now).unwrap().list);
+    let group = |name| text(&view.kept_list(Some(name), now).unwrap().list);
     assert_eq!(group("old"), "[{\"targets\":[\"host-2:9100\"],\"labels\":{}}]\n");
     assert_eq!(group("new"), "[{\"targets\":[\"host-1:9100\"],\"labels\":{}}]\n");
     assert_eq!(group("none"), "[]\n");

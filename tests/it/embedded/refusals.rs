@@ -16,7 +16,7 @@ use crate::store_contract::{hour, is_loaded, rules};
 fn refused(directory: &Path) -> OpenError {
     let metrics = prometheus::Registry::new();
     let registry = Registry::new(rules(hour()), &metrics);
-    let error = EmbeddedStore::open(directory, registry.mirror(), &metrics).err().expect("the store does not open");
+    let error = EmbeddedStore::open(directory, registry.view.clone(), &metrics).err().expect("the store does not open");
     assert!(!is_loaded(&registry));
     error
 }

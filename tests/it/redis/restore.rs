@@ -355,7 +355,7 @@ fn while_a_restart_is_made_good_a_deletion_that_is_answered_is_one() {
         let deleting = scope.spawn(|| {
             let nothing = Declaration { group: "g", registrations: &[] };
             let writer = everywhere("test");
-            let mut plan = replica.registry.plan(&nothing, &writer, Now::read()).unwrap();
+            let mut plan = replica.registry.view.plan(&nothing, &writer, Now::read()).unwrap();
             assert_eq!(plan.deleted, 100);
             if replica.registry.carry_out(&mut plan, &writer).is_ok() {
                 return names.iter().collect();

@@ -138,7 +138,7 @@ pub(crate) fn no_team_takes_or_removes_what_is_anothers(node: &Node) {
 fn declare(node: &Node, team: &Principal, names: &BTreeSet<&String>) -> Result<(), WriteError> {
     let registrations: Vec<Registration> = names.iter().map(|name| in_group(name, &team.name)).collect();
     let declaration = Declaration { group: &team.name, registrations: &registrations };
-    let mut plan = node.registry.plan(&declaration, team, Now::read()).expect("everything is loaded");
+    let mut plan = node.registry.view.plan(&declaration, team, Now::read()).expect("everything is loaded");
     match plan.elsewhere.is_empty() {
         true => node.registry.carry_out(&mut plan, team),
         false => Ok(()),
@@ -150,7 +150,7 @@ pub(crate) fn a_plan_is_carried_out_only_if_it_follows_from_what_is_stored(node:
     let plan = |names: &[&str]| {
         let registrations: Vec<Registration> = names.iter().map(|name| registration(name, "declared")).collect();
         let declaration = Declaration { group, registrations: &registrations };
-        node.registry.plan(&declaration, &writer, Now::read()).expect("everything is loaded")
+        node.registry.view.plan(&declaration, &writer, Now::read()).expect("everything is loaded")
     };
     node.put("kept", "old");
     node.put("gone", "old");

@@ -8,7 +8,6 @@ use fastrand::Rng;
 use super::{Rules, id, new, seconds, text};
 use crate::registration::TargetId;
 use crate::registry::criteria::Scope;
-use crate::registry::criteria::Selector;
 use crate::registry::state::Live;
 use crate::registry::view::View;
 use crate::store::{Change, Mirror, Stored};
@@ -43,9 +42,9 @@ fn change(random: &mut Rng, start: Instant) -> Change {
 
 /// All that can be seen of a view at this time.
 fn seen(view: &View, now: Instant) -> String {
-    let list = |name: &str| text(&view.kept_list(Selector::Group(name), now).unwrap().list);
+    let list = |name: &str| text(&view.kept_list(Some(name), now).unwrap().list);
     let groups: Vec<String> = (0..30).map(|name| format!("{name}: {}", list(&name.to_string()))).collect();
-    let all = view.kept_list(Selector::All, now).unwrap();
+    let all = view.kept_list(None, now).unwrap();
     let json = all.list.json();
     let mut state = view.lock();
     let tell = |(id, held): (&TargetId, &Live)| {
@@ -60,7 +59,7 @@ fn seen(view: &View, now: Instant) -> String {
     let deadlines = state.deadlines().clone();
     let expired = state.departures.expired();
     drop(state);
-    let (counts, soon) = (view.counts(now), view.expiring([seconds(20)], now, || Ok::<_, ()>(())));
+    let (counts, soon) = (view.counts(now), view.expiring(now));
     let (list, stale, hash) = (text(&all.list), all.stale, json.hash);
     format!(
         "{list}{stale:?} {hash} {expired} {counts:?} {soon:?}\n{}{}\n{deadlines:?}\n{quarantined:?}",

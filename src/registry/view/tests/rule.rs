@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::registration::{LabelNames, TargetId, Ttl};
-use crate::registry::departures::Departures;
-use crate::registry::selections::Selections;
 use crate::registry::view::{Rules, View};
 use crate::store::{Change, Mirror, Settlement, Stored};
 
@@ -69,11 +67,7 @@ impl World {
             outage_keep: keep,
             shows_groups: true,
         };
-        let view = View::new(
-            rules,
-            Departures::new(&prometheus::Registry::new(), true),
-            Selections::new(&prometheus::Registry::new()),
-        );
+        let view = View::new(rules, &prometheus::Registry::new());
         view.loaded_at(Instant::now());
         let owner = |n: usize, random: &mut fastrand::Rng| Owner {
             id: TargetId::of(&[format!("host-{n}:9100")]),
