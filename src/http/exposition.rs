@@ -1,5 +1,6 @@
 //! `/metrics`: what is counted all the time, what is counted when somebody looks, and one series for each target.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::error;
@@ -8,7 +9,7 @@ use prometheus::{Encoder, TextEncoder};
 use super::app::{App, Call};
 use super::request::accepts_gzip;
 use super::response::{Body, Response};
-use crate::registry::{Criteria, Discovered, Exposition, Form, Now, Scope};
+use crate::registry::{Criteria, Discovered, Form, Now, Scope};
 
 /// The format of the text, 0.0.4 of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -35,9 +36,9 @@ pub(super) fn metrics(app: &App, call: &Call<'_>) -> Result<Response, Response> 
         error!(reason:% = e; "cannot encode the metrics");
         Response::error(500, "cannot encode the metrics")
     })?;
-    let registrations = discovered.as_ref().filter(|_| app.options.target_info).map(|discovered| &*discovered.list);
+    let registrations = discovered.filter(|_| app.options.target_info).map_or_else(Arc::default, |all| all.list);
     let gzip = accepts_gzip(call.request);
-    let Exposition { parts, own_bytes } = Exposition::new(text, registrations, app.options.group_info, gzip);
+    let (parts, own_bytes) = registrations.exposition(text, app.options.group_info, gzip);
     let response = Response::new(200, TEXT, Body::new(parts).with_own_bytes(own_bytes));
     let response = response.with_header("Vary", "Accept-Encoding");
     Ok(if gzip { response.with_header("Content-Encoding", "gzip") } else { response })

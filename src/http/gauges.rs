@@ -93,7 +93,7 @@ impl Gauges {
         }
         self.store_up.set(registry.health(now).is_ok().into());
         if let Some(Discovered { list, stale }) = discovered {
-            self.list_bytes.set(whole(list.json().parts.iter().map(|part| part.len()).sum()));
+            self.list_bytes.set(whole(list.rendering(false).parts.iter().map(|part| part.len()).sum()));
             self.stale.set(stale.map_or(0, |stale| i64::try_from(stale.as_secs()).unwrap_or(i64::MAX)));
         }
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::label_selector::LabelSelector;
 use super::render::Form;
-use super::shard::Shard;
 use crate::registration::{Content, TargetId};
 
 /// The most groups that one question may name.
@@ -98,5 +97,96 @@ impl Scope {
                 GroupPattern::Prefix(beginning) => group.starts_with(beginning.as_str()),
             }),
         }
+    }
+}
+
+/// One of several equal parts of all registrations, which several Prometheus servers share: jump consistent hash (Lamping
+/// and Veach, 2014).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Shard {
+    index: u32,
+    count: u32,
+}
+
+impl Shard {
+    /// The most parts there may be.
+    pub const COUNT_MAX: u32 = 1024;
+
+    /// The part with this index, counted from 0; `None` when there is none.
+    pub fn new(index: u32, count: u32) -> Option<Shard> {
+        (index < count && count <= Shard::COUNT_MAX).then_some(Shard { index, count })
+    }
+
+    /// Whether the registration belongs to this part. Every version of this program has to agree on it.
+    pub fn has(self, id: TargetId) -> bool {
+        let [a, b, c, d, e, f, g, h, ..] = id.to_bytes();
+        jump(u64::from_be_bytes([a, b, c, d, e, f, g, h]), self.count) == self.index
+    }
+}
+
+/// The bucket of a key. From n to n + 1 buckets, one key in n + 1 moves, and all of these to the new bucket.
+fn jump(mut key: u64, buckets: u32) -> u32 {
+    let (mut bucket, mut next) = (0, 0_u64);
+    while next < u64::from(buckets) {
+        bucket = next;
+        key = key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
+        // Exact: there are at most 1024 buckets, and the divisor has 31 bits.
+        next = ((bucket + 1) as f64 * ((1_u64 << 31) as f64 / ((key >> 33) + 1) as f64)) as u64;
+    }
+    // It is below `buckets`.
+    u32::try_from(bucket).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The values that other implementations of the paper have as well.
+    #[test]
+    fn buckets_are_those_of_other_implementations() {
+        for (key, buckets, bucket) in
+            [(1, 1, 0), (42, 57, 43), (0xDEAD_10CC, 1, 0), (0xDEAD_10CC, 666, 361), (256, 1024, 520)]
+        {
+            assert_eq!(jump(key, buckets), bucket, "{key} in {buckets}");
+        }
+    }
+
+    /// Two versions of this program that disagree here would scrape targets twice, or not at all.
+    #[test]
+    fn shards_of_known_ids_never_change() {
+        let id = |name: &str| TargetId::of(&[name.to_owned()]);
+        let index = |name, count| (0..count).find(|index| Shard::new(*index, count).unwrap().has(id(name))).unwrap();
+        for (name, two, three, sixteen, most) in VECTOR {
+            let found = (index(name, 2), index(name, 3), index(name, 16), index(name, 1024));
+            assert_eq!(found, (*two, *three, *sixteen, *most), "{name}");
+        }
+    }
+
+    const VECTOR: &[(&str, u32, u32, u32, u32)] = &[
+        ("a:1", 1, 1, 1, 341),
+        ("b:1", 1, 2, 4, 156),
+        ("10.0.10.2:9100", 1, 2, 5, 910),
+        ("[2001:db8::1]:9100", 1, 2, 7, 25),
+        ("https://example.com/x?y=1&z=<2>", 1, 2, 2, 623),
+    ];
+
+    #[test]
+    fn one_more_shard_takes_its_share_and_moves_nothing_else() {
+        let keys = 20_000_u64;
+        let spread = |key: u64| key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        for count in [1_u32, 2, 3, 7, 100] {
+            let moved: Vec<u64> =
+                (0..keys).map(spread).filter(|key| jump(*key, count) != jump(*key, count + 1)).collect();
+            assert!(moved.iter().all(|key| jump(*key, count + 1) == count), "what moves goes to the new one");
+            let share = keys / u64::from(count + 1);
+            let range = share * 8 / 10..=share * 12 / 10;
+            assert!(range.contains(&(moved.len() as u64)), "{} of {keys} move at {count}", moved.len());
+        }
+    }
+
+    #[test]
+    fn impossible_shards_are_none() {
+        assert!(Shard::new(0, 0).is_none() && Shard::new(2, 2).is_none() && Shard::new(0, 1025).is_none());
+        assert!(Shard::new(1023, 1024).is_some());
     }
 }

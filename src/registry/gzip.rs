@@ -35,15 +35,13 @@ impl Piece {
         }
         Piece { deflated: out.into(), crc }
     }
-}
 
-impl Piece {
     pub(super) fn len(&self) -> usize {
         self.deflated.len()
     }
 }
 
-/// A stream under construction, or a part of one.
+/// A stream under construction.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     parts: Vec<Arc<[u8]>>,
@@ -54,12 +52,6 @@ impl Stream {
     pub(super) fn piece(&mut self, piece: &Piece) {
         self.parts.push(piece.deflated.clone());
         self.crc.combine(&piece.crc);
-    }
-
-    /// Appends all that is in another one.
-    pub(super) fn append(&mut self, other: &Stream) {
-        self.parts.extend_from_slice(&other.parts);
-        self.crc.combine(&other.crc);
     }
 
     /// Appends a few bytes as they are.
@@ -102,10 +94,8 @@ mod tests {
         let (mut stream, mut plain) = (Stream::default(), b"[".to_vec());
         stream.plain(b"[");
         for piece in &pieces {
-            let mut other = Stream::default();
-            other.piece(&Piece::new(piece));
-            other.plain(b",");
-            stream.append(&other);
+            stream.piece(&Piece::new(piece));
+            stream.plain(b",");
             plain.extend_from_slice(piece);
             plain.push(b',');
         }

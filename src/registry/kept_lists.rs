@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::departures::is_shown;
 use super::list::{List, Listed, Snapshot};
+use super::metrics::is_shown;
 use crate::registration::{Content, TargetId};
 
 #[derive(Debug, Default)]

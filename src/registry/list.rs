@@ -2,14 +2,14 @@
 //! A change re-renders its segment alone, and everybody who is sending a list shares the segments that stayed.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::iter;
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
 use super::allowance::{Allowance, Unanswered};
 use super::gzip::{Piece, Stream};
-use super::render;
-use super::render::Form;
+use super::render::{self, Form};
 use crate::registration::{Content, TargetId};
 
 /// How many registrations a segment should hold: some 60 KB of JSON.
@@ -172,8 +172,6 @@ pub struct Snapshot {
     segments: Vec<Arc<Segment>>,
     json: OnceLock<Rendering>,
     gzip: OnceLock<Rendering>,
-    target_info: OnceLock<Arc<[Arc<[u8]>]>>,
-    target_info_gzip: OnceLock<Stream>,
 }
 
 /// A list as bytes, in parts to be sent one after the other.
@@ -209,37 +207,31 @@ impl Snapshot {
         if gzip { self.gzip.get().is_some() } else { self.json.get().is_some() }
     }
 
-    /// One of the two forms in which it is sent.
+    /// The JSON array that Prometheus reads, or the same as a gzip stream.
     pub fn rendering(&self, gzip: bool) -> Rendering {
-        if gzip { self.gzip() } else { self.json() }
+        match gzip {
+            true => self.gzip.get_or_init(|| self.compress()).clone(),
+            false => self.json.get_or_init(|| self.render_json()).clone(),
+        }
     }
 
-    /// The JSON array that Prometheus reads.
-    pub fn json(&self) -> Rendering {
-        self.json.get_or_init(|| self.render_json()).clone()
-    }
-
-    /// The same array as a gzip stream.
-    pub fn gzip(&self) -> Rendering {
-        self.gzip.get_or_init(|| self.compress()).clone()
-    }
-
-    /// The series that `/metrics` has of the registrations, in parts; none when there are none. Whether they show groups
-    /// is the same for all who ask.
-    pub(super) fn target_info(&self, shows_groups: bool) -> Arc<[Arc<[u8]>]> {
-        self.target_info.get_or_init(|| self.render_target_info(shows_groups)).clone()
-    }
-
-    /// The same as a part of a gzip stream.
-    pub(super) fn target_info_gzip(&self, shows_groups: bool) -> &Stream {
-        self.target_info_gzip.get_or_init(|| {
+    /// A text of the caller's own and behind it the series of these registrations, if there are any, with their groups if
+    /// these may be shown, which is the same for all who ask; as a gzip stream if that is wanted. Returns how many bytes
+    /// of it are the caller's own, too.
+    pub fn exposition(&self, mut text: Vec<u8>, shows_groups: bool, gzip: bool) -> (Arc<[Arc<[u8]>]>, usize) {
+        if !self.is_empty() {
+            text.extend_from_slice(render::HEAD);
+        }
+        if gzip {
+            let own = Piece::new(&text);
             let mut stream = Stream::default();
-            if !self.is_empty() {
-                stream.plain(render::HEAD);
-            }
+            stream.piece(&own);
             self.filled().for_each(|segment| stream.piece(segment.compressed_info(shows_groups)));
-            stream
-        })
+            return (stream.finish(b"").into(), own.len());
+        }
+        let own_bytes = text.len();
+        let series = self.filled().map(|segment| segment.target_info(shows_groups).clone());
+        (iter::once(text.into()).chain(series).collect(), own_bytes)
     }
 
     /// The registrations, sorted by id.
@@ -291,11 +283,6 @@ impl Snapshot {
         Rendering { parts: parts.into(), hash }
     }
 
-    fn render_target_info(&self, shows_groups: bool) -> Arc<[Arc<[u8]>]> {
-        let head = self.filled().next().map(|_| Arc::from(render::HEAD));
-        head.into_iter().chain(self.filled().map(|segment| segment.target_info(shows_groups).clone())).collect()
-    }
-
     fn compress(&self) -> Rendering {
         let mut stream = Stream::default();
         for (at, segment) in self.filled().enumerate() {
@@ -303,7 +290,7 @@ impl Snapshot {
             stream.piece(segment.compressed(self.form));
         }
         let end: &[u8] = if self.filled().next().is_some() { b"]\n" } else { b"[]\n" };
-        Rendering { parts: stream.finish(end).into(), hash: self.json().hash }
+        Rendering { parts: stream.finish(end).into(), hash: self.rendering(false).hash }
     }
 }
 

@@ -1,15 +1,16 @@
 //! What is counted of registrations and of the store, whichever it is.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use prometheus::{HistogramVec, IntCounterVec, Registry};
 
+use super::change_log::Action;
 use crate::metrics::{counters, durations_by};
 
 const OPERATIONS: [&str; 4] = ["put", "get", "delete", "declare"];
 
-/// What is counted of registrations and of the store, whichever it is.
-#[derive(Clone)]
 pub(super) struct StoreMetrics {
     operations: IntCounterVec,
     durations: HistogramVec,
@@ -47,5 +48,106 @@ impl StoreMetrics {
         let outcome = if result.is_ok() { "ok" } else { "error" };
         self.operations.with_label_values(&[operation, outcome]).inc();
         result
+    }
+}
+
+/// How many groups are counted apart, those that came first; the others are counted together.
+const GROUPS_COUNTED_MAX: usize = 1000;
+
+/// The longest name of a group that metrics show, in bytes: what they have once shown they keep.
+const SHOWN_NAME_BYTES_MAX: usize = 256;
+
+/// What the others are called.
+const OTHERS: &str = "(others)";
+
+/// Whether metrics may name a group so. Registrations may have names of tens of kilobytes.
+pub(super) fn is_shown(group: &str) -> bool {
+    group.len() <= SHOWN_NAME_BYTES_MAX
+}
+
+/// What has left the lists for good, by group: a target that vanishes from Prometheus takes its `up` with it, and only here
+/// it is known whether somebody deleted it or its owner has died.
+#[derive(Debug)]
+pub(super) struct Departures {
+    expired: IntCounterVec,
+    deleted: IntCounterVec,
+    met: HashSet<Arc<str>>,
+    groups_max: usize,
+}
+
+impl Departures {
+    /// Group names that are confidential are not shown.
+    pub(super) fn new(registry: &Registry, shows_groups: bool) -> Departures {
+        let by_group = |name: &str, help: &str| counters(registry, name, help, &["group"]);
+        let expired = by_group("inventor_registrations_expired_total", "Registrations that expired, by group.");
+        let deleted = by_group("inventor_registrations_deleted_total", "Registrations that were deleted, by group.");
+        let groups_max = if shows_groups { GROUPS_COUNTED_MAX } else { 0 };
+        let departures = Departures { expired, deleted, met: HashSet::new(), groups_max };
+        departures.begin(OTHERS);
+        departures
+    }
+
+    /// Begins to count what leaves this group, from 0: an increase is only seen of what was there before.
+    pub(super) fn meet(&mut self, group: &Arc<str>) {
+        if self.met.len() < self.groups_max && is_shown(group) && !self.met.contains(group) {
+            self.begin(group);
+            self.met.insert(Arc::clone(group));
+        }
+    }
+
+    pub(super) fn count(&self, action: Action, group: &str) {
+        let counters = match action {
+            Action::Expired => &self.expired,
+            Action::Deleted => &self.deleted,
+            Action::Registered | Action::Changed | Action::Restored => return,
+        };
+        counters.with_label_values(&[if self.met.contains(group) { group } else { OTHERS }]).inc();
+    }
+
+    /// How many have expired in all groups.
+    #[cfg(test)]
+    pub(super) fn expired(&self) -> f64 {
+        use prometheus::core::Collector;
+        let families = self.expired.collect();
+        families.iter().flat_map(|family| family.get_metric()).map(|metric| metric.get_counter().get_value()).sum()
+    }
+
+    fn begin(&self, group: &str) {
+        self.expired.with_label_values(&[group]);
+        self.deleted.with_label_values(&[group]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_groups_are_counted_apart_and_the_others_together() {
+        let registry = Registry::new();
+        let mut departures = Departures::new(&registry, true);
+        let groups: Vec<Arc<str>> = (0..GROUPS_COUNTED_MAX + 2).map(|n| format!("{n}").into()).collect();
+        for group in &groups {
+            departures.meet(group);
+            departures.count(Action::Expired, group);
+        }
+        assert_eq!(departures.expired.with_label_values(&["0"]).get(), 1);
+        assert_eq!(departures.expired.with_label_values(&[OTHERS]).get(), 2);
+        let series = registry.gather().iter().map(|family| family.get_metric().len()).sum::<usize>();
+        assert_eq!(series, 2 * (GROUPS_COUNTED_MAX + 1));
+    }
+
+    #[test]
+    fn groups_with_long_names_are_counted_with_the_others() {
+        let registry = Registry::new();
+        let mut departures = Departures::new(&registry, true);
+        let names = [SHOWN_NAME_BYTES_MAX, SHOWN_NAME_BYTES_MAX + 1, 60_000].map(|len| Arc::from("x".repeat(len)));
+        for group in &names {
+            departures.meet(group);
+            departures.count(Action::Deleted, group);
+        }
+        assert_eq!(departures.deleted.with_label_values(&[&*names[0]]).get(), 1);
+        assert_eq!(departures.deleted.with_label_values(&[OTHERS]).get(), 2);
+        assert_eq!(departures.met.len(), 1);
     }
 }

@@ -1,19 +1,114 @@
-//! Pages of registrations in some order. However many there are, a page copies its own entries alone, and the view is
+//! Pages of registrations in some order: by one value or several, each up or down, and at last by the id. However many there are, a page copies its own entries alone, and the view is
 //! held for a few hundred of them at a time.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::allowance::{Allowance, Unanswered, within_answer};
 use super::criteria::{Criteria, Scope};
 use super::list::Snapshot;
 use super::lookups::{Details, LOOKED_UP_AT_ONCE};
-use super::order::{Order, Position, SortValue, Times};
 use super::search::Words;
-use super::view::View;
+use super::view::{Now, View};
 use crate::registration::{Content, TargetId};
+
+/// How much of a text counts, in bytes: a place travels in the address of the next page.
+const TEXT_BYTES_MAX: usize = 200;
+
+/// What registrations are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SortBy {
+    Id,
+    Targets,
+    Group,
+    /// The deadline; those without one are last.
+    Expiry,
+    /// The time of the last write.
+    Update,
+}
+
+/// One value of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SortKey {
+    /// What is sorted by.
+    pub by: SortBy,
+    pub is_descending: bool,
+}
+
+/// An order of registrations; those that are equal in all of it are sorted by their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Order(pub Vec<SortKey>);
+
+/// A place in an order: behind the registration with these values and this id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The values that it is sorted by.
+    pub values: Vec<SortValue>,
+    pub id: TargetId,
+}
+
+/// A value that registrations are sorted by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SortValue {
+    /// Nanoseconds since the epoch, [`u64::MAX`] for never; 0 where the id alone counts.
+    Number(u64),
+    /// The name of a group, or a target.
+    Text(String),
+}
+
+impl Order {
+    /// Whether it is the order that every list has by itself.
+    pub(super) fn is_by_id(&self) -> bool {
+        self.0.first() == Some(&SortKey { by: SortBy::Id, is_descending: false })
+    }
+
+    /// Whether something has to be looked up for it that lists do not show.
+    pub(super) fn needs_details(&self) -> bool {
+        self.0.iter().any(|key| matches!(key.by, SortBy::Expiry | SortBy::Update))
+    }
+
+    pub(super) fn place(&self, id: TargetId, content: &Content, details: Option<&Details>, epoch: Now) -> Position {
+        let text = |mut text: String| {
+            let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+            text.truncate(end.unwrap_or_default());
+            // As many places are kept as are skipped, and the whole text may be long.
+            text.shrink_to_fit();
+            SortValue::Text(text)
+        };
+        let value = |key: &SortKey| match key.by {
+            SortBy::Id => SortValue::Number(0),
+            SortBy::Targets => text(content.targets().into_iter().next().unwrap_or_default()),
+            SortBy::Group => text(content.group().into_owned()),
+            SortBy::Expiry => {
+                let expires_at = details.and_then(|details| epoch.wall_at(details.deadline?));
+                let nanos = expires_at.and_then(|at| u64::try_from(since_1970(at).as_nanos()).ok());
+                SortValue::Number(nanos.unwrap_or(u64::MAX))
+            }
+            SortBy::Update => {
+                let updated_at = details.and_then(|details| details.updated_at);
+                SortValue::Number(updated_at.map_or(0, |at| since_1970(at).as_secs()))
+            }
+        };
+        Position { values: self.0.iter().map(value).collect(), id }
+    }
+
+    pub(super) fn compare(&self, a: &Position, b: &Position) -> Ordering {
+        for (key, (one, other)) in self.0.iter().zip(a.values.iter().zip(&b.values)) {
+            let ordering = if key.by == SortBy::Id { a.id.cmp(&b.id) } else { one.cmp(other) };
+            let ordering = if key.is_descending { ordering.reverse() } else { ordering };
+            if ordering.is_ne() {
+                return ordering;
+            }
+        }
+        a.id.cmp(&b.id)
+    }
+}
+
+fn since_1970(at: SystemTime) -> Duration {
+    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
 
 #[derive(Debug)]
 pub struct PageRequest {
@@ -162,40 +257,50 @@ fn offer_all(
     now: Instant,
 ) -> Result<(), Unanswered> {
     let PageRequest { criteria, words, order, expire_within, .. } = first.request;
-    let needs_times = order.needs_times() || expire_within.is_some();
+    let needs_details = order.needs_details() || expire_within.is_some();
     let mut to_look_up = Vec::new();
     for (id, content) in source.registrations() {
         allowance.spend(content.byte_count() * (criteria.labels.len() + words.len() + 1))?;
         if !criteria.meets(id, content) || !words.occur_in(id, content) {
             continue;
         }
-        if !needs_times {
+        if !needs_details {
             first.offer(order.place(id, content, None, view.epoch));
             continue;
         }
-        to_look_up.push((id, content));
+        to_look_up.push(id);
         if to_look_up.len() == LOOKED_UP_AT_ONCE {
-            offer_times(view, first, &std::mem::take(&mut to_look_up), now);
+            offer_alive(view, first, &std::mem::take(&mut to_look_up), now);
         }
     }
-    offer_times(view, first, &to_look_up, now);
+    offer_alive(view, first, &to_look_up, now);
     Ok(())
 }
 
 /// Offers those that are still alive, and that expire soon enough.
-fn offer_times(view: &View, first: &mut First<'_>, found: &[(TargetId, &Content)], now: Instant) {
+fn offer_alive(view: &View, first: &mut First<'_>, found: &[TargetId], now: Instant) {
     let PageRequest { order, expire_within, .. } = first.request;
-    let is_soon =
-        |times: &Times| expire_within.is_none_or(|span| times.deadline.is_some_and(|deadline| deadline <= now + span));
-    let ids: Vec<TargetId> = found.iter().map(|(id, _)| *id).collect();
-    let mut alive = Vec::with_capacity(ids.len());
-    view.look_up(&ids, now, |id, held| alive.push((id, Times::from(held))));
-    let mut found = found.iter();
-    for (id, times) in alive {
-        // The times come in the same order; of those that are gone there are none.
-        let Some((_, content)) = found.find(|(found, _)| *found == id) else { return };
-        if is_soon(&times) {
-            first.offer(order.place(id, content, Some(&times), view.epoch));
+    for (id, details) in view.details_of(found, now) {
+        if expire_within.is_none_or(|span| details.deadline.is_some_and(|deadline| deadline <= now + span)) {
+            first.offer(order.place(id, &details.content, Some(&details), view.epoch));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registration::{LabelNames, Registration, TtlBounds};
+
+    #[test]
+    fn a_place_takes_no_more_than_what_counts_of_a_text() {
+        let target = "ü".repeat(30_000);
+        let body = format!(r#"{{"static_config":{{"targets":["x{target}"]}}}}"#);
+        let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
+        let order = Order(vec![SortKey { by: SortBy::Targets, is_descending: false }]);
+        let content = Content::new(&registration);
+        let Position { values, .. } = order.place(registration.id(), &content, None, Now::read());
+        let [SortValue::Text(text)] = &values[..] else { panic!("{values:?}") };
+        assert_eq!((text.len(), text.capacity()), (TEXT_BYTES_MAX - 1, TEXT_BYTES_MAX - 1));
     }
 }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 use log::warn;
 
 use super::change_log::{Action, Author, ChangeLog, LoggedChange};
-use super::departures::Departures;
 use super::kept_lists::KeptLists;
 use super::list::Listed;
+use super::metrics::Departures;
 use super::outage::{Horizon, SeenWrite};
 use crate::registration::{Content, TargetId, Ttl};
 use crate::store::{Kept, SETTLED_BYTES, Settlement};

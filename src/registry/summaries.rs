@@ -1,4 +1,4 @@
-//! Sums over many registrations, for people: groups, and everything that somebody may see. The view is held for a few
+//! Sums over many registrations, for people: groups, labels, and everything that somebody may see. The view is held for a few
 //! hundred of them at a time.
 
 use std::collections::{HashMap, HashSet};
@@ -9,10 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::MutexGuard;
 
-use super::allowance::{Allowance, Unanswered};
-use super::criteria::Scope;
-use super::duplicates::Duplicates;
-use super::label_problems;
+use super::allowance::{Allowance, Unanswered, within_answer};
+use super::criteria::{Criteria, Scope};
+use super::diagnostics::{Duplicates, LabelProblems, count_label_problems, label_problems};
 use super::list::Snapshot;
 use super::lookups::{LOOKED_UP_AT_ONCE, LOOKED_UP_BYTES};
 use super::state::Live;
@@ -52,6 +51,22 @@ pub struct GroupSummary {
     pub next_expiry: Option<Instant>,
 }
 
+/// How many different names or values are told apart, and how many bytes of them; of more, those met first.
+const TEXTS_MAX: usize = 50_000;
+const TEXTS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Which names, or which values of a name.
+#[derive(Debug)]
+pub struct LabelRequest {
+    pub criteria: Criteria,
+    /// The name of whose values to tell; `None` for the names.
+    pub name: Option<String>,
+    /// How the names or values begin, in any case of ASCII.
+    pub prefix: String,
+    /// How many to tell at most; fewer if they are long.
+    pub limit: usize,
+}
+
 impl View {
     /// What there is to be seen, in numbers.
     pub fn overview(&self, scope: &Scope, allowance: &Allowance<'_>, now: Instant) -> Result<Overview, Unanswered> {
@@ -75,9 +90,9 @@ impl View {
             groups,
             addresses: list.address_count(),
             duplicates: self.reckonings.get(scope, &list, allowance)?.total,
-            label_problems: label_problems::count(&list, allowance)?,
+            label_problems: count_label_problems(&list, allowance)?,
             expiring,
-            list_bytes: list.json().parts.iter().map(|part| part.len()).sum(),
+            list_bytes: list.rendering(false).parts.iter().map(|part| part.len()).sum(),
         })
     }
 
@@ -112,6 +127,16 @@ impl View {
         now: Instant,
     ) -> Result<Arc<Duplicates>, Unanswered> {
         self.reckonings.get(scope, &*self.visible(scope, allowance, now)?, allowance)
+    }
+
+    /// Labels by which Prometheus drops targets.
+    pub fn label_problems(
+        &self,
+        scope: &Scope,
+        allowance: &Allowance<'_>,
+        now: Instant,
+    ) -> Result<LabelProblems, Unanswered> {
+        label_problems(&*self.visible(scope, allowance, now)?, allowance)
     }
 
     /// The groups of a scope, by name.
@@ -153,6 +178,44 @@ impl View {
         }
         let hash = declared_hash(list.registrations());
         Ok((list, hash))
+    }
+
+    /// Names or values of labels, each with the number of registrations that have it.
+    pub fn labels(
+        &self,
+        request: &LabelRequest,
+        allowance: &Allowance<'_>,
+        now: Instant,
+    ) -> Result<Vec<(String, usize)>, Unanswered> {
+        let LabelRequest { criteria, name, prefix, limit } = request;
+        let begins = |text: &str| text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        let mut bytes = 0;
+        let mut count = |text: &str| {
+            if let Some(count) = counts.get_mut(text) {
+                *count += 1;
+            } else if counts.len() < TEXTS_MAX && bytes + text.len() <= TEXTS_BYTES_MAX {
+                bytes += text.len();
+                counts.insert(text.to_owned(), 1);
+            }
+        };
+        for source in self.sources(criteria, now)? {
+            for (id, content) in source.registrations() {
+                allowance.spend(content.byte_count() * (criteria.labels.len() + 2))?;
+                if !criteria.meets(id, content) {
+                    continue;
+                }
+                let labels = content.labels();
+                let texts = labels.iter().filter_map(|(own, value)| match name {
+                    Some(name) => (own == name).then_some(value),
+                    None => Some(own),
+                });
+                texts.filter(|text| begins(text)).for_each(&mut count);
+            }
+        }
+        let mut found: Vec<(String, usize)> = counts.into_iter().collect();
+        found.sort_unstable_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then_with(|| a.cmp(b)));
+        Ok(within_answer(found.into_iter().take(*limit), |(text, _)| text.len()).collect())
     }
 }
 

@@ -11,10 +11,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::allowance::Unanswered;
 use super::change_log::Author;
-use super::departures::Departures;
-use super::duplicates::Reckonings;
+use super::diagnostics::Reckonings;
 use super::list::Snapshot;
-use super::order::Epoch;
+use super::metrics::Departures;
 use super::outage::Ended;
 use super::selections::Selections;
 use super::state::{DEADLINE_PRECISION, Fit, Lifetime, Live, QUARANTINED_BYTES_MAX, Quarantined, State};
@@ -33,6 +32,14 @@ pub struct Now {
 impl Now {
     pub fn read() -> Now {
         Now { monotonic: Instant::now(), wall: SystemTime::now() }
+    }
+
+    /// The time of an instant that is as far from this moment.
+    pub fn wall_at(self, at: Instant) -> Option<SystemTime> {
+        match at.checked_duration_since(self.monotonic) {
+            Some(later) => self.wall.checked_add(later),
+            None => self.wall.checked_sub(self.monotonic.duration_since(at)),
+        }
     }
 }
 
@@ -87,7 +94,8 @@ pub struct View {
     state: Mutex<State>,
     first_loaded: Condvar,
     pub(super) selections: Selections,
-    pub(super) epoch: Epoch,
+    /// By which pages turn instants into numbers that stay the same from page to page.
+    pub(super) epoch: Now,
     pub(super) reckonings: Reckonings,
 }
 
@@ -108,7 +116,7 @@ impl View {
             state: Mutex::new(State::new(rules.outage_keep, departures)),
             first_loaded: Condvar::new(),
             selections: Selections::new(metrics),
-            epoch: Epoch::now(),
+            epoch: Now::read(),
             reckonings: Reckonings::default(),
         }
     }

@@ -86,7 +86,7 @@ impl Node {
     #[track_caller]
     pub(crate) fn all(&self) -> BTreeMap<TargetId, String> {
         let list = self.registry.view.kept_list(None, Instant::now()).expect("everything is loaded").list;
-        let entries: Vec<Value> = serde_json::from_slice(&list.json().parts.concat()).expect("it is JSON");
+        let entries: Vec<Value> = serde_json::from_slice(&list.rendering(false).parts.concat()).expect("it is JSON");
         entries.iter().map(shown_in_list).collect()
     }
 

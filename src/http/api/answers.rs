@@ -73,11 +73,7 @@ pub(in crate::http) fn time(at: SystemTime) -> Option<String> {
 /// The time of an instant, to the nearest second.
 pub(in crate::http) fn time_of(at: Instant, now: Now) -> Option<String> {
     let half = std::time::Duration::from_millis(500);
-    let wall = match at.checked_duration_since(now.monotonic) {
-        Some(later) => now.wall.checked_add(later)?,
-        None => now.wall.checked_sub(now.monotonic.duration_since(at))?,
-    };
-    time(wall.checked_add(half)?)
+    time(now.wall_at(at)?.checked_add(half)?)
 }
 
 /// Lets only those pass who may see all groups.

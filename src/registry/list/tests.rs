@@ -12,7 +12,7 @@ fn shown(n: u32, value: u32) -> Listed {
 }
 
 fn text(snapshot: &Snapshot) -> String {
-    String::from_utf8(snapshot.json().parts.concat()).unwrap()
+    String::from_utf8(snapshot.rendering(false).parts.concat()).unwrap()
 }
 
 fn expected(model: &BTreeMap<TargetId, (u32, u32)>) -> String {
@@ -75,7 +75,7 @@ fn a_list_made_at_once_equals_one_that_grew() {
         for _ in 0..2 {
             assert_eq!((made.len(), made.segments.len()), (grown.len(), grown.segments.len()), "{len}");
             assert_eq!(text(&made.snapshot()), text(&grown.snapshot()), "{len}");
-            assert_eq!(made.snapshot().json().hash, grown.snapshot().json().hash, "{len}");
+            assert_eq!(made.snapshot().rendering(false).hash, grown.snapshot().rendering(false).hash, "{len}");
             // And so it stays.
             for list in [&mut made, &mut grown] {
                 list.remove(shown(0, 0).id);
@@ -88,7 +88,7 @@ fn a_list_made_at_once_equals_one_that_grew() {
 #[test]
 fn equal_lists_have_equal_hashes_however_they_came_about() {
     let (mut grown, mut fresh) = (List::default(), List::default());
-    assert_eq!(grown.snapshot().json().hash, fresh.snapshot().json().hash);
+    assert_eq!(grown.snapshot().rendering(false).hash, fresh.snapshot().rendering(false).hash);
     for n in 0..700 {
         grown.insert(shown(n, 0));
     }
@@ -99,10 +99,10 @@ fn equal_lists_have_equal_hashes_however_they_came_about() {
         fresh.insert(shown(n, 0));
     }
     assert_ne!(grown.segments.len(), fresh.segments.len());
-    assert_eq!(grown.snapshot().json().hash, fresh.snapshot().json().hash);
-    let before = fresh.snapshot().json().hash;
+    assert_eq!(grown.snapshot().rendering(false).hash, fresh.snapshot().rendering(false).hash);
+    let before = fresh.snapshot().rendering(false).hash;
     fresh.insert(shown(0, 1));
-    assert_ne!(fresh.snapshot().json().hash, before);
+    assert_ne!(fresh.snapshot().rendering(false).hash, before);
 }
 
 #[test]
@@ -112,9 +112,9 @@ fn a_snapshot_stays_what_it_was_and_shares_what_did_not_change() {
         list.insert(shown(n, 0));
     }
     let before = list.snapshot();
-    let (text_before, parts_before) = (text(&before), before.json().parts);
+    let (text_before, parts_before) = (text(&before), before.rendering(false).parts);
     list.insert(shown(7, 1));
-    let parts_after = list.snapshot().json().parts;
+    let parts_after = list.snapshot().rendering(false).parts;
     assert_eq!(text(&before), text_before);
     let changed = parts_before.iter().zip(parts_after.iter()).filter(|(a, b)| !Arc::ptr_eq(a, b) && a.len() > 2);
     assert_eq!(changed.count(), 1);
@@ -125,15 +125,11 @@ fn the_series_are_compressed_once_per_change_of_their_segment() {
     let mut entries: Vec<Listed> = (0..3000).map(|n| shown(n, 0)).collect();
     entries.sort_by_key(|listed| listed.id);
     let mut list = List::of_sorted(entries);
-    let parts = |list: &mut List| {
-        let mut stream = Stream::default();
-        stream.append(list.snapshot().target_info_gzip(true));
-        stream.finish(b"")
-    };
+    let parts = |list: &mut List| list.snapshot().exposition(b"text".to_vec(), true, true).0;
     let shared = |a: &[Arc<[u8]>], b: &[Arc<[u8]>]| a.iter().zip(b).filter(|(a, b)| Arc::ptr_eq(a, b)).count();
     let first = parts(&mut list);
-    // The header comes before the series, and the end of the stream after them.
-    assert_eq!(shared(&first, &parts(&mut list)), first.len() - 2);
+    // The header and the text come before the series, and the end of the stream after them.
+    assert_eq!(shared(&first, &parts(&mut list)), first.len() - 3);
     list.insert(shown(3000, 0));
     assert_eq!(shared(&first, &parts(&mut list)), list.segments.len() - 1, "all but the changed one");
 }

@@ -55,7 +55,7 @@ fn put(n: u8, group: &str, deadline: Option<Instant>) -> Change {
 }
 
 fn text(snapshot: &Snapshot) -> String {
-    String::from_utf8(snapshot.json().parts.concat()).unwrap()
+    String::from_utf8(snapshot.rendering(false).parts.concat()).unwrap()
 }
 
 #[track_caller]

@@ -45,7 +45,7 @@ fn seen(view: &View, now: Instant) -> String {
     let list = |name: &str| text(&view.kept_list(Some(name), now).unwrap().list);
     let groups: Vec<String> = (0..30).map(|name| format!("{name}: {}", list(&name.to_string()))).collect();
     let all = view.kept_list(None, now).unwrap();
-    let json = all.list.json();
+    let json = all.list.rendering(false);
     let mut state = view.lock();
     let tell = |(id, held): (&TargetId, &Live)| {
         let Live { content, group, ttl, deadline, original, updated_at, written_at, is_moved, rhythm } = held;

@@ -1,4 +1,6 @@
-//! Addresses that stand in more than one registration: Prometheus scrapes them more than once, or drops all but one.
+//! What Prometheus does not scrape as it is meant: addresses that stand in more than one registration, which it scrapes more
+//! than once, and labels by which it drops a target. Each segment of a list is looked through for such labels once per
+//! change, and what is found there is a few bytes; so asking again costs what has changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,11 +11,11 @@ use parking_lot::Mutex;
 
 use super::allowance::{Allowance, Unanswered, within_answer};
 use super::criteria::Scope;
-use super::list::Snapshot;
+use super::list::{Listed, Snapshot};
 use crate::registration::{TargetId, json};
 
 /// The most addresses that are listed, fewer if they are long.
-const LISTED_MAX: usize = 1000;
+const DUPLICATES_MAX: usize = 1000;
 
 /// The most registrations that are listed for an address.
 const IDS_MAX: usize = 10;
@@ -109,7 +111,7 @@ fn reckon(list: &Snapshot, allowance: &Allowance<'_>) -> Result<Duplicates, Unan
     })?;
     found.retain(|_, found| found.total > 1);
     let total = found.len();
-    let listed = within_answer(found.into_values().take(LISTED_MAX), |found| found.json.len());
+    let listed = within_answer(found.into_values().take(DUPLICATES_MAX), |found| found.json.len());
     let listed = listed.map(|AddressUse { json, ids, total }| Duplicate {
         address: json::decode_string(json).into_owned(),
         ids,
@@ -140,4 +142,97 @@ fn for_each_address<'a>(
         addresses.collect::<BTreeSet<_>>().into_iter().for_each(|address| each(id, address));
     }
     Ok(())
+}
+
+/// The most problems that are listed, fewer if the names of their groups are long.
+const PROBLEMS_MAX: usize = 1000;
+
+/// How much of a value is shown, in characters.
+const VALUE_CHARS_MAX: usize = 100;
+
+/// Labels by which registrations are not scraped as their owners think.
+#[derive(Debug)]
+pub struct LabelProblems {
+    /// Up to a thousand of them, by id.
+    pub listed: Vec<LabelProblem>,
+    pub total: usize,
+}
+
+#[derive(Debug)]
+pub struct LabelProblem {
+    pub id: TargetId,
+    pub group: String,
+    pub label: &'static str,
+    /// Its beginning.
+    pub value: String,
+    pub reason: &'static str,
+}
+
+/// How many there are.
+pub(super) fn count_label_problems(list: &Snapshot, allowance: &Allowance<'_>) -> Result<usize, Unanswered> {
+    list.segments().iter().map(|segment| Ok(segment.faulty(allowance)?.faults)).sum()
+}
+
+pub(super) fn label_problems(list: &Snapshot, allowance: &Allowance<'_>) -> Result<LabelProblems, Unanswered> {
+    let (mut listed, mut total) = (Vec::new(), 0);
+    for segment in list.segments() {
+        let faulty = segment.faulty(allowance)?;
+        total += faulty.faults;
+        for found in segment.entries_at(faulty).take(PROBLEMS_MAX.saturating_sub(listed.len())) {
+            allowance.spend(found.content.byte_count())?;
+            listed.extend(problems_of(found));
+        }
+    }
+    let listed = listed.into_iter().take(PROBLEMS_MAX);
+    let listed = within_answer(listed, |problem: &LabelProblem| problem.group.len() + problem.value.len());
+    Ok(LabelProblems { listed: listed.collect(), total })
+}
+
+fn problems_of(Listed { id, content }: &Listed) -> impl Iterator<Item = LabelProblem> {
+    content.scrape_faults().into_iter().map(move |fault| LabelProblem {
+        id: *id,
+        group: content.group().into_owned(),
+        label: fault.label,
+        value: content.label(fault.label).unwrap_or_default().chars().take(VALUE_CHARS_MAX).collect(),
+        reason: fault.reason,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registration::{Content, LabelNames, Registration, TtlBounds};
+    use crate::registry::allowance::{Asker, QuestionTurns};
+    use crate::registry::list::List;
+
+    struct Patient;
+
+    impl Asker for Patient {
+        fn is_waiting(&self) -> bool {
+            true
+        }
+    }
+
+    fn odd(n: u32) -> Listed {
+        let labels = r#"{"__scheme__":"ftp","__scrape_interval__":"soon"}"#;
+        let body = format!(r#"{{"static_config":{{"targets":["host-{n}:9100"],"labels":{labels}}}}}"#);
+        let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
+        Listed { id: registration.id(), content: Content::new(&registration) }
+    }
+
+    #[test]
+    fn all_are_counted_and_a_thousand_are_listed() {
+        let mut list = List::default();
+        for (n, listed, total) in [(300, 600, 600), (501, 1000, 1002), (2000, 1000, 4000)] {
+            (0..n).for_each(|n| list.insert(odd(n)));
+            let (list, turns) = (list.snapshot(), QuestionTurns::new());
+            let allowance = Allowance::new(&Patient, &turns);
+            let found = label_problems(&list, &allowance).unwrap();
+            assert_eq!(
+                (found.listed.len(), found.total, count_label_problems(&list, &allowance).unwrap()),
+                (listed, total, total)
+            );
+            assert!(found.listed.is_sorted_by_key(|problem| problem.id));
+        }
+    }
 }
