@@ -18,7 +18,6 @@ mod plan;
 mod register;
 mod terminal;
 mod times;
-mod tls;
 mod token;
 
 pub use failure::Failure;
@@ -27,7 +26,7 @@ use connection::Api;
 use entry::Entry;
 use output::Output;
 
-use crate::config::commands::{self, Access, Client, ClientCommand, ExportFormat, Format, WithAccess, WithOutput};
+use crate::config::commands::{Client, ClientCommand};
 
 /// Does what the command line asks for.
 ///
@@ -39,45 +38,26 @@ pub fn run(client: &Client) -> Result<(), Failure> {
 }
 
 fn dispatch(client: &Client) -> Result<(), Failure> {
-    let to = |access: &Access| Api::new(access, client.token.as_ref());
-    let by = |output: &commands::Output| Output::new(output.format, client.color);
+    let output = Output::new(client.format, client.color);
+    let server = || Api::new(&client.access);
     match &client.command {
-        ClientCommand::Register(WithAccess { command: WithOutput { command, output }, access }) => {
-            register::register(&to(access)?, command, by(output))
-        }
-        ClientCommand::Deregister(WithAccess { command, access }) => register::deregister(&to(access)?, command),
-        ClientCommand::Agent(WithAccess { command, access }) => agent::run(to(access)?, access, command),
-        ClientCommand::Follow(WithAccess { command, access }) => follow::run(access, client.token.as_ref(), command),
-        ClientCommand::List(WithAccess { command: WithOutput { command, output }, access }) => {
-            lookup::list(&to(access)?, command, by(output))
-        }
-        ClientCommand::Get(WithAccess { command: WithOutput { command, output }, access }) => {
-            lookup::get(&to(access)?, command, by(output))
-        }
-        ClientCommand::Groups(WithAccess { command: WithOutput { command, output }, access }) => {
-            lookup::groups(&to(access)?, command, by(output))
-        }
-        ClientCommand::Status(WithAccess { command, access }) => operations::status(&to(access)?, by(command)),
-        ClientCommand::Pollers(WithAccess { command, access }) => operations::pollers(&to(access)?, by(command)),
-        ClientCommand::Problems(WithAccess { command, access }) => operations::problems(&to(access)?, by(command)),
-        ClientCommand::Changes(WithAccess { command: WithOutput { command, output }, access }) => {
-            operations::changes(&to(access)?, command, by(output))
-        }
-        ClientCommand::Sync(WithAccess { command: WithOutput { command, output }, access }) => {
-            declare::sync(&to(access)?, command, by(output))
-        }
-        ClientCommand::Diff(WithAccess { command: WithOutput { command, output }, access }) => {
-            declare::diff(&to(access)?, command, by(output))
-        }
-        ClientCommand::Import(WithAccess { command, access }) => {
-            import::run(&to(access)?, command, Output::new(Format::Table, client.color))
-        }
-        ClientCommand::Export(WithAccess { command, access }) => {
-            let format = if command.format == ExportFormat::Yaml { Format::Yaml } else { Format::Json };
-            lookup::export(&to(access)?, &command.filter, Output::new(format, client.color))
-        }
+        ClientCommand::Register(command) => register::register(&server()?, command, output),
+        ClientCommand::Deregister(command) => register::deregister(&server()?, command),
+        ClientCommand::Agent(command) => agent::run(&client.access, command),
+        ClientCommand::Follow(command) => follow::run(&client.access, command),
+        ClientCommand::List(command) => lookup::list(&server()?, command, output),
+        ClientCommand::Get(command) => lookup::get(&server()?, command, output),
+        ClientCommand::Groups(command) => lookup::groups(&server()?, command, output),
+        ClientCommand::Status => operations::status(&server()?, output),
+        ClientCommand::Pollers => operations::pollers(&server()?, output),
+        ClientCommand::Problems => operations::problems(&server()?, output),
+        ClientCommand::Changes(command) => operations::changes(&server()?, command, output),
+        ClientCommand::Sync(command) => declare::sync(&server()?, command, output),
+        ClientCommand::Diff(command) => declare::diff(&server()?, command, output),
+        ClientCommand::Import(command) => import::run(&server()?, command, output),
+        ClientCommand::Export(command) => lookup::export(&server()?, &command.filter, output),
         ClientCommand::Check(command) => check::run(command),
-        ClientCommand::Token(WithOutput { command, output }) => token::run(command, by(output)),
+        ClientCommand::Token(command) => token::run(command, output),
         // These need no client.
         ClientCommand::Completions { .. } | ClientCommand::Man { .. } => Ok(()),
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use log::{error, info, warn};
 
-use super::connection::Api;
+use super::connection::{Api, WatchedAccess};
 use super::{Entry, Failure};
 use crate::config::commands::{Access, AgentCommand as Settings};
 use crate::logging::News;
@@ -50,11 +50,13 @@ const FAREWELL_MAX: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// [`Failure`] when it cannot start; once started it goes on whatever happens.
-pub(super) fn run(connection: Api, access: &Access, settings: &Settings) -> Result<(), Failure> {
+pub(super) fn run(access: &Access, settings: &Settings) -> Result<(), Failure> {
+    let watched = WatchedAccess::new(access);
+    let connection = Api::new(access)?;
     let system = |e: std::io::Error| Failure::Unavailable(format!("the system refuses a signal, thread or wait: {e}"));
     let mut watch = Watch::new().map_err(system)?;
     let exporter = settings.wait_for.as_deref().map(Exporter::new).transpose()?;
-    let reader = watch.ends().and_then(|ends| Reader::start(settings, access, connection.token_source(), ends));
+    let reader = watch.ends().and_then(|ends| Reader::start(settings, watched, ends));
     let mut agent = Agent::new(connection, exporter, reader.map_err(system)?);
     info!(directory:% = settings.dir.display(), server = agent.server.url(); "agent started");
     loop {
@@ -163,7 +165,7 @@ impl Agent {
         if self.hangs.is_over() {
             info!("the files can be looked at again");
         }
-        if report.secrets.is_some_and(|secrets| self.server.take(secrets)) {
+        if report.server.is_some_and(|read| self.server.take(read)) {
             self.schedule.retry_refused(time);
         }
         match report.fault {

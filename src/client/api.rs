@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::Answer;
-use super::connection::{Api, ApiCall, Method, Unreachable};
+use super::connection::{Api, ApiCall, Method};
 use super::{Entry, Failure};
 use crate::config::commands::Filter;
 use crate::registration::{BodyFault, TargetId};
@@ -161,7 +161,7 @@ impl Api {
     }
 
     /// Registers, or renews, and returns whatever the server says to that.
-    pub(super) fn put(&self, entry: &Entry) -> Result<Answer, Unreachable> {
+    pub(super) fn put(&self, entry: &Entry) -> Result<Answer, String> {
         let body = entry.body();
         self.send(&ApiCall::new(Method::PUT, "/target").body(&body))
     }

@@ -1,19 +1,21 @@
 //! Requests to the server and their answers, over TCP, TLS or a Unix socket. The token goes with each of them and
 //! appears nowhere else.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use ureq::http::{HeaderName, HeaderValue, Request, Uri, header};
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
+use super::Failure;
 use super::answer::{Answer, PROBLEM};
-use super::{Failure, tls};
 use crate::config::commands::{Access, TokenSource};
 use crate::files::{self, WatchedFiles};
-use crate::http_client::{self, agent, reason};
+use crate::http_client::{self, agent, crypto, reason};
+use crate::pem::{Authorities, Identity, IdentityError};
 
-pub(super) use ureq::config::Config;
 pub(super) use ureq::http::Method;
 
 /// The largest answer that is read: a list of some 500,000 registrations.
@@ -47,20 +49,11 @@ impl<'a> ApiCall<'a> {
     }
 }
 
-/// No answer, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unreachable(String);
-
-impl fmt::Display for Unreachable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// A token as it is sent; it is not shown when it is printed.
 pub(super) type Secret = HeaderValue;
 
 /// A server and how to reach it. Connections are kept open between requests.
+#[derive(Clone)]
 pub(super) struct Api {
     agent: Agent,
     /// The Unix socket, if it is reached through one.
@@ -69,53 +62,35 @@ pub(super) struct Api {
     base: String,
     /// The URL as the user wrote it.
     shown: String,
-    source: Option<TokenSource>,
     token: Option<Secret>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Api {
     /// Reads what is needed to reach the server; connects to nothing yet.
-    pub(super) fn new(access: &Access, token: Option<&TokenSource>) -> Result<Api, Failure> {
-        let shown = if access.url.is_empty() { "http://localhost:9101" } else { access.url.trim_end_matches('/') };
+    pub(super) fn new(access: &Access) -> Result<Api, Failure> {
+        let shown = access.url.trim_end_matches('/');
         let socket = shown.strip_prefix("unix:").map(|path| PathBuf::from(path.trim_start_matches("//")));
         let base = if socket.is_some() { "http://localhost" } else { shown };
         check_url("--url", base)?;
         if base.contains(['?', '#']) {
             return Err(Failure::Usage("--url: expected the address alone, without ? and #".to_owned()));
         }
-        let agent = agent(config(access)?, socket.as_deref());
-        let source = token_source(access, token);
-        let token = source.as_ref().map(|source| read_token(TOKEN_FILE, source)).transpose()?;
+        let tls = tls(access, base.starts_with("https:"))?;
+        let config = http_client::config(access.request_timeout, IDLE_CONNECTIONS_MAX, tls);
+        let agent = agent(config, socket.as_deref());
+        let token = access.token.as_ref().map(|source| read_token("--token-file", source)).transpose()?;
         let headers = access.headers.iter().map(|header| parse_header(header)).collect::<Result<_, _>>()?;
-        Ok(Api { agent, socket, base: base.to_owned(), shown: shown.to_owned(), source, token, headers })
+        Ok(Api { agent, socket, base: base.to_owned(), shown: shown.to_owned(), token, headers })
     }
 
     /// One more to the same server, which shares nothing with this one: threads do not wait for each other.
     pub(super) fn another(&self) -> Api {
-        Api {
-            agent: agent(self.agent.config().clone(), self.socket.as_deref()),
-            socket: self.socket.clone(),
-            base: self.base.clone(),
-            shown: self.shown.clone(),
-            source: self.source.clone(),
-            token: self.token.clone(),
-            headers: self.headers.clone(),
-        }
+        Api { agent: agent(self.agent.config().clone(), self.socket.as_deref()), ..self.clone() }
     }
 
-    pub(super) fn token_source(&self) -> Option<TokenSource> {
-        self.source.clone()
-    }
-
-    /// Sends this token from now on; whether it is another one.
-    pub(super) fn set_token(&mut self, token: Secret) -> bool {
-        self.token.replace(token.clone()) != Some(token)
-    }
-
-    /// Connects by this from now on.
-    pub(super) fn set_config(&mut self, config: Config) {
-        self.agent = agent(config, self.socket.as_deref());
+    pub(super) fn has_same_token(&self, other: &Api) -> bool {
+        self.token == other.token
     }
 
     pub(super) fn has_token(&self) -> bool {
@@ -127,9 +102,8 @@ impl Api {
         &self.shown
     }
 
-    /// Asks, and waits for the answer.
-    pub(super) fn send(&self, call: &ApiCall<'_>) -> Result<Answer, Unreachable> {
-        let unreachable = |e: ureq::Error| Unreachable(format!("{}: {}", self.shown, reason(&e)));
+    /// Asks, and waits for the answer; or says why there is none.
+    pub(super) fn send(&self, call: &ApiCall<'_>) -> Result<Answer, String> {
         let mut request = Request::builder().method(call.method.clone()).uri(format!("{}{}", self.base, call.path));
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -150,12 +124,12 @@ impl Api {
             Some(body) => request.body(body).map_err(ureq::Error::Http).and_then(|request| self.agent.run(request)),
             None => request.body(()).map_err(ureq::Error::Http).and_then(|request| self.agent.run(request)),
         };
-        sent.and_then(read_answer).map_err(unreachable)
+        sent.and_then(read_answer).map_err(|e| format!("{}: {}", self.shown, reason(&e)))
     }
 
     /// Gets a foreign URL, by the same rules but without the token and the header fields, which are not for others; with
     /// a token of its own, if there is one.
-    pub(super) fn get_foreign(&self, url: &str, token: Option<&Secret>) -> Result<Answer, Unreachable> {
+    pub(super) fn get_foreign(&self, url: &str, token: Option<&Secret>) -> Result<Answer, String> {
         let mut request = self.agent.get(url);
         if let Some(token) = token {
             // The original knows the first alone, and others than both programs the second.
@@ -165,32 +139,26 @@ impl Api {
                 request = request.header(header::AUTHORIZATION, bearer);
             }
         }
-        request.call().and_then(read_answer).map_err(|e| Unreachable(format!("{url}: {}", reason(&e))))
+        request.call().and_then(read_answer).map_err(|e| format!("{url}: {}", reason(&e)))
     }
 }
 
-/// How connections are made. Reads whom to trust, and the certificate to show.
-pub(super) fn config(access: &Access) -> Result<Config, Failure> {
-    let tls = tls::settings(access, access.url.starts_with("https:"))?;
-    Ok(http_client::config(access.request_timeout, IDLE_CONNECTIONS_MAX, tls))
+/// How a server is reached, where files that say it may change.
+pub(super) struct WatchedAccess {
+    access: Access,
+    files: WatchedFiles,
 }
 
-/// Where the token comes from: the file wins.
-pub(super) fn token_source(access: &Access, token: Option<&TokenSource>) -> Option<TokenSource> {
-    access.token_file.clone().map(TokenSource::File).filter(|file| !is_empty(file)).or(token.cloned())
-}
+impl WatchedAccess {
+    /// To be called before the files are read for the first time.
+    pub(super) fn new(access: &Access) -> WatchedAccess {
+        WatchedAccess { access: access.clone(), files: WatchedFiles::new(access.files()) }
+    }
 
-/// The files that say how the server is reached, as they are before they are read.
-pub(super) fn watch_secrets(access: &Access, token: Option<&TokenSource>) -> WatchedFiles {
-    let token_file = match token {
-        Some(TokenSource::File(path)) => Some(path.as_path()),
-        _ => None,
-    };
-    WatchedFiles::new(token_file.into_iter().chain(tls::files(access)))
-}
-
-fn is_empty(source: &TokenSource) -> bool {
-    matches!(source, TokenSource::File(path) if path.as_os_str().is_empty())
+    /// The server as the files say now, if that is asked for or they have changed.
+    pub(super) fn look(&mut self, is_asked_for: bool) -> Option<Result<Api, Failure>> {
+        self.files.look(is_asked_for, || Api::new(&self.access))
+    }
 }
 
 fn read_answer(mut response: ureq::http::Response<Body>) -> Result<Answer, ureq::Error> {
@@ -225,9 +193,6 @@ fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), Failure> {
     Ok((name.trim().parse().map_err(|_| wrong())?, value.trim().parse().map_err(|_| wrong())?))
 }
 
-/// The flag that names the file of the token.
-pub(super) const TOKEN_FILE: &str = "--token-file";
-
 /// Reads a token; the flag is what a message calls its file by.
 pub(super) fn read_token(flag: &str, source: &TokenSource) -> Result<Secret, Failure> {
     let (name, secret) = match source {
@@ -239,4 +204,52 @@ pub(super) fn read_token(flag: &str, source: &TokenSource) -> Result<Secret, Fai
     let mut token = token.ok_or_else(|| Failure::Usage(format!("{name}: holds no token that can be sent")))?;
     token.set_sensitive(true);
     Ok(token)
+}
+
+/// Whom the client trusts, and which certificate it shows. The system's certificates are read only if they are needed.
+fn tls(access: &Access, needed: bool) -> Result<TlsConfig, Failure> {
+    let roots = match &access.ca_file {
+        Some(path) => authorities(path)?,
+        None if needed => certificates(&rustls_native_certs::load_native_certs().certs),
+        None => Vec::new(),
+    };
+    let identity = match (&access.cert, &access.key) {
+        (Some(cert), Some(key)) => Some(identity(cert, key)?),
+        (None, None) => None,
+        (Some(_), None) => return Err(Failure::Usage("--cert needs --key, the key of that certificate".to_owned())),
+        (None, Some(_)) => return Err(Failure::Usage("--key needs --cert, the certificate for it".to_owned())),
+    };
+    let builder = TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).client_cert(identity);
+    Ok(builder.unversioned_rustls_crypto_provider(crypto()).build())
+}
+
+/// The flags that name the files.
+const CA_FILE: &str = "--ca-file";
+const CERT: &str = "--cert";
+const KEY: &str = "--key";
+
+fn wrong(flag: &str, path: &Path, reason: &str) -> Failure {
+    Failure::Usage(format!("{flag} {}: {reason}", path.display()))
+}
+
+fn read(flag: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    files::secrets(path).map_err(|reason| wrong(flag, path, &reason))
+}
+
+fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
+    let authorities = Authorities::new(read(CA_FILE, path)?).map_err(|reason| wrong(CA_FILE, path, &reason))?;
+    Ok(certificates(&authorities.certificates))
+}
+
+fn identity(cert: &Path, key: &Path) -> Result<ClientCert, Failure> {
+    let identity = Identity::new([read(CERT, cert)?, read(KEY, key)?]).map_err(|error| match error {
+        IdentityError::Chain(reason) => wrong(CERT, cert, &reason),
+        IdentityError::Key(reason) => wrong(KEY, key, &reason),
+    })?;
+    let key = PrivateKey::from_pem(&identity.pem[1]).map_err(|e| wrong(KEY, key, &e.to_string()))?;
+    Ok(ClientCert::new_with_certs(&certificates(&identity.chain), key))
+}
+
+fn certificates(der: &[CertificateDer<'_>]) -> Vec<Certificate<'static>> {
+    der.iter().map(|der| Certificate::from_der(der).to_owned()).collect()
 }

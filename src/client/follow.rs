@@ -12,11 +12,10 @@ use log::{info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::answer::Answer;
-use super::connection::{Api, ApiCall, Method, token_source, watch_secrets};
+use super::connection::{Api, ApiCall, Method, WatchedAccess};
 use super::output::print_line;
 use super::{Failure, terminal};
-use crate::config::commands::{Access, FollowCommand, TokenSource};
-use crate::files::WatchedFiles;
+use crate::config::commands::{Access, FollowCommand};
 use crate::logging::News;
 use crate::signals;
 use crate::systemd;
@@ -29,9 +28,9 @@ const NAMED_MAX: usize = 20;
 ///
 /// # Errors
 /// [`Failure`] when it cannot start; once started it goes on whatever happens.
-pub(super) fn run(access: &Access, token: Option<&TokenSource>, command: &FollowCommand) -> Result<(), Failure> {
-    let secrets = watch_secrets(access, token_source(access, token).as_ref());
-    let connection = Api::new(access, token)?;
+pub(super) fn run(access: &Access, command: &FollowCommand) -> Result<(), Failure> {
+    let watched = WatchedAccess::new(access);
+    let connection = Api::new(access)?;
     if !command.list.starts_with('/') {
         return Err(Failure::Usage("--list: expected a path on the server, such as /sd?group=node".to_owned()));
     }
@@ -45,9 +44,7 @@ pub(super) fn run(access: &Access, token: Option<&TokenSource>, command: &Follow
         .map_err(|e| Failure::Unavailable(format!("cannot handle signals: {e}")))?;
     info!(list:% = command.list, server = connection.url(), output:% = command.output.display(); "follow started");
     let mut follower = Follower {
-        access,
-        token,
-        secrets,
+        access: watched,
         connection,
         list: &command.list,
         place,
@@ -69,9 +66,7 @@ pub(super) fn run(access: &Access, token: Option<&TokenSource>, command: &Follow
 }
 
 struct Follower<'a> {
-    access: &'a Access,
-    token: Option<&'a TokenSource>,
-    secrets: WatchedFiles,
+    access: WatchedAccess,
     connection: Api,
     list: &'a str,
     place: Place,
@@ -102,7 +97,7 @@ impl Follower<'_> {
 
     /// Who can be reached otherwise now is reached so; what cannot be read leaves what was known.
     fn reconnect(&mut self, is_asked_for: bool) {
-        match self.secrets.look(is_asked_for, || Api::new(self.access, self.token)) {
+        match self.access.look(is_asked_for) {
             Some(Ok(connection)) => self.connection = connection,
             Some(Err(reason)) => warn!(reason:%; "the files of token and certificates stay as they were"),
             None => {}

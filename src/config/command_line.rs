@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command, FromArgMatches, Subcommand};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use clap_complete::Shell;
 
-use super::commands::{ACCESS_HEADING, Client, ClientCommand, TokenSource};
+use super::commands::{ACCESS_HEADING, Access, Client, ClientCommand, Format, Output, WITH_OUTPUT, WITHOUT_SERVER};
 use super::error::ConfigError;
 use super::healthcheck;
 use super::help;
@@ -117,11 +117,18 @@ fn with_commands(root: Command, form: Help) -> Command {
         .about("Prometheus HTTP service discovery: scrape targets are registered over a small REST API");
     for command in root.get_subcommands_mut() {
         let name = command.get_name().to_owned();
-        let has = |id| command.get_arguments().any(|argument| argument.get_id() == id);
-        let (is_client, has_old_timeout) = (has("request_timeout"), has("old_timeout"));
+        let is_client = ClientCommand::has_subcommand(&name) && !WITHOUT_SERVER.contains(&&*name);
+        let has_old_timeout = command.get_arguments().any(|argument| argument.get_id() == "old_timeout");
         // Flags of `groups` stand after `groups delete NAME` as well.
         let has_commands = command.has_subcommands();
-        let mut changed = command.clone().mut_args(|argument| match argument.get_help_heading() {
+        let mut changed = command.clone();
+        if WITH_OUTPUT.contains(&&*name) {
+            changed = Output::augment_args(changed);
+        }
+        if is_client {
+            changed = Access::augment_args(changed);
+        }
+        changed = changed.mut_args(|argument| match argument.get_help_heading() {
             Some(ACCESS_HEADING) => argument.hide(form == Help::Short).global(has_commands),
             _ => argument.global(has_commands),
         });
@@ -156,9 +163,14 @@ fn parse() -> Result<Result<Invocation, ConfigError>, clap::Error> {
         Some((healthcheck::NAME, own)) => Values::new(&[&matches, own]).and_then(|values| {
             healthcheck::endpoint(&values).map(|endpoint| Invocation::Healthcheck(endpoint, healthcheck::question(own)))
         }),
-        Some((name, _)) => {
+        Some((name, own)) => {
             refuse_settings(&mut command, &matches, name)?;
-            client(ClientCommand::from_arg_matches(&matches)?)
+            let access = match WITHOUT_SERVER.contains(&name) {
+                true => Access::default(),
+                false => Access::from_arg_matches(own)?,
+            };
+            let format = own.try_get_one("format").ok().flatten().copied().unwrap_or(Format::Table);
+            client(ClientCommand::from_arg_matches(&matches)?, access, format)
         }
     })
 }
@@ -188,17 +200,18 @@ fn refuse_settings(command: &mut Command, matches: &ArgMatches, name: &str) -> R
     }
 }
 
-fn client(command: ClientCommand) -> Result<Invocation, ConfigError> {
+fn client(command: ClientCommand, access: Access, format: Format) -> Result<Invocation, ConfigError> {
     match command {
         ClientCommand::Completions { shell } => Ok(Invocation::Completions(shell)),
         ClientCommand::Man { directory } => Ok(Invocation::Manual(directory)),
         command => {
             let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-            let token =
-                variable("INVENTOR_TOKEN").map(|token| TokenSource::Value(token.to_string_lossy().into_owned()));
+            let token = variable("INVENTOR_TOKEN").map(|token| token.to_string_lossy().into_owned());
+            let access = access.completed(token);
             let goes_on = matches!(command, ClientCommand::Agent(_) | ClientCommand::Follow(_));
             let log = goes_on.then(|| log::settings(&Values::of_environment())).transpose()?;
-            Ok(Invocation::Client(Box::new(Client { command, token, color: variable("NO_COLOR").is_none(), log })))
+            let color = variable("NO_COLOR").is_none();
+            Ok(Invocation::Client(Box::new(Client { command, access, format, color, log })))
         }
     }
 }

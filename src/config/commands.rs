@@ -3,7 +3,7 @@
 mod values;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -11,15 +11,14 @@ use clap_complete::Shell;
 
 use crate::logging::Logging;
 use crate::registration::LabelNames;
-pub use values::{ExportFormat, Field, Format, SortFlag};
-use values::{changes_limit, label_names, lifetime, pair, path, sort_key, time_to_wait};
+pub use values::{Field, Format, SortFlag};
+use values::{changes_limit, export_format, label_names, lifetime, pair, path, sort_key, time_to_wait};
 
 /// What the client is to do.
 pub struct Client {
-    /// The command.
     pub command: ClientCommand,
-    /// The token from the environment.
-    pub token: Option<TokenSource>,
+    pub access: Access,
+    pub format: Format,
     /// Whether colours are welcome, if the output is a terminal.
     pub color: bool,
     /// What is logged, and how; only what goes on until it is told to stop does.
@@ -39,39 +38,39 @@ pub enum TokenSource {
 #[derive(Subcommand)]
 pub enum ClientCommand {
     /// Register targets, or renew them if they are registered
-    Register(WithAccess<WithOutput<RegisterCommand>>),
+    Register(RegisterCommand),
     /// Delete registrations
-    Deregister(WithAccess<DeregisterCommand>),
+    Deregister(DeregisterCommand),
     /// Keep what the files of a directory hold registered, until told to stop
-    Agent(WithAccess<AgentCommand>),
+    Agent(AgentCommand),
     /// Keep a list in a file for Prometheus (file_sd), until told to stop
-    Follow(WithAccess<FollowCommand>),
+    Follow(FollowCommand),
     /// List registrations
-    List(WithAccess<WithOutput<ListCommand>>),
+    List(ListCommand),
     /// Show one registration
-    Get(WithAccess<WithOutput<GetCommand>>),
+    Get(GetCommand),
     /// List the groups, or delete one
-    Groups(WithAccess<WithOutput<GroupsCommand>>),
+    Groups(GroupsCommand),
     /// Show how the server is doing
-    Status(WithAccess<Output>),
+    Status,
     /// List who polls, how often, and whether they still do
-    Pollers(WithAccess<Output>),
+    Pollers,
     /// List what has changed, and who did it
-    Changes(WithAccess<WithOutput<ChangesCommand>>),
+    Changes(ChangesCommand),
     /// Show what is wrong: stored values left out of the lists, addresses registered twice
-    Problems(WithAccess<Output>),
+    Problems,
     /// Make a group be exactly what these files hold
-    Sync(WithAccess<WithOutput<SyncCommand>>),
+    Sync(SyncCommand),
     /// Show what `sync` would change; exits with 1 if anything differs
-    Diff(WithAccess<WithOutput<GroupFiles>>),
+    Diff(GroupFiles),
     /// Register what files or http_sd URLs hold
-    Import(WithAccess<ImportCommand>),
+    Import(ImportCommand),
     /// Print registrations in a form that `import` and `register` read
-    Export(WithAccess<ExportCommand>),
+    Export(ExportCommand),
     /// Say what the server would refuse, without a server
     Check(CheckCommand),
     /// Create a token: it is shown once, and its line for TOKENS_FILE printed, or added by --file
-    Token(WithOutput<TokenCommand>),
+    Token(TokenCommand),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -84,11 +83,20 @@ pub enum ClientCommand {
     },
 }
 
+/// The commands that ask no server.
+pub(super) const WITHOUT_SERVER: [&str; 4] = ["check", "token", "completions", "man"];
+
+/// The commands whose answer is written in the form that is asked for.
+pub(super) const WITH_OUTPUT: [&str; 11] =
+    ["register", "list", "get", "groups", "status", "pollers", "changes", "problems", "sync", "diff", "token"];
+
 /// What stands above the flags that say how to reach the server.
 pub const ACCESS_HEADING: &str = "Server";
 
-/// How to reach the server.
-#[derive(Args, Clone)]
+const DEFAULT_URL: &str = "http://localhost:9101";
+
+// How to reach the server. What is said of it with three slashes would be the help of each command.
+#[derive(Args, Clone, Default)]
 #[command(next_help_heading = ACCESS_HEADING)]
 pub struct Access {
     /// Where the server is: http://, https:// or unix:/path
@@ -96,7 +104,7 @@ pub struct Access {
         long,
         env = "INVENTOR_URL",
         hide_env_values = true,
-        default_value = "http://localhost:9101",
+        default_value = DEFAULT_URL,
         value_name = "URL"
     )]
     pub url: String,
@@ -118,32 +126,37 @@ pub struct Access {
     /// The longest wait for an answer
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = time_to_wait)]
     pub request_timeout: Duration,
+    /// The token itself or its file, whichever counts.
+    #[arg(skip)]
+    pub token: Option<TokenSource>,
 }
 
-/// How the answer is written.
-#[derive(Args, Clone, Copy)]
-pub struct Output {
+impl Access {
+    /// The same without what is empty, with the token from the environment unless a file has it.
+    pub(super) fn completed(mut self, token: Option<String>) -> Access {
+        let Access { url, token_file, ca_file, cert, key, .. } = &mut self;
+        if url.is_empty() {
+            *url = DEFAULT_URL.to_owned();
+        }
+        for file in [&mut *token_file, ca_file, cert, key] {
+            file.take_if(|file| file.as_os_str().is_empty());
+        }
+        self.token = token_file.clone().map(TokenSource::File).or(token.map(TokenSource::Value));
+        self
+    }
+
+    /// The files that say how the server is reached.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.token_file, &self.ca_file, &self.cert, &self.key].into_iter().flatten().map(PathBuf::as_path)
+    }
+}
+
+// What is said of it here would be the help of each command.
+#[derive(Args)]
+pub(super) struct Output {
     /// How the answer is written: table, wide, json or yaml
     #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "table", hide_possible_values = true)]
-    pub format: Format,
-}
-
-/// A command that asks a server.
-#[derive(Args)]
-pub struct WithAccess<C: Args> {
-    #[command(flatten)]
-    pub command: C,
-    #[command(flatten)]
-    pub access: Access,
-}
-
-/// A command whose answer is shown.
-#[derive(Args)]
-pub struct WithOutput<C: Args> {
-    #[command(flatten)]
-    pub command: C,
-    #[command(flatten)]
-    pub output: Output,
+    format: Format,
 }
 
 /// Registrations, said by flags or by a file.
@@ -277,8 +290,8 @@ pub struct ExportCommand {
     #[command(flatten)]
     pub filter: Filter,
     /// How it is written: json or yaml
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "json", hide_possible_values = true)]
-    pub format: ExportFormat,
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "json", hide_possible_values = true, value_parser = export_format())]
+    format: Format,
 }
 
 /// `inventor get`

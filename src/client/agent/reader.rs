@@ -12,16 +12,15 @@ use super::directory::Directory;
 use super::memory::{Memory, Remembered, Wanted};
 use super::watch::DirectoryWatch;
 use crate::client::Failure;
-use crate::client::connection::{Config, Secret, TOKEN_FILE, config, read_token, watch_secrets};
-use crate::client::tls;
-use crate::config::commands::{Access, AgentCommand as Settings, TokenSource};
-use crate::files::WatchedFiles;
+use crate::client::connection::{Api, WatchedAccess};
+use crate::config::commands::AgentCommand as Settings;
 use crate::registration::TargetId;
 
 #[derive(Debug, Default)]
 pub(super) struct Errand {
     /// Files that are known to be complete; all are looked at.
     pub(super) complete: HashSet<String>,
+    /// The token was not accepted, and may have been replaced.
     pub(super) token: bool,
     /// A signal asked for everything to be read, and is to hear when that is done.
     pub(super) is_reload: bool,
@@ -38,41 +37,11 @@ pub(super) struct Report {
     pub(super) remembered: BTreeMap<TargetId, Wanted>,
     /// A file may still be written to.
     pub(super) unsettled: bool,
-    /// The secrets, if they have been read.
-    pub(super) secrets: Option<Secrets>,
+    /// The server as the files of token and certificates say now, if they have been read.
+    pub(super) server: Option<Result<Api, Failure>>,
     pub(super) is_reload: bool,
     /// Why the directory, or the memory, is not there.
     pub(super) fault: Option<Failure>,
-}
-
-/// What the server is asked with, or why it cannot be read.
-pub(super) struct Secrets {
-    pub(super) token: Option<Result<Secret, Failure>>,
-    /// How connections are made, if that depends on files: certificates to trust, and one to show.
-    pub(super) config: Option<Result<Config, Failure>>,
-}
-
-/// Where they come from.
-struct SecretSources {
-    access: Access,
-    token: Option<TokenSource>,
-    files: WatchedFiles,
-}
-
-impl SecretSources {
-    fn new(access: Access, token: Option<TokenSource>) -> SecretSources {
-        let files = watch_secrets(&access, token.as_ref());
-        SecretSources { access, token, files }
-    }
-
-    /// Reads them if they have changed, or as far as that is asked for.
-    fn read(&mut self, errand: &Errand) -> Option<Secrets> {
-        let SecretSources { access, token, files } = self;
-        let token = || token.as_ref().map(|source| read_token(TOKEN_FILE, source));
-        let read = || Secrets { token: token(), config: tls::files(access).next().is_some().then(|| config(access)) };
-        let token_alone = || Secrets { token: token(), config: None };
-        files.look(errand.is_reload, read).or_else(|| errand.token.then(token_alone))
-    }
 }
 
 /// The other end of the thread.
@@ -86,14 +55,12 @@ impl Reader {
     /// Starts the thread, which rings the bell when it reports.
     pub(super) fn start(
         settings: &Settings,
-        access: &Access,
-        token: Option<TokenSource>,
+        access: WatchedAccess,
         (mut bell, changes): (UnixStream, DirectoryWatch),
     ) -> io::Result<Reader> {
         let (errands, received) = mpsc::channel();
         let (report, reports) = mpsc::channel();
-        let secrets = SecretSources::new(access.clone(), token);
-        let mut files = Files { place: Paths::of(settings), secrets, changes, open: None };
+        let mut files = Files { place: Paths::of(settings), access, changes, open: None };
         let run = move || {
             for errand in received {
                 // Whoever waited for it is gone only when the process ends.
@@ -141,7 +108,7 @@ impl Paths {
 
 struct Files {
     place: Paths,
-    secrets: SecretSources,
+    access: WatchedAccess,
     changes: DirectoryWatch,
     /// Opened by the first errand.
     open: Option<(Directory, Option<Memory>)>,
@@ -149,10 +116,10 @@ struct Files {
 
 impl Files {
     fn run(&mut self, errand: Errand) -> Report {
-        let secrets = self.secrets.read(&errand);
+        let server = self.access.look(errand.is_reload || errand.token);
         let is_reload = errand.is_reload;
         let report = self.look(errand).unwrap_or_else(|fault| Report { fault: Some(fault), ..Report::default() });
-        Report { secrets, is_reload, ..report }
+        Report { server, is_reload, ..report }
     }
 
     fn look(&mut self, Errand { complete, gone, .. }: Errand) -> Result<Report, Failure> {

@@ -6,11 +6,10 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::clock::{Time, now};
-use super::reader::Secrets;
 use super::schedule::Lifetime;
 use crate::client::answer::Answer;
 use crate::client::api::id_body;
-use crate::client::connection::{Api, ApiCall, Method, Unreachable};
+use crate::client::connection::{Api, ApiCall, Method};
 use crate::client::{Entry, Failure};
 use crate::logging::News;
 use crate::registration::{TargetId, Ttl, parse_id};
@@ -50,8 +49,7 @@ pub(super) struct KnownServer {
     /// When the server was last asked for its default lifetime.
     asked: Option<Time>,
     told_unknown: bool,
-    token_fault: News,
-    config_fault: News,
+    fault: News,
 }
 
 impl KnownServer {
@@ -63,8 +61,7 @@ impl KnownServer {
             lifetime: Lifetime::Unknown,
             asked: None,
             told_unknown: false,
-            token_fault: News::default(),
-            config_fault: News::default(),
+            fault: News::default(),
         }
     }
 
@@ -93,10 +90,10 @@ impl KnownServer {
         answer.is_ok_and(|answer| answer.status == 200 && answer.is_ours(TARGET))
     }
 
-    fn judge(&mut self, answer: Result<Answer, Unreachable>, is_done: impl Fn(&Answer) -> bool) -> Verdict {
+    fn judge(&mut self, answer: Result<Answer, String>, is_done: impl Fn(&Answer) -> bool) -> Verdict {
         let answer = match answer {
             Ok(answer) => answer,
-            Err(e) => return self.is_unavailable(&e.to_string()),
+            Err(e) => return self.is_unavailable(&e),
         };
         let reason = format!("{}: {}", answer.status, answer.reason().replace("\n  ", "; "));
         match answer.status {
@@ -184,29 +181,21 @@ impl KnownServer {
         self.connection.has_token()
     }
 
-    /// Takes what was read again; whether the server may say something else now.
-    pub(super) fn take(&mut self, Secrets { token, config }: Secrets) -> bool {
-        let token = token.and_then(|token| told_once(token, &mut self.token_fault, "the token stays as it is"));
-        let config =
-            config.and_then(|config| told_once(config, &mut self.config_fault, "the certificates stay as they are"));
-        let is_other = token.is_some_and(|token| self.connection.set_token(token));
-        let has_config = config.map(|config| self.connection.set_config(config)).is_some();
-        is_other || has_config
-    }
-}
-
-/// What was read, unless that failed, which is told if it is news.
-fn told_once<T>(read: Result<T, Failure>, fault: &mut News, stays: &str) -> Option<T> {
-    match read {
-        Ok(read) => {
-            fault.is_over();
-            Some(read)
-        }
-        Err(e) => {
-            if fault.is(&e.to_string()) {
-                warn!(reason:% = e; "{stays}");
+    /// Goes on with what the files of token and certificates say now; whether the token is another one.
+    pub(super) fn take(&mut self, read: Result<Api, Failure>) -> bool {
+        match read {
+            Ok(connection) => {
+                self.fault.is_over();
+                let is_other = !self.connection.has_same_token(&connection);
+                self.connection = connection;
+                is_other
             }
-            None
+            Err(e) => {
+                if self.fault.is(&e.to_string()) {
+                    warn!(reason:% = e; "the token stays as it is, and so do the certificates");
+                }
+                false
+            }
         }
     }
 }

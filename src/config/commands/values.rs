@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::config::server;
 use crate::registration::{LabelNames, Ttl, parse_duration};
@@ -19,15 +19,6 @@ pub enum Format {
     /// For programs.
     Json,
     /// For both.
-    Yaml,
-}
-
-/// How registrations are exported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ExportFormat {
-    /// JSON.
-    Json,
-    /// YAML.
     Yaml,
 }
 
@@ -93,6 +84,12 @@ impl SortFlag {
 /// A path of which an empty one counts as not given, which clap's own parser refuses.
 pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
+}
+
+/// The formats that `import` and `register` read.
+pub(super) fn export_format() -> impl TypedValueParser<Value = Format> {
+    let values = [PossibleValue::new("json").help("JSON"), PossibleValue::new("yaml").help("YAML")];
+    PossibleValuesParser::new(values).map(|name| if name == "yaml" { Format::Yaml } else { Format::Json })
 }
 
 pub(super) fn sort_key(text: &str) -> Result<SortFlag, &'static str> {
