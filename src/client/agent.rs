@@ -1,34 +1,29 @@
 //! The agent: keeps what the files of a directory hold registered. One thread does one request after the other, so that
 //! a host never asks more of the server than one at a time; another one reads the files.
 
-mod clock;
 mod directory;
-mod exporter;
-mod file;
 mod memory;
 mod reader;
-mod refusals;
 mod schedule;
 mod server;
-mod watch;
 
+use std::collections::HashSet;
+use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use log::{error, info, warn};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
-use super::connection::{Api, WatchedAccess};
+use super::connection::{Api, WatchedAccess, check_url};
 use super::{Entry, Failure};
 use crate::config::commands::{Access, AgentCommand as Settings};
+use crate::http_client::ProbeClient;
 use crate::logging::News;
 use crate::registration::TargetId;
-use crate::systemd;
-use clock::{Time, now};
-use exporter::Exporter;
-use reader::{Errand, Reader, Report};
-use refusals::PendingRefusals;
-use schedule::{Lifetime, Schedule, Task, lifetime};
-use server::{KnownServer, Verdict};
-use watch::{Events, Watch};
+use crate::{signals, systemd};
+use reader::{Errand, Report};
+use schedule::{Lifetime, Schedule, Task, Time, lifetime, now};
+use server::{KnownServer, PendingRefusals, Verdict};
 
 /// The directory is looked at so often even if nothing is heard of it, and so are the files of secrets, which are taken up
 /// at the second look that sees a change.
@@ -43,6 +38,15 @@ const UNSETTLED_LOOK: Duration = Duration::from_secs(1);
 /// Files that take longer than this to be looked at hang: that is told.
 const LOOK_PATIENCE: Duration = Duration::from_secs(10);
 
+/// The longest wait for an exporter's answer: nothing else is done meanwhile.
+const EXPORTER_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// What stands for the target in the URL of an exporter.
+const TARGET: &str = "{target}";
+
+/// Events that may wait to be heard; whoever has another one waits as well.
+const EVENTS_MAX: usize = 16;
+
 /// The longest time that the deletions at the end may take.
 const FAREWELL_MAX: Duration = Duration::from_secs(10);
 
@@ -54,18 +58,26 @@ pub(super) fn run(access: &Access, settings: &Settings) -> Result<(), Failure> {
     let watched = WatchedAccess::new(access);
     let connection = Api::new(access)?;
     let system = |e: std::io::Error| Failure::Unavailable(format!("the system refuses a signal, thread or wait: {e}"));
-    let mut watch = Watch::new().map_err(system)?;
+    let (tell, events) = mpsc::sync_channel(EVENTS_MAX);
+    let (changed, reported) = (tell.clone(), tell.clone());
+    // Nobody listens any more once the agent ends.
+    let hear = move |signal| drop(tell.send(if signal == SIGHUP { Event::Reload } else { Event::End }));
+    signals::forward(&[SIGTERM, SIGINT, SIGQUIT, SIGHUP], hear).map_err(system)?;
     let exporter = settings.wait_for.as_deref().map(Exporter::new).transpose()?;
-    let reader = watch.ends().and_then(|ends| Reader::start(settings, watched, ends));
-    let mut agent = Agent::new(connection, exporter, reader.map_err(system)?);
+    let changes = directory::watch(move |complete| drop(changed.send(Event::Changed(complete)))).map_err(system)?;
+    let report = move |report| drop(reported.send(Event::Reported(report)));
+    let reader = reader::start(settings.clone(), watched, changes, report).map_err(system)?;
+    let mut agent = Agent::new(connection, exporter, reader);
     info!(directory:% = settings.dir.display(), server = agent.server.url(); "agent started");
-    loop {
+    'running: loop {
         agent.look_if_due();
-        let events = watch.wait(agent.pause()).map_err(system)?;
-        if events.stop {
-            break;
+        let first = events.recv_timeout(agent.pause());
+        for event in first.into_iter().chain(events.try_iter().take(EVENTS_MAX)) {
+            match event {
+                Event::End => break 'running,
+                event => agent.take(event)?,
+            }
         }
-        agent.take(events)?;
         agent.work();
     }
     systemd::stopping();
@@ -77,10 +89,24 @@ pub(super) fn run(access: &Access, settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the agent waits for, besides the time.
+enum Event {
+    /// A signal: end.
+    End,
+    /// A signal: read the token and all files again, and try again what was refused.
+    Reload,
+    /// Something in the directory has changed; these files are complete.
+    Changed(HashSet<String>),
+    /// The files have been looked at.
+    Reported(Report),
+}
+
 struct Agent {
     server: KnownServer,
     exporter: Option<Exporter>,
-    reader: Reader,
+    reader: Sender<Errand>,
+    /// Whether the reader still does what it was given.
+    is_reading: bool,
     schedule: Schedule,
     /// When the directory is looked at next, and what is to be done then.
     next_look: Time,
@@ -96,11 +122,12 @@ struct Agent {
 }
 
 impl Agent {
-    fn new(connection: Api, exporter: Option<Exporter>, reader: Reader) -> Agent {
+    fn new(connection: Api, exporter: Option<Exporter>, reader: Sender<Errand>) -> Agent {
         Agent {
             server: KnownServer::new(connection),
             exporter,
             reader,
+            is_reading: false,
             schedule: Schedule::default(),
             next_look: now(),
             errand: Errand::default(),
@@ -115,7 +142,7 @@ impl Agent {
     /// How long nothing is to be done.
     fn pause(&self) -> Duration {
         let now = now();
-        let look = match self.reader.is_busy() {
+        let look = match self.is_reading {
             true if self.looking_since + LOOK_PATIENCE > now => self.looking_since + LOOK_PATIENCE,
             true => now + LOOK,
             false => self.next_look,
@@ -130,37 +157,39 @@ impl Agent {
         if task == Task::Wait { due } else { due.max(self.server.not_before()) }
     }
 
-    /// Does what the events ask for.
-    fn take(&mut self, events: Events) -> Result<(), Failure> {
-        if events.directory {
-            self.errand.complete.extend(events.complete);
-            self.next_look = self.next_look.min(now() + GATHER);
+    fn take(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Changed(complete) => {
+                self.errand.complete.extend(complete);
+                self.next_look = self.next_look.min(now() + GATHER);
+            }
+            Event::Reload => {
+                systemd::reloading();
+                self.errand.is_reload = true;
+                self.schedule.retry_refused(now());
+                self.next_look = now();
+            }
+            Event::Reported(report) => return self.hear(report),
+            Event::End => {}
         }
-        if events.reload {
-            systemd::reloading();
-            (self.errand.token, self.errand.is_reload) = (true, true);
-            self.schedule.retry_refused(now());
-            self.next_look = now();
-        }
-        match self.reader.report() {
-            Some(report) => self.hear(report),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Has the files looked at, if it is time for that.
     fn look_if_due(&mut self) {
         let time = now();
-        if !self.reader.is_busy() && self.next_look <= time {
-            self.reader.give(std::mem::take(&mut self.errand));
+        if !self.is_reading && self.next_look <= time {
+            // The reader ends with the process.
+            self.is_reading = self.reader.send(std::mem::take(&mut self.errand)).is_ok();
             (self.looking_since, self.next_look) = (time, time + LOOK);
-        } else if self.reader.is_busy() && time >= self.looking_since + LOOK_PATIENCE && self.hangs.is("hangs") {
+        } else if self.is_reading && time >= self.looking_since + LOOK_PATIENCE && self.hangs.is("hangs") {
             warn!("the files cannot be looked at, something hangs; what is known of them is kept registered");
         }
     }
 
     /// Takes what was found in the files.
     fn hear(&mut self, report: Report) -> Result<(), Failure> {
+        self.is_reading = false;
         let time = now();
         if self.hangs.is_over() {
             info!("the files can be looked at again");
@@ -324,6 +353,29 @@ impl Agent {
         info!(registrations = deleted; "deregistered, as --deregister-on-stop wants it");
         if registered.len() > deleted {
             error!(registrations = registered.len() - deleted; "not deregistered; they stay until they expire");
+        }
+    }
+}
+
+/// Whom to ask whether it answers, before what it exports is registered for the first time.
+struct Exporter {
+    probe: ProbeClient,
+    url: String,
+}
+
+impl Exporter {
+    /// An exporter at this URL, in which `{target}` stands for the target that is to be registered.
+    fn new(url: &str) -> Result<Exporter, Failure> {
+        check_url("--wait-for", &url.replace(TARGET, "localhost:1"))?;
+        Ok(Exporter { probe: ProbeClient::of_urls(EXPORTER_WAIT_MAX), url: url.to_owned() })
+    }
+
+    /// Whether it answers for one of these targets. Any answer but a failure of its own will do: it may want a password.
+    fn answers(&self, entry: &Entry) -> bool {
+        let answers = |url: &str| self.probe.get(url).is_ok_and(|answer| answer.status() < 500);
+        match self.url.contains(TARGET) {
+            true => entry.targets.iter().any(|target| answers(&self.url.replace(TARGET, target))),
+            false => answers(&self.url),
         }
     }
 }

@@ -218,7 +218,7 @@ pub struct DeregisterCommand {
 }
 
 /// `inventor agent`
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct AgentCommand {
     /// Directory whose .json, .yaml and .yml files are registered
     #[arg(long, value_name = "DIR")]

@@ -1,33 +1,57 @@
 //! The directory of the agent: what its files hold. A broken file keeps what it held before, and so does a directory
 //! that cannot be read, or that is empty where it may not have been mounted.
 
+use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs;
+use std::fs::{self, Metadata};
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
-use log::{info, warn};
+use log::{error, info, warn};
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use super::file::{HeldFile, Look};
 use super::memory::{DirectoryKey, Leaving, Remembered, Wanted};
+use crate::client::Entry;
+use crate::client::files as registrations;
+use crate::config::commands::AgentCommand as Settings;
+use crate::files::{self, Stamp, stamp};
 use crate::logging::News;
-use crate::registration::TargetId;
+use crate::registration::{LabelNames, TargetId};
 
 /// The files that are read; others, such as what editors and package managers leave behind, are not.
 const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 
 const FILES_MAX: usize = 10_000;
 
+const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// A file that was not seen to be closed counts as complete when it has not been written to for so long.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// A file that was closed and then written to within so long is being written again: what is read may be half of it. It
+/// is less than the time for which others are waited for after such news.
+const WRITTEN_AGAIN: Duration = Duration::from_millis(40);
+
 /// Where Linux says which boot this is.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// What the files of a directory hold.
+/// What a look has found.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    /// Something is not as it was.
+    pub(super) changed: bool,
+    /// A file may still be written to, and is to be looked at again soon.
+    pub(super) unsettled: bool,
+}
+
 pub(super) struct Directory {
-    path: PathBuf,
-    /// Group and lifetime of what names none.
-    group: Option<String>,
-    ttl_seconds: Option<u64>,
+    settings: Settings,
     files: BTreeMap<String, HeldFile>,
     /// What no file holds any more, until it is deleted.
     leaving: HashMap<TargetId, Leaving>,
@@ -44,18 +68,11 @@ pub(super) struct Directory {
 
 impl Directory {
     /// A directory that held this when it was looked at last.
-    pub(super) fn new(
-        path: PathBuf,
-        group: Option<String>,
-        ttl_seconds: Option<u64>,
-        remembered: Remembered,
-    ) -> Directory {
+    pub(super) fn new(settings: Settings, remembered: Remembered) -> Directory {
         let boot = fs::read_to_string(BOOT_ID).ok().map(|id| id.trim().to_owned());
         let Remembered { seen, files, leaving } = remembered;
         Directory {
-            path,
-            group,
-            ttl_seconds,
+            settings,
             files: files.into_iter().map(|(name, entries)| (name, HeldFile::holding(entries))).collect(),
             leaving: leaving.into_iter().map(|one| (TargetId::of(&one.targets), one)).collect(),
             // What nobody can tell from another boot is one.
@@ -91,7 +108,7 @@ impl Directory {
             Ok(looked) => looked,
             Err(e) => {
                 if self.fault.is(&e.to_string()) {
-                    let directory = self.path.display();
+                    let directory = self.settings.dir.display();
                     warn!(directory:%, reason:% = e; "the directory cannot be read; what it held is kept, and it is looked at every few seconds");
                 }
                 return Err(e);
@@ -99,7 +116,7 @@ impl Directory {
         };
         if names.is_empty() && !self.files.is_empty() && (place.is_none() || self.seen != place) {
             if self.fault.is("empty") {
-                let directory = self.path.display();
+                let directory = self.settings.dir.display();
                 warn!(directory:%; "the directory is empty, but may not be mounted: it is not the one that had files since the boot; nothing is deleted");
             }
             return Ok(Look::default());
@@ -113,7 +130,7 @@ impl Directory {
         self.looked = true;
         for name in &names {
             let file = self.files.entry(name.clone()).or_default();
-            let one = file.look(&self.path.join(name), complete.contains(name));
+            let one = file.look(&self.settings.dir.join(name), complete.contains(name));
             found.changed |= one.changed;
             found.unsettled |= one.unsettled;
         }
@@ -139,10 +156,10 @@ impl Directory {
 
     fn names(&self) -> io::Result<BTreeSet<String>> {
         let mut names = BTreeSet::new();
-        for entry in fs::read_dir(&self.path)? {
+        for entry in fs::read_dir(&self.settings.dir)? {
             // No file of ours has a name that is not UTF-8.
             let Ok(name) = entry?.file_name().into_string() else { continue };
-            if is_read(&name) && !self.path.join(&name).is_dir() {
+            if is_read(&name) && !self.settings.dir.join(&name).is_dir() {
                 names.insert(name);
             }
             if names.len() > FILES_MAX {
@@ -154,7 +171,7 @@ impl Directory {
 
     /// Which directory it is, in which boot, as far as that can be told.
     fn place(&self) -> io::Result<Option<DirectoryKey>> {
-        let metadata = fs::metadata(&self.path)?;
+        let metadata = fs::metadata(&self.settings.dir)?;
         let (device, inode) = (metadata.dev(), metadata.ino());
         Ok(self.boot.clone().map(|boot| DirectoryKey { boot, device, inode }))
     }
@@ -174,7 +191,7 @@ impl Directory {
                     repeated.insert((id, name.clone()));
                     continue;
                 }
-                let entry = entry.clone().or(self.group.as_deref(), self.ttl_seconds);
+                let entry = entry.clone().or(self.settings.group.as_deref(), self.settings.ttl);
                 wanted.insert(id, Wanted { entry, file: name.clone() });
             }
         }
@@ -186,4 +203,146 @@ impl Directory {
 fn is_read(name: &str) -> bool {
     let extension = name.rsplit_once('.').map(|(_, extension)| extension);
     !name.starts_with('.') && extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
+}
+
+/// A file of the directory: when it is read, and what it holds.
+#[derive(Default)]
+struct HeldFile {
+    /// When it was read last.
+    state: Option<Stamp>,
+    hash: Option<u64>,
+    entries: Vec<Entry>,
+    fault: News,
+}
+
+impl HeldFile {
+    /// A file that held this when it was read last, before this agent began.
+    fn holding(entries: Vec<Entry>) -> HeldFile {
+        HeldFile { entries, ..HeldFile::default() }
+    }
+
+    /// What it held when it was last right.
+    fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Reads the file if it is known to be complete, or looks different and is not being written to.
+    fn look(&mut self, path: &Path, is_complete: bool) -> Look {
+        match self.try_look(path, is_complete) {
+            Ok(found) => found,
+            // It went away after the directory was listed.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {
+                Look { unsettled: true, changed: false }
+            }
+            Err(e) => {
+                (self.state, self.hash) = (None, None);
+                self.is_broken(path, e.to_string());
+                Look::default()
+            }
+        }
+    }
+
+    fn try_look(&mut self, path: &Path, is_complete: bool) -> io::Result<Look> {
+        let (file, metadata) = files::open_regular(path, FILE_BYTES_MAX)?;
+        let state = stamp(&metadata);
+        if self.state == Some(state) && !is_complete {
+            return Ok(Look::default());
+        }
+        let settled = if is_complete { WRITTEN_AGAIN } else { SETTLED };
+        // What a link leads to is put in place as a whole.
+        if !fs::symlink_metadata(path)?.is_symlink() && is_younger(&metadata, settled) {
+            return Ok(Look { unsettled: true, changed: false });
+        }
+        let bytes = files::read_to_end(&file, FILE_BYTES_MAX)?;
+        // Half of it is from before and half from after.
+        if stamp(&file.metadata()?) != state {
+            return Ok(Look { unsettled: true, changed: false });
+        }
+        self.state = Some(state);
+        Ok(Look { changed: self.read(path, &bytes), unsettled: false })
+    }
+
+    /// Takes what the file holds now; `false` when that is what it held before, or is broken.
+    fn read(&mut self, path: &Path, bytes: &[u8]) -> bool {
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        let hash = Some(hasher.finish());
+        if self.hash == hash {
+            return false;
+        }
+        self.hash = hash;
+        let content = registrations::parse(bytes, LabelNames::Utf8);
+        if let Some(fault) = content.faults.first() {
+            self.is_broken(path, fault.to_string());
+            return false;
+        }
+        info!(file:% = name(path), registrations = content.entries.len(); "file read");
+        self.fault.is_over();
+        self.entries = content.entries;
+        true
+    }
+
+    fn is_broken(&mut self, path: &Path, reason: String) {
+        if self.fault.is(&reason) {
+            let kept = self.entries.len();
+            error!(file:% = name(path), reason, kept; "the file is broken; what it held before is kept");
+        }
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A time of change in the future says nothing: the clock was set back.
+fn is_younger(metadata: &Metadata, than: Duration) -> bool {
+    let age = metadata.modified().map(|modified| modified.elapsed());
+    matches!(age, Ok(Ok(age)) if age < than)
+}
+
+/// What tells of changes in a directory; `None` when the system has none left, so that there is only the regular look.
+pub(super) type Changes = Option<Arc<Inotify>>;
+
+/// Has a thread tell of changes, with the files that were written and closed or moved to where they are: these are
+/// complete.
+pub(super) fn watch(changed: impl Fn(HashSet<String>) + Send + 'static) -> io::Result<Changes> {
+    let inotify = match Inotify::init(InitFlags::IN_CLOEXEC) {
+        Ok(inotify) => Arc::new(inotify),
+        Err(e) => {
+            warn!(reason:% = e; "changes of files cannot be watched; they are looked for every few seconds");
+            return Ok(None);
+        }
+    };
+    let changes = Arc::clone(&inotify);
+    let run = move || {
+        loop {
+            match changes.read_events() {
+                Ok(changes) => {
+                    let complete = AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO;
+                    let complete = changes.into_iter().filter(|change| change.mask.intersects(complete));
+                    changed(complete.filter_map(|change| change.name?.into_string().ok()).collect());
+                }
+                // The process was stopped, and goes on.
+                Err(Errno::EINTR) => {}
+                Err(_) => return,
+            }
+        }
+    };
+    thread::Builder::new().name("changes".into()).spawn(run)?;
+    Ok(Some(inotify))
+}
+
+/// Watches the directory that is there now; it may be another one than before under the same name.
+pub(super) fn watch_directory(changes: &Changes, directory: &Path) {
+    let kinds = AddWatchFlags::IN_CLOSE_WRITE
+        | AddWatchFlags::IN_MOVED_TO
+        | AddWatchFlags::IN_MOVED_FROM
+        | AddWatchFlags::IN_CREATE
+        | AddWatchFlags::IN_DELETE
+        | AddWatchFlags::IN_ATTRIB
+        | AddWatchFlags::IN_ONLYDIR;
+    if let Some(inotify) = changes {
+        // Whoever reads the directory says it if it is not there.
+        let _ = inotify.add_watch(directory, kinds);
+    }
 }

@@ -3,11 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::clock::Time;
+use nix::time::{ClockId, clock_gettime};
+
 use super::memory::Wanted;
 use crate::client::Entry;
 use crate::logging::News;
 use crate::registration::TargetId;
+
+/// Time since the boot. It goes on while the machine sleeps, so that neither a step of the wall clock nor a suspended
+/// machine makes a renewal late.
+pub(super) type Time = Duration;
+
+pub(super) fn now() -> Time {
+    // Every Linux since 2.6.39 has this clock.
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
+}
 
 /// The time between two renewals of what lives for ever, which puts it back should the server have lost it.
 const FOREVER_RENEWED: Duration = Duration::from_secs(2 * 3600);
