@@ -4,7 +4,6 @@
 mod command_line;
 pub mod commands;
 mod error;
-mod healthcheck;
 mod help;
 mod log;
 mod manual;

@@ -1,30 +1,33 @@
 //! HTTP as a client: the rules by which all requests of this program are made, over TCP, TLS or a Unix socket. They follow
 //! no redirect and know no proxy.
 
-mod unix;
-
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustls::crypto::{CryptoProvider, ring};
 use ureq::config::Config;
-use ureq::http::{Response, Uri};
+use ureq::http::Uri;
 use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
-use ureq::{Agent, Body, Error};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, DefaultConnector, LazyBuffers, NextTimeout, Transport,
+};
+use ureq::{Agent, Error};
 
-use crate::endpoint::Endpoint;
-use unix::UnixConnector;
+use crate::endpoint::{Endpoint, unix_address};
 
 /// The logs of what speaks to servers: from debug on, these are the bytes of requests, and so the token.
 pub const WIRE_LOGS: &[&str] = &["ureq", "ureq_proto"];
 
-/// How much of the answer to a [`ProbeClient`] is read, in bytes: a sentence is expected.
-const PROBE_BYTES_MAX: u64 = 8 * 1024;
+/// The longest wait for the answer to a health check.
+const HEALTHCHECK_WAIT_MAX: Duration = Duration::from_secs(4);
+
+/// How much of that answer is read, in bytes: a sentence is expected.
+const SENTENCE_BYTES_MAX: u64 = 8 * 1024;
 
 const NO_HTTP: &str = "what it says is not HTTP";
 
@@ -62,55 +65,42 @@ pub fn crypto() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// Asks whether something answers. It may show any certificate: nothing secret is sent.
-#[derive(Debug)]
-pub struct ProbeClient(Agent);
-
-/// An answer to a [`ProbeClient`].
-#[derive(Debug)]
-pub struct ProbeAnswer(Response<Body>);
-
-impl ProbeClient {
-    /// Asks whatever a URL leads to, and waits so long at most.
-    pub fn of_urls(wait: Duration) -> ProbeClient {
-        ProbeClient(agent(ProbeClient::config(wait), None))
-    }
-
-    /// Asks the server that listens here on this machine, whatever the host of a URL is.
-    pub fn of_endpoint(endpoint: &Endpoint, wait: Duration) -> ProbeClient {
-        let config = ProbeClient::config(wait);
-        ProbeClient(match endpoint {
-            Endpoint::Unix(path) => agent(config, Some(path)),
-            _ => Agent::with_parts(config, DefaultConnector::default(), FixedResolver(endpoint.local_addresses())),
-        })
-    }
-
-    fn config(wait: Duration) -> Config {
-        let trusting = TlsConfig::builder().disable_verification(true).unversioned_rustls_crypto_provider(crypto());
-        config(wait, 0, trusting.build())
-    }
-
-    /// Asks; or says why there is no answer.
-    pub fn get(&self, url: &str) -> Result<ProbeAnswer, String> {
-        self.0.get(url).call().map(ProbeAnswer).map_err(|error| match error {
-            Error::Protocol(_) => NO_HTTP.to_owned(),
-            Error::Io(e) if e.kind() == ErrorKind::UnexpectedEof => NO_HTTP.to_owned(),
-            error => reason(&error),
-        })
+/// Makes requests to learn whether something answers, each within `timeout`: to whatever their URL leads to, or to the
+/// server that listens at this endpoint on this machine. It may show any certificate: nothing secret is sent.
+pub fn probe(endpoint: Option<&Endpoint>, timeout: Duration) -> Agent {
+    let trusting = TlsConfig::builder().disable_verification(true).unversioned_rustls_crypto_provider(crypto());
+    let config = config(timeout, 0, trusting.build());
+    match endpoint {
+        None => agent(config, None),
+        Some(Endpoint::Unix(path)) => agent(config, Some(path)),
+        Some(endpoint) => {
+            Agent::with_parts(config, DefaultConnector::default(), FixedResolver(endpoint.local_addresses()))
+        }
     }
 }
 
-impl ProbeAnswer {
-    pub fn status(&self) -> u16 {
-        self.0.status().as_u16()
+/// Asks a server on this machine whether it is `ready` or `healthy`, through its public port as any client would: for
+/// container engines, whose image has no curl, and for the watchdog of systemd.
+///
+/// # Errors
+/// Why the answer is no.
+pub fn healthcheck(endpoint: &Endpoint, question: &str) -> Result<(), String> {
+    let scheme = if matches!(endpoint, Endpoint::Tls(_)) { "https" } else { "http" };
+    let url = format!("{scheme}://localhost/-/{question}");
+    let answer = probe(Some(endpoint), HEALTHCHECK_WAIT_MAX).get(&url).call().map_err(|error| match error {
+        Error::Protocol(_) => NO_HTTP.to_owned(),
+        Error::Io(e) if e.kind() == ErrorKind::UnexpectedEof => NO_HTTP.to_owned(),
+        error => reason(&error),
+    });
+    let answer = answer.map_err(|why| format!("no answer from {endpoint}: {why}"))?;
+    let status = answer.status().as_u16();
+    if status == 200 {
+        return Ok(());
     }
-
-    /// What it says, as far as it is short and comes in time.
-    pub fn text(self) -> String {
-        let mut text = Vec::new();
-        let _ = self.0.into_body().into_reader().take(PROBE_BYTES_MAX).read_to_end(&mut text);
-        String::from_utf8_lossy(&text).into_owned()
-    }
+    let mut text = Vec::new();
+    // What of it is short and comes in time.
+    let _ = answer.into_body().into_reader().take(SENTENCE_BYTES_MAX).read_to_end(&mut text);
+    Err(format!("{status}: {}", String::from_utf8_lossy(&text).trim()))
 }
 
 /// The error in words for whoever has to mend it.
@@ -174,5 +164,77 @@ impl Resolver for RememberingResolver {
         let answer = Addresses { of, at: Instant::now(), addresses: addresses.clone() };
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
         Ok(addresses)
+    }
+}
+
+/// A read that was interrupted goes on for so long at least, since none means without a limit.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+/// Connects to the socket at this path, or with this name in the abstract namespace after an `@`, whatever the URL says.
+#[derive(Debug)]
+struct UnixConnector(PathBuf);
+
+impl Connector for UnixConnector {
+    type Out = UnixTransport;
+
+    fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<UnixTransport>, Error> {
+        let stream = UnixStream::connect_addr(&unix_address(&self.0)?)?;
+        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(Some(UnixTransport { stream, buffers }))
+    }
+}
+
+#[derive(Debug)]
+struct UnixTransport {
+    stream: UnixStream,
+    buffers: LazyBuffers,
+}
+
+impl Transport for UnixTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let timeout = timeout.for_write();
+        self.stream.set_write_timeout(timeout.not_zero().map(|timeout| *timeout))?;
+        let written = self.stream.write_all(&self.buffers.output()[..amount]);
+        written.map_err(|e| in_time(e, timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let timeout = timeout.for_read();
+        let (begun, limit) = (Instant::now(), timeout.not_zero().map(|timeout| *timeout));
+        let mut left = limit;
+        let read = loop {
+            self.stream.set_read_timeout(left)?;
+            match self.stream.read(self.buffers.input_append_buf()) {
+                // A signal was handled, or the process was stopped and goes on.
+                Err(e) if e.kind() == ErrorKind::Interrupted => {
+                    left = limit.map(|limit| limit.saturating_sub(begun.elapsed()).max(SHORTEST_WAIT));
+                }
+                read => break read.map_err(|e| in_time(e, timeout))?,
+            }
+        };
+        self.buffers.input_appended(read);
+        Ok(read > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        // Nothing is waiting to be read on a connection that is open and idle; its end is.
+        let peek = |stream: &mut UnixStream| -> std::io::Result<usize> {
+            stream.set_nonblocking(true)?;
+            let read = stream.read(&mut [0]);
+            stream.set_nonblocking(false)?;
+            read
+        };
+        matches!(peek(&mut self.stream), Err(e) if e.kind() == ErrorKind::WouldBlock)
+    }
+}
+
+fn in_time(error: std::io::Error, timeout: NextTimeout) -> Error {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Timeout(timeout.reason),
+        _ => Error::Io(error),
     }
 }

@@ -15,8 +15,8 @@
 //! - [`http`]: requests, responses, the route table and the handlers. Under it the gate, which owns the public port, has a
 //!   thread for each connection and answers there whatever needs no store; and the server, whose workers call the store.
 //!   They are reached through tiny_http, over private connections.
-//! - [`endpoint`], [`http_client`]: where a server listens, and how requests are made to one.
-//! - [`healthcheck`], [`systemd`]: the server seen from outside, and what systemd is told.
+//! - [`endpoint`], [`http_client`]: where a server listens, and how requests are made to one, health checks among them.
+//! - [`systemd`]: what systemd passes and is told.
 //! - [`signals`]: signals for whoever waits for something else.
 //! - [`config`]: the settings and the command line, read and checked once.
 //! - [`client`]: the other side of the API: commands for people and playbooks, the agent, and the follower of a list. It
@@ -85,7 +85,6 @@ pub mod client;
 pub mod config;
 pub mod endpoint;
 pub mod files;
-pub mod healthcheck;
 pub mod http;
 pub mod http_client;
 pub mod logging;

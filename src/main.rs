@@ -1,5 +1,6 @@
 //! The command line in, an exit code out: 0 after a signal, 2 for a bad configuration, 1 otherwise.
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
@@ -7,7 +8,6 @@ use log::{Level, error, log_enabled};
 
 use inventor::client;
 use inventor::config::{self, Config, Invocation};
-use inventor::healthcheck;
 use inventor::http::server;
 use inventor::http_client;
 use inventor::logging::{self, Format};
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     systemd::notify_at(config::notify_socket());
     match config::read() {
         Ok(Invocation::Serve(config)) => run(*config),
-        Ok(Invocation::Healthcheck(endpoint, question)) => match healthcheck::ask(&endpoint, question) {
+        Ok(Invocation::Healthcheck(endpoint, question)) => match http_client::healthcheck(&endpoint, &question) {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(1, &e),
         },
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         }
         Ok(Invocation::Manual(directory)) => match config::write_manual(&directory) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(e) => fail(2, &io::Error::other(format!("{}: {e}", directory.display()))),
+            Err(e) => fail(2, &format!("{}: {e}", directory.display())),
         },
         Ok(Invocation::Completions(shell)) => print(&config::completions(shell)),
         Ok(Invocation::Print(text)) => print(&text),
@@ -63,12 +63,12 @@ fn print(text: &str) -> ExitCode {
     let mut output = io::stdout();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         // Whoever closes the pipe early has read enough.
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => fail(2, &io::Error::other(format!("standard output: {e}"))),
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => fail(2, &format!("standard output: {e}")),
         _ => ExitCode::SUCCESS,
     }
 }
 
-fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
+fn fail(code: u8, error: &dyn Display) -> ExitCode {
     let _ = writeln!(io::stderr(), "inventor: {error}");
     ExitCode::from(code)
 }

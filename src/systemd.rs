@@ -16,7 +16,7 @@ use log::warn;
 use sd_notify::NotifyState;
 
 use crate::endpoint::{Endpoint, unix_address};
-use crate::healthcheck::{self, Question};
+use crate::http_client::healthcheck;
 
 /// How often the watchdog is fed within the time after which it bites: a lost request must not kill the server.
 const FEEDS_PER_PERIOD: u32 = 4;
@@ -118,7 +118,7 @@ impl Drop for Watchdog {
 }
 
 fn feed_if_answered(endpoints: &[Endpoint], period: Duration) {
-    match endpoints.iter().try_for_each(|endpoint| healthcheck::ask(endpoint, Question::Healthy)) {
+    match endpoints.iter().try_for_each(|endpoint| healthcheck(endpoint, "healthy")) {
         Ok(()) => notify(&[NotifyState::Watchdog]),
         Err(e) => {
             warn!(reason:% = e, period_seconds = period.as_secs(); "not feeding the systemd watchdog: the server does not answer")

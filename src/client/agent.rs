@@ -17,7 +17,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use super::connection::{Api, WatchedAccess, check_url};
 use super::{Entry, Failure};
 use crate::config::commands::{Access, AgentCommand as Settings};
-use crate::http_client::ProbeClient;
+use crate::http_client;
 use crate::logging::News;
 use crate::registration::TargetId;
 use crate::{signals, systemd};
@@ -359,7 +359,7 @@ impl Agent {
 
 /// Whom to ask whether it answers, before what it exports is registered for the first time.
 struct Exporter {
-    probe: ProbeClient,
+    probe: ureq::Agent,
     url: String,
 }
 
@@ -367,12 +367,12 @@ impl Exporter {
     /// An exporter at this URL, in which `{target}` stands for the target that is to be registered.
     fn new(url: &str) -> Result<Exporter, Failure> {
         check_url("--wait-for", &url.replace(TARGET, "localhost:1"))?;
-        Ok(Exporter { probe: ProbeClient::of_urls(EXPORTER_WAIT_MAX), url: url.to_owned() })
+        Ok(Exporter { probe: http_client::probe(None, EXPORTER_WAIT_MAX), url: url.to_owned() })
     }
 
     /// Whether it answers for one of these targets. Any answer but a failure of its own will do: it may want a password.
     fn answers(&self, entry: &Entry) -> bool {
-        let answers = |url: &str| self.probe.get(url).is_ok_and(|answer| answer.status() < 500);
+        let answers = |url: &str| self.probe.get(url).call().is_ok_and(|answer| answer.status().as_u16() < 500);
         match self.url.contains(TARGET) {
             true => entry.targets.iter().any(|target| answers(&self.url.replace(TARGET, target))),
             false => answers(&self.url),

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -11,17 +12,20 @@ use clap_complete::Shell;
 
 use super::commands::{ACCESS_HEADING, Access, Client, ClientCommand, Format, Output, WITH_OUTPUT, WITHOUT_SERVER};
 use super::error::ConfigError;
-use super::healthcheck;
 use super::help;
 use super::log;
-use super::server::Config;
+use super::server::{Config, listen};
 use super::values::Values;
-use super::variables::{VARIABLES, Variable};
+use super::variables::{LISTEN_ADDR, LISTEN_PORT, TLS_CERT, VARIABLES, Variable};
 use crate::endpoint::Endpoint;
-use crate::healthcheck::Question;
+use crate::http::server::Listen;
 
 const SERVE: &str = "serve";
 const VERSION: &str = "version";
+const HEALTHCHECK: &str = "healthcheck";
+
+/// What [`HEALTHCHECK`] asks.
+const QUESTION: &str = "QUESTION";
 
 /// What is said of settings beside each of them.
 const SETTINGS_HELP: &str = "\
@@ -32,8 +36,8 @@ seen by every user of the machine: tokens and passwords belong into the environm
 /// What the command line asks for.
 pub enum Invocation {
     Serve(Box<Config>),
-    /// Ask the server that runs with the same address and port.
-    Healthcheck(Endpoint, Question),
+    /// Ask the server that listens there whether it is `ready` or `healthy`.
+    Healthcheck(Endpoint, String),
     /// Be a client of a server.
     Client(Box<Client>),
     /// Write manual pages into this directory.
@@ -109,7 +113,7 @@ fn help() -> String {
 fn with_commands(root: Command, form: Help) -> Command {
     let root = ClientCommand::augment_subcommands(root)
         .subcommand(with_settings(Command::new(SERVE).about("Run the server").after_help(SETTINGS_HELP)))
-        .subcommand(healthcheck::command())
+        .subcommand(healthcheck())
         .subcommand(Command::new(VERSION).about("Print the version").hide(true));
     let mut root = root
         .version(env!("CARGO_PKG_VERSION"))
@@ -147,6 +151,28 @@ fn with_commands(root: Command, form: Help) -> Command {
     root
 }
 
+fn healthcheck() -> Command {
+    Command::new(HEALTHCHECK)
+        .about("Ask the server on this machine whether it is ready, or whether it is healthy; exits with 0 or 1")
+        .arg(Arg::new(QUESTION).help("What is asked").value_parser(["ready", "healthy"]).default_value("ready"))
+        .args([LISTEN_ADDR, LISTEN_PORT, TLS_CERT].map(|variable| variable.flag()))
+}
+
+/// Where a server with these values listens.
+fn endpoint(values: &Values) -> Result<Endpoint, ConfigError> {
+    match listen(values)? {
+        Listen::Tcp { addr, port } if port != 0 => {
+            let endpoint = Endpoint::Tcp(SocketAddr::new(addr.unwrap_or(Ipv6Addr::UNSPECIFIED.into()), port));
+            Ok(if values.is_given(TLS_CERT) { endpoint.with_tls() } else { endpoint })
+        }
+        Listen::Unix(path) => Ok(Endpoint::Unix(path)),
+        Listen::Tcp { .. } | Listen::Inherited(_) => {
+            let reason = "set it to the port that the server listens on".to_owned();
+            Err(ConfigError::new(LISTEN_PORT, "0", reason))
+        }
+    }
+}
+
 fn with_settings(command: Command) -> Command {
     VARIABLES.iter().fold(command, |command, variable| command.arg(variable.flag()))
 }
@@ -160,8 +186,9 @@ fn parse() -> Result<Result<Invocation, ConfigError>, clap::Error> {
         None => serve(&[&matches]),
         Some((VERSION, _)) => Ok(Invocation::Print(command.render_long_version())),
         Some((SERVE, own)) => serve(&[&matches, own]),
-        Some((healthcheck::NAME, own)) => Values::new(&[&matches, own]).and_then(|values| {
-            healthcheck::endpoint(&values).map(|endpoint| Invocation::Healthcheck(endpoint, healthcheck::question(own)))
+        Some((HEALTHCHECK, own)) => Values::new(&[&matches, own]).and_then(|values| {
+            let question = own.get_one::<String>(QUESTION).cloned().unwrap_or_default();
+            endpoint(&values).map(|endpoint| Invocation::Healthcheck(endpoint, question))
         }),
         Some((name, own)) => {
             refuse_settings(&mut command, &matches, name)?;

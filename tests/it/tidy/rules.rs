@@ -35,26 +35,13 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("http", &["registration", "tokens", "metrics", "oneshot", "pem", "logging", "store", "registry", "endpoint"]),
     ("endpoint", &[]),
     ("http_client", &["endpoint"]),
-    ("healthcheck", &["endpoint", "http_client"]),
     ("client", &["registration", "files", "tokens", "pem", "signals", "logging", "config", "systemd", "http_client"]),
     (
         "config",
-        &[
-            "registration",
-            "files",
-            "tokens",
-            "pem",
-            "metrics",
-            "logging",
-            "store",
-            "store::redis",
-            "http",
-            "healthcheck",
-            "endpoint",
-        ],
+        &["registration", "files", "tokens", "pem", "metrics", "logging", "store", "store::redis", "http", "endpoint"],
     ),
     ("logging", &[]),
-    ("systemd", &["endpoint", "healthcheck"]),
+    ("systemd", &["endpoint", "http_client"]),
     (
         "serve",
         &[
@@ -73,7 +60,7 @@ const KNOWS: &[(&str, &[&str])] = &[
             "endpoint",
         ],
     ),
-    ("main", &["config", "logging", "http", "serve", "healthcheck", "http_client", "systemd", "client"]),
+    ("main", &["config", "logging", "http", "serve", "http_client", "systemd", "client"]),
 ];
 
 /// Modules that are not known by whoever knows the module around them.
