@@ -65,7 +65,7 @@ pub(super) fn run(access: &Access, settings: &Settings) -> Result<(), Failure> {
     signals::forward(&[SIGTERM, SIGINT, SIGQUIT, SIGHUP], hear).map_err(system)?;
     let exporter = settings.wait_for.as_deref().map(Exporter::new).transpose()?;
     let changes = directory::watch(move |complete| drop(changed.send(Event::Changed(complete)))).map_err(system)?;
-    let report = move |report| drop(reported.send(Event::Reported(report)));
+    let report = move |report| drop(reported.send(Event::Reported(Box::new(report))));
     let reader = reader::start(settings.clone(), watched, changes, report).map_err(system)?;
     let mut agent = Agent::new(connection, exporter, reader);
     info!(directory:% = settings.dir.display(), server = agent.server.url(); "agent started");
@@ -98,7 +98,7 @@ enum Event {
     /// Something in the directory has changed; these files are complete.
     Changed(HashSet<String>),
     /// The files have been looked at.
-    Reported(Report),
+    Reported(Box<Report>),
 }
 
 struct Agent {
@@ -169,7 +169,7 @@ impl Agent {
                 self.schedule.retry_refused(now());
                 self.next_look = now();
             }
-            Event::Reported(report) => return self.hear(report),
+            Event::Reported(report) => return self.hear(*report),
             Event::End => {}
         }
         Ok(())
