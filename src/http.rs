@@ -5,14 +5,10 @@
 
 mod api;
 mod app;
-mod audit;
 mod auth;
 mod bodies;
-mod criteria;
 mod discovery;
-mod exposition;
 pub mod gate;
-mod gauges;
 mod handler;
 mod metrics;
 mod operations;
@@ -29,7 +25,7 @@ mod targets;
 mod turns;
 
 pub use app::{App, Options};
-pub use auth::{KnownToken, Token, TokenSets, Tokens};
+pub use auth::Tokens;
 pub use handler::{Found, Handler, Runs};
 pub use problem::Errors;
 pub use request::Request;

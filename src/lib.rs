@@ -4,7 +4,8 @@
 //! The modules in reading order. A module knows only those named before it; nothing goes in circles:
 //!
 //! - [`registration`]: what a registration is. Parsed means valid. The id and the stored document.
-//! - [`tokens`]: the file of tokens with names, for the server that reads it and the command that writes it.
+//! - [`tokens`]: who may do what, and the file of tokens with names, for the server that reads it and the command that
+//!   writes it.
 //! - [`files`]: files that others write, read without waiting for them, and files replaced as a whole.
 //! - [`pem`]: certificates and keys, for both sides of TLS.
 //! - [`metrics`], [`oneshot`]: what operators see, and how one thread waits for the answer of another.

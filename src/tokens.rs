@@ -1,26 +1,32 @@
-//! The file of tokens with names, `TOKENS_FILE`: a line each, `name role groups sha256:HEX`. Whoever writes such a line
-//! reads it by the rules of the server first.
+//! Who may do what: tokens, each for some groups or all, and the file of those with names, `TOKENS_FILE`: a line each, `name
+//! role groups sha256:HEX`. Whoever writes such a line reads it by the rules of the server first.
 
 use std::collections::HashMap;
+use std::fmt;
+
+use ring::digest::{SHA256, digest};
 
 pub const TOKENS_MAX: usize = 10_000;
 
 /// The longest name, in characters: it stands in log lines and answers.
 const NAME_CHARS_MAX: usize = 64;
 
-/// The names that `API_TOKEN` and `SD_TOKEN` have.
-const RESERVED: &[&str] = &["api", "sd"];
+/// The names of the tokens in `API_TOKEN` and `SD_TOKEN`.
+pub const API: &str = "api";
+pub const SD: &str = "sd";
 
-/// A line of the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedToken {
+/// A token, known by the digest of its secret alone, and never printed.
+#[derive(Clone)]
+pub struct Token {
     /// Who has it, for the log and the list of changes.
     pub name: String,
     pub role: Role,
-    pub groups: Groups,
-    /// The SHA-256 of the secret.
-    pub digest: [u8; 32],
+    pub groups: Scope,
+    pub digest: Digest,
 }
+
+/// The SHA-256 of a secret: what is looked up depends on no byte of it, so that how long that takes tells nothing.
+pub type Digest = [u8; 32];
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,33 +37,77 @@ pub enum Role {
     Write,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Groups {
+/// All groups, or some by name or by the beginning of their names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Every group, also those that do not exist yet.
     All,
-    /// Those that one of these names.
-    Some(Vec<Pattern>),
+    /// Those that one of these patterns names.
+    Groups(Vec<GroupPattern>),
 }
 
-/// A name, or the beginning of names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern {
-    /// The name without the star.
-    pub name: String,
-    /// Whether a star stands behind it.
-    pub is_prefix: bool,
+/// Which groups a pattern names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum GroupPattern {
+    Name(String),
+    Prefix(String),
+}
+
+impl Token {
+    /// A token of one of the kinds whose secrets alone are given; `None` without a secret, because an empty token would let
+    /// everybody in.
+    pub fn for_all_groups(name: &str, role: Role, secret: &[u8]) -> Option<Token> {
+        let token = || Token { name: name.to_owned(), role, groups: Scope::All, digest: digest_of(secret) };
+        (!secret.is_empty()).then(token)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(...)")
+    }
+}
+
+pub fn digest_of(secret: &[u8]) -> Digest {
+    // The digest has as many bytes as it says.
+    digest(&SHA256, secret).as_ref().try_into().unwrap_or_default()
+}
+
+impl Scope {
+    pub fn has(&self, group: &str) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Groups(patterns) => patterns.iter().any(|pattern| match pattern {
+                GroupPattern::Name(name) => group == name,
+                GroupPattern::Prefix(beginning) => group.starts_with(beginning.as_str()),
+            }),
+        }
+    }
+}
+
+/// As a line names it.
+impl fmt::Display for GroupPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (GroupPattern::Name(name) | GroupPattern::Prefix(name)) = self;
+        let is_special = |c: char| c.is_whitespace() || c.is_control() || ",%*".contains(c);
+        for c in name.chars() {
+            f.write_str(&if is_special(c) { escaped(c) } else { c.to_string() })?;
+        }
+        f.write_str(if matches!(self, GroupPattern::Prefix(_)) { "*" } else { "" })
+    }
 }
 
 /// Reads the lines of a file. Empty ones and those that begin with `#` say nothing.
 ///
 /// # Errors
 /// A sentence with the number of the line and what is wrong in it; never the secret's digest.
-pub fn parse_file(text: &str) -> Result<Vec<NamedToken>, String> {
+pub fn parse_file(text: &str) -> Result<Vec<Token>, String> {
     let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
     let lines: Vec<(usize, &str)> = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect();
     if lines.len() > TOKENS_MAX {
         return Err(format!("holds {} tokens; at most {TOKENS_MAX} are allowed", lines.len()));
     }
-    let mut tokens: Vec<NamedToken> = Vec::with_capacity(lines.len());
+    let mut tokens: Vec<Token> = Vec::with_capacity(lines.len());
     let mut names = HashMap::with_capacity(lines.len());
     let mut secrets = HashMap::with_capacity(lines.len());
     for (at, (number, line)) in lines.into_iter().enumerate() {
@@ -73,7 +123,7 @@ pub fn parse_file(text: &str) -> Result<Vec<NamedToken>, String> {
 }
 
 /// The line for this token, which is read as the server reads it. In `groups`, blanks are escaped for the caller.
-pub fn line(name: &str, role: &str, groups: &str, digest: &[u8; 32]) -> Result<String, String> {
+pub fn line(name: &str, role: &str, groups: &str, digest: &Digest) -> Result<String, String> {
     check_name(name)?;
     let escape = |c: char| if c.is_whitespace() || c.is_control() { escaped(c) } else { c.to_string() };
     let groups: String = groups.chars().map(escape).collect();
@@ -89,13 +139,13 @@ fn check_name(name: &str) -> Result<(), String> {
             "{name:?} is not a name: expected 1 to {NAME_CHARS_MAX} letters (a to z), digits, hyphens, underscores and dots"
         ));
     }
-    match RESERVED.contains(&name) {
+    match [API, SD].contains(&name) {
         true => Err(format!("{name:?} is the name of the token in API_TOKEN or SD_TOKEN")),
         false => Ok(()),
     }
 }
 
-fn parse(line: &str) -> Result<NamedToken, String> {
+fn parse(line: &str) -> Result<Token, String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [name, role, groups, secret] = words[..] else {
         return Err("expected name role groups sha256:HEX".to_owned());
@@ -108,19 +158,19 @@ fn parse(line: &str) -> Result<NamedToken, String> {
     };
     let digest = secret.strip_prefix("sha256:").and_then(from_hex);
     let digest = digest.ok_or("expected sha256: and 64 hexadecimal digits as the fourth word")?;
-    Ok(NamedToken { name: name.to_owned(), role, groups: read_groups(groups)?, digest })
+    Ok(Token { name: name.to_owned(), role, groups: read_groups(groups)?, digest })
 }
 
 /// Reads `*`, or names joined by commas, each of which may end in `*`. Blanks, commas, `%` and `*` in names are
 /// percent-encoded.
-fn read_groups(text: &str) -> Result<Groups, String> {
+fn read_groups(text: &str) -> Result<Scope, String> {
     if text == "*" {
-        return Ok(Groups::All);
+        return Ok(Scope::All);
     }
-    text.split(',').map(pattern).collect::<Result<_, _>>().map(Groups::Some)
+    text.split(',').map(pattern).collect::<Result<_, _>>().map(Scope::Groups)
 }
 
-fn pattern(text: &str) -> Result<Pattern, String> {
+fn pattern(text: &str) -> Result<GroupPattern, String> {
     let (name, is_prefix) = text.strip_suffix('*').map_or((text, false), |name| (name, true));
     if name.is_empty() || name.contains('*') {
         return Err(format!("{text:?} is not a group: * stands alone or at the end of a name"));
@@ -128,7 +178,7 @@ fn pattern(text: &str) -> Result<Pattern, String> {
     let name = percent_decode(name);
     let name =
         name.ok_or_else(|| format!("{text:?} is not a group: % begins an escape such as %25, which is % itself"))?;
-    Ok(Pattern { name, is_prefix })
+    Ok(if is_prefix { GroupPattern::Prefix(name) } else { GroupPattern::Name(name) })
 }
 
 /// Decodes `%XX`; `None` when a `%` is not an escape, or the outcome is not UTF-8.
@@ -143,19 +193,11 @@ pub fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// A group as a line names it.
-pub fn written(name: &str, is_prefix: bool) -> String {
-    let is_special = |c: char| c.is_whitespace() || c.is_control() || ",%*".contains(c);
-    let escape = |c: char| if is_special(c) { escaped(c) } else { c.to_string() };
-    let name: String = name.chars().map(escape).collect();
-    if is_prefix { name + "*" } else { name }
-}
-
 fn escaped(c: char) -> String {
     c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
-fn from_hex(text: &str) -> Option<[u8; 32]> {
+fn from_hex(text: &str) -> Option<Digest> {
     let mut bytes = [0; 32];
     if text.len() != 2 * bytes.len() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
@@ -176,11 +218,19 @@ mod tests {
     const SECRET: &str = "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
     const OTHER: &str = "sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa";
 
-    fn names(groups: &str) -> Vec<(String, bool)> {
+    fn patterns(groups: &str) -> Vec<GroupPattern> {
         match read_groups(groups).unwrap() {
-            Groups::All => Vec::new(),
-            Groups::Some(patterns) => patterns.into_iter().map(|one| (one.name, one.is_prefix)).collect(),
+            Scope::All => Vec::new(),
+            Scope::Groups(patterns) => patterns,
         }
+    }
+
+    fn name(name: &str) -> GroupPattern {
+        GroupPattern::Name(name.to_owned())
+    }
+
+    fn prefix(name: &str) -> GroupPattern {
+        GroupPattern::Prefix(name.to_owned())
     }
 
     #[test]
@@ -189,28 +239,42 @@ mod tests {
         let tokens = parse_file(&text).unwrap();
         let read: Vec<_> = tokens.iter().map(|token| (token.name.as_str(), token.role)).collect();
         assert_eq!(read, [("ops", Role::Write), ("team-a.ro", Role::Read)]);
-        assert_eq!(tokens[0].groups, Groups::All);
+        assert_eq!(tokens[0].groups, Scope::All);
         assert_eq!(tokens[0].digest[..2], [0x2b, 0xb8]);
-        assert_eq!(names("a,b*"), [("a".to_owned(), false), ("b".to_owned(), true)]);
+        assert_eq!(patterns("a,b*"), [name("a"), prefix("b")]);
     }
 
     #[test]
     fn groups_are_names_and_beginnings() {
-        assert_eq!(names("a%20b%2Cc%25%2a"), [("a b,c%*".to_owned(), false)]);
-        assert_eq!(names("z%C3%BCrich*"), [("z\u{fc}rich".to_owned(), true)]);
+        assert_eq!(patterns("a%20b%2Cc%25%2a"), [name("a b,c%*")]);
+        assert_eq!(patterns("z%C3%BCrich*"), [prefix("z\u{fc}rich")]);
         for text in ["", ",", "a,", "**", "a*b", "*a", "*,a", "%", "%2", "%zz", "%+1", "%ff", "a,%C3"] {
             assert!(read_groups(text).is_err(), "{text}");
         }
     }
 
     #[test]
+    fn a_scope_has_what_its_patterns_name() {
+        for (text, inside, outside) in [
+            ("*", &["", "a", "a b"][..], &[][..]),
+            ("a", &["a"], &["", "A", "ab"]),
+            ("a,b*", &["a", "b", "bc"], &["c", "ab"]),
+            ("a%20b%2Cc%25%2a", &["a b,c%*"], &["a%20b", "a b,c%*d"]),
+        ] {
+            let scope = read_groups(text).unwrap();
+            assert!(inside.iter().all(|group| scope.has(group)), "{text} has {inside:?}");
+            assert!(!outside.iter().any(|group| scope.has(group)), "{text} has none of {outside:?}");
+        }
+    }
+
+    #[test]
     fn a_group_is_written_as_it_is_read() {
         for text in ["a", "a b*", "a,b%2*c", "z\u{fc}rich*", "\u{85}\n"] {
-            for is_prefix in [false, true] {
-                assert_eq!(names(&written(text, is_prefix)), [(text.to_owned(), is_prefix)]);
+            for pattern in [name(text), prefix(text)] {
+                assert_eq!(patterns(&pattern.to_string()), [pattern]);
             }
         }
-        assert_eq!(written("a b", true), "a%20b*");
+        assert_eq!(prefix("a b").to_string(), "a%20b*");
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 
@@ -25,9 +24,8 @@ pub(super) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure>
         return Err(Failure::Usage("GROUPS: expected * or the names of groups, not an empty text".to_owned()));
     }
     let secret = secret()?;
-    // The digest has as many bytes as it says.
-    let hash = digest(&SHA256, secret.as_bytes()).as_ref().try_into().unwrap_or_default();
-    let line = tokens::line(name, role, groups, &hash).map_err(|e| Failure::Usage(e.replacen("line 1: ", "", 1)))?;
+    let digest = tokens::digest_of(secret.as_bytes());
+    let line = tokens::line(name, role, groups, &digest).map_err(|e| Failure::Usage(e.replacen("line 1: ", "", 1)))?;
     if let Some(file) = file {
         append(file, &line)?;
     }

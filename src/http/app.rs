@@ -1,22 +1,26 @@
 //! What the handlers work with: the registry, the tokens, the metrics, and what the configuration says to them.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use log::kv::Value;
+use log::{Level, Record, error};
 use parking_lot::Mutex;
 
 use super::auth::{Caller, Tokens};
 use super::bodies::Bodies;
-use super::gauges::Gauges;
-use super::metrics::HttpMetrics;
+use super::metrics::{Gauges, HttpMetrics};
 use super::pollers::Pollers;
 use super::problem::{Errors, Problem};
 use super::request::Request;
+use super::response::Response;
 use super::turns::{Turn, Turns};
 use crate::logging::Throttle;
-use crate::registration::{LabelNames, TtlBounds};
+use crate::registration::{Invalid, LabelNames, TtlBounds};
 use crate::registry::{Now, Principal, Registry};
+use crate::store::StoreError;
 
 /// How large an answer is that is made in turn, how many of those are made at a time, and how long others wait for that.
 const LARGE_ANSWER_BYTES_MIN: usize = 1024 * 1024;
@@ -29,17 +33,14 @@ pub struct App {
     pub(super) tokens: Arc<Tokens>,
     pub(super) options: Options,
     pub(super) metrics: HttpMetrics,
-    pub(super) gauges: Gauges,
-    /// Everything that `/metrics` shows.
-    pub(super) exposition: prometheus::Registry,
+    /// Locked while somebody reads `/metrics`.
+    pub(super) gauges: Mutex<Gauges>,
     pub(super) forbidden: Throttle,
     pub(super) failures: Throttle,
     pub(super) pollers: Pollers,
     pub(super) bodies: Bodies,
     /// For the answers that are large and cannot be cut into pages.
     large_answers: Arc<Turns>,
-    /// Held while somebody reads `/metrics`.
-    pub(super) scrape: Mutex<()>,
     pub(super) started_at: SystemTime,
     ending: AtomicBool,
 }
@@ -73,6 +74,24 @@ impl Call<'_> {
             [self.caller.name(), Some(self.request.address())].into_iter().flatten().collect::<Vec<_>>().join(" ");
         Principal { name: name.into(), scope: self.caller.writes() }
     }
+
+    /// Writes the audit line of a write, whatever came of it, so that somebody can later say who did it: who, what, to
+    /// what, and the outcome.
+    pub(super) fn written(&self, action: &str, details: &[(&str, &dyn Display)], outcome: &str) {
+        let mut pairs = vec![("client", Value::from(self.request.client.as_str())), ("action", Value::from(action))];
+        pairs.extend(self.caller.name().map(|name| ("token", Value::from(name))));
+        pairs.extend(details.iter().map(|(name, value)| (*name, Value::from_dyn_display(value))));
+        pairs.push(("outcome", Value::from(outcome)));
+        let mut line = Record::builder();
+        line.level(Level::Info).target(module_path!()).module_path_static(Some(module_path!()));
+        log::logger().log(&line.key_values(&pairs.as_slice()).args(format_args!("write")).build());
+    }
+
+    /// The line of a write that was refused because of what it says, and the answer.
+    pub(super) fn refused(&self, action: &str, invalid: &Invalid) -> Response {
+        self.written(action, &[("reason", invalid)], "refused");
+        Response::error(400, invalid)
+    }
 }
 
 impl App {
@@ -88,14 +107,12 @@ impl App {
             tokens,
             options,
             metrics: HttpMetrics::new(&exposition),
-            gauges: Gauges::new(&exposition),
-            exposition,
+            gauges: Mutex::new(Gauges::new(exposition)),
             forbidden: Throttle::default(),
             failures: Throttle::default(),
             pollers: Pollers::default(),
             bodies: Bodies::default(),
             large_answers: Turns::new(LARGE_ANSWERS_MAX),
-            scrape: Mutex::new(()),
             started_at: SystemTime::now(),
             ending: AtomicBool::new(false),
         }
@@ -121,5 +138,23 @@ impl App {
 
     pub(super) fn now(&self) -> Now {
         Now::read()
+    }
+
+    /// The line and the answer when the store did not do it. In an outage that is every request: one line a second is
+    /// logged.
+    pub(super) fn failed(&self, call: &Call<'_>, what: &dyn Display, error: StoreError) -> Response {
+        if let Some(events) = self.failures.admit() {
+            let (client, method) = (call.request.client.as_str(), call.request.method.as_str());
+            error!(client, method, what:% = what, reason:% = error, events; "request failed");
+        }
+        let text = match error {
+            StoreError::Unavailable(_) => "the store is unavailable; a write may or may not have happened",
+            StoreError::Busy(_) => "the store has no time for this write; nothing was changed",
+            StoreError::Unsupported(_) => "the store does not take this kind of write; the server's log says why",
+        };
+        match call.errors {
+            Errors::Problem => Problem::new(503, text).into(),
+            Errors::Text => Response::unavailable(text),
+        }
     }
 }

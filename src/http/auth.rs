@@ -1,10 +1,6 @@
-//! Who asks, and what they may. Tokens are known by their SHA-256 alone, replaced while running, and never printed.
+//! Who asks, and what they may. Tokens are replaced while the server runs.
 
-pub(super) use crate::tokens::Role;
-use crate::tokens::{self, Groups};
-use ring::digest::{SHA256, digest};
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -12,117 +8,20 @@ use base64::engine::general_purpose::STANDARD;
 use parking_lot::RwLock;
 
 use super::request::Request;
-use crate::registry::{GroupPattern, Scope};
-
-/// A secret, as its SHA-256: what is looked up depends on no byte of it, so that how long that takes tells nothing.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Token(pub(super) [u8; 32]);
-
-impl Token {
-    /// The token with these bytes; `None` when there are none, because an empty token would let everybody in.
-    pub fn new(secret: &[u8]) -> Option<Token> {
-        (!secret.is_empty()).then(|| Token::of(secret))
-    }
-
-    pub(super) fn of(secret: &[u8]) -> Token {
-        // The digest has as many bytes as it says.
-        Token(digest(&SHA256, secret).as_ref().try_into().unwrap_or_default())
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(...)")
-    }
-}
-
-/// A token with a name.
-#[derive(Debug, Clone)]
-pub struct KnownToken {
-    /// Who has it, for the log and the list of changes.
-    pub(super) name: String,
-    pub(super) role: Role,
-    /// The groups that it is for.
-    pub(super) scope: Scope,
-    pub(super) token: Token,
-}
-
-impl From<tokens::NamedToken> for KnownToken {
-    fn from(tokens::NamedToken { name, role, groups, digest }: tokens::NamedToken) -> KnownToken {
-        let scope = match groups {
-            Groups::All => Scope::All,
-            Groups::Some(patterns) => Scope::Groups(patterns.into_iter().map(pattern).collect()),
-        };
-        KnownToken { name, role, scope, token: Token(digest) }
-    }
-}
-
-fn pattern(tokens::Pattern { name, is_prefix }: tokens::Pattern) -> GroupPattern {
-    if is_prefix { GroupPattern::Prefix(name) } else { GroupPattern::Name(name) }
-}
-
-fn written(pattern: &GroupPattern) -> String {
-    match pattern {
-        GroupPattern::Name(name) => tokens::written(name, false),
-        GroupPattern::Prefix(name) => tokens::written(name, true),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_scope_has_what_its_patterns_name() {
-        for (text, inside, outside) in [
-            ("*", &["", "a", "a b"][..], &[][..]),
-            ("a", &["a"], &["", "A", "ab"]),
-            ("a,b*", &["a", "b", "bc"], &["c", "ab"]),
-            ("a%20b%2Cc%25%2a", &["a b,c%*"], &["a%20b", "a b,c%*d"]),
-        ] {
-            let line = tokens::line("ops", "write", text, &[0; 32]).unwrap();
-            let KnownToken { scope, .. } = tokens::parse_file(&line).unwrap().remove(0).into();
-            assert!(inside.iter().all(|group| scope.has(group)), "{text} has {inside:?}");
-            assert!(!outside.iter().any(|group| scope.has(group)), "{text} has none of {outside:?}");
-        }
-    }
-}
-
-/// The tokens of each kind.
-#[derive(Debug, Clone)]
-pub struct TokenSets {
-    /// For registrations, called `api` in the log.
-    pub write: Vec<Token>,
-    /// For polls, called `sd`. None of these, and no named one for reading, means that everybody may read.
-    pub read: Vec<Token>,
-    /// Those with names, for some groups or all.
-    pub named: Vec<KnownToken>,
-}
-
-impl TokenSets {
-    pub fn can_write(&self) -> bool {
-        !self.write.is_empty() || self.named.iter().any(|token| token.role == Role::Write)
-    }
-}
+use crate::tokens::{Digest, GroupPattern, Role, Scope, Token, digest_of};
 
 /// The tokens in force. Several of a kind are valid at once, so that one can be replaced without a gap.
-pub struct Tokens(RwLock<Arc<Holders>>);
+pub struct Tokens(RwLock<Arc<InForce>>);
 
-struct Holders {
-    by_token: HashMap<Token, Arc<Holder>>,
+struct InForce {
+    by_digest: HashMap<Digest, Arc<Token>>,
+    /// Without a token for reading everybody may read.
     reading_is_open: bool,
-}
-
-/// Whoever has a token.
-struct Holder {
-    name: String,
-    role: Role,
-    scope: Scope,
 }
 
 /// Who sent a request.
 pub(super) struct Caller {
-    holder: Option<Arc<Holder>>,
+    token: Option<Arc<Token>>,
     reading_is_open: bool,
 }
 
@@ -136,19 +35,19 @@ pub(super) enum Denied {
 }
 
 impl Tokens {
-    /// Puts tokens in force.
-    pub fn new(sets: TokenSets) -> Tokens {
-        Tokens(RwLock::new(Arc::new(Holders::new(sets))))
+    /// Puts tokens in force. Where a secret is given twice, the last one counts.
+    pub fn new(tokens: Vec<Token>) -> Tokens {
+        Tokens(RwLock::new(Arc::new(InForce::new(tokens))))
     }
 
     /// Replaces all tokens; requests from now on need the new ones.
-    pub fn replace(&self, sets: TokenSets) {
-        *self.0.write() = Arc::new(Holders::new(sets));
+    pub fn replace(&self, tokens: Vec<Token>) {
+        *self.0.write() = Arc::new(InForce::new(tokens));
     }
 
     /// Somebody who needs no token.
     pub(super) fn anybody(&self) -> Caller {
-        Caller { holder: None, reading_is_open: self.0.read().reading_is_open }
+        Caller { token: None, reading_is_open: self.0.read().reading_is_open }
     }
 
     /// Whether reading needs a token; writing always does.
@@ -158,38 +57,38 @@ impl Tokens {
 
     /// Who writes: `x-api-token`, or else `Authorization`.
     pub(super) fn writer(&self, request: &Request) -> Result<Caller, Denied> {
-        let holders = self.0.read().clone();
-        let holder = match request.header("x-api-token") {
-            Some(secret) => holders.writer(secret),
-            None => holders.by_authorization(request),
+        let in_force = self.0.read().clone();
+        let token = match request.header("x-api-token") {
+            Some(secret) => in_force.writer(secret),
+            None => in_force.by_authorization(request),
         };
-        let holder = holder.ok_or(Denied::Unknown)?;
-        match holder.role {
-            Role::Write => Ok(Caller { holder: Some(holder), reading_is_open: holders.reading_is_open }),
+        let token = token.ok_or(Denied::Unknown)?;
+        match token.role {
+            Role::Write => Ok(Caller { token: Some(token), reading_is_open: in_force.reading_is_open }),
             Role::Read => Err(Denied::Forbidden),
         }
     }
 
     /// Who reads: `x-sd-token`, or else `Authorization`; where `x-api-token` may name a reader as well, that first.
     pub(super) fn reader(&self, request: &Request, by_api_token: bool) -> Result<Caller, Denied> {
-        let holders = self.0.read().clone();
+        let in_force = self.0.read().clone();
         let api_token = request.header("x-api-token").filter(|_| by_api_token);
-        let holder = match (api_token, request.header("x-sd-token")) {
-            (Some(secret), _) => holders.writer(secret),
-            (None, Some(secret)) => holders.find(secret),
-            (None, None) => holders.by_authorization(request),
+        let token = match (api_token, request.header("x-sd-token")) {
+            (Some(secret), _) => in_force.writer(secret),
+            (None, Some(secret)) => in_force.find(secret),
+            (None, None) => in_force.by_authorization(request),
         };
-        let reading_is_open = holders.reading_is_open;
-        if holder.is_none() && !reading_is_open {
+        let reading_is_open = in_force.reading_is_open;
+        if token.is_none() && !reading_is_open {
             return Err(Denied::Unknown);
         }
-        Ok(Caller { holder, reading_is_open })
+        Ok(Caller { token, reading_is_open })
     }
 
     /// Who reads what names everything: somebody with a token for everything, whether reading lists needs one or not.
     pub(super) fn reader_of_all(&self, request: &Request) -> Result<Caller, Denied> {
         let caller = self.reader(request, true)?;
-        match caller.holder.as_ref().map(|holder| &holder.scope) {
+        match caller.token.as_ref().map(|token| &token.groups) {
             Some(Scope::All) => Ok(caller),
             Some(_) => Err(Denied::Forbidden),
             None => Err(Denied::Unknown),
@@ -197,32 +96,25 @@ impl Tokens {
     }
 }
 
-impl Holders {
-    fn new(sets: TokenSets) -> Holders {
-        let reads = |token: &KnownToken| token.role == Role::Read;
-        let reading_is_open = sets.read.is_empty() && !sets.named.iter().any(reads);
-        let unnamed = |tokens: Vec<Token>, name: &'static str, role| {
-            tokens.into_iter().map(move |token| (token, Holder { name: name.to_owned(), role, scope: Scope::All }))
-        };
-        let named =
-            sets.named.into_iter().map(|KnownToken { name, role, scope, token }| (token, Holder { name, role, scope }));
-        // Where a secret has two meanings, the one that may do more counts: it comes last.
-        let all = named.chain(unnamed(sets.read, "sd", Role::Read)).chain(unnamed(sets.write, "api", Role::Write));
-        Holders { by_token: all.map(|(token, holder)| (token, Arc::new(holder))).collect(), reading_is_open }
+impl InForce {
+    fn new(tokens: Vec<Token>) -> InForce {
+        let reading_is_open = !tokens.iter().any(|token| token.role == Role::Read);
+        let by_digest = tokens.into_iter().map(|token| (token.digest, Arc::new(token))).collect();
+        InForce { by_digest, reading_is_open }
     }
 
-    fn find(&self, secret: &[u8]) -> Option<Arc<Holder>> {
-        self.by_token.get(&Token::of(secret)).cloned()
+    fn find(&self, secret: &[u8]) -> Option<Arc<Token>> {
+        self.by_digest.get(&digest_of(secret)).cloned()
     }
 
-    /// The holder of a token, if the token is for registrations.
-    fn writer(&self, secret: &[u8]) -> Option<Arc<Holder>> {
-        self.find(secret).filter(|holder| holder.role == Role::Write)
+    /// A token, if it is for registrations.
+    fn writer(&self, secret: &[u8]) -> Option<Arc<Token>> {
+        self.find(secret).filter(|token| token.role == Role::Write)
     }
 
     /// What each client can send: Bearer, Basic with the token as password, and the bare value (Prometheus before 2.48
     /// sends `credentials` without a scheme when the configuration names no type).
-    fn by_authorization(&self, request: &Request) -> Option<Arc<Holder>> {
+    fn by_authorization(&self, request: &Request) -> Option<Arc<Token>> {
         let authorization = request.header("authorization")?;
         let bearer = || after_scheme(authorization, b"bearer").and_then(|secret| self.find(secret));
         let basic = || after_scheme(authorization, b"basic").and_then(password).and_then(|secret| self.find(&secret));
@@ -233,31 +125,31 @@ impl Holders {
 impl Caller {
     /// The name of the token, if there is one.
     pub(super) fn name(&self) -> Option<&str> {
-        self.holder.as_ref().map(|holder| holder.name.as_str())
+        self.token.as_ref().map(|token| token.name.as_str())
     }
 
     /// What the token is for, and the groups as the file of tokens names them; `None` where there is no token.
     pub(super) fn rights(&self) -> Option<(Role, Vec<String>)> {
-        let Holder { role, scope, .. } = self.holder.as_deref()?;
-        let groups = match scope {
+        let Token { role, groups, .. } = self.token.as_deref()?;
+        let groups = match groups {
             Scope::All => vec!["*".to_owned()],
-            Scope::Groups(patterns) => patterns.iter().map(written).collect(),
+            Scope::Groups(patterns) => patterns.iter().map(GroupPattern::to_string).collect(),
         };
         Some((*role, groups))
     }
 
     /// The groups that may be seen. Who has a token sees no less than who has none.
     pub(super) fn reads(&self) -> &Scope {
-        match &self.holder {
-            Some(holder) if !self.reading_is_open => &holder.scope,
+        match &self.token {
+            Some(token) if !self.reading_is_open => &token.groups,
             _ => &Scope::All,
         }
     }
 
     /// The groups whose registrations may be made, changed and removed.
     pub(super) fn writes(&self) -> Scope {
-        let holder = self.holder.as_ref().filter(|holder| holder.role == Role::Write);
-        holder.map_or_else(|| Scope::Groups(Vec::new()), |holder| holder.scope.clone())
+        let token = self.token.as_ref().filter(|token| token.role == Role::Write);
+        token.map_or_else(|| Scope::Groups(Vec::new()), |token| token.groups.clone())
     }
 
     /// Whether registrations of this group may be made, changed and removed.

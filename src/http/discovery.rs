@@ -2,7 +2,6 @@
 
 use super::app::{App, Call};
 use super::auth::Caller;
-use super::criteria;
 use super::problem::Problem;
 use super::query::{Query, parameter};
 use super::request::Request;
@@ -36,9 +35,9 @@ fn unavailable(unanswered: Unanswered) -> Response {
 
 fn sd_criteria(request: &Request, caller: &Caller) -> Result<Criteria, Problem> {
     let mut query = Query::parse(request)?;
-    let mut criteria = criteria::parse(&mut query, caller)?;
+    let mut criteria = query.criteria(caller)?;
     criteria.form = Form::Described;
-    criteria.shard = criteria::shard(&mut query)?;
+    criteria.shard = query.shard()?;
     query.finish()?;
     Ok(criteria)
 }

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
-use super::metrics::client;
 use super::request::Request;
 
 /// The most pollers that are remembered, and the most of one client: a server of Prometheus polls some dozen lists.
@@ -29,6 +28,10 @@ const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// The most of a user agent or a path that is remembered, in bytes.
 const TEXT_BYTES_MAX: usize = 500;
+
+/// The clients that can be told apart by what they send. The OpenTelemetry collector and Alloy poll with the library
+/// of Prometheus, and so count as `prometheus`.
+pub(super) const CLIENTS: [&str; 3] = ["prometheus", "vmagent", "other"];
 
 /// Somebody who polls a list.
 #[derive(Debug, Clone)]
@@ -152,6 +155,20 @@ fn make_room(pollers: &mut HashMap<Key, Poller>, newcomer: &str, now: SystemTime
     let first = of_client.min_by_key(|(_, poller)| (poller.polled_for(), poller.last_seen));
     if let Some(first) = first.map(|(key, _)| key.clone()) {
         pollers.remove(&first);
+    }
+}
+
+/// What a client can be recognised as. vmagent has sent the name of its HTTP library since 1.80, and is told from
+/// other programs by the field that it sends with every poll.
+pub(super) fn client(request: &Request) -> &'static str {
+    let agent = request.header("user-agent").unwrap_or_default().to_ascii_lowercase();
+    let starts = |start: &str| agent.starts_with(start.as_bytes());
+    let [prometheus, vmagent, other] = CLIENTS;
+    let says_its_interval = request.header("x-prometheus-refresh-interval-seconds").is_some();
+    match () {
+        () if starts("prometheus/") => prometheus,
+        () if starts("vm_promscrape") || (starts("go-http-client/") && says_its_interval) => vmagent,
+        () => other,
     }
 }
 

@@ -1,11 +1,17 @@
 //! The query string. The old paths take what they know and ignore the rest, as the Go program does; on the new ones
-//! everything odd is refused, because a misspelt filter would otherwise be answered with everything.
+//! everything odd is refused, because a misspelt filter would otherwise be answered with everything. The parameters by
+//! which lists are narrowed down mean the same wherever they stand.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use super::auth::Caller;
 use super::problem::Problem;
 use super::request::Request;
+use crate::registry::{
+    Criteria, Form, GROUPS_MAX, LabelSelector, QUESTION_BYTES_MAX, REQUIREMENTS_MAX, Shard, Unanswered, VALUES_MAX,
+    WORDS_MAX, Words,
+};
 use crate::tokens::percent_decode;
 
 /// The first query parameter with this name, decoded.
@@ -75,6 +81,45 @@ impl Query {
         }
     }
 
+    /// `group` and `selector`, for what the caller may see.
+    ///
+    /// # Errors
+    /// 400 for a malformed selector, and for more than one question may ask; 403 for a group that the caller may not see.
+    pub(super) fn criteria(&mut self, caller: &Caller) -> Result<Criteria, Problem> {
+        let mut criteria = Criteria::of(caller.reads().clone(), Form::Plain);
+        for text in self.repeated("selector")? {
+            let selector = LabelSelector::parse(&text);
+            criteria.labels.and(selector.map_err(|e| Problem::bad_request(format!("selector: {e}")))?);
+        }
+        if criteria.labels.is_too_large() {
+            let most = format!("selector: at most {REQUIREMENTS_MAX} requirements with {VALUES_MAX} values together");
+            return Err(Problem::bad_request(most));
+        }
+        let groups = self.repeated("group")?;
+        if groups.len() > GROUPS_MAX {
+            return Err(Problem::bad_request(format!("group: at most {GROUPS_MAX} of them")));
+        }
+        criteria.groups = groups.into_iter().collect();
+        match criteria.groups.iter().find(|group| !caller.reads().has(group)) {
+            Some(group) => Err(Problem::new(403, format!("group: this token may not read {group:?}"))),
+            None => Ok(criteria),
+        }
+    }
+
+    /// `shard` and `shards`: both, or none.
+    pub(super) fn shard(&mut self) -> Result<Option<Shard>, Problem> {
+        let index = self.number("shard", 0..=Shard::COUNT_MAX - 1)?;
+        let count = self.number("shards", 1..=Shard::COUNT_MAX)?;
+        match (index, count) {
+            (None, None) => Ok(None),
+            (Some(index), Some(count)) => {
+                let shard = Shard::new(index, count);
+                shard.map(Some).ok_or_else(|| Problem::bad_request("shard: expected a number below that of shards"))
+            }
+            _ => Err(Problem::bad_request("shard and shards: one of them is missing")),
+        }
+    }
+
     /// Nothing is left.
     pub(super) fn finish(self) -> Result<(), Problem> {
         match self.rest.first() {
@@ -84,9 +129,27 @@ impl Query {
     }
 }
 
+/// The words of a `q`.
+pub(super) fn words(text: &str) -> Result<Words, Problem> {
+    if text.len() > QUESTION_BYTES_MAX {
+        return Err(Problem::bad_request(format!("q: at most {QUESTION_BYTES_MAX} bytes")));
+    }
+    let words = Words::parse(text);
+    match words.len() > WORDS_MAX {
+        true => Err(Problem::bad_request(format!("q: at most {WORDS_MAX} different words"))),
+        false => Ok(words),
+    }
+}
+
 /// What a client wrote, short enough to be repeated to it.
 fn shortened(text: &str) -> String {
     format!("{:?}", text.chars().take(50).collect::<String>())
+}
+
+impl From<Unanswered> for Problem {
+    fn from(error: Unanswered) -> Problem {
+        Problem::new(503, error.to_string())
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::problem::{Errors, Problem};
 use super::request::Request;
 use super::response::Response;
 use super::sparing::spare;
-use super::{discovery, exposition, operations, page, targets};
+use super::{discovery, operations, page, targets};
 use crate::tokens::percent_decode;
 
 /// Answers a request. An error is a response as well: the way out of a handler is `?`.
@@ -113,7 +113,7 @@ const ROUTES: &[Route] = &[
     Route::new("/api/v1/duplicates", "duplicates", &[operation("GET", Read, InTurn, diagnostics::duplicates)]),
     Route::new("/api/v1/problems", "problems", &[operation("GET", Read, InTurn, diagnostics::problems)]),
     Route::new("/openapi.json", "openapi", &[operation("GET", Open, AtOnce, operations::description)]),
-    Route::old("/metrics", "metrics", &[operation("GET", ReadAll, AtOnce, exposition::metrics)]),
+    Route::old("/metrics", "metrics", &[operation("GET", ReadAll, AtOnce, operations::metrics)]),
     Route::old("/healthcheck", "health", &[operation(ANY, Open, AtOnce, operations::healthy)]).probe(),
     Route::old("/-/healthy", "health", &[operation("GET", Open, AtOnce, operations::healthy)]).probe(),
     Route::old("/-/ready", "ready", &[operation("GET", Open, AtOnce, operations::ready)]).probe(),

@@ -1,7 +1,6 @@
 //! `/target`: register, look at, and remove a registration.
 
 use super::app::{App, Call};
-use super::audit;
 use super::problem::Problem;
 use super::query::parameter;
 use super::request::Request;
@@ -15,7 +14,7 @@ pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
         .and_then(|registration| strictness.check(registration));
     let registration = parsed.map_err(|invalid| {
         app.metrics.refused(invalid.kind);
-        let answer = audit::refused(call, "put", &invalid);
+        let answer = call.refused("put", &invalid);
         if wants_problem(call.request) { faults(app, call.request, strictness).into() } else { answer }
     })?;
     let id = registration.id();
@@ -25,7 +24,7 @@ pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let put = app.registry.put(id, &registration, &call.writer(), app.now());
     put.map_err(|e| not_written(app, call, id, e))?;
     let (group, targets) = (registration.group(), registration.targets().len());
-    audit::written(call, "put", &[("id", &id), ("group", &group), ("targets", &targets)], "ok");
+    call.written("put", &[("id", &id), ("group", &group), ("targets", &targets)], "ok");
     Ok(Response::json(format!("{{\"id\":\"{id}\"}}").into_bytes()))
 }
 
@@ -51,9 +50,9 @@ fn faults(app: &App, request: &Request, strictness: Strictness) -> Problem {
 }
 
 pub(super) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {
-    let id = requested_id(call.request).map_err(|invalid| audit::refused(call, "delete", &invalid))?;
+    let id = requested_id(call.request).map_err(|invalid| call.refused("delete", &invalid))?;
     let deleted = app.registry.delete(id, None, &call.writer()).map_err(|e| not_written(app, call, id, e))?;
-    audit::written(call, "delete", &[("id", &id)], if deleted { "ok" } else { "absent" });
+    call.written("delete", &[("id", &id)], if deleted { "ok" } else { "absent" });
     if deleted { Ok(Response::json(b"true".to_vec())) } else { Err(not_found()) }
 }
 

@@ -1,10 +1,11 @@
-//! Which registrations a list holds, and which groups somebody may see or change. Pure.
+//! Which registrations a list holds. Pure.
 
 use std::collections::BTreeSet;
 
 use super::label_selector::LabelSelector;
 use super::render::Form;
 use crate::registration::{Content, TargetId};
+pub use crate::tokens::{GroupPattern, Scope};
 
 /// The most groups that one question may name.
 pub const GROUPS_MAX: usize = 256;
@@ -69,34 +70,6 @@ impl Criteria {
         }
         let group = content.group();
         self.scope.has(&group) && (self.groups.is_empty() || self.groups.contains(group.as_ref()))
-    }
-}
-
-/// All groups, or some by name or by the beginning of their names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// Every group, also those that do not exist yet.
-    All,
-    /// Those that one of these patterns names.
-    Groups(Vec<GroupPattern>),
-}
-
-/// Which groups a pattern names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum GroupPattern {
-    Name(String),
-    Prefix(String),
-}
-
-impl Scope {
-    pub fn has(&self, group: &str) -> bool {
-        match self {
-            Scope::All => true,
-            Scope::Groups(patterns) => patterns.iter().any(|pattern| match pattern {
-                GroupPattern::Name(name) => group == name,
-                GroupPattern::Prefix(beginning) => group.starts_with(beginning.as_str()),
-            }),
-        }
     }
 }
 

@@ -13,9 +13,10 @@ use prometheus::Registry;
 
 use crate::config::{ConfigError, RedisSources, TlsSources, TokenSources};
 use crate::files::WatchedFiles;
+use crate::http::Tokens;
 use crate::http::server::{Credentials, Tls};
-use crate::http::{TokenSets, Tokens};
 use crate::store::redis::{Connector, Settings};
+use crate::tokens::{API, SD, Token};
 
 /// How often the files are looked at. A change is taken up at the second look that sees it.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -149,15 +150,16 @@ struct TokenSecrets {
 
 impl Secret for TokenSecrets {
     const KEPT: &'static str = "cannot reread the tokens, keeping the old ones";
-    type Read = TokenSets;
+    type Read = Vec<Token>;
 
-    fn read(&self) -> Result<TokenSets, ConfigError> {
+    fn read(&self) -> Result<Vec<Token>, ConfigError> {
         self.sources.read()
     }
 
-    fn replace(&mut self, sets: TokenSets) {
-        info!(write = sets.write.len(), read = sets.read.len(), named = sets.named.len(); "tokens reread");
-        self.tokens.replace(sets);
+    fn replace(&mut self, tokens: Vec<Token>) {
+        let [write, read] = [API, SD].map(|name| tokens.iter().filter(|token| token.name == name).count());
+        info!(write, read, named = tokens.len() - write - read; "tokens reread");
+        self.tokens.replace(tokens);
     }
 }
 

@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::answers::{check_if_match, check_if_none_match, json, tag};
 use crate::http::app::{App, Call};
-use crate::http::audit;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::response::Response;
@@ -74,7 +73,7 @@ pub(in crate::http) fn put(app: &App, call: &Call<'_>) -> Result<Response, Respo
             ("unchanged", &unchanged),
             ("deleted", &deleted),
         ];
-        audit::written(call, "declare", &counts, "ok");
+        call.written("declare", &counts, "ok");
     }
     Ok(json(&DeclarationCounts { created, updated, unchanged, deleted }).with_header("ETag", tag(hash_after)))
 }
@@ -193,7 +192,7 @@ pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Re
         check_if_match(call.request, plan.hash_before)
     };
     let deleted = declare(app, call, &Declaration { group, registrations: &[] }, false, check)?.deleted;
-    audit::written(call, "delete", &[("group", &group), ("deleted", &deleted)], "ok");
+    call.written("delete", &[("group", &group), ("deleted", &deleted)], "ok");
     Ok(json(&Deleted { deleted }))
 }
 

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::answers::json;
 use crate::http::app::{App, Call};
-use crate::http::criteria;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::response::Response;
@@ -51,7 +50,7 @@ pub(in crate::http) fn values(app: &App, call: &Call<'_>) -> Result<Response, Re
 
 fn find(app: &App, call: &Call<'_>, name: Option<String>) -> Result<Vec<(String, usize)>, Problem> {
     let mut query = Query::parse(call.request)?;
-    let criteria = criteria::parse(&mut query, &call.caller)?;
+    let criteria = query.criteria(&call.caller)?;
     let prefix = query.single("prefix")?.unwrap_or_default();
     let limit = query.number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT);
     query.finish()?;

@@ -10,9 +10,8 @@ use super::answers::{changed, check_if_match, json, tagged, time, time_of};
 use super::page_token;
 use crate::http::app::{App, Call};
 use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::http::query::{Query, words};
 use crate::http::response::Response;
-use crate::http::{audit, criteria};
 use crate::registration::{TargetId, Ttl, parse_id};
 use crate::registry::{Details, Now, Order, PageRequest, SortBy, SortKey, Unanswered, WriteError};
 
@@ -73,9 +72,9 @@ fn raw(json: &[u8]) -> Box<RawValue> {
 pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let now = app.now();
     let mut query = Query::parse(call.request)?;
-    let criteria = criteria::parse(&mut query, &call.caller)?;
+    let criteria = query.criteria(&call.caller)?;
     let question = query.single("q")?.unwrap_or_default();
-    let words = criteria::words(&question)?;
+    let words = words(&question)?;
     let order = order(query.single("sort")?.as_deref())?;
     let limit = query.number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT);
     let skip = query.number("skip", 0..=SKIP_MAX)?.unwrap_or(0);
@@ -159,7 +158,7 @@ pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Re
         WriteError::Changed => changed().into(),
     })?;
     let outcome = if deleted { "ok" } else { "absent" };
-    audit::written(call, "delete", &[("id", &id), ("group", &group)], outcome);
+    call.written("delete", &[("id", &id), ("group", &group)], outcome);
     if deleted { Ok(Response::no_content()) } else { Err(not_found().into()) }
 }
 

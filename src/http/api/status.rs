@@ -5,12 +5,13 @@ use serde_json::{Map, Value};
 
 use super::answers::{json, time};
 use crate::http::app::{App, Call};
-use crate::http::auth::{self, Role};
+use crate::http::auth;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::response::Response;
 use crate::metrics::revision;
 use crate::registry::{EXPIRY_SPANS, Overview, Scope, Unanswered};
+use crate::tokens::Role;
 
 #[derive(Serialize)]
 struct Status {

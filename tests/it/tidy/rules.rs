@@ -31,7 +31,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("oneshot", &[]),
     ("pem", &[]),
     ("store", &["registration", "metrics", "oneshot", "pem", "logging"]),
-    ("registry", &["registration", "metrics", "store"]),
+    ("registry", &["registration", "tokens", "metrics", "store"]),
     ("http", &["registration", "tokens", "metrics", "oneshot", "pem", "logging", "store", "registry", "endpoint"]),
     ("endpoint", &[]),
     ("http_client", &["endpoint"]),
@@ -47,6 +47,7 @@ const KNOWS: &[(&str, &[&str])] = &[
         &[
             "files",
             "registration",
+            "tokens",
             "metrics",
             "store",
             "store::embedded",
