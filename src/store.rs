@@ -20,6 +20,7 @@
 
 pub mod backoff;
 pub mod embedded;
+mod mailbox;
 pub mod redis;
 
 use std::collections::HashSet;

@@ -21,9 +21,10 @@ pub use self::errors::OpenError;
 
 use self::errors::contain;
 use self::file::DocumentFile;
-use self::inbox::{Inbox, Lookup, Write};
+use self::inbox::{Inbox, Lookup};
 use self::metrics::Metrics;
 use self::writer::Writer;
+use super::mailbox::Unwritten;
 use super::{Check, Mirror, Outcome, Store, StoreError, Update, WAIT_MAX};
 use crate::oneshot::{self, NoAnswer};
 use crate::registration::TargetId;
@@ -61,19 +62,23 @@ impl EmbeddedStore {
 
 impl Store for EmbeddedStore {
     fn write(&self, updates: Vec<Update>, check: Option<Check>) -> Result<Outcome, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.inbox.submit_write(Write { updates, check, reply })?;
-        wait(answer)
+        let deadline = Instant::now() + WAIT_MAX;
+        let written = self.inbox.write(updates, check, deadline, |inbox| inbox.check_room().map_err(Unwritten::Failed));
+        written.map_err(|unwritten| match unwritten {
+            Unwritten::Failed(error) => error,
+            Unwritten::Late => unanswered(NoAnswer::Late),
+            Unwritten::NotBegun | Unwritten::Lost => unanswered(NoAnswer::Never),
+        })
     }
 
     fn get(&self, id: TargetId) -> Result<Option<Vec<u8>>, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.submit_lookup(Lookup { id, reply })?;
-        wait(answer)
+        self.inbox.look_up(Lookup { id, reply })?;
+        answer.wait(Instant::now() + WAIT_MAX).map_err(unanswered)
     }
 
     fn health(&self) -> Result<(), StoreError> {
-        self.inbox.health()
+        self.inbox.contents().notices.check()
     }
 
     fn close(&self) {
@@ -89,11 +94,9 @@ impl Drop for EmbeddedStore {
     }
 }
 
-fn wait<T>(answer: oneshot::Receiver<T>) -> Result<T, StoreError> {
-    answer.wait(Instant::now() + WAIT_MAX).map_err(|none| {
-        StoreError::Unavailable(match none {
-            NoAnswer::Late => format!("no answer within {WAIT_MAX:?}; the outcome is unknown"),
-            NoAnswer::Never => "its file failed; the outcome is unknown".to_owned(),
-        })
+fn unanswered(none: NoAnswer) -> StoreError {
+    StoreError::Unavailable(match none {
+        NoAnswer::Late => format!("no answer within {WAIT_MAX:?}; the outcome is unknown"),
+        NoAnswer::Never => "its file failed; the outcome is unknown".to_owned(),
     })
 }

@@ -92,8 +92,8 @@ impl Store for RedisStore {
             match session.write(updates.clone(), check.clone(), deadline) {
                 // Nothing was sent, so the next session can have it. What may have been done is not done again: someone
                 // may have seen it, and written something newer.
-                Err(Fault::Outdated) if Instant::now() + ANSWER_MAX <= deadline => {}
-                written => return Ok(written?),
+                Err(None) if Instant::now() + ANSWER_MAX <= deadline => {}
+                written => return written.map_err(|error| error.unwrap_or_else(|| Fault::Outdated.into())),
             }
         }
     }

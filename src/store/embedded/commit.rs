@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::clock::{FileClock, NEVER};
 use super::errors::FileError;
 use super::file::Records;
-use super::inbox::Write;
+use crate::store::mailbox::Write;
 use crate::store::{Check, Outcome, REFUSED_MAX, Refused, Update};
 
 /// How many of the first writes can go into one transaction: when a check is asked about an id, the mirror shows what was

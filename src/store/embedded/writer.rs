@@ -16,11 +16,12 @@ use super::clock::FileClock;
 use super::commit::{count_together, has_passed, make};
 use super::errors::{FileError, OpenError, contain};
 use super::file::{DocumentFile, Part, Records};
-use super::inbox::{Inbox, Work, Write};
+use super::inbox::{Inbox, Work};
 use super::metrics::Metrics;
 use crate::logging::News;
 use crate::registration::TargetId;
 use crate::store::backoff::Backoff;
+use crate::store::mailbox::Write;
 use crate::store::{Change, HEARTBEAT, Mirror, Outcome, Settlement, Stored, WAIT_MAX};
 
 /// How many documents are passed to the mirror at once while the file is loaded.
@@ -325,7 +326,7 @@ impl Writer {
             }
             self.mirror.apply(changes);
             // A caller that waits no more was told that the outcome is unknown; it does not hear this.
-            replies.into_iter().for_each(|(reply, outcome)| reply.send(outcome));
+            replies.into_iter().for_each(|(reply, outcome)| reply.tell(Ok(outcome)));
         }
         Ok(())
     }

@@ -8,8 +8,8 @@ use super::clock::Reading;
 use super::cluster;
 use super::connect::Replicated;
 use super::fault::Fault;
-use super::session::{Reply, Write};
 use crate::registration::TargetId;
+use crate::store::mailbox::{Reply, Write};
 use crate::store::{Change, Kept, Stored, Update};
 
 /// The rights that not every write needs: why they are missing, if they are.
@@ -113,7 +113,7 @@ impl Answers {
             let is_done = |answer: &Value| !matches!(answer, Value::ServerError(_)) && *answer != queued();
             let done = updates.iter().zip(made).filter(|(_, answer)| is_done(answer));
             self.unclear.extend(done.map(|(update, _)| update.id()));
-            reply.tell(Err(fault));
+            reply.tell(Err(fault.into()));
             return;
         }
         let found: Vec<bool> = made.iter().map(|answer| *answer == Value::Int(1)).collect();

@@ -9,9 +9,9 @@ use ::redis::{Connection, Value};
 use super::connect::receive;
 use super::fault::Fault;
 use super::round::Round;
-use super::session::Write;
 use super::transaction::Transactions;
 use crate::store::HEARTBEAT;
+use crate::store::mailbox::Write;
 
 pub(super) struct Lanes {
     pub(super) main: Lane,

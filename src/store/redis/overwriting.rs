@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::session::Write;
 use crate::registration::{TargetId, Ttl};
+use crate::store::mailbox::Write;
 use crate::store::{Change, Check, Newer, Update, WAIT_MAX};
 
 /// The registrations that are being written over older values, each with the time when Redis is asked again.

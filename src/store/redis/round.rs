@@ -9,11 +9,11 @@ use ::redis::{Pipeline, Value};
 use super::answers::{Answers, Rights, change, fault_in, is_doubtful};
 use super::clock::{Here, Reading};
 use super::cluster;
-use super::connect::Replicated;
+use super::connect::{ANSWER_MAX, Replicated};
 use super::debt::{Scan, Settling};
 use super::fault::Fault;
-use super::session::Write;
 use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
+use crate::store::mailbox::Write;
 use crate::store::{Change, Kept, SETTLED_BYTES, Update};
 
 /// How many keys one step of a scan looks at.
@@ -144,7 +144,7 @@ impl Round {
 
     /// Has writes made, each of one update.
     pub(super) fn write(&mut self, mut writes: Vec<Write>) {
-        writes.retain_mut(Write::begin);
+        writes.retain_mut(|write| write.begin(ANSWER_MAX));
         writes.into_iter().for_each(|write| self.ask(Ask::Write(write)));
     }
 

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use ::redis::ConnectionAddr;
 use nix::time::{ClockId, clock_gettime};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use super::connect::{ANSWER_MAX, Replicated};
+use super::connect::Replicated;
 use super::fault::Fault;
-use crate::oneshot;
 use crate::registration::TargetId;
-use crate::store::{Check, Outcome, Update};
+use crate::store::mailbox::{Contents, Mailbox, Unwritten, Write};
+use crate::store::{Check, Outcome, StoreError, Update};
 
 /// Changed ids that wait to be fetched; with more than these a full scan is cheaper.
 const CHANGED_MAX: usize = 200_000;
@@ -26,8 +26,8 @@ pub(super) struct Session {
     /// Where the process is.
     pub(super) address: ConnectionAddr,
     pub(super) run_id: String,
-    queue: Mutex<Queue>,
-    arrived: Condvar,
+    /// As many writes as there are handlers, at most.
+    mailbox: Mailbox<Notices>,
     contact: Mutex<Contact>,
     /// How far the server's copies were when that was last asked.
     replicated: Mutex<Option<Replicated>>,
@@ -60,77 +60,12 @@ impl Contact {
     }
 }
 
+/// What the tracker and others report.
 #[derive(Default)]
-struct Queue {
+struct Notices {
     changed: BTreeSet<TargetId>,
-    /// As many as there are handlers, at most.
-    writes: Vec<Write>,
     rescan: Option<Cause>,
     ended: Option<Fault>,
-}
-
-/// Changes that a handler wants made, all or none, and waits for.
-pub(super) struct Write {
-    pub(super) updates: Vec<Update>,
-    pub(super) check: Option<Check>,
-    pub(super) reply: Reply,
-    deadline: Instant,
-}
-
-/// Where a handler is told what Redis answered. Dropped, it says that there was no answer.
-pub(super) struct Reply {
-    answer: Option<oneshot::Sender<Answer>>,
-    /// Whether Redis may have got the command.
-    sent: bool,
-}
-
-type Answer = Result<Outcome, Fault>;
-
-impl Reply {
-    /// Tells the handler. For a change that was made, the mirror has to show it already.
-    pub(super) fn tell(mut self, answer: Answer) {
-        self.leave(answer);
-    }
-
-    fn leave(&mut self, answer: Answer) {
-        if let Some(place) = self.answer.take() {
-            place.send(answer);
-        }
-    }
-
-    fn is_awaited(&self) -> bool {
-        self.answer.as_ref().is_some_and(oneshot::Sender::is_awaited)
-    }
-}
-
-impl Drop for Reply {
-    fn drop(&mut self) {
-        self.leave(Err(if self.sent { Fault::Unanswered } else { Fault::Outdated }));
-    }
-}
-
-impl Write {
-    /// One that nobody waits for.
-    pub(super) fn unasked(updates: Vec<Update>, check: Check, deadline: Instant) -> Write {
-        Write { updates, check: Some(check), reply: Reply { answer: None, sent: false }, deadline }
-    }
-
-    /// From now on it may be done, whatever the handler learns. `false` when it is too late for that: the answer might
-    /// come after the handler has stopped waiting.
-    pub(super) fn begin(&mut self) -> bool {
-        self.reply.sent = self.has_time();
-        self.reply.sent
-    }
-
-    /// It was not done after all, and nothing of it.
-    pub(super) fn undo(&mut self) {
-        self.reply.sent = false;
-    }
-
-    /// Whether the answer would come before the handler stops waiting.
-    pub(super) fn has_time(&self) -> bool {
-        Instant::now() + ANSWER_MAX <= self.deadline
-    }
 }
 
 /// Why everything is read anew.
@@ -176,10 +111,10 @@ pub(super) struct Work {
 
 impl Session {
     pub(super) fn new(number: u64, address: ConnectionAddr, run_id: String, replicated: Option<Replicated>) -> Session {
-        let queue = Queue { rescan: Some(Cause::Connected), ..Queue::default() };
+        let mailbox = Mailbox::new(Notices { rescan: Some(Cause::Connected), ..Notices::default() });
         let contact = Mutex::new(Contact::now());
         let replicated = Mutex::new(replicated);
-        Session { number, address, run_id, queue: Mutex::new(queue), arrived: Condvar::new(), contact, replicated }
+        Session { number, address, run_id, mailbox, contact, replicated }
     }
 
     pub(super) fn note_contact(&self) {
@@ -202,96 +137,81 @@ impl Session {
 
     /// The tracker's report: these ids changed in some way.
     pub(super) fn changed(&self, ids: impl Iterator<Item = TargetId>) {
-        let mut queue = self.queue.lock();
-        queue.changed.extend(ids);
-        if queue.changed.len() > CHANGED_MAX {
-            queue.changed.clear();
-            queue.rescan = Some(Cause::Overflow);
-        }
-        self.arrived.notify_one();
+        self.mailbox.change(|Contents { notices, .. }| {
+            notices.changed.extend(ids);
+            if notices.changed.len() > CHANGED_MAX {
+                notices.changed.clear();
+                notices.rescan = Some(Cause::Overflow);
+            }
+        });
     }
 
     /// Has everything read anew, since what changed is not known.
     pub(super) fn rescan(&self, cause: Cause) {
-        self.queue.lock().rescan = Some(cause);
-        self.arrived.notify_one();
+        self.mailbox.change(|contents| contents.notices.rescan = Some(cause));
     }
 
     /// Whether a change of this id is still to be fetched, or may be: when everything is to be read anew, nobody knows.
     pub(super) fn may_have_changed(&self, id: TargetId) -> bool {
-        let queue = self.queue.lock();
-        queue.rescan.is_some() || queue.changed.contains(&id)
+        let notices = &self.mailbox.contents().notices;
+        notices.rescan.is_some() || notices.changed.contains(&id)
     }
 
     /// Ends the session. The first fault is the one that counts.
     pub(super) fn end(&self, fault: Fault) {
-        let mut queue = self.queue.lock();
-        queue.ended.get_or_insert(fault);
-        let unsent = mem::take(&mut queue.writes);
-        drop(queue);
-        drop(unsent);
-        self.arrived.notify_one();
+        self.mailbox.change(|contents| {
+            contents.notices.ended.get_or_insert(fault);
+            contents.writes.clear();
+        });
     }
 
     pub(super) fn ended(&self) -> Option<Fault> {
-        self.queue.lock().ended.clone()
+        self.mailbox.contents().notices.ended.clone()
     }
 
     /// Has Redis make changes, if the check passes. Says what has become of them once the mirror shows them, or something
     /// newer.
     ///
     /// # Errors
-    /// [`Fault::Outdated`] when it was not sent to Redis. With any other, the change may have been made nevertheless;
-    /// it is not sent later than that.
+    /// `None` when it was not sent to Redis: another session may have it. With any error the change may have been made
+    /// nevertheless; it is not sent later than that.
     pub(super) fn write(
         &self,
         updates: Vec<Update>,
         check: Option<Check>,
         deadline: Instant,
-    ) -> Result<Outcome, Fault> {
-        let (sender, answer) = oneshot::channel();
-        let mut queue = self.queue.lock();
-        if queue.ended.is_some() {
-            return Err(Fault::Outdated);
-        }
-        let reply = Reply { answer: Some(sender), sent: false };
-        queue.writes.push(Write { updates, check, reply, deadline });
-        drop(queue);
-        self.arrived.notify_one();
-        match answer.wait(deadline) {
-            Ok(Err(Fault::Unanswered)) => Err(self.ended().unwrap_or(Fault::Unanswered)),
-            Ok(answer) => answer,
-            Err(_) => {
-                // What is not sent yet must not follow when its client has long been told that it failed.
-                self.queue.lock().writes.retain(|write| write.reply.is_awaited());
-                Err(Fault::Silent)
-            }
-        }
+    ) -> Result<Outcome, Option<StoreError>> {
+        let admit = |contents: &Contents<Notices>| match contents.notices.ended {
+            Some(_) => Err(Unwritten::NotBegun),
+            None => Ok(()),
+        };
+        self.mailbox.write(updates, check, deadline, admit).map_err(|unwritten| match unwritten {
+            Unwritten::NotBegun => None,
+            Unwritten::Failed(error) => Some(error),
+            Unwritten::Lost => Some(self.ended().unwrap_or(Fault::Unanswered).into()),
+            Unwritten::Late => Some(Fault::Silent.into()),
+        })
     }
 
     /// The work of the next round: all writes, and up to `ids_max` changed ids. Waits for some at most `patience`;
     /// then there may be none.
     pub(super) fn take(&self, ids_max: usize, patience: Duration) -> Result<Work, Fault> {
-        let deadline = Instant::now() + patience;
-        let mut queue = self.queue.lock();
-        while queue.is_idle() && !self.arrived.wait_until(&mut queue, deadline).timed_out() {}
-        if let Some(fault) = &queue.ended {
+        let is_work = |Contents { writes, notices }: &Contents<Notices>| {
+            !writes.is_empty() || !notices.changed.is_empty() || notices.rescan.is_some() || notices.ended.is_some()
+        };
+        let mut contents = self.mailbox.wait(Instant::now() + patience, is_work);
+        let Contents { writes, notices } = &mut *contents;
+        if let Some(fault) = &notices.ended {
             return Err(fault.clone());
         }
         let mut ids = BTreeSet::new();
         while ids.len() < ids_max
-            && let Some(id) = queue.changed.pop_first()
+            && let Some(id) = notices.changed.pop_first()
         {
             ids.insert(id);
         }
-        let is_behind = !queue.changed.is_empty();
-        Ok(Work { ids, writes: mem::take(&mut queue.writes), rescan: queue.rescan.take(), is_behind })
-    }
-}
-
-impl Queue {
-    fn is_idle(&self) -> bool {
-        self.changed.is_empty() && self.writes.is_empty() && self.rescan.is_none() && self.ended.is_none()
+        let is_behind = !notices.changed.is_empty();
+        Ok(Work { ids, writes: mem::take(writes), rescan: notices.rescan.take(), is_behind })
     }
 }
 

@@ -9,10 +9,11 @@ use std::time::Instant;
 use ::redis::Value;
 
 use super::answers::{change, fault_in, is_doubtful};
+use super::connect::ANSWER_MAX;
 use super::fault::Fault;
 use super::round::Portion;
-use super::session::{Reply, Write};
 use crate::registration::TargetId;
+use crate::store::mailbox::{Reply, Write};
 use crate::store::{Change, Outcome, REFUSED_MAX, Refused, Stored, Update};
 
 /// So many values are read in a moment. Who waits for more is overtaken by who needs no more.
@@ -100,10 +101,16 @@ impl Transactions {
     /// What has passed its checks, to be made in this round; `None` while there is nothing to be ended. What has no time
     /// left is not read to its end.
     pub(super) fn commit(&mut self) -> Option<Vec<Write>> {
-        let is_late = |reading: &Transaction| !reading.writes.iter().any(|candidate| candidate.write.has_time());
+        let is_late =
+            |reading: &Transaction| !reading.writes.iter().any(|candidate| candidate.write.has_time(ANSWER_MAX));
         let Transaction { writes, .. } =
             self.reading.take_if(|reading| reading.unread.is_empty() || is_late(reading))?;
-        Some(writes.into_iter().filter_map(|candidate| in_time(candidate.write, Write::begin)).collect())
+        Some(
+            writes
+                .into_iter()
+                .filter_map(|candidate| in_time(candidate.write, |write| write.begin(ANSWER_MAX)))
+                .collect(),
+        )
     }
 
     /// The next of the values that the next transaction replaces, to be watched.
@@ -125,7 +132,7 @@ impl Transactions {
     fn next(&mut self) -> Option<Transaction> {
         let mut next = Transaction::default();
         while let Some(Waiting { write, is_alone }) = self.waiting.pop_front() {
-            let Some(write) = in_time(write, |write| write.has_time()) else { continue };
+            let Some(write) = in_time(write, |write| write.has_time(ANSWER_MAX)) else { continue };
             let ids: Vec<TargetId> = write.updates.iter().map(Update::id).collect();
             if !next.writes.is_empty() && (is_alone || ids.iter().any(|id| next.ids.contains(id))) {
                 self.waiting.push_front(Waiting { write, is_alone });
@@ -159,7 +166,7 @@ impl Transactions {
                 return Err(fault);
             }
             let fault = fault.for_some();
-            writes.for_each(|candidate| candidate.write.reply.tell(Err(fault.clone())));
+            writes.for_each(|candidate| candidate.write.reply.tell(Err(fault.clone().into())));
             verdicts.lacks_right = matches!(fault, Fault::NoPermissionForSome(_));
             return Ok(verdicts);
         }
@@ -211,7 +218,7 @@ fn in_time(mut write: Write, has_time: impl FnOnce(&mut Write) -> bool) -> Optio
     if has_time(&mut write) {
         return Some(write);
     }
-    write.reply.tell(Err(Fault::Contended));
+    write.reply.tell(Err(Fault::Contended.into()));
     None
 }
 
