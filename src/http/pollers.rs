@@ -192,7 +192,7 @@ mod tests {
         let request = Request {
             client: client.to_owned(),
             path: path.to_owned(),
-            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect(),
+            headers: headers.iter().map(|(name, value)| (*name, value.as_bytes().to_vec())).collect(),
             ..Request::default()
         };
         pollers.saw(&request, 200, at);

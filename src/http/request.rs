@@ -6,6 +6,20 @@ use std::sync::Arc;
 
 use crate::registry::Asker;
 
+/// The header fields that somebody reads, in lower case. No others get further than the gate.
+pub(super) const FIELDS: [&str; 10] = [
+    "accept",
+    "accept-encoding",
+    "authorization",
+    "if-match",
+    "if-none-match",
+    "user-agent",
+    "x-api-token",
+    "x-forwarded-for",
+    "x-prometheus-refresh-interval-seconds",
+    "x-sd-token",
+];
+
 /// A complete request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
@@ -15,8 +29,9 @@ pub struct Request {
     pub path: String,
     /// What follows `?`, still percent-encoded; empty when there is none.
     pub query: String,
-    /// Header fields in the order sent: the name in lower case, the value without blanks around it, any bytes.
-    pub headers: Vec<(String, Vec<u8>)>,
+    /// Those header fields that somebody [`reads`](FIELDS), in the order sent: the value without blanks around it, any
+    /// bytes.
+    pub headers: Vec<(&'static str, Vec<u8>)>,
     /// The body; the server limits its size.
     pub body: Vec<u8>,
     /// The address of the client for the log, with its port where that is known; `unix` where it has none.
@@ -74,9 +89,10 @@ impl Request {
         }
     }
 
-    /// The value of the first header field with this lower-case name.
+    /// The value of the first header field with this name, which is one of [`FIELDS`].
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_slice())
+        debug_assert!(FIELDS.contains(&name), "the gate does not let {name} through");
+        self.headers.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_slice())
     }
 }
 

@@ -1,11 +1,11 @@
 //! A request and its answer on the way between the gate and a worker: HTTP/1.1 in the form that tiny_http takes. Pure.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 
 use crate::http::request::Request;
 use crate::http::response::{Body, Response};
 
-/// The field for the address of the client. What a client sends under this name goes no further.
+/// The field for the address of the client. None that a client sends under this name is let through.
 pub(in crate::http) const CLIENT_FIELD: &str = "x-inventor-client";
 
 /// The most fields of an answer.
@@ -16,11 +16,11 @@ pub(super) fn head(request: &Request) -> Vec<u8> {
     let mut head = Vec::with_capacity(512);
     let Request { method, path, query, headers, body, client, .. } = request;
     let mark = if query.is_empty() { "" } else { "?" };
-    head.extend_from_slice(format!("{method} {path}{mark}{query} HTTP/1.1\r\n").as_bytes());
-    head.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+    // Writing to memory cannot fail.
+    let _ = write!(head, "{method} {path}{mark}{query} HTTP/1.1\r\nContent-Length: {}\r\n", body.len());
     let client = (CLIENT_FIELD, client.as_bytes());
-    let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
-    for (name, value) in [client].into_iter().chain(fields.filter(|(name, _)| *name != CLIENT_FIELD)) {
+    let fields = headers.iter().map(|(name, value)| (*name, value.as_slice()));
+    for (name, value) in [client].into_iter().chain(fields) {
         head.extend_from_slice(name.as_bytes());
         head.extend_from_slice(b": ");
         escape(value, &mut head);
@@ -35,7 +35,7 @@ fn escape(value: &[u8], into: &mut Vec<u8>) {
     for byte in value {
         match byte {
             b' '..=b'~' if *byte != b'%' => into.push(*byte),
-            _ => into.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+            _ => drop(write!(into, "%{byte:02X}")),
         }
     }
 }
@@ -117,6 +117,7 @@ fn parse(bytes: &[u8], is_head: bool) -> io::Result<Option<(Response, usize, usi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::request::FIELDS;
 
     #[test]
     fn any_bytes_of_a_field_arrive() {
@@ -129,17 +130,18 @@ mod tests {
 
     #[test]
     fn nobody_but_the_gate_says_who_the_client_is() {
-        let headers = vec![("host".to_owned(), b"a".to_vec()), (CLIENT_FIELD.to_owned(), b"forged".to_vec())];
+        assert!(!FIELDS.contains(&CLIENT_FIELD), "a client could say so");
         let request = Request {
             method: "PUT".to_owned(),
             path: "/x".to_owned(),
             query: "a=1".to_owned(),
-            headers,
+            headers: vec![("x-api-token", b"a".to_vec())],
             body: vec![0; 3],
             client: "1.2.3.4:5".to_owned(),
             ..Request::default()
         };
-        let expected = "PUT /x?a=1 HTTP/1.1\r\nContent-Length: 3\r\nx-inventor-client: 1.2.3.4:5\r\nhost: a\r\n\r\n";
+        let expected =
+            "PUT /x?a=1 HTTP/1.1\r\nContent-Length: 3\r\nx-inventor-client: 1.2.3.4:5\r\nx-api-token: a\r\n\r\n";
         assert_eq!(String::from_utf8(head(&request)).unwrap(), expected);
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::chunks::Chunks;
 use super::limits::{BODY_BYTES_MAX, FIELDS_MAX};
 use super::refusal::Refusal;
-use crate::http::request::Request;
+use crate::http::request::{FIELDS, Request};
 
 /// A request, and what its client wants of the connection.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -59,11 +59,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
     };
 
     let mut framing = Framing::default();
-    let mut headers = Vec::with_capacity(request.headers.len());
+    let mut headers = Vec::new();
     for field in request.headers.iter() {
         let value = field.value.trim_ascii();
-        if framing.note(field.name, value)? == Destination::Handlers {
-            headers.push((field.name.to_ascii_lowercase(), value.to_vec()));
+        framing.note(field.name, value)?;
+        if let Some(name) = FIELDS.into_iter().find(|known| field.name.eq_ignore_ascii_case(known)) {
+            headers.push((name, value.to_vec()));
         }
     }
     let http_1_0 = version == 0;
@@ -132,13 +133,6 @@ fn in_ascii(text: &str) -> String {
     ascii
 }
 
-#[derive(PartialEq, Eq)]
-enum Destination {
-    Handlers,
-    /// The field is about this connection and means nothing beyond the gate.
-    Gate,
-}
-
 /// What the fields say about the connection and the extent of the request.
 #[derive(Default)]
 struct Framing {
@@ -152,11 +146,10 @@ struct Framing {
 }
 
 impl Framing {
-    fn note(&mut self, name: &str, value: &[u8]) -> Result<Destination, Refusal> {
+    fn note(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         if is("host") {
             self.hosts += 1;
-            return Ok(Destination::Handlers);
         } else if is("content-length") {
             if self.length.replace(length(value)?).is_some() {
                 return Err(Refusal::bad("Content-Length is repeated"));
@@ -181,10 +174,8 @@ impl Framing {
             self.expects_continue = true;
         } else if is("content-encoding") {
             self.compressed |= !value.eq_ignore_ascii_case(b"identity");
-        } else if !["te", "upgrade", "keep-alive", "proxy-connection", "trailer"].into_iter().any(is) {
-            return Ok(Destination::Handlers);
         }
-        Ok(Destination::Gate)
+        Ok(())
     }
 
     fn body(&self, http_1_0: bool) -> Result<Extent, Refusal> {

@@ -99,7 +99,7 @@ fn bits(address: IpAddr) -> u128 {
 
 /// What the proxies wrote down, the nearest one first.
 fn forwarded_for(request: &Request) -> impl Iterator<Item = &str> {
-    let lines = request.headers.iter().rev().filter(|(name, _)| name == FORWARDED_FOR);
+    let lines = request.headers.iter().rev().filter(|(name, _)| *name == FORWARDED_FOR);
     let addresses = lines.flat_map(|(_, value)| value.rsplit(|byte| *byte == b','));
     // What is not text is no address either.
     addresses.map(|address| std::str::from_utf8(address).unwrap_or_default().trim())
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     fn client(trusted: &str, peer: &str, lines: &[&[u8]]) -> String {
-        let headers = lines.iter().map(|line| (FORWARDED_FOR.to_owned(), line.to_vec())).collect();
+        let headers = lines.iter().map(|line| (FORWARDED_FOR, line.to_vec())).collect();
         trusted.parse::<TrustedProxies>().unwrap().client(peer, &Request { headers, ..Request::default() })
     }
 

@@ -39,6 +39,8 @@ pub struct Line {
     /// How many bytes of the last answer are left in the socket until the next request has been written. Whoever takes
     /// the last of them wakes the thread of tiny_http that waits for that, on the same socket: then it is awake already.
     left: usize,
+    /// For the bytes of answers.
+    buffer: Box<[u8; ANSWER_BYTES]>,
     /// Ends a worker when it is dropped.
     _worker: Box<dyn Send>,
 }
@@ -203,7 +205,12 @@ impl Upstream {
 impl Line {
     /// A line whose worker ends when the second of these is dropped.
     pub fn new(stream: UnixStream, worker: impl Send + 'static) -> Line {
-        Line { stream: OwnedFd::from(stream).into(), left: 0, _worker: Box::new(worker) }
+        Line {
+            stream: OwnedFd::from(stream).into(),
+            left: 0,
+            buffer: Box::new([0; ANSWER_BYTES]),
+            _worker: Box::new(worker),
+        }
     }
 
     #[cfg(test)]
@@ -227,8 +234,8 @@ impl Line {
     }
 
     /// Takes this much of what is there and has been looked at.
-    fn discard(&self, count: usize) -> io::Result<()> {
-        (&self.stream).read_exact(&mut [0; ANSWER_BYTES][..count])
+    fn discard(&mut self, count: usize) -> io::Result<()> {
+        self.stream.read_exact(&mut self.buffer[..count])
     }
 
     /// Does not wait for ever: the worker at the other end has nothing else to do.
@@ -251,14 +258,13 @@ impl Line {
     /// Reads an answer but for its last piece, which is left.
     fn read_answer(&mut self, is_head: bool, deadline: Option<Instant>) -> io::Result<Response> {
         let mut answer = ForwardedAnswer::new(is_head);
-        let mut bytes = [0; ANSWER_BYTES];
         loop {
             self.wait(deadline)?;
-            let seen = self.stream.peek(&mut bytes)?;
+            let seen = self.stream.peek(&mut *self.buffer)?;
             if seen == 0 {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
-            if let Some(response) = answer.push(&bytes[..seen])? {
+            if let Some(response) = answer.push(&self.buffer[..seen])? {
                 self.left = seen;
                 return Ok(response);
             }

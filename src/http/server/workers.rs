@@ -13,7 +13,7 @@ use tiny_http::{Header, StatusCode};
 
 use crate::http::gate::{CLIENT_FIELD, Handling, Line, unescape};
 use crate::http::handler::Handler;
-use crate::http::request::Request;
+use crate::http::request::{FIELDS, Request};
 use crate::http::response::Response;
 
 /// How many lines go to one tiny_http server: as many as it has threads from its start. Of more that come at once, its
@@ -146,7 +146,7 @@ fn read(received: &mut tiny_http::Request) -> io::Result<Request> {
         match name {
             CLIENT_FIELD => request.client = String::from_utf8_lossy(&value).into_owned(),
             "Content-Length" => {}
-            _ => request.headers.push((name.to_owned(), value)),
+            _ => request.headers.extend(FIELDS.into_iter().find(|known| *known == name).map(|known| (known, value))),
         }
     }
     let length = received.body_length().unwrap_or(0);

@@ -77,7 +77,7 @@ fn refused(bytes: impl AsRef<[u8]>) -> u16 {
 #[test]
 fn a_plain_request_passes_as_it_is() {
     let get = request("GET /discover?x=1 HTTP/1.1\r\nHost: a\r\nUser-Agent: Prometheus/3\r\n\r\n");
-    assert_eq!(lines(&get.request), "GET /discover?x=1\nhost: a\nuser-agent: Prometheus/3");
+    assert_eq!(lines(&get.request), "GET /discover?x=1\nuser-agent: Prometheus/3");
     assert_eq!((get.request.body.len(), get.connection), (0, ConnectionField::Unsaid));
 }
 
@@ -87,8 +87,8 @@ fn a_body_of_known_length_is_cut_off_where_it_ends() {
         requests("PUT /target HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(both.len(), 2);
     assert_eq!(both[0].request.body, b"hello");
-    assert_eq!(lines(&both[0].request), "PUT /target\nhost: a");
-    assert_eq!(lines(&both[1].request), "GET /\nhost: a");
+    assert_eq!(lines(&both[0].request), "PUT /target");
+    assert_eq!(lines(&both[1].request), "GET /");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_chunked_body_arrives_without_its_chunks() {
          5;ext=\"1\"\r\nhello\r\n00A\r\n0123456789\r\n0\r\nx: y\r\n\r\n",
     );
     assert_eq!(put.request.body, b"hello0123456789");
-    assert_eq!(lines(&put.request), "PUT /\nhost: a");
+    assert_eq!(lines(&put.request), "PUT /");
 }
 
 #[test]
@@ -110,8 +110,8 @@ fn pipelined_requests_come_in_order() {
 
 #[test]
 fn methods_come_in_upper_case() {
-    assert_eq!(head("pUt / HTTP/1.1\r\nHost: a\r\n\r\n"), "PUT /\nhost: a");
-    assert_eq!(head("head / HTTP/1.1\r\nHost: a\r\n\r\n"), "HEAD /\nhost: a");
+    assert_eq!(head("pUt / HTTP/1.1\r\nHost: a\r\n\r\n"), "PUT /");
+    assert_eq!(head("head / HTTP/1.1\r\nHost: a\r\n\r\n"), "HEAD /");
 }
 
 #[test]
@@ -124,21 +124,21 @@ fn a_url_as_target_becomes_its_path() {
         ("*", "*"),
         ("//double", "//double"),
     ] {
-        assert_eq!(head(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")), format!("GET {path}\nhost: a"));
+        assert_eq!(head(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")), format!("GET {path}"));
     }
 }
 
 #[test]
 fn bytes_outside_ascii_are_encoded_in_a_target_alone() {
     let sent = "GET /zürich?name=zürich%20&x=% HTTP/1.1\r\nHost: a\r\nx-sd-token: ü%41\r\n\r\n";
-    assert_eq!(head(sent), "GET /z%C3%BCrich?name=z%C3%BCrich%20&x=%\nhost: a\nx-sd-token: \\xc3\\xbc%41");
+    assert_eq!(head(sent), "GET /z%C3%BCrich?name=z%C3%BCrich%20&x=%\nx-sd-token: \\xc3\\xbc%41");
 }
 
 #[test]
 fn fields_about_the_connection_stay_at_the_gate() {
     let sent = "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, te\r\nTE: trailers\r\nUpgrade: h2c\r\n\
                 Keep-Alive: 5\r\nProxy-Connection: close\r\n\r\n";
-    assert_eq!(head(sent), "GET /\nhost: a");
+    assert_eq!(head(sent), "GET /");
 }
 
 #[test]
@@ -342,10 +342,11 @@ fn bodies_have_a_limit() {
 
 #[test]
 fn a_body_may_grow_once_that_is_allowed() {
-    let mut known = format!("PUT /x?y=1 HTTP/1.1\r\nHost: a\r\nT: %\r\nContent-Length: {LARGE_BODY_BYTES_MAX}\r\n\r\n")
-        .into_bytes();
+    let mut known =
+        format!("PUT /x?y=1 HTTP/1.1\r\nHost: a\r\nAccept: %\r\nContent-Length: {LARGE_BODY_BYTES_MAX}\r\n\r\n")
+            .into_bytes();
     known.resize(known.len() + LARGE_BODY_BYTES_MAX, b'x');
-    let mut chunked = b"PUT /x?y=1 HTTP/1.1\r\nHost: a\r\nT: %\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    let mut chunked = b"PUT /x?y=1 HTTP/1.1\r\nHost: a\r\nAccept: %\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     for part in vec![b'x'; LARGE_BODY_BYTES_MAX].chunks(1 << 15) {
         chunked.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());
         chunked.extend_from_slice(part);
@@ -359,7 +360,7 @@ fn a_body_may_grow_once_that_is_allowed() {
             reader.push(piece).unwrap();
             match reader.step().unwrap() {
                 Step::LargeBody { request } => {
-                    assert_eq!(lines(&request), "PUT /x?y=1\nhost: a\nt: %");
+                    assert_eq!(lines(&request), "PUT /x?y=1\naccept: %");
                     asked += 1;
                     reader.allow_large_body().unwrap();
                     assert_eq!(reader.step(), Ok(Step::Read(Phase::LargeBody)));
