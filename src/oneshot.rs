@@ -1,78 +1,51 @@
 //! A place where one thread leaves one answer, and another waits for it for a limited time.
 
-use std::mem;
-use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
-
-use parking_lot::{Condvar, Mutex};
 
 /// The side that answers. Dropped without an answer, it tells the other side that there will be none.
 #[derive(Debug)]
-pub struct Sender<T>(Arc<Slot<T>>);
+pub struct Sender<T> {
+    answer: mpsc::SyncSender<T>,
+    receiver: Weak<()>,
+}
 
 /// The side that waits.
 #[derive(Debug)]
-pub struct Receiver<T>(Arc<Slot<T>>);
-
-/// Why there is no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoAnswer {
-    /// It did not come before the deadline. It may still come, and then nobody learns of it.
-    Late,
-    /// The sender was dropped: it will never come.
-    Never,
-}
-
-#[derive(Debug)]
-struct Slot<T> {
-    state: Mutex<State<T>>,
-    changed: Condvar,
-}
-
-#[derive(Debug)]
-enum State<T> {
-    Open,
-    Answered(T),
-    Dropped,
+pub struct Receiver<T> {
+    answer: mpsc::Receiver<T>,
+    /// As long as this lives, so does the receiver.
+    _alive: Arc<()>,
 }
 
 /// A new place and its two sides.
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
-    let place = Arc::new(Slot { state: Mutex::new(State::Open), changed: Condvar::new() });
-    (Sender(Arc::clone(&place)), Receiver(place))
+    let (sender, answer) = mpsc::sync_channel(1);
+    let alive = Arc::new(());
+    (Sender { answer: sender, receiver: Arc::downgrade(&alive) }, Receiver { answer, _alive: alive })
 }
 
 impl<T> Sender<T> {
     pub fn send(self, answer: T) {
-        *self.0.state.lock() = State::Answered(answer);
+        // Nobody may wait any more.
+        let _ = self.answer.send(answer);
     }
 
     /// Whether the receiver still exists, so that an answer is worth the work.
     pub fn is_awaited(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
-    }
-}
-
-impl<T> Drop for Sender<T> {
-    fn drop(&mut self) {
-        let mut state = self.0.state.lock();
-        if matches!(*state, State::Open) {
-            *state = State::Dropped;
-        }
-        self.0.changed.notify_one();
+        self.receiver.strong_count() > 0
     }
 }
 
 impl<T> Receiver<T> {
     /// Waits for the answer until the deadline.
-    pub fn wait(self, deadline: Instant) -> Result<T, NoAnswer> {
-        let mut state = self.0.state.lock();
-        self.0.changed.wait_while_until(&mut state, |state| matches!(state, State::Open), deadline);
-        match mem::replace(&mut *state, State::Open) {
-            State::Answered(answer) => Ok(answer),
-            State::Dropped => Err(NoAnswer::Never),
-            State::Open => Err(NoAnswer::Late),
-        }
+    ///
+    /// # Errors
+    /// A timeout when it did not come before that: it may still come, and then nobody learns of it. Disconnected when the
+    /// sender was dropped: it will never come.
+    pub fn wait(self, deadline: Instant) -> Result<T, RecvTimeoutError> {
+        self.answer.recv_timeout(deadline.saturating_duration_since(Instant::now()))
     }
 }
 
@@ -102,11 +75,11 @@ mod tests {
     fn nobody_waits_longer_than_the_deadline_or_for_a_sender_that_has_gone() {
         let (sender, receiver) = channel::<()>();
         assert!(sender.is_awaited());
-        assert_eq!(receiver.wait(Instant::now()), Err(NoAnswer::Late));
+        assert_eq!(receiver.wait(Instant::now()), Err(RecvTimeoutError::Timeout));
         assert!(!sender.is_awaited());
         let (sender, receiver) = channel::<()>();
         let waiting = thread::spawn(move || receiver.wait(soon()));
         drop(sender);
-        assert_eq!(waiting.join().unwrap(), Err(NoAnswer::Never));
+        assert_eq!(waiting.join().unwrap(), Err(RecvTimeoutError::Disconnected));
     }
 }

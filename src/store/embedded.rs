@@ -11,6 +11,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ use self::metrics::Metrics;
 use self::writer::Writer;
 use super::mailbox::Unwritten;
 use super::{Check, Mirror, Outcome, Store, StoreError, Update, WAIT_MAX};
-use crate::oneshot::{self, NoAnswer};
+use crate::oneshot;
 use crate::registration::TargetId;
 
 /// How long closing waits for the queued writes and for the file.
@@ -66,8 +67,8 @@ impl Store for EmbeddedStore {
         let written = self.inbox.write(updates, check, deadline, |inbox| inbox.check_room().map_err(Unwritten::Failed));
         written.map_err(|unwritten| match unwritten {
             Unwritten::Failed(error) => error,
-            Unwritten::Late => unanswered(NoAnswer::Late),
-            Unwritten::NotBegun | Unwritten::Lost => unanswered(NoAnswer::Never),
+            Unwritten::Late => unanswered(RecvTimeoutError::Timeout),
+            Unwritten::NotBegun | Unwritten::Lost => unanswered(RecvTimeoutError::Disconnected),
         })
     }
 
@@ -94,9 +95,9 @@ impl Drop for EmbeddedStore {
     }
 }
 
-fn unanswered(none: NoAnswer) -> StoreError {
+fn unanswered(none: RecvTimeoutError) -> StoreError {
     StoreError::Unavailable(match none {
-        NoAnswer::Late => format!("no answer within {WAIT_MAX:?}; the outcome is unknown"),
-        NoAnswer::Never => "its file failed; the outcome is unknown".to_owned(),
+        RecvTimeoutError::Timeout => format!("no answer within {WAIT_MAX:?}; the outcome is unknown"),
+        RecvTimeoutError::Disconnected => "its file failed; the outcome is unknown".to_owned(),
     })
 }
