@@ -5,8 +5,6 @@ mod checked;
 mod content;
 mod declared;
 mod document;
-mod duration;
-mod fields;
 mod id;
 mod invalid;
 pub mod json;
@@ -17,12 +15,11 @@ mod ttl;
 pub use checked::{DEFAULT_GROUP, LabelNames, Registration, SHOWN_BYTES_MAX};
 pub use content::Content;
 pub use declared::{BodyFault, Declared, ENTRIES_MAX, parse_declared};
-pub use document::{Document, Undecodable, read_stored};
-pub use duration::parse as parse_duration;
+pub use document::{Document, read_stored};
 pub use id::TargetId;
 pub use invalid::{Invalid, InvalidKind};
 pub use request::{Strictness, parse_id, parse_id_request, put_faults};
-pub use scraping::ScrapeFault;
+pub use scraping::{ScrapeFault, parse_duration};
 pub use ttl::{Ttl, TtlBounds};
 
 /// The labels that show group and id of a registration.

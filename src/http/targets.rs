@@ -60,7 +60,7 @@ pub(super) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let id = requested_id(call.request).map_err(|invalid| Response::error(400, invalid))?;
     let found = app.registry.get(id, &call.caller.writes(), app.now()).map_err(|e| match e {
         GetError::Forbidden => forbidden(),
-        GetError::Undecodable(_) => Response::error(500, e),
+        GetError::Undecodable(e) => Response::error(500, format!("the stored value is not a registration: {e}")),
         GetError::Store(e) => app.failed(call, &id, e),
     })?;
     let document = found.ok_or_else(not_found)?.to_json();

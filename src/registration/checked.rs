@@ -1,11 +1,15 @@
-//! A registration that Prometheus can take, and which label names that may have. Parsed means valid: nothing is checked
-//! again later.
+//! What is said of a registration, the registration that Prometheus can take, and which label names that may have. Parsed
+//! means valid: nothing is checked again later.
 
-use super::fields::Fields;
+use std::collections::BTreeMap;
+
+use serde::de::MapAccess;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
 use super::id::TargetId;
-use super::invalid::echo;
-use super::invalid::{Invalid, InvalidKind};
-use super::json;
+use super::invalid::{Invalid, InvalidKind, echo};
+use super::json::{self, Object, Pairs, Text, TextList};
 use super::ttl::Ttl;
 
 /// The group of a registration that names none.
@@ -17,6 +21,49 @@ pub const SHOWN_BYTES_MAX: usize = 1024 * 1024;
 
 /// What an entry of the list has around its targets, labels and module: braces, names, the label of the module.
 pub(super) const ENTRY_FRAME_BYTES: usize = 64;
+
+/// The members that requests and stored documents say of a registration, as they were written: not yet checked. `None` is absent or null, which a stored document tells from empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Fields {
+    pub(super) targets: Option<Vec<String>>,
+    pub(super) labels: Option<BTreeMap<String, String>>,
+    pub(super) group: Option<String>,
+    /// Empty is the same as absent, as in the Go program.
+    pub(super) modules: Vec<String>,
+    /// A value that is no lifetime is kept as it was written: a request is refused for it, a document is not.
+    pub(super) ttl: Option<Result<Ttl, String>>,
+}
+
+impl Object for Fields {
+    const NAME: &'static str = "an object with targets, labels, target_group and modules";
+
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "targets" => self.targets = map.next_value::<Option<TextList>>()?.map(|targets| targets.0),
+            "labels" => {
+                let pairs = map.next_value::<Option<Pairs<Text>>>()?;
+                // The last of several with equal names wins.
+                self.labels = pairs.map(|pairs| pairs.0.into_iter().map(|(name, value)| (name.0, value.0)).collect());
+            }
+            "target_group" => self.group = map.next_value::<Option<Text>>()?.map(|group| group.0),
+            "modules" => {
+                self.modules = map.next_value::<Option<TextList>>()?.map(|modules| modules.0).unwrap_or_default()
+            }
+            "ttl_seconds" => {
+                let written: Option<Box<RawValue>> = map.next_value()?;
+                self.ttl = written.map(|raw| Ttl::parse(raw.get()).ok_or_else(|| raw.get().to_owned()));
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields, D::Error> {
+        json::object(deserializer)
+    }
+}
 
 /// A registration that Prometheus can take: it has targets, a group, and its label names pass.
 #[derive(Debug, Clone, PartialEq, Eq)]

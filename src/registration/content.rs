@@ -1,13 +1,13 @@
-//! A registration as memory holds it: the JSON of its members, ready to be copied into documents and lists.
-
-mod plain;
+//! A registration as memory holds it: the JSON of its members, ready to be copied into documents and lists, and as it is
+//! found in most documents.
 
 use std::borrow::Cow;
+use std::iter;
 use std::sync::Arc;
 
-use super::checked::Registration;
-use super::fields::Fields;
-use super::json::{self, Labels};
+use super::checked::{ENTRY_FRAME_BYTES, Fields, LabelNames, Registration, SHOWN_BYTES_MAX};
+use super::id::TargetId;
+use super::json;
 use super::ttl::Ttl;
 
 const TARGETS: &str = "\"targets\":";
@@ -84,17 +84,17 @@ impl Content {
 
     /// Decodes the addresses.
     pub fn targets(&self) -> Vec<String> {
-        decode_strings(self.targets_json())
+        decode_strings(self.targets_json()).collect()
     }
 
     pub fn target_count(&self) -> usize {
         self.0.target_count
     }
 
-    /// Decodes the labels.
-    pub fn labels(&self) -> Labels<'_> {
-        // What was encoded here can be decoded.
-        serde_json::from_slice(self.labels_json()).unwrap_or_default()
+    /// Decodes the labels: names and values, sorted by name.
+    pub fn labels(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        let mut strings = json::strings(self.labels_json()).map(json::decode_string);
+        iter::from_fn(move || Some((strings.next()?, strings.next()?)))
     }
 
     /// The value of a label. Nothing is decoded but this value.
@@ -124,7 +124,7 @@ impl Content {
 
     /// Decodes the modules, each of which multiplies the entry in the list.
     pub fn modules(&self) -> Vec<String> {
-        self.modules_json().map(decode_strings).unwrap_or_default()
+        self.modules_json().into_iter().flat_map(decode_strings).collect()
     }
 
     /// Everything that lists and groups show, as JSON: targets, labels, group, modules.
@@ -148,15 +148,115 @@ fn write_member<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, val
     json::encode_into(out, value);
 }
 
-fn decode_strings(json: &[u8]) -> Vec<String> {
-    // What was encoded here can be decoded.
-    serde_json::from_slice(json).unwrap_or_default()
+fn decode_strings(json: &[u8]) -> impl Iterator<Item = String> {
+    json::strings(json).map(|string| json::decode_string(string).into_owned())
+}
+
+impl Content {
+    /// The content of a stored document in the plain form that nearly all have, as this program writes them in ASCII and
+    /// without escapes, and its `updated_at`, if it is fit to be shown: what decoding and checking it leads to as well. It is
+    /// a piece of the document, so that nothing is decoded and encoded again. `None` says nothing about a document.
+    pub(super) fn of_plain(document: &[u8], names: LabelNames) -> Option<(Content, &str)> {
+        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'\\' | b'<' | b'>' | b'&');
+        if !document.iter().all(is_plain) {
+            return None;
+        }
+        let mut rest = Rest(std::str::from_utf8(document).ok()?);
+        rest.skip("{\"id\":")?;
+        TargetId::parse(rest.string()?)?;
+        rest.skip(",")?;
+        let members = rest.0;
+        let read = |rest: &Rest<'_>| members.len() - rest.0.len();
+        rest.skip(TARGETS)?;
+        let target_count = rest.strings()?;
+        let targets_end = read(&rest);
+        rest.skip(LABELS)?;
+        let labels_are_null = rest.skip("null").is_some();
+        if !labels_are_null {
+            rest.labels(names)?;
+        }
+        let labels_end = read(&rest);
+        rest.skip(GROUP)?;
+        rest.filled_string()?;
+        let group_end = read(&rest);
+        let has_modules = rest.skip(MODULES).is_some();
+        let module_count = if has_modules { rest.strings()? } else { 0 };
+        let json = members.as_bytes()[..read(&rest)].into();
+        rest.skip(",\"updated_at\":")?;
+        let updated_at = rest.string()?;
+        let ttl = if rest.skip(",\"ttl_seconds\":").is_some() { Some(rest.lifetime()?) } else { None };
+        // More than what it takes in the list, where each module repeats it.
+        let shown = (document.len() + ENTRY_FRAME_BYTES).checked_mul(module_count + 2)?;
+        if rest.0 != "}" || shown > SHOWN_BYTES_MAX {
+            return None;
+        }
+        let members =
+            Members { json, targets_end, labels_end, group_end, has_modules, target_count, labels_are_null, ttl };
+        Some((Content(Arc::new(members)), updated_at))
+    }
+}
+
+/// What is left to be read of a document without escapes.
+struct Rest<'a>(&'a str);
+
+impl<'a> Rest<'a> {
+    fn skip(&mut self, text: &str) -> Option<()> {
+        self.0 = self.0.strip_prefix(text)?;
+        Some(())
+    }
+
+    fn string(&mut self) -> Option<&'a str> {
+        let (text, rest) = self.0.strip_prefix('"')?.split_once('"')?;
+        self.0 = rest;
+        Some(text)
+    }
+
+    fn filled_string(&mut self) -> Option<&'a str> {
+        self.string().filter(|text| !text.is_empty())
+    }
+
+    /// A list of at least one string, none of them empty. Returns how many there are.
+    fn strings(&mut self) -> Option<usize> {
+        self.skip("[")?;
+        self.filled_string()?;
+        let mut count = 1;
+        while self.skip("]").is_none() {
+            self.skip(",")?;
+            self.filled_string()?;
+            count += 1;
+        }
+        Some(count)
+    }
+
+    /// Labels that are sorted by name.
+    fn labels(&mut self, names: LabelNames) -> Option<()> {
+        self.skip("{")?;
+        // No name is empty, so that the first one comes after this.
+        let mut last = "";
+        while self.skip("}").is_none() {
+            if !last.is_empty() {
+                self.skip(",")?;
+            }
+            let name = self.string().filter(|name| *name > last && names.fault(name).is_none())?;
+            self.skip(":")?;
+            self.string()?;
+            last = name;
+        }
+        Some(())
+    }
+
+    fn lifetime(&mut self) -> Option<Ttl> {
+        let (digits, rest) = self.0.split_at(self.0.find(|c: char| !c.is_ascii_digit())?);
+        self.0 = rest;
+        // JSON has no zeros before a number.
+        Ttl::parse(digits).filter(|ttl| ttl.seconds().to_string() == digits)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registration::{LabelNames, TtlBounds};
+    use crate::registration::TtlBounds;
 
     #[test]
     fn a_label_is_found_by_its_name_alone() {

@@ -8,10 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::DOCUMENT_BYTES_MAX;
-use super::checked::LabelNames;
-use super::checked::Registration;
+use super::checked::{Fields, LabelNames, Registration};
 use super::content::Content;
-use super::fields::Fields;
 use super::id::TargetId;
 use super::json::{self, Pairs, Text};
 use super::scraping::ScrapeFault;
@@ -114,7 +112,7 @@ impl Reader {
 
     /// The members of an object, each of which may stand there once.
     fn members<'a>(&mut self, pointer: &str, value: &'a RawValue, expected: &str) -> Option<Vec<(Text, &'a RawValue)>> {
-        let Ok(Pairs(members)) = serde_json::from_str::<Pairs<Text, &'a RawValue>>(value.get()) else {
+        let Ok(Pairs(members)) = serde_json::from_str::<Pairs<&'a RawValue>>(value.get()) else {
             self.fault(pointer.to_owned(), format!("expected {expected}"));
             return None;
         };

@@ -1,14 +1,11 @@
 //! The stored document: what the Go program writes to Redis, read leniently and written equal to the byte.
 
-use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use serde::de::MapAccess;
 
-use super::checked::LabelNames;
-use super::checked::Registration;
+use super::checked::{Fields, LabelNames, Registration};
 use super::content::Content;
-use super::fields::Fields;
 use super::id::TargetId;
 use super::invalid::Invalid;
 use super::json::{self, Object, Text};
@@ -25,25 +22,13 @@ pub struct Document {
     updated_at: Option<String>,
 }
 
-/// A stored value that is no document.
-#[derive(Debug)]
-pub struct Undecodable(String);
-
-impl fmt::Display for Undecodable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Undecodable {}
-
 impl Document {
     /// Reads a stored value. Fields may be missing, null, unknown, or in another order.
     ///
     /// # Errors
-    /// [`Undecodable`] when it is not JSON or a field has the wrong type.
-    pub fn decode(value: &[u8]) -> Result<Document, Undecodable> {
-        json::decode(value).map_err(|e| Undecodable(e.to_string()))
+    /// It is not JSON, or a field has the wrong type.
+    pub fn decode(value: &[u8]) -> Result<Document, serde_json::Error> {
+        json::decode(value)
     }
 
     /// The registration in the document.

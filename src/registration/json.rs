@@ -2,7 +2,6 @@
 //! Nothing here knows what a registration is.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::{fmt, io};
 
@@ -169,49 +168,24 @@ pub fn object<'de, D: Deserializer<'de>, T: Object>(deserializer: D) -> Result<T
     deserializer.deserialize_map(Members(PhantomData))
 }
 
-/// An object from names to strings; the last of several equal names wins. Errors name the member.
+/// The members of an object in their order, those that stand there more than once included. Errors name the member.
 #[derive(Debug)]
-pub struct TextMap(pub BTreeMap<String, String>);
+pub struct Pairs<V>(pub Vec<(Text, V)>);
 
-impl<'de> Deserialize<'de> for TextMap {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TextMap, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = TextMap;
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Pairs<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pairs<V>, D::Error> {
+        struct Members<V>(PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Members<V> {
+            type Value = Pairs<V>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object with string values")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextMap, A::Error> {
-                let mut pairs = BTreeMap::new();
-                while let Some(Text(name)) = map.next_key()? {
-                    let Text(value) = map.next_value().map_err(|e| at(&name, e))?;
-                    pairs.insert(name, value);
-                }
-                Ok(TextMap(pairs))
-            }
-        }
-        deserializer.deserialize_map(Pairs)
-    }
-}
-
-/// The members of an object in their order, those that stand there more than once included.
-#[derive(Debug, Default)]
-pub struct Pairs<N, V>(pub Vec<(N, V)>);
-
-impl<'de, N: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Pairs<N, V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pairs<N, V>, D::Error> {
-        struct Members<N, V>(PhantomData<(N, V)>);
-        impl<'de, N: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for Members<N, V> {
-            type Value = Pairs<N, V>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<N, V>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<V>, A::Error> {
                 let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
+                while let Some(name) = map.next_key::<Text>()? {
+                    let value = map.next_value().map_err(|e| at(&name.0, e))?;
+                    pairs.push((name, value));
                 }
                 Ok(Pairs(pairs))
             }
@@ -220,24 +194,13 @@ impl<'de, N: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Pairs<N
     }
 }
 
-/// An object from names to strings, which are borrowed where they can be: for JSON that was encoded here.
-#[derive(Debug, Default, Deserialize)]
-pub struct Labels<'a>(#[serde(borrow)] Pairs<Borrowed<'a>, Borrowed<'a>>);
-
-impl Labels<'_> {
-    /// Names and values, sorted by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.0.iter().map(|(Borrowed(name), Borrowed(value))| (name.as_ref(), value.as_ref()))
-    }
-}
-
-/// A string that is borrowed from the input unless it has escapes.
-#[derive(Debug, Default, Deserialize)]
-struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// Decodes a string that was encoded here.
+/// Decodes a string that was encoded here; it is borrowed unless it has escapes.
 pub fn decode_string(json: &[u8]) -> Cow<'_, str> {
-    serde_json::from_slice(json).map(|Borrowed(text)| text).unwrap_or_default()
+    if memchr(b'\\', json).is_some() {
+        return serde_json::from_slice(json).map(Cow::Owned).unwrap_or_default();
+    }
+    let text = json.strip_prefix(b"\"").and_then(|json| json.strip_suffix(b"\""));
+    Cow::Borrowed(text.and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default())
 }
 
 /// The value of a member of an object that was encoded here and has strings alone. The name has no escapes in JSON.

@@ -2,10 +2,8 @@
 
 use serde::de::MapAccess;
 
-use super::checked::LabelNames;
-use super::checked::Registration;
+use super::checked::{Fields, LabelNames, Registration};
 use super::declared::{BodyFault, escaped};
-use super::fields::Fields;
 use super::id::TargetId;
 use super::invalid::{Invalid, InvalidKind, echo};
 use super::json::{self, Object, Text};

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::checked::Registration;
 use super::content::Content;
-use super::duration;
 
 const SCHEME: &str = "__scheme__";
 const PATH: &str = "__metrics_path__";
@@ -52,7 +51,7 @@ pub(super) fn scrape_faults<'a>(value: impl Fn(&str) -> Option<Cow<'a, str>>) ->
     }
     let mut duration = |name| -> Option<Duration> {
         let text = given(name)?;
-        let duration = duration::parse(&text).filter(|duration| !duration.is_zero());
+        let duration = parse_duration(&text).filter(|duration| !duration.is_zero());
         if duration.is_none() {
             fault(name, "expected a duration such as 30s or 1m30s, not 0");
         }
@@ -63,6 +62,38 @@ pub(super) fn scrape_faults<'a>(value: impl Fn(&str) -> Option<Cow<'a, str>>) ->
         fault(TIMEOUT, "expected no more than __scrape_interval__");
     }
     faults
+}
+
+/// The units in the order in which they may follow each other, with their lengths in milliseconds.
+const UNITS: [(&str, u64); 7] = [
+    ("y", 365 * 24 * 3_600_000),
+    ("w", 7 * 24 * 3_600_000),
+    ("d", 24 * 3_600_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
+
+/// Reads a duration as Prometheus writes them, such as `90s` or `1h30m`, by its rules: whole numbers with units, each unit once and the larger ones first, or
+/// just `0`. `None` for anything else, and for more than 292 years.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let mut rest = text;
+    let mut units = UNITS.iter();
+    let mut total: u64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, after) = rest.split_at(digits);
+        let letters = after.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(letters);
+        let (_, length) = units.find(|(name, _)| *name == unit)?;
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(*length)?)?;
+        rest = after;
+    }
+    (!text.is_empty() && total <= i64::MAX as u64 / 1_000_000).then_some(Duration::from_millis(total))
 }
 
 #[cfg(test)]
@@ -97,5 +128,19 @@ mod tests {
         check(&[(INTERVAL, "1m"), (TIMEOUT, "60s")], &[]);
         check(&[(INTERVAL, "1m"), (TIMEOUT, "61s")], &[TIMEOUT]);
         check(&[(INTERVAL, "0"), (TIMEOUT, "61s"), (SCHEME, "x")], &[SCHEME, INTERVAL]);
+    }
+
+    #[test]
+    fn what_prometheus_takes_is_read() {
+        for (text, seconds) in [("0", 0.0), ("15s", 15.0), ("1h30m", 5400.0), ("1w2d", 777_600.0), ("1m500ms", 60.5)] {
+            assert_eq!(parse_duration(text), Some(Duration::from_secs_f64(seconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_prometheus_refuses_is_none() {
+        for text in ["", "s", "15", "1.5h", "-1s", "1m1h", "1s1s", "1 s", "1S", "99999999999y", "never"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
     }
 }

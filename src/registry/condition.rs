@@ -1,17 +1,15 @@
 //! On which condition a write is made. It is held against what the store has at that moment, by the operation that makes
 //! the write: the view may lag behind.
 
-use crate::store::StoreError;
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::criteria::Scope;
 use super::lookups::Details;
 use super::view::View;
-use crate::registration::{Content, TargetId, Undecodable};
-use crate::store::Refused;
+use crate::registration::{Content, TargetId};
+use crate::store::{Refused, StoreError};
+use crate::tokens::Scope;
 
 /// Who writes, and in which groups that may be.
 #[derive(Debug, Clone)]
@@ -128,7 +126,7 @@ pub(super) fn why(condition: Option<&Condition>, refused: &[Refused]) -> WriteEr
 pub enum GetError {
     Store(StoreError),
     /// Another program stored something that is no document.
-    Undecodable(Undecodable),
+    Undecodable(serde_json::Error),
     /// It is in no group that may be seen.
     Forbidden,
 }
@@ -150,18 +148,6 @@ impl From<StoreError> for WriteError {
         WriteError::Store(error)
     }
 }
-
-impl fmt::Display for GetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            GetError::Store(e) => e.fmt(f),
-            GetError::Undecodable(e) => write!(f, "the stored value is not a registration: {e}"),
-            GetError::Forbidden => write!(f, "it is in no group that may be seen"),
-        }
-    }
-}
-
-impl std::error::Error for GetError {}
 
 #[cfg(test)]
 mod tests;

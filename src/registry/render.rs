@@ -1,7 +1,7 @@
 //! Pure: from registrations to the JSON that Prometheus polls, and to the series of `/metrics`.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use crate::registration::{Content, GROUP_LABEL, ID_LABEL, MODULE_LABEL, TargetId, json};
@@ -26,10 +26,9 @@ pub(super) fn write_entries(out: &mut Vec<u8>, id: TargetId, content: &Content, 
     if modules.is_empty() && [GROUP_LABEL, ID_LABEL].iter().all(|name| content.label(name).is_none()) {
         return write_entry(out, content, &described(id, content));
     }
-    let (own, group, id) = (content.labels(), content.group(), id.to_string());
-    let mut labels: BTreeMap<&str, &str> = own.iter().collect();
+    let mut labels: BTreeMap<Cow<'_, str>, Cow<'_, str>> = content.labels().collect();
     if form == Form::Described {
-        labels.extend([(GROUP_LABEL, group.as_ref()), (ID_LABEL, id.as_str())]);
+        labels.extend([(GROUP_LABEL.into(), content.group()), (ID_LABEL.into(), id.to_string().into())]);
     }
     if modules.is_empty() {
         return write_entry(out, content, &json::encode(&labels));
@@ -41,7 +40,7 @@ pub(super) fn write_entries(out: &mut Vec<u8>, id: TargetId, content: &Content, 
             out.push(b',');
         }
         if !is_fixed {
-            labels.insert(MODULE_LABEL, module);
+            labels.insert(MODULE_LABEL.into(), module.into());
         }
         write_entry(out, content, &json::encode(&labels));
     }

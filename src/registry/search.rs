@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use memchr::{memchr, memchr2_iter};
+use memchr::memchr2_iter;
 
 use crate::registration::{Content, TargetId, json};
 
@@ -22,9 +22,6 @@ pub struct Words(Vec<Word>);
 #[derive(Debug, Clone)]
 struct Word {
     text: String,
-    /// It has no character that JSON escapes or puts around strings: where JSON without escapes has it, one of the strings
-    /// has it.
-    is_plain: bool,
     may_begin_an_id: bool,
 }
 
@@ -50,36 +47,26 @@ impl Words {
             return true;
         }
         let texts = content.shown();
-        let is_plain = |text: &&[u8]| text.is_ascii() && memchr(b'\\', text).is_none();
-        if texts.iter().all(is_plain) {
-            return self.0.iter().all(|word| word.begins(id) || word.is_in_plain(&texts));
-        }
-        let strings = texts.iter().flat_map(|text| json::strings(text));
-        let strings: Vec<String> = strings.map(|string| json::decode_string(string).to_lowercase()).collect();
-        self.0.iter().all(|word| word.begins(id) || strings.iter().any(|string| string.contains(&word.text)))
+        let strings: Vec<_> = texts.iter().flat_map(|text| json::strings(text)).map(json::decode_string).collect();
+        self.0.iter().all(|word| word.begins(id) || strings.iter().any(|string| word.is_in(string)))
     }
 }
 
 impl Word {
     fn new(text: String) -> Word {
-        let is_plain = text.is_ascii() && !text.contains(['"', '\\']) && text.contains(|c| !",:[]{}".contains(c));
         let is_of_id = |byte: u8| byte == b'-' || byte.is_ascii_hexdigit();
         let may_begin_an_id = text.len() >= ID_DIGITS_MIN && text.bytes().all(is_of_id);
-        Word { text, is_plain, may_begin_an_id }
+        Word { text, may_begin_an_id }
     }
 
     fn begins(&self, id: TargetId) -> bool {
         self.may_begin_an_id && id.to_string().starts_with(&self.text)
     }
 
-    /// Whether one of the strings of this JSON has it, which is ASCII and has no escapes.
-    fn is_in_plain(&self, texts: &[&[u8]]) -> bool {
-        let has_word = |text: &[u8]| contains_in_any_case(text, self.text.as_bytes());
-        match self.is_plain {
-            true => texts.iter().any(|text| has_word(text)),
-            false => {
-                texts.iter().flat_map(|text| json::strings(text)).any(|string| has_word(&string[1..string.len() - 1]))
-            }
+    fn is_in(&self, text: &str) -> bool {
+        match text.is_ascii() {
+            true => contains_in_any_case(text.as_bytes(), self.text.as_bytes()),
+            false => text.to_lowercase().contains(&self.text),
         }
     }
 }

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::MutexGuard;
 
 use super::allowance::{Allowance, Unanswered, within_answer};
-use super::criteria::{Criteria, Scope};
+use super::criteria::Criteria;
 use super::diagnostics::{Duplicates, LabelProblems, count_label_problems, label_problems};
 use super::list::Snapshot;
 use super::lookups::{LOOKED_UP_AT_ONCE, LOOKED_UP_BYTES};
 use super::state::Live;
 use super::view::View;
 use crate::registration::{Content, TargetId};
+use crate::tokens::Scope;
 
 /// How far ahead registrations are counted that expire, in seconds, and what that is called.
 pub const EXPIRY_SPANS: [(&str, u64); 3] = [("5m", 300), ("1h", 3600), ("6h", 21600)];
@@ -205,12 +206,11 @@ impl View {
                 if !criteria.meets(id, content) {
                     continue;
                 }
-                let labels = content.labels();
-                let texts = labels.iter().filter_map(|(own, value)| match name {
-                    Some(name) => (own == name).then_some(value),
+                let texts = content.labels().filter_map(|(own, value)| match name {
+                    Some(name) => (own == *name).then_some(value),
                     None => Some(own),
                 });
-                texts.filter(|text| begins(text)).for_each(&mut count);
+                texts.filter(|text| begins(text)).for_each(|text| count(&text));
             }
         }
         let mut found: Vec<(String, usize)> = counts.into_iter().collect();
