@@ -144,8 +144,8 @@ pub trait Mirror: Send + Sync {
         Vec::new()
     }
 
-    /// What is shown and has time left, of these ids or of all.
-    fn unexpired(&self, _of: Option<&[TargetId]>) -> Vec<Kept> {
+    /// What is shown and has a deadline, of these ids or of all.
+    fn lifetimes(&self, _of: Option<&[TargetId]>) -> Vec<Kept> {
         Vec::new()
     }
 

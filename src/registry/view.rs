@@ -16,7 +16,7 @@ use super::list::Snapshot;
 use super::metrics::Departures;
 use super::outage::Ended;
 use super::selections::Selections;
-use super::state::{DEADLINE_PRECISION, Fit, Lifetime, Live, QUARANTINED_BYTES_MAX, Quarantined, State};
+use super::state::{Fit, Lifetime, Live, QUARANTINED_BYTES_MAX, Quarantined, State};
 use crate::registration::{Content, DOCUMENT_BYTES_MAX, LabelNames, TargetId, Ttl, read_stored};
 use crate::store::{Change, Comparison, Kept, Mirror, Missing, Newer, Settlement, Stored};
 
@@ -350,10 +350,9 @@ impl Mirror for View {
         first.map(|deadline| state.horizon.expires_at(deadline))
     }
 
-    fn unexpired(&self, of: Option<&[TargetId]>) -> Vec<Kept> {
-        let soon = Instant::now() + DEADLINE_PRECISION;
+    fn lifetimes(&self, of: Option<&[TargetId]>) -> Vec<Kept> {
         let state = self.state.lock();
-        let kept = |(id, held): (&TargetId, &Live)| held.deadline.filter(|at| *at > soon).map(|_| held.kept(*id));
+        let kept = |(id, held): (&TargetId, &Live)| held.deadline.map(|_| held.kept(*id));
         match of {
             Some(ids) => ids.iter().filter_map(|id| kept((id, state.held.get(id)?))).collect(),
             None => state.held.iter().filter_map(kept).collect(),

@@ -43,8 +43,6 @@ pub(super) struct Answers {
     pub(super) clock: Option<Reading>,
     /// Ids that read as empty and have a lifetime: they are to be looked at again.
     pub(super) doubtful: Vec<TargetId>,
-    /// Ids that were asked for, and are not there.
-    pub(super) absent: Vec<TargetId>,
     /// Keys that hold something else than a string.
     pub(super) foreign: usize,
     pub(super) page: Option<Value>,

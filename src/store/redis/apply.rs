@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use ::redis::Value;
 use log::{Level, log};
 
+use self::early::settlement;
 use super::clock::Clock;
 use super::connect::{inspect, probe_key};
 use super::debt::{Restart, Restoring, Scan, Settling, holds};
@@ -69,7 +70,7 @@ pub(super) struct Applier<'a> {
     stage: Stage,
     /// What was fetched or written, and is not applied yet.
     fetched: Vec<Change>,
-    clock: Clock,
+    clock: &'a mut Clock,
     /// Why everything is to be read anew, next, and when.
     due: Option<(Cause, Instant)>,
     /// How long to follow until everything is read anew in any case.
@@ -99,6 +100,7 @@ impl<'a> Applier<'a> {
         lanes: Lanes,
         session: &'a Session,
         context: &'a Context,
+        clock: &'a mut Clock,
         restart: Option<Restart>,
         only_later: bool,
     ) -> Applier<'a> {
@@ -108,7 +110,7 @@ impl<'a> Applier<'a> {
             session,
             context,
             only_later,
-            clock: Clock::new(&session.address),
+            clock,
             restoring: restart.map(Restoring::new),
             // The session asks for its first scan by itself.
             stage: Stage::Following { since: now },
@@ -219,7 +221,7 @@ impl<'a> Applier<'a> {
                     settling.begin_again(now);
                 }
                 if let Some((end, count)) = settling.lacks(self.portion.ids) {
-                    settling.owe(self.context.mirror.settle(end, count));
+                    settling.owe(settlement(self.context, self.clock, end, count));
                 }
                 round.settle(settling, self.portion.ids, now, self.only_later);
             }
@@ -231,7 +233,6 @@ impl<'a> Applier<'a> {
         {
             round.probe(&self.probe_key, probe);
         }
-        self.ask_clock(&mut round, now);
         round.fetch(ids);
         if let Stage::Scanning(scan) = &self.stage {
             round.scan(scan);
@@ -266,7 +267,11 @@ impl<'a> Applier<'a> {
         self.session.note_contact();
         let mut read = round.read(answers, sent_at)?;
         let (is_refused, is_taken) = (read.refused.is_some(), self.writes.note(&read, sent_at));
-        self.keep_early(&mut read, lane)?;
+        if !read.doubtful.is_empty() {
+            let Lane { connection, transactions, .. } = lane(&mut self.lanes);
+            read.changes.extend(look_again(connection, &read.doubtful, transactions.is_reading())?);
+        }
+        self.follow_clock(&mut read);
         if let Some(replicated) = read.replicated.take() {
             self.session.note_replicated(replicated);
         }
@@ -276,10 +281,6 @@ impl<'a> Applier<'a> {
         self.context.mirror.restored(&read.restored);
         self.context.mirror.moved(&read.taken);
         self.fetched.extend(read.changes);
-        if !read.doubtful.is_empty() {
-            let Lane { connection, transactions, .. } = lane(&mut self.lanes);
-            self.fetched.extend(look_again(connection, &read.doubtful, transactions.is_reading())?);
-        }
         match &mut self.stage {
             Stage::Following { .. } => {}
             Stage::Scanning(scan) => {
@@ -328,7 +329,7 @@ impl<'a> Applier<'a> {
             && self.restoring.is_none()
         {
             let mut settling = Settling::new(Vec::new(), at);
-            settling.owe(self.context.mirror.settle(at, 1));
+            settling.owe(settlement(self.context, self.clock, at, 1));
             if settling.end.is_some() {
                 self.stage = Stage::Settling(settling, None);
             }
@@ -349,7 +350,8 @@ impl<'a> Applier<'a> {
             Stage::Following { .. } => {}
             Stage::Scanning(scan) => scan.present.extend(changes.iter().filter_map(holds)),
             Stage::Settling(settling, _) => changes.iter().for_each(|change| match change {
-                Change::Put { id, .. } | Change::Deleted { id, .. } => settling.forget(*id),
+                Change::Put { id, deadline, .. } => settling.note_put(*id, *deadline),
+                Change::Deleted { id, .. } => settling.forget(*id),
                 Change::Gone(id) => settling.note_gone(*id, Instant::now()),
             }),
         }

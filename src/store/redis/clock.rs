@@ -1,4 +1,4 @@
-//! The clock of Redis, by which lifetimes end there, and whether it was set forward. Pure.
+//! The clock of Redis, by which lifetimes end there, and whether it was set. Pure.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -6,10 +6,16 @@ use ::redis::ConnectionAddr;
 
 use super::connect::field;
 use super::session::Contact;
-use crate::store::HEARTBEAT;
+use crate::store::Kept;
 
 /// How far a clock has to be set for that to be known: more than the time that an answer takes.
 const STEP_MIN: Duration = Duration::from_secs(3);
+
+/// Two clocks may drift apart by this part of the time, and are right nevertheless. What is more adds up to a step.
+const DRIFT: u32 = 1000;
+
+/// How exactly a step is known: an answer takes its time.
+const PRECISION: Duration = Duration::from_secs(1);
 
 /// What the clock of Redis showed, and when that was here.
 #[derive(Debug, Clone, Copy)]
@@ -37,65 +43,127 @@ impl Here {
 impl Reading {
     /// From the answer to INFO, which was asked for at this moment; `None` when it has taken too long, or does not say it.
     pub(super) fn read(info: &str, here: Here) -> Option<Reading> {
-        let here = Some(here).filter(|here| here.contact.instant.elapsed() < STEP_MIN / 2)?;
+        let here = Some(here).filter(|here| Contact::now().since(here.contact) < STEP_MIN / 2)?;
         let redis = field(info, "server_time_usec").parse().ok().map(Duration::from_micros)?;
         Some(Reading { redis, here })
     }
 
-    /// How far the clock of Redis was set forward since an earlier reading. A machine that stood still with all of its clocks
-    /// sees the same of every other one, and then Redis was right: so this is believed only where the clock of Redis was
-    /// behind before, and that of this machine was not set meanwhile, unless it is the same clock.
-    pub(super) fn set_forward_since(self, earlier: Reading, is_same_machine: bool) -> Option<Duration> {
+    /// What an earlier reading would be now, if nobody had set the clock, and how much it may have drifted since.
+    fn expected_since(self, earlier: Reading) -> Option<(Duration, Duration)> {
         let passed = self.here.contact.since(earlier.here.contact);
-        let step = self.redis.checked_sub(earlier.redis)?.checked_sub(passed)?;
+        Some((earlier.redis.checked_add(passed)?, passed / DRIFT))
+    }
+
+    /// How far the clock of Redis was set since an earlier reading, if it was.
+    fn step_since(self, earlier: Reading) -> Option<Step> {
+        let (expected, drift) = self.expected_since(earlier)?;
+        let (by, is_back) = (self.redis.abs_diff(expected), self.redis < expected);
+        (by >= STEP_MIN + drift).then_some(Step { by, is_back })
+    }
+
+    /// Whether it was the clock of Redis that was set forward. A machine that stood still with all of its clocks sees the
+    /// same of every other one, and then Redis was right: so this is believed only where the clock of Redis was behind
+    /// before, and that of this machine was not set meanwhile, unless it is the same clock.
+    fn is_believed_since(self, earlier: Reading, is_same_machine: bool) -> bool {
+        let passed = self.here.contact.since(earlier.here.contact);
         let passed_here = self.here.wall.saturating_sub(earlier.here.wall);
         let is_steady = is_same_machine || passed_here.abs_diff(passed) < STEP_MIN;
-        let is_ahead = self.redis > self.here.wall + STEP_MIN;
-        (step >= STEP_MIN && is_steady && !is_ahead).then_some(step)
+        is_steady && self.redis <= self.here.wall + STEP_MIN
+    }
+
+    /// This one, as an earlier one shows it that has only drifted.
+    fn drifted_from(self, earlier: Reading) -> Reading {
+        let redis = self
+            .expected_since(earlier)
+            .map(|(expected, drift)| self.redis.clamp(expected.saturating_sub(drift), expected.saturating_add(drift)));
+        Reading { redis: redis.unwrap_or(self.redis), ..self }
     }
 }
 
-/// The clock of Redis, as far as it is known.
+/// By how much a clock was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) by: Duration,
+    pub(super) is_back: bool,
+}
+
+impl Step {
+    /// The deadline that Redis has now for what had this one; rather too early than too late.
+    pub(super) fn moved(self, deadline: Instant) -> Instant {
+        let moved =
+            if self.is_back { deadline.checked_add(self.by) } else { deadline.checked_sub(self.by + PRECISION) };
+        moved.unwrap_or(deadline)
+    }
+
+    /// Whether what has this deadline is gone from Redis at this time because of the step alone.
+    pub(super) fn ends_early(self, deadline: Instant, now: Instant) -> bool {
+        !self.is_back && deadline > now + PRECISION && self.moved(deadline) <= now
+    }
+
+    /// Whether Redis has this deadline because of the step, and not the right one. One that is earlier may also be of
+    /// somebody who renewed just before it.
+    pub(super) fn explains(self, deadline: Instant, right: Instant) -> bool {
+        let moved = self.moved(right);
+        let difference = deadline.max(moved) - deadline.min(moved);
+        if self.is_back { difference <= PRECISION * 2 } else { deadline < right }
+    }
+
+    /// These registrations, with the deadlines that they have in Redis. What has just expired there in any case is left out.
+    pub(super) fn in_redis(self, mut all: Vec<Kept>, now: Instant) -> Vec<Kept> {
+        all.retain(|kept| self.is_back || kept.deadline > Some(now + PRECISION));
+        all.iter_mut().for_each(|kept| kept.moved_from = kept.moved_from.or(kept.deadline).map(|at| self.moved(at)));
+        all
+    }
+
+    fn differs(self, other: Step) -> bool {
+        let by = if self.is_back == other.is_back { self.by.abs_diff(other.by) } else { self.by + other.by };
+        by >= STEP_MIN
+    }
+}
+
+/// The clock of Redis, as far as it is known. It outlives sessions: a new master, or one that has restarted, goes on with
+/// the same deadlines, and perhaps another clock.
+#[derive(Default)]
 pub(super) struct Clock {
-    /// What it showed last, before it was set; `None` when it has not said it yet.
-    before: Option<Reading>,
-    /// What it showed when it was seen to be set forward, until all deadlines are back.
-    noticed: Option<Reading>,
+    /// What it showed last when all deadlines were right; `None` when it has not said it yet.
+    right: Option<Reading>,
+    /// By how much it was set since then, and what it showed when that was seen, until all deadlines are right again.
+    step: Option<(Step, Reading)>,
     is_same_machine: bool,
-    asked_at: Option<Instant>,
 }
 
 impl Clock {
-    pub(super) fn new(address: &ConnectionAddr) -> Clock {
-        Clock { before: None, noticed: None, is_same_machine: is_same_machine(address), asked_at: None }
+    /// A session with a server there begins.
+    pub(super) fn begin(&mut self, address: &ConnectionAddr) {
+        (self.step, self.is_same_machine) = (None, is_same_machine(address));
     }
 
-    /// Whether it is to be read now, as it is every [`HEARTBEAT`].
-    pub(super) fn is_due(&mut self, now: Instant) -> bool {
-        let is_due = self.asked_at.is_none_or(|asked_at| asked_at + HEARTBEAT <= now);
-        if is_due {
-            self.asked_at = Some(now);
+    /// The step that has not been made good yet.
+    pub(super) fn step(&self) -> Option<Step> {
+        self.step.map(|(step, _)| step)
+    }
+
+    /// Takes note of what it shows. Returns how far it was set, when that is news.
+    pub(super) fn note(&mut self, now: Reading) -> Option<Step> {
+        let right = *self.right.get_or_insert(now);
+        let Some(step) = now.step_since(right) else {
+            self.right = Some(if self.step.is_none() { now.drifted_from(right) } else { right });
+            return None;
+        };
+        if !step.is_back && !now.is_believed_since(right, self.is_same_machine) {
+            (self.right, self.step) = (Some(now), None);
+            return None;
         }
-        is_due
-    }
-
-    /// How far it was set forward, if it was.
-    pub(super) fn step(&mut self, now: Reading) -> Option<Duration> {
-        let step = self.before.and_then(|before| now.set_forward_since(before, self.is_same_machine));
-        if step.is_none() && self.noticed.is_none() {
-            self.before = Some(now);
+        let is_news = self.step.is_none_or(|(known, _)| known.differs(step));
+        if is_news {
+            self.step = Some((step, now));
         }
-        step
-    }
-
-    /// Deadlines are moved back. `true` when this has just begun.
-    pub(super) fn notice(&mut self, reading: Reading) -> bool {
-        self.noticed.replace(reading).is_none()
+        is_news.then_some(step)
     }
 
     /// All deadlines are where they were.
     pub(super) fn settled(&mut self) {
-        self.before = self.noticed.take().or(self.before);
+        self.right = self.step.take().map(|(_, at)| at).or(self.right);
     }
 }
 
@@ -131,16 +199,46 @@ mod tests {
     #[test]
     fn a_clock_that_was_behind_and_is_set_right_is_seen() {
         let (right, late) = (first(Duration::ZERO), first(HOUR));
-        let step =
-            |first, passed, wall, redis, is_same| after(first, passed, wall, redis).set_forward_since(first, is_same);
-        assert_eq!(step(late, MINUTE, MINUTE, MINUTE + HOUR, false), Some(HOUR));
-        assert_eq!(step(late, MINUTE, MINUTE, MINUTE + STEP_MIN, false), Some(STEP_MIN), "also a part of the way");
+        let step = |first, passed, wall, redis, is_same_machine| {
+            let mut clock = Clock { right: Some(first), step: None, is_same_machine };
+            clock.note(after(first, passed, wall, redis)).map(|step| (step.by, step.is_back))
+        };
+        assert_eq!(step(late, MINUTE, MINUTE, MINUTE + HOUR, false), Some((HOUR, false)));
+        let short = STEP_MIN + MINUTE / DRIFT;
+        assert_eq!(step(late, MINUTE, MINUTE, MINUTE + short, false), Some((short, false)), "also a part of the way");
         assert_eq!(step(late, MINUTE, MINUTE, MINUTE + STEP_MIN / 2, false), None, "an answer may take as long");
         assert_eq!(step(late, MINUTE, MINUTE, MINUTE, false), None);
-        assert_eq!(step(right, MINUTE, MINUTE, Duration::ZERO, false), None, "it is set back");
+        assert_eq!(step(right, MINUTE, MINUTE, Duration::ZERO, false), Some((MINUTE, true)), "it is set back");
         assert_eq!(step(right, MINUTE, MINUTE, MINUTE + HOUR, false), None, "or this machine has stood still");
         assert_eq!(step(right, MINUTE, MINUTE + HOUR, MINUTE + HOUR, false), None, "and was told so");
-        assert_eq!(step(right, MINUTE, MINUTE + HOUR, MINUTE + HOUR, true), Some(HOUR), "they have one clock");
+        assert_eq!(step(right, MINUTE, MINUTE + HOUR, MINUTE + HOUR, true), Some((HOUR, false)), "they have one clock");
         assert_eq!(step(right, HOUR, HOUR, HOUR, true), None);
+    }
+
+    #[test]
+    fn small_steps_add_up_and_drift_does_not() {
+        let second = Duration::from_secs(1);
+        let steps = |by: Duration| {
+            let (mut clock, mut last) = (Clock::default(), first(HOUR));
+            let mut note = |_: &u32| {
+                last = after(last, second, second, second + by);
+                clock.note(last).inspect(|_| clock.settled()).is_some()
+            };
+            (0..100).filter(|n| note(n)).count()
+        };
+        assert_eq!(steps(Duration::from_millis(1)), 0);
+        assert!(steps(second / 10) >= 2, "it gains ten seconds");
+        assert!(steps(second) >= 20, "it gains a hundred");
+    }
+
+    #[test]
+    fn what_a_step_does_to_deadlines_is_told_from_what_owners_do() {
+        let now = Instant::now();
+        let [forward, back] = [false, true].map(|is_back| Step { by: HOUR, is_back });
+        assert!(forward.ends_early(now + MINUTE, now) && !back.ends_early(now + MINUTE, now));
+        assert!(!forward.ends_early(now + 2 * HOUR, now), "it goes on");
+        assert!(!forward.ends_early(now + PRECISION / 2, now), "it has expired");
+        assert!(forward.explains(now + HOUR, now + 2 * HOUR) && !forward.explains(now + 3 * HOUR, now + 2 * HOUR));
+        assert!(back.explains(now + 2 * HOUR, now + HOUR) && !back.explains(now + 3 * HOUR, now + HOUR));
     }
 }

@@ -129,10 +129,12 @@ enum Loss {
 impl Restart {
     /// The registrations that the new process has lost, as they are to be put back: with what is left of their lifetimes,
     /// or, where somebody may have deleted them unseen, with no more than half of a lifetime.
-    pub(super) fn lost(&self, found: Found, comparison: Comparison, now: Instant) -> Vec<Kept> {
+    /// So it is with what has expired `early`, since its clock is another one.
+    pub(super) fn lost(&self, found: Found, comparison: Comparison, early: Vec<Missing>, now: Instant) -> Vec<Kept> {
         let unseen = self.unseen.saturating_add(self.apart);
         let is_certain = self.saw_end && unseen <= CERTAIN_WITHIN && self.says_what_is_lost(found);
-        let lost = self.select(found, comparison);
+        let mut lost = self.select(found, comparison);
+        lost.extend(early);
         let put_back = |Missing { mut kept, half_lifetime }: Missing| {
             let doubtful = now.checked_add(half_lifetime).filter(|_| !is_certain);
             kept.deadline = [kept.deadline, doubtful].into_iter().flatten().min();
@@ -223,9 +225,15 @@ impl Restoring {
     }
 
     /// What of the missing registrations is to be put back.
-    pub(super) fn lost(&self, found: Found, mut comparison: Comparison, now: Instant) -> Vec<Kept> {
+    pub(super) fn lost(
+        &self,
+        found: Found,
+        mut comparison: Comparison,
+        early: Vec<Missing>,
+        now: Instant,
+    ) -> Vec<Kept> {
         comparison.missing.retain(|missing| !self.was_there(missing.kept.id));
-        self.restart.lost(found, comparison, now)
+        self.restart.lost(found, comparison, early, now)
     }
 
     /// What the new process was seen to have so far.
@@ -279,8 +287,10 @@ impl Settling {
     pub(super) fn move_back(&mut self, early: Vec<Kept>) {
         for kept in early {
             let (id, moved_from) = (kept.id, kept.moved_from);
-            self.early.insert(id);
-            self.left.entry(id).and_modify(|owed| owed.moved_from = moved_from).or_insert(kept);
+            if !self.lost.contains(&id) {
+                self.early.insert(id);
+                self.left.entry(id).and_modify(|owed| owed.moved_from = moved_from).or_insert(kept);
+            }
         }
     }
 
@@ -319,6 +329,13 @@ impl Settling {
         }
     }
 
+    /// Redis has this with a deadline. Unless that is what it is owed, somebody wrote it.
+    pub(super) fn note_put(&mut self, id: TargetId, deadline: Option<Instant>) {
+        if self.left.get(&id).is_some_and(|owed| owed.deadline != deadline) {
+            self.left.remove(&id);
+        }
+    }
+
     /// Somebody wrote or deleted this meanwhile, so that it is not written.
     pub(super) fn forget(&mut self, id: TargetId) {
         self.left.remove(&id);
@@ -329,10 +346,13 @@ impl Settling {
         kept.moved_from.is_some() && !has_expired(kept, now) && !self.lost.contains(&kept.id)
     }
 
-    /// Takes the next of them; what expired meanwhile is left out.
+    /// Takes the next of them. What expired meanwhile is left out, unless Redis would have it for longer.
     pub(super) fn next(&mut self, now: Instant) -> Option<Kept> {
+        let is_over = self.end.is_none();
         let left = iter::from_fn(|| self.left.pop_first());
-        left.map(|(_, kept)| kept).find(|kept| kept.deadline.is_none_or(|deadline| deadline > now))
+        left.map(|(_, kept)| kept).find(|kept| {
+            kept.deadline.is_none_or(|deadline| deadline > now) || (is_over && kept.moved_from > kept.deadline)
+        })
     }
 
     pub(super) fn give_back(&mut self, kept: Kept) {

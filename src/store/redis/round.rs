@@ -14,7 +14,7 @@ use super::debt::{Scan, Settling};
 use super::fault::Fault;
 use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
 use crate::store::mailbox::Write;
-use crate::store::{Change, Kept, SETTLED_BYTES, Update};
+use crate::store::{Kept, SETTLED_BYTES, Update};
 
 /// How many keys one step of a scan looks at.
 const SCAN_COUNT: usize = 1000;
@@ -163,6 +163,7 @@ impl Round {
             if way != Way::Move {
                 bytes += kept.content.byte_count();
             }
+            let only_later = only_later && kept.moved_from <= kept.deadline;
             self.ask(Ask::Owed(Owed { kept, way, left, only_later }));
         }
     }
@@ -172,7 +173,7 @@ impl Round {
         self.ask(Ask::Probe { probe, key: key.to_owned(), is_scripted: self.is_scripted });
     }
 
-    /// Reads the clock of Redis.
+    /// Reads the clock of Redis, after all deadlines.
     pub(super) fn read_clock(&mut self) {
         self.ask(Ask::Clock(Here::now()));
     }
@@ -294,7 +295,6 @@ impl Ask {
                     return Ok(());
                 }
                 let change = change(id, value, left, sent_at)?;
-                read.absent.extend(matches!(change, Change::Gone(_)).then_some(id));
                 read.changes.push(change);
             }
             Ask::Clock(here) => {

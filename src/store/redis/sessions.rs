@@ -8,6 +8,7 @@ use ::redis::{Connection, ConnectionAddr};
 use log::{debug, error, warn};
 
 use super::apply::Applier;
+use super::clock::Clock;
 use super::connect::{ANSWER_MAX, ServerProcess};
 use super::fault::Fault;
 use super::invalidations::{self, SILENCE_MAX};
@@ -25,6 +26,7 @@ pub(super) struct Follower {
     context: Context,
     sessions: u64,
     processes: Processes,
+    clock: Clock,
     /// The fault that was logged last, since one line per change is enough.
     logged: News,
 }
@@ -40,7 +42,8 @@ struct Opened {
 
 impl Follower {
     pub(super) fn new(context: Context) -> Follower {
-        Follower { context, sessions: 0, processes: Processes::default(), logged: News::default() }
+        let (processes, clock) = (Processes::default(), Clock::default());
+        Follower { context, sessions: 0, processes, clock, logged: News::default() }
     }
 
     /// Starts the thread that follows until the store is closed.
@@ -78,8 +81,9 @@ impl Follower {
         let Context { link, metrics, .. } = &self.context;
         link.begin(Arc::clone(&session))?;
         metrics.sessions.inc();
+        self.clock.begin(&session.address);
         debug!(server:% = session.address; "connected to Redis");
-        let mut applier = Applier::new(lanes, &session, &self.context, restart, server.is_7_or_newer);
+        let mut applier = Applier::new(lanes, &session, &self.context, &mut self.clock, restart, server.is_7_or_newer);
         let Err(fault) =
             invalidations::spawn(tracked, Arc::clone(&session), Arc::clone(metrics)).and_then(|()| applier.run());
         session.end(fault.clone());

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::redis::{is_stored, on, register_for_both, start as start_on};
+use super::redis::{DURABLE, is_stored, on, register_for_both, start as start_on};
 use super::{SLACK, is_fresh, is_gone, is_listed, with_ttl};
 use crate::eventually::{SOON, eventually};
 use crate::faults::{self, Clock};
@@ -108,7 +108,7 @@ fn a_clock_that_is_set_while_the_server_is_stopped_changes_no_lifetime() {
 
 #[test]
 fn a_clock_of_redis_that_is_set_right_ends_no_lifetime() {
-    let mut redis = RedisServer::prepare(&[]);
+    let mut redis = RedisServer::prepare(DURABLE);
     let clock = faults::clock_of(&mut redis);
     clock.step(-HOUR);
     redis.run();
@@ -128,8 +128,39 @@ fn a_clock_of_redis_that_is_set_right_ends_no_lifetime() {
     eventually(SOON, || servers.iter().all(knows));
     polls.iter().for_each(Polls::were_right);
     servers.iter().for_each(is_fresh);
+    // It is set forward once more while Redis restarts, and keeps what it had.
+    let polls = servers.each_ref().map(|server| Polls::expecting(server, &["a", "b", "long"].map(str::to_owned)));
+    clock.step(-HOUR);
+    let is_right = |name| (0..7200).contains(&seconds_left(name));
+    eventually(SOON, || ["a", "b", "long"].into_iter().all(is_right));
+    redis.kill();
+    clock.step(HOUR);
+    redis.run();
+    let is_back = |name| redis.command::<i64>(&["PTTL", &id(name).to_string()]) > 500_000;
+    eventually(SOON, || ["a", "b", "long"].into_iter().all(is_back));
+    polls.iter().for_each(Polls::were_right);
+    servers.iter().for_each(is_fresh);
     servers[1].delete(by_id("b")).is(200, "true\n");
     eventually(SOON, || !is_listed(&servers[0], "b"));
     register_for_both([&servers[0], &servers[1]], &["later"]);
     assert!(!is_stored(&redis, "b") && !servers.iter().any(|server| is_listed(server, "b")), "b was put back");
+}
+
+#[test]
+fn a_clock_of_redis_that_is_set_back_lengthens_no_lifetime() {
+    let mut redis = RedisServer::prepare(&[]);
+    let clock = faults::clock_of(&mut redis);
+    redis.run();
+    clock.is_attached();
+    let servers = [start_on(on(&redis), TTL), start_on(on(&redis), TTL)];
+    servers[0].register(r#"{"static_config":{"targets":["ever:9100"],"ttl_seconds":0}}"#);
+    register_for_both([&servers[0], &servers[1]], &["a"]);
+    let registered = Instant::now();
+    clock.step(-24 * HOUR);
+    for server in &servers {
+        is_gone(server, "a", registered, TTL + SLACK);
+    }
+    let later = start_on(on(&redis), TTL);
+    assert!(!is_listed(&later, "a") && is_listed(&later, "ever"), "Redis still has it");
+    servers[1].find(by_id("a")).has_status(404, "what is not listed is not found");
 }

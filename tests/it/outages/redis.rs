@@ -18,7 +18,7 @@ use crate::redis_server::RedisServer;
 use crate::server::{Server, Setup};
 
 /// Redis that loses nothing when it dies.
-const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+pub(super) const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 

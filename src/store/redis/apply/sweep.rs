@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use log::warn;
 
+use super::super::clock::Step;
 use super::super::debt::{Found, Restoring, Scan, Settling};
 use super::super::session::Cause;
+use super::early::settlement;
 use super::{Applier, Stage};
 use crate::registration::TargetId;
 use crate::store::{Change, Comparison, Kept, Missing};
@@ -37,7 +39,10 @@ impl Applier<'_> {
         }
         self.context.mirror.apply(gone.into_iter().map(Change::Gone).collect());
         let mut settling = Settling::new(lost, now);
-        settling.owe(self.context.mirror.settle(now, 1));
+        settling.owe(settlement(self.context, self.clock, now, 1));
+        if let Some(step) = self.clock.step() {
+            settling.move_back(step.in_redis(self.context.mirror.lifetimes(None), now));
+        }
         if settling.end.is_none() && settling.is_done() {
             self.finish(&settling, Some(scan));
         } else {
@@ -45,11 +50,14 @@ impl Applier<'_> {
         }
     }
 
-    fn lost(&self, scan: &Scan, comparison: Comparison) -> Vec<Kept> {
-        let found = scan.present.len();
+    fn lost(&self, scan: &Scan, mut comparison: Comparison) -> Vec<Kept> {
+        let (found, now) = (scan.present.len(), Instant::now());
+        let ends_early = |step: Step, kept: &Kept| kept.deadline.is_some_and(|deadline| step.ends_early(deadline, now));
+        let is_early = |missing: &mut Missing| self.clock.step().is_some_and(|step| ends_early(step, &missing.kept));
+        let early: Vec<Missing> = comparison.missing.extract_if(.., is_early).collect();
         let lost = |restoring: &Restoring| {
             let foreign = restoring.restart.origin.elsewhere + scan.foreign;
-            restoring.lost(Found { registrations: found, foreign }, comparison, Instant::now())
+            restoring.lost(Found { registrations: found, foreign }, comparison, early, now)
         };
         let lost = self.restoring.as_ref().map_or_else(Vec::new, lost);
         if !lost.is_empty() {

@@ -64,8 +64,8 @@ fn lost_beside(restart: &Restart, found: usize, foreign: usize) -> Vec<&'static 
         missing("last", later(2), 7),
     ];
     let ids = gone.each_ref().map(|missing| missing.kept.id);
-    let lost =
-        restart.lost(Found { registrations: found, foreign }, comparison(found, gone.into(), saved), Instant::now());
+    let (found, comparison) = (Found { registrations: found, foreign }, comparison(found, gone.into(), saved));
+    let lost = restart.lost(found, comparison, Vec::new(), Instant::now());
     let is_lost = |id: &TargetId| lost.iter().any(|kept| kept.id == *id);
     ["before", "after", "last"].into_iter().zip(ids).filter(|(_, id)| is_lost(id)).map(|(name, _)| name).collect()
 }
@@ -162,7 +162,7 @@ fn in_doubt_nothing_is_put_back_for_longer_than_half_a_lifetime() {
         let mut short = missing("short", None, 8);
         short.kept.deadline = Some(now + HALF / 2);
         let gone = vec![missing("for ever", None, 8), long, short];
-        let lost = restart.lost(found(0), comparison(0, gone, now), now);
+        let lost = restart.lost(found(0), comparison(0, gone, now), Vec::new(), now);
         let left = lost.iter().map(|kept| kept.deadline.map(|deadline| deadline - now));
         left.collect::<Vec<_>>()
     };
@@ -184,18 +184,26 @@ fn in_doubt_nothing_is_put_back_for_longer_than_half_a_lifetime() {
 }
 
 #[test]
+fn what_has_expired_early_was_lost_whatever_else_was() {
+    let early = vec![missing("early", None, 1)];
+    let lost = restart(Some(13)).lost(found(10), comparison(10, Vec::new(), Instant::now()), early, Instant::now());
+    assert_eq!(lost.len(), 1);
+}
+
+#[test]
 fn what_was_there_before_an_interruption_is_not_put_back() {
     let [one, other] = ["one", "other"].map(|name| missing(name, None, 8));
     let restart = Restart { seen: HashSet::from([one.kept.id]), ..restart(Some(0)) };
     let (now, kept) = (Instant::now(), other.kept.id);
-    let lost = Restoring::new(restart).lost(found(0), comparison(0, vec![one, other], now), now);
+    let lost = Restoring::new(restart).lost(found(0), comparison(0, vec![one, other], now), Vec::new(), now);
     assert_eq!(lost.iter().map(|kept| kept.id).collect::<Vec<_>>(), [kept]);
 }
 
 #[test]
 fn of_what_nobody_saw_written_the_clock_of_its_owner_tells_when_that_was() {
     let gone = vec![missing("before", None, 6), missing("same second", None, 7), missing("after", None, 8)];
-    let lost = restart(Some(11)).lost(found(10), comparison(10, gone, Instant::now()), Instant::now());
+    let now = Instant::now();
+    let lost = restart(Some(11)).lost(found(10), comparison(10, gone, now), Vec::new(), now);
     assert_eq!(lost.len(), 2, "in doubt nothing is given up");
 }
 
@@ -242,6 +250,22 @@ fn what_somebody_wrote_or_deleted_meanwhile_is_not_written() {
     settling.forget(kept("a", None).id);
     assert_eq!(taken(&mut settling, now).len(), 1);
     assert!(settling.is_done());
+}
+
+#[test]
+fn what_redis_would_have_for_too_long_is_moved_back_also_when_it_has_expired_meanwhile() {
+    let (now, hour) = (Instant::now(), Duration::from_secs(3600));
+    let too_late = |name, from: Duration| Kept { moved_from: Some(now + from + hour), ..kept(name, Some(now + from)) };
+    let second = Duration::from_secs(1);
+    let of = |outage: Option<Vec<Kept>>| {
+        let mut settling = owed(Vec::new(), outage, now);
+        settling.move_back(vec![too_late("a", second), too_late("b", 3 * second), too_late("c", 3 * second)]);
+        settling.note_put(kept("b", None).id, Some(now + hour));
+        settling.note_put(kept("c", None).id, Some(now + 3 * second));
+        taken(&mut settling, now + 2 * second).len()
+    };
+    assert_eq!(of(None), 2, "somebody has renewed one of them");
+    assert_eq!(of(Some(Vec::new())), 1, "in an outage, what has expired is kept");
 }
 
 #[test]
