@@ -8,8 +8,7 @@
 //!   writes it.
 //! - [`files`]: files that others write, read without waiting for them, and files replaced as a whole.
 //! - [`pem`]: certificates and keys, for both sides of TLS.
-//! - [`metrics`], [`oneshot`]: what operators see, and how one thread waits for the answer of another.
-//! - [`logging`]: one line per event.
+//! - [`metrics`], [`logging`]: what operators see; one line per event.
 //! - [`store`]: what keeps documents durably, a file or Redis, and tells the registry of every change.
 //! - [`registry`]: what the server can do. It holds all live registrations in memory, keeps every list up to date, and
 //!   decides how long registrations live, outages included. It knows no HTTP.
@@ -49,13 +48,13 @@
 //! | `accept` | accepts connections | the listening sockets | `gate::limits::ARRIVALS_MAX` |
 //! | `connection`, one each | reads requests, answers what needs no store | `gate::connections` | `MAX_CONNECTIONS`, `gate::limits` |
 //! | `worker` | calls the store | `gate::upstream`: a line, which leads to it through tiny_http | `WORKERS` lines, `Limits` |
-//! | `store` | writes the file, then the view (without Redis) | `store::embedded::inbox` | `OPERATIONS_MAX`, `WAIT_MAX` |
-//! | `redis-follow` | writes to Redis and the view, in rounds | `store::redis::session` | one write a worker, `CHANGED_MAX`, `WAIT_MAX` |
+//! | `store` | writes the file, then the view (without Redis) | `store::mailbox` | `OPERATIONS_MAX`, `WAIT_MAX` |
+//! | `redis-follow` | writes to Redis and the view, in rounds | `store::mailbox` | one write a worker, `CHANGED_MAX`, `WAIT_MAX` |
 //! | `redis-track` | reads which keys others change | its own connection | `CHANGED_MAX` |
 //! | `signals`, `open`, `secrets`, `watchdog` | signals, the opening of the store, files read again, what systemd is told | `serve`, `systemd` | one of each |
 //!
 //! A poll passes `connection` alone. A write passes `connection`, `worker` and the thread of the store, and comes back the
-//! same way; each waits for the next until a deadline ([`oneshot`]). A panic costs one request (`gate::handling`), one
+//! same way; each waits for the next until a deadline. A panic costs one request (`gate::handling`), one
 //! connection (`gate`) or one turn of the file (`store::embedded`); while the store is opened, it fails the start
 //! ([`serve`]).
 //!
@@ -90,7 +89,6 @@ pub mod http;
 pub mod http_client;
 pub mod logging;
 pub mod metrics;
-pub mod oneshot;
 pub mod pem;
 pub mod registration;
 pub mod registry;

@@ -11,11 +11,11 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{error, warn};
+use oneshot::RecvTimeoutError;
 use prometheus::Registry;
 
 pub use self::errors::OpenError;
@@ -27,7 +27,6 @@ use self::metrics::Metrics;
 use self::writer::Writer;
 use super::mailbox::Unwritten;
 use super::{Check, Mirror, Outcome, Store, StoreError, Update, WAIT_MAX};
-use crate::oneshot;
 use crate::registration::TargetId;
 
 /// How long closing waits for the queued writes and for the file.
@@ -75,7 +74,7 @@ impl Store for EmbeddedStore {
     fn get(&self, id: TargetId) -> Result<Option<Vec<u8>>, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.inbox.look_up(Lookup { id, reply })?;
-        answer.wait(Instant::now() + WAIT_MAX).map_err(unanswered)
+        answer.recv_deadline(Instant::now() + WAIT_MAX).map_err(unanswered)
     }
 
     fn health(&self) -> Result<(), StoreError> {

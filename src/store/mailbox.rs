@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{Check, Outcome, StoreError, Update};
-use crate::oneshot;
 
 /// Where callers and the thread of a store meet.
 #[derive(Default)]
@@ -98,7 +97,8 @@ impl<T> Mailbox<T> {
             contents.writes.push(Write { updates, check, reply, deadline });
             Ok(())
         })?;
-        answer.wait(deadline).unwrap_or_else(|_| {
+        answer.recv_deadline(deadline).unwrap_or_else(|_| {
+            drop(answer);
             // What is not begun yet must not follow when its client has long been told that it failed.
             self.contents.lock().writes.retain(|write| write.reply.is_awaited());
             Err(Unwritten::Late)
@@ -137,12 +137,13 @@ impl Reply {
 
     fn leave(&mut self, answer: Answer) {
         if let Some(caller) = self.answer.take() {
-            caller.send(answer);
+            // It may have stopped waiting.
+            let _ = caller.send(answer);
         }
     }
 
     fn is_awaited(&self) -> bool {
-        self.answer.as_ref().is_some_and(oneshot::Sender::is_awaited)
+        self.answer.as_ref().is_some_and(|caller| !caller.is_closed())
     }
 }
 

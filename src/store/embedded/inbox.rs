@@ -3,7 +3,6 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
-use crate::oneshot;
 use crate::registration::TargetId;
 use crate::store::mailbox::{Contents, Mailbox, Write};
 use crate::store::{StoreError, WAIT_MAX};

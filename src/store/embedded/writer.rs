@@ -335,7 +335,8 @@ impl Writer {
         let expired = self.expired_until();
         for lookup in work.lookups.drain(..) {
             let live = file.get(lookup.id)?.filter(|(deadline, _)| !has_passed(*deadline, expired));
-            lookup.reply.send(live.map(|(_, document)| document));
+            // The caller may have stopped waiting.
+            let _ = lookup.reply.send(live.map(|(_, document)| document));
         }
         Ok(())
     }
