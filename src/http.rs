@@ -6,7 +6,6 @@
 mod api;
 mod app;
 mod auth;
-mod bodies;
 mod discovery;
 pub mod gate;
 mod handler;
@@ -20,7 +19,6 @@ mod request;
 mod response;
 mod routes;
 pub mod server;
-mod sparing;
 mod targets;
 mod turns;
 

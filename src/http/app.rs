@@ -10,7 +10,6 @@ use log::{Level, Record, error};
 use parking_lot::Mutex;
 
 use super::auth::{Caller, Tokens};
-use super::bodies::Bodies;
 use super::metrics::{Gauges, HttpMetrics};
 use super::pollers::Pollers;
 use super::problem::{Errors, Problem};
@@ -38,7 +37,6 @@ pub struct App {
     pub(super) forbidden: Throttle,
     pub(super) failures: Throttle,
     pub(super) pollers: Pollers,
-    pub(super) bodies: Bodies,
     /// For the answers that are large and cannot be cut into pages.
     large_answers: Arc<Turns>,
     pub(super) started_at: SystemTime,
@@ -111,7 +109,6 @@ impl App {
             forbidden: Throttle::default(),
             failures: Throttle::default(),
             pollers: Pollers::default(),
-            bodies: Bodies::default(),
             large_answers: Turns::new(LARGE_ANSWERS_MAX),
             started_at: SystemTime::now(),
             ending: AtomicBool::new(false),

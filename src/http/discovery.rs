@@ -5,7 +5,6 @@ use super::auth::Caller;
 use super::problem::Problem;
 use super::query::{Query, parameter};
 use super::request::Request;
-use super::request::{accepts_gzip, lists_tag};
 use super::response::{Body, Response};
 use crate::registry::{Criteria, Discovered, Form, Rendering, Unanswered};
 
@@ -46,14 +45,14 @@ fn sd_criteria(request: &Request, caller: &Caller) -> Result<Criteria, Problem> 
 /// target; after an error it keeps what it has.
 fn list(app: &App, call: &Call<'_>, criteria: &Criteria) -> Result<Response, Unanswered> {
     let request = call.request;
-    let gzip = accepts_gzip(request);
+    let gzip = request.accepts_gzip();
     let allowance = app.registry.allowance(request);
     let Discovered { list, stale } = app.registry.view.list(criteria, gzip, &allowance, app.now().monotonic)?;
     app.metrics.polled(request);
     let Rendering { parts, hash } = list.rendering(gzip);
     // The two encodings are different bytes, so that their tags have to differ (RFC 9110, 8.8.3).
     let tag = if gzip { format!("\"{hash:016x}-gzip\"") } else { format!("\"{hash:016x}\"") };
-    let known = lists_tag(request.header("if-none-match").unwrap_or_default(), &tag);
+    let known = request.has_already(&tag);
     let (status, body) = if known { (304, Body::default()) } else { (200, Body::new(parts)) };
     let mut response = Response::new(status, "application/json", body)
         .with_header("ETag", tag)

@@ -6,7 +6,6 @@ use std::time::Duration;
 use log::error;
 
 use super::app::{App, Call};
-use super::request::accepts_gzip;
 use super::response::{Body, Response};
 use crate::registry::{Criteria, Form, Scope};
 
@@ -39,7 +38,7 @@ pub(super) fn metrics(app: &App, call: &Call<'_>) -> Result<Response, Response> 
         Response::error(500, "cannot encode the metrics")
     })?;
     let registrations = discovered.filter(|_| app.options.target_info).map_or_else(Arc::default, |all| all.list);
-    let gzip = accepts_gzip(call.request);
+    let gzip = call.request.accepts_gzip();
     let (parts, own_bytes) = registrations.exposition(text, app.options.group_info, gzip);
     let response = Response::new(200, TEXT, Body::new(parts).with_own_bytes(own_bytes));
     let response = response.with_header("Vary", "Accept-Encoding");

@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use super::app::{App, Call};
 use super::request::Request;
-use super::request::{accepts_gzip, lists_tag};
 use super::response::{Body, Response};
 
 /// The modules of the script: each knows only those before it. Names at the top of a module are unique among all.
@@ -185,7 +184,7 @@ impl File {
     }
 
     fn response(&self, request: &Request) -> Response {
-        let response = if accepts_gzip(request) {
+        let response = if request.accepts_gzip() {
             Response::new(200, self.content_type, self.gzip.clone()).with_header("Content-Encoding", "gzip")
         } else {
             Response::new(200, self.content_type, self.plain.clone())
@@ -211,9 +210,9 @@ fn names_html(accept: &[u8]) -> bool {
 
 fn page(request: &Request) -> Response {
     let tag = format!("\"{}\"", PAGE.hash);
-    let response = match request.header("if-none-match") {
-        Some(listed) if lists_tag(listed, &tag) => Response::new(304, PAGE.index.content_type, Vec::new()),
-        _ => PAGE.index.response(request),
+    let response = match request.has_already(&tag) {
+        true => Response::new(304, PAGE.index.content_type, Vec::new()),
+        false => PAGE.index.response(request),
     };
     response
         .with_header("ETag", tag)

@@ -1,7 +1,7 @@
 //! A response as the handlers make it, in the forms that scripts know from the Go program.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use super::turns::Turn;
 
@@ -106,10 +106,6 @@ impl Body {
         &self.parts
     }
 
-    pub(super) fn downgrade(&self) -> WeakBody {
-        WeakBody { parts: Arc::downgrade(&self.parts), len: self.len, own: self.own }
-    }
-
     /// So many of its bytes are in memory for this answer, unlike those of a list, which are there anyway.
     pub(super) fn with_own_bytes(self, own: usize) -> Body {
         Body { own, ..self }
@@ -118,11 +114,6 @@ impl Body {
     /// How many of its bytes are in memory for this answer alone, or for those that are equal.
     pub fn own_bytes(&self) -> usize {
         self.own
-    }
-
-    /// What tells it apart from all others that are in memory.
-    pub(super) fn address(&self) -> usize {
-        Arc::as_ptr(&self.parts).cast::<()>().addr()
     }
 
     /// The length in bytes, the value of `Content-Length`.
@@ -136,20 +127,6 @@ impl Body {
     }
 }
 
-/// A body that is not kept for its own sake.
-#[derive(Debug)]
-pub(super) struct WeakBody {
-    parts: Weak<[Arc<[u8]>]>,
-    len: usize,
-    own: usize,
-}
-
-impl WeakBody {
-    pub(super) fn upgrade(&self) -> Option<Body> {
-        Some(Body { parts: self.parts.upgrade()?, len: self.len, own: self.own })
-    }
-}
-
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Body {
         let own = bytes.len();
@@ -160,39 +137,25 @@ impl From<Vec<u8>> for Body {
 pub(super) fn phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
         204 => "No Content",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
         304 => "Not Modified",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
-        406 => "Not Acceptable",
         408 => "Request Timeout",
         409 => "Conflict",
-        411 => "Length Required",
         412 => "Precondition Failed",
         413 => "Content Too Large",
         414 => "URI Too Long",
         415 => "Unsupported Media Type",
         417 => "Expectation Failed",
-        422 => "Unprocessable Content",
-        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",
-        502 => "Bad Gateway",
         503 => "Service Unavailable",
-        504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
-        507 => "Insufficient Storage",
         // The phrase may be empty, and nobody reads it.
         _ => "",
     }

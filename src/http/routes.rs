@@ -5,14 +5,13 @@ use std::time::Instant;
 
 use log::{debug, warn};
 
-use super::api::{changes, declared, diagnostics, groups, labels, registrations, status};
+use super::api::{diagnostics, groups, registrations, spare};
 use super::app::{App, Call};
 use super::auth::{Caller, Denied};
 use super::handler::{Found, Handler, Runs};
 use super::problem::{Errors, Problem};
 use super::request::Request;
 use super::response::Response;
-use super::sparing::spare;
 use super::{discovery, operations, page, targets};
 use crate::tokens::percent_decode;
 
@@ -100,15 +99,19 @@ const ROUTES: &[Route] = &[
         "declared_group",
         &[
             operation("GET", Read, InTurn, groups::get),
-            Operation { check: Some(declared::check), ..operation("PUT", Write, ByWorker, declared::put) },
-            operation("DELETE", Write, ByWorker, declared::delete),
+            Operation { check: Some(groups::check), ..operation("PUT", Write, ByWorker, groups::put) },
+            operation("DELETE", Write, ByWorker, groups::delete),
         ],
     ),
-    Route::new("/api/v1/labels", "labels", &[operation("GET", Read, InTurn, labels::names)]),
-    Route::new("/api/v1/labels/{name}/values", "label_values", &[operation("GET", Read, InTurn, labels::values)]),
-    Route::new("/api/v1/status", "status", &[operation("GET", Read, InTurn, status::get)]),
+    Route::new("/api/v1/labels", "labels", &[operation("GET", Read, InTurn, registrations::label_names)]),
+    Route::new(
+        "/api/v1/labels/{name}/values",
+        "label_values",
+        &[operation("GET", Read, InTurn, registrations::label_values)],
+    ),
+    Route::new("/api/v1/status", "status", &[operation("GET", Read, InTurn, diagnostics::status)]),
     Route::new("/api/v1/pollers", "pollers", &[operation("GET", Read, InTurn, diagnostics::pollers)]),
-    Route::new("/api/v1/changes", "changes", &[operation("GET", Read, InTurn, changes::list)]),
+    Route::new("/api/v1/changes", "changes", &[operation("GET", Read, InTurn, diagnostics::changes)]),
     Route::new("/api/v1/quarantine", "quarantine", &[operation("GET", Read, InTurn, diagnostics::quarantine)]),
     Route::new("/api/v1/duplicates", "duplicates", &[operation("GET", Read, InTurn, diagnostics::duplicates)]),
     Route::new("/api/v1/problems", "problems", &[operation("GET", Read, InTurn, diagnostics::problems)]),
@@ -173,12 +176,11 @@ impl Handler for App {
 
     fn handle(&self, place: Option<RouteIndex>, request: &Request) -> Response {
         let start = Instant::now();
-        let mut response = match place {
+        let response = match place {
             Some(place) => self.follow(place, request).unwrap_or_else(|error| error),
             None if request.path.starts_with("/api/") => Problem::not_found("there is no such path").into(),
             None => Response::error(404, "404 page not found"),
         };
-        response.body = self.bodies.shared(response.body);
         if place.is_some_and(|place| place.route.is_polled) && !matches!(response.status, 400..500) {
             self.pollers.saw(request, response.status, self.now().wall);
         }

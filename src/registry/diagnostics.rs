@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use serde::Serialize;
 
 use super::allowance::{Allowance, Unanswered, within_answer};
 use super::criteria::Scope;
@@ -158,9 +159,10 @@ pub struct LabelProblems {
     pub total: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct LabelProblem {
     pub id: TargetId,
+    #[serde(rename = "target_group")]
     pub group: String,
     pub label: &'static str,
     /// Its beginning.

@@ -6,6 +6,8 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
 use super::allowance::{Allowance, Unanswered, within_answer};
 use super::criteria::{Criteria, Scope};
 use super::list::Snapshot;
@@ -50,7 +52,8 @@ pub struct Position {
 }
 
 /// A value that registrations are sorted by.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum SortValue {
     /// Nanoseconds since the epoch, [`u64::MAX`] for never; 0 where the id alone counts.
     Number(u64),

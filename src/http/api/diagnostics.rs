@@ -1,22 +1,123 @@
-//! What is wrong, or may be: who has stopped polling, what is left out of the lists, what is registered twice, what
-//! Prometheus drops.
+//! How the server is, who polls it, what has happened to the lists lately, and what is wrong or may be: what is left out of
+//! them, what is registered twice, what Prometheus drops.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
-use super::answers::{check_sees_all, json, time};
+use super::{check_sees, check_sees_all, json, listed, time, time_of};
 use crate::http::app::{App, Call};
+use crate::http::auth;
 use crate::http::pollers::Poller;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::response::Response;
-use crate::registration::TargetId;
-use crate::registry::{Duplicate, LabelProblem, Scope, within_answer};
+use crate::metrics::revision;
+use crate::registration::{TargetId, parse_id};
+use crate::registry::{
+    Action, Author, Duplicate, EXPIRY_SPANS, LoggedChange, Now, Overview, Scope, Unanswered, within_answer,
+};
+use crate::tokens::Role;
+
+/// How many changes are shown unless it is told otherwise, and at most.
+const LIMIT: usize = 100;
+const LIMIT_MAX: usize = 1000;
+
+/// How many targets of a registration are shown.
+const TARGETS_MAX: usize = 3;
 
 #[derive(Serialize)]
-struct Pollers {
-    pollers: Vec<ShownPoller>,
+struct Status {
+    version: &'static str,
+    revision: &'static str,
+    started_at: Option<String>,
+    default_ttl_seconds: u64,
+    store: Store,
+    registrations: usize,
+    groups: usize,
+    addresses: usize,
+    quarantined: usize,
+    duplicates: usize,
+    label_problems: usize,
+    expiring: Map<String, Value>,
+    list_bytes: usize,
+    tokens: Tokens,
+    /// Who asks; none without a token.
+    caller: Option<Caller>,
+}
+
+#[derive(Serialize)]
+struct Caller {
+    name: String,
+    role: &'static str,
+    groups: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Store {
+    kind: &'static str,
+    /// Whether the registrations have been loaded; there are no numbers before.
+    loaded: bool,
+    healthy: bool,
+    /// Never with an address in it: it is shown to whoever may read.
+    reason: Option<String>,
+    stale_seconds: u64,
+}
+
+#[derive(Serialize)]
+struct Tokens {
+    read: bool,
+    write: bool,
+}
+
+fn caller(caller: &auth::Caller) -> Option<Caller> {
+    let (role, groups) = caller.rights()?;
+    let role = match role {
+        Role::Read => "read",
+        Role::Write => "write",
+    };
+    Some(Caller { name: caller.name()?.to_owned(), role, groups })
+}
+
+pub(in crate::http) fn status(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    let now = app.now();
+    Query::parse(call.request)?.finish()?;
+    let scope = call.caller.reads();
+    let (overview, loaded) =
+        match app.registry.view.overview(scope, &app.registry.allowance(call.request), now.monotonic) {
+            Ok(overview) => (overview, true),
+            // That is what one asks for then.
+            Err(Unanswered::NotLoaded) => (Overview::default(), false),
+            Err(e) => return Err(Problem::from(e).into()),
+        };
+    let Overview { registrations, groups, addresses, duplicates, label_problems, expiring, list_bytes } = overview;
+    let reason = app.registry.health(now).err();
+    let expiring = EXPIRY_SPANS.iter().zip(expiring).map(|((name, _), count)| ((*name).to_owned(), count.into()));
+    Ok(json(&Status {
+        version: env!("CARGO_PKG_VERSION"),
+        revision: revision(),
+        started_at: time(app.started_at),
+        default_ttl_seconds: app.registry.view.rules.ttl.seconds(),
+        store: Store {
+            kind: app.options.store,
+            loaded,
+            healthy: reason.is_none(),
+            reason,
+            stale_seconds: app.registry.view.outage(now.monotonic).map_or(0, |outage| outage.as_secs()),
+        },
+        registrations,
+        groups,
+        addresses,
+        // Whose these are, nobody can say.
+        quarantined: if *scope == Scope::All { app.registry.view.counts(now.monotonic).quarantined } else { 0 },
+        duplicates,
+        label_problems,
+        expiring: expiring.collect(),
+        list_bytes,
+        tokens: Tokens { read: app.tokens.reading_needs_one(), write: true },
+        caller: caller(&call.caller),
+    }))
 }
 
 #[derive(Serialize)]
@@ -52,13 +153,7 @@ pub(in crate::http) fn pollers(app: &App, call: &Call<'_>) -> Result<Response, R
             late,
         }
     });
-    Ok(json(&Pollers { pollers: pollers.collect() }))
-}
-
-#[derive(Serialize)]
-struct Quarantine {
-    quarantine: Vec<Left>,
-    total: usize,
+    Ok(listed("pollers", pollers.collect(), None))
 }
 
 #[derive(Serialize)]
@@ -79,13 +174,7 @@ pub(in crate::http) fn quarantine(app: &App, call: &Call<'_>) -> Result<Response
         value: String::from_utf8_lossy(&quarantined.value).into_owned(),
     });
     let quarantine = within_answer(left, |left| left.reason.len() + left.value.len()).collect();
-    Ok(json(&Quarantine { quarantine, total }))
-}
-
-#[derive(Serialize)]
-struct ShownDuplicates {
-    duplicates: Vec<ShownDuplicate>,
-    total: usize,
+    Ok(listed("quarantine", quarantine, Some(total)))
 }
 
 #[derive(Serialize)]
@@ -110,23 +199,8 @@ pub(in crate::http) fn duplicates(app: &App, call: &Call<'_>) -> Result<Response
         groups: ids.iter().filter_map(group).collect(),
     };
     let byte_count = |shown: &ShownDuplicate| shown.address.len() + shown.groups.iter().map(String::len).sum::<usize>();
-    let listed = within_answer(duplicates.listed.iter().map(shown), byte_count).collect();
-    Ok(json(&ShownDuplicates { duplicates: listed, total: duplicates.total }))
-}
-
-#[derive(Serialize)]
-struct ShownProblems {
-    problems: Vec<ShownProblem>,
-    total: usize,
-}
-
-#[derive(Serialize)]
-struct ShownProblem {
-    id: String,
-    target_group: String,
-    label: &'static str,
-    value: String,
-    reason: &'static str,
+    let shown = within_answer(duplicates.listed.iter().map(shown), byte_count).collect();
+    Ok(listed("duplicates", shown, Some(duplicates.total)))
 }
 
 pub(in crate::http) fn problems(app: &App, call: &Call<'_>) -> Result<Response, Response> {
@@ -137,12 +211,69 @@ pub(in crate::http) fn problems(app: &App, call: &Call<'_>) -> Result<Response, 
         .view
         .label_problems(call.caller.reads(), &allowance, app.now().monotonic)
         .map_err(Problem::from)?;
-    let shown = |LabelProblem { id, group, label, value, reason }: LabelProblem| ShownProblem {
-        id: id.to_string(),
-        target_group: group,
-        label,
-        value,
-        reason,
-    };
-    Ok(json(&ShownProblems { total: found.total, problems: found.listed.into_iter().map(shown).collect() }))
+    Ok(listed("problems", found.listed, Some(found.total)))
+}
+
+#[derive(Serialize)]
+struct Change {
+    at: Option<String>,
+    action: &'static str,
+    id: String,
+    target_group: String,
+    targets: Vec<String>,
+    targets_total: usize,
+    by: Option<String>,
+}
+
+impl Change {
+    fn new(change: &LoggedChange, now: Now) -> Change {
+        let mut targets = change.content.targets();
+        let targets_total = targets.len();
+        targets.truncate(TARGETS_MAX);
+        Change {
+            at: time_of(change.at, now),
+            action: name(change.action),
+            id: change.id.to_string(),
+            target_group: change.group.to_string(),
+            targets,
+            targets_total,
+            by: match &change.by {
+                Author::Nobody => None,
+                Author::Client(name) => Some(name.to_string()),
+                Author::AnotherServer => Some("another server".to_owned()),
+            },
+        }
+    }
+}
+
+const ACTIONS: [Action; 5] = [Action::Registered, Action::Changed, Action::Deleted, Action::Expired, Action::Restored];
+
+fn action(text: &str) -> Result<Action, Problem> {
+    let known = ACTIONS.into_iter().find(|action| name(*action) == text);
+    known.ok_or_else(|| Problem::bad_request(format!("action: expected one of {}", ACTIONS.map(name).join(", "))))
+}
+
+fn name(action: Action) -> &'static str {
+    match action {
+        Action::Registered => "registered",
+        Action::Changed => "changed",
+        Action::Deleted => "deleted",
+        Action::Expired => "expired",
+        Action::Restored => "restored",
+    }
+}
+
+pub(in crate::http) fn changes(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    let now = app.now();
+    let mut query = Query::parse(call.request)?;
+    let limit = query.number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT);
+    let group = query.single("target_group")?;
+    let id = query.single("id")?.map(|id| parse_id(&id)).transpose();
+    let id = id.map_err(|invalid| Problem::bad_request(invalid.to_string()))?;
+    let action = query.single("action")?.map(|name| action(&name)).transpose()?;
+    query.finish()?;
+    group.as_deref().map_or(Ok(()), |group| check_sees(&call.caller, group))?;
+    let changes = app.registry.view.changes(call.caller.reads(), group.as_deref(), id, LIMIT_MAX, now.monotonic);
+    let wanted = changes.iter().filter(|change| action.is_none_or(|action| change.action == action));
+    Ok(listed("changes", wanted.take(limit).map(|change| Change::new(change, now)).collect(), None))
 }

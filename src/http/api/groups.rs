@@ -1,21 +1,24 @@
-//! `/api/v1/groups`: which there are, and each as one would declare it.
+//! `/api/v1/groups`: which there are, each as one would declare it; and a group becomes exactly what somebody declares, or
+//! nothing.
+
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use serde_json::json;
 
-use super::answers::{check_sees, json, tagged_bytes, time, time_of};
+use super::{check_if_match, check_if_none_match, check_sees, listed, tag, time, time_of};
 use crate::http::app::{App, Call};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::response::Response;
-use crate::registry::Snapshot;
+use crate::registration::{BodyFault, Declared, Registration, TargetId, Ttl, parse_declared};
+use crate::registry::{Declaration, Plan, Scope, Snapshot, WriteError};
 
 /// What a group takes in the list besides its name, in bytes.
 const GROUP_BYTES: usize = 160;
 
-#[derive(Serialize)]
-struct Groups<'a> {
-    groups: Vec<Group<'a>>,
-}
+/// For how long a declaration is planned anew, because what it follows from has changed before it was done.
+const AGAIN_MAX: Duration = Duration::from_millis(500);
 
 #[derive(Serialize)]
 struct Group<'a> {
@@ -41,7 +44,7 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
         last_updated_at: group.last_updated_at.and_then(time),
         next_expiry_at: group.next_expiry.and_then(|at| time_of(at, now)),
     });
-    Ok(json(&Groups { groups: groups.collect() }).in_turn(turn))
+    Ok(listed("groups", groups.collect(), None).in_turn(turn))
 }
 
 pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
@@ -55,11 +58,11 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
     }
     drop(allowance);
     let turn = app.large_answer(list.byte_count())?;
-    Ok(tagged_bytes(call.request, hash, || declared(&list)).in_turn(turn))
+    Ok(Response::json(as_declared(&list)).private().with_header("ETag", tag(hash)).in_turn(turn))
 }
 
 /// A group as one would declare it.
-fn declared(list: &Snapshot) -> Vec<u8> {
+fn as_declared(list: &Snapshot) -> Vec<u8> {
     let mut json = Vec::with_capacity(list.byte_count());
     for (_, content) in list.registrations() {
         json.push(if json.is_empty() { b'[' } else { b',' });
@@ -75,4 +78,188 @@ fn declared(list: &Snapshot) -> Vec<u8> {
     }
     json.push(b']');
     json
+}
+
+/// The parameters of a declaration.
+struct Parameters {
+    ttl: Ttl,
+    dry_run: bool,
+    adopt: bool,
+    allow_empty: bool,
+}
+
+#[derive(Serialize)]
+struct DeclarationCounts {
+    created: usize,
+    updated: usize,
+    unchanged: usize,
+    deleted: usize,
+}
+
+/// Whether the group may be declared, as far as that can be said without the body.
+///
+/// # Errors
+/// 403 without the right for the group; 400 for odd parameters.
+pub(in crate::http) fn check(app: &App, call: &Call<'_>) -> Result<(), Response> {
+    check_right(call)?;
+    Ok(parameters(app, call).map(drop)?)
+}
+
+fn check_right(call: &Call<'_>) -> Result<(), Problem> {
+    match call.caller.may_write(&call.segment) {
+        true => Ok(()),
+        false => Err(Problem::new(403, format!("this token has no right for the group {:?}", call.segment))),
+    }
+}
+
+pub(in crate::http) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    check_right(call)?;
+    let parameters = parameters(app, call)?;
+    let registrations = entries(app, call, &parameters)?;
+    let declaration = Declaration { group: &call.segment, registrations: &registrations };
+    let check = |plan: &Plan| {
+        check_if_match(call.request, plan.hash_before)?;
+        check_if_none_match(call.request, plan.hash_before)?;
+        check_elsewhere(call, plan, parameters.adopt)
+    };
+    let plan = declare(app, call, &declaration, parameters.dry_run, check)?;
+    let Plan { created, updated, unchanged, deleted, hash_after, .. } = plan;
+    if !parameters.dry_run {
+        let group = call.segment.as_str();
+        let counts: [(&str, &dyn std::fmt::Display); 5] = [
+            ("group", &group),
+            ("created", &created),
+            ("updated", &updated),
+            ("unchanged", &unchanged),
+            ("deleted", &deleted),
+        ];
+        call.written("declare", &counts, "ok");
+    }
+    Ok(super::json(&DeclarationCounts { created, updated, unchanged, deleted }).with_header("ETag", tag(hash_after)))
+}
+
+/// Makes a plan, checks it and carries it out; all of that again when something has changed that the plan follows from.
+fn declare(
+    app: &App,
+    call: &Call<'_>,
+    declaration: &Declaration<'_>,
+    dry_run: bool,
+    check: impl Fn(&Plan) -> Result<(), Problem>,
+) -> Result<Plan, Response> {
+    let _turn = app.registry.declaring(declaration.group).ok_or_else(busy)?;
+    let (began, writer) = (Instant::now(), call.writer());
+    loop {
+        let mut plan = app.registry.view.plan(declaration, &writer, app.now()).map_err(Problem::from)?;
+        check(&plan)?;
+        if dry_run {
+            return Ok(plan);
+        }
+        match app.registry.carry_out(&mut plan, &writer) {
+            Ok(()) => return Ok(plan),
+            Err(WriteError::Changed) if began.elapsed() < AGAIN_MAX => {}
+            Err(WriteError::Changed) => return Err(unsettled().into()),
+            Err(WriteError::Forbidden(ids)) => return Err(forbidden(declaration, &ids).into()),
+            Err(WriteError::Store(error)) => return Err(app.failed(call, &declaration.group, error)),
+        }
+    }
+}
+
+/// Not all of these are in groups that the token has a right for.
+fn forbidden(declaration: &Declaration<'_>, ids: &[TargetId]) -> Problem {
+    let places = declaration.registrations.iter().map(Registration::id).enumerate();
+    let at: Vec<usize> = places.filter(|(_, id)| ids.contains(id)).map(|(at, _)| at).collect();
+    not_ours(&at)
+}
+
+/// The targets of these entries stand where the token has no right.
+fn not_ours(at: &[usize]) -> Problem {
+    let detail = "stands in a group that this token has no right for";
+    let faults =
+        at.iter().map(|at| BodyFault { pointer: format!("/{at}/targets"), detail: detail.to_owned() }).collect();
+    Problem::new(403, "some targets stand in groups that this token has no right for").with_faults(faults, at.len())
+}
+
+fn parameters(app: &App, call: &Call<'_>) -> Result<Parameters, Problem> {
+    let mut query = Query::parse(call.request)?;
+    let given = query.number("ttl_seconds", 0..=Ttl::SECONDS_MAX)?;
+    let parameters = Parameters {
+        ttl: Ttl::from_seconds(given.unwrap_or(0)),
+        dry_run: query.switch("dry_run")?,
+        adopt: query.switch("adopt")?,
+        allow_empty: query.switch("allow_empty")?,
+    };
+    query.finish()?;
+    if app.options.ttls.allow(parameters.ttl) {
+        return Ok(parameters);
+    }
+    let ttls = app.options.ttls;
+    Err(Problem::bad_request(match given {
+        Some(seconds) => format!("ttl_seconds: {seconds} is not between {ttls}"),
+        None => format!("ttl_seconds: name one between {ttls}; without it what is declared would be for ever"),
+    }))
+}
+
+fn entries(app: &App, call: &Call<'_>, parameters: &Parameters) -> Result<Vec<Registration>, Problem> {
+    if call.segment.is_empty() {
+        return Err(Problem::bad_request("the group has no name"));
+    }
+    let declared = Declared { group: &call.segment, ttl: parameters.ttl, names: app.options.names };
+    let registrations = parse_declared(&call.request.body, declared).map_err(|faults| {
+        let total = faults.len();
+        Problem::bad_request("the body does not declare a group").with_faults(faults, total)
+    })?;
+    if registrations.is_empty() && !parameters.allow_empty {
+        let fault = BodyFault { pointer: String::new(), detail: "the array is empty".to_owned() };
+        let detail = "an empty array deletes the whole group; allow_empty=true allows that";
+        return Err(Problem::bad_request(detail).with_faults(vec![fault], 1));
+    }
+    Ok(registrations)
+}
+
+/// What stands in another group is not taken from there unless the token may do that and the client says so.
+fn check_elsewhere(call: &Call<'_>, plan: &Plan, adopt: bool) -> Result<(), Problem> {
+    let scope = call.caller.writes();
+    let others = plan.elsewhere.iter().filter(|(_, group)| !scope.has(group)).map(|(at, _)| *at);
+    let mut others: Vec<usize> = others.collect();
+    if scope != Scope::All {
+        others.extend(&plan.unreadable);
+        others.sort_unstable();
+    }
+    if !others.is_empty() {
+        return Err(not_ours(&others));
+    }
+    if plan.elsewhere.is_empty() || adopt {
+        return Ok(());
+    }
+    let fault = |at: usize, group: &str| BodyFault {
+        pointer: format!("/{at}/targets"),
+        detail: format!("stands in the group {group:?}"),
+    };
+    let faults: Vec<BodyFault> = plan.elsewhere.iter().map(|(at, group)| fault(*at, group)).collect();
+    let total = faults.len();
+    let detail = "some targets stand in other groups; adopt=true takes them from there";
+    Err(Problem::new(409, detail).with_faults(faults, total))
+}
+
+pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    check_right(call)?;
+    Query::parse(call.request)?.finish()?;
+    let group = call.segment.as_str();
+    let check = |plan: &Plan| {
+        if plan.deleted == 0 {
+            return Err(Problem::not_found("the group has no registration"));
+        }
+        check_if_match(call.request, plan.hash_before)
+    };
+    let deleted = declare(app, call, &Declaration { group, registrations: &[] }, false, check)?.deleted;
+    call.written("delete", &[("group", &group), ("deleted", &deleted)], "ok");
+    Ok(super::json(&json!({ "deleted": deleted })))
+}
+
+fn unsettled() -> Problem {
+    Problem::new(503, "the registrations keep changing meanwhile; try again")
+}
+
+fn busy() -> Problem {
+    Problem::new(503, "this group is being declared already; try again")
 }

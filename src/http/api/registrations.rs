@@ -1,19 +1,23 @@
-//! `/api/v1/registrations`: search, sort and page; look at one, remove one.
+//! `/api/v1/registrations`: search, sort and page; look at one, remove one. `/api/v1/labels`: what one can search by.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use serde::Serialize;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::answers::{changed, check_if_match, json, tagged, time, time_of};
-use super::page_token;
+use super::{changed, check_if_match, json, listed, tag, time, time_of};
 use crate::http::app::{App, Call};
 use crate::http::problem::Problem;
 use crate::http::query::{Query, words};
 use crate::http::response::Response;
 use crate::registration::{TargetId, Ttl, parse_id};
-use crate::registry::{Details, Now, Order, PageRequest, SortBy, SortKey, Unanswered, WriteError};
+use crate::registry::{
+    Criteria, Details, LabelRequest, Now, Order, PageRequest, Position, SortBy, SortKey, SortValue, Unanswered,
+    WriteError,
+};
 
 /// How many registrations a page has unless it is told otherwise, and at most.
 const LIMIT: usize = 100;
@@ -24,6 +28,12 @@ const SKIP_MAX: usize = 10_000_000;
 
 /// How many values registrations are sorted by at most.
 const SORT_KEYS_MAX: usize = 3;
+
+/// How many names or values of labels are told unless it is told otherwise.
+const LABELS_LIMIT: usize = 20;
+
+/// The longest beginning of a name or value, in bytes.
+const PREFIX_BYTES_MAX: usize = 256;
 
 #[derive(Serialize)]
 struct Registration {
@@ -81,9 +91,9 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
     let expire_within = query.number("expires_within", 0..=Ttl::SECONDS_MAX)?.map(Duration::from_secs);
     let token = query.single("page_token")?;
     query.finish()?;
-    let question = page_token::question(&criteria, &question, expire_within, &order);
+    let question = question_number(&criteria, &question, expire_within, &order);
     let place = |token: String| {
-        let place = page_token::decode(question, &token);
+        let place = decode(question, &token);
         place.ok_or_else(|| Problem::bad_request("page_token: not one that these parameters were answered with"))
     };
     let after = token.map(place).transpose()?;
@@ -93,7 +103,7 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
     Ok(json(&Page {
         registrations: page.registrations.iter().map(|(id, details)| Registration::new(*id, details, now)).collect(),
         total: page.total,
-        next_page_token: page.next.map(|place| page_token::encode(question, place)),
+        next_page_token: page.next.map(|place| encode(question, place)),
     }))
 }
 
@@ -121,6 +131,36 @@ fn order(sort: Option<&str>) -> Result<Order, Problem> {
     Ok(Order(keys))
 }
 
+/// Where the next page begins, in a form that clients hand back as they got it.
+#[derive(Serialize, Deserialize)]
+struct PageToken {
+    /// Of the question that the page belongs to.
+    question: u64,
+    /// Numbers and texts, as the place has them.
+    values: Vec<SortValue>,
+    id: [u8; 16],
+}
+
+/// A number for what is asked: a token is valid for its own question only.
+fn question_number(criteria: &Criteria, words: &str, expire_within: Option<Duration>, order: &Order) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (criteria, words, expire_within, order).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The token for the page behind this place.
+fn encode(question: u64, place: Position) -> String {
+    let token = PageToken { question, values: place.values, id: place.id.to_bytes() };
+    // Numbers and strings can always be written.
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
+}
+
+/// The place in a token of this question; `None` when it is no such token.
+fn decode(question: u64, token: &str) -> Option<Position> {
+    let token: PageToken = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
+    (token.question == question).then(|| Position { values: token.values, id: TargetId::from_bytes(token.id) })
+}
+
 pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let now = app.now();
     Query::parse(call.request)?.finish()?;
@@ -134,7 +174,7 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
     let interval = details.renewal_interval.map(|interval| interval.as_secs());
     let registration =
         Registration { renewal_interval_seconds: Some(interval), ..Registration::new(id, &details, now) };
-    Ok(tagged(call.request, hash(id, &details), &registration))
+    Ok(json(&registration).with_header("ETag", tag(hash(id, &details))))
 }
 
 pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {
@@ -185,4 +225,43 @@ fn hash(id: TargetId, details: &Details) -> u64 {
     let mut hasher = DefaultHasher::new();
     (id, content.shown(), ttl.seconds(), deadline, updated_at).hash(&mut hasher);
     hasher.finish()
+}
+
+#[derive(Serialize)]
+struct LabelName {
+    name: String,
+    registrations: usize,
+}
+
+#[derive(Serialize)]
+struct LabelValue {
+    value: String,
+    registrations: usize,
+}
+
+/// The names of labels that there are, for completion.
+pub(in crate::http) fn label_names(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    let found = find_labels(app, call, None)?.into_iter();
+    Ok(listed("labels", found.map(|(name, registrations)| LabelName { name, registrations }).collect(), None))
+}
+
+pub(in crate::http) fn label_values(app: &App, call: &Call<'_>) -> Result<Response, Response> {
+    let found = find_labels(app, call, Some(call.segment.clone()))?.into_iter();
+    Ok(listed("values", found.map(|(value, registrations)| LabelValue { value, registrations }).collect(), None))
+}
+
+fn find_labels(app: &App, call: &Call<'_>, name: Option<String>) -> Result<Vec<(String, usize)>, Problem> {
+    let mut query = Query::parse(call.request)?;
+    let criteria = query.criteria(&call.caller)?;
+    let prefix = query.single("prefix")?.unwrap_or_default();
+    let limit = query.number("limit", 1..=LIMIT_MAX)?.unwrap_or(LABELS_LIMIT);
+    query.finish()?;
+    if prefix.len() > PREFIX_BYTES_MAX {
+        return Err(Problem::bad_request(format!("prefix: longer than {PREFIX_BYTES_MAX} bytes")));
+    }
+    let request = LabelRequest { criteria, name, prefix, limit };
+    app.registry
+        .view
+        .labels(&request, &app.registry.allowance(call.request), app.now().monotonic)
+        .map_err(Problem::from)
 }

@@ -397,7 +397,7 @@ impl<H: Handler> Gate<H> {
 
     /// Counts an answer as held for its client. With that the turn ends in which it was made.
     fn hold(&self, mut answered: Answered) -> Result<Answered, Refusal> {
-        let hold = self.held.answer(&answered.response.body, || self.connections.evict_holder());
+        let hold = self.held.answer(&mut answered.response.body, || self.connections.evict_holder());
         answered.response.turn = None;
         Ok(Answered { hold: hold.map_err(|NoRoom| NO_ROOM_TO_ANSWER)?, ..answered })
     }

@@ -1,26 +1,32 @@
 //! Answers that wait for clients that do not read them.
 
+use std::sync::Weak;
+
 use parking_lot::Mutex;
 
 use super::*;
-use crate::http::response::WeakBody;
 use crate::http::turns::Turns;
 
 const MEBIBYTE: usize = 1 << 20;
 const HELD_MAX: usize = 16;
 const QUESTIONS: usize = 2;
 
-/// Remembers which bodies are still in memory.
+/// Makes answers, no two alike, and remembers which are still in memory.
 #[derive(Default)]
-struct Alive(Mutex<Vec<WeakBody>>);
+struct Alive(Mutex<Vec<Weak<[u8]>>>);
 
 impl Alive {
-    fn note(&self, body: &Body) {
-        self.0.lock().push(body.downgrade());
+    fn body(&self, bytes: usize) -> Body {
+        let mut made = self.0.lock();
+        let mut bytes = vec![b'x'; bytes];
+        bytes[..8].copy_from_slice(&made.len().to_be_bytes());
+        let body = Body::from(bytes);
+        made.push(Arc::downgrade(&body.parts()[0]));
+        body
     }
 
     fn count(&self) -> usize {
-        self.0.lock().iter().filter(|body| body.upgrade().is_some()).count()
+        self.0.lock().iter().filter(|body| body.strong_count() > 0).count()
     }
 }
 
@@ -32,8 +38,7 @@ fn answers_of_their_own_have_one_bound_however_many_do_not_read_them() {
     let server = Fixture::with(
         |settings| (settings.connections_max, settings.limits) = (500, limits),
         move |request| {
-            let body = Body::from(vec![b'x'; if request.path == "/small" { 1 } else { MEBIBYTE }]);
-            noted.note(&body);
+            let body = if request.path == "/small" { Body::from(b"x".to_vec()) } else { noted.body(MEBIBYTE) };
             Response { body, ..text("") }
         },
     );
@@ -89,10 +94,10 @@ fn what_many_read_counts_once_and_lists_do_not_count() {
 
 #[test]
 fn the_turn_of_an_answer_ends_when_there_is_room_for_it() {
-    let turns = Turns::new(1);
+    let (turns, made) = (Turns::new(1), Alive::default());
     let server = Fixture::start(move |_| {
         let Some(turn) = turns.take(20 * SECOND) else { return text("nobody else is read meanwhile") };
-        Response { body: Body::from(vec![b'x'; 3 * MEBIBYTE]), ..text("") }.in_turn(Some(turn))
+        Response { body: made.body(3 * MEBIBYTE), ..text("") }.in_turn(Some(turn))
     });
     // Nobody reads more than the beginning.
     let clients: Vec<_> = (0..5)
