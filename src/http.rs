@@ -20,7 +20,6 @@ mod response;
 mod routes;
 pub mod server;
 mod targets;
-mod turns;
 
 pub use app::{App, Options};
 pub use auth::Tokens;

@@ -8,7 +8,7 @@
 //!   writes it.
 //! - [`files`]: files that others write, read without waiting for them, and files replaced as a whole.
 //! - [`pem`]: certificates and keys, for both sides of TLS.
-//! - [`metrics`], [`logging`]: what operators see; one line per event.
+//! - [`metrics`], [`logging`], [`turns`]: what operators see; one line per event; how so many do something at a time.
 //! - [`store`]: what keeps documents durably, a file or Redis, and tells the registry of every change.
 //! - [`registry`]: what the server can do. It holds all live registrations in memory, keeps every list up to date, and
 //!   decides how long registrations live, outages included. It knows no HTTP.
@@ -97,3 +97,4 @@ pub mod signals;
 pub mod store;
 pub mod systemd;
 pub mod tokens;
+pub mod turns;

@@ -15,11 +15,11 @@ use super::pollers::Pollers;
 use super::problem::{Errors, Problem};
 use super::request::Request;
 use super::response::Response;
-use super::turns::{Turn, Turns};
 use crate::logging::Throttle;
 use crate::registration::{Invalid, LabelNames, TtlBounds};
 use crate::registry::{Now, Principal, Registry};
 use crate::store::StoreError;
+use crate::turns::{Turn, Turns};
 
 /// How large an answer is that is made in turn, how many of those are made at a time, and how long others wait for that.
 const LARGE_ANSWER_BYTES_MIN: usize = 1024 * 1024;

@@ -34,8 +34,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::Socket;
 
 use crate::http::handler::Handler;
-use crate::http::turns::Turns;
 use crate::logging::Throttle;
+use crate::turns::Turns;
 use connections::Connections;
 use exchange::Gate;
 use held::HeldBytes;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::turns::Turn;
+use crate::turns::Turn;
 
 /// When a client may try again after a 503, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 2;

@@ -27,10 +27,7 @@ struct Members {
     targets_end: usize,
     labels_end: usize,
     group_end: usize,
-    has_modules: bool,
     target_count: usize,
-    /// Labels are `null` in the document, and `{}` in lists.
-    labels_are_null: bool,
     /// Stands behind `updated_at` in the document, and only when it was given.
     ttl: Option<Ttl>,
 }
@@ -48,8 +45,7 @@ impl Content {
         let labels_end = json.len();
         write_member(&mut json, GROUP, fields.group.as_deref().unwrap_or_default());
         let group_end = json.len();
-        let has_modules = !fields.modules.is_empty();
-        if has_modules {
+        if !fields.modules.is_empty() {
             write_member(&mut json, MODULES, &fields.modules);
         }
         Content(Arc::new(Members {
@@ -57,9 +53,7 @@ impl Content {
             targets_end,
             labels_end,
             group_end,
-            has_modules,
             target_count: fields.targets.as_ref().map_or(0, Vec::len),
-            labels_are_null: fields.labels.is_none(),
             ttl: fields.ttl.as_ref().and_then(|ttl| ttl.as_ref().ok()).copied(),
         }))
     }
@@ -76,9 +70,9 @@ impl Content {
 
     /// The labels as JSON, an object also where the document has `null`.
     pub fn labels_json(&self) -> &[u8] {
-        match self.0.labels_are_null {
-            true => b"{}",
-            false => &self.0.json[self.0.targets_end + LABELS.len()..self.0.labels_end],
+        match &self.0.json[self.0.targets_end + LABELS.len()..self.0.labels_end] {
+            b"null" => b"{}",
+            labels => labels,
         }
     }
 
@@ -119,7 +113,7 @@ impl Content {
 
     /// The modules as JSON; `None` when there are none.
     pub fn modules_json(&self) -> Option<&[u8]> {
-        self.0.has_modules.then(|| &self.0.json[self.0.group_end + MODULES.len()..])
+        self.0.json.get(self.0.group_end + MODULES.len()..)
     }
 
     /// Decodes the modules, each of which multiplies the entry in the list.
@@ -171,16 +165,14 @@ impl Content {
         let target_count = rest.strings()?;
         let targets_end = read(&rest);
         rest.skip(LABELS)?;
-        let labels_are_null = rest.skip("null").is_some();
-        if !labels_are_null {
+        if rest.skip("null").is_none() {
             rest.labels(names)?;
         }
         let labels_end = read(&rest);
         rest.skip(GROUP)?;
         rest.filled_string()?;
         let group_end = read(&rest);
-        let has_modules = rest.skip(MODULES).is_some();
-        let module_count = if has_modules { rest.strings()? } else { 0 };
+        let module_count = if rest.skip(MODULES).is_some() { rest.strings()? } else { 0 };
         let json = members.as_bytes()[..read(&rest)].into();
         rest.skip(",\"updated_at\":")?;
         let updated_at = rest.string()?;
@@ -190,8 +182,7 @@ impl Content {
         if rest.0 != "}" || shown > SHOWN_BYTES_MAX {
             return None;
         }
-        let members =
-            Members { json, targets_end, labels_end, group_end, has_modules, target_count, labels_are_null, ttl };
+        let members = Members { json, targets_end, labels_end, group_end, target_count, ttl };
         Some((Content(Arc::new(members)), updated_at))
     }
 }

@@ -4,10 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::de::MapAccess;
 
-use super::checked::{Fields, LabelNames, Registration};
+use super::checked::{Fields, Invalid, LabelNames, Registration};
 use super::content::Content;
 use super::id::TargetId;
-use super::invalid::Invalid;
 use super::json::{self, Object, Text};
 
 /// The longest number of seconds.

@@ -2,10 +2,9 @@
 
 use serde::de::MapAccess;
 
-use super::checked::{Fields, LabelNames, Registration};
+use super::checked::{Fields, Invalid, InvalidKind, LabelNames, Registration, echo};
 use super::declared::{BodyFault, escaped};
 use super::id::TargetId;
-use super::invalid::{Invalid, InvalidKind, echo};
 use super::json::{self, Object, Text};
 use super::scraping::{ScrapeFault, scrape_faults};
 use super::ttl::{Ttl, TtlBounds};

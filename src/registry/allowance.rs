@@ -5,10 +5,13 @@
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::num::NonZero;
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::turns::{Turn, Turns};
 
 /// How long a question may take.
 pub const QUESTION_TIME_MAX: Duration = Duration::from_secs(5);
@@ -69,34 +72,17 @@ pub fn within_answer<T>(all: impl Iterator<Item = T>, bytes: impl Fn(&T) -> usiz
     })
 }
 
-/// How many large questions are being answered at the same time.
+/// Turns to answer large questions.
 pub(super) struct QuestionTurns {
-    taken_max: usize,
-    state: Mutex<Taken>,
-    given_back: Condvar,
+    running: Arc<Turns>,
+    waiting: Arc<Turns>,
 }
-
-#[derive(Default)]
-struct Taken {
-    taken: usize,
-    waiting: usize,
-}
-
-/// One of them, given back when dropped.
-struct Turn<'a>(&'a QuestionTurns);
 
 impl QuestionTurns {
     /// As many as leave a core for everything else, if there is more than one.
     pub(super) fn new() -> QuestionTurns {
-        let taken_max = available_parallelism().map_or(1, NonZero::get).saturating_sub(1).max(1);
-        QuestionTurns { taken_max, state: Mutex::default(), given_back: Condvar::new() }
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.0.state.lock().taken -= 1;
-        self.0.given_back.notify_one();
+        let running_max = available_parallelism().map_or(1, NonZero::get).saturating_sub(1).max(1);
+        QuestionTurns { running: Turns::new(running_max), waiting: Turns::new(WAITING_MAX) }
     }
 }
 
@@ -114,7 +100,7 @@ pub struct Allowance<'a> {
 struct Shared<'a> {
     turns: &'a QuestionTurns,
     deadline: Instant,
-    turn: OnceCell<Turn<'a>>,
+    turn: OnceCell<Turn>,
 }
 
 impl<'a> Allowance<'a> {
@@ -172,28 +158,17 @@ impl<'a> Allowance<'a> {
         if self.asker.is_waiting() { Ok(()) } else { Err(Unanswered::Left) }
     }
 
-    fn take_turn(&self, turns: &'a QuestionTurns) -> Result<Turn<'a>, Unanswered> {
-        let mut state = turns.state.lock();
-        if state.waiting >= WAITING_MAX {
-            return Err(Unanswered::Busy);
-        }
+    fn take_turn(&self, turns: &QuestionTurns) -> Result<Turn, Unanswered> {
+        let _waiting = turns.waiting.take(Duration::ZERO).ok_or(Unanswered::Busy)?;
         let until = Instant::now() + TURN_WAIT_MAX;
-        state.waiting += 1;
-        let outcome = loop {
-            if state.taken < turns.taken_max {
-                break Ok(());
+        loop {
+            if let Some(turn) = turns.running.take(LOOK_INTERVAL) {
+                return Ok(turn);
             }
             if Instant::now() >= until {
-                break Err(Unanswered::Busy);
+                return Err(Unanswered::Busy);
             }
-            if let Err(given_up) = self.check_time() {
-                break Err(given_up);
-            }
-            turns.given_back.wait_for(&mut state, LOOK_INTERVAL);
-        };
-        state.waiting -= 1;
-        outcome?;
-        state.taken += 1;
-        Ok(Turn(turns))
+            self.check_time()?;
+        }
     }
 }

@@ -1,10 +1,12 @@
-//! Which registrations a list holds. Pure.
+//! Which registrations a list holds, or a question finds. Pure.
 
 use std::collections::BTreeSet;
 
+use memchr::memchr2_iter;
+
 use super::label_selector::LabelSelector;
 use super::render::Form;
-use crate::registration::{Content, TargetId};
+use crate::registration::{Content, TargetId, json};
 pub use crate::tokens::{GroupPattern, Scope};
 
 /// The most groups that one question may name.
@@ -110,9 +112,65 @@ fn jump(mut key: u64, buckets: u32) -> u32 {
     u32::try_from(bucket).unwrap_or(u32::MAX)
 }
 
+/// The most bytes of a question.
+pub const QUESTION_BYTES_MAX: usize = 256;
+
+/// The most different words in it.
+pub const WORDS_MAX: usize = 16;
+
+/// How many digits of the beginning of an id find it. Fewer would find many ids by chance.
+const ID_DIGITS_MIN: usize = 8;
+
+/// Free text that is looked for: the different words of a question, in lower case.
+#[derive(Debug, Clone, Default)]
+pub struct Words(BTreeSet<String>);
+
+impl Words {
+    /// The words of a text, between blanks.
+    pub fn parse(text: &str) -> Words {
+        Words(text.split_whitespace().map(str::to_lowercase).collect())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether each word occurs, in any case, at the beginning of the id, or in the targets, the group, a module, or the
+    /// name or the value of a label.
+    pub fn occur_in(&self, id: TargetId, content: &Content) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let texts = content.shown();
+        let strings: Vec<_> = texts.iter().flat_map(|text| json::strings(text)).map(json::decode_string).collect();
+        let begins = |word: &str| word.len() >= ID_DIGITS_MIN && id.to_string().starts_with(word);
+        self.0.iter().all(|word| begins(word) || strings.iter().any(|string| has_word(string, word)))
+    }
+}
+
+/// Whether a text has this word somewhere, in any case.
+fn has_word(text: &str, word: &str) -> bool {
+    match text.is_ascii() {
+        true => contains_in_any_case(text.as_bytes(), word.as_bytes()),
+        false => text.to_lowercase().contains(word),
+    }
+}
+
+/// Whether ASCII text has this one in it, which is in lower case.
+fn contains_in_any_case(text: &[u8], part: &[u8]) -> bool {
+    let Some((first, rest)) = part.split_first() else { return true };
+    let is_here = |at: usize| text.get(at + 1..at + part.len()).is_some_and(|here| here.eq_ignore_ascii_case(rest));
+    memchr2_iter(*first, first.to_ascii_uppercase(), text).any(is_here)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registration::{LabelNames, Registration, TtlBounds};
 
     /// The values that other implementations of the paper have as well.
     #[test]
@@ -161,5 +219,51 @@ mod tests {
     fn impossible_shards_are_none() {
         assert!(Shard::new(0, 0).is_none() && Shard::new(2, 2).is_none() && Shard::new(0, 1025).is_none());
         assert!(Shard::new(1023, 1024).is_some());
+    }
+
+    fn found(question: &str, config: &str) -> bool {
+        let body = format!(r#"{{"static_config":{config}}}"#);
+        let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
+        Words::parse(question).occur_in(registration.id(), &Content::new(&registration))
+    }
+
+    #[test]
+    fn words_are_found_wherever_people_see_them() {
+        let plain = r#"{"targets":["Host-1:9100"],"labels":{"Env":"prod","dc":"a,b"},"target_group":"My Group","modules":["if_mib"]}"#;
+        for question in
+            ["", " ", "host-1", "HOST", "9100", ":9100", "env", "PROD", "a,b", "my group", "group host", "MIB"]
+        {
+            assert!(found(question, plain), "{question:?}");
+        }
+        for question in
+            ["host-2", "targets", "labels", "module", "host nothing", "\",\"", "{", "[", "\"", "env:prod", "u003c"]
+        {
+            assert!(!found(question, plain), "{question:?}");
+        }
+        assert!(found(",", plain) && found(":", plain), "they stand in values");
+        let id = "7214ebb0-ab3e-513a-bafe-fb6b460c2cfa";
+        for beginning in [id, &id[..8], &id[..9].to_uppercase(), &id[..20]] {
+            assert!(found(beginning, r#"{"targets":["a:1"]}"#), "{beginning}");
+        }
+        for part in [&id[..7], &id[..1], &id[1..], "-ab3e-513a", "7214ebb1"] {
+            assert!(!found(part, r#"{"targets":["a:1"]}"#), "{part}");
+        }
+        assert!(!found(",", r#"{"targets":["a:1","b:1"],"labels":{"x":"y","z":"w"}}"#), "it is no part of a string");
+    }
+
+    #[test]
+    fn each_word_counts_once() {
+        assert_eq!(Words::parse(&"Abc aBC x ".repeat(100)).len(), 2);
+    }
+
+    #[test]
+    fn words_and_texts_in_other_scripts_match_in_any_case() {
+        let other = r#"{"targets":["zürich:1"],"labels":{"a":"<ÄÖ>","k":"\u212a","quote":"\"\\"}}"#;
+        for question in ["ZÜRICH", "äö", "<äö>", "zürich äö", "\"", "\\", "k", "<"] {
+            assert!(found(question, other), "{question:?}");
+        }
+        for question in ["u00", "zurich", "003c"] {
+            assert!(!found(question, other), "{question:?}");
+        }
     }
 }

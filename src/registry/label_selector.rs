@@ -20,13 +20,12 @@ pub struct LabelSelector {
     requirements: BTreeSet<Requirement>,
 }
 
+/// A label has one of these values, or just exists where none are named; or the opposite of that.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Requirement {
-    In(String, BTreeSet<String>),
-    /// Holds where the label is absent, too.
-    NotIn(String, BTreeSet<String>),
-    Exists(String),
-    Absent(String),
+struct Requirement {
+    name: String,
+    values: BTreeSet<String>,
+    is_negated: bool,
 }
 
 /// Why a text is no selector.
@@ -74,51 +73,27 @@ impl LabelSelector {
         self.requirements.len()
     }
 
-    /// What they take in memory, roughly.
+    /// What they take in memory, roughly: the nodes of sets have eleven places each, of which at least five are filled.
     pub fn byte_count(&self) -> usize {
-        let of = |requirement: &Requirement| match requirement {
-            Requirement::In(name, values) | Requirement::NotIn(name, values) => {
-                text_bytes(name) + set_bytes(values, text_bytes)
-            }
-            Requirement::Exists(name) | Requirement::Absent(name) => text_bytes(name),
+        let places = |count: usize, bytes: usize| count.div_ceil(5) * 11 * bytes;
+        let of = |Requirement { name, values, .. }: &Requirement| {
+            name.len() + places(values.len(), size_of::<String>()) + values.iter().map(String::len).sum::<usize>()
         };
-        set_bytes(&self.requirements, of)
+        places(self.len(), size_of::<Requirement>()) + self.requirements.iter().map(of).sum::<usize>()
     }
 
     /// Whether there are too many requirements or values for one question.
     pub fn is_too_large(&self) -> bool {
-        let values: usize = self.requirements.iter().map(Requirement::value_count).sum();
+        let values: usize = self.requirements.iter().map(|requirement| requirement.values.len()).sum();
         self.len() > REQUIREMENTS_MAX || values > VALUES_MAX
     }
 
     /// Whether all requirements hold, given the value that each label has.
     pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<Cow<'a, str>>) -> bool {
-        self.requirements.iter().all(|requirement| match requirement {
-            Requirement::In(name, values) => label(name).is_some_and(|value| values.contains(&*value)),
-            Requirement::NotIn(name, values) => label(name).is_none_or(|value| !values.contains(&*value)),
-            Requirement::Exists(name) => label(name).is_some(),
-            Requirement::Absent(name) => label(name).is_none(),
+        self.requirements.iter().all(|Requirement { name, values, is_negated }| {
+            label(name).is_some_and(|value| values.is_empty() || values.contains(&*value)) != *is_negated
         })
     }
-}
-
-impl Requirement {
-    fn value_count(&self) -> usize {
-        match self {
-            Requirement::In(_, values) | Requirement::NotIn(_, values) => values.len(),
-            Requirement::Exists(_) | Requirement::Absent(_) => 0,
-        }
-    }
-}
-
-/// What a text takes besides its place, in bytes.
-fn text_bytes(text: &String) -> usize {
-    text.capacity() + 2 * size_of::<usize>()
-}
-
-/// What a set takes besides its place, in bytes: its nodes have eleven places each, and at least five are filled.
-fn set_bytes<T>(set: &BTreeSet<T>, of: impl Fn(&T) -> usize) -> usize {
-    set.len().div_ceil(5) * 11 * size_of::<T>() + set.iter().map(of).sum::<usize>()
 }
 
 struct Parser<'a> {
@@ -130,24 +105,24 @@ impl<'a> Parser<'a> {
     fn requirement(&mut self) -> Result<Requirement, SelectorError> {
         self.skip_blanks();
         if self.take("!").is_some() {
-            return Ok(Requirement::Absent(self.name()?));
+            return Ok(Requirement { name: self.name()?, values: BTreeSet::new(), is_negated: true });
         }
         let name = self.name()?;
         self.skip_blanks();
-        let one = |value| BTreeSet::from([value]);
-        if self.take("!=").is_some() {
-            Ok(Requirement::NotIn(name, one(self.value()?)))
+        let (values, is_negated) = if self.take("!=").is_some() {
+            (BTreeSet::from([self.value()?]), true)
         } else if self.take("==").or_else(|| self.take("=")).is_some() {
-            Ok(Requirement::In(name, one(self.value()?)))
+            (BTreeSet::from([self.value()?]), false)
         } else if self.take("notin").is_some() {
-            Ok(Requirement::NotIn(name, self.values()?))
+            (self.values()?, true)
         } else if self.take("in").is_some() {
-            Ok(Requirement::In(name, self.values()?))
+            (self.values()?, false)
         } else if self.rest.is_empty() || self.rest.starts_with(',') {
-            Ok(Requirement::Exists(name))
+            (BTreeSet::new(), false)
         } else {
-            Err(self.error("one of = == != in notin, a comma or the end"))
-        }
+            return Err(self.error("one of = == != in notin, a comma or the end"));
+        };
+        Ok(Requirement { name, values, is_negated })
     }
 
     fn name(&mut self) -> Result<String, SelectorError> {

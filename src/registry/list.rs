@@ -8,8 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::Mutex;
 
 use super::allowance::{Allowance, Unanswered};
-use super::gzip::{Piece, Stream};
-use super::render::{self, Form};
+use super::render::{self, Form, Piece, Stream};
 use crate::registration::{Content, TargetId};
 
 /// How many registrations a segment should hold: some 60 KB of JSON.

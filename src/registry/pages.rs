@@ -9,10 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::allowance::{Allowance, Unanswered, within_answer};
-use super::criteria::{Criteria, Scope};
+use super::criteria::{Criteria, Scope, Words};
 use super::list::Snapshot;
 use super::lookups::{Details, LOOKED_UP_AT_ONCE};
-use super::search::Words;
 use super::view::{Now, View};
 use crate::registration::{Content, TargetId};
 

@@ -90,28 +90,17 @@ impl Rhythm {
     }
 }
 
-/// What a stored value has to say.
-pub(super) struct Fit {
+/// A registration that was written, as a store shows it. See [`Live`].
+pub(super) struct Written {
     pub(super) content: Content,
+    /// In whole seconds; the beginning of the epoch when the document does not say it.
     pub(super) updated_at: SystemTime,
-    /// How long ago its owner wrote it, by the owner's clock.
+    /// How long ago that was, by the owner's clock.
     pub(super) age: Option<Duration>,
-}
-
-impl Fit {
-    /// Documents say the time in whole seconds; one that does not say it was written at the beginning of the epoch.
-    pub(super) fn new(content: Content, updated_at: Option<SystemTime>) -> Fit {
-        let since = updated_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-        let updated_at = SystemTime::UNIX_EPOCH + Duration::from_secs(since.unwrap_or_default().as_secs());
-        Fit { content, updated_at, age: SystemTime::now().duration_since(updated_at).ok() }
-    }
-}
-
-/// How long a registration lives, see [`Live`].
-pub(super) struct Lifetime {
     pub(super) ttl: Ttl,
     pub(super) deadline: Option<Instant>,
     pub(super) original: Option<Instant>,
+    pub(super) by: Author,
 }
 
 impl Live {
@@ -271,10 +260,9 @@ impl State {
         }
     }
 
-    pub(super) fn put(&mut self, id: TargetId, fit: Fit, lifetime: Lifetime, by: Author, at: Instant) {
+    pub(super) fn put(&mut self, id: TargetId, written: Written, at: Instant) {
         self.quarantined.remove(&id);
-        let Lifetime { ttl, deadline, original: known } = lifetime;
-        let Fit { content, updated_at, age } = fit;
+        let Written { content, updated_at, age, ttl, deadline, original: known, by } = written;
         if let Some(lifetime) = ttl.duration() {
             self.half_lifetime_max = self.half_lifetime_max.max(lifetime / 2);
         }

@@ -149,14 +149,8 @@ impl View {
     ) -> Result<Vec<GroupSummary>, Unanswered> {
         let mut summaries: HashMap<Arc<str>, GroupSummary> = HashMap::new();
         for_each_held(self, &self.kept_list(None, now)?.list, allowance, now, |held| {
-            match summaries.get_mut(&held.group) {
-                Some(summary) => summary.add(held),
-                None => {
-                    let mut summary = GroupSummary::new(held.group.clone());
-                    summary.add(held);
-                    summaries.insert(held.group.clone(), summary);
-                }
-            }
+            let new = || GroupSummary::new(held.group.clone());
+            summaries.entry(held.group.clone()).or_insert_with(new).add(held);
         })?;
         let mut summaries: Vec<GroupSummary> =
             summaries.into_values().filter(|summary| scope.has(&summary.name)).collect();

@@ -16,7 +16,7 @@ use super::list::Snapshot;
 use super::metrics::Departures;
 use super::outage::Ended;
 use super::selections::Selections;
-use super::state::{Fit, Lifetime, Live, QUARANTINED_BYTES_MAX, Quarantined, State};
+use super::state::{Live, QUARANTINED_BYTES_MAX, Quarantined, State, Written};
 use crate::registration::{Content, DOCUMENT_BYTES_MAX, LabelNames, TargetId, Ttl, read_stored};
 use crate::store::{Change, Comparison, Kept, Mirror, Missing, Newer, Settlement, Stored};
 
@@ -101,7 +101,7 @@ pub struct View {
 
 /// A change whose value has been looked at, which needs no lock.
 enum Checked {
-    Put { id: TargetId, registration: Fit, lifetime: Lifetime, by: Author },
+    Put { id: TargetId, written: Written },
     Unfit { id: TargetId, value: Quarantined },
     Gone(TargetId),
     Deleted { id: TargetId, by: Author },
@@ -193,14 +193,6 @@ impl View {
         state
     }
 
-    /// The lifetime that each renewal starts anew, and where this one ends.
-    fn lifetime(&self, content: &Content, deadline: Option<Instant>, original: Option<Instant>) -> Lifetime {
-        let own = content.ttl().filter(|ttl| *ttl != Ttl::FOREVER);
-        // What never expires needs no renewal, whatever its document says.
-        let ttl = deadline.map_or(Ttl::FOREVER, |_| own.unwrap_or(self.rules.ttl));
-        Lifetime { ttl, deadline, original }
-    }
-
     /// What a stored value has to say, and when its owner last wrote it, as far as it says so; or why it cannot be shown.
     pub(super) fn read(&self, value: &[u8]) -> Result<(Content, Option<SystemTime>), String> {
         if value.len() > DOCUMENT_BYTES_MAX {
@@ -210,26 +202,30 @@ impl View {
     }
 
     fn check(&self, change: Change) -> Checked {
-        match change {
-            Change::Gone(id) => Checked::Gone(id),
-            Change::Deleted { id, by } => Checked::Deleted { id, by: by.into() },
-            Change::Put { id, stored: Stored::Own { content, updated_at, by }, deadline, original } => {
-                let lifetime = self.lifetime(&content, deadline, original);
-                Checked::Put { id, registration: Fit::new(content, Some(updated_at)), lifetime, by: by.into() }
-            }
-            Change::Put { id, stored: Stored::Read(mut value), deadline, original } => match self.read(&value) {
-                Ok((content, updated_at)) => {
-                    let lifetime = self.lifetime(&content, deadline, original);
-                    let registration = Fit::new(content, updated_at);
-                    Checked::Put { id, registration, lifetime, by: Author::AnotherServer }
-                }
+        let (id, stored, deadline, original) = match change {
+            Change::Put { id, stored, deadline, original } => (id, stored, deadline, original),
+            Change::Gone(id) => return Checked::Gone(id),
+            Change::Deleted { id, by } => return Checked::Deleted { id, by: by.into() },
+        };
+        let (content, updated_at, by) = match stored {
+            Stored::Own { content, updated_at, by } => (content, Some(updated_at), by.into()),
+            Stored::Read(mut value) => match self.read(&value) {
+                Ok((content, updated_at)) => (content, updated_at, Author::AnotherServer),
                 Err(reason) => {
                     value.truncate(QUARANTINED_BYTES_MAX);
                     // Without the room that the whole value took.
-                    Checked::Unfit { id, value: Quarantined { reason, value: value.into() } }
+                    return Checked::Unfit { id, value: Quarantined { reason, value: value.into() } };
                 }
             },
-        }
+        };
+        let own = content.ttl().filter(|ttl| *ttl != Ttl::FOREVER);
+        // What never expires needs no renewal, whatever its document says.
+        let ttl = deadline.map_or(Ttl::FOREVER, |_| own.unwrap_or(self.rules.ttl));
+        // Documents say the time in whole seconds; one that does not say it was written at the beginning of the epoch.
+        let since = updated_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
+        let updated_at = SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs());
+        let age = SystemTime::now().duration_since(updated_at).ok();
+        Checked::Put { id, written: Written { content, updated_at, age, ttl, deadline, original, by } }
     }
 
     fn apply_at(&self, changes: Vec<Change>, now: Instant) {
@@ -237,7 +233,7 @@ impl View {
         let mut state = self.at(now);
         for change in checked {
             match change {
-                Checked::Put { id, registration, lifetime, by } => state.put(id, registration, lifetime, by, now),
+                Checked::Put { id, written } => state.put(id, written, now),
                 Checked::Unfit { id, value } => state.quarantine(id, value, now),
                 Checked::Gone(id) => state.remove_unless_expired(id, now),
                 Checked::Deleted { id, by } => state.delete(id, by, now),

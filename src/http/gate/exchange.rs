@@ -24,8 +24,8 @@ use crate::http::handler::{Found, Handler, Runs};
 use crate::http::problem::Errors;
 use crate::http::request::{Request, WayBack};
 use crate::http::response::{Body, Response};
-use crate::http::turns::Turns;
 use crate::logging::Throttle;
+use crate::turns::Turns;
 
 /// How many bytes one read takes. It stands on the stack of every connection's thread.
 const READ_BYTES: usize = 4 * 1024;

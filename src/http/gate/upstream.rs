@@ -22,7 +22,7 @@ use super::metrics::EdgeMetrics;
 use super::refusal::Refusal;
 use crate::http::request::Request;
 use crate::http::response::Response;
-use crate::http::turns::Turn;
+use crate::turns::Turn;
 
 const BUSY: Refusal = Refusal::new(503, "the server is busy");
 const NO_ANSWER: Refusal = Refusal::new(503, "the server did not answer in time");

@@ -5,7 +5,7 @@ use std::sync::Weak;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::http::turns::Turns;
+use crate::turns::Turns;
 
 const MEBIBYTE: usize = 1 << 20;
 const HELD_MAX: usize = 16;

@@ -7,7 +7,7 @@ use parking_lot::{Condvar, Mutex};
 
 /// The turns that nobody has.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub struct Turns {
     free: Mutex<usize>,
     freed: Condvar,
 }
@@ -17,12 +17,12 @@ pub(super) struct Turns {
 pub struct Turn(Arc<Turns>);
 
 impl Turns {
-    pub(super) fn new(count: usize) -> Arc<Turns> {
+    pub fn new(count: usize) -> Arc<Turns> {
         Arc::new(Turns { free: Mutex::new(count), freed: Condvar::new() })
     }
 
     /// A turn; `None` when none has become free in this time.
-    pub(super) fn take(self: &Arc<Turns>, wait: Duration) -> Option<Turn> {
+    pub fn take(self: &Arc<Turns>, wait: Duration) -> Option<Turn> {
         let mut free = self.free.lock();
         self.freed.wait_while_for(&mut free, |free| *free == 0, wait);
         *free = free.checked_sub(1)?;
