@@ -3,23 +3,18 @@
 
 mod command_line;
 pub mod commands;
-mod error;
 mod help;
-mod log;
 mod manual;
-mod secret_file;
+mod secrets;
 mod server;
 mod store;
-mod tls;
-mod tokens;
 mod values;
 mod variables;
 
 pub use command_line::{Invocation, notify_socket, read};
-pub use error::ConfigError;
 pub use manual::{completions, write as write_manual};
+pub use secrets::{Sources, TOKENS_MAX, TlsSources, TokenSources};
 pub use server::{CONNECTIONS_MAX, Config, OUTAGE_KEEP_SECONDS_MAX, WORKERS_MAX};
 pub use store::RedisSources;
-pub use tls::TlsSources;
-pub use tokens::{TOKENS_MAX, TokenSources};
+pub use values::ConfigError;
 pub use variables::{VARIABLES, Variable};

@@ -55,6 +55,12 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+impl From<ConfigError> for StartError {
+    fn from(e: ConfigError) -> StartError {
+        StartError::Config(e)
+    }
+}
+
 impl StartError {
     /// The exit code: 2 when a setting is wrong, which no restart mends.
     pub fn code(&self) -> u8 {
@@ -86,8 +92,10 @@ pub fn serve(config: Config) -> Result<(), StartError> {
         .map_err(|e| StartError::System(format!("cannot use the socket passed by systemd: {e}")))?;
     // Before signals are listened to: until then they end the process, whatever a file does.
     let exposition = metrics::new_registry();
-    let secrets = Secrets::read(config.tokens, config.tls, config.redis, &exposition).map_err(StartError::Config)?;
-    let (tokens, tls, redis) = (secrets.tokens(), secrets.tls(), secrets.redis());
+    let mut secrets = Secrets::default();
+    let tokens = secrets.tokens(config.tokens)?;
+    let tls = config.tls.map(|sources| secrets.certificate(sources, &exposition)).transpose()?;
+    let redis = config.redis.map(|sources| secrets.of_redis(sources)).transpose()?;
     let (tell, events) = mpsc::channel();
     listen_to_signals(&tell).map_err(StartError::System)?;
     let has_reread = tell.clone();
@@ -108,18 +116,19 @@ pub fn serve(config: Config) -> Result<(), StartError> {
 
     let endpoints = server.endpoints();
     let mut service = Service { app, registry, endpoints, bound: Some(server), running: None, watchdog: None };
-    // What becomes of them once they are being read; another signal meanwhile has them read once more after that.
-    let mut rereading = Rereading::default();
+    // How often secrets are still to be read: a signal while that is done has them read once more.
+    let mut rereading = 0;
     let patience = Instant::now() + START_PATIENCE;
     loop {
         match next_event(&events, service.bound.is_some().then_some(patience)) {
             Some(Event::Opened(store)) => service.start(store?, patience)?,
             Some(Event::Reread) => {
                 service.tell(systemd::reloading);
-                rereading.begin(&reread);
+                rereading += u32::from(reread.try_send(()).is_ok());
             }
             Some(Event::HasReread) => {
-                if !rereading.end(&reread) {
+                rereading -= 1;
+                if rereading == 0 {
                     service.tell(systemd::ready);
                 }
             }
@@ -193,32 +202,6 @@ impl Service {
         }
         self.registry.close();
         info!("server stopped");
-    }
-}
-
-/// Whether tokens, passwords and certificates are being read, and are to be read once more.
-#[derive(Default)]
-struct Rereading {
-    is_on: bool,
-    again: bool,
-}
-
-impl Rereading {
-    fn begin(&mut self, reader: &Sender<()>) {
-        match self.is_on {
-            true => self.again = true,
-            // The reader ends with the process.
-            false => self.is_on = reader.send(()).is_ok(),
-        }
-    }
-
-    /// They have been read; whether they are read once more.
-    fn end(&mut self, reader: &Sender<()>) -> bool {
-        self.is_on = false;
-        if std::mem::take(&mut self.again) {
-            self.begin(reader);
-        }
-        self.is_on
     }
 }
 

@@ -11,11 +11,9 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use clap_complete::Shell;
 
 use super::commands::{ACCESS_HEADING, Access, Client, ClientCommand, Format, Output, WITH_OUTPUT, WITHOUT_SERVER};
-use super::error::ConfigError;
 use super::help;
-use super::log;
-use super::server::{Config, listen};
-use super::values::Values;
+use super::server::{Config, listen, logging};
+use super::values::{ConfigError, Values};
 use super::variables::{LISTEN_ADDR, LISTEN_PORT, TLS_CERT, VARIABLES, Variable};
 use crate::endpoint::Endpoint;
 use crate::http::server::Listen;
@@ -236,7 +234,7 @@ fn client(command: ClientCommand, access: Access, format: Format) -> Result<Invo
             let token = variable("INVENTOR_TOKEN").map(|token| token.to_string_lossy().into_owned());
             let access = access.completed(token);
             let goes_on = matches!(command, ClientCommand::Agent(_) | ClientCommand::Follow(_));
-            let log = goes_on.then(|| log::settings(&Values::of_environment())).transpose()?;
+            let log = goes_on.then(|| logging(&Values::of_environment())).transpose()?;
             let color = variable("NO_COLOR").is_none();
             Ok(Invocation::Client(Box::new(Client { command, access, format, color, log })))
         }

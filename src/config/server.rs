@@ -4,19 +4,17 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::error::ConfigError;
-use super::log;
+use super::secrets::{TlsSources, TokenSources};
 use super::store::{self, RedisSources};
-use super::tls::TlsSources;
-use super::tokens::TokenSources;
-use super::values::Values;
+use super::values::{ConfigError, Values};
 use super::variables::{
-    DATA_DIR, GROUP_INFO, LABEL_NAMES, LISTEN_ADDR, LISTEN_PORT, MAX_CONNECTIONS, METRICS_AUTH, OUTAGE_KEEP_SECONDS,
-    TARGET_INFO, TRUSTED_PROXIES, TTL_MAX_SECONDS, TTL_MIN_SECONDS, TTL_SECONDS, UI, WORKERS,
+    DATA_DIR, GROUP_INFO, LABEL_NAMES, LISTEN_ADDR, LISTEN_PORT, LOG_FORMAT, MAX_CONNECTIONS, METRICS_AUTH,
+    OUTAGE_KEEP_SECONDS, RUST_LOG, TARGET_INFO, TRUSTED_PROXIES, TTL_MAX_SECONDS, TTL_MIN_SECONDS, TTL_SECONDS, UI,
+    WORKERS,
 };
 use crate::http::Options;
 use crate::http::server::{Listen, TrustedProxies};
-use crate::logging::Logging;
+use crate::logging::{Format, Logging};
 use crate::registration::{LabelNames, Ttl, TtlBounds};
 
 pub const WORKERS_MAX: usize = 1024;
@@ -78,7 +76,7 @@ impl Config {
             outage_keep: Duration::from_secs(values.number(OUTAGE_KEEP_SECONDS, 0..=OUTAGE_KEEP_SECONDS_MAX)?),
             workers: values.number(WORKERS, 1..=WORKERS_MAX)?,
             connections_max: values.number(MAX_CONNECTIONS, 1..=CONNECTIONS_MAX)?,
-            log: log::settings(values)?,
+            log: logging(values)?,
         })
     }
 }
@@ -126,4 +124,30 @@ pub(super) fn label_names(text: &str) -> Option<LabelNames> {
         "utf8" => Some(LabelNames::Utf8),
         _ => None,
     }
+}
+
+/// What is logged, and how: the same for the server and for commands that go on.
+pub(super) fn logging(values: &Values) -> Result<Logging, ConfigError> {
+    Ok(Logging {
+        filter: values.required(RUST_LOG, "a level such as info, or a filter such as warn,inventor=debug", filter)?,
+        format: values.required(LOG_FORMAT, "logfmt or json", format)?,
+    })
+}
+
+fn format(text: &str) -> Option<Format> {
+    match text {
+        "logfmt" => Some(Format::Logfmt),
+        "json" => Some(Format::Json),
+        _ => None,
+    }
+}
+
+/// A filter that `env_logger` takes. It takes any word for the name of a module, and then logs nothing else: a mistyped
+/// level must not do that.
+fn filter(text: &str) -> Option<String> {
+    let words = text.split('/').next().unwrap_or_default();
+    let known =
+        |word: &str| word.contains('=') || word.starts_with("inventor") || word.parse::<log::LevelFilter>().is_ok();
+    let valid = words.split(',').all(|word| known(word.trim())) && env_filter::Builder::new().try_parse(text).is_ok();
+    valid.then(|| text.to_owned())
 }

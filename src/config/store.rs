@@ -3,9 +3,8 @@
 use std::net::Ipv6Addr;
 use std::path::Path;
 
-use super::error::ConfigError;
-use super::secret_file::{IdentityFiles, SecretFile};
-use super::values::Values;
+use super::secrets::{IdentityFiles, SecretFile, Sources};
+use super::values::{ConfigError, Values};
 use super::variables::{
     REDIS_ADDR, REDIS_CLUSTER, REDIS_DBNO, REDIS_PASSWORD, REDIS_PASSWORD_FILE, REDIS_POOL_SIZE, REDIS_PORT,
     REDIS_SENTINEL_MASTER, REDIS_SENTINEL_PASSWORD, REDIS_SENTINEL_PASSWORD_FILE, REDIS_SENTINEL_USERNAME,
@@ -43,18 +42,17 @@ impl RedisSources {
             [one, other, ..] => Err(ConfigError::together(one, other)),
         }
     }
+}
 
-    /// The files.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+impl Sources for RedisSources {
+    type Read = Settings;
+
+    fn paths(&self) -> impl Iterator<Item = &Path> {
         let single = [&self.password, &self.sentinel_password, &self.ca].into_iter().flatten().map(SecretFile::path);
         single.chain(self.identity.iter().flat_map(IdentityFiles::paths))
     }
 
-    /// Reads them.
-    ///
-    /// # Errors
-    /// [`ConfigError`] when a file cannot be read, or does not fit the others.
-    pub fn read(&self) -> Result<Settings, ConfigError> {
+    fn read(&self) -> Result<Settings, ConfigError> {
         let mut settings = self.settings.clone();
         if let Some(file) = &self.password {
             settings.password = Some(file.read_secret()?);

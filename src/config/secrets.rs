@@ -1,0 +1,230 @@
+//! Where tokens, certificates and passwords come from: variables, or files that are read again while the server runs.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::values::{ConfigError, Values};
+use super::variables::{
+    API_TOKEN, API_TOKEN_FILE, LISTEN_ADDR, SD_TOKEN, SD_TOKEN_FILE, TLS_CERT, TLS_CLIENT_CA, TLS_KEY, TOKENS_FILE,
+    Variable,
+};
+use crate::files;
+use crate::http::server::{Credentials, Listen};
+use crate::pem::{Authorities, Identity, IdentityError};
+use crate::tokens::{self, API, Role, SD, Token};
+
+pub const TOKENS_MAX: usize = 100;
+
+/// Something secret whose files are read again while the server runs.
+pub trait Sources: Send + 'static {
+    type Read;
+
+    fn paths(&self) -> impl Iterator<Item = &Path>;
+
+    /// # Errors
+    /// [`ConfigError`] when a file cannot be read, holds nothing of use, or does not fit the others.
+    fn read(&self) -> Result<Self::Read, ConfigError>;
+}
+
+#[derive(Debug)]
+pub struct TokenSources {
+    write: Option<Source>,
+    read: Option<Source>,
+    named: Option<SecretFile>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Value(Token),
+    /// A secret in each line.
+    File {
+        file: SecretFile,
+        name: &'static str,
+        role: Role,
+    },
+}
+
+impl TokenSources {
+    pub(super) fn new(values: &Values) -> Result<TokenSources, ConfigError> {
+        let write = Source::new(values, API_TOKEN, API_TOKEN_FILE, (API, Role::Write))?;
+        let named = SecretFile::of(values, TOKENS_FILE);
+        if write.is_none() && named.is_none() {
+            let reason = "not set; a token for registrations is needed, here, in API_TOKEN_FILE or in TOKENS_FILE";
+            return Err(ConfigError::without_value(API_TOKEN, reason.to_owned()));
+        }
+        Ok(TokenSources { write, read: Source::new(values, SD_TOKEN, SD_TOKEN_FILE, (SD, Role::Read))?, named })
+    }
+
+    fn read_named(&self) -> Result<Vec<Token>, ConfigError> {
+        let Some(file) = &self.named else { return Ok(Vec::new()) };
+        let text = String::from_utf8(file.read()?).map_err(|_| file.wrong("is not UTF-8".to_owned()))?;
+        tokens::parse_file(&text).map_err(|reason| file.wrong(reason))
+    }
+}
+
+impl Sources for TokenSources {
+    type Read = Vec<Token>;
+
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        let unnamed = [&self.write, &self.read].into_iter().filter_map(|source| match source {
+            Some(Source::File { file, .. }) => Some(file),
+            _ => None,
+        });
+        unnamed.chain(&self.named).map(SecretFile::path)
+    }
+
+    /// Where a secret has two meanings, the one that may do more counts: it comes last.
+    fn read(&self) -> Result<Vec<Token>, ConfigError> {
+        let unnamed = |source: &Option<Source>| source.as_ref().map_or(Ok(Vec::new()), Source::read);
+        let (write, read, named) = (unnamed(&self.write)?, unnamed(&self.read)?, self.read_named()?);
+        let tokens = [named, read, write].concat();
+        let can_write = tokens.iter().any(|token| token.role == Role::Write);
+        if let Some(file) = self.named.as_ref().filter(|_| !can_write) {
+            let reason = "holds no token for writing, and neither API_TOKEN nor API_TOKEN_FILE is set";
+            return Err(file.wrong(reason.to_owned()));
+        }
+        Ok(tokens)
+    }
+}
+
+impl Source {
+    fn new(
+        values: &Values,
+        variable: Variable,
+        file: Variable,
+        (name, role): (&'static str, Role),
+    ) -> Result<Option<Source>, ConfigError> {
+        match (values.raw(variable), SecretFile::of(values, file)) {
+            (Some(_), Some(_)) => Err(ConfigError::together(variable, file)),
+            (Some(value), None) => {
+                let value = value.as_bytes();
+                if value.trim_ascii() != value || value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+                    let reason = "begins or ends with a blank, or contains a line break or another control character, \
+                                  which no client can send";
+                    return Err(ConfigError::without_value(variable, reason.to_owned()));
+                }
+                Ok(Token::for_all_groups(name, role, value).map(Source::Value))
+            }
+            (None, file) => Ok(file.map(|file| Source::File { file, name, role })),
+        }
+    }
+
+    fn read(&self) -> Result<Vec<Token>, ConfigError> {
+        let (file, name, role) = match self {
+            Source::Value(token) => return Ok(vec![token.clone()]),
+            Source::File { file, name, role } => (file, name, *role),
+        };
+        let bytes = file.read()?;
+        let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+        match lines.clone().count() {
+            0 => Err(file.wrong("holds no token; expected one or more, one per line".to_owned())),
+            n if n > TOKENS_MAX => Err(file.wrong(format!("contains {n} tokens; at most {TOKENS_MAX} are allowed"))),
+            _ => Ok(lines.filter_map(|secret| Token::for_all_groups(name, role, secret)).collect()),
+        }
+    }
+}
+
+/// The files of a server that speaks TLS.
+#[derive(Debug)]
+pub struct TlsSources {
+    identity: IdentityFiles,
+    client_ca: Option<SecretFile>,
+}
+
+impl TlsSources {
+    /// `None` when the server is to speak HTTP alone.
+    pub(super) fn new(values: &Values, listen: &Listen) -> Result<Option<TlsSources>, ConfigError> {
+        let client_ca = SecretFile::of(values, TLS_CLIENT_CA);
+        let Some(identity) = IdentityFiles::of(values, TLS_CERT, TLS_KEY)? else {
+            return client_ca.map_or(Ok(None), |_| Err(ConfigError::missing(TLS_CERT, TLS_CLIENT_CA)));
+        };
+        if let Listen::Unix(path) = listen {
+            let reason = "a Unix socket does not speak TLS; take TLS_CERT away, or listen on a port".to_owned();
+            return Err(ConfigError::new(LISTEN_ADDR, &format!("unix:{}", path.display()), reason));
+        }
+        Ok(Some(TlsSources { identity, client_ca }))
+    }
+}
+
+impl Sources for TlsSources {
+    type Read = Credentials;
+
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.identity.paths().into_iter().chain(self.client_ca.as_ref().map(SecretFile::path))
+    }
+
+    fn read(&self) -> Result<Credentials, ConfigError> {
+        let client_ca = self.client_ca.as_ref().map(SecretFile::read_authorities).transpose()?;
+        Credentials::new(self.identity.read()?, client_ca).map_err(|reason| self.identity.wrong(reason))
+    }
+}
+
+/// A file and the variable that names it.
+#[derive(Debug)]
+pub(super) struct SecretFile {
+    variable: Variable,
+    path: PathBuf,
+}
+
+impl SecretFile {
+    pub(super) fn of(values: &Values, variable: Variable) -> Option<SecretFile> {
+        values.path(variable).map(|path| SecretFile { variable, path })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// An error that names the file.
+    pub(super) fn wrong(&self, reason: String) -> ConfigError {
+        ConfigError::new(self.variable, &self.path.to_string_lossy(), reason)
+    }
+
+    pub(super) fn read(&self) -> Result<Vec<u8>, ConfigError> {
+        files::secrets(&self.path).map_err(|reason| self.wrong(reason))
+    }
+
+    /// The one secret in it, as text.
+    pub(super) fn read_secret(&self) -> Result<String, ConfigError> {
+        let secret = files::secret(&self.path).map_err(|reason| self.wrong(reason))?;
+        String::from_utf8(secret).map_err(|_| self.wrong("is not UTF-8".to_owned()))
+    }
+
+    pub(super) fn read_authorities(&self) -> Result<Authorities, ConfigError> {
+        Authorities::new(self.read()?).map_err(|reason| self.wrong(reason))
+    }
+}
+
+/// The files of a certificate and its key, of which one is nothing without the other.
+#[derive(Debug)]
+pub(super) struct IdentityFiles {
+    cert: SecretFile,
+    key: SecretFile,
+}
+
+impl IdentityFiles {
+    pub(super) fn of(values: &Values, cert: Variable, key: Variable) -> Result<Option<IdentityFiles>, ConfigError> {
+        match (SecretFile::of(values, cert), SecretFile::of(values, key)) {
+            (Some(cert), Some(key)) => Ok(Some(IdentityFiles { cert, key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(ConfigError::missing(key, cert)),
+            (None, Some(_)) => Err(ConfigError::missing(cert, key)),
+        }
+    }
+
+    pub(super) fn paths(&self) -> [&Path; 2] {
+        [self.cert.path(), self.key.path()]
+    }
+
+    /// An error that names the file of the certificate.
+    pub(super) fn wrong(&self, reason: String) -> ConfigError {
+        self.cert.wrong(reason)
+    }
+
+    pub(super) fn read(&self) -> Result<Identity, ConfigError> {
+        Identity::new([self.cert.read()?, self.key.read()?]).map_err(|error| match error {
+            IdentityError::Chain(reason) => self.cert.wrong(reason),
+            IdentityError::Key(reason) => self.key.wrong(reason),
+        })
+    }
+}
