@@ -3,27 +3,22 @@
 mod agent;
 mod answer;
 mod api;
-mod check;
 mod connection;
 mod declare;
-mod entry;
-mod failure;
 mod files;
 mod follow;
 mod import;
 mod lookup;
+mod offline;
 mod operations;
 mod output;
-mod plan;
 mod register;
-mod terminal;
-mod times;
-mod token;
+mod text;
 
-pub use failure::Failure;
+pub use output::Failure;
 
 use connection::Api;
-use entry::Entry;
+use files::Entry;
 use output::Output;
 
 use crate::config::commands::{Client, ClientCommand};
@@ -56,8 +51,8 @@ fn dispatch(client: &Client) -> Result<(), Failure> {
         ClientCommand::Diff(command) => declare::diff(&server()?, command, output),
         ClientCommand::Import(command) => import::run(&server()?, command, output),
         ClientCommand::Export(command) => lookup::export(&server()?, &command.filter, output),
-        ClientCommand::Check(command) => check::run(command),
-        ClientCommand::Token(command) => token::run(command, output),
+        ClientCommand::Check(command) => offline::check(command),
+        ClientCommand::Token(command) => offline::token(command, output),
         // These need no client.
         ClientCommand::Completions { .. } | ClientCommand::Man { .. } => Ok(()),
     }

@@ -143,14 +143,27 @@ impl Api {
         })
     }
 
-    /// The same; `None` when the server says that there is no such thing.
+    /// The list of this name in the answer.
+    pub(super) fn list(&self, path: &str, member: &str) -> Result<Vec<Value>, Failure> {
+        Ok(self.read(path, member)?[member].as_array().cloned().unwrap_or_default())
+    }
+
+    /// The answer as [`Api::read`] has it; `None` when the server says that there is no such thing.
     pub(super) fn read_or_none(&self, path: &str, member: &str) -> Result<Option<Value>, Failure> {
-        let answer = self.ask(&ApiCall::new(Method::GET, path))?;
-        match answer.status {
-            200 => match self.decode::<Value>(&answer)? {
+        match self.found(&ApiCall::new(Method::GET, path))? {
+            Some(answer) => match self.decode::<Value>(&answer)? {
                 value if value.get(member).is_some() => Ok(Some(value)),
                 _ => Err(self.unknown(&answer)),
             },
+            None => Ok(None),
+        }
+    }
+
+    /// What is answered with 200; `None` for a 404.
+    fn found(&self, call: &ApiCall<'_>) -> Result<Option<Answer>, Failure> {
+        let answer = self.ask(call)?;
+        match answer.status {
+            200 => Ok(Some(answer)),
             404 => Ok(None),
             _ => Err(refused(&answer)),
         }
@@ -183,12 +196,7 @@ impl Api {
     /// Deletes; `false` when there is no such registration.
     pub(super) fn deregister(&self, id: TargetId) -> Result<bool, Failure> {
         let body = id_body(id);
-        let answer = self.ask(&ApiCall::new(Method::DELETE, "/target").body(&body))?;
-        match answer.status {
-            200 => Ok(true),
-            404 => Ok(false),
-            _ => Err(refused(&answer)),
-        }
+        Ok(self.found(&ApiCall::new(Method::DELETE, "/target").body(&body))?.is_some())
     }
 
     /// Hands on every registration that the filter and the words let through, page by page, with how many there are,
@@ -227,20 +235,16 @@ impl Api {
 
     /// What is registered in a group, which may be nothing.
     pub(super) fn group(&self, name: &str) -> Result<Group, Failure> {
-        let answer = self.ask(&ApiCall::new(Method::GET, &group_path(name)))?;
-        match answer.status {
-            200 => {
-                let entries: Vec<Entry> = self.decode(&answer)?;
-                // The server says of an empty group that it is not there.
-                if entries.is_empty() || answer.etag.is_none() {
-                    return Err(self.unknown(&answer));
-                }
-                let of_group = |entry| Entry { target_group: Some(name.to_owned()), ..entry };
-                Ok(Group { entries: entries.into_iter().map(of_group).collect(), etag: answer.etag })
-            }
-            404 => Ok(Group { entries: Vec::new(), etag: None }),
-            _ => Err(refused(&answer)),
+        let Some(answer) = self.found(&ApiCall::new(Method::GET, &group_path(name)))? else {
+            return Ok(Group { entries: Vec::new(), etag: None });
+        };
+        let entries: Vec<Entry> = self.decode(&answer)?;
+        // The server says of an empty group that it is not there.
+        if entries.is_empty() || answer.etag.is_none() {
+            return Err(self.unknown(&answer));
         }
+        let of_group = |entry| Entry { target_group: Some(name.to_owned()), ..entry };
+        Ok(Group { entries: entries.into_iter().map(of_group).collect(), etag: answer.etag })
     }
 
     /// Deletes a group, and returns how many registrations that were; `None` when it has none.
@@ -249,11 +253,9 @@ impl Api {
         struct Deleted {
             deleted: usize,
         }
-        let answer = self.ask(&ApiCall::new(Method::DELETE, &group_path(name)))?;
-        match answer.status {
-            200 => self.decode::<Deleted>(&answer).map(|Deleted { deleted }| Some(deleted)),
-            404 => Ok(None),
-            _ => Err(refused(&answer)),
+        match self.found(&ApiCall::new(Method::DELETE, &group_path(name)))? {
+            Some(answer) => self.decode::<Deleted>(&answer).map(|Deleted { deleted }| Some(deleted)),
+            None => Ok(None),
         }
     }
 

@@ -1,20 +1,99 @@
-//! Files of registrations: `file_sd` lists and bodies of `PUT /target`, one or many, in JSON or YAML. What a file is, its
-//! content says. Every entry is made into the body of a PUT and read as the server
-//! reads it when it is strict.
-
-mod yaml;
+//! Registrations as the client holds them, and the files that hold them: `file_sd` lists and bodies of `PUT /target`, one
+//! or many, in JSON or YAML. What a file is, its content says. YAML becomes JSON, and every entry the body of a PUT, which
+//! is read as the server reads it when it is strict: so there is one reader of registrations.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
+use serde::de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+use serde_saphyr::Spanned;
+use serde_saphyr::options::Options;
 
-use super::{Entry, Failure};
-use crate::registration::{LabelNames, Registration, Strictness, TtlBounds, json};
+use super::Failure;
+use crate::registration::{DEFAULT_GROUP, LabelNames, Registration, Strictness, TargetId, TtlBounds, json};
 
-pub(super) const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Nodes of a YAML file: some ten for each of 500,000 registrations.
+const NODES_MAX: usize = 5_000_000;
+
+/// A registration as the client holds it: what a file says of it, and what the body that is sent is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub(super) targets: Vec<String>,
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
+    /// `None` is the group that the server gives to those that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) target_group: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) modules: Vec<String>,
+    /// 0 is for ever, and `None` is what the server decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ttl_seconds: Option<u64>,
+}
+
+/// The body of a PUT.
+#[derive(Serialize)]
+pub(super) struct Put<'a> {
+    pub(super) static_config: &'a Entry,
+}
+
+impl Entry {
+    /// The members of an entry of a list. A body of `PUT /target` may have others, which the server ignores.
+    pub(super) const MEMBERS: [&str; 5] = ["targets", "labels", "modules", "target_group", "ttl_seconds"];
+
+    pub(super) fn id(&self) -> TargetId {
+        TargetId::of(&self.targets)
+    }
+
+    /// The group in which it will be found.
+    pub(super) fn group(&self) -> &str {
+        self.target_group.as_deref().unwrap_or(DEFAULT_GROUP)
+    }
+
+    pub(super) fn body(&self) -> Vec<u8> {
+        json::encode(&Put { static_config: self })
+    }
+
+    /// The same with this group and this lifetime where it names none.
+    pub(super) fn or(mut self, group: Option<&str>, ttl_seconds: Option<u64>) -> Entry {
+        self.target_group = self.target_group.or_else(|| group.map(str::to_owned));
+        self.ttl_seconds = self.ttl_seconds.or(ttl_seconds);
+        self
+    }
+
+    /// The same without the group that the server gives to those that name none, so that another can be given before.
+    pub(super) fn without_default_group(mut self) -> Entry {
+        self.target_group = self.target_group.filter(|group| group != DEFAULT_GROUP);
+        self
+    }
+
+    /// Whether both would be shown alike, whatever their lifetimes.
+    pub(super) fn shows_like(&self, other: &Entry) -> bool {
+        self.targets == other.targets
+            && self.labels == other.labels
+            && self.modules == other.modules
+            && self.group() == other.group()
+    }
+}
+
+impl From<&Registration> for Entry {
+    fn from(registration: &Registration) -> Entry {
+        let entry = Entry {
+            targets: registration.targets().to_vec(),
+            labels: registration.labels().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            target_group: Some(registration.group().to_owned()),
+            modules: registration.modules().to_vec(),
+            ttl_seconds: registration.ttl().map(|ttl| ttl.seconds()),
+        };
+        entry.without_default_group()
+    }
+}
 
 /// What is wrong in a file, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,57 +176,39 @@ pub(super) fn placed_entries<'a>(paths: impl IntoIterator<Item = &'a Path>) -> R
 pub(super) fn parse(bytes: &[u8], names: LabelNames) -> FileEntries {
     let mut content = FileEntries::default();
     let text = json::well_formed(bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes));
-    let documents = match text.trim_start().chars().next() {
+    let mut take = |entry: &str, line| content.read_entry(entry, names, line);
+    let read = match text.trim_start().chars().next() {
         None => Err("holds nothing".to_owned()),
-        Some('{' | '[') => documents(&text, &mut content, names, &mut Lines::of(&text)),
-        Some(_) => yaml::to_json(&text)
-            .and_then(|(list, lines)| documents(&list, &mut content, names, &mut Lines::Known(lines.into_iter()))),
+        Some('{' | '[') => read_json(&text, &mut take),
+        Some(_) => read_yaml(&text, &mut take),
     };
-    if let Err(reason) = documents {
+    if let Err(reason) = read {
         content.faults.push(FileFault { entry: None, line: None, reason });
     }
     content
 }
 
-/// Reads JSON documents that follow each other; a flow collection of YAML may look like one at its beginning.
-fn documents(text: &str, content: &mut FileEntries, names: LabelNames, lines: &mut Lines<'_>) -> Result<(), String> {
+/// Hands on the entries of JSON documents that follow each other, and the lines in which they begin. A flow collection of
+/// YAML may look like one at its beginning.
+fn read_json(text: &str, take: &mut impl FnMut(&str, Option<usize>)) -> Result<(), String> {
+    let (mut line, mut counted) = (1, 0);
+    let mut take = |entry: &str| {
+        // Each entry is a part of the text, one behind the other.
+        let at = entry.as_ptr() as usize - text.as_ptr() as usize;
+        line += text.as_bytes()[counted..at].iter().filter(|byte| **byte == b'\n').count();
+        counted = at;
+        take(entry, Some(line));
+    };
     for document in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
         let document = document.map_err(|e| e.to_string())?.get();
         if document.starts_with('[') {
             let list: Vec<&RawValue> = serde_json::from_str(document).map_err(|e| e.to_string())?;
-            list.into_iter().for_each(|entry| content.read_entry(entry.get(), names, lines.of_entry(entry.get())));
+            list.into_iter().for_each(|entry| take(entry.get()));
         } else {
-            content.read_entry(document, names, lines.of_entry(document));
+            take(document);
         }
     }
     Ok(())
-}
-
-/// In which line each entry begins.
-enum Lines<'a> {
-    /// They were found before, one for each entry.
-    Known(std::vec::IntoIter<Option<usize>>),
-    /// They are counted in this text, of which each entry is a part, one behind the other.
-    Counted { text: &'a str, offset: usize, line: usize },
-}
-
-impl<'a> Lines<'a> {
-    fn of(text: &'a str) -> Lines<'a> {
-        Lines::Counted { text, offset: 0, line: 1 }
-    }
-
-    fn of_entry(&mut self, entry: &str) -> Option<usize> {
-        match self {
-            Lines::Known(lines) => lines.next().flatten(),
-            Lines::Counted { text, offset, line } => {
-                // How far the part begins behind the whole.
-                let at = (entry.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
-                *line += text.as_bytes().get(*offset..at)?.iter().filter(|byte| **byte == b'\n').count();
-                *offset = at;
-                Some(*line)
-            }
-        }
-    }
 }
 
 impl FileEntries {
@@ -183,4 +244,87 @@ fn entry(text: &str, names: LabelNames) -> Result<Entry, String> {
         text.strip_prefix("static_config: ").map(str::to_owned).unwrap_or(text)
     })?;
     Ok(Entry::from(&registration))
+}
+
+/// An entry in YAML. Typed, so that values such as `9100` and `yes` are the text that was written, as in Prometheus.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Item {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    targets: Option<Vec<Option<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<BTreeMap<String, Option<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    modules: Option<Vec<Option<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    static_config: Option<Box<Wrapped>>,
+}
+
+/// What stands in `static_config`; others than these are ignored, as the server does.
+#[derive(Deserialize, Serialize)]
+struct Wrapped {
+    targets: Option<Vec<Option<String>>>,
+    labels: Option<BTreeMap<String, Option<String>>>,
+    modules: Option<Vec<Option<String>>>,
+    target_group: Option<String>,
+    ttl_seconds: Option<u64>,
+}
+
+/// A document: a list of entries, one entry, or nothing; with the lines in which they begin.
+struct Document(Vec<(Item, Option<usize>)>);
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Document, D::Error> {
+        struct Items;
+        impl<'de> Visitor<'de> for Items {
+            type Value = Document;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of entries with targets and labels")
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Document, E> {
+                Ok(Document(Vec::new()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Document, A::Error> {
+                Item::deserialize(MapAccessDeserializer::new(map)).map(|item| Document(vec![(item, None)]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Document, A::Error> {
+                let mut items = Vec::new();
+                while let Some(Spanned { value, referenced, .. }) = list.next_element::<Spanned<Item>>()? {
+                    items.push((value, usize::try_from(referenced.line()).ok().filter(|line| *line > 0)));
+                }
+                Ok(Document(items))
+            }
+        }
+        deserializer.deserialize_any(Items)
+    }
+}
+
+/// Hands on the entries of all documents as JSON, and the lines in which they begin.
+fn read_yaml(text: &str, take: &mut impl FnMut(&str, Option<usize>)) -> Result<(), String> {
+    let documents: Vec<Document> = serde_saphyr::from_multiple_with_options(text, options()).map_err(first_line)?;
+    for (item, line) in documents.into_iter().flat_map(|Document(items)| items) {
+        take(&serde_json::to_string(&item).map_err(|e| e.to_string())?, line);
+    }
+    Ok(())
+}
+
+fn options() -> Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: 2 * NODES_MAX,
+            max_nodes: NODES_MAX,
+            max_total_scalar_bytes: 256 * 1024 * 1024,
+        },
+    }
+}
+
+/// The message alone; the lines of the file that follow it may hold anything.
+fn first_line(error: serde_saphyr::Error) -> String {
+    let text = error.to_string();
+    text.lines().next().unwrap_or_default().to_owned()
 }

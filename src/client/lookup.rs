@@ -2,17 +2,15 @@
 
 use std::cmp::Ordering;
 
-use serde_json::{Number, Value};
+use serde_json::{Number, Value, json};
 
+use super::Failure;
 use super::connection::Api;
-use super::entry::{Entry, Put};
-use super::output::{Column, Output, cell, count, members};
-use super::{Failure, times};
-use crate::config::commands::{Field, Filter, GetCommand, GroupsCommand, ListCommand, SortFlag};
+use super::files::{Entry, Put};
+use super::output::{Column, Output, tell};
+use super::text::{self, cell, count, short_id};
+use crate::config::commands::{Field, Filter, GetCommand, GroupAction, GroupsCommand, ListCommand, SortFlag};
 use crate::registration::parse_id;
-
-/// The most of an id that a person needs to tell it from others.
-const SHORT_ID_CHARS: usize = 8;
 
 /// What a list shows unless it is told otherwise: the id last, since only programs ask for it.
 const FIELDS: [Field; 6] = [Field::Targets, Field::Group, Field::Labels, Field::Modules, Field::Expires, Field::Id];
@@ -42,11 +40,10 @@ pub(super) fn list(connection: &Api, command: &ListCommand, output: Output) -> R
     }
     registrations.truncate(limit.unwrap_or(usize::MAX));
     let fields: &[Field] = if columns.is_empty() { &FIELDS } else { columns };
-    let headers: Vec<Column> = fields.iter().map(|field| column(*field)).collect();
-    let row = |registration: &Value| fields.iter().map(|field| shown(*field, registration, output)).collect();
-    output.show(&registrations, &headers, || registrations.iter().map(row).collect())?;
+    let columns: Vec<Column> = fields.iter().map(|field| column(*field)).collect();
+    output.list(&registrations, &columns)?;
     if output.is_table() && output.is_terminal() && registrations.len() < total {
-        super::output::tell(&format!("{} of {total} shown", registrations.len()));
+        tell(&format!("{} of {total} shown", registrations.len()));
     }
     Ok(())
 }
@@ -75,65 +72,46 @@ fn compare(keys: &[SortFlag], a: &Value, b: &Value) -> Ordering {
 }
 
 fn column(field: Field) -> Column {
+    let member = field.member();
     match field {
-        Field::Targets => Column::flexible("TARGETS"),
-        Field::Group => Column::flexible("GROUP"),
-        Field::Labels => Column::details("LABELS"),
-        Field::Modules => Column::details("MODULES"),
-        Field::Expires => Column::fixed("EXPIRES"),
-        Field::Updated => Column::fixed("UPDATED"),
-        Field::Ttl => Column::fixed("TTL"),
-        Field::Id => Column::fixed("ID"),
-    }
-}
-
-/// A field for people, who want to know how long; programs and `wide` get the whole of it.
-fn shown(field: Field, registration: &Value, output: Output) -> String {
-    let whole = !output.is_terminal();
-    match field {
-        Field::Expires if !whole => times::until(&registration["expires_at"]),
-        Field::Updated if !whole => times::since(&registration["updated_at"]),
-        Field::Ttl if !whole => registration["ttl_seconds"].as_u64().map(times::lifetime).unwrap_or_default(),
-        Field::Id if !whole && !output.is_wide() => cell(&registration["id"]).chars().take(SHORT_ID_CHARS).collect(),
-        field => cell(&registration[field.member()]),
+        Field::Targets => Column::flexible("TARGETS", member),
+        Field::Group => Column::flexible("GROUP", member),
+        Field::Labels => Column::details("LABELS", member),
+        Field::Modules => Column::details("MODULES", member),
+        Field::Expires => Column::fixed("EXPIRES", member).in_words(|one| text::until(&one["expires_at"])),
+        Field::Updated => Column::fixed("UPDATED", member).in_words(|one| text::since(&one["updated_at"])),
+        Field::Ttl => Column::fixed("TTL", member).in_words(|one| text::lifetime(&one["ttl_seconds"])),
+        Field::Id => Column::fixed("ID", member).in_short(|one| short_id(&one["id"])),
     }
 }
 
 pub(super) fn get(connection: &Api, command: &GetCommand, output: Output) -> Result<(), Failure> {
     let id = parse_id(&command.id).map_err(|e| Failure::Usage(e.to_string()))?;
     match connection.read_or_none(&format!("/api/v1/registrations/{id}"), "id")? {
-        Some(registration) => {
-            output.show(&registration, &[Column::fixed(""), Column::fixed("")], || members(&registration))
-        }
+        Some(registration) => output.object(&registration),
         None => Err(Failure::No(format!("there is no registration {id}; `inventor list` shows which there are"))),
     }
 }
 
+const GROUP_COLUMNS: [Column; 5] = [
+    Column::flexible("GROUP", "name"),
+    Column::fixed("REGISTRATIONS", "registrations"),
+    Column::fixed("TARGETS", "targets"),
+    Column::fixed("LAST UPDATE", "last_updated_at").in_words(|group| text::since(&group["last_updated_at"])),
+    Column::fixed("NEXT EXPIRY", "next_expiry_at").in_words(|group| text::until(&group["next_expiry_at"])),
+];
+
 /// Lists the groups, or deletes one.
 pub(super) fn groups(connection: &Api, command: &GroupsCommand, output: Output) -> Result<(), Failure> {
-    if let Some(crate::config::commands::GroupAction::Delete { name }) = &command.action {
-        return match connection.delete_group(name)? {
-            Some(deleted) => output.show(&serde_json::json!({ "deleted": deleted }), &[Column::fixed("")], || {
-                vec![vec![format!("{} deleted", count(deleted, "registration", "registrations"))]]
-            }),
-            None => {
-                Err(Failure::No(format!("the group {name:?} has no registration; `inventor groups` shows which have")))
-            }
-        };
-    }
-    let groups = connection.read("/api/v1/groups", "groups")?["groups"].take();
-    let mut columns = ["GROUP", "REGISTRATIONS", "TARGETS", "LAST UPDATE", "NEXT EXPIRY"].map(Column::fixed);
-    columns[0] = Column::flexible("GROUP");
-    let row = |group: &Value| {
-        let (last, next) = (&group["last_updated_at"], &group["next_expiry_at"]);
-        let times = match output.is_terminal() {
-            true => [times::since(last), times::until(next)],
-            false => [cell(last), cell(next)],
-        };
-        let [last, next] = times;
-        vec![cell(&group["name"]), cell(&group["registrations"]), cell(&group["targets"]), last, next]
+    let Some(GroupAction::Delete { name }) = &command.action else {
+        return output.list(&connection.list("/api/v1/groups", "groups")?, &GROUP_COLUMNS);
     };
-    output.show(&groups, &columns, || groups.as_array().into_iter().flatten().map(row).collect())
+    match connection.delete_group(name)? {
+        Some(deleted) => output.show(&json!({ "deleted": deleted }), &[Column::fixed("", "")], || {
+            vec![vec![format!("{} deleted", count(deleted, "registration", "registrations"))]]
+        }),
+        None => Err(Failure::No(format!("the group {name:?} has no registration; `inventor groups` shows which have"))),
+    }
 }
 
 /// Reads a registration as the server lists it.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use form_urlencoded::Serializer;
 use serde_json::{Value, json};
 
+use super::Failure;
 use super::connection::Api;
-use super::output::{Column, Output, cell, count};
-use super::{Failure, times};
+use super::output::{Column, Output, is_closed, print_line, tell};
+use super::text::{self, cell, count, short_id};
 use crate::config::commands::ChangesCommand;
 
 /// Between two looks at what has changed.
@@ -23,20 +24,19 @@ const PROBLEMS_SHOWN_MAX: usize = 50;
 /// Shows how the server is doing: a summary for people, everything for programs.
 pub(super) fn status(connection: &Api, output: Output) -> Result<(), Failure> {
     let status = connection.read("/api/v1/status", "store")?;
-    let columns = [Column::fixed(""), Column::flexible("")];
     if !output.is_table() || !output.is_terminal() {
-        return output.show(&status, &columns, || super::output::members(&status));
+        return output.object(&status);
     }
-    output.table(&columns, summary(connection, &status)?);
+    output.table(&[Column::fixed("", ""), Column::flexible("", "")], summary(connection, &status)?);
     Ok(())
 }
 
 fn summary(connection: &Api, status: &Value) -> Result<Vec<Vec<String>>, Failure> {
     let row = |name: &str, text: String| vec![name.to_owned(), text];
     let number = |name: &str| status[name].as_u64().and_then(|number| usize::try_from(number).ok()).unwrap_or_default();
-    let started = times::since(&status["started_at"]);
+    let started = text::since(&status["started_at"]);
     let store = &status["store"];
-    let stale = store["stale_seconds"].as_u64().map(times::lifetime).unwrap_or_default();
+    let stale = text::lifetime(&store["stale_seconds"]);
     let health = match store["healthy"].as_bool() {
         Some(true) => "well".to_owned(),
         _ if store["loaded"] == json!(false) => {
@@ -46,7 +46,7 @@ fn summary(connection: &Api, status: &Value) -> Result<Vec<Vec<String>>, Failure
     };
     let expiring = ["5m", "1h", "6h"].map(|time| format!("{} within {time}", cell(&status["expiring"][time])));
     let expiring = format!("{}, unless they are renewed", expiring.join(", "));
-    let lifetime = status["default_ttl_seconds"].as_u64().map(times::lifetime).unwrap_or_default();
+    let lifetime = text::lifetime(&status["default_ttl_seconds"]);
     let mut rows = vec![
         row("Server", format!("inventor {} at {}, started {started}", cell(&status["version"]), connection.url())),
         row("Store", format!("{}, {health}", cell(&store["kind"]))),
@@ -62,13 +62,13 @@ fn summary(connection: &Api, status: &Value) -> Result<Vec<Vec<String>>, Failure
         row("Lifetime", format!("{lifetime} unless they say otherwise")),
         row("Expiring", expiring),
     ];
-    match pollers_of(connection) {
+    match connection.list("/api/v1/pollers", "pollers") {
         Ok(pollers) => {
-            let late: Vec<&Value> = pollers.iter().filter(|poller| poller["late"] == json!(true)).collect();
+            let late: Vec<&Value> = pollers.iter().filter(|poller| is_late(poller)).collect();
             let total = count(pollers.len(), "poller", "pollers");
             rows.push(row("Polled by", format!("{total} within the hour, {} late", late.len())));
             for poller in late {
-                let seen = times::since(&poller["last_seen"]);
+                let seen = text::since(&poller["last_seen"]);
                 let who = [&poller["client"], &poller["address"], &poller["path"]].map(cell).join(" ");
                 rows.push(row("  late", format!("{who}, last seen {seen}")));
             }
@@ -90,39 +90,27 @@ fn summary(connection: &Api, status: &Value) -> Result<Vec<Vec<String>>, Failure
     Ok(rows)
 }
 
-fn pollers_of(connection: &Api) -> Result<Vec<Value>, Failure> {
-    connection.read("/api/v1/pollers", "pollers").map(|answer| list(&answer["pollers"]))
-}
+const POLLER_COLUMNS: [Column; 8] = [
+    Column::fixed("CLIENT", "client"),
+    Column::flexible("ADDRESS", "address"),
+    Column::details("PATH", "path"),
+    Column::fixed("EVERY", "refresh_interval_seconds").in_words(|poller| {
+        let seconds = poller["refresh_interval_seconds"].as_f64();
+        let every = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        every.map(text::duration).unwrap_or_default()
+    }),
+    Column::fixed("SEEN", "last_seen").in_words(|poller| text::since(&poller["last_seen"])),
+    Column::fixed("STATUS", "last_status"),
+    Column::fixed("POLLS", "polls"),
+    Column::fixed("LATE", "late").shown(|poller| if is_late(poller) { "late".to_owned() } else { String::new() }),
+];
 
-fn list(value: &Value) -> Vec<Value> {
-    value.as_array().cloned().unwrap_or_default()
+fn is_late(poller: &Value) -> bool {
+    poller["late"] == json!(true)
 }
 
 pub(super) fn pollers(connection: &Api, output: Output) -> Result<(), Failure> {
-    let pollers = pollers_of(connection)?;
-    let columns = [
-        Column::fixed("CLIENT"),
-        Column::flexible("ADDRESS"),
-        Column::details("PATH"),
-        Column::fixed("EVERY"),
-        Column::fixed("SEEN"),
-        Column::fixed("STATUS"),
-        Column::fixed("POLLS"),
-        Column::fixed("LATE"),
-    ];
-    let row = |poller: &Value| {
-        let interval = poller["refresh_interval_seconds"].as_f64();
-        let every = interval.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let (every, seen) = match output.is_terminal() {
-            true => (every.map(times::duration).unwrap_or_default(), times::since(&poller["last_seen"])),
-            false => (cell(&poller["refresh_interval_seconds"]), cell(&poller["last_seen"])),
-        };
-        let late = if poller["late"] == json!(true) { "late" } else { "" };
-        let [client, address, path, status, polls] =
-            ["client", "address", "path", "last_status", "polls"].map(|name| cell(&poller[name]));
-        vec![client, address, path, every, seen, status, polls, late.to_owned()]
-    };
-    output.show(&pollers, &columns, || pollers.iter().map(row).collect())
+    output.list(&connection.list("/api/v1/pollers", "pollers")?, &POLLER_COLUMNS)
 }
 
 /// Lists what has changed, and what goes on changing if it is to.
@@ -134,25 +122,24 @@ pub(super) fn changes(connection: &Api, command: &ChangesCommand, output: Output
         parameters.extend_pairs(command.id.iter().map(|id| ("id", id)));
         format!("/api/v1/changes?{}", parameters.finish())
     };
-    let read = |limit: usize| connection.read(&path(limit), "changes").map(|answer| list(&answer["changes"]));
+    let read = |limit: usize| connection.list(&path(limit), "changes");
     // As logs have it: the newest last, where one reads on.
     let mut first = read(if command.follow { CHANGES_MAX } else { command.limit })?;
     let mut known = first.clone();
     first.truncate(command.limit);
     first.reverse();
     if !command.follow {
-        return output
-            .show(&first, &CHANGE_COLUMNS, || first.iter().map(|change| change_row_now(change, output)).collect());
+        return output.list(&first, &CHANGE_COLUMNS);
     }
     let mut news = first;
     loop {
         for change in &news {
             match output.is_table() {
-                true => output.print(&(change_line(change, output) + "\n")),
-                false => output.print(&format!("{}\n", super::terminal::json(&change.to_string()))),
+                true => print_line(&change_line(change, output)),
+                false => print_line(&text::json(&change.to_string())),
             }
         }
-        if super::output::is_closed() {
+        if is_closed() {
             return Ok(());
         }
         thread::sleep(BETWEEN_LOOKS);
@@ -160,7 +147,7 @@ pub(super) fn changes(connection: &Api, command: &ChangesCommand, output: Output
             Ok(now) => now,
             // It may come back, and then its changes begin anew.
             Err(Failure::Unavailable(reason)) => {
-                super::output::tell(&reason);
+                tell(&reason);
                 news = Vec::new();
                 continue;
             }
@@ -180,36 +167,24 @@ fn new_ones(known: &[Value], now: &[Value]) -> Vec<Value> {
 }
 
 const CHANGE_COLUMNS: [Column; 6] = [
-    Column::fixed("AT"),
-    Column::fixed("ACTION"),
-    Column::flexible("GROUP"),
-    Column::details("TARGETS"),
-    Column::flexible("BY"),
-    Column::fixed("ID"),
+    Column::fixed("AT", "at").in_short(|change| text::since(&change["at"])),
+    Column::fixed("ACTION", "action"),
+    Column::flexible("GROUP", "target_group"),
+    Column::details("TARGETS", "targets").shown(|change| {
+        let (shown, total) = (&change["targets"], change["targets_total"].as_u64().unwrap_or_default());
+        let more = total.saturating_sub(shown.as_array().map_or(0, Vec::len) as u64);
+        if more > 0 { format!("{} and {more} more", cell(shown)) } else { cell(shown) }
+    }),
+    Column::flexible("BY", "by"),
+    Column::fixed("ID", "id").in_short(|change| short_id(&change["id"])),
 ];
 
-fn change_row(change: &Value, output: Output) -> Vec<String> {
-    let [at, action, group, targets, by, id] =
-        ["at", "action", "target_group", "targets", "by", "id"].map(|name| cell(&change[name]));
-    let shown = change["targets"].as_array().map_or(0, Vec::len) as u64;
-    let more = change["targets_total"].as_u64().unwrap_or_default().saturating_sub(shown);
-    let targets = if more > 0 { format!("{targets} and {more} more") } else { targets };
-    let short = output.is_terminal() && !output.is_wide();
-    vec![at, action, group, targets, by, if short { id.chars().take(8).collect() } else { id }]
-}
-
-/// A row of a table that is read at once, in which a person sees how long ago it was.
-fn change_row_now(change: &Value, output: Output) -> Vec<String> {
-    let mut row = change_row(change, output);
-    if output.is_terminal() && !output.is_wide() {
-        row[0] = times::since(&change["at"]);
-    }
-    row
-}
-
-/// Lines that come one after the other have no widths in common but these.
+/// Lines that come one after the other have no widths in common but these, and say when it was: what is long ago later on
+/// was just now.
 fn change_line(change: &Value, output: Output) -> String {
-    let row: Vec<String> = change_row(change, output).iter().map(|cell| super::terminal::text(cell)).collect();
+    let mut row = output.row(change, &CHANGE_COLUMNS);
+    row[0] = cell(&change["at"]);
+    let row: Vec<String> = row.iter().map(|cell| text::line(cell)).collect();
     match output.is_terminal() {
         true => format!("{}  {:<10}  {}", row[0], row[1], row[2..].join("  ")),
         false => row.join("\t"),
@@ -222,18 +197,18 @@ pub(super) fn problems(connection: &Api, output: Output) -> Result<(), Failure> 
     let duplicates = connection.read("/api/v1/duplicates", "duplicates")?;
     let labels = connection.read("/api/v1/problems", "problems")?;
     let problems = json!({ "quarantine": quarantine, "duplicates": duplicates, "labels": labels });
-    let columns = [Column::fixed("PROBLEM"), Column::fixed("WHERE"), Column::details("WHAT")];
+    let columns = [Column::fixed("PROBLEM", ""), Column::fixed("WHERE", ""), Column::details("WHAT", "")];
     let is_none = |found: &Value| found["total"].as_u64().unwrap_or_default() == 0;
     if [&quarantine, &duplicates, &labels].into_iter().all(is_none) && output.is_table() && output.is_terminal() {
-        super::output::tell("Nothing is wrong.");
+        tell("Nothing is wrong.");
         return Ok(());
     }
     output.show(&problems, &columns, || {
         let most = if output.is_terminal() && !output.is_wide() { PROBLEMS_SHOWN_MAX } else { usize::MAX };
-        let left_out = list(&quarantine["quarantine"]).into_iter().take(most).map(|one| {
+        let left_out = quarantine["quarantine"].as_array().into_iter().flatten().take(most).map(|one| {
             vec!["left out".to_owned(), cell(&one["id"]), format!("{} ({})", cell(&one["reason"]), cell(&one["value"]))]
         });
-        let twice = list(&duplicates["duplicates"]).into_iter().take(most).map(|one| {
+        let twice = duplicates["duplicates"].as_array().into_iter().flatten().take(most).map(|one| {
             let times = cell(&one["ids_total"]);
             vec![
                 "repeated".to_owned(),
@@ -241,7 +216,7 @@ pub(super) fn problems(connection: &Api, output: Output) -> Result<(), Failure> 
                 format!("in {times} registrations of {}: {}", cell(&one["groups"]), cell(&one["ids"])),
             ]
         });
-        let dropped = list(&labels["problems"]).into_iter().take(most).map(|one| {
+        let dropped = labels["problems"].as_array().into_iter().flatten().take(most).map(|one| {
             let [id, label, value, reason] = ["id", "label", "value", "reason"].map(|name| cell(&one[name]));
             vec!["not scraped".to_owned(), id, format!("{label}={value}: {reason}")]
         });

@@ -1,5 +1,7 @@
-//! How answers are written: tables and colours for a terminal, tabs for a pipe, JSON and YAML for programs.
+//! How commands end: what they print, as tables and colours for a terminal, tabs for a pipe, JSON and YAML for programs; and
+//! why they fail, as a sentence and an exit code.
 
+use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::OnceLock;
 
@@ -7,7 +9,7 @@ use console::{Style, Term, measure_text_width, truncate_str};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Failure, terminal};
+use super::text::{self, cell, members};
 use crate::config::commands::Format;
 
 /// Between two columns.
@@ -28,11 +30,23 @@ pub(super) struct Output {
     color: bool,
 }
 
-/// A column of a table.
-#[derive(Debug, Clone, Copy)]
+/// A column of a table: a member of each row's value.
+#[derive(Clone, Copy)]
 pub(super) struct Column {
-    pub(super) header: &'static str,
+    header: &'static str,
+    member: &'static str,
     cut: Cut,
+    /// What is shown of the value instead of the member.
+    instead: Option<(fn(&Value) -> String, When)>,
+}
+
+/// When something else than the member is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    Always,
+    AtTerminal,
+    /// At a terminal, unless everything is to be shown however wide.
+    Narrow,
 }
 
 /// Which columns are cut where the terminal is narrow.
@@ -45,18 +59,36 @@ enum Cut {
 }
 
 impl Column {
-    /// One that is always shown whole.
-    pub(super) const fn fixed(header: &'static str) -> Column {
-        Column { header, cut: Cut::Never }
+    const fn new(header: &'static str, member: &'static str, cut: Cut) -> Column {
+        Column { header, member, cut, instead: None }
     }
 
-    pub(super) const fn flexible(header: &'static str) -> Column {
-        Column { header, cut: Cut::Last }
+    /// One that is always shown whole.
+    pub(super) const fn fixed(header: &'static str, member: &'static str) -> Column {
+        Column::new(header, member, Cut::Never)
+    }
+
+    pub(super) const fn flexible(header: &'static str, member: &'static str) -> Column {
+        Column::new(header, member, Cut::Last)
     }
 
     /// One of which the beginning says most.
-    pub(super) const fn details(header: &'static str) -> Column {
-        Column { header, cut: Cut::First }
+    pub(super) const fn details(header: &'static str, member: &'static str) -> Column {
+        Column::new(header, member, Cut::First)
+    }
+
+    pub(super) const fn shown(self, instead: fn(&Value) -> String) -> Column {
+        Column { instead: Some((instead, When::Always)), ..self }
+    }
+
+    /// For a person, who wants to know how long.
+    pub(super) const fn in_words(self, instead: fn(&Value) -> String) -> Column {
+        Column { instead: Some((instead, When::AtTerminal)), ..self }
+    }
+
+    /// For a person who has not asked for everything.
+    pub(super) const fn in_short(self, instead: fn(&Value) -> String) -> Column {
+        Column { instead: Some((instead, When::Narrow)), ..self }
     }
 }
 
@@ -98,27 +130,47 @@ impl Output {
         self.value(value)
     }
 
+    /// A list: for programs as it is, for people with a row for each of its values.
+    pub(super) fn list(self, values: &[Value], columns: &[Column]) -> Result<(), Failure> {
+        self.show(&values, columns, || values.iter().map(|value| self.row(value, columns)).collect())
+    }
+
+    pub(super) fn row(self, value: &Value, columns: &[Column]) -> Vec<String> {
+        let cell = |column: &Column| match column.instead {
+            Some((instead, When::Always)) => instead(value),
+            Some((instead, When::AtTerminal)) if self.terminal => instead(value),
+            Some((instead, When::Narrow)) if self.terminal && !self.is_wide() => instead(value),
+            _ => cell(&value[column.member]),
+        };
+        columns.iter().map(cell).collect()
+    }
+
+    /// One object: for people with a row for each of its members.
+    pub(super) fn object(self, value: &Value) -> Result<(), Failure> {
+        self.show(value, &[Column::fixed("", ""); 2], || members(value))
+    }
+
     /// A value as JSON, or as YAML if that is wanted.
     pub(super) fn value<T: Serialize>(self, value: &T) -> Result<(), Failure> {
         let failed = |e: &dyn std::fmt::Display| Failure::Unavailable(format!("the answer cannot be written: {e}"));
         let text = match self.format {
             Format::Yaml => yaml(value).map_err(|e| failed(&e))?,
             Format::Table | Format::Wide | Format::Json => {
-                terminal::json(&(serde_json::to_string_pretty(value).map_err(|e| failed(&e))? + "\n"))
+                text::json(&(serde_json::to_string_pretty(value).map_err(|e| failed(&e))? + "\n"))
             }
         };
-        self.print(&text);
+        print(&text);
         Ok(())
     }
 
     /// Rows for people: on a terminal with a header and without empty columns, else with tabs between all of them.
     pub(super) fn table(self, columns: &[Column], rows: Vec<Vec<String>>) {
         let rows: Vec<Vec<String>> =
-            rows.into_iter().map(|row| row.iter().map(|cell| terminal::text(cell)).collect()).collect();
+            rows.into_iter().map(|row| row.iter().map(|cell| text::line(cell)).collect()).collect();
         if !self.terminal {
             let mut text = String::new();
             rows.iter().for_each(|row| text.extend([&row.join("\t"), "\n"]));
-            return self.print(&text);
+            return print(&text);
         }
         let is_empty = |column: usize| rows.iter().all(|row| row[column].is_empty());
         let shown: Vec<usize> = (0..columns.len()).filter(|column| rows.is_empty() || !is_empty(*column)).collect();
@@ -146,16 +198,12 @@ impl Output {
             text = format!("{}\n", self.style(Style::new().bold()).apply_to(line(&header)));
         }
         rows.iter().for_each(|row| text.extend([&*line(row), "\n"]));
-        self.print(&text);
-    }
-
-    /// Prints text that is harmless.
-    pub(super) fn print(self, text: &str) {
-        write(text);
+        print(&text);
     }
 }
 
-fn write(text: &str) {
+/// Prints text that is harmless.
+fn print(text: &str) {
     let mut output = io::stdout().lock();
     if !is_closed()
         && let Err(e) = output.write_all(text.as_bytes()).and_then(|()| output.flush())
@@ -257,60 +305,72 @@ fn scalar(string: &str) -> String {
         && string.chars().all(is_plain)
         && !string.ends_with(':')
         && !is_word.contains(&&*string.to_ascii_lowercase());
-    if plain { string.to_owned() } else { terminal::yaml(&Value::from(string).to_string()) }
+    if plain { string.to_owned() } else { text::yaml(&Value::from(string).to_string()) }
 }
 
 /// Prints a line for people, beside the answer.
 pub(super) fn tell(line: &str) {
-    let _ = writeln!(io::stderr(), "{}", terminal::lines(line));
+    let _ = writeln!(io::stderr(), "{}", text::lines(line));
 }
 
-/// The members of an answer as rows of path and value.
-pub(super) fn members(value: &Value) -> Vec<Vec<String>> {
-    fn add(path: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
-        match value {
-            Value::Object(members) => {
-                for (name, value) in members {
-                    add(&if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, value, rows);
-                }
-            }
-            value => rows.push(vec![path.to_owned(), cell(value)]),
-        }
-    }
-    let mut rows = Vec::new();
-    add("", value, &mut rows);
-    rows
-}
-
-/// A value as the cell of a table; what is not there is empty.
-pub(super) fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(values) => values.iter().map(cell).collect::<Vec<_>>().join(","),
-        Value::Object(members) => {
-            // What relabelling takes out again comes last.
-            let (hidden, own): (Vec<_>, Vec<_>) = members.iter().partition(|(name, _)| name.starts_with("__"));
-            let member = |(name, value): (&String, &Value)| match value.as_str() {
-                Some(text) if is_one_word(text) => format!("{name}={text}"),
-                _ => format!("{name}={value}"),
-            };
-            own.into_iter().chain(hidden).map(member).collect::<Vec<_>>().join(",")
-        }
-        value => value.to_string(),
-    }
-}
-
-fn is_one_word(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_./:@+".contains(c))
-}
-
-/// A number of things: `1 registration`, `2 registrations`.
-pub(super) fn count(number: usize, one: &str, many: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
-}
-
-/// Prints a line of the answer.
+/// Prints a line of the answer, in which nothing is left that could do something to a terminal.
 pub(super) fn print_line(line: &str) {
-    write(&format!("{line}\n"));
+    print(&format!("{line}\n"));
 }
+
+/// Why a command failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The answer is no: nothing is there, or something differs. Exit code 1.
+    No(String),
+    /// The server refuses it, or what it was asked cannot be right. Exit code 2.
+    Refused(String),
+    /// The command line, a file or a setting is wrong, whatever the server says. Exit code 2.
+    Usage(String),
+    /// The server cannot be reached, or fails, or what answers is another program. Exit code 3.
+    Unavailable(String),
+    /// Stopped by a signal; what was done until then. Exit code 130, as shells have it.
+    Interrupted(String),
+}
+
+impl Failure {
+    /// The same, after what was done before.
+    pub(super) fn after(mut self, done: &str) -> Failure {
+        let text = self.text();
+        *text = format!("{text}: {done}");
+        self
+    }
+
+    pub fn code(&self) -> u8 {
+        match self {
+            Failure::No(_) => 1,
+            Failure::Refused(_) | Failure::Usage(_) => 2,
+            Failure::Unavailable(_) => 3,
+            Failure::Interrupted(_) => 130,
+        }
+    }
+
+    fn text(&mut self) -> &mut String {
+        match self {
+            Failure::No(text)
+            | Failure::Refused(text)
+            | Failure::Usage(text)
+            | Failure::Unavailable(text)
+            | Failure::Interrupted(text) => text,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::No(text)
+            | Failure::Refused(text)
+            | Failure::Usage(text)
+            | Failure::Unavailable(text)
+            | Failure::Interrupted(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

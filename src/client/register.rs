@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::connection::Api;
-use super::output::{Output, tell};
-use super::{Entry, Failure, files, terminal};
+use super::output::{Output, print_line, tell};
+use super::{Entry, Failure, files, text};
 use crate::config::commands::{DeregisterCommand, RegisterCommand};
 use crate::registration::{LabelNames, Registration, Strictness, TargetId, TtlBounds, parse_id};
 
@@ -40,7 +40,7 @@ pub(super) fn register(connection: &Api, declaration: &RegisterCommand, output: 
 
 fn show(ids: &[String], output: Output) -> Result<(), Failure> {
     if output.is_table() {
-        ids.iter().for_each(|id| output.print(&format!("{}\n", terminal::text(id))));
+        ids.iter().for_each(|id| print_line(&text::line(id)));
         return Ok(());
     }
     let shown: Vec<_> = ids.iter().map(|id| json!({ "id": id })).collect();

@@ -1,5 +1,6 @@
-//! `token`: a new secret and its line for the server's `TOKENS_FILE`. The secret is shown once and kept nowhere.
+//! `check` and `token`: the commands that need no server.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -9,16 +10,49 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 
-use super::Failure;
 use super::output::{Output, print_line, tell};
-use crate::config::commands::TokenCommand;
-use crate::files::{self, Unfinished};
+use super::text::{self, count};
+use super::{Failure, files};
+use crate::config::commands::{CheckCommand, TokenCommand};
+use crate::files::{Unfinished, replace, secrets};
 use crate::tokens;
+
+/// Says what the server would refuse: of each file how many registrations it holds, or what is wrong.
+pub(super) fn check(command: &CheckCommand) -> Result<(), Failure> {
+    let mut faults = 0;
+    let mut seen = HashMap::new();
+    for path in &command.files {
+        let content = files::parse(&files::read(path)?, command.label_names);
+        let path = path.display();
+        for fault in &content.faults {
+            tell(&format!("{path}: {fault}"));
+        }
+        for entry in &content.entries {
+            let targets = entry.targets.join(",");
+            if let Some(before) = seen.insert(entry.id(), path.to_string()) {
+                tell(&format!("{path}: {targets}: is in {before} already; the one registered last would count"));
+            }
+        }
+        faults += content.faults.len();
+        if content.faults.is_empty() {
+            print_line(&text::line(&format!(
+                "{path}: {}",
+                count(content.entries.len(), "registration", "registrations")
+            )));
+        }
+    }
+    match faults {
+        0 => Ok(()),
+        1 => Err(Failure::No("the server would refuse 1 entry".to_owned())),
+        faults => Err(Failure::No(format!("the server would refuse {faults} entries"))),
+    }
+}
 
 /// Random bytes of a secret; nobody guesses 256 bits.
 const SECRET_BYTES: usize = 32;
 
-pub(super) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure> {
+/// A new secret and its line for the server's `TOKENS_FILE`. The secret is shown once and kept nowhere.
+pub(super) fn token(command: &TokenCommand, output: Output) -> Result<(), Failure> {
     let TokenCommand { name, role, groups, file, .. } = command;
     if groups.trim().is_empty() {
         return Err(Failure::Usage("GROUPS: expected * or the names of groups, not an empty text".to_owned()));
@@ -55,7 +89,7 @@ fn append(path: &Path, line: &str) -> Result<(), Failure> {
     // What a link leads to is replaced, not the link.
     let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let (before, metadata) = match fs::metadata(&place) {
-        Ok(metadata) => (files::secrets(&place).map_err(|e| failed(&e))?, Some(metadata)),
+        Ok(metadata) => (secrets(&place).map_err(|e| failed(&e))?, Some(metadata)),
         Err(e) if e.kind() == ErrorKind::NotFound => (Vec::new(), None),
         Err(e) => return Err(failed(&e)),
     };
@@ -64,7 +98,7 @@ fn append(path: &Path, line: &str) -> Result<(), Failure> {
     let content = format!("{before}{gap}{line}\n");
     tokens::parse_file(&content).map_err(|e| failed(&e))?;
     // Two at a time would each lose what the other adds.
-    files::replace(&place, content.as_bytes(), metadata.as_ref(), 0o600, Unfinished::IsSomebodys)
+    replace(&place, content.as_bytes(), metadata.as_ref(), 0o600, Unfinished::IsSomebodys)
         .map(drop)
         .map_err(|e| failed(&e))
 }
