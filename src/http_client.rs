@@ -60,7 +60,6 @@ pub fn agent(config: Config, socket: Option<&Path>) -> Agent {
     }
 }
 
-/// What encrypts.
 pub fn crypto() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
@@ -126,7 +125,6 @@ fn tls_reason(error: &rustls::Error) -> String {
     }
 }
 
-/// Knows the addresses already.
 #[derive(Debug)]
 struct FixedResolver(Vec<SocketAddr>);
 
@@ -138,7 +136,6 @@ impl Resolver for FixedResolver {
     }
 }
 
-/// Remembers the last answer of the system.
 #[derive(Debug, Default)]
 struct RememberingResolver {
     system: DefaultResolver,

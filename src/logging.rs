@@ -107,7 +107,13 @@ impl<'kvs> VisitSource<'kvs> for Line {
 /// The value of a pair in JSON.
 impl<'v> VisitValue<'v> for Line {
     fn visit_any(&mut self, value: Value<'_>) -> Result<(), kv::Error> {
-        self.visit_str(&value.to_string())
+        let integer = value.to_u64().map(Json::from).or_else(|| value.to_i64().map(Json::from));
+        let other = || value.to_bool().map(Json::from).or_else(|| value.to_f64().map(Json::from));
+        match integer.or_else(other) {
+            Some(json) => self.write(json),
+            None => return self.visit_str(&value.to_string()),
+        }
+        Ok(())
     }
 
     fn visit_str(&mut self, value: &str) -> Result<(), kv::Error> {
@@ -118,26 +124,6 @@ impl<'v> VisitValue<'v> for Line {
 
     fn visit_null(&mut self) -> Result<(), kv::Error> {
         self.write(Json::Null);
-        Ok(())
-    }
-
-    fn visit_u64(&mut self, value: u64) -> Result<(), kv::Error> {
-        self.write(value);
-        Ok(())
-    }
-
-    fn visit_i64(&mut self, value: i64) -> Result<(), kv::Error> {
-        self.write(value);
-        Ok(())
-    }
-
-    fn visit_f64(&mut self, value: f64) -> Result<(), kv::Error> {
-        self.write(Json::from(value));
-        Ok(())
-    }
-
-    fn visit_bool(&mut self, value: bool) -> Result<(), kv::Error> {
-        self.write(value);
         Ok(())
     }
 }

@@ -52,10 +52,10 @@ fn run(config: Config) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads the log as JSON finds nothing else there.
         Err(e) if is_json && log_enabled!(Level::Error) => {
-            error!(reason:% = e; "the server cannot start");
-            ExitCode::from(e.code())
+            error!(reason = e.reason; "the server cannot start");
+            ExitCode::from(e.code)
         }
-        Err(e) => fail(e.code(), &e),
+        Err(e) => fail(e.code, &e.reason),
     }
 }
 

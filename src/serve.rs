@@ -16,10 +16,10 @@ use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
 use crate::config::{Config, ConfigError};
 use crate::endpoint::Endpoint;
 use crate::http::App;
-use crate::http::server::{BindError, Limits, Listen, Running, Server, ServerSettings};
+use crate::http::server::{Limits, Listen, Running, Server, ServerSettings};
 use crate::registry::{Registry, Rules};
 use crate::store::Store;
-use crate::store::embedded::{EmbeddedStore, OpenError};
+use crate::store::embedded::EmbeddedStore;
 use crate::store::redis::{Connector, RedisStore};
 use crate::systemd::{self, Watchdog};
 use crate::{metrics, signals};
@@ -34,40 +34,26 @@ const DRAIN: Duration = Duration::from_secs(15);
 const START_PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub enum StartError {
-    Config(ConfigError),
-    Bind(BindError),
-    Embedded(OpenError),
-    /// The system refused a signal handler or a thread.
-    System(String),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Config(e) => e.fmt(f),
-            StartError::Bind(e) => e.fmt(f),
-            StartError::Embedded(e) => e.fmt(f),
-            StartError::System(e) => f.write_str(e),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<ConfigError> for StartError {
-    fn from(e: ConfigError) -> StartError {
-        StartError::Config(e)
-    }
+pub struct StartError {
+    pub reason: String,
+    /// The exit code: 2 when a setting is wrong, which no restart mends, 1 otherwise.
+    pub code: u8,
 }
 
 impl StartError {
-    /// The exit code: 2 when a setting is wrong, which no restart mends.
-    pub fn code(&self) -> u8 {
-        match self {
-            StartError::Config(_) => 2,
-            _ => 1,
-        }
+    fn of(reason: impl fmt::Display) -> StartError {
+        StartError { reason: reason.to_string(), code: 1 }
+    }
+
+    /// The system refused a socket, a signal handler or a thread.
+    fn system(what: &str) -> impl FnOnce(io::Error) -> StartError {
+        move |e| StartError::of(format!("{what}: {e}"))
+    }
+}
+
+impl From<ConfigError> for StartError {
+    fn from(e: ConfigError) -> StartError {
+        StartError { code: 2, ..StartError::of(e) }
     }
 }
 
@@ -82,14 +68,12 @@ enum Event {
     Opened(Result<&'static str, StartError>),
 }
 
-/// Runs the server until a signal ends it.
 pub fn serve(config: Config) -> Result<(), StartError> {
     for variable in &config.without_effect {
         warn!(variable; "ignored: none of REDIS_ADDR, REDIS_URL, REDIS_SENTINELS and REDIS_CLUSTER is set");
     }
     let rules = rules(&config);
-    let listen = listen(config.listen)
-        .map_err(|e| StartError::System(format!("cannot use the socket passed by systemd: {e}")))?;
+    let listen = listen(config.listen).map_err(StartError::system("cannot use the socket passed by systemd"))?;
     // Before signals are listened to: until then they end the process, whatever a file does.
     let exposition = metrics::new_registry();
     let mut secrets = Secrets::default();
@@ -97,9 +81,9 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let tls = config.tls.map(|sources| secrets.certificate(sources, &exposition)).transpose()?;
     let redis = config.redis.map(|sources| secrets.of_redis(sources)).transpose()?;
     let (tell, events) = mpsc::channel();
-    listen_to_signals(&tell).map_err(StartError::System)?;
+    listen_to_signals(&tell).map_err(StartError::of)?;
     let has_reread = tell.clone();
-    let reread = secrets.keep_up(move || drop(has_reread.send(Event::HasReread))).map_err(StartError::System)?;
+    let reread = secrets.keep_up(move || drop(has_reread.send(Event::HasReread))).map_err(StartError::of)?;
     let settings = ServerSettings {
         listen,
         workers: config.workers,
@@ -108,7 +92,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
         limits: Limits::default(),
         tls,
     };
-    let server = Server::bind(settings, &exposition).map_err(StartError::Bind)?;
+    let server = Server::bind(settings, &exposition).map_err(StartError::of)?;
 
     let registry = Arc::new(Registry::new(rules, &exposition));
     let app = Arc::new(App::new(registry.clone(), tokens, config.options, exposition.clone()));
@@ -164,7 +148,7 @@ impl Service {
     /// Answers requests from now on, whether or not the store is open.
     fn answer(&mut self) -> Result<(), StartError> {
         if let Some(server) = self.bound.take() {
-            self.running = Some(server.serve(self.app.clone()).map_err(StartError::Bind)?);
+            self.running = Some(server.serve(self.app.clone()).map_err(StartError::of)?);
         }
         Ok(())
     }
@@ -177,8 +161,8 @@ impl Service {
             (self.registry.view.counts(Instant::now()).registrations, env!("CARGO_PKG_VERSION"));
         let address = self.endpoints.iter().map(Endpoint::to_string).collect::<Vec<_>>().join(",");
         info!(address, store, registrations, version; "server started");
-        let watchdog = Watchdog::start(self.endpoints.clone())
-            .map_err(|e| StartError::System(format!("cannot start the watchdog thread: {e}")))?;
+        let watchdog =
+            Watchdog::start(self.endpoints.clone()).map_err(StartError::system("cannot start the watchdog thread"))?;
         self.watchdog = Some(watchdog);
         systemd::ready();
         Ok(())
@@ -224,11 +208,11 @@ fn open_store(
         let (store, name): (Arc<dyn Store>, _) = match redis {
             None => {
                 let store = EmbeddedStore::open(&directory, registry.view.clone(), &exposition);
-                (Arc::new(store.map_err(StartError::Embedded)?), "embedded")
+                (Arc::new(store.map_err(StartError::of)?), "embedded")
             }
             Some(connector) => {
                 let store = RedisStore::start(connector, registry.view.clone(), &exposition)
-                    .map_err(|e| StartError::System(format!("cannot start the thread of the Redis store: {e}")))?;
+                    .map_err(StartError::system("cannot start the thread of the Redis store"))?;
                 (Arc::new(store), "redis")
             }
         };
@@ -236,14 +220,14 @@ fn open_store(
         Ok(name)
     };
     let run = move || {
-        let gone = |_| Err(StartError::System("the store was not opened: its thread has panicked".to_owned()));
+        let gone = |_| Err(StartError::of("the store was not opened: its thread has panicked"));
         drop(tell.send(Event::Opened(catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(gone))));
     };
     std::thread::Builder::new()
         .name("open".into())
         .spawn(run)
         .map(drop)
-        .map_err(|e| StartError::System(format!("cannot start the thread that opens the store: {e}")))
+        .map_err(StartError::system("cannot start the thread that opens the store"))
 }
 
 fn rules(config: &Config) -> Rules {

@@ -21,6 +21,7 @@ use crate::http_client;
 use crate::logging::News;
 use crate::registration::TargetId;
 use crate::{signals, systemd};
+use memory::Wanted;
 use reader::{Errand, Report};
 use schedule::{Lifetime, Schedule, Task, Time, lifetime, now};
 use server::{KnownServer, PendingRefusals, Verdict};
@@ -68,7 +69,7 @@ pub(super) fn run(access: &Access, settings: &Settings) -> Result<(), Failure> {
     let report = move |report| drop(reported.send(Event::Reported(Box::new(report))));
     let reader = reader::start(settings.clone(), watched, changes, report).map_err(system)?;
     let mut agent = Agent::new(connection, exporter, reader);
-    info!(directory:% = settings.dir.display(), server = agent.server.url(); "agent started");
+    info!(directory:% = settings.dir.display(), server = agent.server.connection.url; "agent started");
     'running: loop {
         agent.look_if_due();
         let first = events.recv_timeout(agent.pause());
@@ -89,7 +90,6 @@ pub(super) fn run(access: &Access, settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the agent waits for, besides the time.
 enum Event {
     /// A signal: end.
     End,
@@ -97,7 +97,6 @@ enum Event {
     Reload,
     /// Something in the directory has changed; these files are complete.
     Changed(HashSet<String>),
-    /// The files have been looked at.
     Reported(Box<Report>),
 }
 
@@ -114,10 +113,8 @@ struct Agent {
     /// When it was last begun to look at the directory, and what was told of it.
     looking_since: Time,
     hangs: News,
-    /// Whether the directory has been looked at.
     is_ready: bool,
     refusals: PendingRefusals,
-    /// What systemd was told last.
     status: String,
 }
 
@@ -154,7 +151,7 @@ impl Agent {
 
     /// What concerns the server waits while it is given time to recover.
     fn not_before(&self, due: Time, task: Task) -> Time {
-        if task == Task::Wait { due } else { due.max(self.server.not_before()) }
+        if task == Task::Wait { due } else { due.max(self.server.not_before) }
     }
 
     fn take(&mut self, event: Event) -> Result<(), Failure> {
@@ -187,7 +184,6 @@ impl Agent {
         }
     }
 
-    /// Takes what was found in the files.
     fn hear(&mut self, report: Report) -> Result<(), Failure> {
         self.is_reading = false;
         let time = now();
@@ -225,11 +221,11 @@ impl Agent {
         if let Some((_, id, task)) = next
             && let Some(held) = self.schedule.get(id)
         {
-            let (entry, file) = (held.wanted.entry.clone(), held.wanted.file.clone());
+            let wanted = held.wanted.clone();
             match task {
-                Task::Wait => self.wait_for(id, &entry),
-                Task::Put => self.put(id, &entry, &file),
-                Task::Delete => self.delete(id, &entry, &file),
+                Task::Wait => self.wait_for(id, &wanted.entry),
+                Task::Put => self.put(id, &wanted),
+                Task::Delete => self.delete(id, &wanted),
             }
         }
         self.tell_status();
@@ -248,23 +244,18 @@ impl Agent {
         }
     }
 
-    fn put(&mut self, id: TargetId, entry: &Entry, file: &str) {
-        match self.server.put(entry) {
-            Verdict::Done => {
-                if self.schedule.get(id).is_some_and(|held| !held.registered) {
-                    info!(file, targets = entry.targets.join(","), id:% = id; "registered");
-                }
-                let lifetime = self.lifetime_of(entry);
-                self.schedule.is_registered(id, lifetime, now());
-            }
-            verdict => self.is_not_done(
-                id,
-                entry,
-                file,
-                verdict,
-                "refused by the server; tried again every 10 minutes at least, and when the file changes",
-            ),
+    fn put(&mut self, id: TargetId, wanted: &Wanted) {
+        let Wanted { entry, file } = wanted;
+        let verdict = self.server.put(entry);
+        if verdict != Verdict::Done {
+            let refused = "refused by the server; tried again every 10 minutes at least, and when the file changes";
+            return self.is_not_done(id, wanted, verdict, refused);
         }
+        if self.schedule.get(id).is_some_and(|held| !held.registered) {
+            info!(file, targets = entry.targets.join(","), id:% = id; "registered");
+        }
+        let lifetime = self.lifetime_of(entry);
+        self.schedule.is_registered(id, lifetime, now());
     }
 
     /// How long an entry lives; the server is asked if nothing else says it.
@@ -272,30 +263,22 @@ impl Agent {
         entry.ttl_seconds.map_or_else(|| self.server.default_lifetime(), Lifetime::from_seconds)
     }
 
-    fn delete(&mut self, id: TargetId, entry: &Entry, file: &str) {
-        match self.server.delete(id) {
-            Verdict::Done => {
-                info!(file, targets = entry.targets.join(","), id:% = id; "deregistered");
-                self.is_gone(id);
-            }
-            verdict => self.is_not_done(
-                id,
-                entry,
-                file,
-                verdict,
-                "the server refuses to delete it; tried again every 10 minutes at least",
-            ),
+    fn delete(&mut self, id: TargetId, wanted: &Wanted) {
+        let verdict = self.server.delete(id);
+        if verdict != Verdict::Done {
+            let refused = "the server refuses to delete it; tried again every 10 minutes at least";
+            return self.is_not_done(id, wanted, verdict, refused);
         }
-    }
-
-    fn is_gone(&mut self, id: TargetId) {
+        let Wanted { entry, file } = wanted;
+        info!(file, targets = entry.targets.join(","), id:% = id; "deregistered");
         self.schedule.is_gone(id);
         self.errand.gone.push(id);
         // Others are deleted as well, usually, and all of them are forgotten at once.
         self.next_look = self.next_look.min(now() + UNSETTLED_LOOK);
     }
 
-    fn is_not_done(&mut self, id: TargetId, entry: &Entry, file: &str, verdict: Verdict, refused: &'static str) {
+    fn is_not_done(&mut self, id: TargetId, wanted: &Wanted, verdict: Verdict, refused: &'static str) {
+        let Wanted { entry, file } = wanted;
         let (message, reason) = match verdict {
             Verdict::Refused(reason) => {
                 // What an agent before this one has registered may be refused before anything is accepted.
@@ -304,17 +287,15 @@ impl Agent {
                 (refused, reason)
             }
             Verdict::Unauthorised(reason) => {
-                let lifetime = lifetime(entry, self.server.known_lifetime());
+                let lifetime = lifetime(entry, self.server.lifetime);
                 self.schedule.is_unauthorised(id, lifetime, now());
                 // It may have been replaced meanwhile.
                 self.errand.token = true;
-                match self.server.has_token() {
-                    true => ("the server does not accept this token for it; tried again every minute", reason),
-                    false => (
-                        "the server wants a token: set INVENTOR_TOKEN or --token-file; tried again every minute",
-                        reason,
-                    ),
-                }
+                let message = match self.server.connection.token {
+                    Some(_) => "the server does not accept this token for it; tried again every minute",
+                    None => "the server wants a token: set INVENTOR_TOKEN or --token-file; tried again every minute",
+                };
+                (message, reason)
             }
             Verdict::Unavailable | Verdict::Done => return self.is_unavailable(id),
         };
@@ -325,9 +306,9 @@ impl Agent {
 
     /// The others are tried first when the pause is over, lest one that the server fails at holds up all.
     fn is_unavailable(&mut self, id: TargetId) {
-        let shortest = self.schedule.shortest_interval(self.server.known_lifetime());
+        let shortest = self.schedule.shortest_interval(self.server.lifetime);
         self.server.back_off(shortest);
-        self.schedule.is_unknown(id, self.server.not_before());
+        self.schedule.is_unknown(id, self.server.not_before);
     }
 
     fn tell_status(&mut self) {

@@ -10,10 +10,8 @@ use crate::registration::BodyFault;
 /// The most of an answer that is repeated in a message.
 const ECHO_CHARS_MAX: usize = 500;
 
-/// The media type of errors below `/api/v1`.
 pub(super) const PROBLEM: &str = "application/problem+json";
 
-/// What a server says.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub(super) status: u16,

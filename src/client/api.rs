@@ -13,7 +13,6 @@ use crate::registration::{BodyFault, TargetId};
 /// Registrations that are asked for at once; the server gives no more.
 const PAGE_SIZE: usize = 1000;
 
-/// A page of the list.
 #[derive(Deserialize)]
 struct Page {
     registrations: Vec<Value>,
@@ -35,7 +34,6 @@ pub(super) struct DeclarationCounts {
     pub(super) deleted: usize,
 }
 
-/// What becomes of a declaration.
 pub(super) enum DeclareAnswer {
     Done(DeclarationCounts),
     /// Entries that stand in other groups.
@@ -56,17 +54,17 @@ impl Api {
             // 501 is no failure: nobody who has registrations does not know a method for them.
             500.. if answer.status != 501 => {
                 let reason = answer.reason();
-                Err(Failure::Unavailable(format!("{} answers {}: {reason}; try again", self.url(), answer.status)))
+                Err(Failure::Unavailable(format!("{} answers {}: {reason}; try again", self.url, answer.status)))
             }
             _ if !answer.is_ours(call.path) => Err(self.foreign(&answer, call.path)),
-            401 | 403 if !self.has_token() => Err(Failure::Refused(format!(
+            401 | 403 if self.token.is_none() => Err(Failure::Refused(format!(
                 "{} wants a token; set INVENTOR_TOKEN, or name a file with it by --token-file",
-                self.url()
+                self.url
             ))),
             401 | 403 if answer.problem().is_none_or(|problem| problem.errors.is_empty()) => {
                 Err(Failure::Refused(format!(
                     "{} does not accept this token for that ({}: {}); check INVENTOR_TOKEN or the token file",
-                    self.url(),
+                    self.url,
                     answer.status,
                     answer.reason()
                 )))
@@ -77,7 +75,7 @@ impl Api {
 
     /// What is to be said of an answer that no server like ours gives.
     fn foreign(&self, answer: &Answer, path: &str) -> Failure {
-        let url = self.url();
+        let url = &self.url;
         if (300..400).contains(&answer.status) {
             return Failure::Unavailable(format!("{url}: {}; give --url that address", answer.reason()));
         }
@@ -93,7 +91,7 @@ impl Api {
     fn unknown(&self, answer: &Answer) -> Failure {
         Failure::Unavailable(format!(
             "what answers at {} is not inventor, or one too old for this ({}: {}); check --url and what is on the way",
-            self.url(),
+            self.url,
             answer.status,
             answer.reason()
         ))
@@ -129,7 +127,7 @@ impl Api {
         if entries.into_iter().all(|entry| entry.ttl_seconds.is_none()) {
             return Ok(());
         }
-        let url = self.url();
+        let url = &self.url;
         Err(Failure::Unavailable(format!(
             "{url} is the original inventor, which knows one lifetime for all; leave --ttl and ttl_seconds out"
         )))
@@ -139,7 +137,7 @@ impl Api {
     /// answer with JSON as well.
     pub(super) fn read(&self, path: &str, member: &str) -> Result<Value, Failure> {
         self.read_or_none(path, member)?.ok_or_else(|| {
-            Failure::Unavailable(format!("{} has no {path}: it is too old, or --url is not its address", self.url()))
+            Failure::Unavailable(format!("{} has no {path}: it is too old, or --url is not its address", self.url))
         })
     }
 
@@ -179,7 +177,6 @@ impl Api {
         self.send(&ApiCall::new(Method::PUT, "/target").body(&body))
     }
 
-    /// Registers, or renews, and returns the id.
     pub(super) fn register(&self, entry: &Entry) -> Result<String, Failure> {
         #[derive(Deserialize)]
         struct Registered {
@@ -218,9 +215,8 @@ impl Api {
             parameters.append_pair("limit", &PAGE_SIZE.to_string());
             parameters.extend_pairs(next.as_deref().map(|token: &str| ("page_token", token)));
             let page = self.read(&format!("/api/v1/registrations?{}", parameters.finish()), "registrations")?;
-            let page: Page = serde_json::from_value(page).map_err(|e| {
-                Failure::Unavailable(format!("{} gives a list that is not understood: {e}", self.url()))
-            })?;
+            let page: Page = serde_json::from_value(page)
+                .map_err(|e| Failure::Unavailable(format!("{} gives a list that is not understood: {e}", self.url)))?;
             for registration in page.registrations {
                 if !take(registration, page.total)? {
                     return Ok(());

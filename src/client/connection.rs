@@ -23,7 +23,6 @@ pub(super) const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 const IDLE_CONNECTIONS_MAX: usize = 32;
 
-/// What is asked of the server.
 #[derive(Debug, Clone)]
 pub(super) struct ApiCall<'a> {
     pub(super) method: Method,
@@ -61,8 +60,8 @@ pub(super) struct Api {
     /// What comes before a path, without a slash at its end.
     base: String,
     /// The URL as the user wrote it.
-    shown: String,
-    token: Option<Secret>,
+    pub(super) url: String,
+    pub(super) token: Option<Secret>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -81,25 +80,12 @@ impl Api {
         let agent = agent(config, socket.as_deref());
         let token = access.token.as_ref().map(|source| read_token("--token-file", source)).transpose()?;
         let headers = access.headers.iter().map(|header| parse_header(header)).collect::<Result<_, _>>()?;
-        Ok(Api { agent, socket, base: base.to_owned(), shown: shown.to_owned(), token, headers })
+        Ok(Api { agent, socket, base: base.to_owned(), url: shown.to_owned(), token, headers })
     }
 
     /// One more to the same server, which shares nothing with this one: threads do not wait for each other.
     pub(super) fn another(&self) -> Api {
         Api { agent: agent(self.agent.config().clone(), self.socket.as_deref()), ..self.clone() }
-    }
-
-    pub(super) fn has_same_token(&self, other: &Api) -> bool {
-        self.token == other.token
-    }
-
-    pub(super) fn has_token(&self) -> bool {
-        self.token.is_some()
-    }
-
-    /// The URL of the server as the user wrote it.
-    pub(super) fn url(&self) -> &str {
-        &self.shown
     }
 
     /// Asks, and waits for the answer; or says why there is none.
@@ -124,7 +110,7 @@ impl Api {
             Some(body) => request.body(body).map_err(ureq::Error::Http).and_then(|request| self.agent.run(request)),
             None => request.body(()).map_err(ureq::Error::Http).and_then(|request| self.agent.run(request)),
         };
-        sent.and_then(read_answer).map_err(|e| format!("{}: {}", self.shown, reason(&e)))
+        sent.and_then(read_answer).map_err(|e| format!("{}: {}", self.url, reason(&e)))
     }
 
     /// Gets a foreign URL, by the same rules but without the token and the header fields, which are not for others; with
@@ -223,7 +209,6 @@ fn tls(access: &Access, needed: bool) -> Result<TlsConfig, Failure> {
     Ok(builder.unversioned_rustls_crypto_provider(crypto()).build())
 }
 
-/// The flags that name the files.
 const CA_FILE: &str = "--ca-file";
 const CERT: &str = "--cert";
 const KEY: &str = "--key";

@@ -158,7 +158,6 @@ pub(super) fn show_differences(differences: &str, output: Output) {
     }
 }
 
-/// How many registrations there are of each kind.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PlanCounts {
     pub(super) create: usize,
@@ -227,7 +226,6 @@ impl<'a> GroupPlan<'a> {
         counts
     }
 
-    /// The lists of a plan for programs.
     pub(super) fn to_json(&self) -> Value {
         let [mut create, mut change, mut delete, mut adopt] = [const { Vec::new() }; 4];
         for (id, pair) in &self.pairs {

@@ -37,7 +37,6 @@ pub(super) struct Entry {
     pub(super) ttl_seconds: Option<u64>,
 }
 
-/// The body of a PUT.
 #[derive(Serialize)]
 pub(super) struct Put<'a> {
     pub(super) static_config: &'a Entry,
@@ -80,10 +79,15 @@ impl Entry {
             && self.modules == other.modules
             && self.group() == other.group()
     }
-}
 
-impl From<&Registration> for Entry {
-    fn from(registration: &Registration) -> Entry {
+    /// Reads a body as the server reads it when it is strict.
+    pub(super) fn checked(body: &[u8], names: LabelNames) -> Result<Entry, String> {
+        let registration = Registration::parse(body, names, TtlBounds::default());
+        let registration = registration.and_then(|registration| Strictness::Scraped.check(registration));
+        let registration = registration.map_err(|invalid| {
+            let text = invalid.to_string();
+            text.strip_prefix("static_config: ").map(str::to_owned).unwrap_or(text)
+        })?;
         let entry = Entry {
             targets: registration.targets().to_vec(),
             labels: registration.labels().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
@@ -91,11 +95,10 @@ impl From<&Registration> for Entry {
             modules: registration.modules().to_vec(),
             ttl_seconds: registration.ttl().map(|ttl| ttl.seconds()),
         };
-        entry.without_default_group()
+        Ok(entry.without_default_group())
     }
 }
 
-/// What is wrong in a file, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FileFault {
     /// The number of the entry, from 1; `None` is the file as a whole.
@@ -116,7 +119,6 @@ impl fmt::Display for FileFault {
     }
 }
 
-/// What a file holds.
 #[derive(Debug, Default)]
 pub(super) struct FileEntries {
     pub(super) entries: Vec<Entry>,
@@ -229,21 +231,13 @@ impl FileEntries {
 fn entry(text: &str, names: LabelNames) -> Result<Entry, String> {
     let members: BTreeMap<String, &RawValue> =
         serde_json::from_str(text).map_err(|_| "expected an object with targets and labels".to_owned())?;
-    let registration = if members.keys().any(|name| name.eq_ignore_ascii_case("static_config")) {
-        Registration::parse(text.as_bytes(), names, TtlBounds::default())
-    } else {
-        if let Some(unknown) = members.keys().find(|name| !Entry::MEMBERS.contains(&name.as_str())) {
-            return Err(format!("unknown member {unknown:?}; expected {}", Entry::MEMBERS.join(", ")));
-        }
-        let body = format!("{{\"static_config\":{text}}}");
-        Registration::parse(body.as_bytes(), names, TtlBounds::default())
-    };
-    let registration = registration.and_then(|registration| Strictness::Scraped.check(registration));
-    let registration = registration.map_err(|invalid| {
-        let text = invalid.to_string();
-        text.strip_prefix("static_config: ").map(str::to_owned).unwrap_or(text)
-    })?;
-    Ok(Entry::from(&registration))
+    if members.keys().any(|name| name.eq_ignore_ascii_case("static_config")) {
+        return Entry::checked(text.as_bytes(), names);
+    }
+    match members.keys().find(|name| !Entry::MEMBERS.contains(&name.as_str())) {
+        Some(unknown) => Err(format!("unknown member {unknown:?}; expected {}", Entry::MEMBERS.join(", "))),
+        None => Entry::checked(format!("{{\"static_config\":{text}}}").as_bytes(), names),
+    }
 }
 
 /// An entry in YAML. Typed, so that values such as `9100` and `yes` are the text that was written, as in Prometheus.

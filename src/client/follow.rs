@@ -47,7 +47,7 @@ pub(super) fn run(access: &Access, command: &FollowCommand) -> Result<(), Failur
     };
     signals::forward(&[SIGTERM, SIGINT, SIGQUIT, SIGHUP], hear)
         .map_err(|e| Failure::Unavailable(format!("cannot handle signals: {e}")))?;
-    info!(list:% = command.list, server = connection.url(), output:% = command.output.display(); "follow started");
+    info!(list:% = command.list, server = connection.url, output:% = command.output.display(); "follow started");
     let mut follower = Follower {
         access: watched,
         connection,
@@ -57,13 +57,14 @@ pub(super) fn run(access: &Access, command: &FollowCommand) -> Result<(), Failur
         known: None,
         fault: News::default(),
     };
+    let mut is_asked_for = false;
     loop {
-        follower.look();
-        match signals.recv_timeout(command.interval) {
-            Ok(SIGHUP) => follower.reload(),
-            Err(RecvTimeoutError::Timeout) => {}
+        follower.look(is_asked_for);
+        is_asked_for = match signals.recv_timeout(command.interval) {
+            Ok(SIGHUP) => true,
+            Err(RecvTimeoutError::Timeout) => false,
             Ok(_) | Err(RecvTimeoutError::Disconnected) => break,
-        }
+        };
     }
     systemd::stopping();
     info!("follow ended");
@@ -83,10 +84,15 @@ struct Follower<'a> {
 }
 
 impl Follower<'_> {
-    /// Asks for the list, and replaces the file if that is another one.
-    fn look(&mut self) {
-        self.reconnect(false);
-        if !self.place.is_as_left() {
+    /// Asks for the list, and replaces the file if that is another one. Whoever can be reached otherwise now is reached so;
+    /// if that is asked for, all of it is read again.
+    fn look(&mut self, is_asked_for: bool) {
+        match self.access.look(is_asked_for) {
+            Some(Ok(connection)) => self.connection = connection,
+            Some(Err(reason)) => warn!(reason:%; "the files of token and certificates stay as they were"),
+            None => {}
+        }
+        if is_asked_for || !self.place.is_as_left() {
             self.etag = None;
         }
         match self.follow() {
@@ -100,35 +106,19 @@ impl Follower<'_> {
         }
     }
 
-    /// Who can be reached otherwise now is reached so; what cannot be read leaves what was known.
-    fn reconnect(&mut self, is_asked_for: bool) {
-        match self.access.look(is_asked_for) {
-            Some(Ok(connection)) => self.connection = connection,
-            Some(Err(reason)) => warn!(reason:%; "the files of token and certificates stay as they were"),
-            None => {}
-        }
-    }
-
-    /// The next look, which follows at once, asks for all of it.
-    fn reload(&mut self) {
-        self.reconnect(true);
-        self.etag = None;
-    }
-
     fn follow(&mut self) -> Result<(), String> {
         let call = ApiCall { if_none_match: self.etag.as_deref(), ..ApiCall::new(Method::GET, self.list) };
         let answer = self.connection.send(&call).map_err(|e| e.to_string())?;
         match answer.status {
             304 if self.etag.is_some() => Ok(()),
             200 if answer.is("application/json") => self.take(answer),
-            200 => Err(format!("{}: the answer is {:?} and no list", self.connection.url(), answer.content_type)),
-            status => Err(format!("{}: {status}: {}", self.connection.url(), answer.reason())),
+            200 => Err(format!("{}: the answer is {:?} and no list", self.connection.url, answer.content_type)),
+            status => Err(format!("{}: {status}: {}", self.connection.url, answer.reason())),
         }
     }
 
     fn take(&mut self, answer: Answer) -> Result<(), String> {
-        let targets =
-            targets_of(&answer.body).map_err(|e| format!("{}: this is no list: {e}", self.connection.url()))?;
+        let targets = targets_of(&answer.body).map_err(|e| format!("{}: this is no list: {e}", self.connection.url))?;
         let content = if self.place.is_yaml { yaml(&answer.body)? } else { answer.body };
         let is_first = self.known.is_none();
         // What another run has written is known as well.
@@ -162,7 +152,6 @@ impl Follower<'_> {
     }
 }
 
-/// The file that is kept.
 struct Place {
     path: PathBuf,
     is_yaml: bool,

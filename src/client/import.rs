@@ -23,7 +23,6 @@ use crate::config::commands::{Filter, ImportCommand, TokenSource};
 use crate::registration::{GROUP_LABEL, ID_LABEL, LabelNames, MODULE_LABEL, TargetId};
 use crate::signals;
 
-/// Connections that register at the same time.
 const CONNECTIONS: usize = 16;
 
 /// How often a registration is tried while the server cannot be reached or fails, and the first pause between tries,
@@ -34,10 +33,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// So many refusals of the token before the first success mean that nothing will be accepted.
 const UNAUTHORISED_MAX: usize = 100;
 
-/// How often progress is looked at.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Registers everything, and says what came of it.
 pub(super) fn run(connection: &Api, command: &ImportCommand, output: Output) -> Result<(), Failure> {
     let mut read = read_sources(connection, command)?;
     // What was read can be left as it is until here; from now on what was done is said.
@@ -109,11 +106,9 @@ fn show_plan(
     Ok(())
 }
 
-/// What the connections share.
 struct ImportJob<'a> {
     connection: &'a Api,
     entries: &'a [Entry],
-    /// The next entry to be taken.
     next: AtomicUsize,
     /// Whether everything stops before the end.
     stop: AtomicBool,
@@ -126,7 +121,6 @@ struct ImportOutcome {
     /// Of the refusals, those of the token.
     unauthorised: usize,
     refusals: RefusedEntries,
-    /// Why everything stopped.
     failure: Option<Failure>,
 }
 
@@ -251,7 +245,6 @@ impl Progress {
     }
 }
 
-/// What the sources hold.
 #[derive(Default)]
 struct Sources {
     entries: Vec<Entry>,

@@ -101,7 +101,6 @@ const GROUP_COLUMNS: [Column; 5] = [
     Column::fixed("NEXT EXPIRY", "next_expiry_at").in_words(|group| text::until(&group["next_expiry_at"])),
 ];
 
-/// Lists the groups, or deletes one.
 pub(super) fn groups(connection: &Api, command: &GroupsCommand, output: Output) -> Result<(), Failure> {
     let Some(GroupAction::Delete { name }) = &command.action else {
         return output.list(&connection.list("/api/v1/groups", "groups")?, &GROUP_COLUMNS);
@@ -114,7 +113,6 @@ pub(super) fn groups(connection: &Api, command: &GroupsCommand, output: Output) 
     }
 }
 
-/// Reads a registration as the server lists it.
 pub(super) fn entry(listed: Value) -> Result<Entry, Failure> {
     let listed = serde_json::from_value::<Entry>(listed);
     listed.map_err(|e| Failure::Unavailable(format!("the list is not understood: {e}")))

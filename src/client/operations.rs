@@ -12,7 +12,6 @@ use super::output::{Column, Output, is_closed, print_line, tell};
 use super::text::{self, cell, count, short_id};
 use crate::config::commands::ChangesCommand;
 
-/// Between two looks at what has changed.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// The most changes that the server gives.
@@ -48,7 +47,7 @@ fn summary(connection: &Api, status: &Value) -> Result<Vec<Vec<String>>, Failure
     let expiring = format!("{}, unless they are renewed", expiring.join(", "));
     let lifetime = text::lifetime(&status["default_ttl_seconds"]);
     let mut rows = vec![
-        row("Server", format!("inventor {} at {}, started {started}", cell(&status["version"]), connection.url())),
+        row("Server", format!("inventor {} at {}, started {started}", cell(&status["version"]), connection.url)),
         row("Store", format!("{}, {health}", cell(&store["kind"]))),
         row(
             "Registered",

@@ -12,7 +12,6 @@ use serde_json::Value;
 use super::text::{self, cell, members};
 use crate::config::commands::Format;
 
-/// Between two columns.
 const GAP: &str = "  ";
 
 /// A column is cut to no less than this, so that one sees what it is; one that may be cut first, to the second.
@@ -22,7 +21,6 @@ const WIDTH_FIRST: usize = 12;
 /// Why standard output takes nothing any more. What a command does beside printing, it does all the same.
 static REFUSED: OnceLock<io::Error> = OnceLock::new();
 
-/// Writes to standard output.
 #[derive(Clone, Copy)]
 pub(super) struct Output {
     format: Format,
@@ -318,7 +316,6 @@ pub(super) fn print_line(line: &str) {
     print(&format!("{line}\n"));
 }
 
-/// Why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// The answer is no: nothing is there, or something differs. Exit code 1.

@@ -8,7 +8,7 @@ use super::connection::Api;
 use super::output::{Output, print_line, tell};
 use super::{Entry, Failure, files, text};
 use crate::config::commands::{DeregisterCommand, RegisterCommand};
-use crate::registration::{LabelNames, Registration, Strictness, TargetId, TtlBounds, parse_id};
+use crate::registration::{LabelNames, TargetId, parse_id};
 
 /// Nothing to do is no fault, since what makes a file may have nothing to put into it.
 const EMPTY: &str = "the file holds no registration";
@@ -50,7 +50,6 @@ fn show(ids: &[String], output: Output) -> Result<(), Failure> {
     }
 }
 
-/// Deletes, and says what was not there.
 pub(super) fn deregister(connection: &Api, command: &DeregisterCommand) -> Result<(), Failure> {
     let DeregisterCommand { file, ids, targets, .. } = command;
     let ids: Vec<TargetId> = match file {
@@ -80,7 +79,6 @@ pub(super) fn deregister(connection: &Api, command: &DeregisterCommand) -> Resul
     }
 }
 
-/// What the flags or the file say.
 fn entries(declaration: &RegisterCommand) -> Result<Vec<Entry>, Failure> {
     let (group, ttl) = (declaration.group.as_deref(), declaration.ttl);
     let entries = match &declaration.file {
@@ -119,9 +117,7 @@ fn described(declaration: &RegisterCommand) -> Result<Entry, Failure> {
         modules: declaration.modules.clone(),
         ..Entry::default()
     };
-    let checked = Registration::parse(&entry.body(), LabelNames::Utf8, TtlBounds::default())
-        .and_then(|registration| Strictness::Scraped.check(registration));
-    checked.map_err(|invalid| Failure::Usage(by_flag(&invalid.to_string().replacen("static_config: ", "", 1))))?;
+    Entry::checked(&entry.body(), LabelNames::Utf8).map_err(|reason| Failure::Usage(by_flag(&reason)))?;
     Ok(entry)
 }
 

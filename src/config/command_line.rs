@@ -31,17 +31,13 @@ Each setting is an environment variable, a line of .env in the working directory
 set), or a flag; a flag wins over the environment, and that over .env. An empty value counts as not set. Flags can be \
 seen by every user of the machine: tokens and passwords belong into the environment or into files.";
 
-/// What the command line asks for.
 pub enum Invocation {
     Serve(Box<Config>),
     /// Ask the server that listens there whether it is `ready` or `healthy`.
     Healthcheck(Endpoint, String),
-    /// Be a client of a server.
     Client(Box<Client>),
-    /// Write manual pages into this directory.
-    Manual(PathBuf),
-    /// Print the completions for this shell.
     Completions(Shell),
+    Manual(PathBuf),
     /// Print this and end well: the help, or the version.
     Print(String),
     /// Print this to standard error and end with 2: flags that do not exist, values that cannot be right.
@@ -87,7 +83,6 @@ enum Help {
     Long,
 }
 
-/// The help that was asked for.
 fn help() -> String {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let is_long = words.iter().any(|word| word == "--help") || words.first().is_some_and(|word| word == "help");

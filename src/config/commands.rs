@@ -34,7 +34,6 @@ pub enum TokenSource {
     File(PathBuf),
 }
 
-/// The commands of the client.
 #[derive(Subcommand)]
 pub enum ClientCommand {
     /// Register targets, or renew them if they are registered
@@ -203,7 +202,6 @@ pub struct RegisterCommand {
     pub old_timeout: Option<String>,
 }
 
-/// `inventor deregister`
 #[derive(Args)]
 pub struct DeregisterCommand {
     /// File with what is to be deleted, - is standard input; only the targets in it count
@@ -217,7 +215,6 @@ pub struct DeregisterCommand {
     pub ids: Vec<String>,
 }
 
-/// `inventor agent`
 #[derive(Args, Clone)]
 pub struct AgentCommand {
     /// Directory whose .json, .yaml and .yml files are registered
@@ -240,7 +237,6 @@ pub struct AgentCommand {
     pub deregister_on_stop: bool,
 }
 
-/// `inventor follow`
 #[derive(Args)]
 pub struct FollowCommand {
     /// Path of the list on the server, such as '/sd?group=node&selector=env=prod'
@@ -265,7 +261,6 @@ pub struct Filter {
     pub selectors: Vec<String>,
 }
 
-/// `inventor list`
 #[derive(Args)]
 pub struct ListCommand {
     #[command(flatten)]
@@ -284,7 +279,6 @@ pub struct ListCommand {
     pub columns: Vec<Field>,
 }
 
-/// `inventor export`
 #[derive(Args)]
 pub struct ExportCommand {
     #[command(flatten)]
@@ -294,14 +288,12 @@ pub struct ExportCommand {
     format: Format,
 }
 
-/// `inventor get`
 #[derive(Args)]
 pub struct GetCommand {
     /// Id of the registration
     pub id: String,
 }
 
-/// `inventor groups`
 #[derive(Args)]
 pub struct GroupsCommand {
     #[command(subcommand)]
@@ -318,7 +310,6 @@ pub enum GroupAction {
     },
 }
 
-/// `inventor changes`
 #[derive(Args)]
 pub struct ChangesCommand {
     /// Only those of this group
@@ -346,7 +337,6 @@ pub struct GroupFiles {
     pub files: Vec<PathBuf>,
 }
 
-/// `inventor sync`
 #[derive(Args)]
 pub struct SyncCommand {
     #[command(flatten)]
@@ -365,7 +355,6 @@ pub struct SyncCommand {
     pub ttl: Option<u64>,
 }
 
-/// `inventor import`
 #[derive(Args)]
 pub struct ImportCommand {
     /// Files, - is standard input, or URLs of http_sd lists
@@ -385,7 +374,6 @@ pub struct ImportCommand {
     pub source_token_file: Option<PathBuf>,
 }
 
-/// `inventor check`
 #[derive(Args)]
 pub struct CheckCommand {
     /// Files to check, - is standard input
@@ -396,7 +384,6 @@ pub struct CheckCommand {
     pub label_names: LabelNames,
 }
 
-/// `inventor token`
 #[derive(Args)]
 pub struct TokenCommand {
     /// Name of whoever gets the token; it appears in the log

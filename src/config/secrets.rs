@@ -1,5 +1,6 @@
 //! Where tokens, certificates and passwords come from: variables, or files that are read again while the server runs.
 
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -26,33 +27,21 @@ pub trait Sources: Send + 'static {
     fn read(&self) -> Result<Self::Read, ConfigError>;
 }
 
-#[derive(Debug)]
 pub struct TokenSources {
     write: Option<Source>,
     read: Option<Source>,
     named: Option<SecretFile>,
 }
 
-#[derive(Debug)]
-enum Source {
-    Value(Token),
-    /// A secret in each line.
-    File {
-        file: SecretFile,
-        name: &'static str,
-        role: Role,
-    },
-}
-
 impl TokenSources {
     pub(super) fn new(values: &Values) -> Result<TokenSources, ConfigError> {
-        let write = Source::new(values, API_TOKEN, API_TOKEN_FILE, (API, Role::Write))?;
+        let write = Source::of(values, API_TOKEN, API_TOKEN_FILE, check_token)?;
         let named = SecretFile::of(values, TOKENS_FILE);
         if write.is_none() && named.is_none() {
             let reason = "not set; a token for registrations is needed, here, in API_TOKEN_FILE or in TOKENS_FILE";
             return Err(ConfigError::without_value(API_TOKEN, reason.to_owned()));
         }
-        Ok(TokenSources { write, read: Source::new(values, SD_TOKEN, SD_TOKEN_FILE, (SD, Role::Read))?, named })
+        Ok(TokenSources { write, read: Source::of(values, SD_TOKEN, SD_TOKEN_FILE, check_token)?, named })
     }
 
     fn read_named(&self) -> Result<Vec<Token>, ConfigError> {
@@ -66,17 +55,14 @@ impl Sources for TokenSources {
     type Read = Vec<Token>;
 
     fn paths(&self) -> impl Iterator<Item = &Path> {
-        let unnamed = [&self.write, &self.read].into_iter().filter_map(|source| match source {
-            Some(Source::File { file, .. }) => Some(file),
-            _ => None,
-        });
+        let unnamed = [&self.write, &self.read].into_iter().flatten().filter_map(Source::file);
         unnamed.chain(&self.named).map(SecretFile::path)
     }
 
     /// Where a secret has two meanings, the one that may do more counts: it comes last.
     fn read(&self) -> Result<Vec<Token>, ConfigError> {
-        let unnamed = |source: &Option<Source>| source.as_ref().map_or(Ok(Vec::new()), Source::read);
-        let (write, read, named) = (unnamed(&self.write)?, unnamed(&self.read)?, self.read_named()?);
+        let (write, read) = (unnamed(&self.write, API, Role::Write)?, unnamed(&self.read, SD, Role::Read)?);
+        let named = self.read_named()?;
         let tokens = [named, read, write].concat();
         let can_write = tokens.iter().any(|token| token.role == Role::Write);
         if let Some(file) = self.named.as_ref().filter(|_| !can_write) {
@@ -87,44 +73,35 @@ impl Sources for TokenSources {
     }
 }
 
-impl Source {
-    fn new(
-        values: &Values,
-        variable: Variable,
-        file: Variable,
-        (name, role): (&'static str, Role),
-    ) -> Result<Option<Source>, ConfigError> {
-        match (values.raw(variable), SecretFile::of(values, file)) {
-            (Some(_), Some(_)) => Err(ConfigError::together(variable, file)),
-            (Some(value), None) => {
-                let value = value.as_bytes();
-                if value.trim_ascii() != value || value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
-                    let reason = "begins or ends with a blank, or contains a line break or another control character, \
-                                  which no client can send";
-                    return Err(ConfigError::without_value(variable, reason.to_owned()));
-                }
-                Ok(Token::for_all_groups(name, role, value).map(Source::Value))
-            }
-            (None, file) => Ok(file.map(|file| Source::File { file, name, role })),
+/// The tokens of a source, one in each line.
+fn unnamed(source: &Option<Source>, name: &str, role: Role) -> Result<Vec<Token>, ConfigError> {
+    let (secrets, file) = match source {
+        None => return Ok(Vec::new()),
+        Some(Source::Value(secret)) => {
+            return Ok(Token::for_all_groups(name, role, secret.as_bytes()).into_iter().collect());
         }
-    }
-
-    fn read(&self) -> Result<Vec<Token>, ConfigError> {
-        let (file, name, role) = match self {
-            Source::Value(token) => return Ok(vec![token.clone()]),
-            Source::File { file, name, role } => (file, name, *role),
-        };
-        let bytes = file.read()?;
-        let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-        match lines.clone().count() {
-            0 => Err(file.wrong("holds no token; expected one or more, one per line".to_owned())),
-            n if n > TOKENS_MAX => Err(file.wrong(format!("contains {n} tokens; at most {TOKENS_MAX} are allowed"))),
-            _ => Ok(lines.filter_map(|secret| Token::for_all_groups(name, role, secret)).collect()),
-        }
+        Some(Source::File(file)) => (file.read()?, file),
+    };
+    let lines = secrets.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    match lines.clone().count() {
+        0 => Err(file.wrong("holds no token; expected one or more, one per line".to_owned())),
+        n if n > TOKENS_MAX => Err(file.wrong(format!("contains {n} tokens; at most {TOKENS_MAX} are allowed"))),
+        _ => Ok(lines.filter_map(|secret| Token::for_all_groups(name, role, secret)).collect()),
     }
 }
 
-/// The files of a server that speaks TLS.
+fn check_token(value: &OsStr) -> Result<(), &'static str> {
+    let value = value.as_bytes();
+    let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+    match value.trim_ascii() != value || value.iter().any(is_control) {
+        true => {
+            Err("begins or ends with a blank, or contains a line break or another control character, which no client \
+                     can send")
+        }
+        false => Ok(()),
+    }
+}
+
 #[derive(Debug)]
 pub struct TlsSources {
     identity: IdentityFiles,
@@ -159,7 +136,49 @@ impl Sources for TlsSources {
     }
 }
 
-/// A file and the variable that names it.
+/// A secret in a variable, or the file where it is.
+pub(super) enum Source {
+    Value(OsString),
+    File(SecretFile),
+}
+
+impl Source {
+    pub(super) fn of(
+        values: &Values,
+        variable: Variable,
+        file: Variable,
+        check: impl FnOnce(&OsStr) -> Result<(), &'static str>,
+    ) -> Result<Option<Source>, ConfigError> {
+        match (values.raw(variable), SecretFile::of(values, file)) {
+            (Some(_), Some(_)) => Err(ConfigError::together(variable, file)),
+            (Some(value), None) => match check(value) {
+                Ok(()) => Ok(Some(Source::Value(value.to_owned()))),
+                Err(reason) => Err(ConfigError::without_value(variable, reason.to_owned())),
+            },
+            (None, file) => Ok(file.map(Source::File)),
+        }
+    }
+
+    pub(super) fn of_text(values: &Values, variable: Variable, file: Variable) -> Result<Option<Source>, ConfigError> {
+        Source::of(values, variable, file, |value| value.to_str().map(|_| ()).ok_or("expected UTF-8"))
+    }
+
+    pub(super) fn file(&self) -> Option<&SecretFile> {
+        if let Source::File(file) = self { Some(file) } else { None }
+    }
+
+    /// The one secret in it.
+    pub(super) fn text(&self) -> Result<String, ConfigError> {
+        match self {
+            Source::Value(text) => Ok(text.to_string_lossy().into_owned()),
+            Source::File(file) => {
+                let secret = files::secret(&file.path).map_err(|reason| file.wrong(reason))?;
+                String::from_utf8(secret).map_err(|_| file.wrong("is not UTF-8".to_owned()))
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct SecretFile {
     variable: Variable,
@@ -182,12 +201,6 @@ impl SecretFile {
 
     pub(super) fn read(&self) -> Result<Vec<u8>, ConfigError> {
         files::secrets(&self.path).map_err(|reason| self.wrong(reason))
-    }
-
-    /// The one secret in it, as text.
-    pub(super) fn read_secret(&self) -> Result<String, ConfigError> {
-        let secret = files::secret(&self.path).map_err(|reason| self.wrong(reason))?;
-        String::from_utf8(secret).map_err(|_| self.wrong("is not UTF-8".to_owned()))
     }
 
     pub(super) fn read_authorities(&self) -> Result<Authorities, ConfigError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::secrets::{TlsSources, TokenSources};
 use super::store::{self, RedisSources};
-use super::values::{ConfigError, Values};
+use super::values::{ConfigError, LABEL_NAMES_CHOICES, Values};
 use super::variables::{
     DATA_DIR, GROUP_INFO, LABEL_NAMES, LISTEN_ADDR, LISTEN_PORT, LOG_FORMAT, MAX_CONNECTIONS, METRICS_AUTH,
     OUTAGE_KEEP_SECONDS, RUST_LOG, TARGET_INFO, TRUSTED_PROXIES, TTL_MAX_SECONDS, TTL_MIN_SECONDS, TTL_SECONDS, UI,
@@ -15,7 +15,7 @@ use super::variables::{
 use crate::http::Options;
 use crate::http::server::{Listen, TrustedProxies};
 use crate::logging::{Format, Logging};
-use crate::registration::{LabelNames, Ttl, TtlBounds};
+use crate::registration::{Ttl, TtlBounds};
 
 pub const WORKERS_MAX: usize = 1024;
 
@@ -63,12 +63,12 @@ impl Config {
             ttl,
             without_effect: store::without_effect(values),
             options: Options {
-                names: values.required(LABEL_NAMES, "legacy or utf8", label_names)?,
+                names: values.choice(LABEL_NAMES, &LABEL_NAMES_CHOICES)?,
                 ttls,
                 store: if redis.is_some() { "redis" } else { "embedded" },
                 group_info: values.switch(GROUP_INFO)?,
                 target_info: values.switch(TARGET_INFO)?,
-                open_metrics: values.required(METRICS_AUTH, "open or read", open_metrics)?,
+                open_metrics: values.choice(METRICS_AUTH, &[("open", true), ("read", false)])?,
                 page: values.switch(UI)?,
             },
             data_dir: values.path(DATA_DIR).unwrap_or_default(),
@@ -110,36 +110,12 @@ fn proxies(values: &Values) -> Result<TrustedProxies, ConfigError> {
     Ok(proxies.unwrap_or_default())
 }
 
-fn open_metrics(text: &str) -> Option<bool> {
-    match text {
-        "open" => Some(true),
-        "read" => Some(false),
-        _ => None,
-    }
-}
-
-pub(super) fn label_names(text: &str) -> Option<LabelNames> {
-    match text {
-        "legacy" => Some(LabelNames::Legacy),
-        "utf8" => Some(LabelNames::Utf8),
-        _ => None,
-    }
-}
-
 /// What is logged, and how: the same for the server and for commands that go on.
 pub(super) fn logging(values: &Values) -> Result<Logging, ConfigError> {
     Ok(Logging {
         filter: values.required(RUST_LOG, "a level such as info, or a filter such as warn,inventor=debug", filter)?,
-        format: values.required(LOG_FORMAT, "logfmt or json", format)?,
+        format: values.choice(LOG_FORMAT, &[("logfmt", Format::Logfmt), ("json", Format::Json)])?,
     })
-}
-
-fn format(text: &str) -> Option<Format> {
-    match text {
-        "logfmt" => Some(Format::Logfmt),
-        "json" => Some(Format::Json),
-        _ => None,
-    }
 }
 
 /// A filter that `env_logger` takes. It takes any word for the name of a module, and then logs nothing else: a mistyped

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 use std::path::Path;
 
-use super::secrets::{IdentityFiles, SecretFile, Sources};
+use super::secrets::{IdentityFiles, SecretFile, Source, Sources};
 use super::values::{ConfigError, Values};
 use super::variables::{
     REDIS_ADDR, REDIS_CLUSTER, REDIS_DBNO, REDIS_PASSWORD, REDIS_PASSWORD_FILE, REDIS_POOL_SIZE, REDIS_PORT,
@@ -24,10 +24,10 @@ const ADDRESSES: [Variable; 4] = [REDIS_ADDR, REDIS_URL, REDIS_SENTINELS, REDIS_
 /// Where Redis is and how it is reached. Passwords and certificates may come from files, which are read again while the
 /// server runs.
 pub struct RedisSources {
-    /// Without what is in files.
+    /// Without passwords from variables, and what is in files.
     settings: Settings,
-    password: Option<SecretFile>,
-    sentinel_password: Option<SecretFile>,
+    password: Option<Source>,
+    sentinel_password: Option<Source>,
     ca: Option<SecretFile>,
     identity: Option<IdentityFiles>,
 }
@@ -48,17 +48,18 @@ impl Sources for RedisSources {
     type Read = Settings;
 
     fn paths(&self) -> impl Iterator<Item = &Path> {
-        let single = [&self.password, &self.sentinel_password, &self.ca].into_iter().flatten().map(SecretFile::path);
+        let passwords = [&self.password, &self.sentinel_password].into_iter().flatten().filter_map(Source::file);
+        let single = passwords.chain(&self.ca).map(SecretFile::path);
         single.chain(self.identity.iter().flat_map(IdentityFiles::paths))
     }
 
     fn read(&self) -> Result<Settings, ConfigError> {
         let mut settings = self.settings.clone();
-        if let Some(file) = &self.password {
-            settings.password = Some(file.read_secret()?);
+        if let Some(password) = &self.password {
+            settings.password = Some(password.text()?);
         }
-        if let (Some(file), Address::Sentinel(sentinel)) = (&self.sentinel_password, &mut settings.address) {
-            sentinel.password = Some(file.read_secret()?);
+        if let (Some(password), Address::Sentinel(sentinel)) = (&self.sentinel_password, &mut settings.address) {
+            sentinel.password = Some(password.text()?);
         }
         if settings.tls.is_some() {
             let ca = self.ca.as_ref().map(SecretFile::read_authorities).transpose()?;
@@ -79,11 +80,10 @@ pub(super) fn without_effect(values: &Values) -> Vec<&'static str> {
 }
 
 fn of_redis(values: &Values) -> Result<RedisSources, ConfigError> {
-    let (sentinel_password, sentinel_password_file) =
-        secret(values, REDIS_SENTINEL_PASSWORD, REDIS_SENTINEL_PASSWORD_FILE)?;
+    let sentinel_password = Source::of_text(values, REDIS_SENTINEL_PASSWORD, REDIS_SENTINEL_PASSWORD_FILE)?;
     let mut settings = match values.text(REDIS_URL)? {
         Some(url) => Settings::from_url(&url).map_err(|e| ConfigError::without_value(REDIS_URL, e.to_string()))?,
-        None => Settings::new(address(values, sentinel_password)?),
+        None => Settings::new(address(values)?),
     };
     // What stands in the URL is not overruled by a default.
     if values.is_given(REDIS_DBNO) || !values.is_given(REDIS_URL) {
@@ -91,8 +91,7 @@ fn of_redis(values: &Values) -> Result<RedisSources, ConfigError> {
         settings.database = values.number(REDIS_DBNO, 0..=max)?;
     }
     settings.username = values.text(REDIS_USERNAME)?.or(settings.username);
-    let (password, password_file) = secret(values, REDIS_PASSWORD, REDIS_PASSWORD_FILE)?;
-    settings.password = password.or(settings.password);
+    let password = Source::of_text(values, REDIS_PASSWORD, REDIS_PASSWORD_FILE)?;
     let ca = SecretFile::of(values, REDIS_TLS_CA);
     let identity = IdentityFiles::of(values, REDIS_TLS_CERT, REDIS_TLS_KEY)?;
     if settings.tls.is_none() && values.switch(REDIS_TLS)? {
@@ -104,10 +103,10 @@ fn of_redis(values: &Values) -> Result<RedisSources, ConfigError> {
     }
     settings.restore = values.switch(RESTORE)?;
     settings.pool_size = values.number(REDIS_POOL_SIZE, 1..=POOL_SIZE_MAX)?;
-    Ok(RedisSources { settings, password: password_file, sentinel_password: sentinel_password_file, ca, identity })
+    Ok(RedisSources { settings, password, sentinel_password, ca, identity })
 }
 
-fn address(values: &Values, sentinel_password: Option<String>) -> Result<Address, ConfigError> {
+fn address(values: &Values) -> Result<Address, ConfigError> {
     if let Some(nodes) = values.optional(REDIS_CLUSTER, HOSTS, hosts)? {
         return Ok(Address::Cluster(nodes));
     }
@@ -116,7 +115,7 @@ fn address(values: &Values, sentinel_password: Option<String>) -> Result<Address
             hosts,
             master: values.required(REDIS_SENTINEL_MASTER, "UTF-8", |text| Some(text.to_owned()))?,
             username: values.text(REDIS_SENTINEL_USERNAME)?,
-            password: sentinel_password,
+            password: None,
         }));
     }
     let host = values.required(REDIS_ADDR, "a host name or an address; the port is REDIS_PORT", |text| {
@@ -128,7 +127,6 @@ fn address(values: &Values, sentinel_password: Option<String>) -> Result<Address
     Ok(Address::Tcp(host, port))
 }
 
-/// What several hosts look like.
 const HOSTS: &str = "host:port,host:port,...";
 
 fn hosts(text: &str) -> Option<Vec<(String, u16)>> {
@@ -139,20 +137,4 @@ fn host_and_port(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let host = host.trim_matches(['[', ']']);
     (!host.is_empty()).then_some((host.to_owned(), port.parse().ok()?))
-}
-
-/// A secret from its variable, or the file where it is.
-fn secret(
-    values: &Values,
-    variable: Variable,
-    file: Variable,
-) -> Result<(Option<String>, Option<SecretFile>), ConfigError> {
-    let value = match values.raw(variable).map(|value| value.to_str()) {
-        Some(None) => return Err(ConfigError::without_value(variable, "expected UTF-8".to_owned())),
-        value => value.flatten().map(str::to_owned),
-    };
-    match (value, SecretFile::of(values, file)) {
-        (Some(_), Some(_)) => Err(ConfigError::together(variable, file)),
-        either => Ok(either),
-    }
 }

@@ -12,6 +12,17 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use super::variables::{VARIABLES, Variable};
+use crate::registration::LabelNames;
+
+/// Two words and what they mean.
+pub(super) type Choices<T> = [(&'static str, T); 2];
+
+pub(super) fn chosen<T: Copy>(text: &str, choices: &Choices<T>) -> Option<T> {
+    choices.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning)
+}
+
+pub(super) const LABEL_NAMES_CHOICES: Choices<LabelNames> =
+    [("legacy", LabelNames::Legacy), ("utf8", LabelNames::Utf8)];
 
 pub(super) struct Values {
     given: HashMap<&'static str, OsString>,
@@ -87,12 +98,13 @@ impl Values {
         self.required(variable, &expected, |text| text.parse().ok().filter(|number| bounds.contains(number)))
     }
 
+    pub(super) fn choice<T: Copy>(&self, variable: Variable, choices: &Choices<T>) -> Result<T, ConfigError> {
+        let expected = choices.each_ref().map(|(word, _)| *word).join(" or ");
+        self.required(variable, &expected, |text| chosen(text, choices))
+    }
+
     pub(super) fn switch(&self, variable: Variable) -> Result<bool, ConfigError> {
-        self.required(variable, "on or off", |text| match text {
-            "on" => Some(true),
-            "off" => Some(false),
-            _ => None,
-        })
+        self.choice(variable, &[("on", true), ("off", false)])
     }
 
     pub(super) fn text(&self, variable: Variable) -> Result<Option<String>, ConfigError> {
@@ -105,7 +117,6 @@ impl Values {
     }
 }
 
-/// A value that the program cannot start with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     variable: &'static str,
@@ -150,7 +161,6 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Reads `.env`, if there is one.
 fn env_file(path: &Path) -> Result<HashMap<&'static str, OsString>, ConfigError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,

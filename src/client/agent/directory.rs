@@ -41,7 +41,6 @@ const WRITTEN_AGAIN: Duration = Duration::from_millis(40);
 /// Where Linux says which boot this is.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// What a look has found.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Look {
     /// Something is not as it was.
@@ -73,7 +72,10 @@ impl Directory {
         let Remembered { seen, files, leaving } = remembered;
         Directory {
             settings,
-            files: files.into_iter().map(|(name, entries)| (name, HeldFile::holding(entries))).collect(),
+            files: files
+                .into_iter()
+                .map(|(name, entries)| (name, HeldFile { entries, ..HeldFile::default() }))
+                .collect(),
             leaving: leaving.into_iter().map(|one| (TargetId::of(&one.targets), one)).collect(),
             // What nobody can tell from another boot is one.
             seen: seen.filter(|seen| boot.as_ref() == Some(&seen.boot)),
@@ -85,12 +87,12 @@ impl Directory {
     }
 
     pub(super) fn remembered(&self) -> Remembered {
-        let files = self.files.iter().filter(|(_, file)| !file.entries().is_empty());
+        let files = self.files.iter().filter(|(_, file)| !file.entries.is_empty());
         let mut leaving: Vec<Leaving> = self.leaving.values().cloned().collect();
         leaving.sort_by(|a, b| (&a.file, &a.targets).cmp(&(&b.file, &b.targets)));
         Remembered {
             seen: self.seen.clone(),
-            files: files.map(|(name, file)| (name.clone(), file.entries().to_vec())).collect(),
+            files: files.map(|(name, file)| (name.clone(), file.entries.to_vec())).collect(),
             leaving,
         }
     }
@@ -148,7 +150,7 @@ impl Directory {
 
     /// Every registration that a file holds.
     fn held(&self) -> HashMap<TargetId, Leaving> {
-        let entries = self.files.iter().flat_map(|(name, file)| file.entries().iter().map(move |entry| (name, entry)));
+        let entries = self.files.iter().flat_map(|(name, file)| file.entries.iter().map(move |entry| (name, entry)));
         entries
             .map(|(name, entry)| (entry.id(), Leaving { file: name.clone(), targets: entry.targets.clone() }))
             .collect()
@@ -181,7 +183,7 @@ impl Directory {
         let mut wanted: BTreeMap<TargetId, Wanted> = BTreeMap::new();
         let mut repeated = HashSet::new();
         for (name, held) in &self.files {
-            for entry in held.entries() {
+            for entry in &held.entries {
                 let id = entry.id();
                 if let Some(first) = wanted.get(&id) {
                     if !self.repeated.contains(&(id, name.clone())) {
@@ -208,24 +210,14 @@ fn is_read(name: &str) -> bool {
 /// A file of the directory: when it is read, and what it holds.
 #[derive(Default)]
 struct HeldFile {
-    /// When it was read last.
     state: Option<Stamp>,
     hash: Option<u64>,
+    /// What it held when it was last right.
     entries: Vec<Entry>,
     fault: News,
 }
 
 impl HeldFile {
-    /// A file that held this when it was read last, before this agent began.
-    fn holding(entries: Vec<Entry>) -> HeldFile {
-        HeldFile { entries, ..HeldFile::default() }
-    }
-
-    /// What it held when it was last right.
-    fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
     /// Reads the file if it is known to be complete, or looks different and is not being written to.
     fn look(&mut self, path: &Path, is_complete: bool) -> Look {
         match self.try_look(path, is_complete) {

@@ -68,7 +68,6 @@ impl Remembered {
     }
 }
 
-/// The file.
 pub(super) struct Memory {
     directory: PathBuf,
     written: Option<Vec<u8>>,

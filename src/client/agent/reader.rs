@@ -25,7 +25,6 @@ pub(super) struct Errand {
     pub(super) gone: Vec<TargetId>,
 }
 
-/// What has come of it.
 #[derive(Default)]
 pub(super) struct Report {
     /// What there is to be registered, if that is not what it was.
@@ -63,7 +62,6 @@ struct Files {
     settings: Settings,
     access: WatchedAccess,
     changes: Changes,
-    /// Opened by the first errand.
     open: Option<(Directory, Option<Memory>)>,
 }
 

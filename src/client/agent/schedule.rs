@@ -41,7 +41,6 @@ const REFUSED_RETRY: (Duration, Duration) = (Duration::from_secs(60), Duration::
 /// How long after a question an exporter is asked again; each time twice as long, up to the second.
 const EXPORTER_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Task {
     Wait,
@@ -49,7 +48,6 @@ pub(super) enum Task {
     Delete,
 }
 
-/// How a registration stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Its exporter has not answered yet.
@@ -62,7 +60,6 @@ enum State {
     Leaving,
 }
 
-/// A registration of the agent.
 #[derive(Debug)]
 pub(super) struct Scheduled {
     pub(super) wanted: Wanted,
@@ -80,13 +77,11 @@ pub(super) struct Scheduled {
     told: News,
 }
 
-/// All registrations of the agent.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     held: BTreeMap<TargetId, Scheduled>,
 }
 
-/// How long a registration lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lifetime {
     /// In seconds, not 0.

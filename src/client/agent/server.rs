@@ -28,7 +28,6 @@ const STATUS: &str = "/api/v1/status";
 /// What the server says of its default lifetime is believed for so long.
 const LIFETIME_BELIEVED: Duration = Duration::from_secs(60);
 
-/// What an answer means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     Done,
@@ -40,12 +39,13 @@ pub(super) enum Verdict {
     Unavailable,
 }
 
-/// The server as the agent knows it.
 pub(super) struct KnownServer {
-    connection: Api,
+    pub(super) connection: Api,
     failures: u32,
-    not_before: Time,
-    lifetime: Lifetime,
+    /// When it may be asked again.
+    pub(super) not_before: Time,
+    /// How long registrations live that do not ask for a lifetime, as far as it is known.
+    pub(super) lifetime: Lifetime,
     /// When the server was last asked for its default lifetime.
     asked: Option<Time>,
     told_unknown: bool,
@@ -63,10 +63,6 @@ impl KnownServer {
             told_unknown: false,
             fault: News::default(),
         }
-    }
-
-    pub(super) fn url(&self) -> &str {
-        self.connection.url()
     }
 
     pub(super) fn put(&mut self, entry: &Entry) -> Verdict {
@@ -98,7 +94,7 @@ impl KnownServer {
         let reason = format!("{}: {}", answer.status, answer.reason().replace("\n  ", "; "));
         match answer.status {
             200..=499 if !answer.is_ours(TARGET) => {
-                let url = self.connection.url();
+                let url = &self.connection.url;
                 self.is_unavailable(&format!("what answers at {url} is no inventor: {reason}"))
             }
             _ if is_done(&answer) => {
@@ -113,7 +109,7 @@ impl KnownServer {
                 self.answers_again();
                 Verdict::Refused(reason)
             }
-            _ => self.is_unavailable(&format!("{} answers {reason}", self.connection.url())),
+            _ => self.is_unavailable(&format!("{} answers {reason}", &self.connection.url)),
         }
     }
 
@@ -141,21 +137,11 @@ impl KnownServer {
         self.not_before = now() + pause.mul_f64(1.0 - 0.5 * fastrand::f64());
     }
 
-    /// When it may be asked again.
-    pub(super) fn not_before(&self) -> Time {
-        self.not_before
-    }
-
     pub(super) fn is_away(&self) -> bool {
         self.failures > 0
     }
 
-    /// How long registrations live that do not ask for a lifetime, as far as it is known.
-    pub(super) fn known_lifetime(&self) -> Lifetime {
-        self.lifetime
-    }
-
-    /// The same, asked for if the last answer is old.
+    /// The lifetime of what asks for none; the server is asked for it if the last answer is old.
     pub(super) fn default_lifetime(&mut self) -> Lifetime {
         if self.asked.is_none_or(|asked| now() >= asked + LIFETIME_BELIEVED) {
             self.asked = Some(now());
@@ -177,16 +163,12 @@ impl KnownServer {
         self.lifetime
     }
 
-    pub(super) fn has_token(&self) -> bool {
-        self.connection.has_token()
-    }
-
     /// Goes on with what the files of token and certificates say now; whether the token is another one.
     pub(super) fn take(&mut self, read: Result<Api, Failure>) -> bool {
         match read {
             Ok(connection) => {
                 self.fault.is_over();
-                let is_other = !self.connection.has_same_token(&connection);
+                let is_other = self.connection.token != connection.token;
                 self.connection = connection;
                 is_other
             }

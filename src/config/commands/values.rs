@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::config::server;
+use crate::config::values::{LABEL_NAMES_CHOICES, chosen};
 use crate::registration::{LabelNames, Ttl, parse_duration};
 
 /// How the answer is written.
@@ -124,5 +124,5 @@ pub(super) fn time_to_wait(text: &str) -> Result<Duration, &'static str> {
 }
 
 pub(super) fn label_names(text: &str) -> Result<LabelNames, &'static str> {
-    server::label_names(text).ok_or("expected legacy or utf8")
+    chosen(text, &LABEL_NAMES_CHOICES).ok_or("expected legacy or utf8")
 }
