@@ -35,8 +35,11 @@ pub(super) struct Column {
     member: &'static str,
     cut: Cut,
     /// What is shown of the value instead of the member.
-    instead: Option<(fn(&Value) -> String, When)>,
+    instead: Option<(Show, When)>,
 }
+
+/// What is shown of a row's value.
+type Show = fn(&Value) -> String;
 
 /// When something else than the member is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,17 +78,17 @@ impl Column {
         Column::new(header, member, Cut::First)
     }
 
-    pub(super) const fn shown(self, instead: fn(&Value) -> String) -> Column {
+    pub(super) const fn shown(self, instead: Show) -> Column {
         Column { instead: Some((instead, When::Always)), ..self }
     }
 
     /// For a person, who wants to know how long.
-    pub(super) const fn in_words(self, instead: fn(&Value) -> String) -> Column {
+    pub(super) const fn in_words(self, instead: Show) -> Column {
         Column { instead: Some((instead, When::AtTerminal)), ..self }
     }
 
     /// For a person who has not asked for everything.
-    pub(super) const fn in_short(self, instead: fn(&Value) -> String) -> Column {
+    pub(super) const fn in_short(self, instead: Show) -> Column {
         Column { instead: Some((instead, When::Narrow)), ..self }
     }
 }
