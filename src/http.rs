@@ -9,7 +9,6 @@ mod auth;
 mod discovery;
 pub mod gate;
 mod handler;
-mod metrics;
 mod operations;
 mod page;
 mod pollers;

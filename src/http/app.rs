@@ -1,4 +1,5 @@
-//! What the handlers work with: the registry, the tokens, the metrics, and what the configuration says to them.
+//! What the handlers work with: the registry, the tokens, what the configuration says to them, the audit line, and what is
+//! counted of the requests that they answer.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -8,15 +9,16 @@ use std::time::{Duration, SystemTime};
 use log::kv::Value;
 use log::{Level, Record, error};
 use parking_lot::Mutex;
+use prometheus::{HistogramVec, IntCounterVec};
 
 use super::auth::{Caller, Tokens};
-use super::metrics::{Gauges, HttpMetrics};
-use super::pollers::Pollers;
+use super::pollers::{CLIENTS, Pollers, client};
 use super::problem::{Errors, Problem};
 use super::request::Request;
 use super::response::Response;
 use crate::logging::Throttle;
-use crate::registration::{Invalid, LabelNames, TtlBounds};
+use crate::metrics::{counters, counters_by, durations_by};
+use crate::registration::{Invalid, InvalidKind, LabelNames, TtlBounds};
 use crate::registry::{Now, Principal, Registry};
 use crate::store::StoreError;
 use crate::turns::{Turn, Turns};
@@ -32,8 +34,10 @@ pub struct App {
     pub(super) tokens: Arc<Tokens>,
     pub(super) options: Options,
     pub(super) metrics: HttpMetrics,
+    /// Everything that is counted all the time.
+    pub(super) exposition: prometheus::Registry,
     /// Locked while somebody reads `/metrics`.
-    pub(super) gauges: Mutex<Gauges>,
+    pub(super) scrape: Mutex<()>,
     pub(super) forbidden: Throttle,
     pub(super) failures: Throttle,
     pub(super) pollers: Pollers,
@@ -105,7 +109,8 @@ impl App {
             tokens,
             options,
             metrics: HttpMetrics::new(&exposition),
-            gauges: Mutex::new(Gauges::new(exposition)),
+            exposition,
+            scrape: Mutex::new(()),
             forbidden: Throttle::default(),
             failures: Throttle::default(),
             pollers: Pollers::default(),
@@ -153,5 +158,59 @@ impl App {
             Errors::Problem => Problem::new(503, text).into(),
             Errors::Text => Response::unavailable(text),
         }
+    }
+}
+
+/// What is counted of the requests that handlers answer.
+pub(super) struct HttpMetrics {
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    refused: IntCounterVec,
+    polls: IntCounterVec,
+}
+
+impl HttpMetrics {
+    pub(super) fn new(registry: &prometheus::Registry) -> HttpMetrics {
+        HttpMetrics {
+            requests: counters(
+                registry,
+                "inventor_http_requests_total",
+                "Requests answered by a handler.",
+                &["route", "method", "status"],
+            ),
+            durations: durations_by(
+                registry,
+                "inventor_http_request_duration_seconds",
+                "Time that handlers took, without the transfer of request and response.",
+                &["route"],
+            ),
+            refused: counters_by(
+                registry,
+                "inventor_registrations_refused_total",
+                "Registrations refused as invalid, by reason.",
+                "reason",
+                &InvalidKind::ALL.map(InvalidKind::as_str),
+            ),
+            polls: counters_by(
+                registry,
+                "inventor_polls_total",
+                "Lists sent, by what the client can be recognised as.",
+                "client",
+                &CLIENTS,
+            ),
+        }
+    }
+
+    pub(super) fn answered(&self, route: &str, method: &str, status: u16, took: Duration) {
+        self.requests.with_label_values(&[route, method, &status.to_string()]).inc();
+        self.durations.with_label_values(&[route]).observe(took.as_secs_f64());
+    }
+
+    pub(super) fn refused(&self, kind: InvalidKind) {
+        self.refused.with_label_values(&[kind.as_str()]).inc();
+    }
+
+    pub(super) fn polled(&self, request: &Request) {
+        self.polls.with_label_values(&[client(request)]).inc();
     }
 }

@@ -48,20 +48,3 @@ pub enum Runs {
     /// By a worker: it calls the store.
     ByWorker,
 }
-
-/// A function answers all requests at once.
-impl<F: Fn(&Request) -> Response + Send + Sync + 'static> Handler for F {
-    type Route = ();
-
-    fn find(&self, _: &Request) -> Found<()> {
-        Found { runs: Runs::AtOnce, errors: Errors::Text, takes_large_bodies: false, is_probe: false, route: () }
-    }
-
-    fn admit(&self, (): (), _: &Request) -> Result<(), Response> {
-        Ok(())
-    }
-
-    fn handle(&self, (): (), request: &Request) -> Response {
-        self(request)
-    }
-}

@@ -4,10 +4,14 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use log::error;
+use prometheus::proto::MetricFamily;
+use prometheus::{Encoder, TextEncoder};
 
 use super::app::{App, Call};
+use super::pollers::CLIENTS;
 use super::response::{Body, Response};
-use crate::registry::{Criteria, Form, Scope};
+use crate::metrics;
+use crate::registry::{Criteria, Discovered, EXPIRY_SPANS, Form, Now, Scope};
 
 /// The format of the metrics, 0.0.4 of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -18,22 +22,23 @@ const SCRAPE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How many groups have a series of their own.
 const GROUPS_MAX: usize = 1000;
 
+/// The usual size of the text without the series of the targets.
+const TEXT_BYTES: usize = 64 * 1024;
+
 /// A small text of this request's own, and behind it the series of the targets, which all clients share, compressed or
 /// not.
 pub(super) fn metrics(app: &App, call: &Call<'_>) -> Result<Response, Response> {
-    // One at a time: another scrape would read groups while they are set anew, and a crowd of them takes one core.
-    let gauges = app.gauges.try_lock_for(SCRAPE_WAIT_MAX);
-    let gauges = gauges.ok_or_else(|| Response::unavailable("too many others read the metrics"))?;
+    // One at a time: a crowd of them takes one core.
+    let scrape = app.scrape.try_lock_for(SCRAPE_WAIT_MAX);
+    let _scrape = scrape.ok_or_else(|| Response::unavailable("too many others read the metrics"))?;
     let now = app.now();
-    let view = &app.registry.view;
     let all = Criteria::of(Scope::All, Form::Plain);
-    let discovered = view.list(&all, false, &app.registry.allowance(call.request), now.monotonic).ok();
-    gauges.set(&app.registry, discovered.as_ref(), now);
-    if app.options.group_info {
-        gauges.set_groups(&view.largest_groups(GROUPS_MAX, now.monotonic));
-    }
-    gauges.set_pollers(&app.pollers.seen(now.wall));
-    let text = gauges.text().map_err(|e| {
+    let discovered = app.registry.view.list(&all, false, &app.registry.allowance(call.request), now.monotonic).ok();
+    let mut families = app.exposition.gather();
+    families.extend(gauges(app, discovered.as_ref(), now));
+    families.sort_by(|one, other| one.name().cmp(other.name()));
+    let mut text = Vec::with_capacity(TEXT_BYTES);
+    TextEncoder::new().encode(&families, &mut text).map_err(|e| {
         error!(reason:% = e; "cannot encode the metrics");
         Response::error(500, "cannot encode the metrics")
     })?;
@@ -43,6 +48,68 @@ pub(super) fn metrics(app: &App, call: &Call<'_>) -> Result<Response, Response> 
     let response = Response::new(200, TEXT, Body::new(parts).with_own_bytes(own_bytes));
     let response = response.with_header("Vary", "Accept-Encoding");
     Ok(if gzip { response.with_header("Content-Encoding", "gzip") } else { response })
+}
+
+/// What is counted when somebody looks: the registry as it is at that moment.
+fn gauges(app: &App, discovered: Option<&Discovered>, now: Now) -> Vec<MetricFamily> {
+    let gauges = prometheus::Registry::new();
+    let gauge = |name: &str, help: &str, value: usize| metrics::gauge(&gauges, name, help).set(whole(value));
+    let by = |name: &str, help: &str, labels: &[&str]| metrics::gauges(&gauges, name, help, labels);
+    let view = &app.registry.view;
+    let counts = view.counts(now.monotonic);
+    gauge("inventor_registrations", "Live registrations.", counts.registrations);
+    gauge("inventor_groups", "Target groups with at least one live registration.", counts.groups);
+    gauge("inventor_selections", "Selections that are remembered for their next polls.", counts.selections);
+    gauge("inventor_selection_bytes", "What these selections take in memory.", counts.selection_bytes);
+    gauge(
+        "inventor_registrations_quarantined",
+        "Stored values left out of all lists because Prometheus would refuse them.",
+        counts.quarantined,
+    );
+    let store_up = app.registry.health(now).is_ok();
+    gauge("inventor_store_up", "1 if the store can be read and written, 0 if not.", store_up.into());
+    let list = discovered.map(|all| all.list.rendering(false).parts);
+    let list_bytes = list.map_or(0, |parts| parts.iter().map(|part| part.len()).sum());
+    gauge("inventor_list_bytes", "Size of the response to /discover in bytes.", list_bytes);
+    let stale = discovered.and_then(|all| all.stale).map_or(0, |stale| stale.as_secs());
+    gauge(
+        "inventor_list_stale_seconds",
+        "How long the lists may have been out of date because the store is unavailable; 0 if they are current.",
+        stale as usize,
+    );
+    let expiring = by(
+        "inventor_registrations_expiring",
+        "Live registrations that expire within this time unless they are renewed.",
+        &["within"],
+    );
+    for ((name, _), count) in EXPIRY_SPANS.into_iter().zip(view.expiring(now.monotonic)) {
+        expiring.with_label_values(&[name]).set(whole(count));
+    }
+    if app.options.group_info {
+        let help = "Live registrations of each of the largest groups.";
+        let registrations = by("inventor_group_registrations", help, &["group"]);
+        for (name, count) in view.largest_groups(GROUPS_MAX, now.monotonic) {
+            registrations.with_label_values(&[&*name]).set(whole(count));
+        }
+    }
+    let pollers = by(
+        "inventor_pollers",
+        "Clients that polled a list within the hour, by what they can be recognised as and whether they still do.",
+        &["client", "state"],
+    );
+    let seen = app.pollers.seen(now.wall);
+    for client in CLIENTS {
+        // Late after three of its intervals.
+        for (state, is_late) in [("current", false), ("late", true)] {
+            let count = seen.iter().filter(|(_, poller, late)| poller.client == client && *late == is_late).count();
+            pollers.with_label_values(&[client, state]).set(whole(count));
+        }
+    }
+    gauges.gather()
+}
+
+fn whole(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// Alive: it answers. Whether the store does is another question, and no reason for a restart.

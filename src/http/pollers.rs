@@ -33,16 +33,31 @@ const TEXT_BYTES_MAX: usize = 500;
 /// of Prometheus, and so count as `prometheus`.
 pub(super) const CLIENTS: [&str; 3] = ["prometheus", "vmagent", "other"];
 
+/// Whose polls are one poller's. In the order in which they are shown.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Identity {
+    /// Without the port, which changes with every connection.
+    pub(super) address: String,
+    /// The path with the query.
+    pub(super) path: String,
+    pub(super) user_agent: String,
+}
+
+impl Identity {
+    /// Whose it is: an address, or for IPv6 the network of which a client can take any address.
+    fn client_key(&self) -> String {
+        match self.address.parse::<Ipv6Addr>() {
+            Ok(address) => address.segments()[..4].iter().map(|part| format!("{part:x}:")).collect(),
+            Err(_) => self.address.clone(),
+        }
+    }
+}
+
 /// Somebody who polls a list.
 #[derive(Debug, Clone)]
 pub(super) struct Poller {
     /// What it can be recognised as.
     pub(super) client: &'static str,
-    pub(super) user_agent: String,
-    /// Without the port, which changes with every connection.
-    pub(super) address: String,
-    /// The path with the query.
-    pub(super) path: String,
     /// How often it says that it polls.
     pub(super) interval: Option<Duration>,
     pub(super) last_status: u16,
@@ -73,41 +88,27 @@ impl Poller {
         self.last_seen.duration_since(self.first_seen).unwrap_or_default()
     }
 
-    /// Whose it is: an address, or for IPv6 the network of which a client can take any address.
-    fn client_key(&self) -> String {
-        match self.address.parse::<Ipv6Addr>() {
-            Ok(address) => address.segments()[..4].iter().map(|part| format!("{part:x}:")).collect(),
-            Err(_) => self.address.clone(),
-        }
-    }
-
     fn is_remembered(&self, now: SystemTime) -> bool {
         now.duration_since(self.last_seen).unwrap_or_default() < REMEMBERED_FOR
     }
 }
 
-/// Address, user agent and path.
-type Key = (String, String, String);
-
 /// Everybody who polls lists.
 #[derive(Debug, Default)]
-pub(super) struct Pollers(Mutex<HashMap<Key, Poller>>);
+pub(super) struct Pollers(Mutex<HashMap<Identity, Poller>>);
 
 impl Pollers {
     pub(super) fn saw(&self, request: &Request, status: u16, now: SystemTime) {
-        let user_agent = shortened(&String::from_utf8_lossy(request.header("user-agent").unwrap_or_default()));
         let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
-        let path = shortened(&format!("{}{query}", request.path));
-        let address = request.address().to_owned();
+        let identity = Identity {
+            address: request.address().to_owned(),
+            path: shortened(&format!("{}{query}", request.path)),
+            user_agent: shortened(&String::from_utf8_lossy(request.header("user-agent").unwrap_or_default())),
+        };
+        let client_key = identity.client_key();
         let mut pollers = self.0.lock();
-        let key = (address, user_agent, path);
-        let is_new = !pollers.contains_key(&key);
-        let (address, user_agent, path) = key.clone();
-        let poller = pollers.entry(key).or_insert_with(|| Poller {
+        let poller = pollers.entry(identity).or_insert_with(|| Poller {
             client: client(request),
-            user_agent,
-            address,
-            path,
             interval: None,
             last_status: status,
             first_seen: now,
@@ -116,20 +117,19 @@ impl Pollers {
         });
         (poller.interval, poller.last_status, poller.last_seen) = (interval(request), status, now);
         poller.polls += 1;
-        if is_new {
-            let client = poller.client_key();
-            make_room(&mut pollers, &client, now);
+        if poller.polls == 1 {
+            make_room(&mut pollers, &client_key, now);
         }
     }
 
     /// Who polled within the hour, and whether it is late; in the order of addresses and paths.
-    pub(super) fn seen(&self, now: SystemTime) -> Vec<(bool, Poller)> {
+    pub(super) fn seen(&self, now: SystemTime) -> Vec<(Identity, Poller, bool)> {
         let mut pollers = self.0.lock();
         pollers.retain(|_, poller| poller.is_remembered(now));
-        let mut seen: Vec<(bool, Poller)> =
-            pollers.values().map(|poller| (poller.is_late(now), poller.clone())).collect();
+        let seen = pollers.iter().map(|(identity, poller)| (identity.clone(), poller.clone(), poller.is_late(now)));
+        let mut seen: Vec<_> = seen.collect();
         drop(pollers);
-        seen.sort_by(|(_, a), (_, b)| (&a.address, &a.path, &a.user_agent).cmp(&(&b.address, &b.path, &b.user_agent)));
+        seen.sort_by(|(one, ..), (other, ..)| one.cmp(other));
         seen
     }
 }
@@ -137,12 +137,12 @@ impl Pollers {
 /// A client that has more than its share makes room itself; if all together are too many, the client that has most of
 /// them does. Of its pollers goes the one that has been polling for the shortest time, and of those the one not seen for
 /// longest: whoever polls on for hours is not pushed out by names that are made up.
-fn make_room(pollers: &mut HashMap<Key, Poller>, newcomer: &str, now: SystemTime) {
+fn make_room(pollers: &mut HashMap<Identity, Poller>, newcomer: &str, now: SystemTime) {
     let mut counts: HashMap<String, usize> = HashMap::new();
     if pollers.len() > POLLERS_MAX {
         pollers.retain(|_, poller| poller.is_remembered(now));
     }
-    pollers.values().for_each(|poller| *counts.entry(poller.client_key()).or_default() += 1);
+    pollers.keys().for_each(|identity| *counts.entry(identity.client_key()).or_default() += 1);
     let is_over = counts.get(newcomer).is_some_and(|count| *count > POLLERS_PER_CLIENT_MAX);
     let most = || counts.iter().max_by_key(|(_, count)| **count).map(|(client, _)| client.as_str());
     let who = match () {
@@ -151,7 +151,7 @@ fn make_room(pollers: &mut HashMap<Key, Poller>, newcomer: &str, now: SystemTime
         () => None,
     };
     let Some(who) = who else { return };
-    let of_client = pollers.iter().filter(|(_, poller)| poller.client_key() == who);
+    let of_client = pollers.iter().filter(|(identity, _)| identity.client_key() == who);
     let first = of_client.min_by_key(|(_, poller)| (poller.polled_for(), poller.last_seen));
     if let Some(first) = first.map(|(key, _)| key.clone()) {
         pollers.remove(&first);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn late(pollers: &Pollers, at: SystemTime) -> Vec<String> {
-        pollers.seen(at).into_iter().filter(|(is_late, _)| *is_late).map(|(_, poller)| poller.path).collect()
+        pollers.seen(at).into_iter().filter(|(.., is_late)| *is_late).map(|(identity, ..)| identity.path).collect()
     }
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
         };
         let has_all = |at| {
             let seen = pollers.seen(at);
-            seen.iter().filter(|(_, poller)| poller.path == "/sd?group=real").count() == 40
+            seen.iter().filter(|(identity, ..)| identity.path == "/sd?group=real").count() == 40
         };
         real(0);
         for minute in 1..10 {
@@ -254,6 +254,6 @@ mod tests {
         assert!(has_all(at) && pollers.seen(at).len() <= POLLERS_MAX);
         // Somebody new finds a place.
         poll(&pollers, "10.2.0.1:7", "/new", "60", at);
-        assert!(pollers.seen(at).iter().any(|(_, poller)| poller.path == "/new"));
+        assert!(pollers.seen(at).iter().any(|(identity, ..)| identity.path == "/new"));
     }
 }

@@ -41,9 +41,9 @@ impl Problem {
     }
 
     /// With the first of these faults, and their number.
-    pub(super) fn with_faults(mut self, mut faults: Vec<BodyFault>, total: usize) -> Problem {
-        faults.truncate(FAULTS_MAX);
-        (self.faults, self.faults_total) = (faults, total);
+    pub(super) fn with_faults(mut self, faults: Vec<BodyFault>) -> Problem {
+        (self.faults_total, self.faults) = (faults.len(), faults);
+        self.faults.truncate(FAULTS_MAX);
         self
     }
 }

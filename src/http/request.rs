@@ -40,22 +40,9 @@ pub struct Request {
     pub way_back: WayBack,
 }
 
-/// The other side of a connection.
-pub trait Peer: Send + Sync {
-    /// Whether it has not closed its side.
-    fn is_there(&self) -> bool;
-}
-
 /// The way that an answer will take. All are equal: a request says the same wherever it comes from.
 #[derive(Clone, Default)]
-pub struct WayBack(Option<Arc<dyn Peer>>);
-
-impl WayBack {
-    /// The way to this peer.
-    pub fn to(peer: Arc<dyn Peer>) -> WayBack {
-        WayBack(Some(peer))
-    }
-}
+pub struct WayBack(pub Option<Arc<dyn Asker + Send + Sync>>);
 
 impl PartialEq for WayBack {
     fn eq(&self, _: &WayBack) -> bool {
@@ -73,7 +60,7 @@ impl fmt::Debug for WayBack {
 
 impl Asker for Request {
     fn is_waiting(&self) -> bool {
-        self.way_back.0.as_ref().is_none_or(|peer| peer.is_there())
+        self.way_back.0.as_ref().is_none_or(|client| client.is_waiting())
     }
 }
 

@@ -8,10 +8,6 @@ use crate::turns::Turn;
 /// When a client may try again after a 503, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
-/// What answers that depend on a token, and may change at any time, say to caches: keep it for nobody else, and ask
-/// before you show it again.
-pub(super) const PRIVATE: (&str, &str) = ("Cache-Control", "private, no-cache");
-
 /// A complete response. To a HEAD request the server sends it without the body, with the same length.
 #[derive(Debug, Clone)]
 pub struct Response {
@@ -76,9 +72,9 @@ impl Response {
         Response { turn: turn.map(Arc::new), ..self }
     }
 
-    /// Keeps shared caches from showing it to others.
+    /// It depends on a token and may change at any time: caches keep it for nobody else, and ask before they show it again.
     pub(super) fn private(self) -> Response {
-        self.with_header(PRIVATE.0, PRIVATE.1)
+        self.with_header("Cache-Control", "private, no-cache")
     }
 }
 

@@ -45,8 +45,7 @@ fn strictness(request: &Request) -> Result<Strictness, Response> {
 
 fn faults(app: &App, request: &Request, strictness: Strictness) -> Problem {
     let faults = registration::put_faults(&request.body, app.options.names, app.options.ttls, strictness);
-    let total = faults.len();
-    Problem::bad_request("the body is not a registration").with_faults(faults, total)
+    Problem::bad_request("the body is not a registration").with_faults(faults)
 }
 
 pub(super) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {

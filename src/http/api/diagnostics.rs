@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{check_sees, check_sees_all, json, listed, time, time_of};
 use crate::http::app::{App, Call};
 use crate::http::auth;
-use crate::http::pollers::Poller;
+use crate::http::pollers::{Identity, Poller};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::response::Response;
@@ -138,8 +138,9 @@ pub(in crate::http) fn pollers(app: &App, call: &Call<'_>) -> Result<Response, R
     Query::parse(call.request)?.finish()?;
     check_sees_all(&call.caller)?;
     let now = app.now().wall;
-    let pollers = app.pollers.seen(now).into_iter().map(|(late, poller)| {
-        let Poller { client, user_agent, address, path, interval, last_status, first_seen, last_seen, polls } = poller;
+    let pollers = app.pollers.seen(now).into_iter().map(|(identity, poller, late)| {
+        let Identity { address, path, user_agent } = identity;
+        let Poller { client, interval, last_status, first_seen, last_seen, polls } = poller;
         ShownPoller {
             client,
             user_agent,

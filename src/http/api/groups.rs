@@ -173,10 +173,14 @@ fn forbidden(declaration: &Declaration<'_>, ids: &[TargetId]) -> Problem {
 
 /// The targets of these entries stand where the token has no right.
 fn not_ours(at: &[usize]) -> Problem {
-    let detail = "stands in a group that this token has no right for";
-    let faults =
-        at.iter().map(|at| BodyFault { pointer: format!("/{at}/targets"), detail: detail.to_owned() }).collect();
-    Problem::new(403, "some targets stand in groups that this token has no right for").with_faults(faults, at.len())
+    let fault = |at: &usize| elsewhere(*at, "stands in a group that this token has no right for".to_owned());
+    let problem = Problem::new(403, "some targets stand in groups that this token has no right for");
+    problem.with_faults(at.iter().map(fault).collect())
+}
+
+/// The targets of this entry stand in another group.
+fn elsewhere(at: usize, detail: String) -> BodyFault {
+    BodyFault { pointer: format!("/{at}/targets"), detail }
 }
 
 fn parameters(app: &App, call: &Call<'_>) -> Result<Parameters, Problem> {
@@ -204,14 +208,12 @@ fn entries(app: &App, call: &Call<'_>, parameters: &Parameters) -> Result<Vec<Re
         return Err(Problem::bad_request("the group has no name"));
     }
     let declared = Declared { group: &call.segment, ttl: parameters.ttl, names: app.options.names };
-    let registrations = parse_declared(&call.request.body, declared).map_err(|faults| {
-        let total = faults.len();
-        Problem::bad_request("the body does not declare a group").with_faults(faults, total)
-    })?;
+    let registrations = parse_declared(&call.request.body, declared)
+        .map_err(|faults| Problem::bad_request("the body does not declare a group").with_faults(faults))?;
     if registrations.is_empty() && !parameters.allow_empty {
         let fault = BodyFault { pointer: String::new(), detail: "the array is empty".to_owned() };
         let detail = "an empty array deletes the whole group; allow_empty=true allows that";
-        return Err(Problem::bad_request(detail).with_faults(vec![fault], 1));
+        return Err(Problem::bad_request(detail).with_faults(vec![fault]));
     }
     Ok(registrations)
 }
@@ -231,14 +233,9 @@ fn check_elsewhere(call: &Call<'_>, plan: &Plan, adopt: bool) -> Result<(), Prob
     if plan.elsewhere.is_empty() || adopt {
         return Ok(());
     }
-    let fault = |at: usize, group: &str| BodyFault {
-        pointer: format!("/{at}/targets"),
-        detail: format!("stands in the group {group:?}"),
-    };
-    let faults: Vec<BodyFault> = plan.elsewhere.iter().map(|(at, group)| fault(*at, group)).collect();
-    let total = faults.len();
+    let faults = plan.elsewhere.iter().map(|(at, group)| elsewhere(*at, format!("stands in the group {group:?}")));
     let detail = "some targets stand in other groups; adopt=true takes them from there";
-    Err(Problem::new(409, detail).with_faults(faults, total))
+    Err(Problem::new(409, detail).with_faults(faults.collect()))
 }
 
 pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {

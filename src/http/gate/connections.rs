@@ -43,7 +43,7 @@ use socket2::{Domain, Socket};
 
 use super::limits::ARRIVALS_MAX;
 use super::metrics::{EdgeMetrics, FULL, MEMORY, NO_THREAD, SHORTAGE};
-use crate::http::request::Peer;
+use crate::registry::Asker;
 
 /// How long a thread waits for another connection before it ends.
 const THREAD_KEPT: Duration = Duration::from_secs(1);
@@ -134,9 +134,9 @@ impl Connection {
     }
 }
 
-impl Peer for Connection {
+impl Asker for Connection {
     /// Even if it has sent more before it left, such as the word with which TLS ends.
-    fn is_there(&self) -> bool {
+    fn is_waiting(&self) -> bool {
         !self.is_ready(PollFlags::from_bits_retain(libc::POLLRDHUP))
     }
 }

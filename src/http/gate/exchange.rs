@@ -285,7 +285,7 @@ impl<H: Handler> Exchange<'_, H> {
         let Incoming { mut request, mut connection } = incoming;
         let is_head = request.method == "HEAD";
         request.client = self.client(&request);
-        request.way_back = WayBack::to(self.admitted.connection.clone());
+        request.way_back = WayBack(Some(self.admitted.connection.clone()));
         let found = self.found.take().unwrap_or_else(|| self.gate.handling.handler.find(&request));
         // An answer at once is as good as on its way, which saves a stage.
         let is_at_once = found.runs == Runs::AtOnce;

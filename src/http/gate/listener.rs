@@ -72,34 +72,35 @@ pub(in crate::http) struct Listener {
 
 impl Listener {
     pub(in crate::http) fn bind(listen: Listen) -> Result<Listener, BindError> {
-        let (socket, file) = match listen {
-            Listen::Tcp { addr, port } => {
-                let opened = match addr {
-                    Some(addr) => tcp(SocketAddr::new(addr, port)),
-                    // One socket for both families; a machine without IPv6 has only the other.
-                    None => {
-                        tcp(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)).or_else(|error| match error.kind() {
-                            ErrorKind::AddrInUse | ErrorKind::PermissionDenied => Err(error),
-                            _ => tcp(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)),
-                        })
-                    }
-                };
-                let asked =
-                    || addr.map_or_else(|| format!("port {port}"), |addr| SocketAddr::new(addr, port).to_string());
-                (opened.map_err(|error| BindError::Listen { address: asked(), error })?, None)
+        let failed = |address: String| |error| BindError::Listen { address, error };
+        let mut file = None;
+        let socket = match listen {
+            Listen::Tcp { addr: Some(addr), port } => {
+                let address = SocketAddr::new(addr, port);
+                tcp(address).map_err(failed(address.to_string()))?
             }
-            Listen::Unix(path) => match unix(&path) {
-                Ok(socket) => (socket, Some(path)),
-                Err(error) => return Err(BindError::Listen { address: format!("unix:{}", path.display()), error }),
-            },
+            // One socket for both families; a machine without IPv6 has only the other.
+            Listen::Tcp { addr: None, port } => tcp(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port))
+                .or_else(|error| match error.kind() {
+                    ErrorKind::AddrInUse | ErrorKind::PermissionDenied => Err(error),
+                    _ => tcp(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)),
+                })
+                .map_err(failed(format!("port {port}")))?,
+            Listen::Unix(path) => {
+                let socket = unix(&path).map_err(failed(format!("unix:{}", path.display())))?;
+                file = Some(path);
+                socket
+            }
             Listen::Inherited(fd) => {
                 let socket = Socket::from(fd);
-                let listens = socket.is_listener().unwrap_or(false) && socket.r#type().ok() == Some(Type::STREAM);
-                (if listens { socket } else { return Err(BindError::NotAListener) }, None)
+                if !socket.is_listener().unwrap_or(false) || socket.r#type().ok() != Some(Type::STREAM) {
+                    return Err(BindError::NotAListener);
+                }
+                socket
             }
         };
         let endpoint = Endpoint::of(&socket.local_addr().map_err(BindError::Start)?);
-        set_options(&socket).map_err(|error| BindError::Listen { address: endpoint.to_string(), error })?;
+        set_options(&socket).map_err(failed(endpoint.to_string()))?;
         Ok(Listener { socket, endpoint, file })
     }
 
