@@ -11,18 +11,17 @@ use std::path::{Path, PathBuf};
 
 use socket2::SockAddr;
 
-/// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     Tcp(SocketAddr),
-    /// The same, and it speaks TLS there.
+    /// A TCP address at which it speaks TLS.
     Tls(SocketAddr),
-    /// On a Unix socket: its path, or its name in the abstract namespace, which has no files, after an `@`.
+    /// A Unix socket: its path, or `@` and its name in the abstract namespace, which has no files.
     Unix(PathBuf),
 }
 
 impl Endpoint {
-    /// Where a listening socket with this address is reached.
+    /// The endpoint of a listening socket with this address.
     pub fn of(address: &SockAddr) -> Endpoint {
         let named = |name: &[u8]| PathBuf::from(OsStr::from_bytes(&[b"@", name].concat()));
         match (address.as_socket(), address.as_pathname()) {
@@ -32,7 +31,7 @@ impl Endpoint {
         }
     }
 
-    /// The same place of a server that speaks TLS, as it does on TCP ports alone.
+    /// The same endpoint of a server that speaks TLS. On Unix sockets it never does.
     pub fn with_tls(self) -> Endpoint {
         match self {
             Endpoint::Tcp(address) => Endpoint::Tls(address),
@@ -40,13 +39,13 @@ impl Endpoint {
         }
     }
 
-    /// The addresses at which it is reached from this machine: a server that listens on all of them, through the loopback.
+    /// The addresses at which this machine can reach it: the loopback address if the server listens on all addresses.
     pub fn local_addresses(&self) -> Vec<SocketAddr> {
         let (Endpoint::Tcp(address) | Endpoint::Tls(address)) = self else { return Vec::new() };
         let ips: &[IpAddr] = match address.ip() {
             ip if !ip.is_unspecified() => &[ip],
             IpAddr::V4(_) => &[IpAddr::V4(Ipv4Addr::LOCALHOST)],
-            // A socket for all addresses of IPv6 takes IPv4 too, unless the machine has only one of them.
+            // A socket for all IPv6 addresses takes IPv4 too, unless the machine has only one of them.
             IpAddr::V6(_) => &[IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)],
         };
         ips.iter().map(|ip| SocketAddr::new(*ip, address.port())).collect()
@@ -63,10 +62,10 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// The address of a Unix socket with this path, or with this name in the abstract namespace if it begins with `@`.
+/// The address of a Unix socket with this path, or with `@` and a name in the abstract namespace.
 ///
 /// # Errors
-/// It is longer than an address can be, or no path.
+/// The path is too long, or not one that an address can hold.
 pub fn unix_address(path: &Path) -> io::Result<net::SocketAddr> {
     match path.as_os_str().as_bytes().strip_prefix(b"@") {
         Some(name) => net::SocketAddr::from_abstract_name(name),

@@ -1,6 +1,5 @@
-//! Files that others write, read so that none can hold up the reader: opened without waiting, up to a limit, and
-//! only if they are what they should be, and again when they have changed. And files that others read, replaced so that
-//! none is ever half written.
+//! Reading files that others write without being held up by them: a read does not wait, is limited in size, and is
+//! repeated when the file has changed. Replacing files that others read, so that nobody sees one half written.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, Permissions};
@@ -13,15 +12,15 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// The largest file of secrets that is read: 10,000 tokens with names and groups.
+/// The largest file of secrets that is read: enough for 10,000 tokens with names and groups.
 const SECRETS_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// The longest wait for a secret that comes through a pipe, such as `<(command)` of a shell.
 const PIPE_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// Opens a regular file, or what a link to one leads to, without waiting for anything.
+/// Opens a regular file without waiting. Follows links.
 pub fn open_regular(path: &Path, bytes_max: u64) -> io::Result<(File, Metadata)> {
-    // Opening alone does something to some devices, so they are not opened at all.
+    // Some devices react to being opened, so they are not opened at all.
     check_regular(&fs::metadata(path)?)?;
     let file = open(path)?;
     let metadata = file.metadata()?;
@@ -29,17 +28,17 @@ pub fn open_regular(path: &Path, bytes_max: u64) -> io::Result<(File, Metadata)>
     if metadata.len() > bytes_max { Err(too_large(bytes_max)) } else { Ok((file, metadata)) }
 }
 
-/// Reads an open file to its end, which may be further away than its size says.
+/// Reads an open file to its end. It may have grown since its size was checked.
 pub fn read_to_end(file: &File, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max { Err(too_large(bytes_max)) } else { Ok(bytes) }
 }
 
-/// Reads a file of secrets, or what a pipe delivers soon, without the byte order mark that some editors put before it.
+/// Reads a file of secrets, or a pipe that ends soon, without the byte order mark that some editors write first.
 ///
 /// # Errors
-/// A sentence without the content.
+/// A sentence that contains nothing of the content.
 pub fn secrets(path: &Path) -> Result<Vec<u8>, String> {
     let read = || match fs::metadata(path)?.file_type() {
         kind if kind.is_fifo() => read_pipe(&open(path)?),
@@ -52,7 +51,7 @@ pub fn secrets(path: &Path) -> Result<Vec<u8>, String> {
 /// The one secret in a file: its first line that is not empty, without blanks around it.
 ///
 /// # Errors
-/// A sentence without the content.
+/// A sentence that contains nothing of the content.
 pub fn secret(path: &Path) -> Result<Vec<u8>, String> {
     let bytes = secrets(path)?;
     let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
@@ -96,11 +95,11 @@ fn read_pipe(mut pipe: &File) -> io::Result<Vec<u8>> {
     }
 }
 
-/// What tells one state of a file from another: times of its content and of its rights, size, device and inode.
+/// Identifies a state of a file: times of its last changes, size, device and inode.
 pub type Stamp = [i64; 7];
 
-/// Files and the state in which they were taken. Whether they have changed is seen by looking at them now and then: written
-/// in place, replaced by another, or reached by a link that leads elsewhere.
+/// Files and the state in which they were taken. A look now and then notices every kind of change: a file written in
+/// place, a file replaced, a link that leads elsewhere.
 #[derive(Debug)]
 pub struct WatchedFiles {
     paths: Vec<PathBuf>,
@@ -110,7 +109,7 @@ pub struct WatchedFiles {
 }
 
 impl WatchedFiles {
-    /// Takes these as they are now. To be called before they are read, so that a change meanwhile is one.
+    /// Takes the files as they are now. Call it before reading them, so that a change during the read is noticed.
     pub fn new<'a>(paths: impl Iterator<Item = &'a Path>) -> WatchedFiles {
         let mut watched =
             WatchedFiles { paths: paths.map(Path::to_owned).collect(), taken: Vec::new(), seen: Vec::new() };
@@ -118,7 +117,7 @@ impl WatchedFiles {
         watched
     }
 
-    /// Has them read, if there are any: as they are now if that is asked for, or else if they have changed.
+    /// Reads the files if that is asked for or if they have changed. Without files, does nothing.
     pub fn look<T>(&mut self, is_asked_for: bool, read: impl FnOnce() -> T) -> Option<T> {
         if is_asked_for && !self.paths.is_empty() {
             self.take();
@@ -127,14 +126,14 @@ impl WatchedFiles {
         self.read_if_changed(read)
     }
 
-    /// Takes them as they are now, whether they have changed or not.
+    /// Takes the files as they are now, changed or not.
     fn take(&mut self) {
         self.seen = self.stamps();
         self.taken.clone_from(&self.seen);
     }
 
-    /// Has them read if they have changed since they were taken. Whoever still writes is waited for: they must be as the
-    /// last look saw them, and the same after they have been read.
+    /// Reads the files if they have changed since they were taken and nobody is writing them: they must be the same as
+    /// at the last look, and the same after the read.
     fn read_if_changed<T>(&mut self, read: impl FnOnce() -> T) -> Option<T> {
         let now = self.stamps();
         let stands_still = self.seen == now;
@@ -155,7 +154,7 @@ impl WatchedFiles {
     }
 }
 
-/// What is no regular file, such as a pipe, is always the same.
+/// Files of other kinds, such as pipes, all have the same stamp.
 pub fn stamp(file: &Metadata) -> Stamp {
     if !file.is_file() {
         return Stamp::default();
@@ -164,19 +163,18 @@ pub fn stamp(file: &Metadata) -> Stamp {
     [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec(), size, device, inode]
 }
 
-/// Whether a file that stands where the next one is written is somebody's at work, or what a crash has left.
+/// What an existing temporary file means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfinished {
-    /// Somebody else writes it: an error.
+    /// Another process is writing it: an error.
     IsSomebodys,
-    /// Nobody else writes there.
+    /// A crash left it, since no other process writes there.
     IsLeft,
 }
 
-/// Puts another file in the place of this one, with the owner and the rights of the one before; a new one has this mode.
-/// A link there would be replaced, and not followed. Whoever
-/// reads it sees the old content or the new one. Returns what the system says of the file that was written, which
-/// is not the one in its place if somebody else has written at the same time.
+/// Replaces a file. The new one has the owner and the mode of the old one; without an old one, it has `mode`. A link is
+/// replaced, not followed. Readers see the old content or the new. Returns the metadata of the file that was written,
+/// even if another process has replaced it at the same time.
 ///
 /// # Errors
 /// The old content is still there.
@@ -194,11 +192,11 @@ pub fn replace(
     {
         return Err(e);
     }
-    // The mode is given below, whatever the umask is.
+    // The mode is set below, whatever the umask is.
     let mut file =
         File::options().write(true).create_new(true).mode(0o600).open(&next).map_err(|e| match e.kind() {
             ErrorKind::AlreadyExists => {
-                io::Error::other(format!("{} is there: somebody else writes it", next.display()))
+                io::Error::other(format!("{} exists: another process is writing it", next.display()))
             }
             _ => e,
         })?;
@@ -221,12 +219,12 @@ pub fn replace(
     written
 }
 
-/// The directory that a file is in.
+/// The directory of a file; `.` if the path names none.
 pub fn directory_of(place: &Path) -> &Path {
     place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Beside it, and hidden, so that nobody who looks for files of its kind takes it for one.
+/// The temporary file beside it: hidden, so that programs that list files of its kind ignore it.
 fn next_to(place: &Path) -> io::Result<PathBuf> {
     let name = place.file_name().ok_or(ErrorKind::InvalidFilename)?;
     let mut next = OsString::from(".");
@@ -240,7 +238,7 @@ mod tests {
 
     use super::*;
 
-    /// How often it takes two looks to be told of a change, and that it is told once.
+    /// A change is reported at the second look, and only once.
     #[track_caller]
     fn is_taken_once(watched: &mut WatchedFiles) {
         assert_eq!([(); 4].map(|()| watched.look(false, || ())), [None, Some(()), None, None]);
@@ -286,7 +284,7 @@ mod tests {
         // Somebody writes while it is read.
         assert_eq!(watched.look(false, || file.write_all(b"more").unwrap()), None);
         is_taken_once(&mut watched);
-        // Whoever takes it as it is has seen it.
+        // A read that was asked for takes the change.
         file.write_all(b"more").unwrap();
         assert_eq!(watched.look(true, || ()), Some(()));
         assert_eq!([(); 2].map(|()| watched.look(false, || ())), [None; 2]);

@@ -1,5 +1,4 @@
-//! HTTP as a client: the rules by which all requests of this program are made, over TCP, TLS or a Unix socket. They follow
-//! no redirect and know no proxy.
+//! The HTTP client of this program, over TCP, TLS or a Unix socket. It follows no redirects and uses no proxy.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -20,24 +19,25 @@ use ureq::{Agent, Error};
 
 use crate::endpoint::{Endpoint, unix_address};
 
-/// The logs of what speaks to servers: from debug on, these are the bytes of requests, and so the token.
+/// Log targets of the client's libraries. From debug on, they show the bytes of requests, and so the token.
 pub const WIRE_LOGS: &[&str] = &["ureq", "ureq_proto"];
 
 /// The longest wait for the answer to a health check.
 const HEALTHCHECK_WAIT_MAX: Duration = Duration::from_secs(4);
 
-/// How much of that answer is read, in bytes: a sentence is expected.
+/// How much of such an answer is read, in bytes. A sentence is expected.
 const SENTENCE_BYTES_MAX: u64 = 8 * 1024;
 
-const NO_HTTP: &str = "what it says is not HTTP";
+const NO_HTTP: &str = "the answer is not HTTP";
 
-/// What stands for the address where a path is all that is needed.
+/// A placeholder for the address of a Unix socket.
 const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// How long an address is believed; then it may have moved.
+/// How long a resolved address is used before the host is resolved again.
 const BELIEVED_FOR: Duration = Duration::from_secs(10);
 
-/// How requests are made, each within `timeout`; so many connections are kept open between them.
+/// The configuration of requests: each ends within `timeout`, and up to `idle_connections_max` connections are kept
+/// open between them.
 pub fn config(timeout: Duration, idle_connections_max: usize, tls: TlsConfig) -> Config {
     Agent::config_builder()
         .http_status_as_error(false)
@@ -52,7 +52,7 @@ pub fn config(timeout: Duration, idle_connections_max: usize, tls: TlsConfig) ->
         .build()
 }
 
-/// Makes requests: to this Unix socket, whatever their URL says, or to where the system finds the host of their URL.
+/// Makes requests to this Unix socket, whatever their URL says, or to the host of their URL.
 pub fn agent(config: Config, socket: Option<&Path>) -> Agent {
     match socket {
         Some(path) => Agent::with_parts(config, UnixConnector(path.to_owned()), FixedResolver(vec![NO_ADDRESS])),
@@ -64,8 +64,8 @@ pub fn crypto() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// Makes requests to learn whether something answers, each within `timeout`: to whatever their URL leads to, or to the
-/// server that listens at this endpoint on this machine. It may show any certificate: nothing secret is sent.
+/// Makes requests to learn whether something answers within `timeout`: at their URL, or at this endpoint on this
+/// machine. Any certificate is accepted, since nothing secret is sent.
 pub fn probe(endpoint: Option<&Endpoint>, timeout: Duration) -> Agent {
     let trusting = TlsConfig::builder().disable_verification(true).unversioned_rustls_crypto_provider(crypto());
     let config = config(timeout, 0, trusting.build());
@@ -97,12 +97,12 @@ pub fn healthcheck(endpoint: &Endpoint, question: &str) -> Result<(), String> {
         return Ok(());
     }
     let mut text = Vec::new();
-    // What of it is short and comes in time.
+    // As much of it as comes in time.
     let _ = answer.into_body().into_reader().take(SENTENCE_BYTES_MAX).read_to_end(&mut text);
     Err(format!("{status}: {}", String::from_utf8_lossy(&text).trim()))
 }
 
-/// The error in words for whoever has to mend it.
+/// The error in words for the person who has to correct it.
 pub fn reason(error: &Error) -> String {
     match error {
         Error::Timeout(_) => "no answer in time".to_owned(),
@@ -119,7 +119,7 @@ pub fn reason(error: &Error) -> String {
 fn tls_reason(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(_) => format!("TLS: {error}; --ca-file names whom to trust"),
-        // What begins so is an answer of HTTP, not of TLS.
+        // A server that speaks plain HTTP sends such a message.
         rustls::Error::InvalidMessage(_) => format!("TLS: {error}; perhaps it is http:// there"),
         e => format!("TLS: {e}"),
     }
@@ -164,10 +164,10 @@ impl Resolver for RememberingResolver {
     }
 }
 
-/// A read that was interrupted goes on for so long at least, since none means without a limit.
+/// The least timeout of a read that continues after an interruption: zero would mean no limit.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
-/// Connects to the socket at this path, or with this name in the abstract namespace after an `@`, whatever the URL says.
+/// Connects to the socket at this path, or at `@` and a name in the abstract namespace, whatever the URL says.
 #[derive(Debug)]
 struct UnixConnector(PathBuf);
 
@@ -206,7 +206,7 @@ impl Transport for UnixTransport {
         let read = loop {
             self.stream.set_read_timeout(left)?;
             match self.stream.read(self.buffers.input_append_buf()) {
-                // A signal was handled, or the process was stopped and goes on.
+                // A signal was handled, or the process was stopped and continued.
                 Err(e) if e.kind() == ErrorKind::Interrupted => {
                     left = limit.map(|limit| limit.saturating_sub(begun.elapsed()).max(SHORTEST_WAIT));
                 }
@@ -218,7 +218,7 @@ impl Transport for UnixTransport {
     }
 
     fn is_open(&mut self) -> bool {
-        // Nothing is waiting to be read on a connection that is open and idle; its end is.
+        // An open idle connection has nothing to read; a closed one has its end.
         let peek = |stream: &mut UnixStream| -> std::io::Result<usize> {
             stream.set_nonblocking(true)?;
             let read = stream.read(&mut [0]);

@@ -1,5 +1,5 @@
-//! One line per event: `ts=... level=... msg="..." key=value ...`, with values quoted where they need it, or one JSON
-//! object with the same keys; no client can forge a line. A flood cannot multiply the lines, either.
+//! One line per event: `ts=... level=... msg="..." key=value ...`, with values quoted where necessary, or one JSON
+//! object with the same keys. No client can forge a line, and no flood of events makes a flood of lines.
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 /// What is logged, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logging {
-    /// Which events, as `env_logger` takes it.
+    /// Which events are logged, in the syntax of `env_logger`.
     pub filter: String,
     pub format: Format,
 }
@@ -27,7 +27,7 @@ pub enum Format {
     Json,
 }
 
-/// Sends the log to standard error; without the lines of the muted modules, unless the filter names them.
+/// Sends the log to standard error, without the events of the muted modules unless the filter names them.
 pub fn start(logging: &Logging, muted: &[&str]) {
     let mut builder = env_logger::Builder::new();
     for module in muted {
@@ -51,7 +51,7 @@ pub fn start(logging: &Logging, muted: &[&str]) {
     }
 }
 
-/// A panic as an event, for readers who expect nothing but JSON.
+/// Logs a panic as an event, for readers that expect only JSON.
 fn log_panic(info: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let location = info.location().map(ToString::to_string);
@@ -80,7 +80,7 @@ impl Line {
                 self.text.push(if is_first { '{' } else { ',' });
                 self.write(Json::from(key));
                 self.text.push(':');
-                // See `start`.
+                // A value that cannot be printed is left out.
                 let _ = value.visit(self);
             }
         }
@@ -128,10 +128,10 @@ impl<'v> VisitValue<'v> for Line {
     }
 }
 
-/// The longest value in characters: clients choose some of them, and could fill the disk.
+/// The longest value, in characters: clients choose some values, and could fill the disk.
 const VALUE_CHARS_MAX: usize = 500;
 
-/// What is shown of a value, and what stands for the rest.
+/// The part of a value that is shown, and the mark for the rest.
 fn shown(value: &str) -> (&str, &str) {
     match value.char_indices().nth(VALUE_CHARS_MAX) {
         Some((end, _)) => (&value[..end], "..."),
@@ -151,7 +151,7 @@ fn write_value(line: &mut String, value: &str) {
     line.push_str(rest);
 }
 
-/// How often an event that a flood multiplies may be logged.
+/// The shortest time between two lines for an event that a flood may repeat.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Lets one log line per second through and counts the others.
@@ -178,19 +178,19 @@ impl Throttle {
     }
 }
 
-/// What is logged once, until it changes.
+/// A text that is logged once, until it changes.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct News(Option<String>);
 
 impl News {
-    /// Whether this is to be logged: it is not what was logged last.
+    /// Whether this text must be logged, because it differs from the last one.
     pub fn is(&mut self, text: &str) -> bool {
         let is_news = self.0.as_deref() != Some(text);
         self.0 = Some(text.to_owned());
         is_news
     }
 
-    /// It is over: whatever comes next is to be logged. Returns whether there was something.
+    /// Forgets the last text, so that the next one is logged. Returns whether there was one.
     pub fn is_over(&mut self) -> bool {
         self.0.take().is_some()
     }

@@ -1,4 +1,5 @@
-//! The command line in, an exit code out: 0 after a signal, 2 for a bad configuration, 1 otherwise.
+//! From the command line to an exit code: 0 if all went well or a signal stopped the server, 2 for a wrong
+//! configuration, 1 otherwise; client commands have more.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
@@ -50,7 +51,7 @@ fn run(config: Config) -> ExitCode {
     logging::start(&config.log, &[server::ENGINE_LOGS, http_client::WIRE_LOGS].concat());
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads the log as JSON finds nothing else there.
+        // A log in JSON contains nothing else.
         Err(e) if is_json && log_enabled!(Level::Error) => {
             error!(reason = e.reason; "the server cannot start");
             ExitCode::from(e.code)
@@ -62,7 +63,7 @@ fn run(config: Config) -> ExitCode {
 fn print(text: &str) -> ExitCode {
     let mut output = io::stdout();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        // Whoever closes the pipe early has read enough.
+        // A reader that closes the pipe early has read enough.
         Err(e) if e.kind() != ErrorKind::BrokenPipe => fail(2, &format!("standard output: {e}")),
         _ => ExitCode::SUCCESS,
     }

@@ -1,4 +1,4 @@
-//! The counters of this program and their text exposition. Modules that measure more register their own.
+//! How metrics are made and registered. Modules that measure something register metrics of their own.
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -6,10 +6,10 @@ use prometheus::{
     Registry,
 };
 
-/// From a tenth of a millisecond, a poll from memory, to the slowest reader of a long list.
+/// Seconds, from a poll answered from memory to the slowest reader of a long list.
 const DURATION_BUCKETS: [f64; 11] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
-/// Registers a metric. Two of one name are a mistake in this program that the first start shows.
+/// Registers a metric. A wrong or repeated name is a mistake in this program; the first start shows it.
 #[allow(clippy::expect_used)]
 pub fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
     let metric = metric.expect("metric names are constants and valid");
@@ -32,7 +32,6 @@ pub fn counters_by(registry: &Registry, name: &str, help: &str, label: &str, val
     counters
 }
 
-/// A registered gauge of whole numbers.
 pub fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
     register(registry, IntGauge::new(name, help))
 }
@@ -45,7 +44,7 @@ pub fn seconds(registry: &Registry, name: &str, help: &str) -> Gauge {
     register(registry, Gauge::new(name, help))
 }
 
-/// A registered histogram of durations in seconds.
+/// A histogram of seconds.
 pub fn durations(registry: &Registry, name: &str, help: &str) -> Histogram {
     histogram(registry, name, help, &DURATION_BUCKETS)
 }
@@ -54,7 +53,6 @@ pub fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -
     register(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
 }
 
-/// A registered histogram of durations in seconds with labels.
 pub fn durations_by(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
     register(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec()), labels))
 }

@@ -1,4 +1,4 @@
-//! Certificates and keys in PEM, as both sides of TLS need them: whole and usable, or refused with a sentence.
+//! Certificates and keys in PEM, for both sides of TLS: complete and usable, or refused with a reason.
 
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -6,7 +6,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, RootCertStore};
 
-/// A chain of certificates, one's own first, and the private key of that. They fit each other.
+/// A chain of certificates, its owner's first, and the private key of that one.
 #[derive(Debug)]
 pub struct Identity {
     pub chain: Vec<CertificateDer<'static>>,
@@ -23,10 +23,10 @@ pub enum IdentityError {
 }
 
 impl Identity {
-    /// Reads the two files.
+    /// Parses the chain and its key.
     ///
     /// # Errors
-    /// [`IdentityError`] when one cannot be used, or is not for the other.
+    /// One cannot be used, or they do not belong together.
     pub fn new(pem: [Vec<u8>; 2]) -> Result<Identity, IdentityError> {
         let chain = certificates(&pem[0]).map_err(IdentityError::Chain)?;
         let key = PrivateKeyDer::from_pem_slice(&pem[1])
@@ -40,20 +40,20 @@ impl Identity {
     }
 }
 
-/// Those whose signatures are trusted.
+/// Certificates whose signatures are trusted.
 #[derive(Debug)]
 pub struct Authorities {
     pub certificates: Vec<CertificateDer<'static>>,
     pub roots: RootCertStore,
-    /// As they were read.
+    /// The file as it was read.
     pub pem: Vec<u8>,
 }
 
 impl Authorities {
-    /// Reads their certificates.
+    /// Parses the file of certificates.
     ///
     /// # Errors
-    /// A sentence about the file, unless each of them can be used.
+    /// Why the file, or a certificate in it, cannot be used.
     pub fn new(pem: Vec<u8>) -> Result<Authorities, String> {
         let certificates = certificates(&pem)?;
         let mut roots = RootCertStore::empty();
@@ -64,7 +64,7 @@ impl Authorities {
     }
 }
 
-/// At least one certificate, and nothing that is half written.
+/// Parses a file that must be PEM to its end and hold at least one certificate.
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match certificates {

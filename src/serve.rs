@@ -25,18 +25,18 @@ use crate::systemd::{self, Watchdog};
 use crate::{metrics, signals};
 use secrets::Secrets;
 
-/// How long requests under way may take once the server was told to end. With the time for cutting off the rest and
-/// for closing the store, the end comes within 20 s.
+/// How long requests under way may take after the order to stop. With the time for cutting off the rest and for closing
+/// the store, the server stops within 20 s.
 const DRAIN: Duration = Duration::from_secs(15);
 
-/// How long the first requests may wait for the registrations: a restart that is quicker fails none. After that the
-/// server answers, if only that it is not ready, so that a large file is not taken for a dead server.
+/// How long the first requests may wait for the registrations: a quicker restart fails none. After that the server
+/// answers that it is not ready, so that a large file is not taken for a dead server.
 const START_PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct StartError {
     pub reason: String,
-    /// The exit code: 2 when a setting is wrong, which no restart mends, 1 otherwise.
+    /// The exit code: 2 for a wrong setting, which no restart corrects, 1 otherwise.
     pub code: u8,
 }
 
@@ -58,13 +58,13 @@ impl From<ConfigError> for StartError {
 }
 
 enum Event {
-    /// A signal: end.
+    /// A signal to stop.
     End,
-    /// A signal: read tokens, passwords and certificates again.
+    /// A signal to reread tokens, passwords and certificates.
     Reread,
-    /// That has been done.
+    /// A reread is done.
     HasReread,
-    /// The store is open, under this name, or cannot be opened.
+    /// The store is open, and this is its name for the log; or the reason why it cannot be opened.
     Opened(Result<&'static str, StartError>),
 }
 
@@ -74,7 +74,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     }
     let rules = rules(&config);
     let listen = listen(config.listen).map_err(StartError::system("cannot use the socket passed by systemd"))?;
-    // Before signals are listened to: until then they end the process, whatever a file does.
+    // Before signals are handled: until then they end the process even if a file hangs.
     let exposition = metrics::new_registry();
     let mut secrets = Secrets::default();
     let tokens = secrets.tokens(config.tokens)?;
@@ -100,7 +100,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
 
     let endpoints = server.endpoints();
     let mut service = Service { app, registry, endpoints, bound: Some(server), running: None, watchdog: None };
-    // How often secrets are still to be read: a signal while that is done has them read once more.
+    // How many rereads are still to be done: a signal during one causes another.
     let mut rereading = 0;
     let patience = Instant::now() + START_PATIENCE;
     loop {
@@ -117,7 +117,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
                 }
             }
             Some(Event::End) => break,
-            // Nobody waits longer than that for a first answer, if only that the server is not ready.
+            // The first answer is due, if only that the server is not ready.
             None => service.answer()?,
         }
     }
@@ -125,7 +125,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// The next event; `None` when there is none until the deadline.
+/// `None` if no event comes by the deadline.
 fn next_event(events: &Receiver<Event>, deadline: Option<Instant>) -> Option<Event> {
     match deadline {
         Some(deadline) => events.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok(),
@@ -133,7 +133,7 @@ fn next_event(events: &Receiver<Event>, deadline: Option<Instant>) -> Option<Eve
     }
 }
 
-/// The parts that are started one after the other, and ended in the opposite order.
+/// The parts of the server. They are started one after the other, and ended in the opposite order.
 struct Service {
     app: Arc<App>,
     registry: Arc<Registry>,
@@ -153,7 +153,7 @@ impl Service {
         Ok(())
     }
 
-    /// The store is open: everything is there.
+    /// Completes the start once the store is open.
     fn start(&mut self, store: &str, patience: Instant) -> Result<(), StartError> {
         self.registry.view.wait_until_loaded(patience);
         self.answer()?;
@@ -168,14 +168,14 @@ impl Service {
         Ok(())
     }
 
-    /// Tells systemd, which knows nothing of the service before it has started.
+    /// Tells systemd something, unless the start is not complete yet.
     fn tell(&self, what: fn()) {
         if self.watchdog.is_some() {
             what();
         }
     }
 
-    /// Ends everything; what is under way is answered first.
+    /// Ends everything, after requests under way have been answered.
     fn end(self) {
         info!("shutting down");
         systemd::stopping();
@@ -189,14 +189,14 @@ impl Service {
     }
 }
 
-/// The sockets that systemd passed, or else the place that is configured. To be called before there are threads.
+/// The sockets that systemd passed, or else the configured one. Call it before there are threads.
 fn listen(configured: Listen) -> io::Result<Vec<Listen>> {
     let passed: Vec<Listen> = systemd::passed_sockets()?.into_iter().map(Listen::Inherited).collect();
     Ok(if passed.is_empty() { vec![configured] } else { passed })
 }
 
-/// Opens the store, a file in this directory if there is no Redis, in a thread of its own, gives it to the registry and
-/// says so. However long that takes, a signal is heard meanwhile.
+/// Opens the store in a thread of its own, attaches it to the registry and sends [`Event::Opened`]. Without Redis, it
+/// is a file in this directory. Signals are handled however long that takes.
 fn open_store(
     directory: PathBuf,
     redis: Option<Arc<Connector>>,
@@ -240,12 +240,12 @@ fn rules(config: &Config) -> Rules {
 fn listen_to_signals(tell: &Sender<Event>) -> Result<(), String> {
     let failed = |e: &dyn fmt::Display| format!("cannot handle signals: {e}");
     let interrupt = tell.clone();
-    // Nobody listens any more once the server is ending; a second signal changes nothing.
+    // Nobody receives events once the server is ending: a second signal changes nothing.
     ctrlc::set_handler(move || drop(interrupt.send(Event::End))).map_err(|e| failed(&e))?;
     let tell = tell.clone();
     let hear = move |signal| match signal {
         SIGHUP => drop(tell.send(Event::Reread)),
-        // A file has reached its size limit: an error of that write, and no end of the process.
+        // A file has reached its size limit: the write fails, and the process goes on.
         SIGXFSZ => {}
         _ => drop(tell.send(Event::End)),
     };

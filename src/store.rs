@@ -1,22 +1,22 @@
-//! What a store is: durable documents by id, and the order in which it tells the registry about them.
-//! The backends live below; nothing here knows the registry or HTTP.
+//! What a store is: durable documents by id, and the order in which the registry learns of changes. The backends are
+//! submodules; nothing here knows the registry or HTTP.
 //!
-//! # An outage, from its beginning to its end
+//! # The course of an outage
 //!
-//! The store says what it sees, the mirror decides what that means (`registry::outage` has the rule and its proof):
+//! The store reports what it sees; the mirror decides what that means (`registry::outage` has the rule and its proof):
 //!
-//! | what happens | the store says | the mirror does |
+//! | what happens | the store calls | what the mirror does |
 //! |---|---|---|
-//! | all is well | `writable(at)`, every [`HEARTBEAT`] and soon after `next_expiry()` | what expired until `at` leaves the lists |
-//! | writes fail, or hang | nothing | when `writable` is overdue, an outage has begun: nothing expires any more |
-//! | one write fails | its caller learns it | the refusal is a sign of life of its owner, and begins an outage as well |
-//! | nobody was at work: a stop, another Redis process | `interrupted(since)` | an outage began then |
-//! | somebody could not write, and signs of life are on their way | `trouble(now, wait)` | nothing expires before they are here |
-//! | a write could be made again | `settle(end, count)`, again and again | the next registrations with moved deadlines, until the last |
-//! | some of these deadlines are in the store | `moved(kept)` | they count from now on |
-//! | it fails meanwhile | `settle` with a later end | the outage went on: begins anew from the deadlines before it |
-//! | all of them are in the store | `settled(end)` | the outage is over, as of `end` |
-//! | Redis restarted and lost some | `compare(...)`, writes them back, `restored(ids)` | for the list of changes only |
+//! | all is well | `writable(at)`, every [`HEARTBEAT`] and soon after `next_expiry()` | lets registrations with deadlines up to `at` expire |
+//! | writes fail or hang | nothing | takes it for an outage when `writable` is overdue: nothing expires any more |
+//! | one write fails | nothing; the caller gets the error | takes the refused write for a sign of life of the owner, and for the beginning of an outage |
+//! | nobody was at work: a stop, another Redis process | `interrupted(since)` | takes the outage to have begun then |
+//! | owners could not write for a moment | `trouble(now, wait)` | lets nothing expire until their signs of life must have arrived |
+//! | writes are possible again | `settle(end, count)`, repeatedly | returns the next registrations with moved deadlines, until the last |
+//! | some of these deadlines are in the store | `moved(kept)` | goes by them from now on |
+//! | the store fails meanwhile | `settle` with a later end | starts over from the deadlines before the outage |
+//! | all of them are in the store | `settled(end)` | ends the outage, as of `end` |
+//! | Redis has restarted and lost documents | `compare(...)`, then, after writing them back, `restored(ids)` | notes it in the list of changes |
 
 pub mod backoff;
 pub mod embedded;
@@ -36,14 +36,14 @@ pub const WAIT_MAX: Duration = Duration::from_secs(2);
 /// How often a store that has nothing else to do shows that it would take a write.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// For how long at most trouble after trouble keeps registrations past their deadlines, unless it is an outage. After that
-/// they go when the store is next seen to take a write, so within [`WAIT_MAX`].
+/// The longest that repeated trouble keeps registrations past their deadlines without an outage. After that they expire
+/// when the store next takes a write, so within [`WAIT_MAX`].
 pub const HELD_MAX: Duration = Duration::from_secs(5);
 
-/// How many bytes of documents a settlement writes at once, about: the writes of callers wait for that.
+/// About how many bytes of documents a settlement writes at once, since callers' writes wait for it.
 pub const SETTLED_BYTES: usize = 4 << 20;
 
-/// How many refused values are handed back to whoever wanted to write.
+/// The most refused values that one write returns.
 pub const REFUSED_MAX: usize = 100;
 
 /// Keeps documents durably and mirrors every live one into a [`Mirror`].
@@ -51,54 +51,54 @@ pub const REFUSED_MAX: usize = 100;
 /// The contract of every implementation:
 /// - `write` returns `Ok` only after the changes are durable *and* the mirror shows them.
 /// - Changes of one id reach the mirror in the order in which the store made them durable.
-/// - Between the answer of a [`Check`] and the write, nothing changes the values that it was asked about. When it is asked,
-///   the mirror shows every earlier write of this store under these ids; when it refuses, also what it was asked about.
-/// - Every method returns within [`WAIT_MAX`] or a little more, but for a large write that the store is at work on; a write
-///   whose outcome is unknown is an error.
-/// - The mirror is complete before [`Mirror::loaded`] is first called; until then it holds part of the truth.
+/// - Nothing changes a value between the answer of a [`Check`] and the write. When a check is asked, the mirror shows
+///   all earlier writes of this store to these ids; when it refuses, the mirror also shows the refused values.
+/// - Every method returns within about [`WAIT_MAX`], except for a large write that is under way. A write with an
+///   unknown outcome is an error.
+/// - The mirror is complete before [`Mirror::loaded`] is called; until then it holds part of the documents.
 /// - While writes succeed, [`Mirror::writable`] is called at least every [`HEARTBEAT`], and soon after
-///   [`Mirror::next_expiry`]. While they do not, it is not called at all, whatever the cause: that silence is how
-///   everyone else learns of an outage.
-/// - Whenever the store could take a write, it asks [`Mirror::settle`] whether an outage has to be settled. It then makes
+///   [`Mirror::next_expiry`]. While they fail, for whatever reason, it is never called: this silence means an outage.
+/// - Whenever the store can take a write, it asks [`Mirror::settle`] whether an outage has to be settled. It then makes
 ///   the moved deadlines durable, a few at a time and between the writes of callers, and ends with [`Mirror::settled`].
 pub trait Store: Send + Sync {
-    /// Makes all of these changes, or none, in this order, and shows them in the mirror at once. With a check, only if
-    /// that passes what is stored under each of their ids.
+    /// Makes all of these changes in this order, or none, and shows them in the mirror at the same moment. A check must
+    /// first pass the stored value of each of their ids.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the outcome is not known to be durable.
+    /// [`StoreError::Unavailable`] unless the changes are known to be durable.
     fn write(&self, updates: Vec<Update>, check: Option<Check>) -> Result<Outcome, StoreError>;
 
-    /// The stored value of a live id, read from the store itself; `None` when there is none or it has expired.
+    /// The stored value of an id, read from the store itself; `None` if there is none or it has expired.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: absent and unreachable are different things.
     fn get(&self, id: TargetId) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// What the store knows to be wrong with it, for people. Whether there is an outage is for the mirror to decide.
+    /// What the store knows to be wrong with itself, for people. Whether there is an outage is for the mirror to
+    /// decide.
     fn health(&self) -> Result<(), StoreError>;
 
     /// Ends all work; every write acknowledged so far is durable. Later calls fail as unavailable.
     fn close(&self);
 }
 
-/// Says whether a write may replace the live value under one of its ids; `None` when there is none. A value that is no
-/// document may come as an empty one. May be asked more than once, on the thread of a store.
+/// Decides whether a write may replace the live value of an id; `None` means that there is none. A value that is not a
+/// document may be passed as empty. The thread of the store calls it, perhaps more than once.
 pub type Check = Arc<dyn Fn(TargetId, Option<&[u8]>) -> bool + Send + Sync>;
 
-/// A value that a [`Check`] has refused, or the lack of one.
+/// An id and its live value that a [`Check`] refused; `None` if it requires a value and there is none.
 pub type Refused = (TargetId, Option<Vec<u8>>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was made. Says of each update whether there was a live document under its id to be removed; of puts nothing.
+    /// Everything was changed. For each delete, whether it found a live document; without meaning for a put.
     Made(Vec<bool>),
     /// Nothing was changed: the check refused these, [`REFUSED_MAX`] at most.
     Refused(Vec<Refused>),
 }
 
-/// Where a store shows its live documents. Calls come from one thread at a time; only before the first full load several
-/// threads may apply changes at once, each of other ids.
+/// Where a store shows its live documents. Only one thread at a time makes calls; before the first full load, several
+/// may apply changes at once, each to other ids.
 pub trait Mirror: Send + Sync {
     /// Applies changes in this order; all of them are visible when it returns.
     fn apply(&self, changes: Vec<Change>);
@@ -106,51 +106,52 @@ pub trait Mirror: Send + Sync {
     /// The mirror now holds every live document of the store; called once, after the first full load.
     fn loaded(&self);
 
-    /// Nothing could be written between `since` and now, or what was written may be lost. For what is not seen from the
-    /// outside: an embedded store was closed, a Redis was started anew.
+    /// Nothing could be written between `since` and now, or it may be lost. Reports what only the store can know: its
+    /// file was closed, or Redis was restarted.
     fn interrupted(&self, since: Instant);
 
-    /// If there is an outage, it ended at `end`: the next of the registrations whose deadlines it moves, about `count` of
-    /// them, or [`SETTLED_BYTES`]. The same `end` goes on with the next ones; another one, after the store has failed
-    /// again, begins anew from the deadlines before the outage. `None`: no outage.
+    /// The next registrations whose deadlines an outage moves that ended at `end`: about `count` of them, or
+    /// [`SETTLED_BYTES`]. The next call with the same `end` continues. Another `end`, after the store has failed again,
+    /// starts over from the deadlines before the outage. `None` if there is no outage.
     fn settle(&self, end: Instant, count: usize) -> Option<Settlement>;
 
-    /// These deadlines, which are part of a settlement, are in the store.
+    /// These deadlines of a settlement are in the store.
     fn moved(&self, moved: &[Kept]);
 
-    /// Everything that the outage moved is in the store: it is over, as of `end`. Ignored if it was settled for another end.
+    /// All moved deadlines are in the store: the outage is over, as of `end`. Ignored if the settlement was for another
+    /// `end`.
     fn settled(&self, end: Instant);
 
-    /// The store took a write at this time, or would have taken one. During a settlement it says no more than that.
+    /// The store took a write at this time, or would have taken one. During a settlement this does not end the outage.
     fn writable(&self, at: Instant);
 
-    /// Until now somebody could not write. It takes `wait` until all signs of life have arrived; until then nothing
-    /// expires, for [`HELD_MAX`] at most.
+    /// Some owners could not write until now. Their signs of life arrive within `wait`; until then nothing expires, for
+    /// [`HELD_MAX`] at most.
     fn trouble(&self, now: Instant, wait: Duration);
 
-    /// These were lost by the store and have been given back to it. For people: nothing else depends on it.
+    /// The store lost these documents and got them back. Only people need to know.
     fn restored(&self, _ids: &[TargetId]) {}
 
-    /// What was to expire by then has expired; `None` before the first evidence that the store takes writes.
+    /// Registrations with deadlines up to this have expired; `None` before the store is first known to take writes.
     fn expired_until(&self) -> Option<Instant>;
 
-    /// When the next registration expires, if any does, unless there is more trouble.
+    /// When the next registration expires, if any does and no more trouble comes.
     fn next_expiry(&self) -> Option<Instant>;
 
-    /// Takes out of these changes every value that is older than what is shown, where that had expired in the store during
-    /// an outage that is not settled: another server has put back what it knew, and missed a later write. Returns what is
-    /// to be written over it.
+    /// Takes out of these changes every value that is older than the shown one, if the shown one had expired in the
+    /// store during an outage that is not settled: another server has put back what it knew, and missed a later write.
+    /// Returns the registrations to be written over such values.
     fn take_older(&self, _changes: &mut Vec<Change>) -> Vec<Newer> {
         Vec::new()
     }
 
-    /// What is shown and has a deadline, of these ids or of all.
+    /// The shown registrations that have a deadline, of these ids or of all.
     fn lifetimes(&self, _of: Option<&[TargetId]>) -> Vec<Kept> {
         Vec::new()
     }
 
-    /// Compares what is shown with the store, which holds a value under each id of `present`. Writes after `until` do not
-    /// count as known to the mirror; registrations that were to expire before `since` do not count as shown.
+    /// Compares the shown registrations with the store, which holds a value under each id of `present`. Writes after
+    /// `until` do not count as known to the mirror; registrations with a deadline before `since` do not count as shown.
     fn compare(&self, present: &HashSet<TargetId>, until: Instant, since: Instant) -> Comparison;
 }
 
@@ -162,14 +163,14 @@ pub enum Update {
         id: TargetId,
         content: Content,
         updated_at: SystemTime,
-        /// How long it lives from now on.
+        /// Counts from the moment of the write.
         ttl: Ttl,
-        /// Who asks for it; `None` is nobody that people know.
+        /// Who asks for it; `None` if the server itself does.
         by: Option<Arc<str>>,
     },
     Delete {
         id: TargetId,
-        /// Who asks for it; `None` is nobody that people know.
+        /// Who asks for it; `None` if the server itself does.
         by: Option<Arc<str>>,
     },
 }
@@ -181,7 +182,7 @@ impl Update {
         }
     }
 
-    /// The change that this is for a mirror, when it was made at `made_at` and, if it is a removal, found something.
+    /// This update as a change for a mirror, made at `made_at`; `found` says whether a delete found a live document.
     pub fn made(self, made_at: Instant, found: bool) -> Change {
         match self {
             // A lifetime beyond what the clock can represent never ends.
@@ -202,7 +203,7 @@ pub enum Change {
         stored: Stored,
         /// When it expires; `None` is never.
         deadline: Option<Instant>,
-        /// The deadline that its owner gave it, if the store knows that outages have moved that.
+        /// The owner's deadline, if the store knows that outages have moved it.
         original: Option<Instant>,
     },
     /// This id is gone from the store: it expired, or another program deleted it.
@@ -222,7 +223,7 @@ impl Change {
         }
     }
 
-    /// How many bytes were read to know of it.
+    /// How many bytes were read from the store for it.
     pub fn size(&self) -> usize {
         match self {
             Change::Put { stored: Stored::Read(value), .. } => value.len(),
@@ -241,7 +242,7 @@ pub enum Stored {
         /// Who asked for it.
         by: Option<Arc<str>>,
     },
-    /// It was read. Another program may have written it: perhaps it is no document at all.
+    /// It was read from the store. Another program may have written it: it may be no document at all.
     Read(Vec<u8>),
 }
 
@@ -254,20 +255,20 @@ pub struct Kept {
     pub updated_at: SystemTime,
     /// When it expires; `None` is never.
     pub deadline: Option<Instant>,
-    /// The deadline in the store that an outage moves to this one, if it does.
+    /// The deadline in the store, if an outage moves it to `deadline`.
     pub moved_from: Option<Instant>,
-    /// When the lifetime began that it has in the store, as far as that is known: the time of its last write.
+    /// When its lifetime in the store began, with its last write, if that is known.
     pub written_at: Option<Instant>,
 }
 
-/// A registration that the mirror shows, and the older value that stands in its place in the store.
+/// A registration that the mirror shows, and the older value that the store has in its place.
 #[derive(Debug)]
 pub struct Newer {
     pub kept: Kept,
     pub older: Vec<u8>,
 }
 
-/// A part of what an outage leaves behind, to be made durable.
+/// Some registrations whose deadlines an outage has moved, to be made durable.
 #[derive(Debug, Default)]
 pub struct Settlement {
     pub moved: Vec<Kept>,
@@ -284,19 +285,19 @@ impl Kept {
 /// What a store has, compared with what the mirror shows.
 #[derive(Debug)]
 pub struct Comparison {
-    /// What is shown and is not in the store.
+    /// Registrations that are shown but are not in the store.
     pub missing: Vec<Missing>,
-    /// How many are shown that had not expired at `since`.
+    /// How many registrations are shown, except new ones since `until` and those with a deadline before `since`.
     pub shown: usize,
-    /// How many are in the store of those that the mirror has known since before `until`.
+    /// How many registrations of the store the mirror has known since before `until`.
     pub known: usize,
-    /// The latest write that both the store and the mirror have, and that nothing has touched since.
+    /// The latest write of these, among those whose deadlines no outage has moved.
     pub latest_write: Option<Instant>,
-    /// The same by the clocks of the owners, in whole seconds.
+    /// The same by the owners' clocks, in whole seconds.
     pub latest_update: Option<SystemTime>,
 }
 
-/// A registration that is shown and is not in the store.
+/// A registration that is shown but is not in the store.
 #[derive(Debug)]
 pub struct Missing {
     pub kept: Kept,
@@ -309,9 +310,9 @@ pub struct Missing {
 pub enum StoreError {
     /// It cannot be reached, did not answer in time, or cannot write. For the log; clients are told less.
     Unavailable(String),
-    /// It does not take this kind of write, and takes others: there is no outage.
+    /// It takes writes, but not of this kind: there is no outage.
     Unsupported(String),
-    /// It takes writes, and had no time for this one: nothing was changed, and there is no outage.
+    /// It takes writes, but had no time for this one: nothing was changed, and there is no outage.
     Busy(String),
 }
 

@@ -1,5 +1,5 @@
-//! What passes between the server and systemd, or another program that speaks its protocol: listening sockets at the
-//! start, the state of the service, the watchdog. Without such a program nothing here does anything.
+//! What passes between the server and systemd, or another program with the same protocol: listening sockets at the
+//! start, the state of the service, the watchdog. Without such a program, all of this does nothing.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -18,21 +18,21 @@ use sd_notify::NotifyState;
 use crate::endpoint::{Endpoint, unix_address};
 use crate::http_client::healthcheck;
 
-/// How often the watchdog is fed within the time after which it bites: a lost request must not kill the server.
+/// How often the watchdog is fed within its timeout: one lost request must not get the server killed.
 const FEEDS_PER_PERIOD: u32 = 4;
 
-/// Takes the listening sockets that were passed to this process. To be called before there are threads, because it
-/// removes the variables that name them.
+/// Takes the listening sockets that were passed to this process. Call it before there are threads: it changes the
+/// environment.
 ///
 /// # Errors
-/// When something was passed that is no stream socket.
+/// A descriptor that was passed is not a stream socket.
 pub fn passed_sockets() -> io::Result<Vec<OwnedFd>> {
     let mut passed = ListenFd::from_env();
     (0..passed.len()).map(|at| take(&mut passed, at)).collect()
 }
 
 fn take(passed: &mut ListenFd, at: usize) -> io::Result<OwnedFd> {
-    // A socket of the other family stays where it is, to be asked for again.
+    // A socket of the other family is left where it is, for the next call.
     if let Ok(Some(listener)) = passed.take_tcp_listener(at) {
         return Ok(listener.into());
     }
@@ -43,12 +43,12 @@ fn take(passed: &mut ListenFd, at: usize) -> io::Result<OwnedFd> {
     }
 }
 
-/// The server answers, or does so again after a reload.
+/// Reports that the server answers, at the start or after a reload.
 pub fn ready() {
     notify(&[NotifyState::Ready]);
 }
 
-/// The server reads its configuration again; [`ready`] ends that.
+/// Reports that the server rereads its configuration; [`ready`] ends that.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
@@ -60,13 +60,13 @@ pub fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// What the service is doing, in a sentence for `systemctl status`.
+/// Sets the sentence that `systemctl status` shows.
 pub fn status(text: &str) {
     notify(&[NotifyState::Status(text)]);
 }
 
-/// Where systemd listens, as `NOTIFY_SOCKET` says it: a path, or a name in the abstract namespace after an `@`. To be
-/// called once, before anything is told.
+/// Sets where systemd listens, in the form of `NOTIFY_SOCKET`: a path, or `@` and a name in the abstract namespace.
+/// Call it once, before anything is reported.
 pub fn notify_at(socket: Option<OsString>) {
     let _ = NOTIFIED.set(socket);
 }
@@ -93,7 +93,7 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts to feed, if systemd has a watchdog on this process, which listens at these endpoints.
+    /// Starts feeding, if systemd has set a watchdog on this process, which listens at these endpoints.
     pub fn start(endpoints: Vec<Endpoint>) -> io::Result<Option<Watchdog>> {
         let Some(period) = sd_notify::watchdog_enabled() else { return Ok(None) };
         let (end, ended) = mpsc::channel();
@@ -111,7 +111,7 @@ impl Drop for Watchdog {
     fn drop(&mut self) {
         self.end.take();
         if let Some(thread) = self.thread.take() {
-            // A panic there has been reported, and the watchdog is what it was good for.
+            // A panic there was logged, and systemd acts when the feeding stops.
             let _ = thread.join();
         }
     }

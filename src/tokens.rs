@@ -1,5 +1,6 @@
-//! Who may do what: tokens, each for some groups or all, and the file of those with names, `TOKENS_FILE`: a line each, `name
-//! role groups sha256:HEX`. Whoever writes such a line reads it by the rules of the server first.
+//! Who may do what: tokens, each for some groups or for all, and `TOKENS_FILE`, the file of tokens with names. It has
+//! one line for each token: `name role groups sha256:HEX`. The command that writes such a line checks it by the
+//! server's rules.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,38 +16,38 @@ const NAME_CHARS_MAX: usize = 64;
 pub const API: &str = "api";
 pub const SD: &str = "sd";
 
-/// A token, known by the digest of its secret alone, and never printed.
+/// A token, known only by the digest of its secret, and never printed.
 #[derive(Clone)]
 pub struct Token {
-    /// Who has it, for the log and the list of changes.
+    /// For the log and the list of changes.
     pub name: String,
     pub role: Role,
     pub groups: Scope,
     pub digest: Digest,
 }
 
-/// The SHA-256 of a secret: what is looked up depends on no byte of it, so that how long that takes tells nothing.
+/// The SHA-256 of a secret. Tokens are looked up by it, so that the time of a lookup reveals nothing about a secret.
 pub type Digest = [u8; 32];
 
-/// What a token is for.
+/// What a token permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Polling and looking.
+    /// Polling and looking up.
     Read,
-    /// That, and registering and removing.
+    /// The same, and registering and removing.
     Write,
 }
 
-/// All groups, or some by name or by the beginning of their names.
+/// The groups for which a token is valid.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// Every group, also those that do not exist yet.
+    /// Every group, including those that do not exist yet.
     All,
-    /// Those that one of these patterns names.
+    /// The groups that match one of these patterns.
     Groups(Vec<GroupPattern>),
 }
 
-/// Which groups a pattern names.
+/// One group by its name, or all whose names begin alike.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum GroupPattern {
     Name(String),
@@ -54,8 +55,7 @@ pub enum GroupPattern {
 }
 
 impl Token {
-    /// A token of one of the kinds whose secrets alone are given; `None` without a secret, because an empty token would let
-    /// everybody in.
+    /// A token given by its secret alone; `None` if the secret is empty, because an empty token would let everybody in.
     pub fn for_all_groups(name: &str, role: Role, secret: &[u8]) -> Option<Token> {
         let token = || Token { name: name.to_owned(), role, groups: Scope::All, digest: digest_of(secret) };
         (!secret.is_empty()).then(token)
@@ -69,7 +69,7 @@ impl fmt::Debug for Token {
 }
 
 pub fn digest_of(secret: &[u8]) -> Digest {
-    // The digest has as many bytes as it says.
+    // A SHA-256 digest always has this length.
     digest(&SHA256, secret).as_ref().try_into().unwrap_or_default()
 }
 
@@ -85,7 +85,7 @@ impl Scope {
     }
 }
 
-/// As a line names it.
+/// As in a line of the file.
 impl fmt::Display for GroupPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (GroupPattern::Name(name) | GroupPattern::Prefix(name)) = self;
@@ -97,10 +97,10 @@ impl fmt::Display for GroupPattern {
     }
 }
 
-/// Reads the lines of a file. Empty ones and those that begin with `#` say nothing.
+/// Parses the lines of a file, except empty ones and those that begin with `#`.
 ///
 /// # Errors
-/// A sentence with the number of the line and what is wrong in it; never the secret's digest.
+/// A sentence that names the line and says what is wrong with it, without the digest.
 pub fn parse_file(text: &str) -> Result<Vec<Token>, String> {
     let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
     let lines: Vec<(usize, &str)> = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect();
@@ -122,7 +122,7 @@ pub fn parse_file(text: &str) -> Result<Vec<Token>, String> {
     Ok(tokens)
 }
 
-/// The line for this token, which is read as the server reads it. In `groups`, blanks are escaped for the caller.
+/// The line for this token, checked by the server's rules. Blanks in `groups` are escaped for the caller.
 pub fn line(name: &str, role: &str, groups: &str, digest: &Digest) -> Result<String, String> {
     check_name(name)?;
     let escape = |c: char| if c.is_whitespace() || c.is_control() { escaped(c) } else { c.to_string() };
@@ -161,7 +161,7 @@ fn parse(line: &str) -> Result<Token, String> {
     Ok(Token { name: name.to_owned(), role, groups: read_groups(groups)?, digest })
 }
 
-/// Reads `*`, or names joined by commas, each of which may end in `*`. Blanks, commas, `%` and `*` in names are
+/// Parses `*`, or names joined by commas, each of which may end in `*`. Blanks, commas, `%` and `*` in names are
 /// percent-encoded.
 fn read_groups(text: &str) -> Result<Scope, String> {
     if text == "*" {
@@ -181,7 +181,7 @@ fn pattern(text: &str) -> Result<GroupPattern, String> {
     Ok(if is_prefix { GroupPattern::Prefix(name) } else { GroupPattern::Name(name) })
 }
 
-/// Decodes `%XX`; `None` when a `%` is not an escape, or the outcome is not UTF-8.
+/// Decodes `%XX`; `None` if a `%` is not an escape, or the result is not UTF-8.
 pub fn percent_decode(text: &str) -> Option<String> {
     let mut pieces = text.split('%');
     let mut bytes = pieces.next()?.as_bytes().to_vec();
@@ -307,7 +307,7 @@ mod tests {
         for groups in ["", "%ff", "a,", "a*b", "%"] {
             assert!(line("ops", "write", groups, &[7; 32]).is_err(), "{groups:?}");
         }
-        // Anything that is made is read, as the same.
+        // Every line that is made parses to the same token.
         let mut random = fastrand::Rng::with_seed(7);
         let alphabet: Vec<char> = "ab*,% \t\n\u{a0}\u{85}#\u{1b}zü25".chars().collect();
         let mut made = 0;
@@ -330,7 +330,7 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(parse_file(&lines(TOKENS_MAX)).unwrap().len(), TOKENS_MAX);
         assert!(parse_file(&lines(60_000)).unwrap_err().contains("holds 60000 tokens"));
-        // Wrong in its last line, and still: the limit comes first.
+        // The last line is wrong, but the limit is checked first.
         assert!(parse_file(&format!("{}wrong", lines(60_000))).unwrap_err().contains("holds 60001 tokens"));
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     }

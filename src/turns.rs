@@ -1,18 +1,18 @@
-//! Turns: so many may do something at a time, and the others wait for one of them to end.
+//! Turns: a limited number of threads do something at the same time, and the others wait for their turn.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-/// The turns that nobody has.
+/// A fixed number of turns, of which the free ones are counted.
 #[derive(Debug)]
 pub struct Turns {
     free: Mutex<usize>,
     freed: Condvar,
 }
 
-/// A turn, until it is dropped.
+/// A turn that is taken, until it is dropped.
 #[derive(Debug)]
 pub struct Turn(Arc<Turns>);
 
@@ -21,7 +21,7 @@ impl Turns {
         Arc::new(Turns { free: Mutex::new(count), freed: Condvar::new() })
     }
 
-    /// A turn; `None` when none has become free in this time.
+    /// Waits for a free turn; `None` if there is none within `wait`.
     pub fn take(self: &Arc<Turns>, wait: Duration) -> Option<Turn> {
         let mut free = self.free.lock();
         self.freed.wait_while_for(&mut free, |free| *free == 0, wait);

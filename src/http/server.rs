@@ -1,5 +1,5 @@
-//! The HTTP server: a gate on the public side, an unmodified tiny_http behind it, and a fixed pool of workers.
-//! It knows the gate and is not known to it. Nothing else in the program knows how HTTP travels.
+//! The HTTP server: a gate on the public side, an unmodified tiny_http behind it, and a fixed pool of workers. The gate
+//! does not know this module. Nothing else in the program knows how HTTP is transported.
 
 mod workers;
 
@@ -18,32 +18,30 @@ use super::gate::{EdgeMetrics, GateSettings, Handling, Listener, OpenGate, Upstr
 use super::handler::Handler;
 use crate::endpoint::Endpoint;
 
-/// Where the parts that are not this program's log. The only line of tiny_http at the level of errors says that it
-/// accepts no more connections, which is as it should be; rustls tells of each step of each handshake.
+/// The log targets of libraries. The only error that tiny_http logs is that it accepts no more connections, which is
+/// intended; rustls logs each step of each handshake.
 pub const ENGINE_LOGS: &[&str] = &["tiny_http", "rustls"];
 
-/// The descriptors that are left to everything but the clients that are served: to those that arrive, the store and the
-/// log.
+/// The descriptors reserved for everything but served clients: for arriving clients, the store and the log.
 const RESERVED_DESCRIPTORS: usize = 64 + ARRIVALS_MAX;
 
 /// The descriptors of a private connection: one of the gate and two of tiny_http.
 const DESCRIPTORS_PER_WORKER: usize = 3;
 
-/// The connections that are allowed however few descriptors there are.
+/// The connections that are allowed no matter how few descriptors there are.
 const CONNECTIONS_MIN: usize = 16;
 
-/// How the server is set up.
 #[derive(Debug)]
 pub struct ServerSettings {
     pub listen: Vec<Listen>,
     /// How many requests call the store at the same time; at least one.
     pub workers: usize,
-    /// How many clients may be connected; fewer when the system allows too few descriptors.
+    /// The most clients connected at a time; fewer if the system allows too few descriptors.
     pub connections_max: usize,
-    /// Who is believed when it names the client on whose behalf it asks.
+    /// The proxies that are believed when they name the client of a request.
     pub proxies: TrustedProxies,
     pub limits: Limits,
-    /// What TCP clients have to speak, if that is TLS.
+    /// Set if TCP clients have to speak TLS.
     pub tls: Option<Arc<Tls>>,
 }
 
@@ -56,13 +54,12 @@ pub struct Server {
     metrics: EdgeMetrics,
 }
 
-/// A server at work.
 pub struct Running<H> {
     gate: OpenGate<H>,
 }
 
 impl Server {
-    /// Opens the public sockets and raises the limit of descriptors as far as it goes.
+    /// Opens the public sockets and raises the limit of descriptors as far as the system permits.
     pub fn bind(settings: ServerSettings, metrics: &Registry) -> Result<Server, BindError> {
         let descriptors = usize::try_from(raise_descriptor_limit()).unwrap_or(usize::MAX);
         let workers = settings.workers.max(1);
@@ -103,14 +100,14 @@ impl Server {
 }
 
 impl<H: Handler> Running<H> {
-    /// Shuts down: accepts no new connection, has every request under way answered, closes the idle connections
-    /// and ends all threads. What is not done after `limit` is cut off.
+    /// Shuts down: accepts no new connections, finishes the requests under way, closes idle connections and ends all
+    /// threads. After `limit`, cuts off the rest.
     pub fn drain(self, limit: Duration) {
         self.gate.close(Instant::now() + limit);
     }
 }
 
-/// The number of descriptors this process may have, after its soft limit has been raised to the hard one.
+/// The number of descriptors that this process may have, after raising its soft limit to the hard one.
 fn raise_descriptor_limit() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return u64::MAX };
     match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {

@@ -1,6 +1,5 @@
-//! Tokens, certificates and the secrets for Redis, taken up while the server runs: soon after their files have changed, and
-//! at once when somebody asks. Whatever the files do, such as a mount that hangs, nobody waits for them but the thread that
-//! does this.
+//! Tokens, certificates and the secrets for Redis, reread while the server runs: soon after their files have changed,
+//! and at once on demand. Only the thread that does this waits for slow files, such as those on a hanging mount.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
@@ -18,16 +17,16 @@ use crate::http::server::Tls;
 use crate::store::redis::Connector;
 use crate::tokens::{API, SD};
 
-/// How often the files are looked at. A change is taken up at the second look that sees it.
+/// How often the files are looked at. The second look that sees a change rereads them.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// How long before its end a certificate is worth a warning.
+/// The server warns of a certificate that expires within this time.
 const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// How often that is said.
+/// How often that warning is repeated.
 const WARN_EVERY: Duration = Duration::from_secs(24 * 3600);
 
-/// What is done at each look: reading the files of something secret if they have changed, or if that is asked for.
+/// Looks at the files of one secret. Rereads them if they have changed, or if the argument asks for it.
 type Look = Box<dyn FnMut(bool) + Send>;
 
 #[derive(Default)]
@@ -35,7 +34,7 @@ pub(super) struct Secrets(Vec<Look>);
 
 impl Secrets {
     /// # Errors
-    /// [`ConfigError`] names the file that is wrong; so do those of the next two.
+    /// [`ConfigError`] names the file that is wrong.
     pub(super) fn tokens(&mut self, sources: TokenSources) -> Result<Arc<Tokens>, ConfigError> {
         let kept = "cannot reread the tokens, keeping the old ones";
         self.watch(sources, kept, Tokens::new, |tokens, read_again| {
@@ -70,8 +69,8 @@ impl Secrets {
         })
     }
 
-    /// Makes something of what is read, and has that replaced whenever the files say something else; `kept` is said when
-    /// they are of no use.
+    /// Makes a value of what the files hold, and replaces it whenever they change. `kept` is logged when they cannot be
+    /// used.
     fn watch<S: Sources, T: Send + Sync + 'static>(
         &mut self,
         sources: S,
@@ -90,11 +89,12 @@ impl Secrets {
         Ok(made)
     }
 
-    /// Keeps them up to date from now on, in a thread of its own that ends with the process. Whoever sends something has
-    /// everything read at once, and `reread` says when that is done; one that waits to be heard stands for all others.
+    /// Keeps all secrets up to date from now on, in a thread that ends with the process. A message to the returned
+    /// channel has everything reread at once, and then `reread` is called. A message that still waits stands for any
+    /// later ones.
     ///
     /// # Errors
-    /// When the system has no thread for it.
+    /// The system cannot start the thread.
     pub(super) fn keep_up(mut self, reread: impl Fn() + Send + 'static) -> Result<SyncSender<()>, String> {
         let (ask, asked) = mpsc::sync_channel(1);
         let mut look = move |is_asked_for| self.0.iter_mut().for_each(|look| look(is_asked_for));
@@ -116,7 +116,7 @@ impl Secrets {
     }
 }
 
-/// Warns of the end of a certificate, unless that was done not long ago: of which, and when.
+/// Warns that a certificate expires soon, unless the last warning was for the same one and not long ago.
 fn warn_of_expiry(expires_at: i64, warned: &mut Option<(i64, Instant)>) {
     let is_known = warned.is_some_and(|(of, at)| of == expires_at && at.elapsed() < WARN_EVERY);
     let left = time(expires_at).duration_since(Timestamp::now());

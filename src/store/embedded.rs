@@ -1,5 +1,5 @@
-//! The embedded store: a durable file in the data directory, written by one thread that commits for all who wait.
-//! The callers' side is here; `writer` is that thread, `inbox` is between them, and only `file` knows redb.
+//! The embedded store: a durable file in the data directory. One thread, `writer`, commits the writes of all callers
+//! together. The callers' side is here; `inbox` connects the two, and only `file` knows redb.
 
 mod clock;
 mod commit;
@@ -32,14 +32,14 @@ use crate::registration::TargetId;
 /// How long closing waits for the queued writes and for the file.
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(3);
 
-/// A store in a file of this server's own. Dropping it closes it.
+/// A store in this server's own file. Dropping it closes it.
 pub struct EmbeddedStore {
     inbox: Arc<Inbox>,
 }
 
 impl EmbeddedStore {
-    /// Opens the store in this directory, shows every live document in the mirror and calls [`Mirror::loaded`].
-    /// Directory and file are created where they are absent, for this user alone.
+    /// Opens the store in this directory, shows every live document in the mirror and calls [`Mirror::loaded`]. Creates
+    /// directory and file if they are missing, for this user alone.
     ///
     /// # Errors
     /// [`OpenError`], whose text says what to do about it. Nothing is overwritten or deleted.

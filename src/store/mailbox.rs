@@ -1,5 +1,5 @@
-//! The mailbox of a store: callers leave writes in it and wait for what becomes of them, and the one thread of the store
-//! takes everything that is there. Whatever else that thread has to know lies there too, in a form of the store's own.
+//! The mailbox between callers and the thread of a store. Callers leave writes and wait for the outcome; the thread
+//! takes all of them at once. Each store adds notices of its own type.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,6 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{Check, Outcome, StoreError, Update};
 
-/// Where callers and the thread of a store meet.
 #[derive(Default)]
 pub(super) struct Mailbox<T> {
     contents: Mutex<Contents<T>>,
@@ -17,11 +16,11 @@ pub(super) struct Mailbox<T> {
 #[derive(Default)]
 pub(super) struct Contents<T> {
     pub(super) writes: Vec<Write>,
-    /// Whatever else the thread has to know.
+    /// What else callers and the thread tell each other.
     pub(super) notices: T,
 }
 
-/// Changes that a caller wants made, all or none, and waits for.
+/// Changes to be made all or none, and the caller that waits for them.
 pub(super) struct Write {
     pub(super) updates: Vec<Update>,
     pub(super) check: Option<Check>,
@@ -30,7 +29,8 @@ pub(super) struct Write {
     deadline: Instant,
 }
 
-/// Where a caller is told what became of its write. Dropped, it says whether that was begun.
+/// The way to tell a caller the outcome of its write. If it is dropped unused, the caller learns whether the write was
+/// begun.
 pub(super) struct Reply {
     answer: Option<oneshot::Sender<Answer>>,
     is_begun: bool,
@@ -38,16 +38,15 @@ pub(super) struct Reply {
 
 type Answer = Result<Outcome, Unwritten>;
 
-/// Why a write was not made, or is not known to be.
+/// Why a write was not made, or why its outcome is unknown.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unwritten {
     /// It was not begun, and never will be.
     NotBegun,
-    /// Nobody says any more what became of it.
+    /// It was begun, and the store gave it up: the outcome is unknown.
     Lost,
     /// Its deadline has passed. If it was not begun by then, it never will be.
     Late,
-    /// The store says why.
     Failed(StoreError),
 }
 
@@ -56,19 +55,19 @@ impl<T> Mailbox<T> {
         Mailbox { contents: Mutex::new(Contents { writes: Vec::new(), notices }), changed: Condvar::new() }
     }
 
-    /// What is there. Whoever changes it so that somebody waits for it uses [`change`](Self::change).
+    /// Locks the contents without waking anybody. Changes that somebody waits for go through [`change`](Self::change).
     pub(super) fn contents(&self) -> MutexGuard<'_, Contents<T>> {
         self.contents.lock()
     }
 
-    /// Changes what is there, and wakes those who wait for that.
+    /// Changes the contents and wakes everybody who waits for a change.
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut Contents<T>) -> R) -> R {
         let changed = change(&mut self.contents.lock());
         self.changed.notify_all();
         changed
     }
 
-    /// What is there as soon as it `is_enough`, at the deadline in any case.
+    /// Waits until `is_enough` holds or the deadline passes, and locks the contents.
     pub(super) fn wait(
         &self,
         deadline: Instant,
@@ -79,10 +78,10 @@ impl<T> Mailbox<T> {
         contents
     }
 
-    /// Has the thread make changes, if the check passes, and waits until it says what has become of them.
+    /// Hands changes to the thread, to be made if the check passes, and waits for the outcome.
     ///
     /// # Errors
-    /// Those of `admit`, which is asked first whether more is taken; else [`Unwritten`].
+    /// Those of `admit`, which first decides whether the mailbox takes another write; else [`Unwritten`].
     pub(super) fn write(
         &self,
         updates: Vec<Update>,
@@ -99,7 +98,7 @@ impl<T> Mailbox<T> {
         })?;
         answer.recv_deadline(deadline).unwrap_or_else(|_| {
             drop(answer);
-            // What is not begun yet must not follow when its client has long been told that it failed.
+            // A write that was not begun must never be made: its caller reports now that it failed.
             self.contents.lock().writes.retain(|write| write.reply.is_awaited());
             Err(Unwritten::Late)
         })
@@ -107,7 +106,7 @@ impl<T> Mailbox<T> {
 }
 
 impl Write {
-    /// One that nobody waits for.
+    /// A write that nobody waits for.
     pub(super) fn unasked(updates: Vec<Update>, check: Check, deadline: Instant) -> Write {
         Write { updates, check: Some(check), reply: Reply { answer: None, is_begun: false }, deadline }
     }
@@ -117,27 +116,28 @@ impl Write {
         Instant::now() + answer_max <= self.deadline
     }
 
-    /// From now on it may be made, whatever the caller learns. `false` when there is no time for that.
+    /// Marks the write as begun: from here on it may be made, whatever its caller is told. `false` if too little time
+    /// is left.
     pub(super) fn begin(&mut self, answer_max: Duration) -> bool {
         self.reply.is_begun = self.has_time(answer_max);
         self.reply.is_begun
     }
 
-    /// It was not made after all, and nothing of it.
+    /// Marks the write as not begun after all: no part of it was made.
     pub(super) fn undo(&mut self) {
         self.reply.is_begun = false;
     }
 }
 
 impl Reply {
-    /// Tells the caller. If the change was made, the mirror has to show it already.
+    /// Answers the caller. If the changes were made, the mirror must already show them.
     pub(super) fn tell(mut self, answer: Result<Outcome, StoreError>) {
         self.leave(answer.map_err(Unwritten::Failed));
     }
 
     fn leave(&mut self, answer: Answer) {
         if let Some(caller) = self.answer.take() {
-            // It may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = caller.send(answer);
         }
     }

@@ -1,5 +1,5 @@
-//! The way to the workers: as many private connections to tiny_http as there are workers, called lines. Each carries one
-//! request at a time, so whoever has a line has a worker, and everybody else waits here.
+//! The way to the workers: one private connection to tiny_http for each, called a line. A line carries one request at a
+//! time, so a caller that has a line has a worker, and all other callers wait here.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::mem;
@@ -28,18 +28,16 @@ const BUSY: Refusal = Refusal::new(503, "the server is busy");
 const NO_ANSWER: Refusal = Refusal::new(503, "the server did not answer in time");
 const LOST: Refusal = Refusal::new(503, "the server lost this request; a write may or may not have happened");
 
-/// How much of an answer is looked at in one piece: nearly always all of it.
+/// How much of an answer is read at once, in bytes: nearly always all of it.
 const ANSWER_BYTES: usize = 4096;
 
-/// A private connection. It and its worker come and go together.
+/// A private connection, which lives as long as its worker.
 pub struct Line {
-    /// A Unix socket. The type is the one of the standard library that can look at bytes and leave them there; nothing
-    /// else about it is TCP.
+    /// A Unix socket, in the only type of the standard library that can peek. Nothing else about it is TCP.
     stream: TcpStream,
-    /// How many bytes of the last answer are left in the socket until the next request has been written. Whoever takes
-    /// the last of them wakes the thread of tiny_http that waits for that, on the same socket: then it is awake already.
+    /// How many bytes of the last answer stay in the socket until the next request is written. Reading the last of them
+    /// wakes the thread of tiny_http that waits for it on this socket: after the write, it is awake already.
     left: usize,
-    /// For the bytes of answers.
     buffer: Box<[u8; ANSWER_BYTES]>,
     /// Ends a worker when it is dropped.
     _worker: Box<dyn Send>,
@@ -48,7 +46,7 @@ pub struct Line {
 /// Opens lines, each with a worker at its other end.
 pub type OpenLines = Box<dyn Fn(usize) -> io::Result<Vec<Line>> + Send + Sync>;
 
-/// The permission for a worker to have a large body.
+/// The permission to give a worker a large body.
 pub(super) struct Permit {
     pub(super) _hold: Hold,
     pub(super) _turn: Turn,
@@ -57,13 +55,13 @@ pub(super) struct Permit {
 /// An answer, and how long the handler took for it.
 pub(super) struct Answered {
     pub(super) response: Response,
-    /// The answer counts as held until it has been sent.
+    /// Counts the answer as held until it has been sent.
     pub(super) hold: Option<Hold>,
-    /// The time that was not the edge's.
+    /// From the moment it had a line.
     pub(super) handled_in: Duration,
 }
 
-/// All lines.
+/// All lines, and the callers that wait for one.
 pub struct Upstream {
     lines: Mutex<Lines>,
     freed: Condvar,
@@ -75,22 +73,22 @@ pub struct Upstream {
 
 #[derive(Default)]
 struct Lines {
-    /// The one that was used last, whose threads are the warmest, is taken first.
+    /// The last one used is taken first, since its threads are the warmest.
     free: Vec<Line>,
-    /// How many wait for one. They are woken in their order, one for each line that becomes free.
+    /// How many callers wait for a line. They are woken in their order, one for each line that becomes free.
     waiting: usize,
     /// Lines that have failed and could not be replaced yet.
     missing: usize,
 }
 
 impl Lines {
-    /// A line that is not for somebody who waits.
+    /// A free line that no waiting caller will need.
     fn spare(&mut self) -> Option<Line> {
         if self.free.len() > self.waiting { self.free.pop() } else { None }
     }
 }
 
-/// What came of a request that a line was given.
+/// The outcome of a request on a line.
 enum LineOutcome {
     Answered(Response),
     Late,
@@ -99,13 +97,13 @@ enum LineOutcome {
 }
 
 impl Upstream {
-    /// Opens so many lines.
+    /// Opens `count` lines, each with its worker.
     pub fn open(count: usize, open: OpenLines, limits: Limits, metrics: EdgeMetrics) -> io::Result<Upstream> {
         let lines = Mutex::new(Lines { free: open(count)?, ..Lines::default() });
         Ok(Upstream { lines, freed: Condvar::new(), open, count, limits, metrics })
     }
 
-    /// Has a request answered by a worker. The permit is kept for as long as the worker has the body.
+    /// Has a worker answer a request. The permit is kept for as long as the worker has the body.
     pub(super) fn answer(self: &Arc<Upstream>, request: Request, permit: Option<Permit>) -> Result<Answered, Refusal> {
         let deadline = Instant::now() + self.limits.answer;
         let mut line = self.take(deadline).ok_or(BUSY)?;
@@ -126,7 +124,8 @@ impl Upstream {
         }
     }
 
-    /// Takes the lines as they become free, which ends their workers. Those that are held up at the deadline are left.
+    /// Takes the lines as they become free and drops them, which ends their workers. Leaves those still in use at the
+    /// deadline.
     pub(super) fn close(&self, deadline: Instant) {
         for _ in 0..self.count {
             let Some(line) = self.take(deadline) else { return };
@@ -134,7 +133,7 @@ impl Upstream {
         }
     }
 
-    /// A line; `None` when none becomes free until the deadline, or too many wait already.
+    /// Waits for a line; `None` if none becomes free by the deadline, or too many callers wait already.
     pub(in crate::http) fn take(&self, deadline: Instant) -> Option<Line> {
         let mut lines = self.lines.lock();
         if lines.missing > 0 {
@@ -157,7 +156,7 @@ impl Upstream {
         self.freed.notify_one();
     }
 
-    /// Waits, in a thread of its own, until the worker has done what nobody waits for any more.
+    /// Waits for a late answer in a thread of its own, then makes the line free again.
     fn put_when_answered(self: &Arc<Upstream>, mut line: Line, permit: Option<Permit>) {
         let upstream = Arc::clone(self);
         let spawned = thread::Builder::new().name("late answer".to_owned()).spawn(move || {
@@ -169,7 +168,7 @@ impl Upstream {
             }
         });
         if spawned.is_err() {
-            // The line has gone with the closure, and its worker goes when it is done.
+            // The line was dropped with the closure, and its worker ends with the request.
             self.lines.lock().missing += 1;
         }
     }
@@ -193,7 +192,7 @@ impl Upstream {
         }
     }
 
-    /// Whether a line is missing, which is then up to the caller to open.
+    /// Claims a missing line, which the caller must then open. `false` if none is missing.
     fn take_missing(&self) -> bool {
         let mut lines = self.lines.lock();
         let is_missing = lines.missing > 0;
@@ -203,7 +202,7 @@ impl Upstream {
 }
 
 impl Line {
-    /// A line whose worker ends when the second of these is dropped.
+    /// A line that owns `worker`: dropping that ends the worker.
     pub fn new(stream: UnixStream, worker: impl Send + 'static) -> Line {
         Line {
             stream: OwnedFd::from(stream).into(),
@@ -224,7 +223,7 @@ impl Line {
         if self.write(&request).and_then(|()| self.discard(left)).is_err() {
             return LineOutcome::Failed;
         }
-        // Now the worker has it.
+        // The worker has the request now.
         drop(request);
         match self.read_answer(is_head, Some(deadline)) {
             Ok(response) => LineOutcome::Answered(response),
@@ -233,12 +232,12 @@ impl Line {
         }
     }
 
-    /// Takes this much of what is there and has been looked at.
+    /// Reads bytes that were only peeked at so far.
     fn discard(&mut self, count: usize) -> io::Result<()> {
         self.stream.read_exact(&mut self.buffer[..count])
     }
 
-    /// Does not wait for ever: the worker at the other end has nothing else to do.
+    /// Needs no deadline: the worker at the other end does nothing else, and the socket has a timeout.
     fn write(&self, request: &Request) -> io::Result<()> {
         let head = forwarded::head(request);
         let mut slices = [IoSlice::new(&head), IoSlice::new(&request.body)];
@@ -255,7 +254,7 @@ impl Line {
         Ok(())
     }
 
-    /// Reads an answer but for its last piece, which is left.
+    /// Reads an answer, but leaves its last piece in the socket.
     fn read_answer(&mut self, is_head: bool, deadline: Option<Instant>) -> io::Result<Response> {
         let mut answer = ForwardedAnswer::new(is_head);
         loop {
@@ -272,8 +271,8 @@ impl Line {
         }
     }
 
-    /// Waits until there is something to be read. A read that waited would be woken by the system also when the other end
-    /// has taken what was written.
+    /// Waits until there is something to read. A blocking read would also be woken when the other end has read the
+    /// request.
     fn wait(&self, deadline: Option<Instant>) -> io::Result<()> {
         let mut ready = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
         loop {

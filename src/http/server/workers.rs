@@ -16,20 +16,21 @@ use crate::http::handler::Handler;
 use crate::http::request::{FIELDS, Request};
 use crate::http::response::Response;
 
-/// How many lines go to one tiny_http server: as many as it has threads from its start. Of more that come at once, its
-/// thread pool forgets some.
+/// How many lines go to one tiny_http server: as many as it has threads from the start. Its thread pool forgets some
+/// connections if more arrive at once.
 const LINES_PER_SERVER: usize = 4;
 
-/// How often a name is tried. One is not free only if another program has guessed it, and connected within microseconds.
+/// How many socket names are tried. A name fails only if another program has guessed it and connected within
+/// microseconds.
 const NAMES_MAX: usize = 10;
 
 /// How long the first request of a line may take.
 const PROOF_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// How long a line may take none of a request. A worker that is there does nothing else.
+/// How long a write to a line may make no progress. Its worker does nothing else.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Opens so many lines, each with a worker at its other end.
+/// Opens `count` lines, each with a worker at its other end.
 pub(super) fn open<H: Handler>(count: usize, handling: &Arc<Handling<H>>) -> io::Result<Vec<Line>> {
     let mut lines = Vec::with_capacity(count);
     while lines.len() < count {
@@ -38,7 +39,7 @@ pub(super) fn open<H: Handler>(count: usize, handling: &Arc<Handling<H>>) -> io:
             let worker_handling = Arc::clone(handling);
             let work = move || {
                 while let Ok(request) = server.recv() {
-                    // Nobody is left to be told if that fails.
+                    // If that fails, nobody is left to be told.
                     let _ = answer(request, &worker_handling);
                 }
             };
@@ -49,7 +50,7 @@ pub(super) fn open<H: Handler>(count: usize, handling: &Arc<Handling<H>>) -> io:
     Ok(lines)
 }
 
-/// Ends one of a server's workers when it is dropped, as soon as no requests wait.
+/// Ends one of a server's workers when dropped, as soon as no requests wait.
 struct EndsWorker(&'static tiny_http::Server);
 
 impl Drop for EndsWorker {
@@ -58,26 +59,26 @@ impl Drop for EndsWorker {
     }
 }
 
-/// A new tiny_http server and all connections that it will ever have. What comes over them is believed, and one malformed
-/// request ends the process, so nobody else may connect, not even for a moment: when the last place is taken by this
-/// function, all are, and the socket is closed to others before the server sees it.
+/// Makes a tiny_http server with all the connections that it will ever have. It trusts what comes over them, and one
+/// malformed request would end the process, so nobody else may connect, not even for a moment: the queue has no place
+/// beyond these connections, and it is closed before the server sees it.
 fn connect(count: usize) -> io::Result<(&'static tiny_http::Server, Vec<UnixStream>)> {
     let (listener, streams) =
         (0..NAMES_MAX).find_map(|_| listen(count).transpose()).unwrap_or_else(|| Err(ErrorKind::AddrInUse.into()))?;
     let server = tiny_http::Server::from_listener(UnixListener::from(listener), None).map_err(io::Error::other)?;
-    // It cannot be dropped: it would look for the file of its socket, find none, and panic.
+    // Leaked, because dropping it would look for the file of its socket, find none, and panic.
     let server: &'static _ = Box::leak(Box::new(server));
     prove(server, &streams)?;
     Ok((server, streams))
 }
 
-/// A listening socket with an abstract name, which needs no file system, that has this many connections and will have no
-/// other; `None` when somebody else was quicker.
+/// A listening socket with an abstract name, which needs no file system, and its connections, `count` of them. It takes
+/// no others. `None` if somebody else was quicker.
 fn listen(count: usize) -> io::Result<Option<(Socket, Vec<UnixStream>)>> {
     let address = SockAddr::unix(format!("\0inventor-{:032x}", fastrand::u128(..)))?;
     let listener = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     listener.bind(&address)?;
-    // One more than this may wait to be accepted.
+    // The system lets one more than this wait.
     listener.listen(i32::try_from(count).unwrap_or(i32::MAX) - 1)?;
     let mut streams = Vec::with_capacity(count);
     for _ in 0..count {
@@ -91,13 +92,13 @@ fn listen(count: usize) -> io::Result<Option<(Socket, Vec<UnixStream>)>> {
         stream.set_write_timeout(Some(WRITE_WAIT_MAX))?;
         streams.push(UnixStream::from(stream));
     }
-    // Those that wait are still accepted.
+    // Connections that wait are still accepted.
     listener.shutdown(Shutdown::Both)?;
     Ok(Some((listener, streams)))
 }
 
-/// Sees a request through each line, so that none has been forgotten, and takes the news that there will be no more
-/// connections, for which a worker would end.
+/// Sends a request through each line, to see that none has been forgotten, and receives the error that there will be no
+/// more connections, which would end a worker.
 fn prove(server: &tiny_http::Server, streams: &[UnixStream]) -> io::Result<()> {
     for mut stream in streams {
         stream.write_all(b"GET / HTTP/1.1\r\n\r\n")?;
@@ -128,11 +129,11 @@ fn answer<H: Handler>(mut received: tiny_http::Request, handling: &Handling<H>) 
     let (length, body) = (body.len(), body.parts().concat());
     let response =
         tiny_http::Response::new(StatusCode(status), headers.collect(), Cursor::new(body), Some(length), None);
-    // With its length, however long it is.
+    // Always with its length, never in chunks.
     received.respond(response.with_chunked_threshold(usize::MAX))
 }
 
-/// The request as the gate had it.
+/// The request as the gate received it.
 fn read(received: &mut tiny_http::Request) -> io::Result<Request> {
     let (path, query) = received.url().split_once('?').unwrap_or((received.url(), ""));
     let mut request = Request {
@@ -152,6 +153,6 @@ fn read(received: &mut tiny_http::Request) -> io::Result<Request> {
     let length = received.body_length().unwrap_or(0);
     request.body.try_reserve_exact(length).map_err(io::Error::other)?;
     received.as_reader().take(length as u64).read_to_end(&mut request.body)?;
-    // A part of a request is none.
+    // The connection ended before the body did.
     if request.body.len() == length { Ok(request) } else { Err(ErrorKind::UnexpectedEof.into()) }
 }

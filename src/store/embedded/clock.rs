@@ -1,13 +1,13 @@
-//! The clock that deadlines in the file go by. While the server runs it keeps time with the monotonic clock, so that
-//! steps of the wall clock neither end nor lengthen a lifetime; at the start it goes on where it stood, or at the wall
-//! clock's time if that is later: the difference is how long the server was stopped.
+//! The clock of the file, by which its deadlines are stored. It follows the monotonic clock while the server runs, so
+//! steps of the wall clock do not change any lifetime. At the start it takes the wall clock's time, but never less than
+//! it last showed: the difference is the time for which the server was stopped.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How a deadline that never comes is stored.
+/// The stored form of no deadline.
 pub(super) const NEVER: u64 = 0;
 
-/// Turns instants into the milliseconds that are stored, and back.
+/// Converts instants into the milliseconds that are stored, and back.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FileClock {
     origin: Instant,
@@ -15,7 +15,7 @@ pub(super) struct FileClock {
 }
 
 impl FileClock {
-    /// Starts the clock of a file in which the last clock stood at `last`.
+    /// Starts the clock of a file whose clock last showed `last`.
     pub(super) fn start(last: Option<u64>) -> FileClock {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
         FileClock { origin: Instant::now(), origin_millis: wall.max(last.unwrap_or_default()) }
@@ -29,7 +29,7 @@ impl FileClock {
         }
     }
 
-    /// The instant at which the clock shows this, or did.
+    /// The instant at which the clock shows this, or showed it.
     pub(super) fn instant(&self, shown: u64) -> Option<Instant> {
         match shown.checked_sub(self.origin_millis) {
             Some(after) => self.origin.checked_add(Duration::from_millis(after)),
@@ -42,7 +42,7 @@ impl FileClock {
         deadline.map_or(NEVER, |deadline| self.at(deadline).max(1))
     }
 
-    /// The deadline that was stored so. What lies beyond all clocks never comes.
+    /// The deadline that was stored like this. One beyond the range of the system's clock counts as none.
     pub(super) fn instant_of(self, stored: u64) -> Option<Instant> {
         if stored == NEVER { None } else { self.instant(stored) }
     }

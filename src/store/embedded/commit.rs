@@ -1,4 +1,4 @@
-//! What one transaction makes of the writes of several callers.
+//! How the writes of several callers go into one transaction.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -9,8 +9,8 @@ use super::file::Records;
 use crate::store::mailbox::Write;
 use crate::store::{Check, Outcome, REFUSED_MAX, Refused, Update};
 
-/// How many of the first writes can go into one transaction: when a check is asked about an id, the mirror shows what was
-/// written before under it.
+/// How many of the first writes can share a transaction. A write whose check asks about an id that an earlier one
+/// writes must wait for the next: the mirror has to show the earlier write first.
 pub(super) fn count_together(writes: &[Write]) -> usize {
     let mut written = HashSet::new();
     let must_wait = |write: &Write| {
@@ -24,7 +24,7 @@ pub(super) fn count_together(writes: &[Write]) -> usize {
     writes.iter().position(must_wait).unwrap_or(writes.len())
 }
 
-/// Makes a write, unless its check refuses what stands where it writes.
+/// Makes a write, unless its check refuses a value that it would replace.
 pub(super) fn make(
     write: &Write,
     records: &mut Records<'_>,
@@ -47,7 +47,7 @@ pub(super) fn make(
     write.updates.iter().map(make).collect::<Result<_, _>>().map(Outcome::Made)
 }
 
-/// What the check refuses of what stands where a write is to be made.
+/// The values that the check refuses to have replaced, [`REFUSED_MAX`] at most.
 fn ask(check: &Check, write: &Write, records: &Records<'_>, expired: u64) -> Result<Vec<Refused>, FileError> {
     let mut refused = Vec::new();
     for id in write.updates.iter().map(Update::id) {
@@ -63,7 +63,7 @@ fn ask(check: &Check, write: &Write, records: &Records<'_>, expired: u64) -> Res
     Ok(refused)
 }
 
-/// Whether a stored deadline is over when the clock of the file shows this.
+/// Whether a stored deadline has passed when the clock of the file shows `shown`.
 pub(super) fn has_passed(deadline: u64, shown: u64) -> bool {
     deadline != NEVER && deadline <= shown
 }

@@ -1,5 +1,5 @@
-//! What can be wrong with the file: why it cannot be opened, in sentences for the person who has to do something about
-//! it, and why it cannot be read or written.
+//! What can go wrong with the file: errors when it is opened, in sentences for the person who has to act, and errors
+//! when it is read or written.
 
 use std::any::Any;
 use std::fmt;
@@ -7,13 +7,13 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-/// Why the embedded store cannot be opened. Whatever it is, nothing was overwritten or deleted.
+/// Why the embedded store cannot be opened. In no case was anything overwritten or deleted.
 #[derive(Debug)]
 pub enum OpenError {
     InUse {
         path: PathBuf,
     },
-    /// The file is no store, or not all of one.
+    /// The file is not a store, or only part of one.
     Damaged {
         path: PathBuf,
         detail: String,
@@ -25,7 +25,7 @@ pub enum OpenError {
         /// The format that this version writes.
         known: u64,
     },
-    /// Something that is no directory stands where the data directory should be.
+    /// Part of the path is not a directory.
     NotADirectory {
         path: PathBuf,
     },
@@ -51,7 +51,7 @@ impl OpenError {
             Kind::InvalidData | Kind::UnexpectedEof => OpenError::Damaged { path, detail: error.to_string() },
             Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => OpenError::NoSpace { path, error },
             Kind::PermissionDenied | Kind::ReadOnlyFilesystem => OpenError::Unwritable { path, error },
-            // Something exists, and is no directory, or it would have been used.
+            // What already exists is not a directory, or it would have been used.
             Kind::NotADirectory | Kind::AlreadyExists => OpenError::NotADirectory { path },
             _ => OpenError::Io { path, error },
         }
@@ -121,16 +121,15 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// Why the file could not be read or written. The outcome of what was under way is unknown.
+/// Why the file could not be read or written. The outcome of the operation is unknown.
 #[derive(Debug)]
 pub(super) enum FileError {
-    /// redb says so.
     Redb(Box<redb::Error>),
     /// The file is no longer at its path.
     Moved(String),
     /// The file cannot be opened again.
     Open(OpenError),
-    /// Code panicked, as redb does on some damage.
+    /// A panic; redb panics on some kinds of damage.
     Panicked(String),
 }
 
@@ -151,9 +150,9 @@ impl<E: Into<redb::Error>> From<E> for FileError {
     }
 }
 
-/// Runs `work` and turns a panic into a fault.
+/// Runs `work` and turns a panic into an error.
 pub(super) fn contain<T>(work: impl FnOnce() -> Result<T, FileError>) -> Result<T, FileError> {
-    // What a panic may leave half done, the file and what is in the mirror, is read anew after every fault.
+    // Unwind safe: after every fault, the file and the contents of the mirror are read anew.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(FileError::Panicked(panic_message(panic.as_ref()))))
 }
 

@@ -1,4 +1,4 @@
-//! The file that holds the documents: how it is created, opened, read and written. Alone in knowing redb.
+//! The file that holds the documents: how it is created, opened, read and written. The only code that knows redb.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -21,45 +21,46 @@ use crate::registration::TargetId;
 /// The name of the file in the data directory.
 const FILE_NAME: &str = "inventor.redb";
 
-/// The version of what the tables below hold. A file with a higher one is left alone.
+/// The version of the tables below. A file with another version is left untouched.
 const FORMAT: u64 = 1;
 
-/// What redb may keep in memory. The documents are in the mirror; the file is read when it is opened and for a GET.
+/// The size of redb's cache. The mirror holds the documents, so the file is read only to load them, to sweep and for a
+/// GET.
 const CACHE_BYTES: usize = 16 << 20;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const FORMAT_KEY: &str = "format";
-/// When the file was last written, by its own clock: until then owners could renew.
+/// The time of the last write, by the clock of the file. Owners could renew until then.
 const ALIVE_KEY: &str = "alive";
 
-/// Something to be written and removed again, to find out whether the disk takes it.
+/// A table that is written and removed again, to find out whether the disk takes writes.
 const PROBE: TableDefinition<(), &[u8]> = TableDefinition::new("probe");
 
-/// As much as a commit of ordinary size writes: on a full disk a small one may still succeed.
+/// The size of an ordinary commit: a full disk may still take a smaller one.
 const PROBE_BYTES: usize = 64 << 10;
 
-/// A file is compacted at the start when more than half of it is free, and it is larger than this.
+/// A file larger than this is compacted at the start if more than half of it is free.
 const COMPACTED_BYTES_MIN: u64 = 4 << 20;
 
-/// Documents by the bytes of their ids, each with its deadline.
+/// Deadlines and documents, by the bytes of the id.
 const DOCUMENTS: TableDefinition<Key, Value> = TableDefinition::new("documents");
 type Key = [u8; 16];
 type Value = (u64, &'static [u8]);
 
-/// Of the registrations whose deadlines outages have moved, those that their owners gave them, each with the one to which
-/// it was moved last: it counts while that is the deadline of the document. An older version knows nothing of it.
+/// The owners' deadlines of registrations whose deadlines outages have moved, each with the deadline to which it was
+/// last moved. An entry counts while that is the document's deadline: older versions do not know this table.
 const ORIGINALS: TableDefinition<Key, (u64, u64)> = TableDefinition::new("originals");
 
-/// The open file. Only one process at a time has it.
+/// The open file. Only one process at a time can open it.
 pub(super) struct DocumentFile {
     database: Database,
     path: PathBuf,
-    /// Device and inode, to notice when another file, or none, stands at the path.
+    /// Device and inode, to notice that the file at the path is missing or another one.
     identity: (u64, u64),
 }
 
 impl DocumentFile {
-    /// Opens the file in this directory; creates both where they are absent.
+    /// Opens the file in this directory. Creates either if it is missing.
     pub(super) fn open_or_create(directory: &Path) -> Result<DocumentFile, OpenError> {
         create_directory(directory).map_err(|error| OpenError::from_io(directory, error))?;
         let path = directory.join(FILE_NAME);
@@ -72,7 +73,7 @@ impl DocumentFile {
     pub(super) fn open(path: &Path) -> Result<DocumentFile, OpenError> {
         let database = contain(|| {
             let mut builder = Builder::new();
-            // Without the check redb trusts what it reads, and damage shows as a panic or as wrong documents.
+            // Without the check, redb trusts the file: damage would show as a panic or as wrong documents.
             builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
             Ok(builder.open(path).map_err(redb::Error::from)?)
         })
@@ -89,19 +90,19 @@ impl DocumentFile {
         &self.path
     }
 
-    /// What an error of this file means to somebody who opens it.
+    /// The error of an opening that failed with this error.
     pub(super) fn open_error(&self, error: FileError) -> OpenError {
         OpenError::from_fault(&self.path, error, FORMAT)
     }
 
-    /// What the clock of this file showed when it was last written; `None` when a version wrote it that did not say.
+    /// What the clock of the file showed at the last write; `None` if an early version wrote it, without the time.
     pub(super) fn alive(&self) -> Result<Option<u64>, FileError> {
         let table = self.database.begin_read()?.open_table(META)?;
         Ok(table.get(ALIVE_KEY)?.map(|alive| alive.value()))
     }
 
-    /// Passes every record of a part to `each`, in the order of the ids, those that have expired among them: the id, the
-    /// deadline, the one that its owner gave it if outages have moved that, and the document.
+    /// Passes every record of a part to `each`, in the order of the ids and including expired ones: the id, the
+    /// deadline, the owner's deadline if outages have moved it, and the document.
     pub(super) fn for_each(
         &self,
         part: Part,
@@ -123,8 +124,8 @@ impl DocumentFile {
         Ok(())
     }
 
-    /// The ids and deadlines of the next records after an id, or from the beginning: up to `count`, or fewer where they have
-    /// more than so many `bytes`. None when there are no more.
+    /// The ids and deadlines of the records after `last`, or of the first ones: `count` at most, fewer if their
+    /// documents exceed this many `bytes`. Empty at the end of the file.
     pub(super) fn deadlines_after(
         &self,
         last: Option<TargetId>,
@@ -170,7 +171,7 @@ impl DocumentFile {
         Ok(())
     }
 
-    /// Gives back what is free in a file that was much larger once.
+    /// Shrinks a file of which more than half is free.
     pub(super) fn compact_if_sparse(&mut self) -> Result<(), FileError> {
         let transaction = self.database.begin_write()?;
         let stats = transaction.stats()?;
@@ -183,15 +184,15 @@ impl DocumentFile {
         Ok(())
     }
 
-    /// Makes all changes of `change` durable at once, or none if it fails, and that the file was written when its clock
-    /// showed `alive`.
+    /// Makes everything that `change` does durable, or nothing if it fails, and with it `alive`, the time of this write
+    /// by the clock of the file.
     pub(super) fn change<T>(
         &self,
         alive: u64,
         change: impl FnOnce(&mut Records<'_>) -> Result<T, FileError>,
     ) -> Result<(T, Written), FileError> {
         let mut transaction = self.database.begin_write()?;
-        // A commit of one phase may be rolled back by a repair that finds damage in it, although it was acknowledged.
+        // A repair that finds damage may roll back a commit of one phase, although it was acknowledged.
         transaction.set_two_phase_commit(true);
         let (table, originals) = (transaction.open_table(DOCUMENTS)?, transaction.open_table(ORIGINALS)?);
         let mut records = Records { table, originals, changes: 0 };
@@ -203,7 +204,7 @@ impl DocumentFile {
         Ok((outcome, Written { changes, file_bytes: self.bytes()? }))
     }
 
-    /// The size of the file, which must still be the one at its path: what is written elsewhere would be lost.
+    /// The size of the file. An error if it is no longer the one at its path: writes to it would be lost.
     pub(super) fn bytes(&self) -> Result<u64, FileError> {
         let moved = |why: &dyn fmt::Display| FileError::Moved(format!("{}: {why}", self.path.display()));
         let metadata = fs::metadata(&self.path).map_err(|error| moved(&error))?;
@@ -219,7 +220,7 @@ impl DocumentFile {
     }
 }
 
-/// One of several parts of a file, which are of about the same size because ids are hashes.
+/// One of several parts of a file, of about the same size because ids are hashes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part {
     from: Bound<Key>,
@@ -227,7 +228,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// All parts, `count` of them: at least one, and not more than an id's first byte can tell apart.
+    /// Splits a file into `count` parts: at least one, at most one for each value of an id's first byte.
     pub(super) fn all(count: usize) -> impl Iterator<Item = Part> {
         let ends = (1..count).filter_map(move |at| u8::try_from(at * 256 / count).ok()).map(|first| {
             let mut key = Key::default();
@@ -245,7 +246,7 @@ pub(super) struct Written {
     pub(super) file_bytes: u64,
 }
 
-/// The records inside of one transaction.
+/// The records within one transaction.
 pub(super) struct Records<'a> {
     table: Table<'a, Key, Value>,
     originals: Table<'a, Key, (u64, u64)>,
@@ -260,7 +261,7 @@ impl Records<'_> {
         self.forget_original(id)
     }
 
-    /// Moves the deadline of a record, if it is there and expires earlier.
+    /// Moves the deadline of a record to a later one. Without a record, or if it expires later anyway, nothing happens.
     pub(super) fn lengthen(&mut self, id: TargetId, deadline: u64) -> Result<(), FileError> {
         let found = self.look_at(id, |record| {
             record.filter(|(old, _)| *old != NEVER && *old < deadline).map(|(old, document)| (old, document.to_vec()))
@@ -279,7 +280,7 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Looks at the record of an id, even if it has expired, as the transaction leaves it so far.
+    /// Passes `look` the record of an id as this transaction has left it, even if it has expired.
     pub(super) fn look_at<T>(
         &self,
         id: TargetId,
@@ -297,7 +298,7 @@ impl Records<'_> {
     }
 }
 
-/// The deadline that the owner of a record with this one gave it, if outages have moved that.
+/// The deadline that the owner gave a record, if outages have moved it to `deadline`.
 fn original(originals: &impl ReadableTable<Key, (u64, u64)>, id: Key, deadline: u64) -> Result<Option<u64>, FileError> {
     let moved = originals.get(id)?.map(|moved| moved.value());
     Ok(moved.filter(|(_, to)| *to == deadline).map(|(original, _)| original))
@@ -312,7 +313,7 @@ fn create_directory(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     for parent in created.into_iter().filter_map(Path::parent) {
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        // One may have the right to create a directory without the right to open its parent.
+        // The user may have the right to create a directory, but not to open its parent.
         if let Err(error) = sync_directory(parent) {
             warn!(path:% = parent.display(), error:%; "cannot sync the new directory; a power failure may lose it");
         }
@@ -320,8 +321,8 @@ fn create_directory(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Creates the file complete, under a name of its own, and only then gives it its name: an unfinished file is never
-/// taken for a damaged one, and a process that was faster is not overwritten.
+/// Creates the file under a temporary name and renames it when it is complete: an unfinished file is never taken for a
+/// damaged one, and the file of a faster process is not overwritten.
 fn create(directory: &Path, path: &Path) -> Result<(), FileError> {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
     let unfinished = directory.join(format!(".{FILE_NAME}.{}.{nanos}.new", std::process::id()));
@@ -330,7 +331,7 @@ fn create(directory: &Path, path: &Path) -> Result<(), FileError> {
         publish(&unfinished, path)?;
         Ok(())
     });
-    // After success it is a second name of the file, or what a faster process made superfluous.
+    // After success this is a second name of the file, or superfluous because another process was faster.
     if let Err(error) = fs::remove_file(&unfinished)
         && error.kind() != io::ErrorKind::NotFound
     {

@@ -1,4 +1,5 @@
-//! What lies between the callers and the writer thread of the embedded store: their operations, and the order to end.
+//! What passes between the callers and the writer thread of the embedded store: operations, faults and the order to
+//! close.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -25,26 +26,26 @@ pub(super) struct Work {
     pub(super) closing: bool,
 }
 
-/// What the callers and the writer thread tell each other beside the writes.
+/// What the callers and the writer thread tell each other besides the writes.
 #[derive(Default)]
 pub(super) struct Notices {
     lookups: Vec<Lookup>,
-    /// What is wrong with the file, while something is.
+    /// Why the file cannot be used; `None` while it can.
     fault: Option<String>,
-    /// Since when the writer thread is at work; `None` while it waits.
+    /// When the writer thread began its present work; `None` while it waits.
     working_since: Option<Instant>,
     closing: bool,
     ended: bool,
 }
 
 impl Notices {
-    /// Why operations are refused, if they are.
+    /// Fails with the reason if operations are refused at present.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let unavailable = |why: String| Err(StoreError::Unavailable(why));
         match (&self.fault, self.working_since) {
             _ if self.closing => unavailable("it is closed".to_owned()),
             (Some(fault), _) => unavailable(fault.clone()),
-            // A disk that hangs must not hold up one caller after the other.
+            // A hanging disk must not make caller after caller wait.
             (None, Some(since)) if since.elapsed() > WAIT_MAX => {
                 unavailable(format!("its file has not answered for {} s", since.elapsed().as_secs()))
             }
@@ -61,7 +62,7 @@ impl Contents<Notices> {
         self.notices.check()
     }
 
-    /// Drops what the callers asked for, which tells them that it failed.
+    /// Drops all waiting operations, which tells their callers that they failed.
     fn drop_operations(&mut self) {
         self.writes.clear();
         self.notices.lookups.clear();
@@ -77,8 +78,8 @@ impl Inbox {
         })
     }
 
-    /// Refuses further operations and waits until the writer thread has finished those that are queued, at most
-    /// `limit`. Returns whether it has.
+    /// Refuses further operations and waits, at most for `limit`, until the writer thread has finished the queued ones
+    /// and ended. Returns whether it has.
     pub(super) fn close(&self, limit: Duration) -> bool {
         self.change(|contents| contents.notices.closing = true);
         self.wait(Instant::now() + limit, |contents| contents.notices.ended).notices.ended
@@ -98,12 +99,12 @@ impl Inbox {
         }
     }
 
-    /// Waits for `time`, or until the store is closed. Returns whether it is.
+    /// Waits for `time`, or until the store is closed. Returns whether it is closed.
     pub(super) fn pause(&self, time: Duration) -> bool {
         self.wait(Instant::now() + time, |contents| contents.notices.closing).notices.closing
     }
 
-    /// Says what is wrong with the file: from now on operations are refused, and those that wait have failed.
+    /// Refuses operations from now on, for this reason, and fails those that wait.
     pub(super) fn begin_fault(&self, fault: String) {
         let mut contents = self.contents();
         contents.notices.fault = Some(fault);
@@ -115,7 +116,7 @@ impl Inbox {
         (notices.fault, notices.working_since) = (None, None);
     }
 
-    /// The writer thread ends: nothing is accepted any more, and whatever still waits has failed.
+    /// The writer thread ends: refuses operations from now on, and fails those that wait.
     pub(super) fn end(&self) {
         self.change(|contents| {
             (contents.notices.closing, contents.notices.ended) = (true, true);

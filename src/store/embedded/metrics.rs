@@ -7,7 +7,7 @@ use prometheus::{Histogram, IntCounter, IntGauge, Registry};
 use super::file::Written;
 use crate::metrics::{counter, gauge, histogram};
 
-/// Seconds, from a fast SSD to a disk that is in trouble.
+/// Seconds, from a fast SSD to a failing disk.
 const COMMIT_SECONDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 2.0];
 
 /// Records changed by one commit; the queue has room for 1024.

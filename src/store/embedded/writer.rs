@@ -1,5 +1,5 @@
-//! The writer: the only thread that uses the file. It commits for all who wait, then shows the mirror what is durable,
-//! then tells the callers; and it goes on trying when the file fails.
+//! The writer: the only thread that changes the file. It commits the waiting writes, shows them in the mirror, then
+//! answers their callers. If the file fails, the writer reopens it until it works.
 
 use std::collections::HashSet;
 use std::io;
@@ -27,32 +27,32 @@ use crate::store::{Change, HEARTBEAT, Mirror, Outcome, Settlement, Stored, WAIT_
 /// How many documents are passed to the mirror at once while the file is loaded.
 const LOAD_BATCH: usize = 1000;
 
-/// How many threads load the file at the start, each a part of it, if there are so many processors. Most of the time goes
-/// into decoding.
+/// The most threads that load the file at the start, each a part of it. There is one for each processor, because
+/// decoding takes most of the time.
 const LOADERS_MAX: usize = 4;
 
-/// How often at least the file is told that the server is at work. After a crash the outage seems to have begun when it
-/// was last told.
+/// The longest time between two notes in the file that the server is at work. After a crash, the outage counts from the
+/// last.
 const ALIVE_EVERY: Duration = Duration::from_secs(60);
 
-/// How much later than it wanted the writer may come to its work before that is trouble: the disk was slow, or this
-/// program stood still, and renewals may be waiting to be read.
+/// A writer that is later than this reports trouble: the disk was slow or the process stood still, and renewals may be
+/// waiting to be read.
 const LATE_MAX: Duration = Duration::from_millis(100);
 
-/// How long such renewals may take to get here.
+/// How long such renewals may take to arrive.
 const ARRIVED_WITHIN: Duration = Duration::from_millis(500);
 
-/// How many records are looked at every second, to remove those that have expired.
+/// How many records are examined each second for expired ones.
 const SWEPT_PER_SECOND: usize = 1000;
 
-/// And how many bytes of documents are read for that, about: a deadline stands before its document.
+/// About how many bytes of documents are read for that each second: deadlines are stored beside their documents.
 const SWEPT_BYTES_PER_SECOND: usize = 1 << 20;
 
-/// How many deadlines one transaction of a settlement looks at: at first and at least, and at most.
+/// How many deadlines one transaction of a settlement moves, at least and at most. A settlement begins with the least.
 const SETTLED_AT_ONCE_MIN: usize = 256;
 const SETTLED_AT_ONCE_MAX: usize = 16 * 1024;
 
-/// How long such a transaction should take: the writes of callers wait for it.
+/// How long such a transaction should take, since callers' writes wait for it.
 const SETTLING_TURN: Duration = Duration::from_millis(100);
 
 pub(super) struct Writer {
@@ -60,36 +60,36 @@ pub(super) struct Writer {
     mirror: Arc<dyn Mirror>,
     metrics: Metrics,
     clock: FileClock,
-    /// What the file says of when the server was last at work, by its clock.
+    /// When the server was last at work as noted in the file, by the clock of the file.
     alive: u64,
     alive_at: Instant,
-    /// What that was when the file was loaded: what had expired by then was never shown.
+    /// `alive` when the file was loaded. Registrations that had expired by then were never shown.
     loaded_alive: u64,
-    /// The file was seen to take a write of ordinary size since it was opened: a full disk can be read and opened, and may
-    /// take a little.
+    /// The file has taken a write of ordinary size since it was opened. A full disk can still be opened and read, and
+    /// may take small writes.
     is_proven: bool,
     sweep: Sweep,
     settling: Settling,
-    /// When the writer last looked after what expires.
+    /// When [`tend`](Writer::tend) last ran.
     tended_at: Instant,
 }
 
-/// How far the search for what expired has come.
+/// How far the search for expired records has come.
 struct Sweep {
     /// The last id that was looked at; `None` before the first.
     last: Option<TargetId>,
     next_at: Instant,
 }
 
-/// How far an outage is settled.
+/// How far the settlement of an outage has come.
 struct Settling {
-    /// The end of the outage that is being settled. Until that is done the file does not learn that the server is at work:
-    /// a crash meanwhile leaves one outage, which is settled as a whole.
+    /// The end of the outage that is being settled. The file gets no note that the server is at work until that is
+    /// done: a crash meanwhile leaves one outage, which is settled as a whole.
     end: Option<Instant>,
     at_once: usize,
 }
 
-/// Whether the mirror was loaded before, and may show what the file has not.
+/// Whether the mirror was loaded before: then it may show registrations that the file lacks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Load {
     First,
@@ -106,8 +106,8 @@ impl Drop for EndOnDrop {
 }
 
 impl Writer {
-    /// Takes over a file just opened and shows what it holds. Its clock goes on where it stood: the time that the
-    /// server was stopped is an outage, which ends when the file takes the deadlines that follow from it.
+    /// Shows a file that was just opened in the mirror. The time for which the server was stopped is an outage, which
+    /// ends when the file has taken the moved deadlines.
     pub(super) fn load(
         inbox: Arc<Inbox>,
         mirror: Arc<dyn Mirror>,
@@ -138,13 +138,13 @@ impl Writer {
                 tended_at,
             };
             writer.show(file, Load::First, alive)?;
-            // Only now: after a crash in the midst of a settlement the outage begins before the last writes, and these would
-            // look like those of another server, which could write all the while.
+            // Only after loading: a crash during a settlement leaves an outage that began before the last writes.
+            // Loaded within that outage, they would look like writes of another server that was not interrupted.
             if let Some(alive) = interrupted {
                 writer.mirror.interrupted(alive);
             }
             if let Err(error) = writer.tend(file) {
-                // The lists are good, and marked; the thread finds the file as it is and goes on trying.
+                // The lists are complete and the outage is known. The thread will meet the same error and keep trying.
                 error!(path:% = file.path().display(), error:%; "the store takes no writes");
                 writer.mirror.interrupted(now);
                 writer.settling.end = None;
@@ -165,11 +165,11 @@ impl Writer {
                 break;
             }
             let outcome = contain(|| {
-                // What must not expire is safe before anything else is done.
+                // First of all, registrations that must not expire are made safe.
                 self.tend(&file)?;
                 if !work.writes.is_empty() {
                     self.commit(&file, &mut work.writes)?;
-                    // Only a write proves that a fault is over: a full disk can be read and opened.
+                    // Only a write proves that a fault is over: a full disk can still be opened and read.
                     backoff.reset();
                 }
                 self.look_up(&file, &mut work)
@@ -178,7 +178,7 @@ impl Writer {
                 error!(path:% = file.path().display(), error:% = fault; "the store failed");
                 self.metrics.faults.inc();
                 self.inbox.begin_fault(fault.to_string());
-                // The callers hear of it only now, so that a store that failed them never says that it is well.
+                // Callers learn of the failure only now, when the store no longer reports that it is healthy.
                 drop(work);
                 match self.recover(file, &mut backoff) {
                     Some(reopened) => file = reopened,
@@ -194,7 +194,8 @@ impl Writer {
         }
     }
 
-    /// When there is something to do even if nobody asks: at once when something expires.
+    /// When to work even if no operation arrives: when the next registration expires, after [`HEARTBEAT`] at the
+    /// latest.
     fn wake_at(&self) -> Instant {
         let now = Instant::now();
         if self.settling.end.is_some() {
@@ -203,7 +204,7 @@ impl Writer {
         self.mirror.next_expiry().map_or(now + HEARTBEAT, |expiry| expiry.min(now + HEARTBEAT))
     }
 
-    /// Shows the mirror that the file takes writes, and looks after what an outage leaves behind and what expires.
+    /// Tells the mirror that the file takes writes, continues a settlement and removes expired records.
     fn tend(&mut self, file: &DocumentFile) -> Result<(), FileError> {
         self.prove(file)?;
         let now = Instant::now();
@@ -218,7 +219,7 @@ impl Writer {
         if self.settling.end.is_some() {
             return Ok(());
         }
-        // After a crash, what expired before it is known to have expired.
+        // Noted before anything expires: after a crash it must not come back.
         if self.alive_at <= now || expiry.is_some_and(|expiry| expiry <= now) {
             self.change(file, now, |_| Ok(()))?;
         }
@@ -237,7 +238,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Moves the next few deadlines that an outage moves.
+    /// Takes the next step of a settlement: makes a few moved deadlines durable.
     fn settle(&mut self, file: &DocumentFile, now: Instant) -> Result<(), FileError> {
         let end = *self.settling.end.get_or_insert(now);
         let Some(Settlement { moved, is_last }) = self.mirror.settle(end, self.settling.at_once) else {
@@ -246,7 +247,8 @@ impl Writer {
         };
         let (begun, clock) = (Instant::now(), self.clock);
         if is_last {
-            // With the last of them the file says that the server is at work: the next start does not move them again.
+            // The last step also notes that the server is at work, so that the next start does not move these deadlines
+            // again.
             self.settling.end = None;
         }
         self.change(file, begun, |records| {
@@ -260,7 +262,7 @@ impl Writer {
             few => few,
         };
         if took > WAIT_MAX {
-            // Meanwhile nobody could write: the outage has gone on.
+            // Nobody could write meanwhile: the outage went on.
             self.settling.end = Some(Instant::now());
         } else if is_last {
             self.mirror.settled(end);
@@ -268,16 +270,16 @@ impl Writer {
         Ok(())
     }
 
-    /// What has a deadline until then has expired, by the clock of the file: what is listed is there, also while an outage
-    /// keeps it.
+    /// The deadlines up to this, by the clock of the file, have expired. It follows the mirror: a listed registration
+    /// is live, even if only an outage keeps it.
     fn expired_until(&self) -> u64 {
         self.mirror.expired_until().map_or(0, |until| self.clock.at(until)).max(self.loaded_alive)
     }
 
-    /// Removes what has expired, some records at a time.
+    /// Removes expired records, some at a time.
     fn sweep(&mut self, file: &DocumentFile, now: Instant) -> Result<(), FileError> {
         let looked_at = file.deadlines_after(self.sweep.last, SWEPT_PER_SECOND, SWEPT_BYTES_PER_SECOND)?;
-        // After the last one it begins anew.
+        // After the last record, the search starts over.
         self.sweep.last = looked_at.last().map(|(id, _)| *id);
         let until = self.expired_until();
         let expired: Vec<TargetId> =
@@ -290,7 +292,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes all of a change durable, or nothing of it, and tells the file that the server is at work.
+    /// Makes a change durable, all of it or nothing, and notes in the file that the server is at work.
     fn change<T>(
         &mut self,
         file: &DocumentFile,
@@ -304,7 +306,7 @@ impl Writer {
         Ok(outcome)
     }
 
-    /// Commits all, in one transaction where that can be, then tells the mirror, then the callers.
+    /// Commits all writes, in one transaction if possible; then shows them in the mirror, then answers the callers.
     fn commit(&mut self, file: &DocumentFile, writes: &mut Vec<Write>) -> Result<(), FileError> {
         while !writes.is_empty() {
             let now = Instant::now();
@@ -325,7 +327,7 @@ impl Writer {
                 replies.push((reply, outcome));
             }
             self.mirror.apply(changes);
-            // A caller that waits no more was told that the outcome is unknown; it does not hear this.
+            // A caller that stopped waiting was told that the outcome is unknown.
             replies.into_iter().for_each(|(reply, outcome)| reply.tell(Ok(outcome)));
         }
         Ok(())
@@ -341,7 +343,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Opens the file again and again until it works and takes a write. `None` when the store is closed.
+    /// Reopens the file until it takes a write. `None` if the store is closed meanwhile.
     fn recover(&mut self, broken: DocumentFile, backoff: &mut Backoff) -> Option<DocumentFile> {
         let path = broken.path().to_owned();
         (self.is_proven, self.settling.end) = (false, None);
@@ -375,18 +377,18 @@ impl Writer {
         let file = DocumentFile::open(path).map_err(FileError::Open)?;
         self.show(&file, Load::Again, self.clock.at(Instant::now()))?;
         self.prove(&file)?;
-        // Who hears of the end of the outage may write at once.
+        // Before the mirror learns that the outage is over: its callers may then write at once.
         self.inbox.end_fault();
         self.tend(&file)?;
         Ok(file)
     }
 
-    /// Shows the mirror what is in the file and has not expired when its clock showed `alive`.
+    /// Shows the mirror the records that had not expired when the clock of the file showed `alive`.
     fn show(&self, file: &DocumentFile, load: Load, alive: u64) -> Result<(), FileError> {
         self.metrics.set_file_bytes(file.bytes()?);
         let loaders = match load {
             Load::First => thread::available_parallelism().map_or(1, NonZero::get).min(LOADERS_MAX),
-            // Polls go on meanwhile.
+            // One, because polls go on meanwhile.
             Load::Again => 1,
         };
         let show = |part| self.show_part(file, part, load, alive);
@@ -410,7 +412,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Shows the mirror a part of the file. Returns which ids have a record, if the file is loaded again.
+    /// Shows the mirror a part of the file. When the file is loaded again, returns the ids that have a record.
     fn show_part(
         &self,
         file: &DocumentFile,
@@ -424,7 +426,8 @@ impl Writer {
             if load == Load::Again {
                 present.insert(id);
             }
-            // What expired during a fault could not be renewed: the mirror shows it and decides how long it stays.
+            // A record that expired during a fault could not be renewed. The mirror still shows it and decides how long
+            // it stays.
             if has_passed(deadline, alive) {
                 return;
             }

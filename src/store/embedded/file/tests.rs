@@ -48,7 +48,7 @@ fn the_deadline_that_an_owner_gave_stands_beside_the_one_that_outages_have_moved
     file.change(4, |records| records.put(id(2), 400, b"x")).unwrap();
     file.change(5, |records| records.remove(id(3)).map(drop)).unwrap();
     assert_eq!(stored(&file), [(300, Some(100)), (400, None), (200, Some(100))]);
-    // An older version renews it, and knows nothing of the other table.
+    // An older version renews it, without knowing the other table.
     let transaction = file.database.begin_write().unwrap();
     transaction.open_table(DOCUMENTS).unwrap().insert(id(4).to_bytes(), (500, b"x".as_slice())).unwrap();
     transaction.commit().unwrap();
