@@ -17,7 +17,7 @@ use crate::config::{Config, ConfigError};
 use crate::endpoint::Endpoint;
 use crate::http::App;
 use crate::http::server::{Limits, Listen, Running, Server, ServerSettings};
-use crate::registry::{Registry, Rules};
+use crate::registry::Registry;
 use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::redis::{Connector, RedisStore};
@@ -72,7 +72,6 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     for variable in &config.without_effect {
         warn!(variable; "ignored: none of REDIS_ADDR, REDIS_URL, REDIS_SENTINELS and REDIS_CLUSTER is set");
     }
-    let rules = rules(&config);
     let listen = listen(config.listen).map_err(StartError::system("cannot use the socket passed by systemd"))?;
     // Before signals are handled: until then they end the process even if a file hangs.
     let exposition = metrics::new_registry();
@@ -94,7 +93,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     };
     let server = Server::bind(settings, &exposition).map_err(StartError::of)?;
 
-    let registry = Arc::new(Registry::new(rules, &exposition));
+    let registry = Arc::new(Registry::new(config.rules, &exposition));
     let app = Arc::new(App::new(registry.clone(), tokens, config.options, exposition.clone()));
     open_store(config.data_dir, redis, registry.clone(), exposition, tell)?;
 
@@ -228,11 +227,6 @@ fn open_store(
         .spawn(run)
         .map(drop)
         .map_err(StartError::system("cannot start the thread that opens the store"))
-}
-
-fn rules(config: &Config) -> Rules {
-    let Config { options, ttl, outage_keep, .. } = config;
-    Rules { names: options.names, ttl: *ttl, outage_keep: *outage_keep, shows_groups: options.group_info }
 }
 
 /// `ctrlc` takes SIGINT. It could take SIGTERM too, but only together with SIGHUP, which means something else here,

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::registration::BodyFault;
 
@@ -58,13 +59,15 @@ impl Answer {
 
     /// Whether it is what both servers say to a registration, to the question for one, or to its end.
     fn is_of_target(&self) -> bool {
-        match serde_json::from_slice::<serde_json::Value>(&self.body) {
-            Ok(serde_json::Value::Object(members)) => {
-                ["id", "static_config"].iter().any(|name| members.contains_key(*name))
-            }
-            Ok(value) => value == true,
-            Err(_) => false,
+        match self.json() {
+            Value::Object(members) => ["id", "static_config"].iter().any(|name| members.contains_key(*name)),
+            value => value == true,
         }
+    }
+
+    /// What is not JSON is null.
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
     /// Whether it is what the Go program says to a path that it does not have.

@@ -5,10 +5,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::Answer;
-use super::connection::{Api, ApiCall, Method};
+use super::connection::{Api, ApiCall, Method, header};
 use super::{Entry, Failure};
 use crate::config::commands::Filter;
 use crate::registration::{BodyFault, TargetId};
+
+/// Where registrations are made and deleted, on either server.
+pub(super) const TARGET: &str = "/target";
 
 /// Registrations that are asked for at once; the server gives no more.
 const PAGE_SIZE: usize = 1000;
@@ -36,16 +39,24 @@ pub(super) struct DeclarationCounts {
 
 pub(super) enum DeclareAnswer {
     Done(DeclarationCounts),
-    /// Entries that stand in other groups.
-    Elsewhere(Vec<BodyFault>, usize),
-    /// Entries that are wrong, or that the token may not take, with the sentence about all of them.
-    Refused(String, Vec<BodyFault>, usize),
+    Refused(RefusedDeclaration),
+}
+
+/// Why a declaration is refused.
+pub(super) struct RefusedDeclaration {
+    /// Whether the entries named stand in other groups.
+    pub(super) is_elsewhere: bool,
+    /// What is said of all of them.
+    pub(super) sentence: String,
+    pub(super) faults: Vec<BodyFault>,
+    /// How many there are; fewer may be named.
+    pub(super) total: usize,
 }
 
 impl Api {
     /// Asks; an outage, a failure of the server, an answer of something else and a token that does not do are failures
     /// of the command. A 404 that comes through is the server's.
-    pub(super) fn ask(&self, call: &ApiCall<'_>) -> Result<Answer, Failure> {
+    pub(super) fn ask(&self, call: &ApiCall) -> Result<Answer, Failure> {
         let answer = self.send(call).map_err(|e| {
             let next = "Is it running, and is this its address? --url or INVENTOR_URL says where it is";
             Failure::Unavailable(format!("no answer from {e}. {next}"))
@@ -56,7 +67,7 @@ impl Api {
                 let reason = answer.reason();
                 Err(Failure::Unavailable(format!("{} answers {}: {reason}; try again", self.url, answer.status)))
             }
-            _ if !answer.is_ours(call.path) => Err(self.foreign(&answer, call.path)),
+            _ if !answer.is_ours(&call.path) => Err(self.foreign(&answer, &call.path)),
             401 | 403 if self.token.is_none() => Err(Failure::Refused(format!(
                 "{} wants a token; set INVENTOR_TOKEN, or name a file with it by --token-file",
                 self.url
@@ -99,38 +110,24 @@ impl Api {
 
     /// Whether the program behind an answer that it has no such path is the one that this one replaces.
     fn is_original(&self) -> bool {
-        self.send(&ApiCall::new(Method::GET, "/healthcheck")).is_ok_and(|answer| answer.is_well())
+        self.send(&ApiCall::get("/healthcheck")).is_ok_and(|answer| answer.is_well())
     }
 
-    /// Whether the server has the newer API, with lists of registrations. The original takes registrations all the same.
-    pub(super) fn can_list(&self) -> Result<bool, Failure> {
+    /// Whether the server has the newer API, with lists of registrations. The original takes registrations all the same,
+    /// but gives all of them the same lifetime, and would leave their own out without a word.
+    pub(super) fn can_list(&self, entries: &[Entry]) -> Result<bool, Failure> {
         let path = "/api/v1/status";
-        match self.send(&ApiCall::new(Method::GET, path)) {
-            Ok(answer) if answer.is_unknown_path() && self.is_original() => Ok(false),
-            _ => self.ask(&ApiCall::new(Method::GET, path)).map(|_| true),
+        match self.send(&ApiCall::get(path)) {
+            Ok(answer) if answer.is_unknown_path() && self.is_original() => {}
+            _ => return self.ask(&ApiCall::get(path)).map(|_| true),
         }
-    }
-
-    /// Asks what the server can only when one of these has a lifetime of its own.
-    pub(super) fn must_know_lifetimes<'a>(&self, entries: impl IntoIterator<Item = &'a Entry>) -> Result<(), Failure> {
-        match self.must_have_no_lifetimes(entries) {
-            Err(refusal) if !self.can_list()? => Err(refusal),
-            _ => Ok(()),
+        match entries.iter().all(|entry| entry.ttl_seconds.is_none()) {
+            true => Ok(false),
+            false => Err(Failure::Unavailable(format!(
+                "{} is the original inventor, which knows one lifetime for all; leave --ttl and ttl_seconds out",
+                self.url
+            ))),
         }
-    }
-
-    /// For the original, which gives all registrations the same lifetime, and would leave their own out without a word.
-    pub(super) fn must_have_no_lifetimes<'a>(
-        &self,
-        entries: impl IntoIterator<Item = &'a Entry>,
-    ) -> Result<(), Failure> {
-        if entries.into_iter().all(|entry| entry.ttl_seconds.is_none()) {
-            return Ok(());
-        }
-        let url = &self.url;
-        Err(Failure::Unavailable(format!(
-            "{url} is the original inventor, which knows one lifetime for all; leave --ttl and ttl_seconds out"
-        )))
     }
 
     /// The answer to something that is there on every server with the newer API. It has this member; other programs
@@ -148,7 +145,7 @@ impl Api {
 
     /// The answer as [`Api::read`] has it; `None` when the server says that there is no such thing.
     pub(super) fn read_or_none(&self, path: &str, member: &str) -> Result<Option<Value>, Failure> {
-        match self.found(&ApiCall::new(Method::GET, path))? {
+        match self.found(&ApiCall::get(path))? {
             Some(answer) => match self.decode::<Value>(&answer)? {
                 value if value.get(member).is_some() => Ok(Some(value)),
                 _ => Err(self.unknown(&answer)),
@@ -158,7 +155,7 @@ impl Api {
     }
 
     /// What is answered with 200; `None` for a 404.
-    fn found(&self, call: &ApiCall<'_>) -> Result<Option<Answer>, Failure> {
+    fn found(&self, call: &ApiCall) -> Result<Option<Answer>, Failure> {
         let answer = self.ask(call)?;
         match answer.status {
             200 => Ok(Some(answer)),
@@ -173,27 +170,22 @@ impl Api {
 
     /// Registers, or renews, and returns whatever the server says to that.
     pub(super) fn put(&self, entry: &Entry) -> Result<Answer, String> {
-        let body = entry.body();
-        self.send(&ApiCall::new(Method::PUT, "/target").body(&body))
+        self.send(&ApiCall::new(Method::PUT, TARGET).body(entry.body()))
     }
 
+    /// Registers, or renews, and returns the id.
     pub(super) fn register(&self, entry: &Entry) -> Result<String, Failure> {
-        #[derive(Deserialize)]
-        struct Registered {
-            id: String,
-        }
-        let body = entry.body();
-        let answer = self.ask(&ApiCall::new(Method::PUT, "/target").body(&body))?;
-        match answer.status {
-            200 => self.decode::<Registered>(&answer).map(|registered| registered.id),
+        let answer = self.ask(&ApiCall::new(Method::PUT, TARGET).body(entry.body()))?;
+        match (answer.status, answer.json()["id"].as_str()) {
+            (200, Some(id)) => Ok(id.to_owned()),
+            (200, None) => Err(self.unknown(&answer)),
             _ => Err(refused(&answer)),
         }
     }
 
     /// Deletes; `false` when there is no such registration.
     pub(super) fn deregister(&self, id: TargetId) -> Result<bool, Failure> {
-        let body = id_body(id);
-        Ok(self.found(&ApiCall::new(Method::DELETE, "/target").body(&body))?.is_some())
+        Ok(self.found(&of_target(Method::DELETE, id))?.is_some())
     }
 
     /// Hands on every registration that the filter and the words let through, page by page, with how many there are,
@@ -231,7 +223,7 @@ impl Api {
 
     /// What is registered in a group, which may be nothing.
     pub(super) fn group(&self, name: &str) -> Result<Group, Failure> {
-        let Some(answer) = self.found(&ApiCall::new(Method::GET, &group_path(name)))? else {
+        let Some(answer) = self.found(&ApiCall::get(group_path(name)))? else {
             return Ok(Group { entries: Vec::new(), etag: None });
         };
         let entries: Vec<Entry> = self.decode(&answer)?;
@@ -249,7 +241,7 @@ impl Api {
         struct Deleted {
             deleted: usize,
         }
-        match self.found(&ApiCall::new(Method::DELETE, &group_path(name)))? {
+        match self.found(&ApiCall::new(Method::DELETE, group_path(name)))? {
             Some(answer) => self.decode::<Deleted>(&answer).map(|Deleted { deleted }| Some(deleted)),
             None => Ok(None),
         }
@@ -268,20 +260,16 @@ impl Api {
         let body = crate::registration::json::encode(&entries.iter().map(declared).collect::<Vec<_>>());
         let query = Serializer::new(String::new()).extend_pairs(parameters).finish();
         let path = format!("{}?{query}", group_path(name));
-        let answer = self.ask(&ApiCall { if_match: etag, ..ApiCall::new(Method::PUT, &path).body(&body) })?;
-        let faults = answer.problem().map(|problem| (problem.sentence(), problem.errors, problem.errors_total));
-        match (answer.status, faults) {
+        let answer = self.ask(&ApiCall::new(Method::PUT, path).body(body).only(header::IF_MATCH, etag))?;
+        match (answer.status, answer.problem()) {
             (200, _) => self.decode(&answer).map(DeclareAnswer::Done),
             (412, _) => {
                 Err(Failure::Refused(format!("somebody has changed the group {name:?} meanwhile; run this again")))
             }
-            (409, Some((_, faults, total))) => {
-                let total = total.unwrap_or(faults.len());
-                Ok(DeclareAnswer::Elsewhere(faults, total))
-            }
-            (_, Some((sentence, faults, total))) if !faults.is_empty() => {
-                let total = total.unwrap_or(faults.len());
-                Ok(DeclareAnswer::Refused(sentence, faults, total))
+            (status, Some(problem)) if status == 409 || !problem.errors.is_empty() => {
+                let total = problem.errors_total.unwrap_or(problem.errors.len());
+                let (is_elsewhere, sentence, faults) = (status == 409, problem.sentence(), problem.errors);
+                Ok(DeclareAnswer::Refused(RefusedDeclaration { is_elsewhere, sentence, faults, total }))
             }
             _ => Err(refused(&answer)),
         }
@@ -294,13 +282,13 @@ fn group_path(name: &str) -> String {
     format!("/api/v1/groups/{}", name.replace('+', "%20"))
 }
 
-/// The body that names a registration on the old paths.
-pub(super) fn id_body(id: TargetId) -> Vec<u8> {
-    format!("{{\"id\":\"{id}\"}}").into_bytes()
+/// Asks for one registration on the old path, or for its end.
+pub(super) fn of_target(method: Method, id: TargetId) -> ApiCall {
+    ApiCall::new(method, TARGET).body(format!("{{\"id\":\"{id}\"}}").into_bytes())
 }
 
 /// The server's no, with its reason.
-pub(super) fn refused(answer: &Answer) -> Failure {
+fn refused(answer: &Answer) -> Failure {
     match answer.status {
         400..500 => Failure::Refused(format!("the server refuses this: {}", answer.reason())),
         status => Failure::Unavailable(format!("the server answers {status}: {}", answer.reason())),

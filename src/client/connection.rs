@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
-use ureq::http::{HeaderName, HeaderValue, Request, Uri, header};
+use ureq::http::{HeaderName, HeaderValue, Request, Uri};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
@@ -16,30 +16,38 @@ use crate::files::{self, WatchedFiles};
 use crate::http_client::{self, agent, crypto, reason};
 use crate::pem::{Authorities, Identity, IdentityError};
 
-pub(super) use ureq::http::Method;
+pub(super) use ureq::http::{Method, header};
 
 /// The largest answer that is read: a list of some 500,000 registrations.
 pub(super) const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 const IDLE_CONNECTIONS_MAX: usize = 32;
 
-#[derive(Debug, Clone)]
-pub(super) struct ApiCall<'a> {
-    pub(super) method: Method,
+pub(super) struct ApiCall {
+    method: Method,
     /// The path with its query, below the URL of the server.
-    pub(super) path: &'a str,
-    pub(super) body: Option<&'a [u8]>,
-    pub(super) if_match: Option<&'a str>,
-    pub(super) if_none_match: Option<&'a str>,
+    pub(super) path: String,
+    body: Option<Vec<u8>>,
+    /// An ETag, and what is to hold of it.
+    condition: Option<(HeaderName, String)>,
 }
 
-impl<'a> ApiCall<'a> {
-    pub(super) fn new(method: Method, path: &'a str) -> ApiCall<'a> {
-        ApiCall { method, path, body: None, if_match: None, if_none_match: None }
+impl ApiCall {
+    pub(super) fn new(method: Method, path: impl Into<String>) -> ApiCall {
+        ApiCall { method, path: path.into(), body: None, condition: None }
     }
 
-    pub(super) fn body(self, body: &'a [u8]) -> ApiCall<'a> {
+    pub(super) fn get(path: impl Into<String>) -> ApiCall {
+        ApiCall::new(Method::GET, path)
+    }
+
+    pub(super) fn body(self, body: Vec<u8>) -> ApiCall {
         ApiCall { body: Some(body), ..self }
+    }
+
+    /// Only if that holds of what has this ETag.
+    pub(super) fn only(self, condition: HeaderName, etag: Option<&str>) -> ApiCall {
+        ApiCall { condition: etag.map(|etag| (condition, etag.to_owned())), ..self }
     }
 
     /// Whether the token has to be one for writing. The old path needs that for reading too.
@@ -89,7 +97,7 @@ impl Api {
     }
 
     /// Asks, and waits for the answer; or says why there is none.
-    pub(super) fn send(&self, call: &ApiCall<'_>) -> Result<Answer, String> {
+    pub(super) fn send(&self, call: &ApiCall) -> Result<Answer, String> {
         let mut request = Request::builder().method(call.method.clone()).uri(format!("{}{}", self.base, call.path));
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -100,14 +108,13 @@ impl Api {
         }
         // Errors on the path of the Go program are otherwise one line of text.
         request = request.header(header::ACCEPT, format!("application/json, {PROBLEM}"));
-        if let Some(etag) = call.if_match {
-            request = request.header(header::IF_MATCH, etag);
+        if let Some((condition, etag)) = &call.condition {
+            request = request.header(condition, etag);
         }
-        if let Some(etag) = call.if_none_match {
-            request = request.header(header::IF_NONE_MATCH, etag);
-        }
-        let sent = match call.body {
-            Some(body) => request.body(body).map_err(ureq::Error::Http).and_then(|request| self.agent.run(request)),
+        let sent = match &call.body {
+            Some(body) => {
+                request.body(body.as_slice()).map_err(ureq::Error::Http).and_then(|request| self.agent.run(request))
+            }
             None => request.body(()).map_err(ureq::Error::Http).and_then(|request| self.agent.run(request)),
         };
         sent.and_then(read_answer).map_err(|e| format!("{}: {}", self.url, reason(&e)))

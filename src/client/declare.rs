@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use console::Style;
 use serde_json::{Value, json};
 
-use super::api::{DeclarationCounts, DeclareAnswer};
+use super::api::{DeclarationCounts, DeclareAnswer, RefusedDeclaration};
 use super::connection::Api;
 use super::files::Placed;
 use super::output::{Output, print_line};
@@ -21,7 +21,7 @@ const FAULTS_SHOWN_MAX: usize = 20;
 
 /// Shows the differences; whether there are any is the answer.
 pub(super) fn diff(connection: &Api, declared: &GroupFiles, output: Output) -> Result<(), Failure> {
-    let wanted = Wanted::read(declared)?;
+    let wanted = Declaration::read(declared)?;
     let current = connection.group(&declared.group)?.entries;
     let plan = GroupPlan::new(&current, &wanted.entries);
     let differs = !plan.counts().changes_nothing();
@@ -37,7 +37,7 @@ pub(super) fn diff(connection: &Api, declared: &GroupFiles, output: Output) -> R
 pub(super) fn sync(connection: &Api, command: &SyncCommand, output: Output) -> Result<(), Failure> {
     let SyncCommand { declared, dry_run, adopt, allow_empty, ttl, .. } = command;
     let group = &declared.group;
-    let wanted = Wanted::read(declared)?;
+    let wanted = Declaration::read(declared)?;
     if wanted.entries.is_empty() && !allow_empty {
         let text = format!("the files hold nothing; --allow-empty deletes the whole group {group:?}");
         return Err(Failure::Usage(text));
@@ -53,7 +53,8 @@ pub(super) fn sync(connection: &Api, command: &SyncCommand, output: Output) -> R
     // Asked without adopting, the server names what it would take from where.
     if *adopt
         && plan.counts().create > 0
-        && let DeclareAnswer::Elsewhere(faults, total) = declare(true, false)?
+        && let DeclareAnswer::Refused(RefusedDeclaration { is_elsewhere: true, faults, total, .. }) =
+            declare(true, false)?
     {
         let named = faults.into_iter().filter_map(|fault| Some((wanted.entry(&fault)?.id(), fault.detail)));
         plan.adopt(named.collect::<Vec<_>>(), total);
@@ -66,11 +67,7 @@ pub(super) fn sync(connection: &Api, command: &SyncCommand, output: Output) -> R
         true => None,
         false => match declare(*dry_run, *adopt)? {
             DeclareAnswer::Done(outcome) => Some(outcome),
-            DeclareAnswer::Elsewhere(faults, total) => {
-                let text = "some targets are registered in other groups; --adopt takes them over";
-                return Err(wanted.refused(text, &faults, total));
-            }
-            DeclareAnswer::Refused(text, faults, total) => return Err(wanted.refused(&text, &faults, total)),
+            DeclareAnswer::Refused(refused) => return Err(wanted.refused(refused)),
         },
     };
     if !output.is_table() {
@@ -84,14 +81,14 @@ pub(super) fn sync(connection: &Api, command: &SyncCommand, output: Output) -> R
 }
 
 /// What files declare, and where each of it stands.
-struct Wanted {
+struct Declaration {
     entries: Vec<Entry>,
     places: Vec<String>,
 }
 
-impl Wanted {
+impl Declaration {
     /// Reads the files, which may name no other group and no targets twice.
-    fn read(GroupFiles { group, files }: &GroupFiles) -> Result<Wanted, Failure> {
+    fn read(GroupFiles { group, files }: &GroupFiles) -> Result<Declaration, Failure> {
         let placed = files::placed_entries(files.iter().map(PathBuf::as_path))?;
         let mut seen: HashMap<_, &str> = HashMap::new();
         for Placed { entry, place } in &placed {
@@ -106,7 +103,7 @@ impl Wanted {
         }
         let of_group = |Placed { entry, place }| (Entry { target_group: Some(group.clone()), ..entry }, place);
         let (entries, places) = placed.into_iter().map(of_group).unzip();
-        Ok(Wanted { entries, places })
+        Ok(Declaration { entries, places })
     }
 
     /// Which entry a fault concerns: the first part of its pointer is the number.
@@ -120,8 +117,11 @@ impl Wanted {
     }
 
     /// The faults by target, file and line.
-    fn refused(&self, text: &str, faults: &[BodyFault], total: usize) -> Failure {
-        let mut text = format!("the server refuses this: {text}");
+    fn refused(&self, refused: RefusedDeclaration) -> Failure {
+        let RefusedDeclaration { is_elsewhere, sentence, faults, total } = refused;
+        let elsewhere = "some targets are registered in other groups; --adopt takes them over";
+        let reason = if is_elsewhere { elsewhere } else { &sentence };
+        let mut text = format!("the server refuses this: {reason}");
         for fault in faults.iter().take(FAULTS_SHOWN_MAX) {
             text += &match self.at(fault) {
                 Some(at) => {

@@ -244,15 +244,10 @@ fn entry(text: &str, names: LabelNames) -> Result<Entry, String> {
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Item {
-    #[serde(skip_serializing_if = "Option::is_none")]
     targets: Option<Vec<Option<String>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<BTreeMap<String, Option<String>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     modules: Option<Vec<Option<String>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     target_group: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     ttl_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     static_config: Option<Box<Wrapped>>,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::answer::Answer;
-use super::connection::{ANSWER_BYTES_MAX, Api, ApiCall, Method, WatchedAccess};
+use super::connection::{ANSWER_BYTES_MAX, Api, ApiCall, WatchedAccess, header};
 use super::output::{self, print_line};
 use super::{Failure, text};
 use crate::config::commands::{Access, FollowCommand};
@@ -107,7 +107,7 @@ impl Follower<'_> {
     }
 
     fn follow(&mut self) -> Result<(), String> {
-        let call = ApiCall { if_none_match: self.etag.as_deref(), ..ApiCall::new(Method::GET, self.list) };
+        let call = ApiCall::get(self.list).only(header::IF_NONE_MATCH, self.etag.as_deref());
         let answer = self.connection.send(&call).map_err(|e| e.to_string())?;
         match answer.status {
             304 if self.etag.is_some() => Ok(()),

@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use parking_lot::Mutex;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::api::TARGET;
 use super::connection::{Api, Secret, check_url, read_token};
 use super::declare::{GroupPlan, PlanCounts, show_differences};
 use super::output::{Output, print_line, tell};
@@ -44,10 +45,9 @@ pub(super) fn run(connection: &Api, command: &ImportCommand, output: Output) -> 
         .map_err(|e| Failure::Unavailable(format!("cannot handle signals: {e}")))?;
     let (group, ttl) = (command.group.as_deref(), command.ttl);
     let entries: Vec<Entry> = read.entries.drain(..).map(|entry| entry.or(group, ttl)).collect();
-    if connection.can_list()? {
+    if connection.can_list(&entries)? {
         show_plan(connection, &entries, command.dry_run, &interrupted, output)?;
     } else {
-        connection.must_have_no_lifetimes(&entries)?;
         print_line(&format!("{} to register; this server cannot say which of them it has", entries.len()));
     }
     let done = Mutex::new(ImportOutcome { refusals: read.refusals, ..ImportOutcome::default() });
@@ -153,15 +153,15 @@ impl ImportJob<'_> {
         let mut pause = FIRST_PAUSE;
         for attempt in 1..=TRIES {
             let problem = match connection.put(entry) {
-                Ok(answer) if answer.status == 200 && answer.is_ours("/target") => {
+                Ok(answer) if answer.status == 200 && answer.is_ours(TARGET) => {
                     self.done.lock().registered += 1;
                     return;
                 }
-                Ok(answer) if answer.status < 500 && answer.is_ours("/target") => {
+                Ok(answer) if answer.status < 500 && answer.is_ours(TARGET) => {
                     let unauthorised = matches!(answer.status, 401 | 403);
                     return self.refused(entry, &answer.reason(), unauthorised);
                 }
-                Ok(answer) if answer.is_ours("/target") || answer.status >= 500 => {
+                Ok(answer) if answer.is_ours(TARGET) || answer.status >= 500 => {
                     format!("the server answers {}: {}", answer.status, answer.reason())
                 }
                 Ok(answer) => {

@@ -19,7 +19,9 @@ pub(super) fn register(connection: &Api, declaration: &RegisterCommand, output: 
     if entries.is_empty() {
         tell(EMPTY);
     }
-    connection.must_know_lifetimes(&entries)?;
+    if entries.iter().any(|entry| entry.ttl_seconds.is_some()) {
+        connection.can_list(&entries)?;
+    }
     let (mut ids, mut refused) = (Vec::new(), 0);
     for entry in &entries {
         match connection.register(entry) {
@@ -121,18 +123,22 @@ fn described(declaration: &RegisterCommand) -> Result<Entry, Failure> {
     Ok(entry)
 }
 
-/// Adds the labels by which Prometheus is told how to scrape the target.
+/// The labels by which Prometheus is told how to scrape the target, with the flags that become them.
+const SCRAPE_LABELS: [(&str, &str); 4] = [
+    ("__scheme__", "--scheme"),
+    ("__metrics_path__", "--path"),
+    ("__scrape_interval__", "--scrape-interval"),
+    ("__scrape_timeout__", "--scrape-timeout"),
+];
+
 fn add_scrape_labels(declaration: &RegisterCommand, labels: &mut BTreeMap<String, String>) -> Result<(), Failure> {
-    let named = [
-        ("__scheme__", declaration.scheme.as_ref()),
-        ("__metrics_path__", declaration.path.as_ref()),
-        ("__scrape_interval__", declaration.scrape_interval.as_ref().or(declaration.old_interval.as_ref())),
-        ("__scrape_timeout__", declaration.scrape_timeout.as_ref().or(declaration.old_timeout.as_ref())),
-    ];
-    let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone())));
-    let parameters = declaration.params.iter().map(|(name, value)| (format!("__param_{name}"), value.clone()));
+    let RegisterCommand { scheme, path, scrape_interval, scrape_timeout, old_interval, old_timeout, .. } = declaration;
+    let (interval, timeout) = (scrape_interval.as_ref().or(old_interval.as_ref()), scrape_timeout.as_ref());
+    let values = [scheme.as_ref(), path.as_ref(), interval, timeout.or(old_timeout.as_ref())];
+    let named = SCRAPE_LABELS.iter().zip(values).filter_map(|((name, _), value)| Some(((*name).to_owned(), value?)));
+    let parameters = declaration.params.iter().map(|(name, value)| (format!("__param_{name}"), value));
     for (name, value) in named.chain(parameters) {
-        if let Some(other) = labels.insert(name.clone(), value.clone()).filter(|other| *other != value) {
+        if let Some(other) = labels.insert(name.clone(), value.clone()).filter(|other| other != value) {
             return Err(Failure::Usage(format!("{name} is given twice, as {other:?} and as {value:?}")));
         }
     }
@@ -141,12 +147,6 @@ fn add_scrape_labels(declaration: &RegisterCommand, labels: &mut BTreeMap<String
 
 /// The message by the flags that can be given, rather than by the labels that they become.
 fn by_flag(text: &str) -> String {
-    let flags = [
-        ("__param_NAME", "--param"),
-        ("__scheme__", "--scheme"),
-        ("__metrics_path__", "--path"),
-        ("__scrape_interval__", "--scrape-interval"),
-        ("__scrape_timeout__", "--scrape-timeout"),
-    ];
-    flags.iter().fold(text.to_owned(), |text, (label, flag)| text.replace(label, flag))
+    let text = text.replace("__param_NAME", "--param");
+    SCRAPE_LABELS.iter().fold(text, |text, (label, flag)| text.replace(label, flag))
 }

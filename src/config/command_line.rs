@@ -50,7 +50,13 @@ pub enum Invocation {
 /// [`ConfigError`] names the variable, its value unless it is a secret, and what would be right.
 pub fn read() -> Result<Invocation, ConfigError> {
     parse().unwrap_or_else(|e| {
-        let text = if e.kind() == ErrorKind::DisplayHelp { help() } else { e.to_string() };
+        let columns = || usize::from(console::Term::stdout().size().1);
+        let text = match e.to_string() {
+            text if e.kind() == ErrorKind::DisplayHelp && std::io::stdout().is_terminal() => {
+                help::wrapped(&text, columns())
+            }
+            text => text,
+        };
         Ok(if e.use_stderr() { Invocation::Usage(text) } else { Invocation::Print(text) })
     })
 }
@@ -60,51 +66,29 @@ pub fn notify_socket() -> Option<OsString> {
     std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())
 }
 
-pub(super) fn command() -> Command {
-    // The settings may stand before the command as well, or without one, as they always could.
-    let hidden = |argument: Arg| argument.hide(true);
-    let root = with_commands(Command::new("inventor"), Help::Short);
-    VARIABLES.iter().fold(root, |root, variable| root.arg(hidden(variable.flag()))).override_help(help::OVERVIEW)
-}
-
-/// The same without the settings of the server before the command, for whoever wants to see what there is, and with
-/// everything in the help of each command.
-pub(super) fn visible() -> Command {
-    with_commands(Command::new("inventor"), Help::Long)
-}
-
 /// How much the help of a command says. Both forms are written in clap's short style: the long one has a blank line
 /// after every flag.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Help {
+pub(super) enum Help {
     /// Its own flags and an example: `-h`.
     Short,
     /// All of it: `--help`, and `inventor help COMMAND`.
     Long,
 }
 
-fn help() -> String {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let is_long = words.iter().any(|word| word == "--help") || words.first().is_some_and(|word| word == "help");
-    let form = if is_long { Help::Long } else { Help::Short };
-    let mut root = with_commands(Command::new("inventor").bin_name("inventor"), form).override_help(help::OVERVIEW);
-    root.build();
-    let mut command = root;
-    for word in words.iter().filter(|word| *word != "help") {
-        // Anything else is a value or a flag.
-        if let Some(found) = command.find_subcommand(word).cloned() {
-            command = found;
-        }
-    }
-    let text = command.render_help().to_string();
-    match std::io::stdout().is_terminal() {
-        true => help::wrapped(&text, usize::from(console::Term::stdout().size().1)),
-        false => text,
+impl Help {
+    /// The form that is asked for.
+    fn asked_for() -> Help {
+        let mut words = std::env::args().skip(1);
+        let is_long =
+            words.next().is_some_and(|word| word == "help" || word == "--help") || words.any(|word| word == "--help");
+        if is_long { Help::Long } else { Help::Short }
     }
 }
 
-fn with_commands(root: Command, form: Help) -> Command {
-    let root = ClientCommand::augment_subcommands(root)
+/// Every command, without the settings of the server before them.
+pub(super) fn commands(form: Help) -> Command {
+    let root = ClientCommand::augment_subcommands(Command::new("inventor").bin_name("inventor"))
         .subcommand(with_settings(Command::new(SERVE).about("Run the server").after_help(SETTINGS_HELP)))
         .subcommand(healthcheck())
         .subcommand(Command::new(VERSION).about("Print the version").hide(true));
@@ -172,7 +156,9 @@ fn with_settings(command: Command) -> Command {
 
 /// What the command line says; the outer error is clap's, with the text for the user.
 fn parse() -> Result<Result<Invocation, ConfigError>, clap::Error> {
-    let mut command = command();
+    // The settings may stand before the command as well, or without one, as they always could.
+    let settings = VARIABLES.iter().map(|variable| variable.flag().hide(true));
+    let mut command = commands(Help::asked_for()).args(settings).override_help(help::OVERVIEW);
     let matches = command.try_get_matches_from_mut(std::env::args_os())?;
     Ok(match matches.subcommand() {
         None if std::env::args_os().len() <= 1 => alone(&matches),

@@ -8,15 +8,16 @@ use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
+use super::command_line::{self, Help};
+use super::help;
 use super::variables::VARIABLES;
-use super::{command_line, help};
 
 /// The month of this version, which stands at the foot of its pages.
 const DATE: &str = "November 2026";
 
 pub fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut with_values(command_line::visible()), "inventor", &mut script);
+    clap_complete::generate(shell, &mut with_values(command_line::commands(Help::Long)), "inventor", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     match shell {
         Shell::Bash => script + BASH,
@@ -116,7 +117,7 @@ const ZSH_ACTIONS: [(&str, &str); 4] = [
 /// Writes a manual page for the program and each of its commands into the directory, which is made if need be.
 pub fn write(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
-    let mut root = command_line::visible().disable_help_subcommand(true);
+    let mut root = command_line::commands(Help::Long).disable_help_subcommand(true);
     root.build();
     let names: Vec<String> = root.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     write_page(&root, "inventor", None, &names, directory)?;

@@ -16,6 +16,7 @@ use crate::http::Options;
 use crate::http::server::{Listen, TrustedProxies};
 use crate::logging::{Format, Logging};
 use crate::registration::{Ttl, TtlBounds};
+use crate::registry::Rules;
 
 pub const WORKERS_MAX: usize = 1024;
 
@@ -33,13 +34,11 @@ pub struct Config {
     /// Where the certificate comes from, if it speaks TLS.
     pub tls: Option<TlsSources>,
     pub tokens: TokenSources,
-    pub ttl: Ttl,
+    pub rules: Rules,
     /// Where the embedded store keeps its file, without Redis.
     pub data_dir: PathBuf,
     pub redis: Option<RedisSources>,
     pub options: Options,
-    /// How long a registration is kept beyond its lifetime because of an outage.
-    pub outage_keep: Duration,
     pub workers: usize,
     pub connections_max: usize,
     pub log: Logging,
@@ -50,6 +49,8 @@ pub struct Config {
 impl Config {
     pub(super) fn new(values: &Values) -> Result<Config, ConfigError> {
         let (ttl, ttls) = ttl(values)?;
+        let names = values.choice(LABEL_NAMES, &LABEL_NAMES_CHOICES)?;
+        let group_info = values.switch(GROUP_INFO)?;
         let listen = listen(values)?;
         let tls = TlsSources::new(values, &listen)?;
         let proxies = proxies(values)?;
@@ -60,20 +61,24 @@ impl Config {
             listen,
             proxies,
             tokens,
-            ttl,
+            rules: Rules {
+                names,
+                ttl,
+                outage_keep: Duration::from_secs(values.number(OUTAGE_KEEP_SECONDS, 0..=OUTAGE_KEEP_SECONDS_MAX)?),
+                shows_groups: group_info,
+            },
             without_effect: store::without_effect(values),
             options: Options {
-                names: values.choice(LABEL_NAMES, &LABEL_NAMES_CHOICES)?,
+                names,
                 ttls,
                 store: if redis.is_some() { "redis" } else { "embedded" },
-                group_info: values.switch(GROUP_INFO)?,
+                group_info,
                 target_info: values.switch(TARGET_INFO)?,
                 open_metrics: values.choice(METRICS_AUTH, &[("open", true), ("read", false)])?,
                 page: values.switch(UI)?,
             },
             data_dir: values.path(DATA_DIR).unwrap_or_default(),
             redis,
-            outage_keep: Duration::from_secs(values.number(OUTAGE_KEEP_SECONDS, 0..=OUTAGE_KEEP_SECONDS_MAX)?),
             workers: values.number(WORKERS, 1..=WORKERS_MAX)?,
             connections_max: values.number(MAX_CONNECTIONS, 1..=CONNECTIONS_MAX)?,
             log: logging(values)?,

@@ -8,7 +8,7 @@ use log::{error, info, warn};
 
 use super::schedule::{Lifetime, Time, now};
 use crate::client::answer::Answer;
-use crate::client::api::id_body;
+use crate::client::api::{TARGET, of_target};
 use crate::client::connection::{Api, ApiCall, Method};
 use crate::client::{Entry, Failure};
 use crate::logging::News;
@@ -18,9 +18,6 @@ use crate::registration::{TargetId, Ttl, parse_id};
 /// hosts that lost it together do not come back together.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-
-/// Where registrations are made and deleted, on either server.
-const TARGET: &str = "/target";
 
 /// Where the server says how long they live.
 const STATUS: &str = "/api/v1/status";
@@ -74,15 +71,13 @@ impl KnownServer {
 
     /// Deletes; that it is not there is as good.
     pub(super) fn delete(&mut self, id: TargetId) -> Verdict {
-        let body = id_body(id);
-        let answer = self.connection.send(&ApiCall::new(Method::DELETE, TARGET).body(&body));
+        let answer = self.connection.send(&of_target(Method::DELETE, id));
         self.judge(answer, |answer| [200, 404].contains(&answer.status))
     }
 
     /// Whether it is registered already. Not knowing is no: then its exporter is asked again.
     pub(super) fn knows(&self, id: TargetId) -> bool {
-        let body = id_body(id);
-        let answer = self.connection.send(&ApiCall::new(Method::GET, TARGET).body(&body));
+        let answer = self.connection.send(&of_target(Method::GET, id));
         answer.is_ok_and(|answer| answer.status == 200 && answer.is_ours(TARGET))
     }
 
@@ -146,7 +141,7 @@ impl KnownServer {
         if self.asked.is_none_or(|asked| now() >= asked + LIFETIME_BELIEVED) {
             self.asked = Some(now());
             // Without an answer of the server what is known stays: it was there a moment ago.
-            match self.connection.send(&ApiCall::new(Method::GET, STATUS)) {
+            match self.connection.send(&ApiCall::get(STATUS)) {
                 Ok(answer) if answer.status == 200 && answer.is_ours(STATUS) => {
                     self.lifetime = said(&answer).map_or(self.lifetime, Lifetime::from_seconds);
                 }
@@ -184,13 +179,11 @@ impl KnownServer {
 
 /// How long registrations live that ask for no lifetime, if it is a number that the server can mean.
 fn said(answer: &Answer) -> Option<u64> {
-    let status: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
-    status["default_ttl_seconds"].as_u64().filter(|seconds| *seconds <= Ttl::SECONDS_MAX)
+    answer.json()["default_ttl_seconds"].as_u64().filter(|seconds| *seconds <= Ttl::SECONDS_MAX)
 }
 
 fn registered_id(answer: &Answer) -> Option<TargetId> {
-    let registered: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
-    parse_id(registered["id"].as_str()?).ok()
+    parse_id(answer.json()["id"].as_str()?).ok()
 }
 
 /// Refusals are collected for so long at most before they are told.
