@@ -2,7 +2,6 @@
 //! Parsed means valid. Known to every module; knows none of them.
 
 mod checked;
-mod content;
 mod declared;
 mod document;
 mod id;
@@ -12,9 +11,8 @@ mod scraping;
 mod ttl;
 
 pub use checked::{DEFAULT_GROUP, Invalid, InvalidKind, LabelNames, Registration, SHOWN_BYTES_MAX};
-pub use content::Content;
 pub use declared::{BodyFault, Declared, ENTRIES_MAX, parse_declared};
-pub use document::{Document, read_stored};
+pub use document::{Content, Document, read_stored};
 pub use id::TargetId;
 pub use request::{Strictness, parse_id, parse_id_request, put_faults};
 pub use scraping::{ScrapeFault, parse_duration};

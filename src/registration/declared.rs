@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::DOCUMENT_BYTES_MAX;
 use super::checked::{Fields, LabelNames, Registration};
-use super::content::Content;
+use super::document::Content;
 use super::id::TargetId;
 use super::json::{self, Pairs, Text};
 use super::scraping::ScrapeFault;

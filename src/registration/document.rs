@@ -1,13 +1,153 @@
-//! The stored document: what the Go program writes to Redis, read leniently and written equal to the byte.
+//! What a registration says: its content as memory holds it, ready to be copied into documents and lists; and the document
+//! that a store holds, which is what the Go program writes to Redis, read leniently and written equal to the byte.
 
+use std::borrow::Cow;
+use std::iter;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::de::MapAccess;
 
 use super::checked::{Fields, Invalid, LabelNames, Registration};
-use super::content::Content;
 use super::id::TargetId;
 use super::json::{self, Object, Text};
+use super::ttl::Ttl;
+
+const TARGETS: &str = "\"targets\":";
+const LABELS: &str = ",\"labels\":";
+const GROUP: &str = ",\"target_group\":";
+const MODULES: &str = ",\"modules\":";
+
+/// What a registration says, encoded once. A renewal that changes nothing leaves it equal. Clones share it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content(Arc<Members>);
+
+/// `"targets":[...],"labels":{...},"target_group":"..."` and, if there are any, `,"modules":[...]`, in the order
+/// and spelling of the Go program, with the places at which its parts begin and end.
+#[derive(Debug, PartialEq, Eq)]
+struct Members {
+    json: Box<[u8]>,
+    targets_end: usize,
+    labels_end: usize,
+    group_end: usize,
+    target_count: usize,
+    /// Stands behind `updated_at` in the document, and only when it was given.
+    ttl: Option<Ttl>,
+}
+
+impl Content {
+    pub fn new(registration: &Registration) -> Content {
+        Content::of(&registration.fields)
+    }
+
+    pub(super) fn of(fields: &Fields) -> Content {
+        let mut json = Vec::with_capacity(256);
+        write_member(&mut json, TARGETS, &fields.targets);
+        let targets_end = json.len();
+        write_member(&mut json, LABELS, &fields.labels);
+        let labels_end = json.len();
+        write_member(&mut json, GROUP, fields.group.as_deref().unwrap_or_default());
+        let group_end = json.len();
+        if !fields.modules.is_empty() {
+            write_member(&mut json, MODULES, &fields.modules);
+        }
+        Content(Arc::new(Members {
+            json: json.into(),
+            targets_end,
+            labels_end,
+            group_end,
+            target_count: fields.targets.as_ref().map_or(0, Vec::len),
+            ttl: fields.ttl.as_ref().and_then(|ttl| ttl.as_ref().ok()).copied(),
+        }))
+    }
+
+    /// All members, without the braces.
+    pub(super) fn members(&self) -> &[u8] {
+        &self.0.json
+    }
+
+    /// The targets as JSON.
+    pub fn targets_json(&self) -> &[u8] {
+        &self.0.json[TARGETS.len()..self.0.targets_end]
+    }
+
+    /// The labels as JSON, an object also where the document has `null`.
+    pub fn labels_json(&self) -> &[u8] {
+        match &self.0.json[self.0.targets_end + LABELS.len()..self.0.labels_end] {
+            b"null" => b"{}",
+            labels => labels,
+        }
+    }
+
+    /// Decodes the addresses.
+    pub fn targets(&self) -> Vec<String> {
+        decode_strings(self.targets_json()).collect()
+    }
+
+    pub fn target_count(&self) -> usize {
+        self.0.target_count
+    }
+
+    /// Decodes the labels: names and values, sorted by name.
+    pub fn labels(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        let mut strings = json::strings(self.labels_json()).map(json::decode_string);
+        iter::from_fn(move || Some((strings.next()?, strings.next()?)))
+    }
+
+    /// The value of a label. Nothing is decoded but this value.
+    pub fn label(&self, name: &str) -> Option<Cow<'_, str>> {
+        json::member(self.labels_json(), name).map(json::decode_string)
+    }
+
+    /// How many bytes it takes as JSON.
+    pub fn byte_count(&self) -> usize {
+        self.0.json.len()
+    }
+
+    /// The group as JSON.
+    pub fn group_json(&self) -> &[u8] {
+        &self.0.json[self.0.labels_end + GROUP.len()..self.0.group_end]
+    }
+
+    /// Decodes the group.
+    pub fn group(&self) -> Cow<'_, str> {
+        json::decode_string(self.group_json())
+    }
+
+    /// The modules as JSON; `None` when there are none.
+    pub fn modules_json(&self) -> Option<&[u8]> {
+        self.0.json.get(self.0.group_end + MODULES.len()..)
+    }
+
+    /// Decodes the modules, each of which multiplies the entry in the list.
+    pub fn modules(&self) -> Vec<String> {
+        self.modules_json().into_iter().flat_map(decode_strings).collect()
+    }
+
+    /// Everything that lists and groups show, as JSON: targets, labels, group, modules.
+    pub fn shown(&self) -> [&[u8]; 4] {
+        [self.targets_json(), self.labels_json(), self.group_json(), self.modules_json().unwrap_or_default()]
+    }
+
+    /// Whether lists and groups show the same for both: a lifetime stands in neither.
+    pub fn shows_the_same(&self, other: &Content) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.shown() == other.shown()
+    }
+
+    /// The lifetime that its owner gave it; `None` is the server's default.
+    pub fn ttl(&self) -> Option<Ttl> {
+        self.0.ttl
+    }
+}
+
+fn write_member<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, value: &T) {
+    out.extend_from_slice(name.as_bytes());
+    json::encode_into(out, value);
+}
+
+fn decode_strings(json: &[u8]) -> impl Iterator<Item = String> {
+    json::strings(json).map(|string| json::decode_string(string).into_owned())
+}
 
 /// The longest number of seconds.
 const DIGITS_MAX: usize = 20;
@@ -52,9 +192,6 @@ impl Document {
 
 /// What a stored value has to say, and when its owner last wrote it, as far as it says so.
 pub fn read_stored(value: &[u8], names: LabelNames) -> Result<(Content, Option<SystemTime>), String> {
-    if let Some((content, updated_at)) = Content::of_plain(value, names) {
-        return Ok((content, whole_seconds(updated_at)));
-    }
     let document = Document::decode(value).map_err(|e| e.to_string())?;
     let updated_at = document.updated_at();
     let registration = document.into_registration(names).map_err(|e| e.to_string())?;

@@ -28,6 +28,10 @@ struct GoSpelling;
 
 impl serde_json::ser::Formatter for GoSpelling {
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        // Most strings have none of these; the last is the first byte of the two separators.
+        if !fragment.bytes().any(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xE2)) {
+            return writer.write_all(fragment.as_bytes());
+        }
         let mut rest = fragment;
         while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
             let (plain, special) = rest.split_at(at);
@@ -59,6 +63,9 @@ pub fn well_formed_text(bytes: &[u8]) -> Result<Cow<'_, str>, serde_json::Error>
 
 /// Control characters in strings have to be escaped. [`Text`] asks serde_json for bytes, and then it does not look.
 fn refuse_raw_control_characters(bytes: &[u8]) -> Result<(), serde_json::Error> {
+    if bytes.iter().all(|byte| *byte >= 0x20) {
+        return Ok(());
+    }
     let (mut in_string, mut escaped) = (false, false);
     for byte in bytes {
         match byte {
@@ -155,8 +162,8 @@ pub fn object<'de, D: Deserializer<'de>, T: Object>(deserializer: D) -> Result<T
         }
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
             let mut value = T::default();
-            while let Some(Text(name)) = map.next_key()? {
-                let name = name.to_ascii_lowercase();
+            while let Some(Text(mut name)) = map.next_key()? {
+                name.make_ascii_lowercase();
                 let known = value.member(&name, &mut map).map_err(|e| at(&name, e))?;
                 if !known {
                     map.next_value::<IgnoredAny>()?;

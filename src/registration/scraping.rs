@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::checked::Registration;
-use super::content::Content;
+use super::document::Content;
 
 const SCHEME: &str = "__scheme__";
 const PATH: &str = "__metrics_path__";

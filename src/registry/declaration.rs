@@ -72,7 +72,7 @@ impl View {
                     }
                     None => {
                         plan.created += 1;
-                        plan.unreadable.extend(self.is_quarantined(id).then_some(at));
+                        plan.unreadable.extend(self.lock().quarantined.contains_key(&id).then_some(at));
                         Seen::Nothing
                     }
                 },

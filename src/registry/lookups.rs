@@ -90,11 +90,6 @@ impl View {
         self.at(now).log.latest(scope, group, id, limit)
     }
 
-    /// Whether a value under this id is left out of all lists.
-    pub(super) fn is_quarantined(&self, id: TargetId) -> bool {
-        self.lock().quarantined.contains_key(&id)
-    }
-
     /// What is left out of all lists, by id.
     pub fn quarantine(&self) -> Vec<(TargetId, Arc<Quarantined>)> {
         self.lock().quarantined.iter().map(|(id, value)| (*id, value.clone())).collect()

@@ -2,7 +2,6 @@
 //! held for a few hundred of them at a time.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -137,34 +136,14 @@ pub struct Page {
     pub next: Option<Position>,
 }
 
-/// A place that knows its order, for the heap of the first ones.
-struct Ranked<'a>(&'a Order, Position);
-
-impl Ord for Ranked<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.compare(&self.1, &other.1)
-    }
-}
-
-impl PartialOrd for Ranked<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Ranked<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Ranked<'_> {}
-
-/// The first places behind where the page before ended, one more than are left out and the page has.
+/// The first places behind where the page before ended, one more than are left out and the page has; and some that may be
+/// among them.
 struct First<'a> {
     request: &'a PageRequest,
     total: usize,
-    places: BinaryHeap<Ranked<'a>>,
+    places: Vec<Position>,
+    /// The last of the first ones, as far as they have been sorted.
+    last: Option<Position>,
 }
 
 impl First<'_> {
@@ -176,17 +155,21 @@ impl First<'_> {
     fn offer(&mut self, place: Position) {
         self.total += 1;
         let order = &self.request.order;
-        if self.request.after.as_ref().is_some_and(|after| order.compare(&place, after).is_le()) {
+        let is_before = self.request.after.as_ref().is_some_and(|after| order.compare(&place, after).is_le());
+        if is_before || self.last.as_ref().is_some_and(|last| order.compare(&place, last).is_ge()) {
             return;
         }
-        let is_full = self.places.len() >= self.places_max();
-        if is_full && self.places.peek().is_some_and(|last| order.compare(&place, &last.1).is_ge()) {
-            return;
+        self.places.push(place);
+        if self.places.len() >= 2 * self.places_max() {
+            self.cut();
         }
-        self.places.push(Ranked(order, place));
-        if is_full {
-            self.places.pop();
-        }
+    }
+
+    /// Sorts the places, and keeps no more than there may be.
+    fn cut(&mut self) {
+        self.places.sort_unstable_by(|a, b| self.request.order.compare(a, b));
+        self.places.truncate(self.places_max());
+        self.last = self.places.last().filter(|_| self.places.len() == self.places_max()).cloned();
     }
 }
 
@@ -197,13 +180,12 @@ impl View {
         let (mut places, total): (Vec<Position>, usize) = match &sources[..] {
             [source] if is_plain(request) => (places_by_id(source, request), source.len()),
             _ => {
-                let mut first = First { request, total: 0, places: BinaryHeap::new() };
+                let mut first = First { request, total: 0, places: Vec::new(), last: None };
                 for source in &sources {
                     offer_all(self, source, &mut first, allowance, now)?;
                 }
-                let First { places, total, .. } = first;
-                let places = places.into_sorted_vec().into_iter().skip(request.skip);
-                (places.map(|Ranked(_, place)| place).collect(), total)
+                first.cut();
+                (first.places.into_iter().skip(request.skip).collect(), first.total)
             }
         };
         let more = places.len() > request.limit;

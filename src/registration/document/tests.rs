@@ -1,4 +1,4 @@
-//! The plain form of stored documents against the decoder.
+//! What is found in documents and contents without decoding them, against the decoder.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,10 +8,6 @@ use super::*;
 use crate::registration::{Registration, TargetId, TtlBounds};
 
 type Read = Option<(Content, Option<SystemTime>)>;
-
-fn plain(document: &[u8], names: LabelNames) -> Read {
-    Content::of_plain(document, names).map(|(content, updated_at)| (content, whole_seconds(updated_at)))
-}
 
 fn decoded(document: &[u8], names: LabelNames) -> Read {
     let document = Document::decode(document).ok()?;
@@ -31,17 +27,6 @@ fn document(random: &mut Rng) -> Vec<u8> {
     let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
     let updated_at = SystemTime::UNIX_EPOCH + Duration::from_secs(random.u64(..1 << 33));
     Content::new(&registration).document(registration.id(), updated_at)
-}
-
-#[test]
-fn what_this_program_writes_in_ascii_is_plain_and_means_the_same() {
-    let mut random = Rng::with_seed(15);
-    for _ in 0..2_000 {
-        let document = document(&mut random);
-        let plain = plain(&document, LabelNames::Legacy);
-        assert!(plain.is_some(), "{}", String::from_utf8_lossy(&document));
-        assert_eq!(plain, decoded(&document, LabelNames::Legacy));
-    }
 }
 
 /// What stands in documents.
@@ -98,37 +83,23 @@ fn a_document_of_known_content_means_what_it_means_to_the_decoder() {
 }
 
 #[test]
-fn whatever_is_read_as_plain_means_the_same_to_the_decoder() {
-    let mut random = Rng::with_seed(16);
-    let mut count = 0;
-    for _ in 0..30_000 {
-        let mut document = document(&mut random);
-        for _ in 0..random.usize(1..4) {
-            let from = random.usize(..=document.len());
-            let to = (from + random.usize(..4)).min(document.len());
-            document.splice(from..to, PIECES[random.usize(..PIECES.len())].iter().copied());
+fn a_label_is_found_by_its_name_alone() {
+    let values = ["", "plain", "b", "\"b\":\"", "\\", "\\\"", "a\",\"b\":\"x", "<ü\u{1f600}>", "{,:}"];
+    let names = ["a", "b", "ab", "_", "a_b"];
+    for (at, first) in values.iter().enumerate() {
+        let labels: std::collections::BTreeMap<&str, &str> =
+            names.iter().enumerate().map(|(n, name)| (*name, values[(at + n) % values.len()])).collect();
+        let body = serde_json::json!({"static_config": {"targets": ["a:1"], "labels": labels}}).to_string();
+        let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
+        let content = Content::new(&registration);
+        for (name, value) in &labels {
+            assert_eq!(content.label(name).as_deref(), Some(*value), "{name} beside {first:?}");
         }
-        for names in [LabelNames::Legacy, LabelNames::Utf8] {
-            if let Some(read) = plain(&document, names) {
-                assert_eq!(Some(read), decoded(&document, names), "{}", String::from_utf8_lossy(&document));
-                count += 1;
-            }
+        for absent in ["", "x", "plain", "A", "ab_"] {
+            assert_eq!(content.label(absent), None, "{absent} beside {first:?}");
         }
     }
-    assert!(count > 1_500, "{count}: the mutations are too hard to show anything");
-}
-
-#[test]
-fn what_is_too_large_when_shown_is_not_read_as_plain() {
-    let modules = vec![r#""m""#; 100].join(",");
-    for (target_bytes, is_plain, is_fit) in [(5_000, true, true), (10_300, false, true), (11_000, false, false)] {
-        let (id, target) = (TargetId::NIL, "a".repeat(target_bytes));
-        let document = format!(
-            r#"{{"id":"{id}","targets":["{target}"],"labels":{{}},"target_group":"g","modules":[{modules}],"updated_at":"1"}}"#
-        );
-        let plain = plain(document.as_bytes(), LabelNames::Legacy);
-        let decoded = decoded(document.as_bytes(), LabelNames::Legacy);
-        assert_eq!((plain.is_some(), decoded.is_some()), (is_plain, is_fit), "{target_bytes}");
-        assert!(plain.is_none() || plain == decoded);
-    }
+    let bare =
+        Registration::parse(br#"{"static_config":{"targets":["a:1"]}}"#, LabelNames::Legacy, TtlBounds::default());
+    assert_eq!(Content::new(&bare.unwrap()).label("a"), None);
 }
