@@ -19,7 +19,7 @@ const IDS: u8 = 40;
 const CHANGES: usize = 200;
 
 /// How many loads there are.
-const LOADS: u64 = 300;
+const LOADS: u64 = 150;
 
 fn change(random: &mut Rng, start: Instant) -> Change {
     let n = random.u8(..IDS);
