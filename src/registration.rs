@@ -1,5 +1,5 @@
 //! What a registration is: targets, labels, group, modules, lifetime, and the rules that make them fit to be scraped.
-//! Parsed means valid. Known to every module; knows none of them.
+//! Parsed means valid. Every module knows this one; it knows no other.
 
 mod checked;
 mod declared;
@@ -22,7 +22,7 @@ pub use ttl::{Ttl, TtlBounds};
 pub const GROUP_LABEL: &str = "__meta_inventor_group";
 pub const ID_LABEL: &str = "__meta_inventor_id";
 
-/// The label that each module of a registration is shown under.
+/// The label under which each module of a registration is shown.
 pub const MODULE_LABEL: &str = "__meta_inventor_sd_module";
 
 /// The largest stored document, in bytes: a body of 64 KiB, each byte of which Go spells with six, and some room.

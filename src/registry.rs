@@ -1,5 +1,5 @@
-//! What the server can do: put, get, delete, discover. It owns the view, which answers every poll,
-//! and the store, which keeps what was acknowledged. It knows no HTTP.
+//! What the server can do: put, get, delete, discover. It owns the view, which answers every poll, and the store, which
+//! keeps every acknowledged write. It knows no HTTP.
 
 mod allowance;
 mod change_log;
@@ -50,9 +50,9 @@ use crate::store::{Check, Outcome, Store, StoreError, Update};
 
 /// The registrations of this server.
 pub struct Registry {
-    /// What all reads are answered from, without the store, and where the store shows its documents.
+    /// Answers all reads without the store. The store shows its documents in it.
     pub view: Arc<View>,
-    /// Set when the store is open; until then the server answers, but that it is not ready.
+    /// Set when the store is open. Until then the server answers only that it is not ready.
     store: OnceLock<Arc<dyn Store>>,
     metrics: StoreMetrics,
     turns: QuestionTurns,
@@ -83,15 +83,15 @@ impl Registry {
     /// Stores a registration under its id for its lifetime. When this returns it is durable and in every list of this server.
     ///
     /// # Errors
-    /// [`WriteError`]. If the outcome is not known, that the owner has tried counts as a sign of life.
+    /// [`WriteError`]. If the outcome is unknown, the attempt counts as a sign of life of the owner.
     pub fn put(&self, id: TargetId, registration: &Registration, by: &Principal, now: Now) -> Result<(), WriteError> {
         let (content, ttl) = (Content::new(registration), registration.ttl().unwrap_or(self.view.rules.ttl));
         let put = Update::Put { id, content, updated_at: now.wall, ttl, by: Some(by.name.clone()) };
         self.write("put", vec![put], by, HashMap::new()).map(drop)
     }
 
-    /// Has the store make all of these changes, or none, if the writer may replace what is there, and that is what was
-    /// seen.
+    /// Has the store make all of these changes or none. The writer must be permitted to replace the stored values, and
+    /// they must still be as they were `seen`.
     fn write(
         &self,
         operation: &str,
@@ -123,7 +123,8 @@ impl Registry {
         }
     }
 
-    /// Other servers, which keep it as well, could not learn that something was deleted that is in no store.
+    /// Fails for the deletion of a registration that is in no store but kept because of an outage: other servers keep
+    /// it as well, and could not learn of the deletion.
     fn check_deletions(&self, ids: &[(TargetId, bool)], outcome: &Outcome) -> Result<(), StoreError> {
         let Outcome::Made(found) = outcome else { return Ok(()) };
         let is_kept = |id| self.view.kept(id, Instant::now()).is_some();
@@ -135,7 +136,7 @@ impl Registry {
         }
     }
 
-    /// A registration could not be stored; its owner lives, if that is who wrote.
+    /// Takes a failed write for a sign of life of the owner, if the writer may write in that group.
     fn sign_of_life(&self, id: TargetId, is_outage: bool, by: &Principal) {
         let now = Instant::now();
         if self.view.group_of(id, now).is_none_or(|group| by.scope.has(&group)) {
@@ -143,16 +144,17 @@ impl Registry {
         }
     }
 
-    /// The turn to declare this group; `None` when others take too long with theirs.
+    /// The turn to declare this group; `None` if others take too long with theirs.
     pub fn declaring(&self, group: &str) -> Option<Turn<'_>> {
         self.declaring.take(group)
     }
 
-    /// Does what was planned: all of it, or nothing. When this returns it is durable, and the lists of this server have changed once.
+    /// Carries out a plan, all of it or nothing. When this returns it is durable, and the lists of this server have
+    /// changed once.
     ///
     /// # Errors
-    /// [`WriteError`]; it is [`WriteError::Changed`] when the plan follows from what is no longer so. If the outcome is
-    /// not known, that the owner has tried counts as a sign of life.
+    /// [`WriteError`]; [`WriteError::Changed`] if the state that the plan follows from has changed. If the outcome is
+    /// unknown, the attempt counts as a sign of life of the owner.
     pub fn carry_out(&self, plan: &mut Plan, by: &Principal) -> Result<(), WriteError> {
         let (updates, seen) = (mem::take(&mut plan.updates), mem::take(&mut plan.seen));
         self.write("declare", updates, by, seen).map(drop)
@@ -166,7 +168,7 @@ impl Registry {
         let stored = self.metrics.observe("get", || self.store()?.get(id)).map_err(GetError::Store)?;
         let value = stored.or_else(|| self.view.kept(id, now.monotonic).map(|kept| kept.document()));
         let Some(value) = value else { return Ok(None) };
-        // What is no registration is in no group.
+        // A value that is not a registration is in no group.
         let is_visible = || self.view.read(&value).is_ok_and(|(content, _)| scope.has(&content.group()));
         if *scope != Scope::All && !is_visible() {
             return Err(GetError::Forbidden);
@@ -174,10 +176,10 @@ impl Registry {
         Document::decode(&value).map(Some).map_err(GetError::Undecodable)
     }
 
-    /// Removes a registration, if it is just as it was `seen`. `false` when there was none.
+    /// Removes a registration, if it is exactly as it was `seen`. `false` if there was none.
     ///
     /// # Errors
-    /// [`WriteError`], also when it is in no store but kept because of an outage.
+    /// [`WriteError`], also if it is in no store but kept because of an outage.
     pub fn delete(&self, id: TargetId, seen: Option<Details>, by: &Principal) -> Result<bool, WriteError> {
         let update = Update::Delete { id, by: Some(by.name.clone()) };
         let seen = seen.map(|details| (id, Seen::Exactly(Box::new(details)))).into_iter().collect();
@@ -185,7 +187,7 @@ impl Registry {
         Ok(deleted.first().is_some_and(|found| *found))
     }
 
-    /// What one question of this asker may take.
+    /// The time and turns for one question of this asker.
     pub fn allowance<'a>(&'a self, asker: &'a dyn Asker) -> Allowance<'a> {
         Allowance::new(asker, &self.turns)
     }
@@ -193,9 +195,9 @@ impl Registry {
     /// Whether polls and writes are expected to succeed.
     ///
     /// # Errors
-    /// What the store says is wrong, or what is missing.
+    /// The fault that the store reports, or else what is missing.
     pub fn health(&self, now: Now) -> Result<(), String> {
-        // A store may have loaded everything a moment before it can be asked to write.
+        // The view may be loaded a moment before the store is attached.
         let store = self.store();
         let lack = match (store.is_ok() && self.view.is_loaded(), self.view.outage(now.monotonic)) {
             (true, None) => return Ok(()),

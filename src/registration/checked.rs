@@ -1,5 +1,5 @@
-//! What is said of a registration, the registration that Prometheus can take, which label names that may have, and why
-//! others are refused. Parsed means valid: nothing is checked again later.
+//! The members of a registration as they were written; the checked registration that Prometheus can take; the label
+//! names that are allowed; the reasons for a refusal. Nothing is checked again later.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,14 +15,16 @@ use super::ttl::Ttl;
 /// The group of a registration that names none.
 pub const DEFAULT_GROUP: &str = "inventor-default";
 
-/// What one registration may grow to in the list: modules multiply its targets and labels, so that a
-/// 64 KiB body of many modules and many targets would otherwise become hundreds of megabytes.
+/// How large one registration may become in the list. Modules multiply its targets and labels: a 64 KiB body of many
+/// modules and many targets would otherwise become hundreds of megabytes.
 pub const SHOWN_BYTES_MAX: usize = 1024 * 1024;
 
-/// What an entry of the list has around its targets, labels and module: braces, names, the label of the module.
+/// How many bytes an entry of the list has around its targets, labels and module: braces, names, the label of the
+/// module.
 pub(super) const ENTRY_FRAME_BYTES: usize = 64;
 
-/// The members that requests and stored documents say of a registration, as they were written: not yet checked. `None` is absent or null, which a stored document tells from empty.
+/// The members of a registration as a request or a stored document has them, not yet checked. `None` is absent or null,
+/// which differs from empty in a stored document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Fields {
     pub(super) targets: Option<Vec<String>>,
@@ -72,7 +74,6 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Checks what was written.
     pub(super) fn check(fields: Fields, names: LabelNames) -> Result<Registration, Invalid> {
         let mut registration = Registration { fields };
         if registration.targets().is_empty() {
@@ -145,7 +146,7 @@ impl Registration {
     }
 }
 
-/// Which label names are let through.
+/// Which label names are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LabelNames {
     /// `[a-zA-Z_][a-zA-Z0-9_]*`: what every Prometheus accepts (`model.LabelName.IsValidLegacy`).
@@ -155,7 +156,7 @@ pub enum LabelNames {
 }
 
 impl LabelNames {
-    /// Why a name is not let through; `None` when it is.
+    /// Why a name is not allowed; `None` if it is.
     pub(super) fn fault(self, name: &str) -> Option<String> {
         let legacy = |name: &str| {
             name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
@@ -182,7 +183,7 @@ const MESSAGE_CHARS_MAX: usize = 500;
 /// Why a registration is refused; the message names the field and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
-    /// What kind of fault it is, for counting.
+    /// For counting.
     pub kind: InvalidKind,
     message: String,
 }
@@ -198,9 +199,9 @@ pub enum InvalidKind {
     LabelName,
     /// Too large when its modules are multiplied out.
     Size,
-    /// A label by which Prometheus would drop the target, where that is not wanted.
+    /// A label for which Prometheus would drop the target, where that is not wanted.
     Scraping,
-    /// Not a lifetime, or one outside of what the operator allows.
+    /// Not a lifetime, or one outside the operator's bounds.
     Ttl,
 }
 
@@ -255,7 +256,7 @@ impl std::error::Error for Invalid {}
 impl From<serde_json::Error> for Invalid {
     fn from(error: serde_json::Error) -> Invalid {
         let what = if error.is_syntax() || error.is_eof() { "the body is not JSON: " } else { "" };
-        // The text repeats what it complains about, which may be as long as the request.
+        // The text quotes the faulty value, which may be as long as the request.
         let text: String = error.to_string().chars().take(MESSAGE_CHARS_MAX).collect();
         Invalid::new(InvalidKind::Json, format!("{what}{text}"))
     }

@@ -1,5 +1,5 @@
-//! A whole group as one declares it: an array of `{"targets", "labels", "modules"}`. Unlike a single registration it is
-//! read strictly, and all that is wrong with it is found at once.
+//! A whole group as it is declared: an array of `{"targets", "labels", "modules"}`. Unlike a single registration it is
+//! parsed strictly, and all its faults are found at once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
@@ -18,7 +18,7 @@ use super::ttl::Ttl;
 /// The most entries of a group.
 pub const ENTRIES_MAX: usize = 10_000;
 
-/// What is wrong in one place of a body, as problems list it.
+/// A fault in one place of a body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BodyFault {
     /// The place, as a JSON pointer (RFC 6901).
@@ -27,7 +27,7 @@ pub struct BodyFault {
     pub detail: String,
 }
 
-/// What every registration of a declared group has besides what its entry says.
+/// The properties that all registrations of a declared group share.
 #[derive(Debug, Clone, Copy)]
 pub struct Declared<'a> {
     pub group: &'a str,
@@ -110,7 +110,7 @@ impl Reader {
         (self.faults.len() == faults).then_some(registration)
     }
 
-    /// The members of an object, each of which may stand there once.
+    /// The members of an object. A repeated name is a fault.
     fn members<'a>(&mut self, pointer: &str, value: &'a RawValue, expected: &str) -> Option<Vec<(Text, &'a RawValue)>> {
         let Ok(Pairs(members)) = serde_json::from_str::<Pairs<&'a RawValue>>(value.get()) else {
             self.fault(pointer.to_owned(), format!("expected {expected}"));
@@ -124,7 +124,7 @@ impl Reader {
         Some(members)
     }
 
-    /// A list of strings or null, in which null is the empty string.
+    /// A list of strings, or null. Within the list, null is the empty string.
     fn strings(&mut self, pointer: &str, value: &RawValue) -> Option<Vec<String>> {
         let Ok(items) = serde_json::from_str::<Option<Vec<&RawValue>>>(value.get()) else {
             self.fault(pointer.to_owned(), "expected an array of strings");
@@ -156,7 +156,7 @@ impl Reader {
             Ok(Text(text)) => text,
             Err(_) => {
                 self.fault(pointer, "expected a string");
-                // Something that is no further fault.
+                // A placeholder that causes no further fault.
                 "-".to_owned()
             }
         }

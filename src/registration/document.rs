@@ -1,5 +1,5 @@
-//! What a registration says: its content as memory holds it, ready to be copied into documents and lists; and the document
-//! that a store holds, which is what the Go program writes to Redis, read leniently and written equal to the byte.
+//! A registration in memory, ready to be copied into documents and lists, and the document of it that a store holds, as
+//! the Go program writes it to Redis: read leniently, written equal to the byte.
 
 use std::borrow::Cow;
 use std::iter;
@@ -18,7 +18,7 @@ const LABELS: &str = ",\"labels\":";
 const GROUP: &str = ",\"target_group\":";
 const MODULES: &str = ",\"modules\":";
 
-/// What a registration says, encoded once. A renewal that changes nothing leaves it equal. Clones share it.
+/// The members of a registration, encoded once. A renewal that changes nothing leaves it equal. Clones share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content(Arc<Members>);
 
@@ -31,7 +31,7 @@ struct Members {
     labels_end: usize,
     group_end: usize,
     target_count: usize,
-    /// Stands behind `updated_at` in the document, and only when it was given.
+    /// Follows `updated_at` in the document, if it was given.
     ttl: Option<Ttl>,
 }
 
@@ -124,17 +124,17 @@ impl Content {
         self.modules_json().into_iter().flat_map(decode_strings).collect()
     }
 
-    /// Everything that lists and groups show, as JSON: targets, labels, group, modules.
+    /// The members that lists and groups show, as JSON: targets, labels, group, modules.
     pub fn shown(&self) -> [&[u8]; 4] {
         [self.targets_json(), self.labels_json(), self.group_json(), self.modules_json().unwrap_or_default()]
     }
 
-    /// Whether lists and groups show the same for both: a lifetime stands in neither.
+    /// Whether lists and groups show both alike: they do not show lifetimes.
     pub fn shows_the_same(&self, other: &Content) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || self.shown() == other.shown()
     }
 
-    /// The lifetime that its owner gave it; `None` is the server's default.
+    /// The owner's lifetime; `None` is the server's default.
     pub fn ttl(&self) -> Option<Ttl> {
         self.0.ttl
     }
@@ -149,7 +149,7 @@ fn decode_strings(json: &[u8]) -> impl Iterator<Item = String> {
     json::strings(json).map(|string| json::decode_string(string).into_owned())
 }
 
-/// The longest number of seconds.
+/// The most digits of a number of seconds.
 const DIGITS_MAX: usize = 20;
 
 /// A stored document as it was written, by this program or another; its fields are not checked.
@@ -190,7 +190,7 @@ impl Document {
     }
 }
 
-/// What a stored value has to say, and when its owner last wrote it, as far as it says so.
+/// The content of a stored value, and when its owner last wrote it, if the value says so.
 pub fn read_stored(value: &[u8], names: LabelNames) -> Result<(Content, Option<SystemTime>), String> {
     let document = Document::decode(value).map_err(|e| e.to_string())?;
     let updated_at = document.updated_at();
@@ -198,7 +198,7 @@ pub fn read_stored(value: &[u8], names: LabelNames) -> Result<(Content, Option<S
     Ok((Content::new(&registration), updated_at))
 }
 
-/// A time as documents say it.
+/// Parses a time as documents have it.
 fn whole_seconds(text: &str) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(text.parse().ok()?))
 }
@@ -210,8 +210,9 @@ impl Content {
         self.write_document(id, &seconds.to_string())
     }
 
-    /// When this was written, as far as it says so, if it is a document with this content under its id, spelled as
-    /// [`Content::document`] does; then it says what [`read_stored`] would say, and nothing has to be decoded.
+    /// The time of the last write, if this is a document with exactly this content and id, in the spelling of
+    /// [`Content::document`]; `Some(None)` if it does not say the time. Equals the result of [`read_stored`], without
+    /// decoding.
     pub fn written_in(&self, document: &[u8], id: TargetId) -> Option<Option<SystemTime>> {
         let members = document.strip_prefix(format!("{{\"id\":\"{id}\",").as_bytes())?;
         let rest = members.strip_prefix(self.members())?.strip_prefix(b",\"updated_at\":\"")?;
@@ -222,7 +223,7 @@ impl Content {
         Some(whole_seconds(updated_at))
     }
 
-    /// The lifetime as it stands in the document, if it does.
+    /// The lifetime as a member of the document, if it has one.
     fn ttl_member(&self) -> String {
         self.ttl().map_or_else(String::new, |ttl| format!(",\"ttl_seconds\":{}", ttl.seconds()))
     }

@@ -55,13 +55,13 @@ pub fn decode<T: Object>(bytes: &[u8]) -> Result<T, serde_json::Error> {
     deserializer.end().map(|()| value)
 }
 
-/// The text of a document, for who decodes it piece by piece.
+/// The text of a document that is decoded piece by piece.
 pub fn well_formed_text(bytes: &[u8]) -> Result<Cow<'_, str>, serde_json::Error> {
     refuse_raw_control_characters(bytes)?;
     Ok(well_formed(bytes))
 }
 
-/// Control characters in strings have to be escaped. [`Text`] asks serde_json for bytes, and then it does not look.
+/// Control characters in strings must be escaped. serde_json does not check that when [`Text`] asks for bytes.
 fn refuse_raw_control_characters(bytes: &[u8]) -> Result<(), serde_json::Error> {
     if bytes.iter().all(|byte| *byte >= 0x20) {
         return Ok(());
@@ -123,7 +123,8 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// Input was made well-formed before parsing, so what is ill-formed now are surrogates, three bytes each.
+/// Replaces surrogates. The input was made well-formed before parsing, so nothing else is ill-formed, and each has
+/// three bytes.
 fn without_surrogates(bytes: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return text.to_owned();
@@ -175,7 +176,7 @@ pub fn object<'de, D: Deserializer<'de>, T: Object>(deserializer: D) -> Result<T
     deserializer.deserialize_map(Members(PhantomData))
 }
 
-/// The members of an object in their order, those that stand there more than once included. Errors name the member.
+/// The members of an object in their order, including repeated ones. Errors name the member.
 #[derive(Debug)]
 pub struct Pairs<V>(pub Vec<(Text, V)>);
 
@@ -210,7 +211,7 @@ pub fn decode_string(json: &[u8]) -> Cow<'_, str> {
     Cow::Borrowed(text.and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default())
 }
 
-/// The value of a member of an object that was encoded here and has strings alone. The name has no escapes in JSON.
+/// The value of a member of an object that was encoded here and has only strings. The name must need no escapes.
 pub fn member<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let mut strings = strings(object);
     while let (Some(key), Some(value)) = (strings.next(), strings.next()) {
@@ -221,7 +222,7 @@ pub fn member<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
     None
 }
 
-/// The strings of JSON that was encoded here, as they stand there, in their quotes.
+/// The strings in JSON that was encoded here, still encoded and in their quotes.
 pub fn strings(json: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = json;
     std::iter::from_fn(move || {

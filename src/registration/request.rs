@@ -27,7 +27,7 @@ impl Registration {
 pub enum Strictness {
     /// Lists that Prometheus takes.
     Listed,
-    /// Being scraped as well: no label by which Prometheus drops the target.
+    /// Being scraped as well: no label for which Prometheus drops the target.
     Scraped,
 }
 
@@ -42,7 +42,7 @@ impl Strictness {
     }
 }
 
-/// All that is wrong with the body of a PUT, each at its place, for who fills in a form.
+/// All faults in the body of a PUT, each with its place, for a form that shows them.
 pub fn put_faults(body: &[u8], names: LabelNames, ttls: TtlBounds, strictness: Strictness) -> Vec<BodyFault> {
     let at = |place: &str, detail: String| BodyFault { pointer: format!("/static_config{place}"), detail };
     let fields = match json::decode(body) {
@@ -79,7 +79,7 @@ fn check_ttl(fields: &Fields, ttls: TtlBounds) -> Result<(), Invalid> {
     }
 }
 
-/// Documents are not asked this: what was stored lives as it was stored, whatever is allowed today.
+/// Stored documents are not checked for this: they live as they were stored, whatever is allowed today.
 fn ttl_fault(fields: &Fields, ttls: TtlBounds) -> Option<String> {
     match fields.ttl.as_ref()? {
         Ok(ttl) if ttls.allow(*ttl) => None,

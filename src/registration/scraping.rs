@@ -1,5 +1,5 @@
-//! Labels by which Prometheus is told how to scrape a target, read as it reads them. It drops a target whose value it
-//! cannot take, or scrapes something else than was meant, and tells nobody but itself.
+//! Labels that tell Prometheus how to scrape a target, interpreted as Prometheus does. If it cannot use a value, it
+//! drops the target or scrapes something else, and the owner does not learn of it.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,7 +12,7 @@ const PATH: &str = "__metrics_path__";
 const INTERVAL: &str = "__scrape_interval__";
 const TIMEOUT: &str = "__scrape_timeout__";
 
-/// A label by which a target is not scraped as its owner thinks.
+/// A label for which a target is not scraped as intended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScrapeFault {
     pub label: &'static str,
@@ -21,7 +21,6 @@ pub struct ScrapeFault {
 }
 
 impl Registration {
-    /// What Prometheus would not scrape as it is meant.
     pub fn scrape_faults(&self) -> Vec<ScrapeFault> {
         let value = |name: &str| self.fields.labels.as_ref()?.get(name);
         scrape_faults(|name| value(name).map(|value| Cow::from(value.as_str())))
@@ -29,7 +28,7 @@ impl Registration {
 }
 
 impl Content {
-    /// What Prometheus would not scrape as it is meant. Most registrations have no such label, and nothing is decoded.
+    /// Most registrations have no such label, and nothing is decoded.
     pub fn scrape_faults(&self) -> Vec<ScrapeFault> {
         match memchr::memmem::find(self.labels_json(), b"\"__") {
             Some(_) => scrape_faults(|name| self.label(name)),
@@ -38,7 +37,7 @@ impl Content {
     }
 }
 
-/// What is wrong with the labels that have these values. An empty value is none, and the job's own counts.
+/// The faults of labels with these values. An empty value counts as absent: the job's own value applies.
 pub(super) fn scrape_faults<'a>(value: impl Fn(&str) -> Option<Cow<'a, str>>) -> Vec<ScrapeFault> {
     let given = |name: &str| value(name).filter(|value| !value.is_empty());
     let mut faults = Vec::new();
@@ -75,8 +74,8 @@ const UNITS: [(&str, u64); 7] = [
     ("ms", 1),
 ];
 
-/// Reads a duration as Prometheus writes them, such as `90s` or `1h30m`, by its rules: whole numbers with units, each unit once and the larger ones first, or
-/// just `0`. `None` for anything else, and for more than 292 years.
+/// Parses a duration by the rules of Prometheus, such as `90s` or `1h30m`: whole numbers with units, each unit once and
+/// the larger ones first, or just `0`. `None` for anything else, and for more than 292 years.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
@@ -107,7 +106,7 @@ mod tests {
         assert_eq!(found, faulty, "{labels:?}");
     }
 
-    /// A real Prometheus is asked about the same by `prometheus::what_it_drops_is_a_problem`.
+    /// `prometheus::what_it_drops_is_a_problem` asks a real Prometheus about the same values.
     #[test]
     fn each_label_is_read_as_prometheus_reads_it() {
         for (label, right, wrong) in [

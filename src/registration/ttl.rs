@@ -1,4 +1,4 @@
-//! How long a registration lives unless it is renewed, and what an operator allows of that.
+//! How long a registration lives unless it is renewed, and the bounds that an operator sets.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -41,11 +41,11 @@ impl Ttl {
     }
 }
 
-/// The lifetimes that an operator allows, in seconds; without bounds every one.
+/// The lifetimes that an operator allows, in seconds. Without bounds, all are allowed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TtlBounds {
     pub min: Option<u64>,
-    /// The longest; with it nothing lives for ever.
+    /// With a maximum, nothing lives for ever.
     pub max: Option<u64>,
 }
 

@@ -1,6 +1,6 @@
-//! What a question about many registrations may take: some time, while somebody waits for the answer, and a core only
-//! together with few others. It is looked at in the midst of the work, so that nobody's question takes the machine from
-//! polls, writes and health.
+//! How much work a question about many registrations may be: limited in time, given up when nobody waits for the
+//! answer, and at a time with few others. This is checked in the midst of the work, so that no question takes the
+//! machine from polls, writes and health checks.
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
@@ -16,23 +16,24 @@ use crate::turns::{Turn, Turns};
 /// How long a question may take.
 pub const QUESTION_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How long a question may wait until others are through.
+/// How long a question may wait for its turn.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// The most questions that wait for that.
+/// The most questions that wait for their turns.
 const WAITING_MAX: usize = 8;
 
-/// How much is looked at before the clock, in bytes: less than a millisecond. A question that takes no more needs no turn.
+/// How many bytes are examined between two looks at the clock: less than a millisecond. A question that needs no more
+/// needs no turn.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// How many bytes of registrations, or of what is said of them, one answer shows, and the log of changes remembers. One
+/// The most bytes of registrations, or of facts about them, that one answer shows and the log of changes remembers. One
 /// registration may have hundreds of kilobytes.
 pub(super) const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How often somebody who waits looks at the clock.
+/// How often a waiting question looks at the clock.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Whoever asks.
+/// The client behind a question.
 pub trait Asker {
     /// Whether the answer would still reach somebody.
     fn is_waiting(&self) -> bool;
@@ -41,9 +42,9 @@ pub trait Asker {
 /// Why a question has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unanswered {
-    /// The view is still being filled for the first time; what it holds is part of the truth.
+    /// The view is still being filled for the first time and holds only part of the registrations.
     NotLoaded,
-    /// Too many others ask for much.
+    /// Too many other large questions are being answered.
     Busy,
     /// It takes too long.
     Late,
@@ -62,7 +63,7 @@ impl fmt::Display for Unanswered {
     }
 }
 
-/// The first of these that together have no more than [`ANSWER_BYTES_MAX`]; at least one, if there is one.
+/// The first of these that together have at most [`ANSWER_BYTES_MAX`]; at least one, if there is one.
 pub fn within_answer<T>(all: impl Iterator<Item = T>, bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = T> {
     let mut taken = 0;
     all.take_while(move |one| {
@@ -79,7 +80,7 @@ pub(super) struct QuestionTurns {
 }
 
 impl QuestionTurns {
-    /// As many as leave a core for everything else, if there is more than one.
+    /// One for each processor but one, which is left to everything else.
     pub(super) fn new() -> QuestionTurns {
         let running_max = available_parallelism().map_or(1, NonZero::get).saturating_sub(1).max(1);
         QuestionTurns { running: Turns::new(running_max), waiting: Turns::new(WAITING_MAX) }
@@ -89,11 +90,11 @@ impl QuestionTurns {
 /// What one question may take.
 pub struct Allowance<'a> {
     asker: &'a dyn Asker,
-    /// `None` where nobody else has a say in it.
+    /// `None` if neither time nor turns are limited.
     shared: Option<Shared<'a>>,
-    /// How many bytes may be looked at before the clock.
+    /// How many bytes may be examined before the next look at the clock.
     left: Cell<usize>,
-    /// The first piece is for everybody who is there.
+    /// The first piece needs no turn.
     has_begun: Cell<bool>,
 }
 
@@ -104,18 +105,19 @@ struct Shared<'a> {
 }
 
 impl<'a> Allowance<'a> {
-    /// The usual one.
+    /// Limited in time and turns.
     pub(super) fn new(asker: &'a dyn Asker, turns: &'a QuestionTurns) -> Allowance<'a> {
         let shared = Shared { turns, deadline: Instant::now() + QUESTION_TIME_MAX, turn: OnceCell::new() };
         Allowance { asker, shared: Some(shared), left: Cell::new(0), has_begun: Cell::new(false) }
     }
 
-    /// One that ends only when nobody waits: for what no stranger can ask, and others' questions shall not hold up.
+    /// Given up only when nobody waits any more: for lists that no stranger can ask for, and that others' questions
+    /// must not delay.
     pub(super) fn of_its_own(&self) -> Allowance<'a> {
         Allowance { asker: self.asker, shared: None, left: Cell::new(0), has_begun: Cell::new(false) }
     }
 
-    /// So many bytes are going to be looked at.
+    /// Announces that so many bytes will be examined.
     pub fn spend(&self, bytes: usize) -> Result<(), Unanswered> {
         match self.left.get().checked_sub(bytes) {
             Some(left) => {
@@ -129,7 +131,7 @@ impl<'a> Allowance<'a> {
         }
     }
 
-    /// Locks what others may hold while they work out an answer.
+    /// Locks a mutex that others may hold while they work out an answer.
     pub(super) fn lock<'m, T>(&self, mutex: &'m Mutex<T>) -> Result<MutexGuard<'m, T>, Unanswered> {
         loop {
             if let Some(guard) = mutex.try_lock_for(LOOK_INTERVAL) {

@@ -8,7 +8,7 @@ use super::allowance::ANSWER_BYTES_MAX;
 use super::criteria::Scope;
 use crate::registration::{Content, TargetId};
 
-/// How many changes are remembered at most, if they have no more than [`ANSWER_BYTES_MAX`] bytes together.
+/// The most changes that are remembered; fewer if together they have more than [`ANSWER_BYTES_MAX`].
 pub(super) const CHANGES_MAX: usize = 1000;
 
 /// A change of the lists.
@@ -17,11 +17,11 @@ pub struct LoggedChange {
     pub at: Instant,
     pub action: Action,
     pub id: TargetId,
-    /// The group that it is in now, or was in at last.
+    /// The group after the change, or the last one.
     pub group: Arc<str>,
     /// The group that it has left, if it moved.
     pub left: Option<Arc<str>>,
-    /// What it says, or said at last.
+    /// The content after the change, or the last one.
     pub content: Content,
     pub by: Author,
 }
@@ -29,20 +29,19 @@ pub struct LoggedChange {
 /// What happened to a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// It is new.
     Registered,
-    /// Labels, modules or group are others. A renewal is no change.
+    /// Labels, modules or group have changed. A renewal is not a change.
     Changed,
     Deleted,
     Expired,
-    /// Redis had lost it and was given it back.
+    /// Redis had lost it, and a server wrote it back.
     Restored,
 }
 
-/// Who did it.
+/// Who made a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Author {
-    /// Nobody: time, or this server by itself.
+    /// Time, or this server by itself.
     Nobody,
     /// A client of this server: the name of its token and its address.
     Client(Arc<str>),
@@ -54,7 +53,7 @@ pub enum Author {
 pub(super) struct ChangeLog {
     /// The latest last.
     changes: VecDeque<LoggedChange>,
-    /// What they take together.
+    /// The size of all of them.
     bytes: usize,
 }
 
@@ -63,7 +62,8 @@ impl LoggedChange {
         self.content.byte_count() + self.left.as_ref().map_or(0, |left| left.len())
     }
 
-    /// What leaves a scope is deleted there: where it went, and who of there did it, is for others to know.
+    /// The change as a reader with this scope sees it. A registration that leaves the scope is deleted there; its new
+    /// group and the author are not shown.
     fn seen_by(self, scope: &Scope) -> LoggedChange {
         match self.left.clone().filter(|_| !scope.has(&self.group)) {
             Some(group) => LoggedChange { action: Action::Deleted, group, left: None, by: Author::Nobody, ..self },
@@ -73,7 +73,7 @@ impl LoggedChange {
 }
 
 impl From<Option<Arc<str>>> for Author {
-    /// What nobody asked this server for, another one did.
+    /// A change without a client of this server was made by another server.
     fn from(by: Option<Arc<str>>) -> Author {
         by.map_or(Author::AnotherServer, Author::Client)
     }
@@ -89,7 +89,7 @@ impl ChangeLog {
         }
     }
 
-    /// The latest changes, newest first, of a group (also those that left it) and an id, as far as the scope goes.
+    /// The latest changes in the scope, newest first. A group includes the registrations that have left it.
     pub(super) fn latest(
         &self,
         scope: &Scope,

@@ -1,5 +1,5 @@
-//! On which condition a write is made. It is held against what the store has at that moment, by the operation that makes
-//! the write: the view may lag behind.
+//! The condition of a write. The operation that makes the write checks it against the store at that moment, because the
+//! view may lag behind.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,50 +11,49 @@ use crate::registration::{Content, TargetId};
 use crate::store::{Refused, StoreError};
 use crate::tokens::Scope;
 
-/// Who writes, and in which groups that may be.
+/// Who writes, and in which groups it may.
 #[derive(Debug, Clone)]
 pub struct Principal {
     /// For the list of changes.
     pub name: Arc<str>,
-    /// The groups that the registrations written, and those replaced, have to be in.
+    /// The groups in which the written and the replaced registrations must be.
     pub scope: Scope,
 }
 
-/// What was seen under an id when a write was planned, and must still be there.
+/// The state of an id when a write was planned. It must not have changed since.
 #[derive(Debug, Clone)]
 pub(super) enum Seen {
     Nothing,
-    /// A registration that shows this, with its deadline. It may have been renewed meanwhile.
+    /// A registration with this content and deadline. It may have been renewed since.
     Showing(Content, Option<Instant>),
-    /// Just this registration, without a renewal since.
+    /// Exactly this registration, without a renewal since.
     Exactly(Box<Details>),
 }
 
 /// Why a write is not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Objection {
-    /// Something else stands there than was seen.
+    /// The stored value is not the one that was seen.
     Changed,
-    /// What stands there is not the writer's.
+    /// The stored value is in a group of others.
     Forbidden,
 }
 
-/// The condition of a write.
 pub(super) struct Condition {
     view: Arc<View>,
     scope: Scope,
-    /// By id; of others nothing is expected.
+    /// Nothing is expected of other ids.
     seen: HashMap<TargetId, Seen>,
 }
 
 impl Condition {
-    /// The condition of a write by somebody, over what was seen before; `None` when there is none.
+    /// `None` if the write needs no condition.
     pub(super) fn of(view: &Arc<View>, writer: &Principal, seen: HashMap<TargetId, Seen>) -> Option<Condition> {
         let is_needed = writer.scope != Scope::All || !seen.is_empty();
         is_needed.then(|| Condition { view: view.clone(), scope: writer.scope.clone(), seen })
     }
 
-    /// Whether this may be replaced or removed, or put where nothing is.
+    /// Whether this value may be replaced or removed; `None` means that there is none.
     pub(super) fn check(&self, id: TargetId, value: Option<&[u8]>) -> Result<(), Objection> {
         let now = Instant::now();
         let present = value.map(|value| self.read(id, value, now));
@@ -64,17 +63,17 @@ impl Condition {
         }
         let is_ours = match (&self.scope, &present) {
             (Scope::All, _) => true,
-            // Nobody can say whose it is.
+            // Nobody knows whose an unreadable value is.
             (_, Some(None)) => false,
             (scope, Some(Some((content, _)))) => scope.has(&content.group()),
-            // An outage may keep what is in no store.
+            // An outage may keep a registration that is in no store.
             (scope, None) => self.view.kept(id, now).is_none_or(|kept| scope.has(&kept.content.group())),
         };
         if is_ours { Ok(()) } else { Err(Objection::Forbidden) }
     }
 
-    /// What a stored value says; `None` when nobody can say that. What was seen, or is shown, is compared and not decoded:
-    /// the store waits for this.
+    /// The content of a stored value; `None` if it cannot be read. It is compared with the content that was seen or is
+    /// shown before it is decoded, because the store waits for this.
     fn read(&self, id: TargetId, value: &[u8], now: Instant) -> Option<(Content, Option<SystemTime>)> {
         let seen = match self.seen.get(&id) {
             Some(Seen::Showing(content, _)) => Some(content.clone()),
@@ -96,7 +95,7 @@ impl Condition {
         match (seen, found) {
             (Seen::Nothing, found) => found.is_none(),
             (Seen::Showing(content, _), Some((found, _))) => found.shows_the_same(content),
-            // It has expired, and stays for as long as the view keeps it; or it was deleted, which is a change.
+            // Either it has expired, and the view keeps it; or it was deleted, which is a change.
             (Seen::Showing(_, deadline), None) => deadline.is_some_and(|deadline| deadline <= now),
             (Seen::Exactly(details), Some((found, updated_at))) => {
                 let is_renewed_here = || {
@@ -106,7 +105,7 @@ impl Condition {
                 let updated_at = updated_at.filter(|at| *at > SystemTime::UNIX_EPOCH);
                 *found == details.content && updated_at == details.updated_at && !is_renewed_here()
             }
-            // What is gone has no other state.
+            // A registration that is gone has not become another one.
             (Seen::Exactly(_), None) => true,
         }
     }
@@ -127,19 +126,18 @@ pub enum GetError {
     Store(StoreError),
     /// Another program stored something that is no document.
     Undecodable(serde_json::Error),
-    /// It is in no group that may be seen.
+    /// Its group is outside the reader's scope.
     Forbidden,
 }
 
-/// Why something was not written. Nothing of it was, unless the outcome is not known.
+/// Why a write was not made. No part of it was, unless the outcome is unknown.
 #[derive(Debug)]
 pub enum WriteError {
-    /// The outcome is not known, or what is to be deleted is in no store but kept because of an outage: other servers,
-    /// which keep it too, could not learn of it.
+    /// The store failed, or a registration to be deleted is in no store but kept because of an outage.
     Store(StoreError),
-    /// What stands under these ids is not the writer's.
+    /// The values under these ids are in groups of others.
     Forbidden(Vec<TargetId>),
-    /// Something else stands there than was seen.
+    /// The stored value is not the one that was seen.
     Changed,
 }
 

@@ -12,14 +12,13 @@ pub use crate::tokens::{GroupPattern, Scope};
 /// The most groups that one question may name.
 pub const GROUPS_MAX: usize = 256;
 
-/// What registrations have to meet, all of it, and what is shown of them. Equal ones are one list.
+/// All conditions that registrations must meet, and the form in which they are shown. Equal criteria have one list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Criteria {
     /// The groups that may be shown at all.
     pub scope: Scope,
-    /// One of these groups; none is any.
+    /// The registrations must be in one of these groups; without any, in any group.
     pub groups: BTreeSet<String>,
-    /// What their labels have to meet.
     pub labels: LabelSelector,
     /// The part of the registrations that a Prometheus server takes.
     pub shard: Option<Shard>,
@@ -31,12 +30,12 @@ impl Criteria {
         Criteria { scope, groups: BTreeSet::new(), labels: LabelSelector::default(), shard: None, form }
     }
 
-    /// The group in whose list they are looked for; `None` is the list of everything.
+    /// The group whose list is searched; `None` is the list of everything.
     pub(super) fn source(&self) -> Option<&str> {
         self.groups.first().filter(|_| self.groups.len() == 1).map(String::as_str)
     }
 
-    /// Whether everything in that list meets them and is shown as there.
+    /// Whether that list as it is meets them.
     pub(super) fn is_all_of_source(&self) -> bool {
         let has_source = match self.source() {
             Some(group) => self.scope.has(group),
@@ -45,17 +44,17 @@ impl Criteria {
         has_source && self.labels.is_empty() && self.shard.is_none() && self.form == Form::Plain
     }
 
-    /// Whether they are what a scope has, and nobody's question.
+    /// Whether they ask for everything in a scope, and nothing else.
     pub(super) fn is_scope(&self) -> bool {
         self.groups.is_empty() && self.labels.is_empty() && self.shard.is_none() && self.form == Form::Plain
     }
 
-    /// What it takes to see whether a registration meets them, compared with reading its bytes.
+    /// The cost of checking a registration against them, in bytes that are read.
     pub(super) fn cost(&self, content: &Content) -> usize {
         content.byte_count() * (1 + self.labels.len())
     }
 
-    /// What they take in memory, roughly.
+    /// About how many bytes of memory they take.
     pub(super) fn byte_count(&self) -> usize {
         self.labels.byte_count() + self.groups.iter().map(|group| group.len() + size_of::<String>()).sum::<usize>()
     }
@@ -75,8 +74,8 @@ impl Criteria {
     }
 }
 
-/// One of several equal parts of all registrations, which several Prometheus servers share: jump consistent hash (Lamping
-/// and Veach, 2014).
+/// One of several equal parts of all registrations, which several Prometheus servers share, by jump consistent hash
+/// (Lamping and Veach, 2014).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shard {
     index: u32,
@@ -92,7 +91,7 @@ impl Shard {
         (index < count && count <= Shard::COUNT_MAX).then_some(Shard { index, count })
     }
 
-    /// Whether the registration belongs to this part. Every version of this program has to agree on it.
+    /// Whether the registration belongs to this part. All versions of this program must agree on it.
     pub fn has(self, id: TargetId) -> bool {
         let [a, b, c, d, e, f, g, h, ..] = id.to_bytes();
         jump(u64::from_be_bytes([a, b, c, d, e, f, g, h]), self.count) == self.index
@@ -112,16 +111,16 @@ fn jump(mut key: u64, buckets: u32) -> u32 {
     u32::try_from(bucket).unwrap_or(u32::MAX)
 }
 
-/// The most bytes of a question.
+/// The longest text that is looked for, in bytes.
 pub const QUESTION_BYTES_MAX: usize = 256;
 
 /// The most different words in it.
 pub const WORDS_MAX: usize = 16;
 
-/// How many digits of the beginning of an id find it. Fewer would find many ids by chance.
+/// How many leading digits of an id it takes to find it. Fewer would find many ids by chance.
 const ID_DIGITS_MIN: usize = 8;
 
-/// Free text that is looked for: the different words of a question, in lower case.
+/// The different words of a text that is looked for, in lower case.
 #[derive(Debug, Clone, Default)]
 pub struct Words(BTreeSet<String>);
 
@@ -160,7 +159,7 @@ fn has_word(text: &str, word: &str) -> bool {
     }
 }
 
-/// Whether ASCII text has this one in it, which is in lower case.
+/// Whether ASCII text contains `part`, which is in lower case, in any case.
 fn contains_in_any_case(text: &[u8], part: &[u8]) -> bool {
     let Some((first, rest)) = part.split_first() else { return true };
     let is_here = |at: usize| text.get(at + 1..at + part.len()).is_some_and(|here| here.eq_ignore_ascii_case(rest));

@@ -1,4 +1,5 @@
-//! What has to be done so that a group is exactly what somebody declares, and whose turn it is. Nothing here does it.
+//! The plan by which a group becomes exactly what is declared, and the turns to declare it. Nothing here carries out a
+//! plan.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::view::{Now, View};
 use crate::registration::{Content, Registration, TargetId};
 use crate::store::{Update, WAIT_MAX};
 
-/// A group as it is to be.
+/// A group as it should become.
 #[derive(Debug)]
 pub struct Declaration<'a> {
     pub group: &'a str,
@@ -21,36 +22,35 @@ pub struct Declaration<'a> {
     pub registrations: &'a [Registration],
 }
 
-/// The way from a group as it is to the group as it is declared.
+/// The steps from a group as it is to the group as it is declared.
 #[derive(Debug, Default)]
 pub struct Plan {
     pub created: usize,
     /// How many change, or come from another group.
     pub updated: usize,
-    /// How many only begin their lifetimes anew.
+    /// How many are only renewed.
     pub unchanged: usize,
     pub deleted: usize,
-    /// Which entries stand in another group, and in which.
+    /// The entries that are in another group, and that group.
     pub elsewhere: Vec<(usize, Arc<str>)>,
-    /// Which entries stand where a value is that cannot be read: whose it is, nobody can say.
+    /// The entries under whose ids there is an unreadable value, so that nobody knows whose it is.
     pub unreadable: Vec<usize>,
-    /// The number of the group as it is, like that of the group that [`View::group`] gives.
+    /// The hash of the group as it is, as [`View::group`] returns it.
     pub hash_before: Option<u64>,
-    /// The number of the group as it will be.
+    /// The hash of the group as it will be.
     pub hash_after: u64,
     pub(super) updates: Vec<Update>,
-    /// What all of this follows from.
+    /// The state that the plan follows from.
     pub(super) seen: HashMap<TargetId, Seen>,
 }
 
 impl View {
-    /// What is to be done so that a group is as it is declared.
     pub fn plan(&self, declaration: &Declaration<'_>, by: &Principal, now: Now) -> Result<Plan, Unanswered> {
         let Now { monotonic, wall: updated_at } = now;
         let list = self.kept_list(Some(declaration.group), monotonic)?.list;
         let hash_before = (!list.is_empty()).then(|| declared_hash(list.registrations()));
         let mut plan = Plan { hash_before, ..Plan::default() };
-        // Everything follows from this snapshot: what has changed in the view since is a change to the plan as well.
+        // Everything follows from this snapshot: a later change of the view conflicts with the plan.
         let mut unnamed: BTreeMap<TargetId, &Content> = list.registrations().collect();
         let mut contents: Vec<(TargetId, Content)> = Vec::with_capacity(declaration.registrations.len());
         for (at, registration) in declaration.registrations.iter().enumerate() {
@@ -96,7 +96,7 @@ impl View {
     }
 }
 
-/// Whose turn it is to declare a group: one at a time, so that what is compared is what is changed.
+/// The turns to declare groups: one at a time for each group, so that what is compared is what is changed.
 #[derive(Default)]
 pub(super) struct Declaring {
     groups: Mutex<Groups>,
@@ -105,9 +105,9 @@ pub(super) struct Declaring {
 
 #[derive(Default)]
 struct Groups {
-    /// Those that somebody declares.
+    /// Groups that are being declared.
     taken: HashSet<String>,
-    /// Those of them for which somebody else waits: no second one does, since each keeps a worker from all others.
+    /// Groups for which another request waits. No second one may, because each occupies a worker.
     awaited: HashSet<String>,
 }
 
@@ -118,7 +118,7 @@ pub struct Turn<'a> {
 }
 
 impl Declaring {
-    /// The turn to declare this group; `None` when somebody waits for it already, or others take too long.
+    /// The turn to declare this group; `None` if another request waits for it already, or others take too long.
     pub(super) fn take(&self, group: &str) -> Option<Turn<'_>> {
         let mut groups = self.groups.lock();
         if groups.taken.contains(group) {

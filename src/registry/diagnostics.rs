@@ -1,6 +1,6 @@
-//! What Prometheus does not scrape as it is meant: addresses that stand in more than one registration, which it scrapes more
-//! than once, and labels by which it drops a target. Each segment of a list is looked through for such labels once per
-//! change, and what is found there is a few bytes; so asking again costs what has changed.
+//! What Prometheus does not scrape as intended: addresses in more than one registration, which it scrapes more than
+//! once, and labels for which it drops a target. Each segment of a list is searched for such labels once per change and
+//! remembers the result in a few bytes, so that asking again costs only what has changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -21,38 +21,37 @@ const DUPLICATES_MAX: usize = 1000;
 /// The most registrations that are listed for an address.
 const IDS_MAX: usize = 10;
 
-/// How long a reckoning is good for.
+/// How long a reckoning may be used.
 const GOOD_FOR: Duration = Duration::from_secs(10);
 
 /// The most scopes whose reckonings are kept.
 const SCOPES_MAX: usize = 64;
 
-/// The addresses that stand in more than one registration.
+/// The addresses in more than one registration.
 #[derive(Debug, Default)]
 pub struct Duplicates {
-    /// Up to a thousand of them, by address.
+    /// Up to a thousand, in the order of the addresses.
     pub listed: Vec<Duplicate>,
     pub total: usize,
 }
 
-/// An address that stands in more than one registration.
 #[derive(Debug, Clone)]
 pub struct Duplicate {
     pub address: String,
-    /// The first ten of the registrations.
+    /// The first ten.
     pub ids: Vec<TargetId>,
     pub ids_total: usize,
 }
 
-/// The latest reckoning for a scope. It is locked while it is made anew, and who asks for the same waits.
+/// The latest reckoning for a scope. It is locked while a new one is made, and others that ask for it wait.
 type Latest = Arc<Mutex<Option<(Instant, Arc<Duplicates>)>>>;
 
-/// The latest reckonings, for those who may see all groups or some.
+/// The latest reckonings, by scope.
 #[derive(Debug, Default)]
 pub(super) struct Reckonings(Mutex<HashMap<Scope, Latest>>);
 
 impl Reckonings {
-    /// The duplicates of the list of a scope, as they were at most ten seconds ago.
+    /// The duplicates in the list of a scope, as they were at most ten seconds ago.
     pub(super) fn get(
         &self,
         scope: &Scope,
@@ -84,14 +83,14 @@ impl Reckonings {
     }
 }
 
-/// An address that may stand in more than one registration.
+/// An address that may be in more than one registration.
 struct AddressUse<'a> {
     json: &'a [u8],
     ids: Vec<TargetId>,
     total: usize,
 }
 
-/// Looks for addresses by their hashes first, so that only those that may be there twice are ever copied.
+/// Compares addresses by their hashes first, so that only possible duplicates are ever copied.
 fn reckon(list: &Snapshot, allowance: &Allowance<'_>) -> Result<Duplicates, Unanswered> {
     let mut hashes: Vec<u64> = Vec::with_capacity(list.address_count());
     for_each_address(list, allowance, |_, address| hashes.push(hash(address)))?;
@@ -101,7 +100,7 @@ fn reckon(list: &Snapshot, allowance: &Allowance<'_>) -> Result<Duplicates, Unan
     let mut found: BTreeMap<&[u8], AddressUse<'_>> = BTreeMap::new();
     for_each_address(list, allowance, |id, address| {
         if !repeated.is_empty() && repeated.contains(&hash(address)) {
-            // Sorted as they are without the quotes.
+            // Sorted without the quotes.
             let text = &address[1..address.len() - 1];
             let found = found.entry(text).or_insert_with(|| AddressUse { json: address, ids: Vec::new(), total: 0 });
             found.total += 1;
@@ -127,7 +126,7 @@ fn hash(address: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Each address of each registration, once in each, as it stands in JSON.
+/// Passes each address of each registration, once for each, in JSON.
 fn for_each_address<'a>(
     list: &'a Snapshot,
     allowance: &Allowance<'_>,
@@ -151,10 +150,10 @@ const PROBLEMS_MAX: usize = 1000;
 /// How much of a value is shown, in characters.
 const VALUE_CHARS_MAX: usize = 100;
 
-/// Labels by which registrations are not scraped as their owners think.
+/// Labels for which registrations are not scraped as intended.
 #[derive(Debug)]
 pub struct LabelProblems {
-    /// Up to a thousand of them, by id.
+    /// Up to a thousand, in the order of the ids.
     pub listed: Vec<LabelProblem>,
     pub total: usize,
 }
@@ -165,12 +164,11 @@ pub struct LabelProblem {
     #[serde(rename = "target_group")]
     pub group: String,
     pub label: &'static str,
-    /// Its beginning.
+    /// Only the beginning.
     pub value: String,
     pub reason: &'static str,
 }
 
-/// How many there are.
 pub(super) fn count_label_problems(list: &Snapshot, allowance: &Allowance<'_>) -> Result<usize, Unanswered> {
     list.segments().iter().map(|segment| Ok(segment.faulty(allowance)?.faults)).sum()
 }

@@ -1,4 +1,4 @@
-//! The lists that are kept up to date with each change: of everything, and of each group.
+//! The lists that every change brings up to date: of everything, and of each group.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -12,7 +12,7 @@ use crate::registration::{Content, TargetId};
 pub(super) struct KeptLists {
     all: List,
     groups: HashMap<Arc<str>, List>,
-    /// Those that metrics may name, the largest first, of equal ones that with the first name.
+    /// The groups that metrics may name, the largest first, equal ones by name.
     by_size: BTreeSet<(Reverse<usize>, Arc<str>)>,
 }
 
@@ -21,7 +21,7 @@ impl KeptLists {
         self.groups.len()
     }
 
-    /// The list of a group, or of everything; of an unknown group it is empty.
+    /// The list of a group, or of everything. The list of an unknown group is empty.
     pub(super) fn snapshot(&mut self, group: Option<&str>) -> Arc<Snapshot> {
         match group {
             Some(name) => self.groups.get_mut(name).map_or_else(|| List::default().snapshot(), List::snapshot),
@@ -34,7 +34,7 @@ impl KeptLists {
         self.by_size.iter().take(count).map(|(Reverse(len), name)| (name.clone(), *len)).collect()
     }
 
-    /// The name of a registration's group, shared by all who are in it.
+    /// The name of a registration's group, of which all registrations in it share one copy.
     pub(super) fn group_of(&mut self, content: &Content) -> Arc<str> {
         let name = content.group();
         match self.groups.get_key_value(name.as_ref()) {
@@ -47,7 +47,7 @@ impl KeptLists {
         }
     }
 
-    /// Shows all of these, which are in no order, each with its group; nothing has been shown before.
+    /// Fills the empty lists with these registrations, each with its group, in any order.
     pub(super) fn fill(&mut self, registrations: impl Iterator<Item = (Listed, Arc<str>)>) {
         let mut registrations: Vec<(Listed, Arc<str>)> = registrations.collect();
         registrations.sort_unstable_by_key(|(shown, _)| shown.id);
@@ -61,7 +61,7 @@ impl KeptLists {
         self.all = List::of_sorted(registrations.into_iter().map(|(shown, _)| shown).collect());
     }
 
-    /// Shows a registration that is new or shown otherwise than before, when it was in `left`. Returns its group.
+    /// Lists a registration that is new or has changed; until now it was in the group `left`. Returns its group.
     pub(super) fn put(&mut self, id: TargetId, content: &Content, left: Option<Arc<str>>) -> Arc<str> {
         let name = self.group_of(content);
         if let Some(left) = left.filter(|left| *left != name) {
@@ -77,7 +77,7 @@ impl KeptLists {
         name
     }
 
-    /// Shows a registration of this group no more.
+    /// Takes a registration of this group off the lists.
     pub(super) fn remove(&mut self, id: TargetId, group: &Arc<str>) {
         self.all.remove(id);
         self.leave_group(group, id);
@@ -130,7 +130,7 @@ mod tests {
         groups.iter().enumerate().for_each(|(n, group)| put(&mut lists, n, group, None));
         assert_eq!([0, 1, 4].map(|count| largest(&lists, count)), ["", "b2", "b2 e2 a1 c1"]);
         assert_eq!(largest(&lists, 9), "b2 e2 a1 c1 d1");
-        // One is written again, one moves, one goes, and with it its group.
+        // One is written again, one moves, and one goes, together with its group.
         put(&mut lists, 1, "b", Some(Arc::from("b")));
         put(&mut lists, 0, "e", Some(Arc::from("c")));
         lists.remove(content(6, "a").0, &Arc::from("a"));

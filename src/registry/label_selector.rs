@@ -7,7 +7,7 @@ use std::fmt;
 /// The most requirements of one question.
 pub const REQUIREMENTS_MAX: usize = 32;
 
-/// The most values that these name together.
+/// The most values in all requirements of one question.
 pub const VALUES_MAX: usize = 256;
 
 /// What may stand around names, values and operators.
@@ -20,7 +20,7 @@ pub struct LabelSelector {
     requirements: BTreeSet<Requirement>,
 }
 
-/// A label has one of these values, or just exists where none are named; or the opposite of that.
+/// A label must have one of these values, or merely exist if there are none; negated, the opposite.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Requirement {
     name: String,
@@ -28,10 +28,10 @@ struct Requirement {
     is_negated: bool,
 }
 
-/// Why a text is no selector.
+/// Why a text is not a selector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelectorError {
-    /// Where it stops being one, in characters from 1.
+    /// The position of the fault, in characters from 1.
     at: usize,
     expected: &'static str,
 }
@@ -45,8 +45,8 @@ impl fmt::Display for SelectorError {
 impl std::error::Error for SelectorError {}
 
 impl LabelSelector {
-    /// Reads a selector. Names are `[a-zA-Z_][a-zA-Z0-9_]*`. Values are anything without `( ) , "` and outer blanks,
-    /// or stand in double quotes with `\"` and `\\`; they may be empty.
+    /// Parses a selector. Names are `[a-zA-Z_][a-zA-Z0-9_]*`. A value has no `( ) , "` and no outer blanks, or it is in
+    /// double quotes with `\"` and `\\`. It may be empty.
     pub fn parse(text: &str) -> Result<LabelSelector, SelectorError> {
         let mut parser = Parser { text, rest: text };
         let mut selector = LabelSelector::default();
@@ -60,7 +60,7 @@ impl LabelSelector {
         }
     }
 
-    /// Requires what the other one requires as well.
+    /// Adds the requirements of another selector.
     pub fn and(&mut self, other: LabelSelector) {
         self.requirements.extend(other.requirements);
     }
@@ -73,7 +73,8 @@ impl LabelSelector {
         self.requirements.len()
     }
 
-    /// What they take in memory, roughly: the nodes of sets have eleven places each, of which at least five are filled.
+    /// About how many bytes of memory they take: each node of a set has eleven places, of which at least five are
+    /// filled.
     pub fn byte_count(&self) -> usize {
         let places = |count: usize, bytes: usize| count.div_ceil(5) * 11 * bytes;
         let of = |Requirement { name, values, .. }: &Requirement| {
@@ -135,7 +136,7 @@ impl<'a> Parser<'a> {
         Ok(self.advance(end).to_owned())
     }
 
-    /// A list in parentheses. It has one value more than commas, so that only blanks alone are an empty one.
+    /// A list in parentheses. A value may be empty, the list may not.
     fn values(&mut self) -> Result<BTreeSet<String>, SelectorError> {
         self.skip_blanks();
         self.take("(").ok_or_else(|| self.error("a list in parentheses"))?;

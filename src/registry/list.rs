@@ -1,5 +1,5 @@
-//! A list of registrations in the order of their ids, cut into segments that are rendered at most once per change.
-//! A change re-renders its segment alone, and everybody who is sending a list shares the segments that stayed.
+//! A list of registrations in the order of their ids, cut into segments. A change renders only its segment anew; all
+//! connections that are sending the list share the other segments.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::iter;
@@ -14,10 +14,10 @@ use crate::registration::{Content, TargetId};
 /// How many registrations a segment should hold: some 60 KB of JSON.
 const SEGMENT_LEN: usize = 256;
 
-/// What an entry takes besides what the registration says, in bytes, with group and id in its labels.
+/// How many bytes an entry has besides the registration, with group and id in its labels.
 const ENTRY_BYTES: usize = 160;
 
-/// A registration as lists hold it: the id beside the pointer, so that a search reads one stretch of memory.
+/// A registration in a list. The id is beside the pointer, so that a search reads contiguous memory.
 #[derive(Debug, Clone)]
 pub(super) struct Listed {
     pub(super) id: TargetId,
@@ -27,13 +27,14 @@ pub(super) struct Listed {
 /// Some of the registrations, or all.
 #[derive(Debug)]
 pub(super) struct List {
-    /// A power of two many; the leading bits of the id, evenly spread because it is a hash, choose the segment.
+    /// Their number is a power of two. The leading bits of the id choose the segment; they are evenly spread because
+    /// the id is a hash.
     segments: Vec<Arc<Segment>>,
     len: usize,
     snapshot: Option<Arc<Snapshot>>,
 }
 
-/// A stretch of a list. It is changed only while nobody else has it.
+/// A part of a list. It is changed only while nobody else has it.
 #[derive(Debug, Default)]
 pub(super) struct Segment {
     /// Sorted by id.
@@ -44,24 +45,24 @@ pub(super) struct Segment {
     compressed_info: OnceLock<Piece>,
     totals: OnceLock<Totals>,
     faulty: OnceLock<Faulty>,
-    /// What all selections have in common that have all of it, and show group and id.
+    /// This segment with group and id, for all selections that contain all of it.
     described: Mutex<Weak<Segment>>,
 }
 
-/// What the registrations of a segment have together.
+/// Sums over the registrations of a segment.
 #[derive(Debug, Clone, Copy)]
 struct Totals {
     addresses: usize,
-    /// What they take in a list, roughly and whatever its form.
+    /// About how many bytes they have in a list of any form.
     bytes: usize,
 }
 
-/// The registrations of a segment that Prometheus does not scrape as their owners think.
+/// The registrations of a segment that Prometheus does not scrape as intended.
 #[derive(Debug)]
 pub(super) struct Faulty {
-    /// Where they stand in the segment.
+    /// Their positions in the segment.
     at: Box<[usize]>,
-    /// With how many labels they have that together.
+    /// How many of their labels are the cause.
     pub(super) faults: usize,
 }
 
@@ -87,8 +88,7 @@ impl Default for List {
 }
 
 impl List {
-    /// A list of these registrations, which are sorted by id and have each an id of its own: what inserting one after
-    /// the other leads to, too, and slower.
+    /// A list of these registrations, sorted by id and without repeats. Faster than inserting one after the other.
     pub(super) fn of_sorted(entries: Vec<Listed>) -> List {
         let len = entries.len();
         let segments = vec![Arc::new(Segment { entries, ..Segment::default() })];
@@ -107,7 +107,7 @@ impl List {
         match entries.binary_search_by_key(&shown.id, |entry| entry.id) {
             Ok(at) => entries[at] = shown,
             Err(at) => {
-                // Most lists stay as long as they are for a long time.
+                // Most lists keep their length for a long time.
                 entries.reserve_exact(1);
                 entries.insert(at, shown);
                 self.len += 1;
@@ -130,7 +130,7 @@ impl List {
         }
     }
 
-    /// The list as it is now, for ever; the same one until something changes.
+    /// The list as it is now. The snapshot is the same one until something changes.
     pub(super) fn snapshot(&mut self) -> Arc<Snapshot> {
         let segments = &self.segments;
         self.snapshot.get_or_insert_with(|| Arc::new(Snapshot::new(Form::Plain, segments.clone()))).clone()
@@ -141,7 +141,7 @@ impl List {
         self.snapshot = None;
         let at = segment_of(id, self.segments.len());
         let segment = Arc::make_mut(&mut self.segments[at]);
-        // Nothing of what was known of it is kept.
+        // Whatever was rendered from the old entries is dropped.
         *segment = Segment { entries: std::mem::take(&mut segment.entries), ..Segment::default() };
         &mut segment.entries
     }
@@ -150,7 +150,7 @@ impl List {
         let old = std::mem::replace(&mut self.segments, (0..count).map(|_| Arc::default()).collect());
         for shown in old.into_iter().flat_map(|segment| Arc::unwrap_or_clone(segment).entries) {
             let at = segment_of(shown.id, count);
-            // The segments are new and not shared yet, so that nothing is copied here.
+            // The segments are new and not shared yet, so nothing is copied here.
             Arc::make_mut(&mut self.segments[at]).entries.push(shown);
         }
         self.segments.iter_mut().for_each(|segment| Arc::make_mut(segment).entries.shrink_to_fit());
@@ -164,7 +164,8 @@ fn segment_of(id: TargetId, count: usize) -> usize {
     usize::try_from((leading * count as u64) >> 32).unwrap_or(0)
 }
 
-/// A list that does not change any more, rendered when first asked for, by one thread, with no lock on the view.
+/// A list that does not change any more. It is rendered when first asked for, by one thread and without a lock on the
+/// view.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     form: Form,
@@ -176,7 +177,7 @@ pub struct Snapshot {
 /// A list as bytes, in parts to be sent one after the other.
 #[derive(Debug, Clone)]
 pub struct Rendering {
-    /// The parts, shared with everybody who is sending them.
+    /// Shared with everybody who is sending them.
     pub parts: Arc<[Arc<[u8]>]>,
     /// Equal for equal lists, also on other servers of the same build; different for different ones.
     pub hash: u64,
@@ -191,12 +192,11 @@ impl Snapshot {
         &self.segments
     }
 
-    /// How many bytes the registrations take in a list, roughly and whatever its form.
+    /// About how many bytes the registrations have in a list of any form.
     pub fn byte_count(&self) -> usize {
         self.segments.iter().map(|segment| segment.totals().bytes).sum()
     }
 
-    /// How many addresses the registrations have together.
     pub(super) fn address_count(&self) -> usize {
         self.segments.iter().map(|segment| segment.totals().addresses).sum()
     }
@@ -214,9 +214,8 @@ impl Snapshot {
         }
     }
 
-    /// A text of the caller's own and behind it the series of these registrations, if there are any, with their groups if
-    /// these may be shown, which is the same for all who ask; as a gzip stream if that is wanted. Returns how many bytes
-    /// of it are the caller's own, too.
+    /// A text of the caller and the series of these registrations, as a gzip stream if `gzip`. `shows_groups` must be
+    /// the same in every call. Also returns how many bytes are the caller's text.
     pub fn exposition(&self, mut text: Vec<u8>, shows_groups: bool, gzip: bool) -> (Arc<[Arc<[u8]>]>, usize) {
         if !self.is_empty() {
             text.extend_from_slice(render::HEAD);
@@ -246,8 +245,8 @@ impl Snapshot {
         self.filled().next().is_none()
     }
 
-    /// The registrations behind this id, sorted by id, without the first `skip` of them; all of them without an id. No
-    /// more than one segment is looked at for those that are left out.
+    /// The registrations after this id, or all, sorted by id, without the first `skip`. Skipping examines the entries
+    /// of no more than one segment.
     pub(super) fn after(&self, id: Option<TargetId>, skip: usize) -> impl Iterator<Item = (TargetId, &Content)> {
         let first = id.map_or(0, |id| segment_of(id, self.segments.len()));
         let mut segments = &self.segments[first..];
@@ -294,7 +293,8 @@ impl Snapshot {
 }
 
 impl Segment {
-    /// What of it is wanted, to be shown in this form, without slack. When that is everything, all who want it share it.
+    /// The wanted registrations as a segment in this form, without spare memory. If all are wanted, all callers share
+    /// one.
     pub(super) fn selected(
         self: &Arc<Segment>,
         form: Form,
@@ -326,14 +326,14 @@ impl Segment {
         self.entries.is_empty()
     }
 
-    /// How many bytes the registrations take in a list, roughly and whatever its form.
+    /// About how many bytes the registrations have in a list of any form.
     pub(super) fn byte_count(&self) -> usize {
         self.totals().bytes
     }
 
-    /// The registrations that are not scraped as their owners think.
+    /// The registrations that are not scraped as intended.
     pub(super) fn faulty(&self, allowance: &Allowance<'_>) -> Result<&Faulty, Unanswered> {
-        // Once it is known, it is a few bytes.
+        // A known result is a few bytes.
         allowance.spend(self.faulty.get().map_or_else(|| self.byte_count(), |_| size_of::<Faulty>()))?;
         Ok(self.faulty.get_or_init(|| {
             let counts = self.entries.iter().map(|shown| shown.content.scrape_faults().len()).enumerate();
@@ -342,7 +342,7 @@ impl Segment {
         }))
     }
 
-    /// The registrations that were found to be so.
+    /// The registrations that `faulty` names.
     pub(super) fn entries_at(&self, faulty: &Faulty) -> impl Iterator<Item = &Listed> {
         faulty.at.iter().filter_map(|at| self.entries.get(*at))
     }
@@ -354,13 +354,13 @@ impl Segment {
         })
     }
 
-    /// What it holds beside what it shares with other lists, in bytes.
+    /// How many bytes it holds that it does not share with other lists.
     pub(super) fn held_bytes(&self) -> usize {
         let json = self.rendered.get().map_or(0, |rendered| rendered.json.len());
         self.entries.len() * size_of::<Listed>() + json + self.compressed.get().map_or(0, Piece::len)
     }
 
-    /// Has it rendered for good. Whether it was not.
+    /// Renders the segment unless that was done before. Returns whether it had to.
     pub(super) fn render(&self, form: Form, gzip: bool) -> bool {
         let is_news = self.rendered.get().is_none() || (gzip && self.compressed.get().is_none());
         self.rendered(form);

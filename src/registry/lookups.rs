@@ -1,5 +1,5 @@
-//! What people and programs look at beside the lists: single registrations, groups, changes, and what is left out.
-//! Each of these looks holds the view for a moment only, whatever there is to be seen.
+//! What people and programs read besides lists: single registrations, groups, changes, and values left out of the
+//! lists. Each lookup locks the view only for a moment, whatever the amount.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,10 +13,10 @@ use super::state::{Live, Quarantined};
 use super::view::{Discovered, View};
 use crate::registration::{Content, TargetId, Ttl};
 
-/// How many registrations are looked up before others get at the view: some tens of microseconds.
+/// How many registrations are looked up under one lock of the view: some tens of microseconds.
 pub(super) const LOOKED_UP_AT_ONCE: usize = 512;
 
-/// What looking one up takes, compared with looking at bytes.
+/// The cost of one lookup, in bytes that could be examined instead.
 pub(super) const LOOKED_UP_BYTES: usize = 256;
 
 /// A live registration with what lists do not show of it.
@@ -29,7 +29,7 @@ pub struct Details {
     pub deadline: Option<Instant>,
     /// When its owner last wrote it; `None` when the document does not say it.
     pub updated_at: Option<SystemTime>,
-    /// The time between its renewals, once two in a row have kept it.
+    /// The time between its renewals, once two gaps in a row were alike.
     pub renewal_interval: Option<Duration>,
 }
 
@@ -52,14 +52,15 @@ impl View {
         self.at(now).held.get(&id).map(Details::from)
     }
 
-    /// Those of these registrations that are alive, in their order.
+    /// The live ones of these registrations, in the order of `ids`.
     pub(super) fn details_of(&self, ids: &[TargetId], now: Instant) -> Vec<(TargetId, Details)> {
         let mut details = Vec::with_capacity(ids.len());
         self.look_up(ids, now, |id, held| details.push((id, Details::from(held))));
         details
     }
 
-    /// Shows those of these registrations that are alive, in their order, while the view waits: `each` is quick.
+    /// Passes the live ones of these registrations to `each`, in the order of `ids` and with the view locked: `each`
+    /// must be quick.
     pub(super) fn look_up(&self, ids: &[TargetId], now: Instant, mut each: impl FnMut(TargetId, &Live)) {
         for ids in ids.chunks(LOOKED_UP_AT_ONCE) {
             let state = self.at(now);
@@ -67,7 +68,6 @@ impl View {
         }
     }
 
-    /// The group that a registration is in.
     pub fn group_of(&self, id: TargetId, now: Instant) -> Option<Arc<str>> {
         self.at(now).held.get(&id).map(|held| held.group.clone())
     }
@@ -90,14 +90,13 @@ impl View {
         self.at(now).log.latest(scope, group, id, limit)
     }
 
-    /// What is left out of all lists, by id.
+    /// The values that are left out of all lists, by id.
     pub fn quarantine(&self) -> Vec<(TargetId, Arc<Quarantined>)> {
         self.lock().quarantined.iter().map(|(id, value)| (*id, value.clone())).collect()
     }
 
-    /// The list of the registrations that meet the criteria, ready to be sent as it is or compressed: one that is always
-    /// kept, or one in which this poll puts what has changed since the last. What a scope has is answered, however long it
-    /// takes.
+    /// The list of the registrations that meet the criteria, rendered or compressed. It is a list that is always kept,
+    /// or a selection, which this call brings up to date. The list of a whole scope is answered however long it takes.
     pub fn list(
         &self,
         criteria: &Criteria,

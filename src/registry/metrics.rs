@@ -1,4 +1,4 @@
-//! What is counted of registrations and of the store, whichever it is.
+//! The metrics of registrations, and of operations on a store of either kind.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl StoreMetrics {
             "Duration of store operations in seconds.",
             &["operation"],
         );
-        // They stand there from the start: an alert on something that is not there sees nothing.
+        // All series exist from the start: an alert on a missing series never fires.
         for operation in OPERATIONS {
             durations.with_label_values(&[operation]);
             for outcome in ["ok", "error"] {
@@ -51,22 +51,22 @@ impl StoreMetrics {
     }
 }
 
-/// How many groups are counted apart, those that came first; the others are counted together.
+/// How many groups are counted separately, in the order in which they appear. The others are counted together.
 const GROUPS_COUNTED_MAX: usize = 1000;
 
-/// The longest name of a group that metrics show, in bytes: what they have once shown they keep.
+/// The longest name of a group that metrics show, in bytes: they keep every name that they have shown.
 const SHOWN_NAME_BYTES_MAX: usize = 256;
 
-/// What the others are called.
+/// The label value for the other groups.
 const OTHERS: &str = "(others)";
 
-/// Whether metrics may name a group so. Registrations may have names of tens of kilobytes.
+/// Whether metrics may show this name. Registrations may have names of tens of kilobytes.
 pub(super) fn is_shown(group: &str) -> bool {
     group.len() <= SHOWN_NAME_BYTES_MAX
 }
 
-/// What has left the lists for good, by group: a target that vanishes from Prometheus takes its `up` with it, and only here
-/// it is known whether somebody deleted it or its owner has died.
+/// Counts the registrations that have left the lists, by group. A target that vanishes from Prometheus takes its `up`
+/// with it, and only these counters tell whether it was deleted or expired.
 #[derive(Debug)]
 pub(super) struct Departures {
     expired: IntCounterVec,
@@ -87,7 +87,7 @@ impl Departures {
         departures
     }
 
-    /// Begins to count what leaves this group, from 0: an increase is only seen of what was there before.
+    /// Starts the counters of this group at 0: an increase shows only in a series that existed before.
     pub(super) fn meet(&mut self, group: &Arc<str>) {
         if self.met.len() < self.groups_max && is_shown(group) && !self.met.contains(group) {
             self.begin(group);

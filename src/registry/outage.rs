@@ -2,22 +2,22 @@
 //! is passed in.
 //!
 //! The **expiry horizon** is the last instant at which the store is known to have taken writes. Nothing expires past
-//! it. When it lags, or a renewal was refused, that is an **outage**; it has one rule, whatever the cause:
+//! it. When it lags, or a renewal was refused, that is an **outage**. One rule applies to all outages:
 //!
 //! > After an outage of length D that ended at e, a registration with lifetime TTL and deadline d has the deadline
 //! > max(d, min(d + D, e + TTL/2)); one whose renewal was refused meanwhile has max(d, e + TTL/2).
 //!
-//! So whoever renews at least twice per lifetime is never dropped because of outages: let the owner renew every
-//! I <= TTL/2, and let the outage be [s, e]. Its last success was at s - I or later, so that d >= s - I + TTL, and its
-//! next attempt comes by e + I. The new deadline is at least d + D >= e + TTL - I >= e + I, or at least e + TTL/2. If
-//! several outages in a row meet one attempt after the other, each attempt was refused, and e + TTL/2 >= e + I again.
-//! And whoever is gone stays for no longer than all outages together, since the rule for [s, e] is the rule for [s, m]
-//! followed by the rule for [m, e].
+//! So an owner that renews at least twice per lifetime never loses its registration to outages. Let the owner renew
+//! every I <= TTL/2, and let the outage be [s, e]. The last success was at s - I or later, so that d >= s - I + TTL,
+//! and the next attempt comes by e + I. The new deadline is at least d + D >= e + TTL - I >= e + I, or at least e +
+//! TTL/2. If each of several outages in a row meets an attempt, each attempt was refused, and again e + TTL/2 >= e + I.
+//! And a registration without an owner stays no longer than all outages together, since the rule for [s, e] is the rule
+//! for [s, m] followed by the rule for [m, e].
 //!
-//! An outage is a fact about the past: it has one beginning and one end, and moves each deadline once. Writing the moved
-//! deadlines to the store (settling) is the store's own work and no part of it: each write that the store takes meanwhile
-//! is evidence up to that write, so that the next outage begins no earlier. Only when the store fails meanwhile does the
-//! outage go on, and is settled anew for its later end.
+//! An outage has one beginning and one end, and moves each deadline once. To settle it, the store writes the moved
+//! deadlines. That work is not part of the outage: each write that the store takes meanwhile is evidence up to that
+//! write, so that the next outage begins no earlier. Only if the store fails meanwhile does the outage go on; it is
+//! then settled anew for its later end.
 
 use std::collections::HashMap;
 use std::mem;
@@ -38,35 +38,35 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Horizon {
     /// The last instant at which the store took writes; `None` before the first one.
     proven: Option<Instant>,
-    /// What expired until then has expired on every server.
+    /// Registrations with deadlines up to this have expired, on every server.
     final_until: Option<Instant>,
     /// When all signs of life have arrived after the last trouble.
     calm_at: Option<Instant>,
-    /// So long an outage kept everything: only from then on it is trouble that holds what had expired.
+    /// Until then an outage kept everything. The time for which trouble may hold registrations counts from here.
     held_from: Option<Instant>,
     outage: Option<Outage>,
     /// How long past its original deadline a registration may be kept.
     keep: Duration,
 }
 
-/// Time in which nobody could renew.
+/// Time in which owners could not renew.
 #[derive(Debug)]
 struct Outage {
     since: Instant,
-    /// It is over since then, as far as the store has been asked to settle it.
+    /// The end for which the store is settling it, if it is.
     end: Option<Instant>,
-    /// Somebody may have failed to renew without being seen here: the horizon lagged, or this server was not at work.
-    /// Otherwise it concerns those alone whom it refused.
+    /// Renewals may have failed without being seen here: the horizon lagged, or this server was not at work. Otherwise
+    /// the outage concerns only the registrations that it refused.
     is_unseen: bool,
     is_told: bool,
-    /// Whose renewals were refused, and when: each refusal is a sign of life.
+    /// The registrations whose renewals were refused, and when: each refusal is a sign of life.
     refused: HashMap<TargetId, Instant>,
-    /// Deadlines as they were before the outage, where they are others now although no owner wrote anything new: the
-    /// settlement or another server has moved them, or the store has gone back to what it had saved. The rule starts from
-    /// these. Otherwise several servers that come back one after the other would each lengthen what the others have
-    /// lengthened.
+    /// Deadlines from before the outage, where others have replaced them although no owner wrote anything new: the
+    /// settlement or another server has moved them, or the store has gone back to saved data. The rule starts from
+    /// these. Otherwise several servers that come back one after the other would each lengthen the deadlines that the
+    /// others have lengthened.
     replaced: HashMap<TargetId, Instant>,
-    /// Somebody else could write in the midst of it, so that it was this server's alone.
+    /// Another server could write in the midst of it, so it was this server's alone.
     only_here: bool,
     /// How many deadlines have been moved.
     moved: usize,
@@ -77,24 +77,24 @@ struct Outage {
 pub(super) struct Ended {
     pub(super) length: Duration,
     pub(super) moved: usize,
-    /// Its beginning was told to people.
+    /// People were told of its beginning.
     pub(super) is_told: bool,
 }
 
-/// A write that the mirror is shown, as far as it matters here.
+/// The facts about a write in the mirror that matter here.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SeenWrite {
     pub(super) id: TargetId,
-    /// The deadline that it replaces, if it is not newer than what had that.
+    /// The deadline that it replaces, if the write is not newer than the one before.
     pub(super) replaced: Option<Instant>,
-    /// When somebody wrote it, by its lifetime, if it says something new.
+    /// When it was written, by its deadline and lifetime, if it says something new.
     pub(super) began: Option<Instant>,
-    /// How long ago that was by the clock of whoever wrote it.
+    /// How long ago that was, by the writer's clock.
     pub(super) age: Option<Duration>,
 }
 
 impl Horizon {
-    /// A store that nothing is known of yet.
+    /// For a store of which nothing is known yet.
     pub(super) fn new(keep: Duration) -> Horizon {
         Horizon { proven: None, final_until: None, calm_at: None, held_from: None, outage: None, keep }
     }
@@ -104,7 +104,7 @@ impl Horizon {
         self.final_until.max(now.checked_sub(self.keep))
     }
 
-    /// When a registration goes that outages keep, whatever happens: some time after the deadline that its owner gave it.
+    /// How long outages may keep a registration at most, after the deadline that its owner gave it.
     pub(super) fn kept_until(&self, original: Instant) -> Instant {
         original.checked_add(self.keep).unwrap_or(original)
     }
@@ -115,7 +115,7 @@ impl Horizon {
         self.calm_at.map_or(deadline, |calm_at| deadline.max(calm_at.min(held_from + HELD_MAX)))
     }
 
-    /// Since when nobody could renew, if that is so now. That somebody was refused for want of time is no outage.
+    /// The beginning of the present outage, if there is one. Writes refused for lack of time alone are not an outage.
     pub(super) fn outage_since(&self) -> Option<Instant> {
         let outage = self.outage.as_ref().filter(|outage| outage.is_unseen || outage.is_told);
         outage.map(|outage| outage.since)
@@ -130,12 +130,12 @@ impl Horizon {
         if outage.is_unseen {
             return false;
         }
-        // It concerns more than those who were refused: what is settled of it is not enough.
+        // It now concerns everybody: a settlement for the refused alone is not enough.
         (outage.is_unseen, outage.end) = (true, None);
         outage.tell()
     }
 
-    /// The store begins to be followed, or was not at work since then.
+    /// The store is followed from this time on.
     pub(super) fn begin(&mut self, at: Instant) {
         self.proven.get_or_insert(at);
     }
@@ -159,31 +159,31 @@ impl Horizon {
         self.outage.as_mut().is_some_and(Outage::tell)
     }
 
-    /// Takes note of what the store shows.
+    /// Takes note of a write that the store shows.
     pub(super) fn note(&mut self, write: SeenWrite, now: Instant) {
         let Some(outage) = &mut self.outage else { return };
         if let Some(replaced) = write.replaced {
             outage.replaced.entry(write.id).or_insert(replaced);
         }
-        // Others could write only if both the lifetime and the owner's clock say so: either may be wrong.
+        // Others could write only if both the deadline and the writer's clock say so: either may be wrong.
         let amid = outage.since + NOTICED_WITHIN..now.checked_sub(NOTICED_WITHIN).unwrap_or(now);
         let by_clock = write.age.and_then(|age| now.checked_sub(age));
         outage.only_here |= [write.began, by_clock].iter().all(|at| at.is_some_and(|at| amid.contains(&at)));
     }
 
-    /// The outage, if there is one, ended at `end`. `Some(true)` when it is settled for this end already.
+    /// Settles the outage, if there is one, for this end. `Some(true)` if the settlement for this end had begun before.
     pub(super) fn settle(&mut self, end: Instant) -> Option<bool> {
         let outage = self.outage.as_mut()?;
         Some(outage.end.replace(end) == Some(end))
     }
 
-    /// Those whom the outage concerns alone, if it concerns nobody else.
+    /// The refused registrations, if the outage concerns only these.
     pub(super) fn refused_alone(&self) -> Option<impl Iterator<Item = TargetId>> {
         let outage = self.outage.as_ref().filter(|outage| !outage.is_unseen)?;
         Some(outage.refused.keys().copied())
     }
 
-    /// The deadline of a registration after the outage, if that ends at `end`. `original` is the deadline that its owner
+    /// The deadline of a registration after an outage that ends at `end`. `original` is the deadline that its owner
     /// gave it, if outages have moved that.
     pub(super) fn lengthened(
         &self,
@@ -195,7 +195,7 @@ impl Horizon {
     ) -> Instant {
         let Some(outage) = &self.outage else { return deadline };
         if !outage.concerns(id, end) {
-            // It has expired, wherever its owner could renew; there is only the news of other servers to wait for.
+            // It could be renewed at other servers. It only has to wait for news from them.
             return deadline.max(end);
         }
         // The store may have gone back to an older deadline than the one that was acknowledged.
@@ -207,13 +207,13 @@ impl Horizon {
         deadline.max(lengthened.min(self.kept_until(original.unwrap_or(before))))
     }
 
-    /// Whether the rule applies to a registration, so that its new deadline has to be in the store: in an outage of this
-    /// server alone only when its owner was refused here.
+    /// Whether the rule applies to a registration, so that its new deadline must be stored. In an outage of this server
+    /// alone it applies only to registrations refused here.
     pub(super) fn concerns(&self, id: TargetId, end: Instant) -> bool {
         self.outage.as_ref().is_some_and(|outage| outage.concerns(id, end))
     }
 
-    /// A deadline was moved by the settlement from this one.
+    /// The settlement has moved a deadline, which was `from` before.
     pub(super) fn moved(&mut self, id: TargetId, from: Instant) {
         if let Some(outage) = &mut self.outage {
             outage.replaced.entry(id).or_insert(from);
@@ -221,13 +221,13 @@ impl Horizon {
         }
     }
 
-    /// All deadlines that an outage until `end` moves are in the store.
+    /// Ends the outage, if all deadlines that it moves are in the store, for this end.
     pub(super) fn settled(&mut self, end: Instant) -> Option<Ended> {
         let outage = self.outage.take_if(|outage| outage.end == Some(end))?;
         let Outage { since, mut refused, moved, is_told, .. } = outage;
         let proven = self.proven.max(Some(end)).unwrap_or(end);
         self.proven = Some(proven);
-        // Who was refused after that is a matter of the next outage, which concerns nobody else.
+        // Later refusals belong to the next outage, which concerns only these.
         refused.retain(|_, refused_at| *refused_at > end);
         if !refused.is_empty() {
             self.outage = Some(Outage { refused, is_told, ..Outage::since(proven) });
@@ -235,7 +235,8 @@ impl Horizon {
         Some(Ended { length: end.saturating_duration_since(since), moved, is_told })
     }
 
-    /// The store took a write at this time. What has expired by then expires here, unless an outage is still unsettled.
+    /// The store took a write at this time. Registrations with deadlines up to it expire, unless an outage is not
+    /// settled yet.
     pub(super) fn prove(&mut self, at: Instant) {
         self.proven = self.proven.max(Some(at));
         if self.outage.is_none() {
@@ -246,7 +247,7 @@ impl Horizon {
         }
     }
 
-    /// Until now somebody could not write; all signs of life arrive within `wait`.
+    /// Some owners could not write until now; all signs of life arrive within `wait`.
     pub(super) fn trouble(&mut self, now: Instant, wait: Duration) {
         self.calm_at = self.calm_at.max(Some(now + wait));
         if self.outage.as_ref().is_some_and(|outage| outage.is_unseen) {
@@ -314,7 +315,7 @@ mod tests {
         horizon.interrupt(start);
         let end = start + second;
         horizon.settle(end);
-        // To write it took longer than trouble may hold anything.
+        // Writing it took longer than trouble may hold anything.
         let written = end + 3 * HELD_MAX;
         horizon.trouble(written, second);
         horizon.settled(end).unwrap();

@@ -1,5 +1,5 @@
-//! Pages of registrations in some order: by one value or several, each up or down, and at last by the id. However many there are, a page copies its own entries alone, and the view is
-//! held for a few hundred of them at a time.
+//! Pages of registrations, sorted by one or more values, each up or down, and finally by id. A page copies only its own
+//! entries, and locks the view for a few hundred of them at a time.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::lookups::{Details, LOOKED_UP_AT_ONCE};
 use super::view::{Now, View};
 use crate::registration::{Content, TargetId};
 
-/// How much of a text counts, in bytes: a place travels in the address of the next page.
+/// How much of a text counts in an order, in bytes: a position is part of the next page's address.
 const TEXT_BYTES_MAX: usize = 200;
 
 /// What registrations are sorted by.
@@ -32,7 +32,6 @@ pub enum SortBy {
 /// One value of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SortKey {
-    /// What is sorted by.
     pub by: SortBy,
     pub is_descending: bool,
 }
@@ -41,7 +40,7 @@ pub struct SortKey {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Order(pub Vec<SortKey>);
 
-/// A place in an order: behind the registration with these values and this id.
+/// A position in an order: after the registration with these values and this id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     /// The values that it is sorted by.
@@ -60,12 +59,12 @@ pub enum SortValue {
 }
 
 impl Order {
-    /// Whether it is the order that every list has by itself.
+    /// Whether it is the order of every list.
     pub(super) fn is_by_id(&self) -> bool {
         self.0.first() == Some(&SortKey { by: SortBy::Id, is_descending: false })
     }
 
-    /// Whether something has to be looked up for it that lists do not show.
+    /// Whether it needs values that lists do not show.
     pub(super) fn needs_details(&self) -> bool {
         self.0.iter().any(|key| matches!(key.by, SortBy::Expiry | SortBy::Update))
     }
@@ -74,7 +73,7 @@ impl Order {
         let text = |mut text: String| {
             let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
             text.truncate(end.unwrap_or_default());
-            // As many places are kept as are skipped, and the whole text may be long.
+            // The positions of skipped entries are kept as well, and the whole text may be long.
             text.shrink_to_fit();
             SortValue::Text(text)
         };
@@ -115,18 +114,17 @@ fn since_1970(at: SystemTime) -> Duration {
 pub struct PageRequest {
     pub criteria: Criteria,
     pub words: Words,
-    /// The longest time that they have left; `None` for any.
+    /// Only those that expire within this time; `None` for all.
     pub expire_within: Option<Duration>,
     pub order: Order,
     /// Where the page before ended; `None` for the first.
     pub after: Option<Position>,
-    /// How many are left out behind that.
+    /// How many are left out after that.
     pub skip: usize,
-    /// How many it has at most; fewer if they are large.
+    /// The most registrations; fewer if they are large.
     pub limit: usize,
 }
 
-/// A part of what was asked for.
 #[derive(Debug)]
 pub struct Page {
     pub registrations: Vec<(TargetId, Details)>,
@@ -136,8 +134,7 @@ pub struct Page {
     pub next: Option<Position>,
 }
 
-/// The first places behind where the page before ended, one more than are left out and the page has; and some that may be
-/// among them.
+/// The first positions after the page before: those left out, those of the page, and one more.
 struct First<'a> {
     request: &'a PageRequest,
     total: usize,
@@ -147,7 +144,6 @@ struct First<'a> {
 }
 
 impl First<'_> {
-    /// How many places there may be at most.
     fn places_max(&self) -> usize {
         self.request.skip + self.request.limit + 1
     }
@@ -165,7 +161,7 @@ impl First<'_> {
         }
     }
 
-    /// Sorts the places, and keeps no more than there may be.
+    /// Sorts the positions and drops those that are not needed.
     fn cut(&mut self) {
         self.places.sort_unstable_by(|a, b| self.request.order.compare(a, b));
         self.places.truncate(self.places_max());
@@ -174,7 +170,6 @@ impl First<'_> {
 }
 
 impl View {
-    /// A page of registrations.
     pub fn page(&self, request: &PageRequest, allowance: &Allowance<'_>, now: Instant) -> Result<Page, Unanswered> {
         let sources = self.sources(&request.criteria, now)?;
         let (mut places, total): (Vec<Position>, usize) = match &sources[..] {
@@ -206,7 +201,7 @@ impl View {
         Ok(Page { registrations, total, next })
     }
 
-    /// The lists in which what meets the criteria is found.
+    /// The lists that hold all registrations that meet the criteria.
     pub(super) fn sources(&self, criteria: &Criteria, now: Instant) -> Result<Vec<Arc<Snapshot>>, Unanswered> {
         let list = |group| Ok(self.kept_list(group, now)?.list);
         match criteria.groups.is_empty() {
@@ -216,7 +211,7 @@ impl View {
     }
 }
 
-/// Whether a single list, in its own order, is what was asked for.
+/// Whether a single list in its own order is the answer.
 fn is_plain(request: &PageRequest) -> bool {
     let PageRequest { criteria, words, order, .. } = request;
     order.is_by_id()
@@ -232,7 +227,7 @@ fn places_by_id(source: &Snapshot, request: &PageRequest) -> Vec<Position> {
     ids.map(|id| Position { values: vec![SortValue::Number(0)], id }).collect()
 }
 
-/// Offers what meets the criteria, in pieces.
+/// Offers the registrations that meet the criteria.
 fn offer_all(
     view: &View,
     source: &Snapshot,

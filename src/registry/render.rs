@@ -1,5 +1,5 @@
-//! Pure: from registrations to the JSON that Prometheus polls, and to the series of `/metrics`; and from pieces of both to
-//! one gzip stream.
+//! From registrations to the JSON that Prometheus polls and to the series of `/metrics`, and from pieces of both to one
+//! gzip stream. Pure.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,12 +17,12 @@ pub enum Form {
     /// Targets, labels and modules, as in the Go program.
     #[default]
     Plain,
-    /// Group and id as well, in labels of their own that win over those of the registration.
+    /// Group and id as well, in labels that override those of the registration.
     Described,
 }
 
-/// Appends the list entries of one registration, `{"targets":[...],"labels":{...}}`, joined by commas:
-/// one entry, or one per module with the label [`MODULE_LABEL`]. No other field may appear, Prometheus refuses it.
+/// Appends the list entries of one registration, `{"targets":[...],"labels":{...}}`, joined by commas: one entry, or
+/// one per module with the label [`MODULE_LABEL`]. Prometheus refuses any other field.
 pub(super) fn write_entries(out: &mut Vec<u8>, id: TargetId, content: &Content, form: Form) {
     let modules = content.modules();
     if modules.is_empty() && form == Form::Plain {
@@ -38,7 +38,7 @@ pub(super) fn write_entries(out: &mut Vec<u8>, id: TargetId, content: &Content, 
     if modules.is_empty() {
         return write_entry(out, content, &json::encode(&labels));
     }
-    // A label of that name in the registration wins over its modules, as in the Go program.
+    // A label of that name in the registration overrides its modules, as in the Go program.
     let is_fixed = labels.contains_key(MODULE_LABEL);
     for (at, module) in modules.iter().enumerate() {
         if at > 0 {
@@ -51,7 +51,7 @@ pub(super) fn write_entries(out: &mut Vec<u8>, id: TargetId, content: &Content, 
     }
 }
 
-/// The labels of a registration that has none of those that are added.
+/// The labels of a registration, with group and id added. It must not have labels with these names.
 fn described(id: TargetId, content: &Content) -> Vec<u8> {
     let own = content.labels_json();
     let mut labels = Vec::with_capacity(own.len() + 128);
@@ -74,15 +74,15 @@ fn write_entry(out: &mut Vec<u8>, content: &Content, labels: &[u8]) {
     out.push(b'}');
 }
 
-/// What stands before the series, if there are any.
+/// Precedes the series, if there are any.
 pub(super) const HEAD: &[u8] = b"# HELP inventor_sd_target_info count of registered sd targets\n\
     # TYPE inventor_sd_target_info gauge\n";
 
-/// Appends the series of one registration. There may be a hundred thousand, so that they are written directly
-/// instead of being made metric objects first.
+/// Appends the series of one registration. There may be a hundred thousand, so they are written directly, without
+/// metric objects.
 pub(super) fn write_series(out: &mut Vec<u8>, id: TargetId, content: &Content, shows_groups: bool) {
     let targets = content.targets();
-    // An address that stands twice in a registration is one series; two would make the scrape fail.
+    // A repeated address is one series: two would make the scrape fail.
     let mut seen = BTreeSet::new();
     for address in targets.iter().filter(|address| targets.len() == 1 || seen.insert(address.as_str())) {
         out.extend_from_slice(b"inventor_sd_target_info{address=\"");
@@ -114,11 +114,11 @@ fn write_label_value(out: &mut Vec<u8>, value: &str) {
     out.extend_from_slice(rest);
 }
 
-/// No file name, no time, unknown system.
+/// The header of the stream: no file name, no time, unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
-/// A piece of a gzip stream (RFC 1952), compressed by itself, so that a change compresses its segment alone. It ends at a byte
-/// boundary and refers to nothing before it. With what the trailer has to know of it.
+/// A piece of a gzip stream (RFC 1952) and its checksum for the trailer. It is compressed by itself, so that a change
+/// compresses only its segment: it ends at a byte boundary and refers to nothing before it.
 #[derive(Debug)]
 pub(super) struct Piece {
     deflated: Arc<[u8]>,
@@ -134,7 +134,7 @@ impl Piece {
         let mut deflate = Compress::new(Compression::fast(), false);
         loop {
             let rest = &bytes[usize::try_from(deflate.total_in()).unwrap_or(bytes.len())..];
-            // Compressing into memory that is made larger when it is full cannot fail.
+            // Compressing into memory that grows cannot fail.
             let status = deflate.compress_vec(rest, &mut out, FlushCompress::Full);
             let done = deflate.total_in() == bytes.len() as u64 && out.len() < out.capacity();
             if done || !matches!(status, Ok(Status::Ok)) {

@@ -1,6 +1,5 @@
-//! Selections: lists by criteria that somebody polls. A selection is a function of segments and is remembered for each of
-//! them: whoever polls it works out what has changed since the last poll, and nobody else waits for that. Changes know
-//! nothing of selections.
+//! Selections: lists by criteria that somebody polls. A selection is remembered for each segment, so that a poll only
+//! works out what has changed since the last one, and nobody else waits for that. Changes do not know of selections.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -14,22 +13,22 @@ use super::criteria::Criteria;
 use super::list::{Segment, Snapshot};
 use crate::metrics;
 
-/// How long a selection is remembered that nobody polls.
+/// How long an unused selection is remembered.
 const UNUSED_MAX: Duration = Duration::from_secs(600);
 
-/// How often those are looked for: every write asks for it.
+/// How often unused selections are looked for: every write asks for it.
 const FORGET_EVERY: Duration = Duration::from_secs(10);
 
-/// What all selections together may take in memory in any case, in bytes.
+/// The memory that all selections together may take in any case, in bytes.
 const BYTES_MIN: usize = 32 << 20;
 
-/// Beyond that: so many times what the list of everything takes.
+/// Or, if that is more, so many times the size of the list that is searched.
 const LISTS_MAX: usize = 2;
 
-/// To what share of that they are cut down, so that room is not made for each selection anew: seven eighths.
+/// The share of that to which they are cut down, so that not every new selection has to make room: seven eighths.
 const CUT_TO: (usize, usize) = (7, 8);
 
-/// What a selection takes besides its parts, in bytes.
+/// The size of a selection without its parts, in bytes.
 const SELECTION_BYTES: usize = 1024;
 
 /// All selections that are remembered.
@@ -43,9 +42,9 @@ pub(super) struct Selections {
 #[derive(Debug, Default)]
 struct All {
     by_criteria: HashMap<Arc<Criteria>, Remembered>,
-    /// What they take together.
+    /// The size of all of them.
     bytes: usize,
-    /// When it was last looked for those that nobody polls.
+    /// When unused selections were last looked for.
     looked_at: Option<Instant>,
 }
 
@@ -54,7 +53,7 @@ struct Remembered {
     selection: Arc<Mutex<Selection>>,
     bytes: usize,
     last_used: Instant,
-    /// Somebody polls it; what was asked for only once makes room first.
+    /// Selections that were asked for only once make room first.
     is_asked_again: bool,
 }
 
@@ -71,14 +70,14 @@ impl Selections {
         }
     }
 
-    /// How many are remembered, and what they take in bytes.
+    /// How many are remembered, and their size in bytes.
     pub(super) fn size(&self) -> (usize, usize) {
         let all = self.all.lock();
         (all.by_criteria.len(), all.bytes)
     }
 
-    /// The registrations that meet the criteria, in the list that `source` gives, which is asked for only when nobody
-    /// else works at the selection: later polls never go back to earlier lists.
+    /// The registrations that meet the criteria, from the list that `source` returns. `source` is called once nobody
+    /// else works on the selection, so that later polls never go back to earlier lists.
     pub(super) fn select(
         &self,
         criteria: &Criteria,
@@ -89,7 +88,7 @@ impl Selections {
         let selection = self.selection(criteria, Instant::now());
         let mut selection = allowance.lock(&selection)?;
         let own_bytes = || SELECTION_BYTES + criteria.byte_count();
-        // What was asked for in vain counts as well: nobody bounds how much that is.
+        // Failed requests count as well: otherwise nothing would limit them.
         let source = source().inspect_err(|_| self.weigh(criteria, own_bytes(), BYTES_MIN))?;
         if let Some(list) = selection.list_of(&source).filter(|list| list.is_rendered(gzip)) {
             self.hits.inc();
@@ -115,8 +114,8 @@ impl Selections {
         selection
     }
 
-    /// Notes what a selection takes. When all of them take more than they may, those that were asked for only once go
-    /// first, and then those that nobody has polled for longest.
+    /// Records the size of a selection. If all together are too large, removes first those that were asked for only
+    /// once, then those that were unused for longest.
     fn weigh(&self, criteria: &Criteria, bytes: usize, bytes_max: usize) {
         let all = &mut *self.all.lock();
         let Some(remembered) = all.by_criteria.get_mut(criteria) else { return };
@@ -137,7 +136,6 @@ impl Selections {
         }
     }
 
-    /// Forgets the selections that nobody polls.
     pub(super) fn forget_unused(&self, now: Instant) {
         let all = &mut *self.all.lock();
         if all.looked_at.is_some_and(|at| now.saturating_duration_since(at) < FORGET_EVERY) {
@@ -149,33 +147,32 @@ impl Selections {
     }
 }
 
-/// What is known of one selection.
 #[derive(Debug, Default)]
 struct Selection {
-    /// One for each segment of the list in which it was last looked for.
+    /// One for each segment of the list that was last searched.
     parts: Vec<Part>,
-    /// The selection in the list in which it was last looked for.
+    /// The list that was last searched, and the selection from it.
     list: Option<(Weak<Snapshot>, Arc<Snapshot>)>,
-    /// All parts without a registration.
+    /// Shared by all parts without a registration.
     nothing: Arc<Segment>,
 }
 
-/// What of a segment is in a selection.
+/// The registrations of a segment that are in the selection.
 #[derive(Debug)]
 struct Part {
-    /// Nobody else has this address as long as it is held here, and a change moves the segment to another one.
+    /// Recognized by its address: no other segment gets it while it is held here, and a changed segment has a new one.
     of: Weak<Segment>,
     selected: Arc<Segment>,
 }
 
 impl Selection {
-    /// The selection in this very list, if it is known.
+    /// The selection from this very list, if it is known.
     fn list_of(&self, source: &Arc<Snapshot>) -> Option<Arc<Snapshot>> {
         let (of, list) = self.list.as_ref()?;
         std::ptr::eq(of.as_ptr(), Arc::as_ptr(source)).then(|| list.clone())
     }
 
-    /// Works out what is not known of the selection in this list. What is worked out when it is given up stays known.
+    /// Works out the unknown parts of the selection for this list. If it gives up, the finished parts stay known.
     fn follow(
         &mut self,
         source: &Arc<Snapshot>,

@@ -24,23 +24,23 @@ pub(super) const DEADLINE_PRECISION: Duration = Duration::from_secs(1);
 /// How much of an unfit value is remembered.
 pub(super) const QUARANTINED_BYTES_MAX: usize = 512;
 
-/// What a view holds.
 #[derive(Debug)]
 pub(super) struct State {
-    /// Before that nobody sees the lists, and nothing is in them.
+    /// Until then nobody sees the lists, and they are empty.
     pub(super) loaded: bool,
     pub(super) held: HashMap<TargetId, Live>,
     pub(super) lists: KeptLists,
-    /// `None` while a view is loaded and nobody has asked for them yet: sorted at once they cost much less.
+    /// `None` while the view is being loaded and nobody has asked for them: sorting all at once costs much less.
     pub(super) deadlines: Option<BTreeSet<(Instant, TargetId)>>,
-    /// When those go at the latest whose deadlines outages have moved, the first one first.
+    /// The latest expiry of the registrations whose deadlines outages have moved, the first one first.
     limits: BTreeSet<(Instant, TargetId)>,
     /// The last deadline that the settlement under way has looked at.
     settled_to: Option<(Instant, TargetId)>,
     pub(super) quarantined: BTreeMap<TargetId, Arc<Quarantined>>,
     pub(super) horizon: Horizon,
     pub(super) log: ChangeLog,
-    /// Half of the longest lifetime seen: who has more left than this is not touched by the rule of outages.
+    /// Half of the longest lifetime seen. The rule of outages does not touch a registration with more time left than
+    /// this.
     half_lifetime_max: Duration,
     pub(super) departures: Departures,
 }
@@ -64,16 +64,17 @@ pub(super) struct Live {
     pub(super) deadline: Option<Instant>,
     /// The deadline that its owner gave it, if outages have moved it since.
     pub(super) original: Option<Instant>,
-    /// In whole seconds; the beginning of the epoch when the document does not say it.
+    /// In whole seconds; the beginning of the epoch if the document does not say it.
     pub(super) updated_at: SystemTime,
-    /// When the lifetime began, as far as the deadline told it when it was written.
+    /// When the lifetime began, by the deadline that it had when it was written.
     pub(super) written_at: Option<Instant>,
     /// The deadline was moved although the document stayed: by another server, or by somebody who wrote the same again.
     pub(super) is_moved: bool,
     pub(super) rhythm: Rhythm,
 }
 
-/// What renewals say about those to come. A change is no renewal, and a single gap is no rhythm.
+/// The interval between renewals, from which the next one can be expected. A change is not a renewal, and one gap is
+/// not an interval.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rhythm {
     /// The whole seconds between the last two renewals; 0 when there were none.
@@ -83,7 +84,7 @@ pub(super) struct Rhythm {
 }
 
 impl Rhythm {
-    /// With one more renewal, so many seconds after the write before it.
+    /// The rhythm with one more renewal, `gap` seconds after the write before it.
     fn and(self, gap: u32) -> Rhythm {
         let is_alike = self.last_gap > 0 && gap.abs_diff(self.last_gap) <= 1 + gap.max(self.last_gap) / 5;
         Rhythm { last_gap: gap, interval_seconds: if is_alike { gap } else { self.interval_seconds } }
@@ -93,7 +94,7 @@ impl Rhythm {
 /// A registration that was written, as a store shows it. See [`Live`].
 pub(super) struct Written {
     pub(super) content: Content,
-    /// In whole seconds; the beginning of the epoch when the document does not say it.
+    /// In whole seconds; the beginning of the epoch if the document does not say it.
     pub(super) updated_at: SystemTime,
     /// How long ago that was, by the owner's clock.
     pub(super) age: Option<Duration>,
@@ -115,7 +116,7 @@ impl Live {
         Some(self.updated_at).filter(|at| *at > SystemTime::UNIX_EPOCH)
     }
 
-    /// The rhythm after this write. The same write again, and one that changes something, say nothing about it.
+    /// The rhythm after this write. A repeated write and a change do not affect it.
     fn rhythm(&self, content: &Content, updated_at: SystemTime) -> Rhythm {
         let since = updated_at.duration_since(self.updated_at).map_or(0, |since| since.as_secs());
         let is_known = self.updated_at > SystemTime::UNIX_EPOCH && self.content == *content;
@@ -143,7 +144,7 @@ impl State {
         }
     }
 
-    /// Everything has been put for the first time: builds the lists.
+    /// Builds the lists once everything has been put for the first time.
     pub(super) fn load(&mut self, now: Instant) {
         let shown =
             |(id, held): (&TargetId, &Live)| (Listed { id: *id, content: held.content.clone() }, held.group.clone());
@@ -232,15 +233,15 @@ impl State {
         self.deadlines().range((from, to)).take(count).copied().collect()
     }
 
-    /// A registration with the deadline to which an outage until `end` moves this one, if it does.
+    /// The registration with its new deadline, if an outage until `end` moves it.
     fn lengthen(&self, (deadline, id): (Instant, TargetId), end: Instant) -> Option<Kept> {
         let held = self.held.get(&id)?;
         let new = self.horizon.lengthened(id, deadline, held.original, held.ttl.duration()?, end);
         (new > deadline).then(|| Kept { deadline: Some(new), moved_from: Some(deadline), ..held.kept(id) })
     }
 
-    /// A registration that has expired in the store and is shown because of an outage, with the deadline that it has if the
-    /// outage ends now.
+    /// A registration that has expired in the store and is shown only because of an outage, with the deadline that it
+    /// has if the outage ends now.
     pub(super) fn kept_past_its_deadline(&self, id: TargetId, now: Instant) -> Option<Kept> {
         let deadline = self.held.get(&id)?.deadline.filter(|deadline| *deadline <= now)?;
         self.lengthen((deadline, id), now).filter(|kept| kept.deadline > Some(now))
@@ -269,13 +270,14 @@ impl State {
         let began = deadline.zip(ttl.duration()).and_then(|(deadline, lifetime)| deadline.checked_sub(lifetime));
         let old = self.held.get(&id);
         let is_news = old.is_none_or(|old| old.updated_at != updated_at || old.content != content);
-        // A deadline tells when the lifetime began only until it is moved. What never expires was written when it was seen.
+        // A deadline tells when the lifetime began only until it is moved. A registration that never expires was
+        // written when it was seen.
         let seen_at = Some(at).filter(|_| self.loaded && deadline.is_none());
         let written_at = if is_news { began.or(seen_at) } else { old.and_then(|old| old.written_at).or(began) };
         let is_moved = !is_news && old.is_some_and(|old| old.is_moved || differ(old.deadline, deadline));
         let replaced = old.filter(|old| updated_at <= old.updated_at).and_then(|old| old.deadline);
         let old_original = old.and_then(|old| old.original);
-        // What another server has moved counts from the deadline before.
+        // If another server has moved the deadline, the one before is the original.
         let is_later = |before: &Instant| deadline.is_some_and(|new| new > *before + DEADLINE_PRECISION);
         let original =
             old.filter(|_| !is_news).and_then(|old| old.original.or(old.deadline.filter(is_later))).or(known);
@@ -327,7 +329,7 @@ impl State {
         }
     }
 
-    /// The same for the deadline that its owner gave it, if outages have moved that.
+    /// The same for the limit that follows from the owner's deadline, if outages have moved that.
     fn move_limit(&mut self, id: TargetId, old: Option<Instant>, new: Option<Instant>) {
         old.map(|old| self.limits.remove(&(self.horizon.kept_until(old), id)));
         new.map(|new| self.limits.insert((self.horizon.kept_until(new), id)));
@@ -359,7 +361,7 @@ impl State {
         self.remove(id, Action::Deleted, by, now);
     }
 
-    /// A store drops what expired by itself; here that is decided by the horizon.
+    /// The store has dropped it. If it has expired, the horizon decides when it leaves the lists.
     pub(super) fn remove_unless_expired(&mut self, id: TargetId, now: Instant) {
         self.quarantined.remove(&id);
         let has_run_out = |held: &Live| held.deadline.is_some_and(|deadline| deadline <= now);
@@ -382,7 +384,7 @@ impl State {
     }
 }
 
-/// Whether two deadlines are two: what a store says of one varies by the time that it took to ask.
+/// Whether two deadlines differ by more than the time that it takes to ask a store for one.
 fn differ(one: Option<Instant>, other: Option<Instant>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => one.max(other) - one.min(other) > DEADLINE_PRECISION,

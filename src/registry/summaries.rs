@@ -1,4 +1,4 @@
-//! Sums over many registrations, for people: groups, labels, and everything that somebody may see. The view is held for a few
+//! Sums over many registrations, for people: groups, labels, and an overview of a scope. The view is locked for a few
 //! hundred of them at a time.
 
 use std::collections::{HashMap, HashSet};
@@ -19,22 +19,22 @@ use super::view::View;
 use crate::registration::{Content, TargetId};
 use crate::tokens::Scope;
 
-/// How far ahead registrations are counted that expire, in seconds, and what that is called.
+/// The spans for which expiring registrations are counted: their names and their seconds.
 pub const EXPIRY_SPANS: [(&str, u64); 3] = [("5m", 300), ("1h", 3600), ("6h", 21600)];
 
-/// How many deadlines are counted before others get at the view: some tens of microseconds.
+/// How many deadlines are counted under one lock of the view: some tens of microseconds.
 const COUNTED_AT_ONCE: usize = 1_000;
 
-/// What somebody may see, in numbers.
+/// A scope in numbers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Overview {
     pub registrations: usize,
     /// Groups with at least one of them.
     pub groups: usize,
     pub addresses: usize,
-    /// Addresses that stand in more than one registration.
+    /// Addresses in more than one registration.
     pub duplicates: usize,
-    /// Labels by which Prometheus drops targets.
+    /// Labels for which Prometheus drops targets.
     pub label_problems: usize,
     /// Registrations that expire within each of [`EXPIRY_SPANS`].
     pub expiring: [usize; 3],
@@ -52,24 +52,23 @@ pub struct GroupSummary {
     pub next_expiry: Option<Instant>,
 }
 
-/// How many different names or values are told apart, and how many bytes of them; of more, those met first.
+/// How many different names or values are counted, and how many bytes of them. The first ones met are kept.
 const TEXTS_MAX: usize = 50_000;
 const TEXTS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Which names, or which values of a name.
+/// A question for label names, or for the values of a label.
 #[derive(Debug)]
 pub struct LabelRequest {
     pub criteria: Criteria,
-    /// The name of whose values to tell; `None` for the names.
+    /// The label whose values are wanted; `None` for names.
     pub name: Option<String>,
-    /// How the names or values begin, in any case of ASCII.
+    /// How the names or values must begin, in any ASCII case.
     pub prefix: String,
-    /// How many to tell at most; fewer if they are long.
+    /// The most names or values; fewer if they are long.
     pub limit: usize,
 }
 
 impl View {
-    /// What there is to be seen, in numbers.
     pub fn overview(&self, scope: &Scope, allowance: &Allowance<'_>, now: Instant) -> Result<Overview, Unanswered> {
         let list = self.visible(scope, allowance, now)?;
         let (groups, expiring) = match scope {
@@ -115,12 +114,12 @@ impl View {
             if several < COUNTED_AT_ONCE {
                 return counts;
             }
-            // Polls do not wait until all of them are counted.
+            // Polls need not wait until all of them are counted.
             MutexGuard::unlock_fair(state);
         }
     }
 
-    /// The addresses that stand in more than one registration, as they were at most ten seconds ago.
+    /// The addresses in more than one registration, as they were at most ten seconds ago.
     pub fn duplicates(
         &self,
         scope: &Scope,
@@ -130,7 +129,7 @@ impl View {
         self.reckonings.get(scope, &*self.visible(scope, allowance, now)?, allowance)
     }
 
-    /// Labels by which Prometheus drops targets.
+    /// Labels for which Prometheus drops targets.
     pub fn label_problems(
         &self,
         scope: &Scope,
@@ -158,8 +157,7 @@ impl View {
         Ok(summaries)
     }
 
-    /// A group as it would be declared, and a number that is another one when it would be declared otherwise. Empty
-    /// when there is no such group.
+    /// A group as it would be declared, and a hash that changes with the declaration. Empty if there is no such group.
     pub fn group(
         &self,
         name: &str,
@@ -168,7 +166,7 @@ impl View {
     ) -> Result<(Arc<Snapshot>, u64), Unanswered> {
         let list = self.kept_list(Some(name), now)?.list;
         for (_, content) in list.registrations() {
-            // Its number is reckoned, and it is copied into an answer.
+            // It is hashed, and copied into an answer.
             allowance.spend(4 * content.byte_count())?;
         }
         let hash = declared_hash(list.registrations());
@@ -232,7 +230,7 @@ fn count_within(counts: &mut [usize; 3], deadline: Instant, now: Instant) {
     }
 }
 
-/// Shows each registration of a list that is still alive, while the view waits: `each` is quick.
+/// Passes the registrations of a list that are still alive to `each`, with the view locked: `each` must be quick.
 fn for_each_held(
     view: &View,
     list: &Snapshot,
@@ -249,8 +247,8 @@ fn for_each_held(
     Ok(())
 }
 
-/// A number for what a group declares: targets, labels and modules, but not lifetimes and times. Equal for equal groups,
-/// also on other servers of the same build.
+/// A hash of the declaration of a group: targets, labels and modules, without lifetimes and times. Equal for equal
+/// groups, also on other servers of the same build.
 pub(super) fn declared_hash<'a>(registrations: impl Iterator<Item = (TargetId, &'a Content)>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for (id, content) in registrations {

@@ -1,6 +1,6 @@
-//! All live registrations in memory: by id, by group, by deadline. It decides what is alive, by its own clock and by
-//! what [`outage`](super::outage) says of outages, and what is fit to be shown. Stores write it through [`Mirror`];
-//! time is passed in everywhere below that.
+//! All live registrations in memory: by id, by group, by deadline. The view decides what is alive, by its own clock and
+//! the rule of [`outage`](super::outage), and what is fit to be shown. Stores write it through [`Mirror`]; below that,
+//! time is passed in.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use super::state::{Live, QUARANTINED_BYTES_MAX, Quarantined, State, Written};
 use crate::registration::{Content, DOCUMENT_BYTES_MAX, LabelNames, TargetId, Ttl, read_stored};
 use crate::store::{Change, Comparison, Kept, Mirror, Missing, Newer, Settlement, Stored};
 
-/// The time, read where a request comes in.
+/// The time at which a request came in.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
     /// For deadlines.
     pub monotonic: Instant,
-    /// For what is written down.
+    /// For times that are stored or shown.
     pub wall: SystemTime,
 }
 
@@ -34,7 +34,7 @@ impl Now {
         Now { monotonic: Instant::now(), wall: SystemTime::now() }
     }
 
-    /// The time of an instant that is as far from this moment.
+    /// The wall clock time of an instant.
     pub fn wall_at(self, at: Instant) -> Option<SystemTime> {
         match at.checked_duration_since(self.monotonic) {
             Some(later) => self.wall.checked_add(later),
@@ -43,7 +43,7 @@ impl Now {
     }
 }
 
-/// What a view needs to know of the configuration.
+/// The settings of a view.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     pub names: LabelNames,
@@ -57,7 +57,7 @@ pub struct Rules {
 
 #[cfg(test)]
 impl Rules {
-    /// Those of a server that nothing is set for.
+    /// The settings of a server without configuration.
     pub(crate) const USUAL: Rules = Rules {
         names: crate::registration::LabelNames::Legacy,
         ttl: Ttl::DEFAULT,
@@ -70,7 +70,7 @@ impl Rules {
 #[derive(Debug)]
 pub struct Discovered {
     pub list: Arc<Snapshot>,
-    /// `None` when it is up to date.
+    /// `None` if it is up to date.
     pub stale: Option<Duration>,
 }
 
@@ -83,7 +83,7 @@ pub struct Counts {
     /// Stored values that are not fit to be shown.
     pub quarantined: usize,
     pub selections: usize,
-    /// What these take, in bytes.
+    /// Their size in bytes.
     pub selection_bytes: usize,
 }
 
@@ -94,12 +94,12 @@ pub struct View {
     state: Mutex<State>,
     first_loaded: Condvar,
     pub(super) selections: Selections,
-    /// By which pages turn instants into numbers that stay the same from page to page.
+    /// The epoch by which pages turn instants into numbers that are the same on every page.
     pub(super) epoch: Now,
     pub(super) reckonings: Reckonings,
 }
 
-/// A change whose value has been looked at, which needs no lock.
+/// A change whose value has been checked, without a lock.
 enum Checked {
     Put { id: TargetId, written: Written },
     Unfit { id: TargetId, value: Quarantined },
@@ -108,7 +108,6 @@ enum Checked {
 }
 
 impl View {
-    /// A view that is loading.
     pub(super) fn new(rules: Rules, metrics: &prometheus::Registry) -> View {
         let departures = Departures::new(metrics, rules.shows_groups);
         View {
@@ -121,8 +120,8 @@ impl View {
         }
     }
 
-    /// A list that is kept as long as the server runs, of a group or of everything, as it is at `now`; of an unknown group
-    /// it is empty.
+    /// A list that is kept as long as the server runs, of a group or of everything, as it is at `now`. The list of an
+    /// unknown group is empty.
     ///
     /// # Errors
     /// [`Unanswered::NotLoaded`] before the first full load: part of a list is a wrong list.
@@ -139,19 +138,19 @@ impl View {
         self.state.lock().loaded
     }
 
-    /// Returns when the view is complete for the first time, at the deadline at the latest.
+    /// Waits until the view is complete for the first time, or until the deadline.
     pub fn wait_until_loaded(&self, deadline: Instant) {
         let mut state = self.state.lock();
         self.first_loaded.wait_while_until(&mut state, |state| !state.loaded, deadline);
     }
 
-    /// For how long owners have not been able to renew, if that is so.
+    /// How long the present outage has lasted, if there is one.
     pub fn outage(&self, now: Instant) -> Option<Duration> {
         self.at(now).outage(now)
     }
 
-    /// A registration was not stored: its owner lives, and could not renew. Unless that is an outage, it concerns nobody
-    /// else, and nobody is told.
+    /// A write of this registration was refused: its owner lives, and could not renew. Without an outage that concerns
+    /// nobody else, and nobody is told.
     pub fn refused(&self, id: TargetId, is_outage: bool, now: Instant) {
         let mut state = self.at(now);
         let known = state.held.contains_key(&id).then_some(id);
@@ -161,7 +160,8 @@ impl View {
         }
     }
 
-    /// A registration that is shown because of an outage: the store may have it no more, since it expired or was lost.
+    /// A registration as it is shown, during an outage: the store may no longer have it, because it expired or was
+    /// lost.
     pub fn kept(&self, id: TargetId, now: Instant) -> Option<Kept> {
         let state = self.at(now);
         state.outage(now)?;
@@ -180,12 +180,12 @@ impl View {
         }
     }
 
-    /// The state as it was left, for what does not depend on time.
+    /// The state as it was left, for reads that do not depend on time.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 
-    /// The state as it is at this time: what has expired is gone, and an outage that has begun is known.
+    /// The state at this time: expired registrations are gone, and an outage that has begun is known.
     pub(super) fn at(&self, now: Instant) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
         state.check(now);
@@ -193,7 +193,8 @@ impl View {
         state
     }
 
-    /// What a stored value has to say, and when its owner last wrote it, as far as it says so; or why it cannot be shown.
+    /// The content of a stored value, and when its owner last wrote it, if the value says so; or why it cannot be
+    /// shown.
     pub(super) fn read(&self, value: &[u8]) -> Result<(Content, Option<SystemTime>), String> {
         if value.len() > DOCUMENT_BYTES_MAX {
             return Err(format!("larger than {DOCUMENT_BYTES_MAX} bytes, which no registration is"));
@@ -213,15 +214,16 @@ impl View {
                 Ok((content, updated_at)) => (content, updated_at, Author::AnotherServer),
                 Err(reason) => {
                     value.truncate(QUARANTINED_BYTES_MAX);
-                    // Without the room that the whole value took.
+                    // Without the memory that the whole value took.
                     return Checked::Unfit { id, value: Quarantined { reason, value: value.into() } };
                 }
             },
         };
         let own = content.ttl().filter(|ttl| *ttl != Ttl::FOREVER);
-        // What never expires needs no renewal, whatever its document says.
+        // A registration that never expires needs no renewal, whatever its document says.
         let ttl = deadline.map_or(Ttl::FOREVER, |_| own.unwrap_or(self.rules.ttl));
-        // Documents say the time in whole seconds; one that does not say it was written at the beginning of the epoch.
+        // Documents have the time in whole seconds. Without a time, a document counts as written at the beginning of
+        // the epoch.
         let since = updated_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
         let updated_at = SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs());
         let age = SystemTime::now().duration_since(updated_at).ok();
@@ -242,7 +244,7 @@ impl View {
     }
 
     fn take_older_at(&self, changes: &mut Vec<Change>, now: Instant) -> Vec<Newer> {
-        // What this server wrote is never older: the view is not locked for that.
+        // Values that this server wrote are never older, so the view need not be locked for them.
         if !changes.iter().any(|change| matches!(change, Change::Put { stored: Stored::Read(_), .. })) {
             return Vec::new();
         }
@@ -276,7 +278,7 @@ impl View {
     }
 }
 
-/// The edge where stores come in.
+/// The side of the view that stores see.
 impl Mirror for View {
     fn apply(&self, changes: Vec<Change>) {
         self.apply_at(changes, Instant::now());
@@ -313,7 +315,7 @@ impl Mirror for View {
 
     fn writable(&self, at: Instant) {
         let mut state = self.lock();
-        // From now on what expires goes, also while everything is still being loaded.
+        // From now on registrations expire, even while others are still being loaded.
         state.deadlines();
         state.check(at);
         state.horizon.prove(at);
