@@ -222,14 +222,6 @@ impl Change {
             Change::Put { id, .. } | Change::Gone(id) | Change::Deleted { id, .. } => *id,
         }
     }
-
-    /// How many bytes were read from the store for it.
-    pub fn size(&self) -> usize {
-        match self {
-            Change::Put { stored: Stored::Read(value), .. } => value.len(),
-            _ => 0,
-        }
-    }
 }
 
 /// A value in a store.

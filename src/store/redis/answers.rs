@@ -1,5 +1,6 @@
 //! What the answers of a round mean: to the mirror, to those who wait for writes, and for what is known of Redis.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use ::redis::Value;
@@ -41,6 +42,11 @@ pub(super) struct Answers {
     pub(super) lacks_right: bool,
     pub(super) replicated: Option<Replicated>,
     pub(super) clock: Option<Reading>,
+    /// How many values were read, and their bytes, without those that were asked for as a whole.
+    pub(super) count: usize,
+    pub(super) bytes: usize,
+    /// Ids whose values are larger than was asked for.
+    pub(super) cut_off: BTreeSet<TargetId>,
     /// Ids that read as empty and have a lifetime: they are to be looked at again.
     pub(super) doubtful: Vec<TargetId>,
     /// Keys that hold something else than a string.

@@ -9,7 +9,7 @@ use super::answers::{change, fault_in};
 use super::connect::receive;
 use super::fault::Fault;
 use super::round::ask_for_value;
-use crate::registration::TargetId;
+use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
 use crate::store::Change;
 
 /// Asks again for these, each in a transaction, so that nothing comes between the two questions. While other values are
@@ -19,7 +19,7 @@ pub(super) fn look_again(writer: &mut Connection, ids: &[TargetId], is_watching:
     let mut pipeline = Pipeline::new();
     for id in ids {
         pipeline.cmd(begin);
-        ask_for_value(&mut pipeline, *id);
+        ask_for_value(&mut pipeline, *id, DOCUMENT_BYTES_MAX);
         pipeline.cmd(end);
     }
     let sent_at = Instant::now();
@@ -46,6 +46,7 @@ fn found(id: TargetId, answers: &[Value], sent_at: Instant) -> Result<Change, Fa
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use super::*;
@@ -65,7 +66,7 @@ mod tests {
         let (id, now) = (TargetId::NIL, Instant::now());
         let read = |value: &str, left: i64| {
             let mut round = Round::default();
-            round.fetch([id].into());
+            round.fetch([id].into(), BTreeSet::new());
             round.read(vec![text(value), Value::Int(left)], now).unwrap()
         };
         for left in [-1, 1, 60_000] {

@@ -23,15 +23,36 @@ const SCAN_COUNT: usize = 1000;
 const ROUND_IDS_MAX: usize = 1000;
 const ROUND_IDS_MIN: usize = 32;
 
-/// How long a round should take in which values are watched: small writes wait for it. For each value Redis looks at all
-/// that are watched already, so that the last of many take the longest.
-const WATCHING_TURN: Duration = Duration::from_millis(250);
+/// How long a round should take in which values are watched, or read as a whole: small writes wait for it. For each value
+/// that is watched Redis looks at all that are watched already, so that the last of many take the longest.
+const TURN: Duration = Duration::from_millis(250);
 
 /// Values in such a round that takes longer: with fewer, it is the way to Redis that takes the time.
 const SLOW_ROUND_IDS: usize = 128;
 
 /// Bytes of the values in one round, about; much less than what makes a server cut off a client for reading slowly.
 const ROUND_BYTES: usize = 4 << 20;
+
+/// Bytes of the values in one round, at most. What a value has beyond its share of them is left for a later round.
+const ROUND_BYTES_MAX: usize = 4 * ROUND_BYTES;
+
+/// So many values are no more than a round may have, however large they are.
+pub(super) const WHOLE_MAX: usize = ROUND_BYTES / DOCUMENT_BYTES_MAX;
+
+/// How many bytes are asked for of each of so many values: of one byte more, to see that there are more.
+pub(super) fn share(count: usize) -> usize {
+    (ROUND_BYTES_MAX / count.max(1)).min(DOCUMENT_BYTES_MAX)
+}
+
+/// Whether so many bytes are the beginning of a value that is larger than its share.
+pub(super) fn is_cut_off(bytes: usize, share: usize) -> bool {
+    share < bytes && share < DOCUMENT_BYTES_MAX
+}
+
+/// How many bytes of a value this is.
+pub(super) fn size(value: &Value) -> usize {
+    if let Value::BulkString(value) = value { value.len() } else { 0 }
+}
 
 /// How many values one round asks for.
 pub(super) struct Portion {
@@ -56,11 +77,29 @@ impl Portion {
 
     /// The same for a round in which values were watched, and which took so long.
     pub(super) fn adapt_watching(&mut self, count: usize, bytes: usize, took: Duration) {
-        if bytes > ROUND_BYTES || took < WATCHING_TURN / 2 {
+        if bytes > ROUND_BYTES || took < TURN / 2 {
             self.adapt(count, bytes);
-        } else if took > WATCHING_TURN && self.ids > SLOW_ROUND_IDS {
+        } else if took > TURN && self.ids > SLOW_ROUND_IDS {
             self.ids = (self.ids / 2).max(SLOW_ROUND_IDS);
         }
+    }
+}
+
+/// How many values one round asks for as a whole, beside others.
+pub(super) struct Whole {
+    pub(super) count: usize,
+}
+
+impl Default for Whole {
+    fn default() -> Whole {
+        Whole { count: WHOLE_MAX }
+    }
+}
+
+impl Whole {
+    /// Makes rounds shorter that take long.
+    pub(super) fn adapt(&mut self, took: Duration) {
+        self.count = if took > TURN { (self.count / 2).max(1) } else { (self.count + 1).min(WHOLE_MAX) };
     }
 }
 
@@ -91,7 +130,8 @@ enum Ask {
     },
     /// What its clock shows.
     Clock(Here),
-    Fetch(TargetId),
+    /// A value: up to so many bytes of it, or the whole.
+    Fetch(TargetId, Option<usize>),
     /// The page of a scan that this cursor leads to.
     Page(Vec<u8>),
     /// Values that are watched from now on: a transaction will replace them.
@@ -178,8 +218,11 @@ impl Round {
         self.ask(Ask::Clock(Here::now()));
     }
 
-    pub(super) fn fetch(&mut self, ids: BTreeSet<TargetId>) {
-        ids.into_iter().for_each(|id| self.ask(Ask::Fetch(id)));
+    /// Asks for values. Those that are too large for that are to be asked for as a whole, [`WHOLE_MAX`] at once.
+    pub(super) fn fetch(&mut self, ids: BTreeSet<TargetId>, whole: BTreeSet<TargetId>) {
+        let share = share(ids.len());
+        ids.difference(&whole).for_each(|id| self.ask(Ask::Fetch(*id, Some(share))));
+        whole.into_iter().for_each(|id| self.ask(Ask::Fetch(id, None)));
     }
 
     pub(super) fn scan(&mut self, scan: &Scan) {
@@ -253,13 +296,13 @@ impl Ask {
                 pipeline.cmd("INFO").arg("replication");
             }
             Ask::Clock(_) => drop(pipeline.cmd("INFO").arg("server")),
-            Ask::Fetch(id) => ask_for_value(pipeline, *id),
+            Ask::Fetch(id, share) => ask_for_value(pipeline, *id, share.unwrap_or(DOCUMENT_BYTES_MAX)),
             Ask::Page(cursor) => drop(pipeline.cmd("SCAN").arg(cursor).arg("COUNT").arg(SCAN_COUNT)),
             Ask::Watch(ids) => {
                 for id in ids {
                     // One by one, since they may lie in different slots of a cluster.
                     pipeline.cmd("WATCH").arg(id.to_string());
-                    ask_for_value(pipeline, *id);
+                    ask_for_value(pipeline, *id, share(ids.len()));
                 }
             }
         }
@@ -287,9 +330,17 @@ impl Ask {
                 let info = ::redis::from_redis_value::<String>(next());
                 read.replicated = info.ok().and_then(|info| Replicated::read(&info, sent_at));
             }
-            Ask::Fetch(id) => {
+            Ask::Fetch(id, share) => {
                 let (value, left) = (next(), next());
                 read.foreign += usize::from(matches!(value, Value::ServerError(_)));
+                if let Some(share) = share {
+                    let bytes = size(&value);
+                    (read.count, read.bytes) = (read.count + 1, read.bytes + bytes);
+                    if is_cut_off(bytes, share) {
+                        read.cut_off.insert(id);
+                        return Ok(());
+                    }
+                }
                 if is_doubtful(&value, &left) {
                     read.doubtful.push(id);
                     return Ok(());
@@ -311,7 +362,7 @@ impl Ask {
     /// Whether this among its answers says more than no to one write.
     fn is_fatal(&self, fault: &Fault) -> bool {
         match self {
-            Ask::Fetch(_) | Ask::Page(_) => !matches!(fault, Fault::WrongType),
+            Ask::Fetch(..) | Ask::Page(_) => !matches!(fault, Fault::WrongType),
             _ => fault.is_of_server(),
         }
     }
@@ -374,10 +425,10 @@ fn ask(pipeline: &mut Pipeline, update: &Update) {
     }
 }
 
-/// Asks for the value of an id, no more of it than a registration may have, and for what is left of its lifetime.
-pub(super) fn ask_for_value(pipeline: &mut Pipeline, id: TargetId) {
+/// Asks for up to so many bytes of the value of an id, and one more, and for what is left of its lifetime.
+pub(super) fn ask_for_value(pipeline: &mut Pipeline, id: TargetId, share: usize) {
     let key = id.to_string();
-    pipeline.cmd("GETRANGE").arg(&key).arg(0).arg(DOCUMENT_BYTES_MAX).cmd("PTTL").arg(&key);
+    pipeline.cmd("GETRANGE").arg(&key).arg(0).arg(share).cmd("PTTL").arg(&key);
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -11,7 +11,7 @@ use ::redis::Value;
 use super::answers::{change, fault_in, is_doubtful};
 use super::connect::ANSWER_MAX;
 use super::fault::Fault;
-use super::round::Portion;
+use super::round::{Portion, is_cut_off, share, size};
 use crate::registration::TargetId;
 use crate::store::mailbox::{Reply, Write};
 use crate::store::{Change, Outcome, REFUSED_MAX, Refused, Stored, Update};
@@ -178,7 +178,10 @@ impl Transactions {
             if let Some(fault) = fault.clone().filter(|fault| !matches!(fault, Fault::WrongType)) {
                 return Err(fault);
             }
-            if is_doubtful(&value, &left) && doubted.insert(id) {
+            let size = size(&value);
+            bytes += size;
+            // The more of them are read, the larger is the share of those that are left.
+            if is_cut_off(size, share(count)) || (is_doubtful(&value, &left) && doubted.insert(id)) {
                 unread.push_back((place, id));
                 continue;
             }
@@ -188,7 +191,6 @@ impl Transactions {
                 // Something stands there, which is no document.
                 _ => fault.map(|_| [].as_slice()),
             };
-            bytes += present.map_or(0, <[u8]>::len);
             let Some(Candidate { write, refused }) = writes.get_mut(place) else { continue };
             let is_decided = refused.len() == REFUSED_MAX;
             if is_decided || write.check.as_ref().is_none_or(|check| check(id, present)) {

@@ -50,10 +50,43 @@ fn a_portion_that_was_too_large_is_made_as_small_as_it_has_to_be_at_once() {
 #[test]
 fn where_values_are_watched_slow_rounds_become_shorter() {
     let mut portion = Portion { ids: ROUND_IDS_MAX };
-    (0..20).for_each(|_| portion.adapt_watching(portion.ids, 0, 2 * WATCHING_TURN));
+    (0..20).for_each(|_| portion.adapt_watching(portion.ids, 0, 2 * TURN));
     assert_eq!(portion.ids, SLOW_ROUND_IDS);
-    portion.adapt_watching(SLOW_ROUND_IDS, 2 * ROUND_BYTES, 2 * WATCHING_TURN);
+    portion.adapt_watching(SLOW_ROUND_IDS, 2 * ROUND_BYTES, 2 * TURN);
     assert_eq!(portion.ids, SLOW_ROUND_IDS / 2, "large values are a matter of their own");
     (0..20).for_each(|_| portion.adapt_watching(portion.ids, 0, Duration::ZERO));
     assert_eq!(portion.ids, ROUND_IDS_MAX);
+}
+
+#[test]
+fn a_round_reads_no_more_than_it_may_however_large_the_values_are() {
+    let ids: BTreeSet<TargetId> = (0..1000).map(|n: u32| TargetId::of(&[n.to_string()])).collect();
+    let read = |ids: &BTreeSet<TargetId>, whole: &BTreeSet<TargetId>| {
+        let mut round = Round::default();
+        round.fetch(ids.clone(), whole.clone());
+        let (mut bytes, mut answers) = (0, Vec::new());
+        for command in round.pipeline.cmd_iter() {
+            let arguments: Vec<_> = command.args_iter().collect();
+            let [_, _, _, ::redis::Arg::Simple(last)] = arguments[..] else {
+                answers.push(Value::Int(-1));
+                continue;
+            };
+            // Each value is as large as it can be.
+            let size = std::str::from_utf8(last).unwrap().parse::<usize>().unwrap().min(DOCUMENT_BYTES_MAX - 1) + 1;
+            bytes += size;
+            answers.push(Value::BulkString(vec![b'x'; size]));
+        }
+        assert!(bytes <= ROUND_BYTES_MAX + ROUND_BYTES + ids.len(), "{bytes}");
+        round.read(answers, Instant::now()).unwrap()
+    };
+    let (together, none) = (read(&ids, &BTreeSet::new()), BTreeSet::new());
+    assert!(together.changes.is_empty() && together.cut_off == ids);
+    let mut portion = Portion { ids: ROUND_IDS_MAX };
+    portion.adapt(together.count, together.bytes);
+    assert!(portion.ids <= ROUND_IDS_MAX / 2, "{} of them are read next time", portion.ids);
+    let whole: BTreeSet<TargetId> = ids.iter().take(WHOLE_MAX).copied().collect();
+    assert_eq!(read(&none, &whole).changes.len(), WHOLE_MAX);
+    assert_eq!(read(&ids, &whole).changes.len(), WHOLE_MAX, "beside others");
+    let few: BTreeSet<TargetId> = ids.iter().take(ROUND_BYTES_MAX / DOCUMENT_BYTES_MAX).copied().collect();
+    assert_eq!(read(&few, &none).changes.len(), few.len());
 }
