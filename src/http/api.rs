@@ -16,9 +16,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::auth::Caller;
-use super::problem::Problem;
 use super::request::Request;
-use super::response::{Body, Response};
+use super::response::{Body, Problem, Response};
 use crate::registry::{Now, Scope};
 
 /// Smaller answers are not compressed, in bytes: they fit into one packet.
@@ -66,7 +65,6 @@ fn check_if_none_match(request: &Request, hash: Option<u64>) -> Result<(), Probl
     }
 }
 
-/// It is not what the client expects it to be.
 fn changed() -> Problem {
     Problem::new(412, "If-Match: it has changed meanwhile")
 }
@@ -83,7 +81,6 @@ fn time_of(at: Instant, now: Now) -> Option<String> {
     time(now.wall_at(at)?.checked_add(half)?)
 }
 
-/// Lets only those pass who may see all groups.
 fn check_sees_all(caller: &Caller) -> Result<(), Problem> {
     match caller.reads() {
         Scope::All => Ok(()),
@@ -91,7 +88,6 @@ fn check_sees_all(caller: &Caller) -> Result<(), Problem> {
     }
 }
 
-/// Lets only those pass who may see this group.
 fn check_sees(caller: &Caller, group: &str) -> Result<(), Problem> {
     match caller.reads().has(group) {
         true => Ok(()),

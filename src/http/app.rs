@@ -12,14 +12,13 @@ use parking_lot::Mutex;
 use prometheus::{HistogramVec, IntCounterVec};
 
 use super::auth::{Caller, Tokens};
-use super::pollers::{CLIENTS, Pollers, client};
-use super::problem::{Errors, Problem};
+use super::pollers::{CLIENTS, Pollers};
 use super::request::Request;
-use super::response::Response;
+use super::response::{Errors, Problem, Response};
 use crate::logging::Throttle;
 use crate::metrics::{counters, counters_by, durations_by};
 use crate::registration::{Invalid, InvalidKind, LabelNames, TtlBounds};
-use crate::registry::{Now, Principal, Registry};
+use crate::registry::{Principal, Registry};
 use crate::store::StoreError;
 use crate::turns::{Turn, Turns};
 
@@ -28,7 +27,6 @@ const LARGE_ANSWER_BYTES_MIN: usize = 1024 * 1024;
 const LARGE_ANSWERS_MAX: usize = 1;
 const LARGE_ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// What the handlers work with.
 pub struct App {
     pub(super) registry: Arc<Registry>,
     pub(super) tokens: Arc<Tokens>,
@@ -138,10 +136,6 @@ impl App {
         turn.map(Some).ok_or_else(|| Problem::new(503, "other answers as large as this are being made; try again"))
     }
 
-    pub(super) fn now(&self) -> Now {
-        Now::read()
-    }
-
     /// The line and the answer when the store did not do it. In an outage that is every request: one line a second is
     /// logged.
     pub(super) fn failed(&self, call: &Call<'_>, what: &dyn Display, error: StoreError) -> Response {
@@ -165,8 +159,8 @@ impl App {
 pub(super) struct HttpMetrics {
     requests: IntCounterVec,
     durations: HistogramVec,
-    refused: IntCounterVec,
-    polls: IntCounterVec,
+    pub(super) refused: IntCounterVec,
+    pub(super) polls: IntCounterVec,
 }
 
 impl HttpMetrics {
@@ -204,13 +198,5 @@ impl HttpMetrics {
     pub(super) fn answered(&self, route: &str, method: &str, status: u16, took: Duration) {
         self.requests.with_label_values(&[route, method, &status.to_string()]).inc();
         self.durations.with_label_values(&[route]).observe(took.as_secs_f64());
-    }
-
-    pub(super) fn refused(&self, kind: InvalidKind) {
-        self.refused.with_label_values(&[kind.as_str()]).inc();
-    }
-
-    pub(super) fn polled(&self, request: &Request) {
-        self.polls.with_label_values(&[client(request)]).inc();
     }
 }

@@ -19,7 +19,6 @@ struct InForce {
     reading_is_open: bool,
 }
 
-/// Who sent a request.
 pub(super) struct Caller {
     token: Option<Arc<Token>>,
     reading_is_open: bool,

@@ -1,12 +1,10 @@
 //! `/discover`, `/group` and `/sd`: the lists that Prometheus polls.
 
 use super::app::{App, Call};
-use super::auth::Caller;
-use super::problem::Problem;
+use super::pollers::client;
 use super::query::{Query, parameter};
-use super::request::Request;
-use super::response::{Body, Response};
-use crate::registry::{Criteria, Discovered, Form, Rendering, Unanswered};
+use super::response::{Body, Problem, Response};
+use crate::registry::{Criteria, Discovered, Form, Now, Rendering, Unanswered};
 
 pub(super) fn discover(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let criteria = Criteria::of(call.caller.reads().clone(), Form::Plain);
@@ -24,21 +22,16 @@ pub(super) fn group(app: &App, call: &Call<'_>) -> Result<Response, Response> {
 }
 
 pub(super) fn sd(app: &App, call: &Call<'_>) -> Result<Response, Response> {
-    let criteria = sd_criteria(call.request, &call.caller)?;
+    let mut query = Query::parse(call.request)?;
+    let mut criteria = query.criteria(&call.caller)?;
+    criteria.form = Form::Described;
+    criteria.shard = query.shard()?;
+    query.finish()?;
     Ok(list(app, call, &criteria).map_err(Problem::from)?)
 }
 
 fn unavailable(unanswered: Unanswered) -> Response {
     Response::unavailable(&unanswered.to_string())
-}
-
-fn sd_criteria(request: &Request, caller: &Caller) -> Result<Criteria, Problem> {
-    let mut query = Query::parse(request)?;
-    let mut criteria = query.criteria(caller)?;
-    criteria.form = Form::Described;
-    criteria.shard = query.shard()?;
-    query.finish()?;
-    Ok(criteria)
 }
 
 /// A list is sent as it is, or not at all when the client has it. An empty one would make Prometheus forget every
@@ -47,8 +40,8 @@ fn list(app: &App, call: &Call<'_>, criteria: &Criteria) -> Result<Response, Una
     let request = call.request;
     let gzip = request.accepts_gzip();
     let allowance = app.registry.allowance(request);
-    let Discovered { list, stale } = app.registry.view.list(criteria, gzip, &allowance, app.now().monotonic)?;
-    app.metrics.polled(request);
+    let Discovered { list, stale } = app.registry.view.list(criteria, gzip, &allowance, Now::read().monotonic)?;
+    app.metrics.polls.with_label_values(&[client(request)]).inc();
     let Rendering { parts, hash } = list.rendering(gzip);
     // The two encodings are different bytes, so that their tags have to differ (RFC 9110, 8.8.3).
     let tag = if gzip { format!("\"{hash:016x}-gzip\"") } else { format!("\"{hash:016x}\"") };

@@ -58,20 +58,16 @@ const SHORTAGE_WAIT: Duration = Duration::from_millis(20);
 /// others can make room.
 const WHILE_SHORT_MS: u8 = connections::SPARED_FOR.as_millis() as u8;
 
-/// How the gate is set up.
 #[derive(Debug)]
 pub(super) struct GateSettings {
-    /// How many clients may be connected.
     pub(super) connections_max: usize,
     /// Who is believed when it names the client on whose behalf it asks.
     pub(super) proxies: TrustedProxies,
-    /// What one client may take.
     pub(super) limits: Limits,
     /// What TCP clients have to speak, if that is TLS.
     pub(super) tls: Option<Arc<Tls>>,
 }
 
-/// The gate at work.
 pub(super) struct OpenGate<H> {
     gate: Arc<Gate<H>>,
     /// Written to when the accept loop is to end.
@@ -154,7 +150,6 @@ impl<H: Handler> Gate<H> {
         }
     }
 
-    /// Accepts what waits at a listener.
     fn accept_waiting(self: &Arc<Gate<H>>, listener: &Listener) {
         for _ in 0..limits::BACKLOG {
             match listener.accept() {

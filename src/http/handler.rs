@@ -1,8 +1,7 @@
 //! What answers requests, and what the edge has to know of each before its body is read.
 
-use super::problem::Errors;
 use super::request::Request;
-use super::response::Response;
+use super::response::{Errors, Response};
 
 /// What answers requests. Called from many threads at a time.
 pub trait Handler: Send + Sync + 'static {
@@ -32,7 +31,6 @@ pub struct Found<R> {
     pub takes_large_bodies: bool,
     /// Whether those may ask who have no certificate where one is needed: who looks whether the server is alive.
     pub is_probe: bool,
-    /// For the handler.
     pub route: R,
 }
 

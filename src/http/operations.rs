@@ -31,7 +31,7 @@ pub(super) fn metrics(app: &App, call: &Call<'_>) -> Result<Response, Response> 
     // One at a time: a crowd of them takes one core.
     let scrape = app.scrape.try_lock_for(SCRAPE_WAIT_MAX);
     let _scrape = scrape.ok_or_else(|| Response::unavailable("too many others read the metrics"))?;
-    let now = app.now();
+    let now = Now::read();
     let all = Criteria::of(Scope::All, Form::Plain);
     let discovered = app.registry.view.list(&all, false, &app.registry.allowance(call.request), now.monotonic).ok();
     let mut families = app.exposition.gather();
@@ -121,7 +121,7 @@ pub(super) fn ready(app: &App, _: &Call<'_>) -> Result<Response, Response> {
     if app.is_ending() {
         return Err(Response::unavailable("shutting down"));
     }
-    match app.registry.health(app.now()) {
+    match app.registry.health(Now::read()) {
         Ok(()) => Ok(Response::bare(200, "OK")),
         Err(_) => Err(Response::unavailable("the store is unavailable or not loaded yet")),
     }

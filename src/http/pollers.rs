@@ -12,7 +12,6 @@ use super::request::Request;
 const POLLERS_MAX: usize = 1000;
 const POLLERS_PER_CLIENT_MAX: usize = 250;
 
-/// How long a poller is remembered.
 const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
 
 /// A poller is late when it has missed so many of its polls.
@@ -23,7 +22,6 @@ const INTERVALS_MISSED: u32 = 3;
 const POLLS_BELIEVED: u64 = 3;
 const INTERVALS_BELIEVED: u32 = 2;
 
-/// The shortest interval that is believed.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// The most of a user agent or a path that is remembered, in bytes.
@@ -50,7 +48,6 @@ impl Identity {
     }
 }
 
-/// Somebody who polls a list.
 #[derive(Debug, Clone)]
 pub(super) struct Poller {
     /// What it can be recognised as.
@@ -90,7 +87,6 @@ impl Poller {
     }
 }
 
-/// Everybody who polls lists.
 #[derive(Debug, Default)]
 pub(super) struct Pollers(Mutex<HashMap<Identity, Poller>>);
 

@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::auth::Caller;
-use super::problem::Problem;
 use super::request::Request;
+use super::response::Problem;
 use crate::registry::{
     Criteria, Form, GROUPS_MAX, LabelSelector, QUESTION_BYTES_MAX, REQUIREMENTS_MAX, Shard, Unanswered, VALUES_MAX,
     WORDS_MAX, Words,
@@ -82,9 +82,6 @@ impl Query {
     }
 
     /// `group` and `selector`, for what the caller may see.
-    ///
-    /// # Errors
-    /// 400 for a malformed selector, and for more than one question may ask; 403 for a group that the caller may not see.
     pub(super) fn criteria(&mut self, caller: &Caller) -> Result<Criteria, Problem> {
         let mut criteria = Criteria::of(caller.reads().clone(), Form::Plain);
         for text in self.repeated("selector")? {

@@ -1,12 +1,19 @@
-//! A response as the handlers make it, in the forms that scripts know from the Go program.
+//! A response as the handlers make it. Errors are told in the forms that scripts know from the Go program, or, on the paths
+//! that it does not have, as problem documents.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde::Serialize;
+
+use crate::registration::BodyFault;
 use crate::turns::Turn;
 
 /// When a client may try again after a 503, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 2;
+
+/// The most faults that one answer lists.
+const FAULTS_MAX: usize = 100;
 
 /// A complete response. To a HEAD request the server sends it without the body, with the same length.
 #[derive(Debug, Clone)]
@@ -43,11 +50,6 @@ impl Response {
         Response::new(200, "application/json", document)
     }
 
-    /// Done, and there is nothing to say.
-    pub(super) fn no_content() -> Response {
-        Response::new(204, "application/json", Vec::new())
-    }
-
     /// An outage: the client may try again. Details are for the log, they may name hosts.
     pub(super) fn unavailable(text: &str) -> Response {
         Response::error(503, text).retry_later()
@@ -67,7 +69,6 @@ impl Response {
         self.status == 204 || self.status == 304
     }
 
-    /// Made in this turn.
     pub(super) fn in_turn(self, turn: Option<Turn>) -> Response {
         Response { turn: turn.map(Arc::new), ..self }
     }
@@ -87,7 +88,6 @@ pub struct Body {
 }
 
 impl Body {
-    /// A body of these parts in this order.
     pub fn new(parts: Arc<[Arc<[u8]>]>) -> Body {
         Body { len: parts.iter().map(|part| part.len()).sum(), own: 0, parts }
     }
@@ -97,7 +97,6 @@ impl Body {
         Body { len, ..Body::default() }
     }
 
-    /// The parts to be sent one after the other.
     pub fn parts(&self) -> &[Arc<[u8]>] {
         &self.parts
     }
@@ -117,7 +116,6 @@ impl Body {
         self.len
     }
 
-    /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -127,6 +125,79 @@ impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Body {
         let own = bytes.len();
         Body::new([bytes.into()].into()).with_own_bytes(own)
+    }
+}
+
+/// The form in which a path tells errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errors {
+    /// Text, as the Go program has it.
+    Text,
+    /// Problem documents, on paths that the Go program does not have. Odd requests are refused there.
+    Problem,
+}
+
+/// Why a request was not answered as it was meant.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: u16,
+    detail: String,
+    faults: Vec<BodyFault>,
+    faults_total: usize,
+}
+
+impl Problem {
+    pub(super) fn new(status: u16, detail: impl Into<String>) -> Problem {
+        Problem { status, detail: detail.into(), faults: Vec::new(), faults_total: 0 }
+    }
+
+    /// A parameter, a path or a body that is odd.
+    pub(super) fn bad_request(detail: impl Into<String>) -> Problem {
+        Problem::new(400, detail)
+    }
+
+    pub(super) fn not_found(detail: impl Into<String>) -> Problem {
+        Problem::new(404, detail)
+    }
+
+    /// With the first of these faults, and their number.
+    pub(super) fn with_faults(mut self, faults: Vec<BodyFault>) -> Problem {
+        (self.faults_total, self.faults) = (faults.len(), faults);
+        self.faults.truncate(FAULTS_MAX);
+        self
+    }
+}
+
+impl From<Problem> for Response {
+    fn from(problem: Problem) -> Response {
+        #[derive(Serialize)]
+        struct ProblemBody<'a> {
+            r#type: &'static str,
+            title: &'static str,
+            status: u16,
+            detail: &'a str,
+            errors: &'a [BodyFault],
+            errors_total: usize,
+        }
+        let Problem { status, detail, faults, faults_total } = &problem;
+        let details = ProblemBody {
+            r#type: "about:blank",
+            // As `about:blank` wants it (RFC 9457, 4.2.1).
+            title: phrase(*status),
+            status: *status,
+            detail,
+            errors: faults,
+            errors_total: *faults_total,
+        };
+        // Strings and numbers can always be written.
+        let mut body = serde_json::to_vec(&details).unwrap_or_default();
+        body.push(b'\n');
+        let response = Response::new(*status, "application/problem+json", body).private();
+        match status {
+            401 => response.with_header("WWW-Authenticate", "Bearer"),
+            503 => response.retry_later(),
+            _ => response,
+        }
     }
 }
 

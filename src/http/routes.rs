@@ -9,10 +9,10 @@ use super::api::{diagnostics, groups, registrations, spare};
 use super::app::{App, Call};
 use super::auth::{Caller, Denied};
 use super::handler::{Found, Handler, Runs};
-use super::problem::{Errors, Problem};
 use super::request::Request;
-use super::response::Response;
+use super::response::{Errors, Problem, Response};
 use super::{discovery, operations, page, targets};
+use crate::registry::Now;
 use crate::tokens::percent_decode;
 
 /// Answers a request. An error is a response as well: the way out of a handler is `?`.
@@ -21,7 +21,6 @@ type Handle = fn(&App, &Call<'_>) -> Result<Response, Response>;
 /// Looks at a request whose body may still be on its way.
 type Check = fn(&App, &Call<'_>) -> Result<(), Response>;
 
-/// Who may use an operation.
 #[derive(Clone, Copy)]
 enum Guard {
     Open,
@@ -33,7 +32,6 @@ enum Guard {
     Write,
 }
 
-/// A path and all that is done with it.
 struct Route {
     path: &'static str,
     /// The value of the label `route` in the metrics.
@@ -135,7 +133,6 @@ pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// The methods that metrics tell apart; any other counts as `other`.
 const METHODS: &[&str] = &["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS"];
 
-/// Where a request belongs in the table.
 #[derive(Clone, Copy)]
 pub struct RouteIndex {
     route: &'static Route,
@@ -182,7 +179,7 @@ impl Handler for App {
             None => Response::error(404, "404 page not found"),
         };
         if place.is_some_and(|place| place.route.is_polled) && !matches!(response.status, 400..500) {
-            self.pollers.saw(request, response.status, self.now().wall);
+            self.pollers.saw(request, response.status, Now::read().wall);
         }
         self.answered(place, request, response.status, start);
         response
@@ -287,7 +284,6 @@ impl Route {
         response.with_header("Allow", self.allow())
     }
 
-    /// The methods that the path has, for `Allow`.
     fn allow(&self) -> String {
         let methods = self.operations.iter().map(|operation| operation.method);
         methods.map(|method| if method == "GET" { "GET, HEAD" } else { method }).collect::<Vec<_>>().join(", ")

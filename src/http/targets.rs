@@ -1,19 +1,18 @@
 //! `/target`: register, look at, and remove a registration.
 
 use super::app::{App, Call};
-use super::problem::Problem;
 use super::query::parameter;
 use super::request::Request;
-use super::response::Response;
+use super::response::{Problem, Response};
 use crate::registration::{self, Invalid, Registration, Strictness, TargetId};
-use crate::registry::{GetError, WriteError};
+use crate::registry::{GetError, Now, WriteError};
 
 pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let strictness = strictness(call.request)?;
     let parsed = Registration::parse(&call.request.body, app.options.names, app.options.ttls)
         .and_then(|registration| strictness.check(registration));
     let registration = parsed.map_err(|invalid| {
-        app.metrics.refused(invalid.kind);
+        app.metrics.refused.with_label_values(&[invalid.kind.as_str()]).inc();
         let answer = call.refused("put", &invalid);
         if wants_problem(call.request) { faults(app, call.request, strictness).into() } else { answer }
     })?;
@@ -21,7 +20,7 @@ pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     if !call.caller.may_write(registration.group()) {
         return Err(forbidden());
     }
-    let put = app.registry.put(id, &registration, &call.writer(), app.now());
+    let put = app.registry.put(id, &registration, &call.writer(), Now::read());
     put.map_err(|e| not_written(app, call, id, e))?;
     let (group, targets) = (registration.group(), registration.targets().len());
     call.written("put", &[("id", &id), ("group", &group), ("targets", &targets)], "ok");
@@ -57,7 +56,7 @@ pub(super) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {
 
 pub(super) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let id = requested_id(call.request).map_err(|invalid| Response::error(400, invalid))?;
-    let found = app.registry.get(id, &call.caller.writes(), app.now()).map_err(|e| match e {
+    let found = app.registry.get(id, &call.caller.writes(), Now::read()).map_err(|e| match e {
         GetError::Forbidden => forbidden(),
         GetError::Undecodable(e) => Response::error(500, format!("the stored value is not a registration: {e}")),
         GetError::Store(e) => app.failed(call, &id, e),

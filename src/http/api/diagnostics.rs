@@ -4,15 +4,14 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::{check_sees, check_sees_all, json, listed, time, time_of};
+use super::{check_sees, check_sees_all, listed, time, time_of};
 use crate::http::app::{App, Call};
 use crate::http::auth;
 use crate::http::pollers::{Identity, Poller};
-use crate::http::problem::Problem;
 use crate::http::query::Query;
-use crate::http::response::Response;
+use crate::http::response::{Problem, Response};
 use crate::metrics::revision;
 use crate::registration::{TargetId, parse_id};
 use crate::registry::{
@@ -42,7 +41,7 @@ struct Status {
     label_problems: usize,
     expiring: Map<String, Value>,
     list_bytes: usize,
-    tokens: Tokens,
+    tokens: Value,
     /// Who asks; none without a token.
     caller: Option<Caller>,
 }
@@ -65,12 +64,6 @@ struct Store {
     stale_seconds: u64,
 }
 
-#[derive(Serialize)]
-struct Tokens {
-    read: bool,
-    write: bool,
-}
-
 fn caller(caller: &auth::Caller) -> Option<Caller> {
     let (role, groups) = caller.rights()?;
     let role = match role {
@@ -81,7 +74,7 @@ fn caller(caller: &auth::Caller) -> Option<Caller> {
 }
 
 pub(in crate::http) fn status(app: &App, call: &Call<'_>) -> Result<Response, Response> {
-    let now = app.now();
+    let now = Now::read();
     Query::parse(call.request)?.finish()?;
     let scope = call.caller.reads();
     let (overview, loaded) =
@@ -94,7 +87,7 @@ pub(in crate::http) fn status(app: &App, call: &Call<'_>) -> Result<Response, Re
     let Overview { registrations, groups, addresses, duplicates, label_problems, expiring, list_bytes } = overview;
     let reason = app.registry.health(now).err();
     let expiring = EXPIRY_SPANS.iter().zip(expiring).map(|((name, _), count)| ((*name).to_owned(), count.into()));
-    Ok(json(&Status {
+    Ok(super::json(&Status {
         version: env!("CARGO_PKG_VERSION"),
         revision: revision(),
         started_at: time(app.started_at),
@@ -115,7 +108,7 @@ pub(in crate::http) fn status(app: &App, call: &Call<'_>) -> Result<Response, Re
         label_problems,
         expiring: expiring.collect(),
         list_bytes,
-        tokens: Tokens { read: app.tokens.reading_needs_one(), write: true },
+        tokens: json!({ "read": app.tokens.reading_needs_one(), "write": true }),
         caller: caller(&call.caller),
     }))
 }
@@ -137,7 +130,7 @@ struct ShownPoller {
 pub(in crate::http) fn pollers(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     Query::parse(call.request)?.finish()?;
     check_sees_all(&call.caller)?;
-    let now = app.now().wall;
+    let now = Now::read().wall;
     let pollers = app.pollers.seen(now).into_iter().map(|(identity, poller, late)| {
         let Identity { address, path, user_agent } = identity;
         let Poller { client, interval, last_status, first_seen, last_seen, polls } = poller;
@@ -190,7 +183,7 @@ pub(in crate::http) fn duplicates(app: &App, call: &Call<'_>) -> Result<Response
     Query::parse(call.request)?.finish()?;
     check_sees_all(&call.caller)?;
     let allowance = app.registry.allowance(call.request);
-    let now = app.now().monotonic;
+    let now = Now::read().monotonic;
     let duplicates = app.registry.view.duplicates(&Scope::All, &allowance, now).map_err(Problem::from)?;
     let group = |id: &TargetId| Some(app.registry.view.group_of(*id, now)?.to_string());
     let shown = |Duplicate { address, ids, ids_total }: &Duplicate| ShownDuplicate {
@@ -210,7 +203,7 @@ pub(in crate::http) fn problems(app: &App, call: &Call<'_>) -> Result<Response, 
     let found = app
         .registry
         .view
-        .label_problems(call.caller.reads(), &allowance, app.now().monotonic)
+        .label_problems(call.caller.reads(), &allowance, Now::read().monotonic)
         .map_err(Problem::from)?;
     Ok(listed("problems", found.listed, Some(found.total)))
 }
@@ -265,7 +258,7 @@ fn name(action: Action) -> &'static str {
 }
 
 pub(in crate::http) fn changes(app: &App, call: &Call<'_>) -> Result<Response, Response> {
-    let now = app.now();
+    let now = Now::read();
     let mut query = Query::parse(call.request)?;
     let limit = query.number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT);
     let group = query.single("target_group")?;

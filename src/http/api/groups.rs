@@ -8,11 +8,10 @@ use serde_json::json;
 
 use super::{check_if_match, check_if_none_match, check_sees, listed, tag, time, time_of};
 use crate::http::app::{App, Call};
-use crate::http::problem::Problem;
 use crate::http::query::Query;
-use crate::http::response::Response;
+use crate::http::response::{Problem, Response};
 use crate::registration::{BodyFault, Declared, Registration, TargetId, Ttl, parse_declared};
-use crate::registry::{Declaration, Plan, Scope, Snapshot, WriteError};
+use crate::registry::{Declaration, Now, Plan, Scope, Snapshot, WriteError};
 
 /// What a group takes in the list besides its name, in bytes.
 const GROUP_BYTES: usize = 160;
@@ -30,7 +29,7 @@ struct Group<'a> {
 }
 
 pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Response> {
-    let now = app.now();
+    let now = Now::read();
     Query::parse(call.request)?.finish()?;
     let allowance = app.registry.allowance(call.request);
     let summaries = app.registry.view.groups(call.caller.reads(), &allowance, now.monotonic).map_err(Problem::from)?;
@@ -52,7 +51,7 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
     check_sees(&call.caller, &call.segment)?;
     let allowance = app.registry.allowance(call.request);
     let (list, hash) =
-        app.registry.view.group(&call.segment, &allowance, app.now().monotonic).map_err(Problem::from)?;
+        app.registry.view.group(&call.segment, &allowance, Now::read().monotonic).map_err(Problem::from)?;
     if list.is_empty() {
         return Err(Problem::not_found("the group has no registration").into());
     }
@@ -80,7 +79,6 @@ fn as_declared(list: &Snapshot) -> Vec<u8> {
     json
 }
 
-/// The parameters of a declaration.
 struct Parameters {
     ttl: Ttl,
     dry_run: bool,
@@ -97,9 +95,6 @@ struct DeclarationCounts {
 }
 
 /// Whether the group may be declared, as far as that can be said without the body.
-///
-/// # Errors
-/// 403 without the right for the group; 400 for odd parameters.
 pub(in crate::http) fn check(app: &App, call: &Call<'_>) -> Result<(), Response> {
     check_right(call)?;
     Ok(parameters(app, call).map(drop)?)
@@ -149,7 +144,7 @@ fn declare(
     let _turn = app.registry.declaring(declaration.group).ok_or_else(busy)?;
     let (began, writer) = (Instant::now(), call.writer());
     loop {
-        let mut plan = app.registry.view.plan(declaration, &writer, app.now()).map_err(Problem::from)?;
+        let mut plan = app.registry.view.plan(declaration, &writer, Now::read()).map_err(Problem::from)?;
         check(&plan)?;
         if dry_run {
             return Ok(plan);

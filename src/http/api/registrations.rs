@@ -10,9 +10,8 @@ use serde_json::value::RawValue;
 
 use super::{changed, check_if_match, json, listed, tag, time, time_of};
 use crate::http::app::{App, Call};
-use crate::http::problem::Problem;
 use crate::http::query::{Query, words};
-use crate::http::response::Response;
+use crate::http::response::{Problem, Response};
 use crate::registration::{TargetId, Ttl, parse_id};
 use crate::registry::{
     Criteria, Details, LabelRequest, Now, Order, PageRequest, Position, SortBy, SortKey, SortValue, Unanswered,
@@ -80,7 +79,7 @@ fn raw(json: &[u8]) -> Box<RawValue> {
 }
 
 pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Response> {
-    let now = app.now();
+    let now = Now::read();
     let mut query = Query::parse(call.request)?;
     let criteria = query.criteria(&call.caller)?;
     let question = query.single("q")?.unwrap_or_default();
@@ -162,7 +161,7 @@ fn decode(question: u64, token: &str) -> Option<Position> {
 }
 
 pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
-    let now = app.now();
+    let now = Now::read();
     Query::parse(call.request)?.finish()?;
     let id = requested_id(call)?;
     let details = app
@@ -180,7 +179,7 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
 pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     Query::parse(call.request)?.finish()?;
     let id = requested_id(call)?;
-    let shown = app.registry.view.details(id, app.now().monotonic);
+    let shown = app.registry.view.details(id, Now::read().monotonic);
     let group = shown.as_ref().map(|shown| shown.content.group().into_owned()).unwrap_or_default();
     let mut seen = None;
     if let Some(expected) = call.request.header("if-match") {
@@ -199,7 +198,7 @@ pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Re
     })?;
     let outcome = if deleted { "ok" } else { "absent" };
     call.written("delete", &[("id", &id), ("group", &group)], outcome);
-    if deleted { Ok(Response::no_content()) } else { Err(not_found().into()) }
+    if deleted { Ok(Response::new(204, "application/json", Vec::new())) } else { Err(not_found().into()) }
 }
 
 fn forbidden() -> Problem {
@@ -262,6 +261,6 @@ fn find_labels(app: &App, call: &Call<'_>, name: Option<String>) -> Result<Vec<(
     let request = LabelRequest { criteria, name, prefix, limit };
     app.registry
         .view
-        .labels(&request, &app.registry.allowance(call.request), app.now().monotonic)
+        .labels(&request, &app.registry.allowance(call.request), Now::read().monotonic)
         .map_err(Problem::from)
 }

@@ -6,7 +6,6 @@ use super::refusal::Refusal;
 /// The longest line that gives the size of a chunk, in bytes; extensions are allowed and ignored.
 const SIZE_LINE_BYTES_MAX: usize = 256;
 
-/// A chunked body on its way.
 #[derive(Debug)]
 pub(super) struct Chunks {
     body: Vec<u8>,

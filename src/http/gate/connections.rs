@@ -175,7 +175,6 @@ impl Open {
     }
 }
 
-/// All connections and threads.
 pub(super) struct Connections {
     state: Mutex<State>,
     /// There is a connection to be served.
@@ -194,7 +193,6 @@ struct State {
     /// For each class, the connections that may have to make room.
     order: [BTreeSet<Rank>; 4],
     last_id: u64,
-    /// Connections that no thread has taken yet.
     arrivals: VecDeque<Admitted>,
     threads: usize,
     /// Threads that serve no connection, those that are just starting included.

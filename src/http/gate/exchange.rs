@@ -21,9 +21,8 @@ use super::stream::{NoTls, Stream};
 use super::tls::Tls;
 use super::upstream::{Answered, Permit, Upstream};
 use crate::http::handler::{Found, Handler, Runs};
-use crate::http::problem::Errors;
 use crate::http::request::{Request, WayBack};
-use crate::http::response::{Body, Response};
+use crate::http::response::{Body, Errors, Response};
 use crate::logging::Throttle;
 use crate::turns::Turns;
 
@@ -50,7 +49,6 @@ pub(super) struct Gate<H> {
     pub(super) limits: Limits,
     pub(super) proxies: TrustedProxies,
     pub(super) metrics: EdgeMetrics,
-    /// What TCP clients speak, unless it is HTTP alone.
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) handling: Arc<Handling<H>>,
     /// For the requests that call the store.
@@ -228,7 +226,6 @@ impl<H: Handler> Exchange<'_, H> {
         }
     }
 
-    /// So much more of a large body has come.
     fn step(&mut self, read: usize) {
         self.stepped += read;
         if self.stepped >= UPLOAD_STEP_BYTES {
@@ -237,7 +234,6 @@ impl<H: Handler> Exchange<'_, H> {
         }
     }
 
-    /// What the client of this request is called.
     fn client(&self, request: &Request) -> String {
         self.gate.proxies.client(&self.admitted.connection.client, request)
     }
@@ -265,7 +261,6 @@ impl<H: Handler> Exchange<'_, H> {
         Ok(self.reader.allow_large_body()?)
     }
 
-    /// How long to wait for bytes.
     fn limit(&self, phase: Phase) -> Duration {
         let limits = &self.gate.limits;
         match phase {

@@ -13,7 +13,6 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::limits::{BACKLOG, SEND_BUFFER_BYTES};
 use crate::endpoint::Endpoint;
 
-/// Where to listen.
 #[derive(Debug)]
 pub enum Listen {
     Tcp {
@@ -22,13 +21,11 @@ pub enum Listen {
         /// The port; 0 lets the system choose.
         port: u16,
     },
-    /// On a Unix socket at this path.
     Unix(PathBuf),
     /// On a socket that listens already, such as systemd passes.
     Inherited(OwnedFd),
 }
 
-/// Why the server cannot listen.
 #[derive(Debug)]
 pub enum BindError {
     Listen {
@@ -61,7 +58,6 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-/// A socket that clients connect to.
 #[derive(Debug)]
 pub(in crate::http) struct Listener {
     socket: Socket,

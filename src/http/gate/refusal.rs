@@ -1,7 +1,6 @@
 //! Why a request does not get past the gate, and how its client is told.
 
-use crate::http::problem::{Errors, Problem};
-use crate::http::response::{Response, phrase};
+use crate::http::response::{Errors, Problem, Response, phrase};
 
 /// What a client is told about a request that no handler answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

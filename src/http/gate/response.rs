@@ -19,7 +19,6 @@ const BYTES_PER_WRITE_MAX: usize = 128 * 1024;
 /// back as soon as some bytes are taken, only when it has waited for this long.
 const LOOKS_PER_STALL: u32 = 10;
 
-/// The status line and the header.
 pub(super) fn head(response: &Response, connection: ConnectionField, now: SystemTime) -> String {
     let mut head = String::with_capacity(256);
     let status = response.status;

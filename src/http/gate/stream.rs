@@ -28,7 +28,6 @@ pub(super) struct Stream<'a> {
     session: Option<Session>,
 }
 
-/// TLS on a connection.
 struct Session {
     tls: Box<ServerConnection>,
     /// What has come so far.
@@ -66,11 +65,12 @@ impl<'a> Stream<'a> {
             return Err(NoTls::Http);
         }
         let shaken = self.shake_hands(&tls.current(), first, deadline, greeted);
-        tls.count(match shaken {
+        let outcome = match shaken {
             Ok(HandshakeKind::Resumed) => "resumed",
             Ok(_) => "full",
             Err(_) => "failed",
-        });
+        };
+        tls.handshakes.with_label_values(&[outcome]).inc();
         shaken.map(drop).map_err(NoTls::Failed)
     }
 
@@ -162,9 +162,6 @@ impl<'a> Stream<'a> {
 
     /// Says that nothing follows, in the words of TLS: whoever only sees the socket close may think that somebody else
     /// has cut off what was still to come.
-    ///
-    /// # Errors
-    /// When nobody is there to hear it.
     pub(super) fn say_end(&mut self, limit: Duration) -> io::Result<()> {
         let Some(session) = &mut self.session else { return Ok(()) };
         session.tls.send_close_notify();
@@ -172,18 +169,12 @@ impl<'a> Stream<'a> {
     }
 
     /// Says that nothing follows, and closes this direction.
-    ///
-    /// # Errors
-    /// When nobody is there to hear it.
     pub(super) fn end(&mut self, limit: Duration) -> io::Result<()> {
         self.say_end(limit)?;
         self.socket.socket.shutdown(Shutdown::Write)
     }
 
     /// Throws away some of what still comes; nothing is the end.
-    ///
-    /// # Errors
-    /// `TimedOut` when nothing came; otherwise what the system says.
     pub(super) fn discard(&mut self, limit: Duration) -> io::Result<usize> {
         self.socket.within(limit).read(&mut [0; 4096])
     }

@@ -40,10 +40,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Puts them together.
-    ///
-    /// # Errors
-    /// A sentence about the certificate, when it cannot be used.
+    /// The error is a sentence about the certificate.
     pub fn new(identity: Identity, client_ca: Option<Authorities>) -> Result<Credentials, String> {
         let Identity { chain, key, .. } = identity;
         let expires_at = chain.iter().map(|one| not_after(one)).min().flatten();
@@ -90,16 +87,15 @@ fn clients(authorities: Authorities) -> Result<Arc<dyn ClientCertVerifier>, Veri
     WebPkiClientVerifier::builder_with_provider(Arc::new(authorities.roots), provider).allow_unauthenticated().build()
 }
 
-/// The credentials in use.
 #[derive(Debug)]
 pub struct Tls {
     current: Mutex<Arc<Credentials>>,
-    handshakes: IntCounterVec,
+    /// `full`, `resumed` by a ticket of an earlier session, or `failed`.
+    pub(in crate::http) handshakes: IntCounterVec,
     expiry: IntGauge,
 }
 
 impl Tls {
-    /// Begins with these.
     pub fn new(credentials: Credentials, metrics: &Registry) -> Tls {
         let (name, outcomes) = ("inventor_tls_handshakes_total", ["full", "resumed", "failed"]);
         let handshakes = counters_by(metrics, name, "TLS handshakes by outcome.", "outcome", &outcomes);
@@ -112,7 +108,6 @@ impl Tls {
         Tls { current: Mutex::new(Arc::new(credentials)), handshakes, expiry }
     }
 
-    /// Shows these from now on.
     pub fn replace(&self, credentials: Credentials) {
         self.expiry.set(credentials.expires_at);
         *self.current.lock() = Arc::new(credentials);
@@ -125,17 +120,6 @@ impl Tls {
 
     pub(super) fn current(&self) -> Arc<Credentials> {
         Arc::clone(&self.current.lock())
-    }
-
-    /// How many handshakes have come to this.
-    #[cfg(test)]
-    pub fn handshakes(&self, outcome: &str) -> u64 {
-        self.handshakes.with_label_values(&[outcome]).get()
-    }
-
-    /// Counts a handshake: `full`, `resumed` by a ticket of an earlier session, or `failed`.
-    pub(super) fn count(&self, outcome: &str) {
-        self.handshakes.with_label_values(&[outcome]).inc();
     }
 }
 

@@ -15,10 +15,9 @@ use std::sync::mpsc;
 
 use super::*;
 use crate::http::handler::{Found, Runs};
-use crate::http::problem::Errors;
 use crate::http::request::Request;
-use crate::http::response::Body;
 use crate::http::response::Response;
+use crate::http::response::{Body, Errors};
 
 const SECOND: Duration = Duration::from_secs(1);
 
