@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use crate::http::request::Request;
 use crate::http::response::{Body, Response};
 
-/// The field for the address of the client. None that a client sends under this name is let through.
+/// The field for the address of the client. A client's own field of this name is never passed on.
 pub(in crate::http) const CLIENT_FIELD: &str = "x-inventor-client";
 
 /// The most fields of an answer.
@@ -30,7 +30,7 @@ pub(super) fn head(request: &Request) -> Vec<u8> {
     head
 }
 
-/// Tokens may be any bytes, and tiny_http wants ASCII.
+/// Writes a value in ASCII, as tiny_http requires: tokens may have any bytes.
 fn escape(value: &[u8], into: &mut Vec<u8>) {
     for byte in value {
         match byte {
@@ -65,10 +65,10 @@ impl ForwardedAnswer {
         ForwardedAnswer { bytes: Vec::new(), is_head, head: None }
     }
 
-    /// Takes the next bytes; the answer, once it is complete.
+    /// Takes the next bytes. Returns the answer once it is complete.
     ///
     /// # Errors
-    /// `InvalidData` when this is no answer, or more than one.
+    /// `InvalidData` if this is not an answer, or more than one.
     pub(super) fn push(&mut self, bytes: &[u8]) -> io::Result<Option<Response>> {
         self.bytes.extend_from_slice(bytes);
         if self.head.is_none() {
@@ -100,7 +100,7 @@ fn parse(bytes: &[u8], is_head: bool) -> io::Result<Option<(Response, usize, usi
         match field.name {
             "Content-Length" => length = Some(value.parse().map_err(|_| invalid())?),
             "Content-Type" => response.content_type = value.to_owned().into(),
-            // These are this server's to say, see the response writer.
+            // The response writer sets these itself.
             "Date" | "Server" | "Connection" => {}
             name => response.headers.push((name.to_owned().into(), value.to_owned())),
         }

@@ -1,4 +1,4 @@
-//! A handler whose panics cost one request each.
+//! A handler, and the limit of a panic in it: one request.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::logging::Throttle;
 
 const PANICKED: Refusal = Refusal::new(500, "this is a fault of the server");
 
-/// A handler with all that runs it in common, in the threads of connections and in those of workers.
+/// A handler, for the threads of connections and those of workers.
 pub struct Handling<H> {
     pub(super) handler: Arc<H>,
     metrics: EdgeMetrics,
@@ -26,7 +26,7 @@ impl<H: Handler> Handling<H> {
         Handling { handler, metrics, panics: Throttle::default() }
     }
 
-    /// Answers a request of which nobody has asked yet how it is dealt with.
+    /// Answers a request for which the handler has not been asked yet how to run it.
     pub fn handle(&self, request: &Request) -> Response {
         self.handle_found(self.handler.find(request), request)
     }

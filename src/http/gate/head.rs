@@ -10,19 +10,19 @@ use crate::http::request::{FIELDS, Request};
 /// A request, and what its client wants of the connection.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Incoming {
-    /// What handlers see of it: the method in upper case, a target in ASCII that is a path, no field about the
-    /// connection or the extent of the body, and the body without transfer coding. Whose it is the reader does not know.
+    /// What handlers see: the method in upper case, a target in ASCII that is a path, no field about the connection or
+    /// the extent of the body, and the body without transfer coding. `client` is not set yet.
     pub request: Request,
     pub connection: ConnectionField,
 }
 
-/// How the head of the response speaks of the connection.
+/// What the head of the response says about the connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ConnectionField {
-    /// It is kept, as HTTP/1.1 does unless told otherwise.
+    /// It is kept, which is the default of HTTP/1.1.
     #[default]
     Unsaid,
-    /// It is kept, which HTTP/1.0 has to be told.
+    /// It is kept, which HTTP/1.0 must be told.
     KeepAlive,
     Close,
 }
@@ -32,7 +32,7 @@ pub enum ConnectionField {
 pub(super) struct Head {
     pub(super) incoming: Incoming,
     pub(super) body: Extent,
-    /// How large the body may become.
+    /// The largest body that is taken, in bytes.
     pub(super) bytes_max: usize,
     /// The client waits for `100 Continue` before it sends the body.
     pub(super) expects_continue: bool,
@@ -45,7 +45,7 @@ pub(super) enum Extent {
     Chunked(Chunks),
 }
 
-/// Reads a head that ends with its empty line.
+/// Parses a head that ends with its empty line.
 pub(super) fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
@@ -85,7 +85,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
     })
 }
 
-/// The method and the path of a head of which only the first line need be in order.
+/// The method and the path of a head. Only its first line must be valid.
 pub(super) fn request_line(bytes: &[u8]) -> Option<Request> {
     let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
     let mut words = std::str::from_utf8(&bytes[..end]).ok()?.split(' ');
@@ -99,13 +99,13 @@ fn refusal(error: httparse::Error) -> Refusal {
         httparse::Error::TooManyHeaders => Refusal::new(431, "too many header fields"),
         httparse::Error::HeaderName => Refusal::bad("a header name is malformed"),
         httparse::Error::HeaderValue => Refusal::bad("a header value contains a control character"),
-        // The version itself has been looked at before.
+        // The version itself has been checked before.
         httparse::Error::Token | httparse::Error::Version => Refusal::bad("the request line is malformed"),
         httparse::Error::NewLine | httparse::Error::Status => Refusal::bad("a header line is malformed"),
     }
 }
 
-/// The path and the query of a target, also of one that is a whole URL.
+/// The path and the query of a target, which may be a whole URL.
 fn path_and_query(target: &str) -> Result<(String, String), Refusal> {
     let url = ["http://", "https://"].iter().find_map(|scheme| {
         target.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme)).map(|_| &target[scheme.len()..])
@@ -120,7 +120,7 @@ fn path_and_query(target: &str) -> Result<(String, String), Refusal> {
     Ok((in_ascii(path), in_ascii(query)))
 }
 
-/// Bytes outside ASCII as `%XX`, where a client could have written the same itself.
+/// Writes bytes outside ASCII as `%XX`, as a client could have done itself.
 fn in_ascii(text: &str) -> String {
     let mut ascii = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -196,7 +196,7 @@ impl Framing {
     }
 }
 
-/// Digits only; what does not fit into 64 bits is as good as infinite.
+/// Digits only. A number beyond 64 bits is as good as infinite.
 fn length(value: &[u8]) -> Result<u64, Refusal> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(Refusal::bad("Content-Length is not a number"));

@@ -1,6 +1,6 @@
-//! The bytes that are held for clients: answers of their own that they have still to read, and large bodies that are
-//! still to come. There is one bound for all of them together, and whoever has made no progress for longest makes room.
-//! Answers that are equal are one in memory, however many clients are still reading them.
+//! The bytes that are held for clients: answers made for one client and not read yet, and large bodies on their way.
+//! All of them together have one bound, and the client that has made no progress for longest makes room. Equal answers
+//! are kept in memory once, however many clients are reading them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,13 +13,13 @@ use prometheus::IntGauge;
 
 use crate::http::response::Body;
 
-/// Smaller answers are not worth counting: the stack of the thread that sends them takes more.
+/// Smaller answers are not counted: the stack of the thread that sends them takes more.
 const COUNTED_BYTES_MIN: usize = 16 * 1024;
 
-/// How long somebody waits for room. Others read, or make room, in less.
+/// How long a request waits for room. Other clients read, or are evicted, in less.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// How often room is made meanwhile.
+/// How often a client is evicted meanwhile.
 const ROOM_WAIT: Duration = Duration::from_millis(10);
 
 pub(super) struct HeldBytes {
@@ -38,7 +38,7 @@ struct State {
 }
 
 impl State {
-    /// Puts an equal answer that somebody reads into the place of this one, if there is one.
+    /// Replaces this answer by an equal one that a client is reading, if there is one.
     fn join(&mut self, hash: u64, body: &mut Body) -> bool {
         let known = self.answers.get_mut(&hash).filter(|(known, _)| known.parts() == body.parts());
         let Some((known, readers)) = known else { return false };
@@ -67,15 +67,15 @@ impl HeldBytes {
         })
     }
 
-    /// Holds an answer, if it has to be counted; `Err` when there is no room for it. An equal one that somebody reads takes
-    /// its place.
+    /// Counts an answer as held, if it is large enough; `Err` if there is no room for it. Shares an equal one that a
+    /// client is reading.
     pub(super) fn answer(self: &Arc<HeldBytes>, body: &mut Body, make_room: impl Fn()) -> Result<Option<Hold>, NoRoom> {
-        // One that is larger than all that may be held has all of it for itself.
+        // An answer larger than the bound takes all of it.
         let bytes = body.own_bytes().min(self.bytes_max);
         if bytes < COUNTED_BYTES_MIN {
             return Ok(None);
         }
-        // Of one in several parts the largest are shared already, and it is equal to no other.
+        // The largest parts of an answer in several parts are shared already, and it equals no other.
         let [whole] = body.parts() else { return self.upload(bytes, make_room).map(Some) };
         let hash = self.hasher.hash_one(whole);
         let mut state = self.state.lock();
@@ -83,7 +83,7 @@ impl HeldBytes {
         if !is_shared {
             self.take(&mut state, bytes, make_room)?;
             if state.join(hash, body) {
-                // Somebody has found room for it meanwhile.
+                // Another request has found room for it meanwhile.
                 state.bytes -= bytes;
                 is_shared = true;
             } else if let Entry::Vacant(place) = state.answers.entry(hash) {
@@ -94,7 +94,8 @@ impl HeldBytes {
         Ok(Some(Hold { held: Arc::clone(self), bytes, shared: is_shared.then_some(hash) }))
     }
 
-    /// Holds a body that is still to come, all of it from the beginning: who had a part would wait for others who have one.
+    /// Counts a body that is still to come, all of it from the beginning: a client with half of its room would wait for
+    /// others with half of theirs.
     pub(super) fn upload(self: &Arc<HeldBytes>, bytes: usize, make_room: impl Fn()) -> Result<Hold, NoRoom> {
         self.take(&mut self.state.lock(), bytes, make_room)?;
         Ok(Hold { held: Arc::clone(self), bytes, shared: None })
@@ -115,7 +116,7 @@ impl HeldBytes {
     }
 }
 
-/// Everybody else who holds something makes progress.
+/// There is no room: all other holders make progress.
 #[derive(Debug)]
 pub(super) struct NoRoom;
 

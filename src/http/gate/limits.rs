@@ -1,4 +1,4 @@
-//! What one client, and all of them together, may take of the server: sizes, counts and times.
+//! What one client, and all clients together, may take of the server: sizes, counts and times.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The largest body of a request that may bring more, in bytes: 413 beyond.
 pub const LARGE_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// How many bodies above [`BODY_BYTES_MAX`] workers have at a time. They are complete, so that no client can hold up the
+/// How many bodies above [`BODY_BYTES_MAX`] workers handle at a time. These are complete, so no client can delay the
 /// next.
 pub const LARGE_BODIES_MAX: usize = 2;
 
-/// So many bytes of a large body are progress. A client that drips makes none.
+/// This many bytes of a large body are progress. A dripping client makes none.
 pub const UPLOAD_STEP_BYTES: usize = 64 * 1024;
 
-/// What the system may buffer for a TCP client that does not read, in bytes; it doubles this for its own overhead.
-/// Left to itself it buffers 4 MB each, and a thousand such clients use up the network memory of the machine.
+/// What the system may buffer for a TCP client that does not read, in bytes; it doubles this for its own overhead. Its
+/// own choice is 4 MB each, and a thousand such clients use up the network memory of the machine.
 pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
 /// The largest request line and header together, in bytes: 414 or 431 beyond.
@@ -25,18 +25,18 @@ pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// The most header fields of one request: 431 beyond.
 pub const FIELDS_MAX: usize = 64;
 
-/// The most connections that wait in the kernel to be accepted, per listener, as far as the system allows. A client
-/// that finds no room there tries again only after a second.
+/// The most connections that wait in the kernel to be accepted, per listener, as far as the system permits. A client
+/// without a place there tries again only after a second.
 pub const BACKLOG: i32 = 4096;
 
-/// The most accepted connections that wait for a thread. They do so while others make room for them.
+/// The most accepted connections that wait for a thread, while others make room for them.
 pub const ARRIVALS_MAX: usize = 64;
 
-/// The stack of a connection's thread, in bytes: of address space, since the system has memory only for what is touched.
-/// The usual request touches 20 KiB; the deepest handler, which compresses a list, 320 KiB without optimization.
+/// The stack of a connection's thread, in bytes of address space: only touched pages take memory. The usual request
+/// touches 20 KiB; the deepest handler, which compresses a list, 320 KiB without optimization.
 pub const STACK_BYTES: usize = 768 * 1024;
 
-/// How long a client may take, as totals and not per byte, and how many requests may wait.
+/// How long a client may take, in total and not per byte, and how many requests may wait.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Between two requests of a connection. Prometheus polls every 60 s and must not race with the close.
@@ -55,7 +55,7 @@ pub struct Limits {
     pub question_wait: Duration,
     /// For writing a response, whatever its size; [`Limits::response_bytes_per_second`] adds to it.
     pub response: Duration,
-    /// A response may take one more second for each of these.
+    /// A response may take one more second for each of these many bytes.
     pub response_bytes_per_second: usize,
     /// For a client that reads nothing of its response.
     pub stalled: Duration,
@@ -89,8 +89,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The time for writing a response of this many bytes. Whole seconds, so that it is the same for all
-    /// small ones and the socket keeps its setting.
+    /// The time for writing a response of this many bytes. Whole seconds, so that it is the same for all small
+    /// responses and the socket keeps its setting.
     pub fn response_time(&self, bytes: usize) -> Duration {
         self.response + Duration::from_secs((bytes / self.response_bytes_per_second.max(1)) as u64)
     }

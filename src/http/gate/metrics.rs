@@ -16,23 +16,23 @@ pub struct EdgeMetrics {
     pub(super) evicted: IntCounterVec,
     pub(super) received_bytes: IntCounter,
     pub(super) sent_bytes: IntCounter,
-    /// What [`Limits::held_bytes`](super::limits::Limits::held_bytes) is for.
+    /// Bounded by [`Limits::held_bytes`](super::limits::Limits::held_bytes).
     pub(super) held_bytes: IntGauge,
     bad_requests: IntCounterVec,
     pub(super) edge_seconds: Histogram,
-    /// Requests that have been handed to the workers and are not answered.
+    /// Requests that have been received and not answered.
     pub in_flight: IntGauge,
     /// Those of them that wait for a worker.
     pub queue: IntGauge,
     pub panics: IntCounter,
 }
 
-/// Why a connection is closed without service: as many as may be served are served, or the system has no threads for
-/// more, and too many wait for their turn.
+/// Why a connection is closed without service: the server has as many threads as it may have, or the system permits no
+/// more, and too many connections wait.
 const REFUSED: [&str; 2] = [FULL, NO_THREAD];
 
-/// Why a connection has to make room: there are as many as there may be, or the system has no descriptor, thread or memory
-/// for a new one, or as many bytes are held for clients as may be.
+/// Why a connection must make room: there are as many as there may be; the system has no descriptor, thread or memory
+/// for a new one; or clients hold as many bytes as they may.
 const EVICTED: [&str; 3] = [FULL, SHORTAGE, MEMORY];
 
 pub(super) const FULL: &str = "full";

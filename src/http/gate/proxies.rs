@@ -1,39 +1,39 @@
-//! Who the client is when proxies stand between it and this server. Pure.
+//! The address of a client behind proxies. Pure.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::http::request::Request;
 
-/// The field to which each proxy appends the address that it was asked from.
+/// The field to which each proxy appends the address of its own client.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The most proxies on the way of one request: a client can claim that there were more, and each costs a look.
+/// The most proxies on the way of one request: a client can claim any number, and each costs a check.
 const PROXIES_MAX: usize = 16;
 
 /// The most networks that may be trusted.
 const NETWORKS_MAX: usize = 100;
 
-/// The proxies that are believed when they say from where they were asked.
+/// The proxies that are believed when they name their clients.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Vec<Network>,
-    /// Whoever connects through a Unix socket.
+    /// Peers on a Unix socket are trusted.
     unix: bool,
 }
 
 /// All addresses that begin with the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Network {
-    /// IPv4 as IPv6, with zeros behind the prefix.
+    /// IPv4 is mapped to IPv6, with zeros after the prefix.
     prefix: u128,
     mask: u128,
 }
 
 impl TrustedProxies {
-    /// What the client of a request is called that has come from this peer. Each address was written down by the one to
-    /// its right, the last one by the peer: so they are read from right to left, for as long as whoever wrote is trusted
-    /// and the address can be read.
+    /// The client of a request that has come from this peer. The peer wrote the last address, and each address before
+    /// was written by the one to its right. So they are read from right to left, for as long as the writer is trusted
+    /// and the address is valid.
     pub(super) fn client(&self, peer: &str, request: &Request) -> String {
         let mut client = peer.to_owned();
         let mut before = forwarded_for(request).take(PROXIES_MAX);
@@ -56,7 +56,7 @@ impl TrustedProxies {
 impl FromStr for TrustedProxies {
     type Err = ();
 
-    /// Reads networks such as `10.0.0.0/8`, addresses, and `unix`, with commas between them.
+    /// Parses networks such as `10.0.0.0/8`, addresses, and `unix`, separated by commas.
     fn from_str(text: &str) -> Result<TrustedProxies, ()> {
         let mut proxies = TrustedProxies::default();
         for word in text.split(',').map(str::trim) {
@@ -89,7 +89,7 @@ impl FromStr for Network {
     }
 }
 
-/// IPv4 as the part of IPv6 that stands for it.
+/// The bits of an address; IPv4 is mapped to IPv6.
 fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
@@ -97,15 +97,15 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// What the proxies wrote down, the nearest one first.
+/// The addresses that the proxies wrote, the nearest proxy's first.
 fn forwarded_for(request: &Request) -> impl Iterator<Item = &str> {
     let lines = request.headers.iter().rev().filter(|(name, _)| *name == FORWARDED_FOR);
     let addresses = lines.flat_map(|(_, value)| value.rsplit(|byte| *byte == b','));
-    // What is not text is no address either.
+    // A value that is not text is not an address either.
     addresses.map(|address| std::str::from_utf8(address).unwrap_or_default().trim())
 }
 
-/// The same address in the form that clients have which come themselves.
+/// The same address as it would be without a proxy.
 fn written_plainly(text: &str) -> Option<String> {
     Some(match address_of(text)? {
         (address, Some(port)) => SocketAddr::new(address, port).to_string(),
@@ -144,9 +144,9 @@ mod tests {
             ("10.0.0.1:5", &[b"2001:db8::1"], "2001:db8::1"),
             ("10.0.0.1:5", &[b"::ffff:203.0.113.7, ::ffff:10.0.0.2"], "203.0.113.7"),
             ("[fd00::1]:5", &[b"203.0.113.7"], "203.0.113.7"),
-            // Everybody on the way is trusted.
+            // All proxies on the way are trusted.
             ("10.0.0.1:5", &[b"10.0.0.3, 10.0.0.2"], "10.0.0.3"),
-            // Nobody else may say who they are.
+            // Other peers are not believed.
             ("203.0.113.7:5", &[b"10.0.0.1"], "203.0.113.7:5"),
             ("192.0.2.2:5", &[b"198.51.100.1"], "192.0.2.2:5"),
             ("[fd01::1]:5", &[b"198.51.100.1"], "[fd01::1]:5"),

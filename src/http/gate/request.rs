@@ -7,7 +7,7 @@ use super::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, LARGE_BODY_BYTES_MAX};
 use super::refusal::Refusal;
 use crate::http::request::Request;
 
-/// What a connection keeps of its buffer while it waits for the next request, in bytes.
+/// How much buffer a connection keeps while it waits for the next request, in bytes.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
 
 /// What the reader asks of its caller.
@@ -16,8 +16,8 @@ pub enum Step {
     Read(Phase),
     /// Tell the client to go on with the body.
     Continue,
-    /// The body is larger than [`BODY_BYTES_MAX`]: call [`RequestReader::allow_large_body`], or give up. This is what
-    /// is known of the request.
+    /// The body is larger than [`BODY_BYTES_MAX`]: call [`RequestReader::allow_large_body`], or give up. The request
+    /// has no body yet.
     LargeBody {
         request: Request,
     },
@@ -31,7 +31,7 @@ pub enum Phase {
     Idle,
     Head,
     Body,
-    /// Its body, which may be large.
+    /// A large body that has been permitted.
     LargeBody,
 }
 
@@ -49,8 +49,8 @@ enum Part {
     Body(Head),
 }
 
-/// How far the lines of a head have been looked at, so that a client which sends single bytes costs no more
-/// than one which sends them at once.
+/// How far the lines of a head have been scanned, so that a client that sends single bytes costs no more than one that
+/// sends all at once.
 #[derive(Debug, Default)]
 struct Lines {
     line_start: usize,
@@ -72,7 +72,7 @@ impl RequestReader {
         Ok(())
     }
 
-    /// Goes on as far as the bytes so far allow.
+    /// Goes as far as the received bytes allow.
     pub fn step(&mut self) -> Result<Step, Refusal> {
         if let Part::Lines(lines) = &mut self.part {
             let Some(end) = lines.find_end(&mut self.input)? else {
@@ -88,7 +88,7 @@ impl RequestReader {
         self.body_step()
     }
 
-    /// What is known of a request that is not complete, or not in order: its method and its path at least.
+    /// What is known of a request that is incomplete or faulty: its method and its path at least.
     pub fn begun(&self) -> Option<Request> {
         match &self.part {
             Part::Body(head) => Some(head.incoming.request.clone()),
@@ -96,7 +96,7 @@ impl RequestReader {
         }
     }
 
-    /// How many bytes the body may turn out to have that has just begun; none if it will be refused.
+    /// How many bytes the body that has just begun may have; none if it will be refused.
     pub fn large_body_bytes(&self) -> usize {
         match &self.part {
             Part::Body(Head { body: Extent::Chunked(_), .. }) => LARGE_BODY_BYTES_MAX,
@@ -167,8 +167,8 @@ impl Head {
 }
 
 impl Lines {
-    /// The length of the head, once its empty line is there. Says no as early as the bytes allow, because a
-    /// client that speaks something else would otherwise wait for the time limit.
+    /// The length of the head, once its empty line is there. Fails as early as the bytes allow: a client that speaks
+    /// another protocol would otherwise wait for the time limit.
     fn find_end(&mut self, input: &mut Vec<u8>) -> Result<Option<usize>, Refusal> {
         if self.scanned == 0 {
             self.begun |= !input.is_empty();
