@@ -23,7 +23,7 @@ use crate::registration::TargetId;
 use crate::{signals, systemd};
 use memory::Wanted;
 use reader::{Errand, Report};
-use schedule::{Lifetime, Schedule, Task, Time, lifetime, now};
+use schedule::{Schedule, Task, Time, interval, now};
 use server::{KnownServer, PendingRefusals, Verdict};
 
 /// The directory is looked at so often even if nothing is heard of it, and so are the files of secrets, which are taken up
@@ -254,13 +254,14 @@ impl Agent {
         if self.schedule.get(id).is_some_and(|held| !held.registered) {
             info!(file, targets = entry.targets.join(","), id:% = id; "registered");
         }
-        let lifetime = self.lifetime_of(entry);
-        self.schedule.is_registered(id, lifetime, now());
+        let interval = self.interval_of(entry);
+        self.schedule.is_registered(id, interval, now());
     }
 
-    /// How long an entry lives; the server is asked if nothing else says it.
-    fn lifetime_of(&mut self, entry: &Entry) -> Lifetime {
-        entry.ttl_seconds.map_or_else(|| self.server.default_lifetime(), Lifetime::from_seconds)
+    /// How often an entry is renewed; the server is asked how long it lives if nothing else says it.
+    fn interval_of(&mut self, entry: &Entry) -> Duration {
+        let default = if entry.ttl_seconds.is_none() { self.server.default_lifetime() } else { None };
+        interval(entry, default)
     }
 
     fn delete(&mut self, id: TargetId, wanted: &Wanted) {
@@ -282,13 +283,12 @@ impl Agent {
         let (message, reason) = match verdict {
             Verdict::Refused(reason) => {
                 // What an agent before this one has registered may be refused before anything is accepted.
-                let lifetime = self.lifetime_of(entry);
-                self.schedule.is_refused(id, lifetime, now());
+                let interval = self.interval_of(entry);
+                self.schedule.is_refused(id, interval, now());
                 (refused, reason)
             }
             Verdict::Unauthorised(reason) => {
-                let lifetime = lifetime(entry, self.server.lifetime);
-                self.schedule.is_unauthorised(id, lifetime, now());
+                self.schedule.is_unauthorised(id, interval(entry, self.server.lifetime), now());
                 // It may have been replaced meanwhile.
                 self.errand.token = true;
                 let message = match self.server.connection.token {

@@ -56,7 +56,8 @@ pub(super) fn sync(connection: &Api, command: &SyncCommand, output: Output) -> R
         && let DeclareAnswer::Refused(RefusedDeclaration { is_elsewhere: true, faults, total, .. }) =
             declare(true, false)?
     {
-        let named = faults.into_iter().filter_map(|fault| Some((wanted.entry(&fault)?.id(), fault.detail)));
+        let named =
+            faults.into_iter().filter_map(|fault| Some((wanted.entries[wanted.at(&fault)?].id(), fault.detail)));
         plan.adopt(named.collect::<Vec<_>>(), total);
     }
     if output.is_table() {
@@ -89,7 +90,7 @@ struct Declaration {
 impl Declaration {
     /// Reads the files, which may name no other group and no targets twice.
     fn read(GroupFiles { group, files }: &GroupFiles) -> Result<Declaration, Failure> {
-        let placed = files::placed_entries(files.iter().map(PathBuf::as_path))?;
+        let placed = files::entries(files.iter().map(PathBuf::as_path))?;
         let mut seen: HashMap<_, &str> = HashMap::new();
         for Placed { entry, place } in &placed {
             let targets = entry.targets.join(",");
@@ -110,10 +111,6 @@ impl Declaration {
     fn at(&self, fault: &BodyFault) -> Option<usize> {
         let at = fault.pointer.strip_prefix('/')?.split('/').next()?.parse().ok()?;
         (at < self.entries.len()).then_some(at)
-    }
-
-    fn entry(&self, fault: &BodyFault) -> Option<&Entry> {
-        self.at(fault).map(|at| &self.entries[at])
     }
 
     /// The faults by target, file and line.

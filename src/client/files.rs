@@ -151,12 +151,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// Reads the entries of these files, all of which have to be right.
-pub(super) fn entries<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<Vec<Entry>, Failure> {
-    Ok(placed_entries(paths)?.into_iter().map(|placed| placed.entry).collect())
-}
-
-/// The same, with where each of them stands.
-pub(super) fn placed_entries<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<Vec<Placed>, Failure> {
+pub(super) fn entries<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<Vec<Placed>, Failure> {
     let mut entries = Vec::new();
     for path in paths {
         let content = parse(&read(path)?, LabelNames::Utf8);

@@ -336,40 +336,33 @@ pub enum Failure {
 impl Failure {
     /// The same, after what was done before.
     pub(super) fn after(mut self, done: &str) -> Failure {
-        let text = self.text();
-        *text = format!("{text}: {done}");
+        let sentence = format!("{self}: {done}");
+        let (Failure::No(text)
+        | Failure::Refused(text)
+        | Failure::Usage(text)
+        | Failure::Unavailable(text)
+        | Failure::Interrupted(text)) = &mut self;
+        *text = sentence;
         self
     }
 
     pub fn code(&self) -> u8 {
-        match self {
-            Failure::No(_) => 1,
-            Failure::Refused(_) | Failure::Usage(_) => 2,
-            Failure::Unavailable(_) => 3,
-            Failure::Interrupted(_) => 130,
-        }
+        self.parts().0
     }
 
-    fn text(&mut self) -> &mut String {
+    fn parts(&self) -> (u8, &str) {
         match self {
-            Failure::No(text)
-            | Failure::Refused(text)
-            | Failure::Usage(text)
-            | Failure::Unavailable(text)
-            | Failure::Interrupted(text) => text,
+            Failure::No(text) => (1, text),
+            Failure::Refused(text) | Failure::Usage(text) => (2, text),
+            Failure::Unavailable(text) => (3, text),
+            Failure::Interrupted(text) => (130, text),
         }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::No(text)
-            | Failure::Refused(text)
-            | Failure::Usage(text)
-            | Failure::Unavailable(text)
-            | Failure::Interrupted(text) => f.write_str(text),
-        }
+        f.write_str(self.parts().1)
     }
 }
 

@@ -55,7 +55,7 @@ fn show(ids: &[String], output: Output) -> Result<(), Failure> {
 pub(super) fn deregister(connection: &Api, command: &DeregisterCommand) -> Result<(), Failure> {
     let DeregisterCommand { file, ids, targets, .. } = command;
     let ids: Vec<TargetId> = match file {
-        Some(path) => files::entries([path.as_path()])?.iter().map(Entry::id).collect(),
+        Some(path) => files::entries([path.as_path()])?.iter().map(|placed| placed.entry.id()).collect(),
         None if !targets.is_empty() => vec![TargetId::of(targets)],
         None => {
             let id = |text: &String| parse_id(text).map_err(|e| Failure::Usage(format!("--id: {e}")));
@@ -84,7 +84,7 @@ pub(super) fn deregister(connection: &Api, command: &DeregisterCommand) -> Resul
 fn entries(declaration: &RegisterCommand) -> Result<Vec<Entry>, Failure> {
     let (group, ttl) = (declaration.group.as_deref(), declaration.ttl);
     let entries = match &declaration.file {
-        Some(path) => files::entries([path.as_path()])?,
+        Some(path) => files::entries([path.as_path()])?.into_iter().map(|placed| placed.entry).collect(),
         None => vec![described(declaration)?],
     };
     Ok(entries.into_iter().map(|entry| entry.or(group, ttl)).collect())

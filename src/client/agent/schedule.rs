@@ -8,7 +8,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::memory::Wanted;
 use crate::client::Entry;
 use crate::logging::News;
-use crate::registration::TargetId;
+use crate::registration::{TargetId, Ttl};
 
 /// Time since the boot. It goes on while the machine sleeps, so that neither a step of the wall clock nor a suspended
 /// machine makes a renewal late.
@@ -23,7 +23,7 @@ pub(super) fn now() -> Time {
 const FOREVER_RENEWED: Duration = Duration::from_secs(2 * 3600);
 
 /// The same where the server does not say how long registrations live.
-const UNKNOWN_RENEWED: Duration = Duration::from_secs(5 * 60);
+pub(super) const UNKNOWN_RENEWED: Duration = Duration::from_secs(5 * 60);
 
 /// Renewals per lifetime.
 const RENEWALS: u32 = 3;
@@ -82,28 +82,13 @@ pub(super) struct Schedule {
     held: BTreeMap<TargetId, Scheduled>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lifetime {
-    /// In seconds, not 0.
-    Seconds(u64),
-    Forever,
-    /// The server has not said it.
-    Unknown,
-}
-
-impl Lifetime {
-    /// From seconds, of which 0 is for ever.
-    pub(super) fn from_seconds(seconds: u64) -> Lifetime {
-        if seconds == 0 { Lifetime::Forever } else { Lifetime::Seconds(seconds) }
-    }
-
-    /// The longest time between two renewals.
-    pub(super) fn interval(self) -> Duration {
-        match self {
-            Lifetime::Seconds(seconds) => Duration::from_secs(seconds) / RENEWALS,
-            Lifetime::Forever => FOREVER_RENEWED,
-            Lifetime::Unknown => UNKNOWN_RENEWED,
-        }
+/// The longest time between two renewals, by what its file says of its lifetime or else by the server's default, if that
+/// is known.
+pub(super) fn interval(entry: &Entry, default: Option<Ttl>) -> Duration {
+    match entry.ttl_seconds.map(Ttl::from_seconds).or(default).map(Ttl::duration) {
+        Some(Some(lifetime)) => lifetime / RENEWALS,
+        Some(None) => FOREVER_RENEWED,
+        None => UNKNOWN_RENEWED,
     }
 }
 
@@ -165,9 +150,8 @@ impl Schedule {
     }
 
     /// The server has it now, as its file says.
-    pub(super) fn is_registered(&mut self, id: TargetId, lifetime: Lifetime, now: Time) {
+    pub(super) fn is_registered(&mut self, id: TargetId, interval: Duration, now: Time) {
         let Some(held) = self.held.get_mut(&id) else { return };
-        let interval = lifetime.interval();
         // The first renewal comes at any time, so that those of hosts that start or change together are spread.
         let share = if held.registered { 1.0 - EARLIER_MOST * fastrand::f64() } else { 1.0 - 0.9 * fastrand::f64() };
         held.due = now + interval.mul_f64(share);
@@ -176,19 +160,19 @@ impl Schedule {
     }
 
     /// The server does not have it. No answer ends that it is tried: what refuses it may be wrong, or be mended.
-    pub(super) fn is_refused(&mut self, id: TargetId, lifetime: Lifetime, now: Time) {
+    pub(super) fn is_refused(&mut self, id: TargetId, interval: Duration, now: Time) {
         let (first, longest) = REFUSED_RETRY;
         if let Some(held) = self.held.get_mut(&id) {
             let pause = first.saturating_mul(2_u32.saturating_pow(held.refusals)).min(longest);
             held.refusals = held.refusals.saturating_add(1);
-            held.is_tried_again_after(pause, lifetime, now);
+            held.is_tried_again_after(pause, interval, now);
         }
     }
 
     /// The token does not do for it.
-    pub(super) fn is_unauthorised(&mut self, id: TargetId, lifetime: Lifetime, now: Time) {
+    pub(super) fn is_unauthorised(&mut self, id: TargetId, interval: Duration, now: Time) {
         if let Some(held) = self.held.get_mut(&id) {
-            held.is_tried_again_after(UNAUTHORISED_RETRY, lifetime, now);
+            held.is_tried_again_after(UNAUTHORISED_RETRY, interval, now);
         }
     }
 
@@ -233,8 +217,8 @@ impl Schedule {
     }
 
     /// The shortest time between two renewals, by what is known of the server's default.
-    pub(super) fn shortest_interval(&self, default: Lifetime) -> Option<Duration> {
-        self.held.values().map(|held| lifetime(&held.wanted.entry, default).interval()).min()
+    pub(super) fn shortest_interval(&self, default: Option<Ttl>) -> Option<Duration> {
+        self.held.values().map(|held| interval(&held.wanted.entry, default)).min()
     }
 
     /// What the server has, or may have, and would be left behind.
@@ -250,15 +234,10 @@ impl Schedule {
     }
 }
 
-/// How long an entry lives, by what its file says or else by the server's default.
-pub(super) fn lifetime(entry: &Entry, default: Lifetime) -> Lifetime {
-    entry.ttl_seconds.map_or(default, Lifetime::from_seconds)
-}
-
 impl Scheduled {
     /// What the server may let expire is tried again as often as it would be renewed.
-    fn is_tried_again_after(&mut self, pause: Duration, lifetime: Lifetime, now: Time) {
-        let pause = if self.accepted { pause.min(lifetime.interval()) } else { pause };
+    fn is_tried_again_after(&mut self, pause: Duration, interval: Duration, now: Time) {
+        let pause = if self.accepted { pause.min(interval) } else { pause };
         self.due = now + pause.mul_f64(1.0 - EARLIER_MOST * fastrand::f64());
         self.registered = false;
     }
@@ -285,7 +264,7 @@ mod tests {
     #[test]
     fn no_sequence_of_answers_ends_renewals() {
         let mut random = fastrand::Rng::with_seed(19);
-        let lifetime = Lifetime::Seconds(21_600);
+        let interval = Duration::from_secs(7200);
         for _ in 0..500 {
             let mut schedule = Schedule::default();
             let mut now = Duration::from_secs(1000);
@@ -293,19 +272,16 @@ mod tests {
             let mut accepted = false;
             for _ in 0..random.usize(1..60) {
                 let Some((due, id, Task::Put)) = schedule.next(now) else { panic!("nothing is to be done any more") };
-                assert!(
-                    due <= now + REFUSED_RETRY.1 || accepted && due <= now + lifetime.interval(),
-                    "{due:?} at {now:?}"
-                );
+                assert!(due <= now + REFUSED_RETRY.1 || accepted && due <= now + interval, "{due:?} at {now:?}");
                 now = now.max(due);
                 match random.u8(..5) {
                     0 => {
-                        schedule.is_registered(id, lifetime, now);
+                        schedule.is_registered(id, interval, now);
                         accepted = true;
                     }
-                    1 => schedule.is_unauthorised(id, lifetime, now),
+                    1 => schedule.is_unauthorised(id, interval, now),
                     2 => schedule.is_unknown(id, now + Duration::from_secs(30)),
-                    _ => schedule.is_refused(id, lifetime, now),
+                    _ => schedule.is_refused(id, interval, now),
                 }
                 if random.u8(..10) == 0 {
                     schedule.retry_refused(now);
@@ -317,13 +293,13 @@ mod tests {
     #[test]
     fn what_may_expire_is_tried_as_often_as_it_would_be_renewed() {
         let now = Duration::from_secs(1000);
-        let lifetime = Lifetime::Seconds(6);
+        let interval = Duration::from_secs(2);
         let mut schedule = Schedule::default();
         schedule.update(wanted("a:1"), false, now);
         let id = schedule.next(now).unwrap().1;
-        schedule.is_registered(id, lifetime, now);
+        schedule.is_registered(id, interval, now);
         for _ in 0..100 {
-            schedule.is_refused(id, lifetime, now);
+            schedule.is_refused(id, interval, now);
             assert!(schedule.next(now).unwrap().0 <= now + Duration::from_secs(2));
         }
     }
@@ -331,16 +307,16 @@ mod tests {
     #[test]
     fn what_an_agent_before_has_registered_may_expire_as_well() {
         let now = Duration::from_secs(1000);
-        let lifetime = Lifetime::Seconds(30);
+        let interval = Duration::from_secs(10);
         let mut schedule = Schedule::default();
         schedule.remember(wanted("a:1"), now);
         schedule.update(wanted("a:1"), false, now);
         let id = schedule.next(now).unwrap().1;
-        let refused: [fn(&mut Schedule, TargetId, Lifetime, Time); 2] =
+        let refused: [fn(&mut Schedule, TargetId, Duration, Time); 2] =
             [Schedule::is_refused, Schedule::is_unauthorised];
         for refuse in refused {
-            refuse(&mut schedule, id, lifetime, now);
-            assert!(schedule.next(now).unwrap().0 <= now + lifetime.interval());
+            refuse(&mut schedule, id, interval, now);
+            assert!(schedule.next(now).unwrap().0 <= now + interval);
         }
     }
 

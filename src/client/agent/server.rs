@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use log::{error, info, warn};
 
-use super::schedule::{Lifetime, Time, now};
+use super::schedule::{Time, UNKNOWN_RENEWED, now};
 use crate::client::answer::Answer;
 use crate::client::api::{TARGET, of_target};
 use crate::client::connection::{Api, ApiCall, Method};
@@ -42,7 +42,7 @@ pub(super) struct KnownServer {
     /// When it may be asked again.
     pub(super) not_before: Time,
     /// How long registrations live that do not ask for a lifetime, as far as it is known.
-    pub(super) lifetime: Lifetime,
+    pub(super) lifetime: Option<Ttl>,
     /// When the server was last asked for its default lifetime.
     asked: Option<Time>,
     told_unknown: bool,
@@ -55,7 +55,7 @@ impl KnownServer {
             connection,
             failures: 0,
             not_before: Duration::ZERO,
-            lifetime: Lifetime::Unknown,
+            lifetime: None,
             asked: None,
             told_unknown: false,
             fault: News::default(),
@@ -137,22 +137,22 @@ impl KnownServer {
     }
 
     /// The lifetime of what asks for none; the server is asked for it if the last answer is old.
-    pub(super) fn default_lifetime(&mut self) -> Lifetime {
+    pub(super) fn default_lifetime(&mut self) -> Option<Ttl> {
         if self.asked.is_none_or(|asked| now() >= asked + LIFETIME_BELIEVED) {
             self.asked = Some(now());
             // Without an answer of the server what is known stays: it was there a moment ago.
             match self.connection.send(&ApiCall::get(STATUS)) {
                 Ok(answer) if answer.status == 200 && answer.is_ours(STATUS) => {
-                    self.lifetime = said(&answer).map_or(self.lifetime, Lifetime::from_seconds);
+                    self.lifetime = said(&answer).or(self.lifetime);
                 }
                 // The Go program has another life than what was asked before.
-                Ok(answer) if answer.is_unknown_path() => self.lifetime = Lifetime::Unknown,
+                Ok(answer) if answer.is_unknown_path() => self.lifetime = None,
                 _ => {}
             }
         }
-        if self.lifetime == Lifetime::Unknown && !self.told_unknown {
+        if self.lifetime.is_none() && !self.told_unknown {
             self.told_unknown = true;
-            let interval = self.lifetime.interval().as_secs();
+            let interval = UNKNOWN_RENEWED.as_secs();
             warn!(interval_seconds = interval; "the server does not say how long registrations live; --ttl can say it");
         }
         self.lifetime
@@ -178,8 +178,9 @@ impl KnownServer {
 }
 
 /// How long registrations live that ask for no lifetime, if it is a number that the server can mean.
-fn said(answer: &Answer) -> Option<u64> {
-    answer.json()["default_ttl_seconds"].as_u64().filter(|seconds| *seconds <= Ttl::SECONDS_MAX)
+fn said(answer: &Answer) -> Option<Ttl> {
+    let seconds = answer.json()["default_ttl_seconds"].as_u64();
+    seconds.filter(|seconds| *seconds <= Ttl::SECONDS_MAX).map(Ttl::from_seconds)
 }
 
 fn registered_id(answer: &Answer) -> Option<TargetId> {
