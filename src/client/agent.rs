@@ -1,5 +1,6 @@
 //! The agent: keeps what the files of a directory hold registered. One thread does one request after the other, so that
-//! a host never asks more of the server than one at a time; another one reads the files.
+//! a host never asks more of the server than one at a time. Others read the files, watch the directory and wait for
+//! signals, and tell it by events.
 
 mod directory;
 mod memory;

@@ -1,5 +1,5 @@
 //! Requests to the server and their answers, over TCP, TLS or a Unix socket. The token goes with each of them and
-//! appears nowhere else.
+//! appears nowhere else. Whom the client trusts, and the certificate that it shows.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

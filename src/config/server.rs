@@ -1,4 +1,4 @@
-//! The settings of the server, checked.
+//! The settings of the server, checked, and those of the log, which commands that go on share.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

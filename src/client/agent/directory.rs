@@ -1,5 +1,5 @@
 //! The directory of the agent: what its files hold. A broken file keeps what it held before, and so does a directory
-//! that cannot be read, or that is empty where it may not have been mounted.
+//! that cannot be read, or that is empty where it may not have been mounted. And the watch that tells of its changes.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

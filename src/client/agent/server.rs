@@ -1,5 +1,5 @@
-//! The agent's side of the server: what its answers mean for what is done next, and how long it is left alone when it
-//! does not give any.
+//! The agent's side of the server: what its answers mean for what is done next, how long it is left alone when it
+//! does not give any, and how what it refuses is logged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
