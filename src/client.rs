@@ -26,7 +26,7 @@ use crate::config::commands::{Client, ClientCommand};
 /// Does what the command line asks for.
 ///
 /// # Errors
-/// [`Failure`] when it is not done, or when the answer did not get to where it was to be written.
+/// [`Failure`] if it is not done, or if the answer could not be written.
 pub fn run(client: &Client) -> Result<(), Failure> {
     dispatch(client)?;
     output::finish()

@@ -1,5 +1,5 @@
-//! What the process is told to do. The only place that reads the environment and the command line: the settings of the
-//! server, and the commands of the client.
+//! What the process must do: the settings of the server, and the commands of the client. The only code that reads the
+//! environment and the command line.
 
 mod command_line;
 pub mod commands;

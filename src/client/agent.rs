@@ -1,6 +1,6 @@
-//! The agent: keeps what the files of a directory hold registered. One thread does one request after the other, so that
-//! a host never asks more of the server than one at a time. Others read the files, watch the directory and wait for
-//! signals, and tell it by events.
+//! The agent: keeps the registrations in the files of a directory registered. One thread makes one request after the
+//! other, so that a host never makes two at a time. Others read the files, watch the directory and wait for signals,
+//! and send it events.
 
 mod directory;
 mod memory;
@@ -27,26 +27,26 @@ use reader::{Errand, Report};
 use schedule::{Schedule, Task, Time, interval, now};
 use server::{KnownServer, PendingRefusals, Verdict};
 
-/// The directory is looked at so often even if nothing is heard of it, and so are the files of secrets, which are taken up
-/// at the second look that sees a change.
+/// How often the directory is looked at without news of changes, and so are the files of secrets. The second look that
+/// sees a change rereads these.
 const LOOK: Duration = Duration::from_secs(4);
 
-/// After news of the directory, others are waited for so long: they rarely come alone.
+/// How long further changes are waited for after the first, since they rarely come alone.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// A file that may still be written to is looked at again after so long.
+/// When a file that may still be written to is looked at again.
 const UNSETTLED_LOOK: Duration = Duration::from_secs(1);
 
-/// Files that take longer than this to be looked at hang: that is told.
+/// A look at the files that takes longer than this hangs, and is reported.
 const LOOK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest wait for an exporter's answer: nothing else is done meanwhile.
 const EXPORTER_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// What stands for the target in the URL of an exporter.
+/// The placeholder for the target in the URL of an exporter.
 const TARGET: &str = "{target}";
 
-/// Events that may wait to be heard; whoever has another one waits as well.
+/// The most waiting events; the sender of another one waits as well.
 const EVENTS_MAX: usize = 16;
 
 /// The longest time that the deletions at the end may take.
@@ -55,14 +55,14 @@ const FAREWELL_MAX: Duration = Duration::from_secs(10);
 /// Keeps everything registered until a signal ends it.
 ///
 /// # Errors
-/// [`Failure`] when it cannot start; once started it goes on whatever happens.
+/// [`Failure`] if it cannot start. Once started, it goes on whatever happens.
 pub(super) fn run(access: &Access, settings: &Settings) -> Result<(), Failure> {
     let watched = WatchedAccess::new(access);
     let connection = Api::new(access)?;
     let system = |e: std::io::Error| Failure::Unavailable(format!("the system refuses a signal, thread or wait: {e}"));
     let (tell, events) = mpsc::sync_channel(EVENTS_MAX);
     let (changed, reported) = (tell.clone(), tell.clone());
-    // Nobody listens any more once the agent ends.
+    // Nobody receives events once the agent ends.
     let hear = move |signal| drop(tell.send(if signal == SIGHUP { Event::Reload } else { Event::End }));
     signals::forward(&[SIGTERM, SIGINT, SIGQUIT, SIGHUP], hear).map_err(system)?;
     let exporter = settings.wait_for.as_deref().map(Exporter::new).transpose()?;
@@ -92,9 +92,9 @@ pub(super) fn run(access: &Access, settings: &Settings) -> Result<(), Failure> {
 }
 
 enum Event {
-    /// A signal: end.
+    /// A signal to stop.
     End,
-    /// A signal: read the token and all files again, and try again what was refused.
+    /// A signal to reread the token and all files, and to retry what was refused.
     Reload,
     /// Something in the directory has changed; these files are complete.
     Changed(HashSet<String>),
@@ -105,13 +105,13 @@ struct Agent {
     server: KnownServer,
     exporter: Option<Exporter>,
     reader: Sender<Errand>,
-    /// Whether the reader still does what it was given.
+    /// Whether the reader is still busy.
     is_reading: bool,
     schedule: Schedule,
-    /// When the directory is looked at next, and what is to be done then.
+    /// When the directory is looked at next, and with which errand.
     next_look: Time,
     errand: Errand,
-    /// When it was last begun to look at the directory, and what was told of it.
+    /// When the last look at the directory began, and the last report about it.
     looking_since: Time,
     hangs: News,
     is_ready: bool,
@@ -137,7 +137,7 @@ impl Agent {
         }
     }
 
-    /// How long nothing is to be done.
+    /// How long there is nothing to do.
     fn pause(&self) -> Duration {
         let now = now();
         let look = match self.is_reading {
@@ -150,7 +150,7 @@ impl Agent {
         due.unwrap_or(look).saturating_sub(now)
     }
 
-    /// What concerns the server waits while it is given time to recover.
+    /// Tasks for the server wait while it is given time to recover.
     fn not_before(&self, due: Time, task: Task) -> Time {
         if task == Task::Wait { due } else { due.max(self.server.not_before) }
     }
@@ -173,7 +173,7 @@ impl Agent {
         Ok(())
     }
 
-    /// Has the files looked at, if it is time for that.
+    /// Has the reader look at the files, if it is time.
     fn look_if_due(&mut self) {
         let time = now();
         if !self.is_reading && self.next_look <= time {
@@ -195,7 +195,7 @@ impl Agent {
             self.schedule.retry_refused(time);
         }
         match report.fault {
-            // A mistyped name never becomes right; what goes away later may come back.
+            // A mistyped name never becomes right; a directory that disappears later may come back.
             Some(fault) if !self.is_ready => return Err(fault),
             _ => {}
         }
@@ -212,7 +212,7 @@ impl Agent {
         Ok(())
     }
 
-    /// Does the one thing that is due first, if something is.
+    /// Does the first task that is due, if there is one.
     fn work(&mut self) {
         let time = now();
         let next = self.schedule.next(time).filter(|(due, _, task)| self.not_before(*due, *task) <= time);
@@ -233,7 +233,7 @@ impl Agent {
     }
 
     fn wait_for(&mut self, id: TargetId, entry: &Entry) {
-        // What was registered before is not held back: a dead exporter is to be seen as down.
+        // A target that was registered before need not wait: a dead exporter must show as down.
         let known = || self.server.knows(id);
         if self.exporter.as_ref().is_none_or(|exporter| exporter.answers(entry)) || known() {
             self.schedule.is_answered(id, now());
@@ -259,7 +259,7 @@ impl Agent {
         self.schedule.is_registered(id, interval, now());
     }
 
-    /// How often an entry is renewed; the server is asked how long it lives if nothing else says it.
+    /// How often an entry is renewed. Asks the server for the lifetime if nothing else says it.
     fn interval_of(&mut self, entry: &Entry) -> Duration {
         let default = if entry.ttl_seconds.is_none() { self.server.default_lifetime() } else { None };
         interval(entry, default)
@@ -275,7 +275,7 @@ impl Agent {
         info!(file, targets = entry.targets.join(","), id:% = id; "deregistered");
         self.schedule.is_gone(id);
         self.errand.gone.push(id);
-        // Others are deleted as well, usually, and all of them are forgotten at once.
+        // Usually others are deleted as well, and all of them are forgotten at once.
         self.next_look = self.next_look.min(now() + UNSETTLED_LOOK);
     }
 
@@ -283,14 +283,14 @@ impl Agent {
         let Wanted { entry, file } = wanted;
         let (message, reason) = match verdict {
             Verdict::Refused(reason) => {
-                // What an agent before this one has registered may be refused before anything is accepted.
+                // A registration of an earlier agent may be refused before any is accepted.
                 let interval = self.interval_of(entry);
                 self.schedule.is_refused(id, interval, now());
                 (refused, reason)
             }
             Verdict::Unauthorised(reason) => {
                 self.schedule.is_unauthorised(id, interval(entry, self.server.lifetime), now());
-                // It may have been replaced meanwhile.
+                // The token may have been replaced meanwhile.
                 self.errand.token = true;
                 let message = match self.server.connection.token {
                     Some(_) => "the server does not accept this token for it; tried again every minute",
@@ -305,7 +305,7 @@ impl Agent {
         }
     }
 
-    /// The others are tried first when the pause is over, lest one that the server fails at holds up all.
+    /// After the pause the others are tried first, so that one at which the server fails does not hold up all.
     fn is_unavailable(&mut self, id: TargetId) {
         let shortest = self.schedule.shortest_interval(self.server.lifetime);
         self.server.back_off(shortest);
@@ -322,7 +322,7 @@ impl Agent {
         }
     }
 
-    /// Deletes what is registered, within the time that there is.
+    /// Deletes the registrations, as far as the time suffices.
     fn take_leave(&mut self) {
         let end = now() + FAREWELL_MAX;
         let registered = self.schedule.left_behind();
@@ -339,20 +339,21 @@ impl Agent {
     }
 }
 
-/// Whom to ask whether it answers, before what it exports is registered for the first time.
+/// The exporter that must answer before its target is registered for the first time.
 struct Exporter {
     probe: ureq::Agent,
     url: String,
 }
 
 impl Exporter {
-    /// An exporter at this URL, in which `{target}` stands for the target that is to be registered.
+    /// An exporter at this URL, in which `{target}` stands for the target to be registered.
     fn new(url: &str) -> Result<Exporter, Failure> {
         check_url("--wait-for", &url.replace(TARGET, "localhost:1"))?;
         Ok(Exporter { probe: http_client::probe(None, EXPORTER_WAIT_MAX), url: url.to_owned() })
     }
 
-    /// Whether it answers for one of these targets. Any answer but a failure of its own will do: it may want a password.
+    /// Whether it answers for one of these targets. Any answer but a server error is enough: the exporter may want a
+    /// password.
     fn answers(&self, entry: &Entry) -> bool {
         let answers = |url: &str| self.probe.get(url).call().is_ok_and(|answer| answer.status().as_u16() < 500);
         match self.url.contains(TARGET) {

@@ -1,5 +1,5 @@
-//! What a server answers, and whether it is a server of registrations at all: the one place that tells an answer of
-//! inventor, or of the Go program that it replaces, from one of a proxy, a portal or a wrong address.
+//! Answers of a server, and whether it is a server of registrations at all. This is the only code that distinguishes an
+//! answer of inventor, or of the Go program that it replaces, from that of a proxy, a portal or a wrong address.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::registration::BodyFault;
 
-/// The most of an answer that is repeated in a message.
+/// The longest part of an answer that a message repeats.
 const ECHO_CHARS_MAX: usize = 500;
 
 pub(super) const PROBLEM: &str = "application/problem+json";
@@ -22,7 +22,7 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// An error as RFC 9457 has it.
+/// An error by RFC 9457.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct ProblemBody {
     detail: Option<String>,
@@ -33,18 +33,17 @@ pub(super) struct ProblemBody {
 }
 
 impl Answer {
-    /// Whether a server of registrations gave this answer to a question below `/api/v1`, or on `/target`.
+    /// Whether a server of registrations gave this answer to a request below `/api/v1`, or on `/target`.
     ///
-    /// Below `/api/v1` that is JSON, of which whoever reads it knows what has to stand in it, or an error as a problem. On
-    /// `/target` both servers say an error in one line of plain text, of which those that a proxy says as well count only
-    /// in their exact words.
+    /// Below `/api/v1` an answer is JSON, whose members the caller checks, or a problem. On `/target` both programs
+    /// report an error in one line of plain text; texts that a proxy may send as well must match exactly.
     pub(super) fn is_ours(&self, path: &str) -> bool {
         let is_new = path.starts_with("/api/");
         match self.status {
             200 => self.is("application/json") && (is_new || self.is_of_target()),
             _ if self.is(PROBLEM) => self.problem().is_some(),
             _ if !self.is("text/plain") => false,
-            // What the server says before it looks at the path, such as `413 Content Too Large: ...`.
+            // The server's answer before it looks at the path, such as `413 Content Too Large: ...`.
             status if self.text().starts_with(&format!("{status} ")) && self.text().contains(": ") => {
                 self.is_sentence()
             }
@@ -57,7 +56,7 @@ impl Answer {
         }
     }
 
-    /// Whether it is what both servers say to a registration, to the question for one, or to its end.
+    /// Whether both programs answer like this when a registration is made, requested or deleted.
     fn is_of_target(&self) -> bool {
         match self.json() {
             Value::Object(members) => ["id", "static_config"].iter().any(|name| members.contains_key(*name)),
@@ -65,22 +64,22 @@ impl Answer {
         }
     }
 
-    /// What is not JSON is null.
+    /// The body as JSON; null if it is not JSON.
     pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// Whether it is what the Go program says to a path that it does not have.
+    /// Whether this is the Go program's answer for an unknown path.
     pub(super) fn is_unknown_path(&self) -> bool {
         self.status == 404 && self.is("text/plain") && self.text() == "404 page not found"
     }
 
-    /// Whether it is what both programs say to the question whether they are well.
+    /// Whether this is the answer of both programs when they are healthy.
     pub(super) fn is_well(&self) -> bool {
         self.status == 200 && self.is("text/plain") && self.body == b"OK"
     }
 
-    /// What the body says about an error: the detail of a problem, or its first line as plain text.
+    /// The error in the body: the detail of a problem, or its first line as plain text.
     pub(super) fn reason(&self) -> String {
         let text = match (self.problem(), &self.location) {
             (Some(problem), _) => problem.to_string(),
@@ -91,7 +90,7 @@ impl Answer {
         shown.chars().take(ECHO_CHARS_MAX).collect()
     }
 
-    /// The error, if the body is one as RFC 9457 has it.
+    /// The error, if the body is one by RFC 9457.
     pub(super) fn problem(&self) -> Option<ProblemBody> {
         let problem = serde_json::from_slice::<ProblemBody>(&self.body).ok()?;
         let is_empty = problem.detail.is_none() && problem.title.is_none() && problem.errors.is_empty();
@@ -107,7 +106,7 @@ impl Answer {
         String::from_utf8_lossy(&self.body).trim().to_owned()
     }
 
-    /// Whether the body is one line that says something, and no page.
+    /// Whether the body is one line of text and not a page.
     fn is_sentence(&self) -> bool {
         let text = self.text();
         !text.is_empty() && !text.starts_with('<') && !text.contains('\n')
@@ -118,7 +117,7 @@ impl Answer {
         self.is("text/html") || self.text().starts_with('<')
     }
 
-    /// The first line of the text, or of what a page shows: its title, if it has one.
+    /// The first line of the text, or the title or first line of a page.
     fn first_line(&self) -> String {
         let text = self.text();
         let plain = if text.starts_with('<') { without_tags(title(&text).unwrap_or(&text)) } else { text };
@@ -128,7 +127,7 @@ impl Answer {
 }
 
 impl ProblemBody {
-    /// What it says of all errors together.
+    /// Its summary of all errors.
     pub(super) fn sentence(&self) -> String {
         self.detail.as_deref().or(self.title.as_deref()).unwrap_or("refused").to_owned()
     }

@@ -1,4 +1,4 @@
-//! What the server can be asked, and what its answers mean to a user.
+//! The requests to the server, and what its answers mean to a user.
 
 use form_urlencoded::Serializer;
 use serde::Deserialize;
@@ -10,10 +10,10 @@ use super::{Entry, Failure};
 use crate::config::commands::Filter;
 use crate::registration::{BodyFault, TargetId};
 
-/// Where registrations are made and deleted, on either server.
+/// The path on which either program makes and deletes registrations.
 pub(super) const TARGET: &str = "/target";
 
-/// Registrations that are asked for at once; the server gives no more.
+/// How many registrations are requested at once; the server's limit.
 const PAGE_SIZE: usize = 1000;
 
 #[derive(Deserialize)]
@@ -28,7 +28,7 @@ pub(super) struct Group {
     pub(super) etag: Option<String>,
 }
 
-/// What a declaration has done, or would do.
+/// The changes that a declaration has made or would make.
 #[derive(Debug, Clone, Copy, Deserialize, serde::Serialize)]
 pub(super) struct DeclarationCounts {
     pub(super) created: usize,
@@ -44,25 +44,25 @@ pub(super) enum DeclareAnswer {
 
 /// Why a declaration is refused.
 pub(super) struct RefusedDeclaration {
-    /// Whether the entries named stand in other groups.
+    /// Whether the named entries are in other groups.
     pub(super) is_elsewhere: bool,
-    /// What is said of all of them.
+    /// The summary of all faults.
     pub(super) sentence: String,
     pub(super) faults: Vec<BodyFault>,
-    /// How many there are; fewer may be named.
+    /// How many faults there are; fewer may be named.
     pub(super) total: usize,
 }
 
 impl Api {
-    /// Asks; an outage, a failure of the server, an answer of something else and a token that does not do are failures
-    /// of the command. A 404 that comes through is the server's.
+    /// Sends a request. An outage, an error of the server, the answer of another program and an insufficient token are
+    /// failures of the command. A 404 that comes through is the server's.
     pub(super) fn ask(&self, call: &ApiCall) -> Result<Answer, Failure> {
         let answer = self.send(call).map_err(|e| {
             let next = "Is it running, and is this its address? --url or INVENTOR_URL says where it is";
             Failure::Unavailable(format!("no answer from {e}. {next}"))
         })?;
         match answer.status {
-            // 501 is no failure: nobody who has registrations does not know a method for them.
+            // 501 is no failure of ours: a server of registrations knows all methods for them.
             500.. if answer.status != 501 => {
                 let reason = answer.reason();
                 Err(Failure::Unavailable(format!("{} answers {}: {reason}; try again", self.url, answer.status)))
@@ -84,7 +84,7 @@ impl Api {
         }
     }
 
-    /// What is to be said of an answer that no server like ours gives.
+    /// The failure for an answer that no server like ours gives.
     fn foreign(&self, answer: &Answer, path: &str) -> Failure {
         let url = &self.url;
         if (300..400).contains(&answer.status) {
@@ -98,7 +98,7 @@ impl Api {
         self.unknown(answer)
     }
 
-    /// What is to be said of an answer that says nothing to us.
+    /// The failure for an answer that is not understood.
     fn unknown(&self, answer: &Answer) -> Failure {
         Failure::Unavailable(format!(
             "what answers at {} is not inventor, or one too old for this ({}: {}); check --url and what is on the way",
@@ -108,13 +108,13 @@ impl Api {
         ))
     }
 
-    /// Whether the program behind an answer that it has no such path is the one that this one replaces.
+    /// Whether the program that knows no such path is the one that this one replaces.
     fn is_original(&self) -> bool {
         self.send(&ApiCall::get("/healthcheck")).is_ok_and(|answer| answer.is_well())
     }
 
-    /// Whether the server has the newer API, with lists of registrations. The original takes registrations all the same,
-    /// but gives all of them the same lifetime, and would leave their own out without a word.
+    /// Whether the server has the newer API, with lists of registrations. The original takes registrations too, but
+    /// gives all of them the same lifetime and would silently drop their own.
     pub(super) fn can_list(&self, entries: &[Entry]) -> Result<bool, Failure> {
         let path = "/api/v1/status";
         match self.send(&ApiCall::get(path)) {
@@ -130,8 +130,8 @@ impl Api {
         }
     }
 
-    /// The answer to something that is there on every server with the newer API. It has this member; other programs
-    /// answer with JSON as well.
+    /// The answer to a path of every server with the newer API. It must have this member, because other programs answer
+    /// with JSON as well.
     pub(super) fn read(&self, path: &str, member: &str) -> Result<Value, Failure> {
         self.read_or_none(path, member)?.ok_or_else(|| {
             Failure::Unavailable(format!("{} has no {path}: it is too old, or --url is not its address", self.url))
@@ -143,7 +143,7 @@ impl Api {
         Ok(self.read(path, member)?[member].as_array().cloned().unwrap_or_default())
     }
 
-    /// The answer as [`Api::read`] has it; `None` when the server says that there is no such thing.
+    /// The same as [`Api::read`]; `None` if the server says that there is no such thing.
     pub(super) fn read_or_none(&self, path: &str, member: &str) -> Result<Option<Value>, Failure> {
         match self.found(&ApiCall::get(path))? {
             Some(answer) => match self.decode::<Value>(&answer)? {
@@ -154,7 +154,7 @@ impl Api {
         }
     }
 
-    /// What is answered with 200; `None` for a 404.
+    /// The answer with status 200; `None` for a 404.
     fn found(&self, call: &ApiCall) -> Result<Option<Answer>, Failure> {
         let answer = self.ask(call)?;
         match answer.status {
@@ -168,7 +168,7 @@ impl Api {
         serde_json::from_slice(&answer.body).map_err(|_| self.unknown(answer))
     }
 
-    /// Registers, or renews, and returns whatever the server says to that.
+    /// Registers or renews, and returns the server's answer.
     pub(super) fn put(&self, entry: &Entry) -> Result<Answer, String> {
         self.send(&ApiCall::new(Method::PUT, TARGET).body(entry.body()))
     }
@@ -183,13 +183,13 @@ impl Api {
         }
     }
 
-    /// Deletes; `false` when there is no such registration.
+    /// Deletes a registration; `false` if there is none.
     pub(super) fn deregister(&self, id: TargetId) -> Result<bool, Failure> {
         Ok(self.found(&of_target(Method::DELETE, id))?.is_some())
     }
 
-    /// Hands on every registration that the filter and the words let through, page by page, with how many there are,
-    /// for as long as they are taken.
+    /// Passes on every registration that the filter and the words let through, page by page and with their total
+    /// number, until `take` wants no more.
     pub(super) fn registrations(
         &self,
         filter: &Filter,
@@ -221,13 +221,13 @@ impl Api {
         }
     }
 
-    /// What is registered in a group, which may be nothing.
+    /// The registrations of a group; perhaps none.
     pub(super) fn group(&self, name: &str) -> Result<Group, Failure> {
         let Some(answer) = self.found(&ApiCall::get(group_path(name)))? else {
             return Ok(Group { entries: Vec::new(), etag: None });
         };
         let entries: Vec<Entry> = self.decode(&answer)?;
-        // The server says of an empty group that it is not there.
+        // For an empty group the server answers that there is none.
         if entries.is_empty() || answer.etag.is_none() {
             return Err(self.unknown(&answer));
         }
@@ -235,7 +235,7 @@ impl Api {
         Ok(Group { entries: entries.into_iter().map(of_group).collect(), etag: answer.etag })
     }
 
-    /// Deletes a group, and returns how many registrations that were; `None` when it has none.
+    /// Deletes a group and returns how many registrations it had; `None` if it had none.
     pub(super) fn delete_group(&self, name: &str) -> Result<Option<usize>, Failure> {
         #[derive(Deserialize)]
         struct Deleted {
@@ -247,7 +247,7 @@ impl Api {
         }
     }
 
-    /// Declares a group, with these parameters, if it still is what its ETag says.
+    /// Declares a group with these parameters, if its ETag still matches.
     pub(super) fn declare(
         &self,
         name: &str,
@@ -255,7 +255,7 @@ impl Api {
         parameters: &[(&str, String)],
         etag: Option<&str>,
     ) -> Result<DeclareAnswer, Failure> {
-        // The group stands in the path, and the lifetime is one for all.
+        // The group is in the path, and one lifetime is for all.
         let declared = |entry: &Entry| Entry { target_group: None, ttl_seconds: None, ..entry.clone() };
         let body = crate::registration::json::encode(&entries.iter().map(declared).collect::<Vec<_>>());
         let query = Serializer::new(String::new()).extend_pairs(parameters).finish();
@@ -277,17 +277,17 @@ impl Api {
 }
 
 fn group_path(name: &str) -> String {
-    // A blank is + in a query and %20 in a path.
+    // A blank is `+` in a query, but `%20` in a path.
     let name: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
     format!("/api/v1/groups/{}", name.replace('+', "%20"))
 }
 
-/// Asks for one registration on the old path, or for its end.
+/// A request for one registration on the old path, or for its deletion.
 pub(super) fn of_target(method: Method, id: TargetId) -> ApiCall {
     ApiCall::new(method, TARGET).body(format!("{{\"id\":\"{id}\"}}").into_bytes())
 }
 
-/// The server's no, with its reason.
+/// The failure for the server's refusal, with its reason.
 fn refused(answer: &Answer) -> Failure {
     match answer.status {
         400..500 => Failure::Refused(format!("the server refuses this: {}", answer.reason())),

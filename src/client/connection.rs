@@ -1,5 +1,5 @@
-//! Requests to the server and their answers, over TCP, TLS or a Unix socket. The token goes with each of them and
-//! appears nowhere else. Whom the client trusts, and the certificate that it shows.
+//! Requests to the server and their answers, over TCP, TLS or a Unix socket; the authorities that the client trusts,
+//! and the certificate that it shows. The token goes with each request and appears nowhere else.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(super) struct ApiCall {
     /// The path with its query, below the URL of the server.
     pub(super) path: String,
     body: Option<Vec<u8>>,
-    /// An ETag, and what is to hold of it.
+    /// An ETag, and the condition on it.
     condition: Option<(HeaderName, String)>,
 }
 
@@ -45,18 +45,18 @@ impl ApiCall {
         ApiCall { body: Some(body), ..self }
     }
 
-    /// Only if that holds of what has this ETag.
+    /// Makes the request conditional on this ETag.
     pub(super) fn only(self, condition: HeaderName, etag: Option<&str>) -> ApiCall {
         ApiCall { condition: etag.map(|etag| (condition, etag.to_owned())), ..self }
     }
 
-    /// Whether the token has to be one for writing. The old path needs that for reading too.
+    /// Whether the request needs a token for writing. The old path needs one for reading, too.
     fn writes(&self) -> bool {
         self.method != Method::GET || self.path == "/target"
     }
 }
 
-/// A token as it is sent; it is not shown when it is printed.
+/// A token as it is sent. It is not shown when printed.
 pub(super) type Secret = HeaderValue;
 
 /// A server and how to reach it. Connections are kept open between requests.
@@ -65,7 +65,7 @@ pub(super) struct Api {
     agent: Agent,
     /// The Unix socket, if it is reached through one.
     socket: Option<PathBuf>,
-    /// What comes before a path, without a slash at its end.
+    /// The URL before a path, without a slash at its end.
     base: String,
     /// The URL as the user wrote it.
     pub(super) url: String,
@@ -74,7 +74,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// Reads what is needed to reach the server; connects to nothing yet.
+    /// Reads the files that it takes to reach the server. Does not connect yet.
     pub(super) fn new(access: &Access) -> Result<Api, Failure> {
         let shown = access.url.trim_end_matches('/');
         let socket = shown.strip_prefix("unix:").map(|path| PathBuf::from(path.trim_start_matches("//")));
@@ -91,22 +91,22 @@ impl Api {
         Ok(Api { agent, socket, base: base.to_owned(), url: shown.to_owned(), token, headers })
     }
 
-    /// One more to the same server, which shares nothing with this one: threads do not wait for each other.
+    /// Another client of the same server. It shares nothing with this one, so that threads do not wait for each other.
     pub(super) fn another(&self) -> Api {
         Api { agent: agent(self.agent.config().clone(), self.socket.as_deref()), ..self.clone() }
     }
 
-    /// Asks, and waits for the answer; or says why there is none.
+    /// Sends a request and waits for the answer, or returns why there is none.
     pub(super) fn send(&self, call: &ApiCall) -> Result<Answer, String> {
         let mut request = Request::builder().method(call.method.clone()).uri(format!("{}{}", self.base, call.path));
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
         if let Some(token) = &self.token {
-            // Not Authorization, which is left to a proxy on the way; the Go program knows these two as well.
+            // Not in Authorization, which is left to a proxy. The Go program knows these two as well.
             request = request.header(if call.writes() { "x-api-token" } else { "x-sd-token" }, token);
         }
-        // Errors on the path of the Go program are otherwise one line of text.
+        // Without this, errors on the old path are one line of text.
         request = request.header(header::ACCEPT, format!("application/json, {PROBLEM}"));
         if let Some((condition, etag)) = &call.condition {
             request = request.header(condition, etag);
@@ -120,12 +120,12 @@ impl Api {
         sent.and_then(read_answer).map_err(|e| format!("{}: {}", self.url, reason(&e)))
     }
 
-    /// Gets a foreign URL, by the same rules but without the token and the header fields, which are not for others; with
-    /// a token of its own, if there is one.
+    /// Gets a foreign URL by the same rules, but without the server's token and header fields, which are not for
+    /// others. It may have a token of its own.
     pub(super) fn get_foreign(&self, url: &str, token: Option<&Secret>) -> Result<Answer, String> {
         let mut request = self.agent.get(url);
         if let Some(token) = token {
-            // The original knows the first alone, and others than both programs the second.
+            // The original knows only the first, programs other than both only the second.
             request = request.header("x-sd-token", token);
             let bearer = [b"Bearer ".as_slice(), token.as_bytes()].concat();
             if let Ok(bearer) = HeaderValue::from_bytes(&bearer) {
@@ -136,19 +136,19 @@ impl Api {
     }
 }
 
-/// How a server is reached, where files that say it may change.
+/// How to reach a server, with files that may change.
 pub(super) struct WatchedAccess {
     access: Access,
     files: WatchedFiles,
 }
 
 impl WatchedAccess {
-    /// To be called before the files are read for the first time.
+    /// Call it before the files are read for the first time.
     pub(super) fn new(access: &Access) -> WatchedAccess {
         WatchedAccess { access: access.clone(), files: WatchedFiles::new(access.files()) }
     }
 
-    /// The server as the files say now, if that is asked for or they have changed.
+    /// The server by the present files, if that is asked for or they have changed.
     pub(super) fn look(&mut self, is_asked_for: bool) -> Option<Result<Api, Failure>> {
         self.files.look(is_asked_for, || Api::new(&self.access))
     }
@@ -162,7 +162,8 @@ fn read_answer(mut response: ureq::http::Response<Body>) -> Result<Answer, ureq:
     Ok(Answer { status: response.status().as_u16(), content_type, etag, location, body })
 }
 
-/// Refuses what is no URL of an HTTP server. Credentials in it would show in messages and in the list of processes.
+/// Refuses everything but URLs of HTTP servers. Credentials in a URL would show in messages and in the list of
+/// processes.
 pub(super) fn check_url(what: &str, url: &str) -> Result<(), Failure> {
     let wrong = |reason: &str| Err(Failure::Usage(format!("{what}: {reason}")));
     let Ok(uri) = url.parse::<Uri>() else { return wrong("not a URL; expected http://, https:// or unix:/path") };
@@ -179,14 +180,14 @@ pub(super) fn check_url(what: &str, url: &str) -> Result<(), Failure> {
     }
 }
 
-/// A header field as `NAME: VALUE`; the message does not repeat it, because it may be a secret.
+/// Parses a header field as `NAME: VALUE`. The error does not repeat it, because it may be a secret.
 fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), Failure> {
     let wrong = || Failure::Usage("--header: expected NAME: VALUE".to_owned());
     let (name, value) = text.split_once(':').ok_or_else(wrong)?;
     Ok((name.trim().parse().map_err(|_| wrong())?, value.trim().parse().map_err(|_| wrong())?))
 }
 
-/// Reads a token; the flag is what a message calls its file by.
+/// Reads a token. `flag` names its file in messages.
 pub(super) fn read_token(flag: &str, source: &TokenSource) -> Result<Secret, Failure> {
     let (name, secret) = match source {
         TokenSource::Value(token) => ("INVENTOR_TOKEN".to_owned(), Ok(token.trim().as_bytes().to_vec())),
@@ -199,7 +200,8 @@ pub(super) fn read_token(flag: &str, source: &TokenSource) -> Result<Secret, Fai
     Ok(token)
 }
 
-/// Whom the client trusts, and which certificate it shows. The system's certificates are read only if they are needed.
+/// The authorities that the client trusts, and the certificate that it shows. Reads the system's certificates only if
+/// they are needed.
 fn tls(access: &Access, needed: bool) -> Result<TlsConfig, Failure> {
     let roots = match &access.ca_file {
         Some(path) => authorities(path)?,

@@ -1,5 +1,5 @@
-//! `sync` and `diff`: a group as files declare it, and what that changes: the registrations to be created, changed and
-//! deleted, and the differences between what the server has and what the files say.
+//! `sync` and `diff`: a group as files declare it, the registrations that must be created, changed and deleted for
+//! that, and the differences between the server and the files.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -16,10 +16,10 @@ use super::{Entry, Failure, files, text};
 use crate::config::commands::{GroupFiles, SyncCommand};
 use crate::registration::{BodyFault, TargetId};
 
-/// The most faults that are shown one by one.
+/// The most faults that are shown.
 const FAULTS_SHOWN_MAX: usize = 20;
 
-/// Shows the differences; whether there are any is the answer.
+/// Shows the differences, and fails if there are any.
 pub(super) fn diff(connection: &Api, declared: &GroupFiles, output: Output) -> Result<(), Failure> {
     let wanted = Declaration::read(declared)?;
     let current = connection.group(&declared.group)?.entries;
@@ -33,7 +33,7 @@ pub(super) fn diff(connection: &Api, declared: &GroupFiles, output: Output) -> R
     if differs { Err(Failure::No(format!("the group {:?} differs", declared.group))) } else { Ok(()) }
 }
 
-/// Makes the group be what the files say, unless it is.
+/// Makes the group equal to the files, unless it is already.
 pub(super) fn sync(connection: &Api, command: &SyncCommand, output: Output) -> Result<(), Failure> {
     let SyncCommand { declared, dry_run, adopt, allow_empty, ttl, .. } = command;
     let group = &declared.group;
@@ -50,7 +50,7 @@ pub(super) fn sync(connection: &Api, command: &SyncCommand, output: Output) -> R
         connection.declare(group, &wanted.entries, &parameters, current.etag.as_deref())
     };
     let mut plan = GroupPlan::new(&current.entries, &wanted.entries);
-    // Asked without adopting, the server names what it would take from where.
+    // Without `adopt`, the server names the entries that it would take from other groups.
     if *adopt
         && plan.counts().create > 0
         && let DeclareAnswer::Refused(RefusedDeclaration { is_elsewhere: true, faults, total, .. }) =
@@ -63,7 +63,7 @@ pub(super) fn sync(connection: &Api, command: &SyncCommand, output: Output) -> R
     if output.is_table() {
         show(group, &plan, output);
     }
-    // With a lifetime, declaring it again is renewing it.
+    // With a lifetime, repeating the declaration renews it.
     let outcome = match plan.counts().changes_nothing() && ttl.is_none() {
         true => None,
         false => match declare(*dry_run, *adopt)? {
@@ -81,14 +81,14 @@ pub(super) fn sync(connection: &Api, command: &SyncCommand, output: Output) -> R
     Ok(())
 }
 
-/// What files declare, and where each of it stands.
+/// The entries that files declare, and the place of each.
 struct Declaration {
     entries: Vec<Entry>,
     places: Vec<String>,
 }
 
 impl Declaration {
-    /// Reads the files, which may name no other group and no targets twice.
+    /// Reads the files, which must name no other group and no targets twice.
     fn read(GroupFiles { group, files }: &GroupFiles) -> Result<Declaration, Failure> {
         let placed = files::entries(files.iter().map(PathBuf::as_path))?;
         let mut seen: HashMap<_, &str> = HashMap::new();
@@ -107,7 +107,7 @@ impl Declaration {
         Ok(Declaration { entries, places })
     }
 
-    /// Which entry a fault concerns: the first part of its pointer is the number.
+    /// The entry that a fault concerns: its number is the first part of the pointer.
     fn at(&self, fault: &BodyFault) -> Option<usize> {
         let at = fault.pointer.strip_prefix('/')?.split('/').next()?.parse().ok()?;
         (at < self.entries.len()).then_some(at)
@@ -141,7 +141,7 @@ fn show(group: &str, plan: &GroupPlan<'_>, output: Output) {
     print_line(&plan.counts().to_string());
 }
 
-/// Prints a unified diff, coloured as usual if colours are welcome.
+/// Prints a unified diff, in the usual colours if these are welcome.
 pub(super) fn show_differences(differences: &str, output: Output) {
     for line in text::lines(differences).lines() {
         let style = match line.as_bytes() {
@@ -161,12 +161,12 @@ pub(super) struct PlanCounts {
     pub(super) change: usize,
     pub(super) unchanged: usize,
     pub(super) delete: usize,
-    /// Those that are taken over from other groups.
+    /// Entries that are taken over from other groups.
     pub(super) adopt: usize,
 }
 
 impl PlanCounts {
-    /// Counts what is wanted, beside what is there now.
+    /// Counts a wanted entry, compared with the current one.
     pub(super) fn count(&mut self, wanted: &Entry, current: Option<&Entry>) {
         match current {
             None => self.create += 1,
@@ -188,10 +188,10 @@ impl fmt::Display for PlanCounts {
     }
 }
 
-/// What makes a group be exactly what is wanted.
+/// The changes that make a group exactly what is wanted.
 pub(super) struct GroupPlan<'a> {
     pairs: BTreeMap<TargetId, [Option<&'a Entry>; 2]>,
-    /// What stands in other groups, and what the server says of that.
+    /// Entries that are in other groups, with the server's texts about them.
     adopted: BTreeMap<TargetId, String>,
     adopted_total: usize,
 }
@@ -205,7 +205,7 @@ impl<'a> GroupPlan<'a> {
         GroupPlan { pairs, adopted: BTreeMap::new(), adopted_total: 0 }
     }
 
-    /// These stand in other groups; there may be more than are named.
+    /// Marks these as being in other groups; there may be more than are named.
     pub(super) fn adopt(&mut self, named: impl IntoIterator<Item = (TargetId, String)>, total: usize) {
         self.adopted.extend(named);
         self.adopted_total = total;
@@ -239,7 +239,7 @@ impl<'a> GroupPlan<'a> {
         json!({ "create": create, "change": change, "unchanged": self.counts().unchanged, "delete": delete, "adopt": adopt })
     }
 
-    /// The differences as a unified diff, with a part for each registration; empty when there are none.
+    /// The differences as a unified diff, with a part for each registration; empty if there are none.
     pub(super) fn differences(&self, names: (&str, &str)) -> String {
         let mut parts: Vec<(&[String], String)> = Vec::new();
         for (id, pair) in &self.pairs {
@@ -259,7 +259,7 @@ impl<'a> GroupPlan<'a> {
     }
 }
 
-/// The lines of one registration; none when both sides show alike.
+/// The lines of one registration; none if both sides show alike.
 fn part(pair: &[Option<&Entry>; 2]) -> String {
     let [current, wanted] = pair.map(|entry| entry.map(described).unwrap_or_default());
     let mut text = String::new();
@@ -279,7 +279,7 @@ fn part(pair: &[Option<&Entry>; 2]) -> String {
     text
 }
 
-/// What can differ, in the order in which it is shown.
+/// The properties that can differ, in the order in which they are shown.
 fn described(entry: &Entry) -> BTreeMap<String, String> {
     let labels = entry.labels.iter();
     let mut lines: BTreeMap<String, String> =

@@ -1,6 +1,6 @@
-//! Registrations as the client holds them, and the files that hold them: `file_sd` lists and bodies of `PUT /target`, one
-//! or many, in JSON or YAML. What a file is, its content says. YAML becomes JSON, and every entry the body of a PUT, which
-//! is read as the server reads it when it is strict: so there is one reader of registrations.
+//! Registrations in the client, and the files that hold them: `file_sd` lists and bodies of `PUT /target`, one or many,
+//! in JSON or YAML. The content tells which it is. YAML becomes JSON, and every entry the body of a PUT, which is
+//! parsed as the strict server does, so that there is only one parser of registrations.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,18 +21,18 @@ const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Nodes of a YAML file: some ten for each of 500,000 registrations.
 const NODES_MAX: usize = 5_000_000;
 
-/// A registration as the client holds it: what a file says of it, and what the body that is sent is made of.
+/// A registration in the client, read from a file and sent as a body.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub(super) targets: Vec<String>,
     #[serde(default)]
     pub(super) labels: BTreeMap<String, String>,
-    /// `None` is the group that the server gives to those that name none.
+    /// `None` means the server's default group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) target_group: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) modules: Vec<String>,
-    /// 0 is for ever, and `None` is what the server decides.
+    /// 0 means for ever; `None` leaves it to the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ttl_seconds: Option<u64>,
 }
@@ -50,7 +50,7 @@ impl Entry {
         TargetId::of(&self.targets)
     }
 
-    /// The group in which it will be found.
+    /// The group that it will be in.
     pub(super) fn group(&self) -> &str {
         self.target_group.as_deref().unwrap_or(DEFAULT_GROUP)
     }
@@ -59,20 +59,20 @@ impl Entry {
         json::encode(&Put { static_config: self })
     }
 
-    /// The same with this group and this lifetime where it names none.
+    /// The same with this group and this lifetime, where it has none of its own.
     pub(super) fn or(mut self, group: Option<&str>, ttl_seconds: Option<u64>) -> Entry {
         self.target_group = self.target_group.or_else(|| group.map(str::to_owned));
         self.ttl_seconds = self.ttl_seconds.or(ttl_seconds);
         self
     }
 
-    /// The same without the group that the server gives to those that name none, so that another can be given before.
+    /// The same without the server's default group, so that another default can be applied.
     pub(super) fn without_default_group(mut self) -> Entry {
         self.target_group = self.target_group.filter(|group| group != DEFAULT_GROUP);
         self
     }
 
-    /// Whether both would be shown alike, whatever their lifetimes.
+    /// Whether lists show both alike, regardless of lifetimes.
     pub(super) fn shows_like(&self, other: &Entry) -> bool {
         self.targets == other.targets
             && self.labels == other.labels
@@ -80,7 +80,7 @@ impl Entry {
             && self.group() == other.group()
     }
 
-    /// Reads a body as the server reads it when it is strict.
+    /// Parses a body as the strict server does.
     pub(super) fn checked(body: &[u8], names: LabelNames) -> Result<Entry, String> {
         let registration = Registration::parse(body, names, TtlBounds::default());
         let registration = registration.and_then(|registration| Strictness::Scraped.check(registration));
@@ -101,7 +101,7 @@ impl Entry {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FileFault {
-    /// The number of the entry, from 1; `None` is the file as a whole.
+    /// The number of the entry, from 1; `None` means the file as a whole.
     pub(super) entry: Option<usize>,
     line: Option<usize>,
     pub(super) reason: String,
@@ -122,12 +122,12 @@ impl fmt::Display for FileFault {
 #[derive(Debug, Default)]
 pub(super) struct FileEntries {
     pub(super) entries: Vec<Entry>,
-    /// The line of each entry, where that is known.
+    /// The line of each entry, if it is known.
     lines: Vec<Option<usize>>,
     pub(super) faults: Vec<FileFault>,
 }
 
-/// An entry and where it stands, as a user finds it.
+/// An entry and its place in the words of a user.
 #[derive(Debug)]
 pub(super) struct Placed {
     pub(super) entry: Entry,
@@ -150,7 +150,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// Reads the entries of these files, all of which have to be right.
+/// Reads the entries of these files. Any fault is an error.
 pub(super) fn entries<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<Vec<Placed>, Failure> {
     let mut entries = Vec::new();
     for path in paths {
@@ -169,7 +169,7 @@ pub(super) fn entries<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<V
     Ok(entries)
 }
 
-/// Reads what a file holds. An empty file is a fault: it is rather a file that is being written than an empty list.
+/// Parses a file. An empty file is a fault: more likely it is being written than an empty list.
 pub(super) fn parse(bytes: &[u8], names: LabelNames) -> FileEntries {
     let mut content = FileEntries::default();
     let text = json::well_formed(bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes));
@@ -185,12 +185,12 @@ pub(super) fn parse(bytes: &[u8], names: LabelNames) -> FileEntries {
     content
 }
 
-/// Hands on the entries of JSON documents that follow each other, and the lines in which they begin. A flow collection of
-/// YAML may look like one at its beginning.
+/// Passes on the entries of consecutive JSON documents, and the lines in which they begin. A flow collection of YAML
+/// may look like one at its beginning.
 fn read_json(text: &str, take: &mut impl FnMut(&str, Option<usize>)) -> Result<(), String> {
     let (mut line, mut counted) = (1, 0);
     let mut take = |entry: &str| {
-        // Each entry is a part of the text, one behind the other.
+        // Each entry is a slice of the text, one after the other.
         let at = entry.as_ptr() as usize - text.as_ptr() as usize;
         line += text.as_bytes()[counted..at].iter().filter(|byte| **byte == b'\n').count();
         counted = at;
@@ -235,7 +235,8 @@ fn entry(text: &str, names: LabelNames) -> Result<Entry, String> {
     }
 }
 
-/// An entry in YAML. Typed, so that values such as `9100` and `yes` are the text that was written, as in Prometheus.
+/// An entry in YAML. It is typed, so that values such as `9100` and `yes` remain the text that was written, as in
+/// Prometheus.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Item {
@@ -248,7 +249,7 @@ struct Item {
     static_config: Option<Box<Wrapped>>,
 }
 
-/// What stands in `static_config`; others than these are ignored, as the server does.
+/// The members of `static_config`. Others are ignored, as by the server.
 #[derive(Deserialize, Serialize)]
 struct Wrapped {
     targets: Option<Vec<Option<String>>>,
@@ -258,7 +259,7 @@ struct Wrapped {
     ttl_seconds: Option<u64>,
 }
 
-/// A document: a list of entries, one entry, or nothing; with the lines in which they begin.
+/// A document: a list of entries, one entry, or nothing, with the lines in which the entries begin.
 struct Document(Vec<(Item, Option<usize>)>);
 
 impl<'de> Deserialize<'de> for Document {
@@ -288,7 +289,7 @@ impl<'de> Deserialize<'de> for Document {
     }
 }
 
-/// Hands on the entries of all documents as JSON, and the lines in which they begin.
+/// Passes on the entries of all documents as JSON, and the lines in which they begin.
 fn read_yaml(text: &str, take: &mut impl FnMut(&str, Option<usize>)) -> Result<(), String> {
     let documents: Vec<Document> = serde_saphyr::from_multiple_with_options(text, options()).map_err(first_line)?;
     for (item, line) in documents.into_iter().flat_map(|Document(items)| items) {
@@ -307,7 +308,7 @@ fn options() -> Options {
     }
 }
 
-/// The message alone; the lines of the file that follow it may hold anything.
+/// Only the message: the following lines quote the file, which may hold anything.
 fn first_line(error: serde_saphyr::Error) -> String {
     let text = error.to_string();
     text.lines().next().unwrap_or_default().to_owned()

@@ -1,5 +1,5 @@
-//! `follow`: keeps a list of the server in a file that Prometheus reads, so that Prometheus starts with its targets while
-//! the server is away. The file is replaced as a whole, and only by a whole list.
+//! `follow`: keeps a list of the server in a file that Prometheus reads, so that Prometheus starts with its targets
+//! even while the server is away. The file is replaced only as a whole and by a whole list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -23,16 +23,16 @@ use crate::logging::News;
 use crate::signals;
 use crate::systemd;
 
-/// How many targets that came or went are named on a terminal.
+/// How many new and lost targets are named on a terminal.
 const NAMED_MAX: usize = 20;
 
-/// A new file is for everybody, since Prometheus runs as another user.
+/// A new file is readable by everybody, since Prometheus runs as another user.
 const MODE: u32 = 0o644;
 
 /// Keeps the file until a signal ends it.
 ///
 /// # Errors
-/// [`Failure`] when it cannot start; once started it goes on whatever happens.
+/// [`Failure`] if it cannot start. Once started, it goes on whatever happens.
 pub(super) fn run(access: &Access, command: &FollowCommand) -> Result<(), Failure> {
     let watched = WatchedAccess::new(access);
     let connection = Api::new(access)?;
@@ -42,7 +42,7 @@ pub(super) fn run(access: &Access, command: &FollowCommand) -> Result<(), Failur
     let place = Place::of(&command.output)?;
     let (tell, signals) = mpsc::channel();
     let hear = move |signal| {
-        // Nobody listens any more once the end has begun.
+        // Nobody receives signals once the end has begun.
         let _ = tell.send(signal);
     };
     signals::forward(&[SIGTERM, SIGINT, SIGQUIT, SIGHUP], hear)
@@ -76,7 +76,7 @@ struct Follower<'a> {
     connection: Api,
     list: &'a str,
     place: Place,
-    /// That of what the file holds.
+    /// The ETag of the list in the file.
     etag: Option<String>,
     /// The targets in the file; `None` before the first list.
     known: Option<BTreeSet<String>>,
@@ -84,8 +84,8 @@ struct Follower<'a> {
 }
 
 impl Follower<'_> {
-    /// Asks for the list, and replaces the file if that is another one. Whoever can be reached otherwise now is reached so;
-    /// if that is asked for, all of it is read again.
+    /// Requests the list, and replaces the file if the list has changed. First rereads token and certificates if they
+    /// have changed, or if that is asked for.
     fn look(&mut self, is_asked_for: bool) {
         match self.access.look(is_asked_for) {
             Some(Ok(connection)) => self.connection = connection,
@@ -121,7 +121,7 @@ impl Follower<'_> {
         let targets = targets_of(&answer.body).map_err(|e| format!("{}: this is no list: {e}", self.connection.url))?;
         let content = if self.place.is_yaml { yaml(&answer.body)? } else { answer.body };
         let is_first = self.known.is_none();
-        // What another run has written is known as well.
+        // Targets that an earlier run has written are known as well.
         let before = self.known.take().or_else(|| targets_of(&self.place.read().ok()??).ok());
         match self.place.keep(&content) {
             Ok(true) => self.tell(&before.unwrap_or_default(), &targets),
@@ -160,10 +160,10 @@ struct Place {
 
 impl Place {
     /// # Errors
-    /// When Prometheus would not read a file of this name, or none can be there.
+    /// Prometheus would not read a file of this name, or none can be there.
     fn of(path: &Path) -> Result<Place, Failure> {
         let wrong = |reason: &str| Failure::Usage(format!("--output {}: {reason}", path.display()));
-        // The three that file_sd takes.
+        // The extensions that file_sd takes.
         let is_yaml = match path.extension().and_then(|extension| extension.to_str()) {
             Some("json") => false,
             Some("yml" | "yaml") => true,
@@ -182,7 +182,7 @@ impl Place {
         self.left.is_some() && self.metadata().is_ok_and(|now| now.as_ref().map(stamp) == self.left)
     }
 
-    /// What the file holds; `None` when there is none.
+    /// The content of the file; `None` if there is none.
     fn read(&self) -> io::Result<Option<Vec<u8>>> {
         if self.metadata()?.is_none() {
             return Ok(None);
@@ -191,13 +191,13 @@ impl Place {
         files::read_to_end(&file, ANSWER_BYTES_MAX).map(Some)
     }
 
-    /// Has the file hold this; whether that is something else than before.
+    /// Makes the file hold this content. Returns whether it was different.
     fn keep(&mut self, content: &[u8]) -> io::Result<bool> {
         let before = self.metadata()?;
-        // One that cannot be read is replaced.
+        // An unreadable file is replaced.
         let is_new = self.read().ok().flatten().as_deref() != Some(content);
         let now = match is_new {
-            // Another one who follows into the same file is seen at the next look.
+            // If another process writes the same file, the next look notices it.
             true => Some(files::replace(&self.path, content, before.as_ref(), MODE, Unfinished::IsLeft)?),
             false => self.metadata()?,
         };
@@ -205,7 +205,7 @@ impl Place {
         Ok(is_new)
     }
 
-    /// What the system says of the file; `None` when there is none. A link could lead anywhere.
+    /// The metadata of the file; `None` if there is none. A link is an error, because it could lead anywhere.
     fn metadata(&self) -> io::Result<Option<Metadata>> {
         match fs::symlink_metadata(&self.path) {
             Ok(metadata) if metadata.is_file() => Ok(Some(metadata)),
@@ -217,7 +217,7 @@ impl Place {
     }
 }
 
-/// A target group. Prometheus refuses whatever else stands in one.
+/// A target group. Prometheus refuses any other member.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct TargetGroup {
@@ -230,7 +230,7 @@ struct TargetGroup {
 /// All targets of a list.
 ///
 /// # Errors
-/// When it is no list, or not all of one.
+/// It is not a list, or not a complete one.
 fn targets_of(list: &[u8]) -> Result<BTreeSet<String>, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(list);
     let targets = reader.deserialize_seq(Targets)?;
@@ -238,7 +238,7 @@ fn targets_of(list: &[u8]) -> Result<BTreeSet<String>, serde_json::Error> {
     Ok(targets)
 }
 
-/// Reads one group after the other, so that no more is kept of a long list than what is asked for.
+/// Reads one group after the other, so that only the targets of a long list are kept.
 struct Targets;
 
 impl<'de> Visitor<'de> for Targets {
@@ -260,7 +260,7 @@ impl<'de> Visitor<'de> for Targets {
 /// The list in YAML.
 ///
 /// # Errors
-/// When it is no list.
+/// It is not a list.
 fn yaml(list: &[u8]) -> Result<Vec<u8>, String> {
     let groups: Vec<TargetGroup> = serde_json::from_slice(list).map_err(|e| e.to_string())?;
     Ok(output::yaml(&groups).map_err(|e| e.to_string())?.into_bytes())

@@ -1,4 +1,4 @@
-//! `import`: what files and `http_sd` lists hold, registered one by one over a few connections.
+//! `import`: registers the entries of files and `http_sd` lists one by one, over a few connections.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -27,18 +27,18 @@ use crate::signals;
 const CONNECTIONS: usize = 16;
 
 /// How often a registration is tried while the server cannot be reached or fails, and the first pause between tries,
-/// which then doubles: some 15 s in all.
+/// which then doubles: some 15 s in total.
 const TRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// So many refusals of the token before the first success mean that nothing will be accepted.
+/// This many refusals of the token before the first success mean that nothing will be accepted.
 const UNAUTHORISED_MAX: usize = 100;
 
 const GLANCE: Duration = Duration::from_millis(100);
 
 pub(super) fn run(connection: &Api, command: &ImportCommand, output: Output) -> Result<(), Failure> {
     let mut read = read_sources(connection, command)?;
-    // What was read can be left as it is until here; from now on what was done is said.
+    // Until here an interrupt loses nothing; from now on it must report what was done.
     let interrupted = Arc::new(AtomicBool::new(false));
     let interrupt = Arc::clone(&interrupted);
     signals::forward(&[SIGINT, SIGTERM], move |_| interrupt.store(true, Ordering::Relaxed))
@@ -73,7 +73,7 @@ pub(super) fn run(connection: &Api, command: &ImportCommand, output: Output) -> 
     }
 }
 
-/// Compares with what the server has, which is not kept: only what concerns the entries, and only for a dry run.
+/// Compares the entries with the server's registrations. Of these, keeps only the ones for a dry run.
 fn show_plan(
     connection: &Api,
     entries: &[Entry],
@@ -110,7 +110,7 @@ struct ImportJob<'a> {
     connection: &'a Api,
     entries: &'a [Entry],
     next: AtomicUsize,
-    /// Whether everything stops before the end.
+    /// Everything stops before the end.
     stop: AtomicBool,
     done: Mutex<ImportOutcome>,
 }
@@ -118,7 +118,7 @@ struct ImportJob<'a> {
 #[derive(Default)]
 struct ImportOutcome {
     registered: usize,
-    /// Of the refusals, those of the token.
+    /// How many of the refusals were of the token.
     unauthorised: usize,
     refusals: RefusedEntries,
     failure: Option<Failure>,
@@ -173,7 +173,7 @@ impl ImportJob<'_> {
             if attempt == TRIES {
                 return self.end(Failure::Unavailable(problem));
             }
-            // Not longer than needed when everything stops meanwhile.
+            // Ends early if everything stops meanwhile.
             let end = Instant::now() + pause;
             while Instant::now() < end && !self.stop.load(Ordering::Relaxed) {
                 thread::sleep(GLANCE);
@@ -196,17 +196,17 @@ impl ImportJob<'_> {
         }
     }
 
-    /// Stops everything; the first reason counts.
+    /// Stops everything. Only the first reason counts.
     fn end(&self, failure: Failure) {
         self.done.lock().failure.get_or_insert(failure);
         self.stop.store(true, Ordering::Relaxed);
     }
 }
 
-/// Between two lines, where there is no terminal.
+/// The time between two lines without a terminal.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
-/// How far it is: a bar on a terminal, a line every 10 s elsewhere.
+/// Shows the progress: a bar on a terminal, a line every 10 s elsewhere.
 struct Progress {
     total: usize,
     /// `None` without a terminal.
@@ -298,7 +298,7 @@ fn get(connection: &Api, url: &str, token: Option<&Secret>) -> Result<Vec<u8>, F
 
 impl Sources {
     fn add(&mut self, entry: Entry, source: &str, is_list: bool) {
-        // Only in lists do these labels stand for something; in a file they are what somebody has registered.
+        // These labels have a meaning only in lists; in a file they are what somebody has registered.
         let entry = if is_list { from_list(entry) } else { entry };
         match self.places.entry(entry.id()) {
             Slot::Vacant(place) => {
@@ -318,7 +318,7 @@ impl Sources {
     }
 }
 
-/// Takes group and module from the labels that lists show them under.
+/// Takes group and module from the labels in which lists show them.
 fn from_list(mut entry: Entry) -> Entry {
     entry.labels.remove(ID_LABEL);
     if let Some(group) = entry.labels.remove(GROUP_LABEL) {
@@ -330,7 +330,7 @@ fn from_list(mut entry: Entry) -> Entry {
     entry
 }
 
-/// Whether the second is the same registration as the first with another module: lists show one entry for each.
+/// Whether the second entry is the same registration with another module: lists show one entry for each.
 fn is_next_module(known: &Entry, entry: &Entry) -> bool {
     !entry.modules.is_empty()
         && !known.modules.is_empty()
@@ -339,7 +339,7 @@ fn is_next_module(known: &Entry, entry: &Entry) -> bool {
         && !known.modules.iter().any(|module| entry.modules.contains(module))
 }
 
-/// Refused entries that are named; the others are counted.
+/// How many refused entries are named; the others are counted.
 const SHOWN_MAX: usize = 20;
 
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-//! `list`, `get`, `groups` and `export`: what the server holds.
+//! `list`, `get`, `groups` and `export`: the registrations of the server.
 
 use std::cmp::Ordering;
 
@@ -12,16 +12,16 @@ use super::text::{self, cell, count, short_id};
 use crate::config::commands::{Field, Filter, GetCommand, GroupAction, GroupsCommand, ListCommand, SortFlag};
 use crate::registration::parse_id;
 
-/// What a list shows unless it is told otherwise: the id last, since only programs ask for it.
+/// The default columns of a list. The id is last, since only programs need it.
 const FIELDS: [Field; 6] = [Field::Targets, Field::Group, Field::Labels, Field::Modules, Field::Expires, Field::Id];
 
 pub(super) fn list(connection: &Api, command: &ListCommand, output: Output) -> Result<(), Failure> {
     let ListCommand { filter, query, sort, limit, columns, .. } = command;
-    // The order that the server knows saves asking for everything.
+    // An order that the server knows saves reading everything.
     let by_server = sort.first().filter(|_| sort.len() == 1 || limit.is_some()).and_then(SortFlag::on_server);
     let is_enough = |found: &[Value]| match limit {
         Some(limit) if by_server.is_some() && found.len() >= *limit => {
-            // With more keys, all are needed that have the first one in common with the last that is shown.
+            // With more keys, all entries are needed that share the first key with the last one shown.
             let key = |one: &Value| one[sort[0].member()].clone();
             let last = limit.checked_sub(1).and_then(|at| found.get(at));
             sort.len() == 1 || last.map(key) != found.last().map(key)
@@ -56,7 +56,7 @@ fn compare(keys: &[SortFlag], a: &Value, b: &Value) -> Ordering {
             true => (&b[name], &a[name]),
         };
         match (one, other) {
-            // What never expires does so last.
+            // A registration that never expires is last.
             (Value::Null, Value::Null) => Ordering::Equal,
             (Value::Null, _) => Ordering::Greater,
             (_, Value::Null) => Ordering::Less,
@@ -118,9 +118,9 @@ pub(super) fn entry(listed: Value) -> Result<Entry, Failure> {
     listed.map_err(|e| Failure::Unavailable(format!("the list is not understood: {e}")))
 }
 
-/// Prints registrations as bodies of PUT, which say everything that makes them up.
+/// Prints registrations as bodies of PUT, which are complete.
 pub(super) fn export(connection: &Api, filter: &Filter, output: Output) -> Result<(), Failure> {
-    // A lifetime that is the default was not asked for, or need not be asked for again.
+    // The default lifetime need not be repeated.
     let default = connection.read("/api/v1/status", "store")?["default_ttl_seconds"].as_u64();
     let mut entries = Vec::new();
     connection.registrations(filter, None, None, |listed, _| {

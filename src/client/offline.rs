@@ -17,7 +17,7 @@ use crate::config::commands::{CheckCommand, TokenCommand};
 use crate::files::{Unfinished, replace, secrets};
 use crate::tokens;
 
-/// Says what the server would refuse: of each file how many registrations it holds, or what is wrong.
+/// Reports what the server would refuse: for each file the number of its registrations, or its faults.
 pub(super) fn check(command: &CheckCommand) -> Result<(), Failure> {
     let mut faults = 0;
     let mut seen = HashMap::new();
@@ -51,7 +51,7 @@ pub(super) fn check(command: &CheckCommand) -> Result<(), Failure> {
 /// Random bytes of a secret; nobody guesses 256 bits.
 const SECRET_BYTES: usize = 32;
 
-/// A new secret and its line for the server's `TOKENS_FILE`. The secret is shown once and kept nowhere.
+/// Makes a secret and its line for the server's `TOKENS_FILE`. The secret is shown once and kept nowhere.
 pub(super) fn token(command: &TokenCommand, output: Output) -> Result<(), Failure> {
     let TokenCommand { name, role, groups, file, .. } = command;
     if groups.trim().is_empty() {
@@ -83,10 +83,10 @@ pub(super) fn token(command: &TokenCommand, output: Output) -> Result<(), Failur
     Ok(())
 }
 
-/// Adds the line to a file of tokens, which is replaced as a whole: nothing half written ever stands there.
+/// Adds the line to a file of tokens. The file is replaced as a whole, so it is never half written.
 fn append(path: &Path, line: &str) -> Result<(), Failure> {
     let failed = |e: &dyn std::fmt::Display| Failure::Usage(format!("--file {}: {e}", path.display()));
-    // What a link leads to is replaced, not the link.
+    // The target of a link is replaced, not the link.
     let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let (before, metadata) = match fs::metadata(&place) {
         Ok(metadata) => (secrets(&place).map_err(|e| failed(&e))?, Some(metadata)),
@@ -97,7 +97,7 @@ fn append(path: &Path, line: &str) -> Result<(), Failure> {
     let gap = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
     let content = format!("{before}{gap}{line}\n");
     tokens::parse_file(&content).map_err(|e| failed(&e))?;
-    // Two at a time would each lose what the other adds.
+    // Two at a time would each lose the other's line.
     replace(&place, content.as_bytes(), metadata.as_ref(), 0o600, Unfinished::IsSomebodys)
         .map(drop)
         .map_err(|e| failed(&e))

@@ -14,7 +14,7 @@ use crate::config::commands::ChangesCommand;
 
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
-/// The most changes that the server gives.
+/// The most changes that the server returns.
 const CHANGES_MAX: usize = 1000;
 
 /// The most problems of a kind that a person is shown.
@@ -112,7 +112,7 @@ pub(super) fn pollers(connection: &Api, output: Output) -> Result<(), Failure> {
     output.list(&connection.list("/api/v1/pollers", "pollers")?, &POLLER_COLUMNS)
 }
 
-/// Lists what has changed, and what goes on changing if it is to.
+/// Lists the changes, and with `follow` all later ones.
 pub(super) fn changes(connection: &Api, command: &ChangesCommand, output: Output) -> Result<(), Failure> {
     let path = |limit: usize| {
         let mut parameters = Serializer::new(String::new());
@@ -122,7 +122,7 @@ pub(super) fn changes(connection: &Api, command: &ChangesCommand, output: Output
         format!("/api/v1/changes?{}", parameters.finish())
     };
     let read = |limit: usize| connection.list(&path(limit), "changes");
-    // As logs have it: the newest last, where one reads on.
+    // As in logs, the newest are last.
     let mut first = read(if command.follow { CHANGES_MAX } else { command.limit })?;
     let mut known = first.clone();
     first.truncate(command.limit);
@@ -144,7 +144,7 @@ pub(super) fn changes(connection: &Api, command: &ChangesCommand, output: Output
         thread::sleep(BETWEEN_LOOKS);
         let now = match read(CHANGES_MAX) {
             Ok(now) => now,
-            // It may come back, and then its changes begin anew.
+            // When the server comes back, its changes may begin anew.
             Err(Failure::Unavailable(reason)) => {
                 tell(&reason);
                 news = Vec::new();
@@ -157,9 +157,9 @@ pub(super) fn changes(connection: &Api, command: &ChangesCommand, output: Output
     }
 }
 
-/// What stands before what is known already, oldest first.
+/// The changes before the known ones, oldest first.
 fn new_ones(known: &[Value], now: &[Value]) -> Vec<Value> {
-    // Nothing older comes up again, so that what is known already is no longer than it was.
+    // Older changes never come back, so the known part is not longer than before.
     let is_known = |at: &usize| now.len() - at <= known.len() && known.starts_with(&now[*at..]);
     let new = (0..now.len()).find(is_known).unwrap_or(now.len());
     now[..new].iter().rev().cloned().collect()
@@ -178,8 +178,8 @@ const CHANGE_COLUMNS: [Column; 6] = [
     Column::fixed("ID", "id").in_short(|change| short_id(&change["id"])),
 ];
 
-/// Lines that come one after the other have no widths in common but these, and say when it was: what is long ago later on
-/// was just now.
+/// A line of a growing list: columns cannot be aligned except for these, and times are absolute, because "just now"
+/// soon becomes wrong.
 fn change_line(change: &Value, output: Output) -> String {
     let mut row = output.row(change, &CHANGE_COLUMNS);
     row[0] = cell(&change["at"]);
@@ -190,7 +190,8 @@ fn change_line(change: &Value, output: Output) -> String {
     }
 }
 
-/// Shows what is wrong: what is left out of the lists, what is registered more than once, and what Prometheus drops.
+/// Shows problems: values left out of the lists, addresses registered more than once, and labels for which Prometheus
+/// drops targets.
 pub(super) fn problems(connection: &Api, output: Output) -> Result<(), Failure> {
     let quarantine = connection.read("/api/v1/quarantine", "quarantine")?;
     let duplicates = connection.read("/api/v1/duplicates", "duplicates")?;

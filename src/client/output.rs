@@ -1,5 +1,5 @@
-//! How commands end: what they print, as tables and colours for a terminal, tabs for a pipe, JSON and YAML for programs; and
-//! why they fail, as a sentence and an exit code.
+//! How commands end: their output, as tables and colours for a terminal, tabs for a pipe, JSON and YAML for programs;
+//! and their failures, as a sentence and an exit code.
 
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -14,11 +14,11 @@ use crate::config::commands::Format;
 
 const GAP: &str = "  ";
 
-/// A column is cut to no less than this, so that one sees what it is; one that may be cut first, to the second.
+/// The least width to which a column is cut, so that it stays recognizable; and that of a column that is cut first.
 const WIDTH_MIN: usize = 8;
 const WIDTH_FIRST: usize = 12;
 
-/// Why standard output takes nothing any more. What a command does beside printing, it does all the same.
+/// Why standard output takes no more. A command does everything but printing all the same.
 static REFUSED: OnceLock<io::Error> = OnceLock::new();
 
 #[derive(Clone, Copy)]
@@ -34,14 +34,14 @@ pub(super) struct Column {
     header: &'static str,
     member: &'static str,
     cut: Cut,
-    /// What is shown of the value instead of the member.
+    /// What is shown instead of the member.
     instead: Option<(Show, When)>,
 }
 
-/// What is shown of a row's value.
+/// Turns a row's value into the text of a cell.
 type Show = fn(&Value) -> String;
 
-/// When something else than the member is shown.
+/// When something other than the member is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum When {
     Always,
@@ -50,11 +50,11 @@ enum When {
     Narrow,
 }
 
-/// Which columns are cut where the terminal is narrow.
+/// Which columns are cut if the terminal is narrow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
     Never,
-    /// When there is no other way.
+    /// If there is no other way.
     Last,
     First,
 }
@@ -64,7 +64,7 @@ impl Column {
         Column { header, member, cut, instead: None }
     }
 
-    /// One that is always shown whole.
+    /// A column that is never cut.
     pub(super) const fn fixed(header: &'static str, member: &'static str) -> Column {
         Column::new(header, member, Cut::Never)
     }
@@ -73,7 +73,7 @@ impl Column {
         Column::new(header, member, Cut::Last)
     }
 
-    /// One of which the beginning says most.
+    /// A column whose beginning says most.
     pub(super) const fn details(header: &'static str, member: &'static str) -> Column {
         Column::new(header, member, Cut::First)
     }
@@ -82,19 +82,19 @@ impl Column {
         Column { instead: Some((instead, When::Always)), ..self }
     }
 
-    /// For a person, who wants to know how long.
+    /// Shows a duration instead, for a person at a terminal.
     pub(super) const fn in_words(self, instead: Show) -> Column {
         Column { instead: Some((instead, When::AtTerminal)), ..self }
     }
 
-    /// For a person who has not asked for everything.
+    /// Shows a short form instead, for a person who has not asked for everything.
     pub(super) const fn in_short(self, instead: Show) -> Column {
         Column { instead: Some((instead, When::Narrow)), ..self }
     }
 }
 
 impl Output {
-    /// `color` is whether colours are welcome; there are none without a terminal in any case.
+    /// `color` says whether colours are welcome. Without a terminal there are none in any case.
     pub(super) fn new(format: Format, color: bool) -> Output {
         let terminal = io::stdout().is_terminal();
         Output { format, terminal, color: color && terminal && Term::stdout().features().colors_supported() }
@@ -117,7 +117,7 @@ impl Output {
         style.force_styling(self.color)
     }
 
-    /// A value for programs, or rows for people, which are made only if they are wanted.
+    /// Shows a value to programs, or rows to people. The rows are made only if they are needed.
     pub(super) fn show<T: Serialize>(
         self,
         value: &T,
@@ -131,7 +131,7 @@ impl Output {
         self.value(value)
     }
 
-    /// A list: for programs as it is, for people with a row for each of its values.
+    /// Shows a list: to programs as it is, to people with a row for each value.
     pub(super) fn list(self, values: &[Value], columns: &[Column]) -> Result<(), Failure> {
         self.show(&values, columns, || values.iter().map(|value| self.row(value, columns)).collect())
     }
@@ -146,12 +146,12 @@ impl Output {
         columns.iter().map(cell).collect()
     }
 
-    /// One object: for people with a row for each of its members.
+    /// Shows one object: to people with a row for each member.
     pub(super) fn object(self, value: &Value) -> Result<(), Failure> {
         self.show(value, &[Column::fixed("", ""); 2], || members(value))
     }
 
-    /// A value as JSON, or as YAML if that is wanted.
+    /// Prints a value as JSON, or as YAML if that is asked for.
     pub(super) fn value<T: Serialize>(self, value: &T) -> Result<(), Failure> {
         let failed = |e: &dyn std::fmt::Display| Failure::Unavailable(format!("the answer cannot be written: {e}"));
         let text = match self.format {
@@ -164,7 +164,8 @@ impl Output {
         Ok(())
     }
 
-    /// Rows for people: on a terminal with a header and without empty columns, else with tabs between all of them.
+    /// Prints rows for people: on a terminal with a header and without empty columns, otherwise with tabs between all
+    /// columns.
     pub(super) fn table(self, columns: &[Column], rows: Vec<Vec<String>>) {
         let rows: Vec<Vec<String>> =
             rows.into_iter().map(|row| row.iter().map(|cell| text::line(cell)).collect()).collect();
@@ -203,7 +204,7 @@ impl Output {
     }
 }
 
-/// Prints text that is harmless.
+/// Prints text that must be harmless to a terminal.
 fn print(text: &str) {
     let mut output = io::stdout().lock();
     if !is_closed()
@@ -213,12 +214,12 @@ fn print(text: &str) {
     }
 }
 
-/// Whether nobody gets what is printed from now on.
+/// Whether standard output takes no more.
 pub(super) fn is_closed() -> bool {
     REFUSED.get().is_some()
 }
 
-/// Says whether everything that was printed has arrived. Whoever closes the pipe early has read enough.
+/// Fails unless everything printed has arrived. A reader that closes the pipe early has read enough.
 pub(super) fn finish() -> Result<(), Failure> {
     match REFUSED.get() {
         Some(e) if e.kind() != ErrorKind::BrokenPipe => {
@@ -234,8 +235,8 @@ fn usual(mut widths: Vec<usize>) -> usize {
     widths.get(widths.len() * 3 / 4).or(widths.last()).copied().unwrap_or(0)
 }
 
-/// Cuts the widest of the columns that may be cut until all fit: first what few lines need, so that one long name does
-/// not cost all others theirs.
+/// Cuts the widest of the columns that may be cut until all fit. Rarely needed width is cut first, so that one long
+/// name does not cost all others theirs.
 fn fit(widths: &mut [usize], usual: &[usize], cuts: &[Cut], screen: usize) {
     let gaps = GAP.len() * widths.len().saturating_sub(1);
     while widths.iter().sum::<usize>() + gaps > screen {
@@ -251,8 +252,8 @@ fn fit(widths: &mut [usize], usual: &[usize], cuts: &[Cut], screen: usize) {
     }
 }
 
-/// YAML that gives back the same text whatever stands in it: what would do something to a terminal, or is read as
-/// something else, stands in double quotes with escapes.
+/// YAML that reads back as the same text. Text that could affect a terminal or be misread is in double quotes with
+/// escapes.
 pub(super) fn yaml<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
     let mut text = String::new();
     write_yaml(&serde_json::to_value(value)?, 0, false, &mut text);
@@ -298,7 +299,7 @@ fn write_yaml(value: &Value, depth: usize, is_item: bool, text: &mut String) {
     }
 }
 
-/// A string of YAML, which is plain only where nobody can take it for anything else. A string of JSON is one of YAML.
+/// A string in YAML, plain only if it cannot be misread. A string of JSON is one of YAML.
 fn scalar(string: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
     let is_word = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
@@ -309,12 +310,12 @@ fn scalar(string: &str) -> String {
     if plain { string.to_owned() } else { text::yaml(&Value::from(string).to_string()) }
 }
 
-/// Prints a line for people, beside the answer.
+/// Prints a line for people to standard error.
 pub(super) fn tell(line: &str) {
     let _ = writeln!(io::stderr(), "{}", text::lines(line));
 }
 
-/// Prints a line of the answer, in which nothing is left that could do something to a terminal.
+/// Prints a line of the answer, which must be harmless to a terminal.
 pub(super) fn print_line(line: &str) {
     print(&format!("{line}\n"));
 }
@@ -323,18 +324,18 @@ pub(super) fn print_line(line: &str) {
 pub enum Failure {
     /// The answer is no: nothing is there, or something differs. Exit code 1.
     No(String),
-    /// The server refuses it, or what it was asked cannot be right. Exit code 2.
+    /// The server refuses the request. Exit code 2.
     Refused(String),
     /// The command line, a file or a setting is wrong, whatever the server says. Exit code 2.
     Usage(String),
-    /// The server cannot be reached, or fails, or what answers is another program. Exit code 3.
+    /// The server cannot be reached or fails, or another program answers. Exit code 3.
     Unavailable(String),
-    /// Stopped by a signal; what was done until then. Exit code 130, as shells have it.
+    /// Stopped by a signal; the text says what was done until then. Exit code 130, as in shells.
     Interrupted(String),
 }
 
 impl Failure {
-    /// The same, after what was done before.
+    /// The same, followed by what was done before.
     pub(super) fn after(mut self, done: &str) -> Failure {
         let sentence = format!("{self}: {done}");
         let (Failure::No(text)

@@ -1,4 +1,4 @@
-//! `register` and `deregister`: what flags or a file say, once.
+//! `register` and `deregister`: one-time requests from flags or a file.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use super::{Entry, Failure, files, text};
 use crate::config::commands::{DeregisterCommand, RegisterCommand};
 use crate::registration::{LabelNames, TargetId, parse_id};
 
-/// Nothing to do is no fault, since what makes a file may have nothing to put into it.
+/// An empty file is no fault: the program that makes it may have nothing to put into it.
 const EMPTY: &str = "the file holds no registration";
 
-/// Registers and prints the ids. One of several that is refused does not keep the others from being registered.
+/// Registers and prints the ids. A refused registration does not keep others from being registered.
 pub(super) fn register(connection: &Api, declaration: &RegisterCommand, output: Output) -> Result<(), Failure> {
     let entries = entries(declaration)?;
     if entries.is_empty() {
@@ -123,7 +123,7 @@ fn described(declaration: &RegisterCommand) -> Result<Entry, Failure> {
     Ok(entry)
 }
 
-/// The labels by which Prometheus is told how to scrape the target, with the flags that become them.
+/// The labels that tell Prometheus how to scrape the target, with the flags that become them.
 const SCRAPE_LABELS: [(&str, &str); 4] = [
     ("__scheme__", "--scheme"),
     ("__metrics_path__", "--path"),
@@ -145,7 +145,7 @@ fn add_scrape_labels(declaration: &RegisterCommand, labels: &mut BTreeMap<String
     Ok(())
 }
 
-/// The message by the flags that can be given, rather than by the labels that they become.
+/// The message with the names of flags instead of the labels that they become.
 fn by_flag(text: &str) -> String {
     let text = text.replace("__param_NAME", "--param");
     SCRAPE_LABELS.iter().fold(text, |text, (label, flag)| text.replace(label, flag))

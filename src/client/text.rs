@@ -1,17 +1,16 @@
-//! Values as text: cells of tables, times as people read them (how long ago, how long still), and text from elsewhere, made
-//! so that it can do nothing to a terminal: control characters and what directs writing (such as U+202E) are shown as
-//! escapes.
+//! Values as text: cells of tables, times as people read them (how long ago, how long still), and text from elsewhere,
+//! made harmless to a terminal: control characters and those that direct writing (such as U+202E) become escapes.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-/// The text with escapes, as Rust writes them, for everything that is not printed as itself.
+/// The text, with everything that does not print as itself escaped as in Rust.
 pub(super) fn line(text: &str) -> String {
     if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
         return text.to_owned();
     }
-    // Quotes and backslashes are harmless, and stay as they are.
+    // Quotes and backslashes are harmless and stay.
     let quoted = format!("{text:?}");
     let mut chars = quoted[1..quoted.len() - 1].chars();
     let mut out = String::with_capacity(quoted.len());
@@ -45,7 +44,7 @@ pub(super) fn yaml(json: &str) -> String {
     })
 }
 
-/// Lines with an escape for each such character but the line ends.
+/// Lines with an escape for each such character, except the line ends.
 pub(super) fn lines(text: &str) -> String {
     escaped(text, |c, out| out.extend(c.escape_default()))
 }
@@ -76,14 +75,14 @@ pub(super) fn members(value: &Value) -> Vec<Vec<String>> {
     rows
 }
 
-/// A value as the cell of a table; what is not there is empty.
+/// A value as the cell of a table; null is empty.
 pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Array(values) => values.iter().map(cell).collect::<Vec<_>>().join(","),
         Value::Object(members) => {
-            // What relabelling takes out again comes last.
+            // Labels that relabelling removes come last.
             let (hidden, own): (Vec<_>, Vec<_>) = members.iter().partition(|(name, _)| name.starts_with("__"));
             let member = |(name, value): (&String, &Value)| match value.as_str() {
                 Some(text) if is_one_word(text) => format!("{name}={text}"),
@@ -99,7 +98,7 @@ fn is_one_word(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_./:@+".contains(c))
 }
 
-/// As much of an id as a person needs to tell it from others.
+/// The beginning of an id, enough for a person to tell it from others.
 pub(super) fn short_id(id: &Value) -> String {
     cell(id).chars().take(8).collect()
 }
@@ -127,7 +126,7 @@ pub(super) fn duration(duration: Duration) -> String {
     text
 }
 
-/// A lifetime in seconds, of which 0 is for ever.
+/// A lifetime in seconds; 0 means for ever.
 pub(super) fn lifetime(seconds: &Value) -> String {
     match seconds.as_u64() {
         Some(0) => "never".to_owned(),
@@ -136,7 +135,7 @@ pub(super) fn lifetime(seconds: &Value) -> String {
     }
 }
 
-/// How long it is until this time as the server writes it; null is never.
+/// The time left until this instant of the server; null is never.
 pub(super) fn until(time: &Value) -> String {
     match (time, instant(time)) {
         (Value::Null, _) => "never".to_owned(),
@@ -145,7 +144,7 @@ pub(super) fn until(time: &Value) -> String {
     }
 }
 
-/// How long ago this time was; null is not known.
+/// How long ago this instant was; null is unknown.
 pub(super) fn since(time: &Value) -> String {
     let ago = |time: SystemTime| duration(SystemTime::now().duration_since(time).unwrap_or_default());
     instant(time).map(|time| format!("{} ago", ago(time))).unwrap_or_default()

@@ -22,10 +22,10 @@ const SERVE: &str = "serve";
 const VERSION: &str = "version";
 const HEALTHCHECK: &str = "healthcheck";
 
-/// What [`HEALTHCHECK`] asks.
+/// The argument of [`HEALTHCHECK`].
 const QUESTION: &str = "QUESTION";
 
-/// What is said of settings beside each of them.
+/// The help for all settings.
 const SETTINGS_HELP: &str = "\
 Each setting is an environment variable, a line of .env in the working directory (which is not read when APP_ENV is \
 set), or a flag; a flag wins over the environment, and that over .env. An empty value counts as not set. Flags can be \
@@ -33,21 +33,21 @@ seen by every user of the machine: tokens and passwords belong into the environm
 
 pub enum Invocation {
     Serve(Box<Config>),
-    /// Ask the server that listens there whether it is `ready` or `healthy`.
+    /// Ask the server at this endpoint whether it is `ready` or `healthy`.
     Healthcheck(Endpoint, String),
     Client(Box<Client>),
     Completions(Shell),
     Manual(PathBuf),
-    /// Print this and end well: the help, or the version.
+    /// Print this and succeed: the help, or the version.
     Print(String),
-    /// Print this to standard error and end with 2: flags that do not exist, values that cannot be right.
+    /// Print this to standard error and exit with 2: unknown flags, or impossible values.
     Usage(String),
 }
 
 /// Reads the command line, the environment and, for the server, `.env`.
 ///
 /// # Errors
-/// [`ConfigError`] names the variable, its value unless it is a secret, and what would be right.
+/// [`ConfigError`] names the variable, its value unless it is a secret, and what is expected.
 pub fn read() -> Result<Invocation, ConfigError> {
     parse().unwrap_or_else(|e| {
         let columns = || usize::from(console::Term::stdout().size().1);
@@ -61,18 +61,18 @@ pub fn read() -> Result<Invocation, ConfigError> {
     })
 }
 
-/// Where systemd wants to be told what becomes of this process.
+/// The socket on which systemd expects the state of this process.
 pub fn notify_socket() -> Option<OsString> {
     std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())
 }
 
-/// How much the help of a command says. Both forms are written in clap's short style: the long one has a blank line
+/// How much the help of a command says. Both forms use clap's short style, because the long style has a blank line
 /// after every flag.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Help {
     /// Its own flags and an example: `-h`.
     Short,
-    /// All of it: `--help`, and `inventor help COMMAND`.
+    /// Everything: `--help`, and `inventor help COMMAND`.
     Long,
 }
 
@@ -100,7 +100,7 @@ pub(super) fn commands(form: Help) -> Command {
         let name = command.get_name().to_owned();
         let is_client = ClientCommand::has_subcommand(&name) && !WITHOUT_SERVER.contains(&&*name);
         let has_old_timeout = command.get_arguments().any(|argument| argument.get_id() == "old_timeout");
-        // Flags of `groups` stand after `groups delete NAME` as well.
+        // Flags of `groups` may also follow `groups delete NAME`.
         let has_commands = command.has_subcommands();
         let mut changed = command.clone();
         if WITH_OUTPUT.contains(&&*name) {
@@ -154,9 +154,9 @@ fn with_settings(command: Command) -> Command {
     VARIABLES.iter().fold(command, |command, variable| command.arg(variable.flag()))
 }
 
-/// What the command line says; the outer error is clap's, with the text for the user.
+/// Parses the command line. The outer error is clap's, with the text for the user.
 fn parse() -> Result<Result<Invocation, ConfigError>, clap::Error> {
-    // The settings may stand before the command as well, or without one, as they always could.
+    // The settings may precede the command, or stand alone, as they always could.
     let settings = VARIABLES.iter().map(|variable| variable.flag().hide(true));
     let mut command = commands(Help::asked_for()).args(settings).override_help(help::OVERVIEW);
     let matches = command.try_get_matches_from_mut(std::env::args_os())?;
@@ -181,7 +181,7 @@ fn parse() -> Result<Result<Invocation, ConfigError>, clap::Error> {
     })
 }
 
-/// Without any word it is the server, as in the original program, if anything says that a server is meant.
+/// Without arguments this is the server, as in the original program, if any setting is given.
 fn alone(matches: &ArgMatches) -> Result<Invocation, ConfigError> {
     let values = Values::new(&[matches])?;
     match VARIABLES.iter().any(|variable| values.is_given(*variable)) {
@@ -194,7 +194,7 @@ fn serve(levels: &[&ArgMatches]) -> Result<Invocation, ConfigError> {
     Ok(Invocation::Serve(Box::new(Config::new(&Values::new(levels)?)?)))
 }
 
-/// A setting of the server before a command of the client means nothing, and is a mistake.
+/// Refuses a setting of the server before a command of the client: it has no effect, and is a mistake.
 fn refuse_settings(command: &mut Command, matches: &ArgMatches, name: &str) -> Result<(), clap::Error> {
     let given = |variable: &&Variable| matches.value_source(variable.name) == Some(ValueSource::CommandLine);
     match VARIABLES.iter().find(given) {

@@ -1,4 +1,4 @@
-//! The commands of the client, their flags and what these mean.
+//! The commands of the client and their flags. Most comments here are their help.
 
 mod values;
 
@@ -14,21 +14,21 @@ use crate::registration::LabelNames;
 pub use values::{Field, Format, SortFlag};
 use values::{changes_limit, export_format, label_names, lifetime, pair, path, sort_key, time_to_wait};
 
-/// What the client is to do.
+/// A command of the client, and its general flags.
 pub struct Client {
     pub command: ClientCommand,
     pub access: Access,
     pub format: Format,
     /// Whether colours are welcome, if the output is a terminal.
     pub color: bool,
-    /// What is logged, and how; only what goes on until it is told to stop does.
+    /// Logging, for commands that run until they are stopped.
     pub log: Option<Logging>,
 }
 
 /// Where the client's token comes from.
 #[derive(Clone, PartialEq, Eq)]
 pub enum TokenSource {
-    /// This is it.
+    /// The token itself.
     Value(String),
     /// The first line of this file.
     File(PathBuf),
@@ -85,16 +85,16 @@ pub enum ClientCommand {
 /// The commands that ask no server.
 pub(super) const WITHOUT_SERVER: [&str; 4] = ["check", "token", "completions", "man"];
 
-/// The commands whose answer is written in the form that is asked for.
+/// The commands with an output format.
 pub(super) const WITH_OUTPUT: [&str; 11] =
     ["register", "list", "get", "groups", "status", "pollers", "changes", "problems", "sync", "diff", "token"];
 
-/// What stands above the flags that say how to reach the server.
+/// The heading of the flags that tell how to reach the server.
 pub const ACCESS_HEADING: &str = "Server";
 
 const DEFAULT_URL: &str = "http://localhost:9101";
 
-// How to reach the server. What is said of it with three slashes would be the help of each command.
+// How to reach the server. A comment with three slashes would become the help of each command.
 #[derive(Args, Clone, Default)]
 #[command(next_help_heading = ACCESS_HEADING)]
 pub struct Access {
@@ -131,7 +131,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// The same without what is empty, with the token from the environment unless a file has it.
+    /// The same without empty values, and with the token from the environment unless a file is given.
     pub(super) fn completed(mut self, token: Option<String>) -> Access {
         let Access { url, token_file, ca_file, cert, key, .. } = &mut self;
         if url.is_empty() {
@@ -144,13 +144,13 @@ impl Access {
         self
     }
 
-    /// The files that say how the server is reached.
+    /// The files needed to reach the server.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         [&self.token_file, &self.ca_file, &self.cert, &self.key].into_iter().flatten().map(PathBuf::as_path)
     }
 }
 
-// What is said of it here would be the help of each command.
+// A comment with three slashes would become the help of each command.
 #[derive(Args)]
 pub(super) struct Output {
     /// How the answer is written: table, wide, json or yaml

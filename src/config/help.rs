@@ -1,6 +1,6 @@
-//! What help says beside the flags: the overview, an example for each command, and what is common to all of them.
+//! The help besides the flags: the overview, an example for each command, and what all have in common.
 
-/// What `inventor --help` shows: the commands by what one wants to do.
+/// The output of `inventor --help`: the commands by purpose.
 pub(super) const OVERVIEW: &str = "\
 Prometheus HTTP service discovery: scrape targets are registered over a small
 REST API and expire unless renewed
@@ -38,7 +38,7 @@ INVENTOR_TOKEN  The token; or INVENTOR_TOKEN_FILE, a file with it
 With settings alone, such as API_TOKEN, `inventor` is the server.
 ";
 
-/// What the codes mean, the same for all commands.
+/// The exit codes, the same for all commands.
 pub(super) const EXIT_CODES: &[(&str, &str)] = &[
     ("0", "done; nothing differs"),
     ("1", "the answer is no: something differs, is not there, or is not ready"),
@@ -96,13 +96,13 @@ pub(super) fn examples(command: &str) -> &'static [&'static str] {
     EXAMPLES.iter().find(|(name, _)| *name == command).map_or(&[], |(_, examples)| examples)
 }
 
-/// What follows the flags in the short help.
+/// The end of the short help, after the flags.
 pub(super) fn short(command: &str) -> String {
     let example = examples(command).first().map(|example| format!("Example: {example}\n")).unwrap_or_default();
     format!("{example}Where the server is, tokens and TLS: `inventor {command} --help`")
 }
 
-/// What follows the flags in the long help.
+/// The end of the long help, after the flags.
 pub(super) fn long(command: &str) -> String {
     let mut text = "Examples:\n".to_owned();
     examples(command).iter().for_each(|example| text += &format!("  {example}\n"));
@@ -111,7 +111,7 @@ pub(super) fn long(command: &str) -> String {
     text.trim_end().to_owned()
 }
 
-/// The text for a screen of so many columns: what follows the first line of a flag stands below its description.
+/// Wraps the text to this many columns. Later lines of a flag are aligned with its description.
 pub(super) fn wrapped(text: &str, columns: usize) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.lines() {
@@ -128,7 +128,7 @@ pub(super) fn wrapped(text: &str, columns: usize) -> String {
     out
 }
 
-/// Where the words of a line begin that follow a name and a gap; where it begins if it has no gap.
+/// The column at which a line's description begins, after a name and a gap; without a gap, that of the line.
 fn description_at(line: &str) -> usize {
     let start = line.len() - line.trim_start().len();
     let gap = line[start..].find("  ").map_or(start, |at| start + at);
@@ -150,7 +150,7 @@ mod tests {
         let expected = "Usage: x\n\n  -g, --group <G>  Only this\n                   group; can be\n                   repeated\n      --all        All\n";
         assert_eq!(wrapped(text, 32), expected);
         assert_eq!(wrapped(text, 80), text);
-        // What is too narrow for anything stays as it is, and so does a word without an end.
+        // A screen too narrow for anything changes nothing, and neither does a word without an end.
         assert_eq!(wrapped("  -g  ääääääääääää ä\n", 8), "  -g  ääääääääääää ä\n");
     }
 }

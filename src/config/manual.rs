@@ -12,7 +12,7 @@ use super::command_line::{self, Help};
 use super::help;
 use super::variables::VARIABLES;
 
-/// The month of this version, which stands at the foot of its pages.
+/// The month of this version, for the foot of its pages.
 const DATE: &str = "November 2026";
 
 pub fn completions(shell: Shell) -> String {
@@ -22,7 +22,7 @@ pub fn completions(shell: Shell) -> String {
     match shell {
         Shell::Bash => script + BASH,
         Shell::Fish => script + FISH,
-        // The file ends with calling the function that completes.
+        // The file ends with a call of the function that completes.
         Shell::Zsh => ZSH_ACTIONS
             .iter()
             .fold(script, |script, (before, after)| script.replace(before, after))
@@ -31,10 +31,10 @@ pub fn completions(shell: Shell) -> String {
     }
 }
 
-/// What a list is sorted by, beside the same the other way round.
+/// The keys by which a list is sorted, without their descending forms.
 const SORT_KEYS: [&str; 6] = ["group", "targets", "expires", "updated", "ttl", "id"];
 
-/// The command line with the values of switches, and without names of files where no file is meant.
+/// The command line with the values of switches, and without file names as completions where no file is meant.
 fn with_values(command: Command) -> Command {
     let is_file = |argument: &Arg| {
         let id = argument.get_id().as_str().to_ascii_lowercase();
@@ -57,9 +57,9 @@ fn with_values(command: Command) -> Command {
     command.mut_args(with_value).mut_subcommands(with_values)
 }
 
-/// Groups and ids are those of the server, if it answers soon. Anybody who may register may name a group, so that a
-/// name is only ever data: `compgen -W` would run what stands in it, and a name that is not quoted what follows it. Ids
-/// are searched for by their beginning when it has as many digits as a search takes for one.
+/// Groups and ids come from the server, if it answers soon. Anybody who may register may name a group, so a name must
+/// only ever be data: `compgen -W` would execute its content, and an unquoted name what follows it. Ids are searched
+/// for by their beginning once it has as many digits as a search needs.
 const BASH: &str = r#"
 _inventor_offer() {
     local current="$1" value quoted
@@ -106,7 +106,7 @@ _inventor_ids() {
 }
 "#;
 
-/// Arguments without an action of their own, and the same with one.
+/// Arguments without an action, and the same with one.
 const ZSH_ACTIONS: [(&str, &str); 4] = [
     (":GROUP:'", ":GROUP:_inventor_groups'"),
     (":name -- The group:'", ":name -- The group:_inventor_groups'"),
@@ -114,7 +114,7 @@ const ZSH_ACTIONS: [(&str, &str); 4] = [
     (":id -- Id of the registration:'", ":id -- Id of the registration:_inventor_ids'"),
 ];
 
-/// Writes a manual page for the program and each of its commands into the directory, which is made if need be.
+/// Writes manual pages for the program and each command into the directory, which is created if necessary.
 pub fn write(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let mut root = command_line::commands(Help::Long).disable_help_subcommand(true);
@@ -141,7 +141,7 @@ fn write_page(
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    // With values, which the section that clap_mangen writes leaves out.
+    // Includes values, which clap_mangen's own section leaves out.
     let usage = command.clone().render_usage().to_string();
     writeln!(page, ".SH SYNOPSIS\n{}", escaped(usage.trim_start_matches("Usage: ").trim()))?;
     man.render_description_section(&mut page)?;
@@ -168,7 +168,7 @@ fn write_page(
     fs::write(directory.join(format!("{name}.1")), page)
 }
 
-/// The files that a command reads without being told to.
+/// The files that a command reads by itself.
 fn files(subcommand: Option<&str>) -> &'static [(&'static str, &'static str)] {
     match subcommand {
         Some("serve") => &[(".env", "settings, in the working directory; not read when APP_ENV is set")],
@@ -188,9 +188,9 @@ fn terms(page: &mut Vec<u8>, title: &str, terms: &[(&str, &str)]) -> io::Result<
     terms.iter().try_for_each(|(term, meaning)| writeln!(page, ".TP\n\\fB{}\\fR\n{}", escaped(term), escaped(meaning)))
 }
 
-/// Text that roff takes as it is.
+/// Escapes text for roff.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
-    // A line that begins so would be a request.
+    // A line that begins like this would be a request.
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
 }

@@ -1,4 +1,4 @@
-//! Where tokens, certificates and passwords come from: variables, or files that are read again while the server runs.
+//! The sources of tokens, certificates and passwords: variables, or files that are reread while the server runs.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -16,14 +16,14 @@ use crate::tokens::{self, API, Role, SD, Token};
 
 pub const TOKENS_MAX: usize = 100;
 
-/// Something secret whose files are read again while the server runs.
+/// The source of a secret whose files are reread while the server runs.
 pub trait Sources: Send + 'static {
     type Read;
 
     fn paths(&self) -> impl Iterator<Item = &Path>;
 
     /// # Errors
-    /// [`ConfigError`] when a file cannot be read, holds nothing of use, or does not fit the others.
+    /// [`ConfigError`] if a file cannot be read, holds nothing useful, or does not fit the others.
     fn read(&self) -> Result<Self::Read, ConfigError>;
 }
 
@@ -59,7 +59,7 @@ impl Sources for TokenSources {
         unnamed.chain(&self.named).map(SecretFile::path)
     }
 
-    /// Where a secret has two meanings, the one that may do more counts: it comes last.
+    /// If a secret occurs twice, the entry with more rights counts: it comes last.
     fn read(&self) -> Result<Vec<Token>, ConfigError> {
         let (write, read) = (unnamed(&self.write, API, Role::Write)?, unnamed(&self.read, SD, Role::Read)?);
         let named = self.read_named()?;
@@ -73,7 +73,7 @@ impl Sources for TokenSources {
     }
 }
 
-/// The tokens of a source, one in each line.
+/// Reads the tokens of a source, one per line.
 fn unnamed(source: &Option<Source>, name: &str, role: Role) -> Result<Vec<Token>, ConfigError> {
     let (secrets, file) = match source {
         None => return Ok(Vec::new()),
@@ -109,7 +109,7 @@ pub struct TlsSources {
 }
 
 impl TlsSources {
-    /// `None` when the server is to speak HTTP alone.
+    /// `None` if the server must speak HTTP alone.
     pub(super) fn new(values: &Values, listen: &Listen) -> Result<Option<TlsSources>, ConfigError> {
         let client_ca = SecretFile::of(values, TLS_CLIENT_CA);
         let Some(identity) = IdentityFiles::of(values, TLS_CERT, TLS_KEY)? else {
@@ -136,7 +136,7 @@ impl Sources for TlsSources {
     }
 }
 
-/// A secret in a variable, or the file where it is.
+/// A secret in a variable, or the file that holds it.
 pub(super) enum Source {
     Value(OsString),
     File(SecretFile),
@@ -208,7 +208,7 @@ impl SecretFile {
     }
 }
 
-/// The files of a certificate and its key, of which one is nothing without the other.
+/// The files of a certificate and its key. Neither is of use without the other.
 #[derive(Debug)]
 pub(super) struct IdentityFiles {
     cert: SecretFile,

@@ -1,4 +1,4 @@
-//! The settings of the server, checked, and those of the log, which commands that go on share.
+//! The settings of the server, checked, and those of the log, which long-running commands share.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -20,29 +20,29 @@ use crate::registry::Rules;
 
 pub const WORKERS_MAX: usize = 1024;
 
-/// The largest number of connections that may be asked for.
+/// The largest number of connections that can be configured.
 pub const CONNECTIONS_MAX: usize = 1_000_000;
 
-/// The longest that registrations may be kept beyond their lifetime because of an outage: 30 days, in seconds.
+/// The longest time for which an outage may keep registrations past their deadlines: 30 days, in seconds.
 pub const OUTAGE_KEEP_SECONDS_MAX: u64 = 30 * 24 * 3600;
 
-/// What the server is to do. Holds secrets, and so cannot be printed.
+/// The settings of the server. They hold secrets, and so cannot be printed.
 pub struct Config {
     pub listen: Listen,
-    /// Which proxies say who their clients are.
+    /// The proxies that are believed when they name their clients.
     pub proxies: TrustedProxies,
-    /// Where the certificate comes from, if it speaks TLS.
+    /// The source of the certificate, if the server speaks TLS.
     pub tls: Option<TlsSources>,
     pub tokens: TokenSources,
     pub rules: Rules,
-    /// Where the embedded store keeps its file, without Redis.
+    /// The directory of the embedded store, without Redis.
     pub data_dir: PathBuf,
     pub redis: Option<RedisSources>,
     pub options: Options,
     pub workers: usize,
     pub connections_max: usize,
     pub log: Logging,
-    /// Variables that were set and mean nothing without others.
+    /// Variables that are set but have no effect without others.
     pub without_effect: Vec<&'static str>,
 }
 
@@ -86,7 +86,7 @@ impl Config {
     }
 }
 
-/// The default lifetime and its bounds, which it keeps itself.
+/// The default lifetime and its bounds, which it must itself respect.
 fn ttl(values: &Values) -> Result<(Ttl, TtlBounds), ConfigError> {
     let ttl = Ttl::from_seconds(values.number(TTL_SECONDS, 0..=Ttl::SECONDS_MAX)?);
     let bound = |variable| values.is_given(variable).then(|| values.number(variable, 1..=Ttl::SECONDS_MAX)).transpose();
@@ -115,7 +115,7 @@ fn proxies(values: &Values) -> Result<TrustedProxies, ConfigError> {
     Ok(proxies.unwrap_or_default())
 }
 
-/// What is logged, and how: the same for the server and for commands that go on.
+/// The same for the server and for commands that run until they are stopped.
 pub(super) fn logging(values: &Values) -> Result<Logging, ConfigError> {
     Ok(Logging {
         filter: values.required(RUST_LOG, "a level such as info, or a filter such as warn,inventor=debug", filter)?,
@@ -123,8 +123,8 @@ pub(super) fn logging(values: &Values) -> Result<Logging, ConfigError> {
     })
 }
 
-/// A filter that `env_logger` takes. It takes any word for the name of a module, and then logs nothing else: a mistyped
-/// level must not do that.
+/// Checks a filter for `env_logger`, which takes any word for the name of a module and then logs nothing else: a
+/// mistyped level must not do that.
 fn filter(text: &str) -> Option<String> {
     let words = text.split('/').next().unwrap_or_default();
     let known =

@@ -1,4 +1,4 @@
-//! Where registrations are kept: in a file, or in Redis.
+//! Where registrations are stored: in a file, or in Redis.
 
 use std::net::Ipv6Addr;
 use std::path::Path;
@@ -15,16 +15,15 @@ use crate::store::redis::{Address, Sentinel, Settings, Tls};
 
 const POOL_SIZE_MAX: u32 = 256;
 
-/// The largest number of a Redis database; how many there are is known to Redis.
+/// The largest number of a Redis database. Redis itself knows how many it has.
 const DBNO_MAX: u32 = 65_535;
 
-/// The variables that say where Redis is, of which one may be set.
+/// The variables for the address of Redis. Only one may be set.
 const ADDRESSES: [Variable; 4] = [REDIS_ADDR, REDIS_URL, REDIS_SENTINELS, REDIS_CLUSTER];
 
-/// Where Redis is and how it is reached. Passwords and certificates may come from files, which are read again while the
-/// server runs.
+/// How to reach Redis. Passwords and certificates may come from files, which are reread while the server runs.
 pub struct RedisSources {
-    /// Without passwords from variables, and what is in files.
+    /// Without the secrets below.
     settings: Settings,
     password: Option<Source>,
     sentinel_password: Option<Source>,
@@ -33,7 +32,7 @@ pub struct RedisSources {
 }
 
 impl RedisSources {
-    /// `None` when the registrations are to be kept without Redis.
+    /// `None` if registrations are stored without Redis.
     pub(super) fn new(values: &Values) -> Result<Option<RedisSources>, ConfigError> {
         let named: Vec<Variable> = ADDRESSES.into_iter().filter(|address| values.is_given(*address)).collect();
         match named[..] {
@@ -70,7 +69,7 @@ impl Sources for RedisSources {
     }
 }
 
-/// Variables of Redis that were set although no Redis is named: a mistyped name of the address would look like that.
+/// Variables of Redis that are set although no address is: the name of the address may be mistyped.
 pub(super) fn without_effect(values: &Values) -> Vec<&'static str> {
     if ADDRESSES.iter().any(|address| values.is_given(*address)) {
         return Vec::new();
@@ -85,7 +84,7 @@ fn of_redis(values: &Values) -> Result<RedisSources, ConfigError> {
         Some(url) => Settings::from_url(&url).map_err(|e| ConfigError::without_value(REDIS_URL, e.to_string()))?,
         None => Settings::new(address(values)?),
     };
-    // What stands in the URL is not overruled by a default.
+    // A default does not override the URL.
     if values.is_given(REDIS_DBNO) || !values.is_given(REDIS_URL) {
         let max = if values.is_given(REDIS_CLUSTER) { 0 } else { DBNO_MAX };
         settings.database = values.number(REDIS_DBNO, 0..=max)?;

@@ -1,5 +1,5 @@
-//! The server's settings as they were given: by a flag, the environment, or `.env`, in this order; what is empty was not
-//! given.
+//! The server's settings as they were given: by a flag, the environment, or `.env`, in this order. An empty value
+//! counts as not given.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -14,7 +14,7 @@ use clap::parser::ValueSource;
 use super::variables::{VARIABLES, Variable};
 use crate::registration::LabelNames;
 
-/// Two words and what they mean.
+/// Two words and their meanings.
 pub(super) type Choices<T> = [(&'static str, T); 2];
 
 pub(super) fn chosen<T: Copy>(text: &str, choices: &Choices<T>) -> Option<T> {
@@ -29,7 +29,7 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// Collects the values from these levels of the command line, of which the later wins, and from `.env`.
+    /// Collects the values from `.env` and from these levels of the command line, the later of which win.
     pub(super) fn new(levels: &[&ArgMatches]) -> Result<Values, ConfigError> {
         let mut given =
             if std::env::var_os("APP_ENV").is_some() { HashMap::new() } else { env_file(Path::new(".env"))? };
@@ -48,7 +48,7 @@ impl Values {
         Ok(Values { given })
     }
 
-    /// Only what stands in the environment.
+    /// Only the values in the environment.
     pub(super) fn of_environment() -> Values {
         let value = |variable: &Variable| Some((variable.name, std::env::var_os(variable.name)?));
         let given = VARIABLES.iter().filter_map(value).filter(|(_, value)| !value.is_empty());
@@ -63,7 +63,7 @@ impl Values {
         self.given.contains_key(variable.name)
     }
 
-    /// The value or the default, read by `parse`; `expected` says what would be right.
+    /// The value or the default, parsed by `parse`; `expected` describes valid values.
     pub(super) fn optional<T>(
         &self,
         variable: Variable,
@@ -77,7 +77,7 @@ impl Values {
         }
     }
 
-    /// The same of a variable that has a default, or that must be given.
+    /// The same for a variable that has a default, or must be given.
     pub(super) fn required<T>(
         &self,
         variable: Variable,
@@ -120,7 +120,7 @@ impl Values {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     variable: &'static str,
-    /// `None` for a secret, or when it is missing.
+    /// `None` for a secret or a missing value.
     value: Option<String>,
     reason: String,
 }
@@ -130,17 +130,17 @@ impl ConfigError {
         ConfigError { variable: variable.name, value: Some(value.to_owned()), reason }
     }
 
-    /// An error whose value is a secret, or is not there.
+    /// An error without the value, which is secret or missing.
     pub(super) fn without_value(variable: Variable, reason: String) -> ConfigError {
         ConfigError { variable: variable.name, value: None, reason }
     }
 
-    /// Two variables that say the same thing.
+    /// An error for two variables that exclude each other.
     pub(super) fn together(one: Variable, other: Variable) -> ConfigError {
         ConfigError::without_value(one, format!("set together with {}; set one of them", other.name))
     }
 
-    /// A variable that another one is nothing without.
+    /// An error for a missing variable that another one needs.
     pub(super) fn missing(missing: Variable, other: Variable) -> ConfigError {
         ConfigError::without_value(missing, format!("not set; {} needs it", other.name))
     }
@@ -178,14 +178,14 @@ fn env_file(path: &Path) -> Result<HashMap<&'static str, OsString>, ConfigError>
     Ok(VARIABLES.iter().filter_map(value).collect())
 }
 
-/// The number of the first line that sets one of our variables to a value with a `$` outside of single quotes, which
-/// would be taken for the name of another variable: a token would lose what follows it.
+/// The number of the first line that sets one of our variables to a value with a `$` outside single quotes. It would be
+/// taken for another variable's name: a token would lose what follows.
 fn unquoted_dollar(text: &str) -> Option<usize> {
     let is_ours = |name: &str| VARIABLES.iter().any(|variable| variable.name == name);
     let has_dollar = |line: &str| {
         let line = line.trim_start();
         let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
-        // What follows a blank and # is a comment.
+        // A blank and `#` begin a comment.
         let value = value.split(" #").next().unwrap_or_default();
         let outside: String = value.split('\'').step_by(2).collect();
         (is_ours(name.trim()) && outside.replace("\\$", "").contains('$')).then_some(())
@@ -193,7 +193,7 @@ fn unquoted_dollar(text: &str) -> Option<usize> {
     text.lines().position(|line| has_dollar(line).is_some()).map(|at| at + 1)
 }
 
-/// The text of dotenvy's own error repeats the line, which may hold a token.
+/// The error's own text repeats the line, which may hold a token.
 fn syntax_error(text: &str, error: dotenvy::Error) -> String {
     match error {
         dotenvy::Error::LineParse(wrong, _) => {

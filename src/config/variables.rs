@@ -1,4 +1,4 @@
-//! The table of the server's settings: the name, the default and the meaning of each stand here and nowhere else.
+//! The table of the server's settings: the only place of their names, defaults and meanings.
 
 use std::ffi::OsString;
 
@@ -8,7 +8,7 @@ use clap::{Arg, value_parser};
 #[derive(Debug, Clone, Copy)]
 pub struct Variable {
     pub name: &'static str,
-    /// What holds when it is not set; `None` is nothing.
+    /// The value if it is not set; `None` means none.
     pub default: Option<&'static str>,
     pub help: &'static str,
 }

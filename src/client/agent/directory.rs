@@ -1,5 +1,5 @@
-//! The directory of the agent: what its files hold. A broken file keeps what it held before, and so does a directory
-//! that cannot be read, or that is empty where it may not have been mounted. And the watch that tells of its changes.
+//! The directory of the agent: the contents of its files, and the watch that reports its changes. A broken file keeps
+//! its earlier content; so does a directory that cannot be read, or that is empty where it may not have been mounted.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -24,49 +24,49 @@ use crate::files::{self, Stamp, stamp};
 use crate::logging::News;
 use crate::registration::{LabelNames, TargetId};
 
-/// The files that are read; others, such as what editors and package managers leave behind, are not.
+/// The files that are read. Others, such as those that editors and package managers leave behind, are ignored.
 const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 
 const FILES_MAX: usize = 10_000;
 
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// A file that was not seen to be closed counts as complete when it has not been written to for so long.
+/// A file that was not seen to be closed counts as complete if it has not been written to for this long.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// A file that was closed and then written to within so long is being written again: what is read may be half of it. It
-/// is less than the time for which others are waited for after such news.
+/// A file that was closed and written to again within this time may be half written. It is less than the time for which
+/// further changes are waited for.
 const WRITTEN_AGAIN: Duration = Duration::from_millis(40);
 
-/// Where Linux says which boot this is.
+/// The file in which Linux identifies the present boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Look {
-    /// Something is not as it was.
+    /// Something has changed.
     pub(super) changed: bool,
-    /// A file may still be written to, and is to be looked at again soon.
+    /// A file may still be written to, and must be looked at again soon.
     pub(super) unsettled: bool,
 }
 
 pub(super) struct Directory {
     settings: Settings,
     files: BTreeMap<String, HeldFile>,
-    /// What no file holds any more, until it is deleted.
+    /// Registrations that no file holds any more, until they are deleted.
     leaving: HashMap<TargetId, Leaving>,
     /// The directory when it was last seen with files.
     seen: Option<DirectoryKey>,
     boot: Option<String>,
-    /// Whether it was looked at, so that what is known of it is more than what is remembered.
+    /// Whether it was looked at in this run; before, only the remembered content is known.
     looked: bool,
-    /// What is wrong with the directory itself.
+    /// The fault of the directory itself.
     fault: News,
-    /// What stands in a second file, once it was told.
+    /// Registrations in a second file that have been reported.
     repeated: HashSet<(TargetId, String)>,
 }
 
 impl Directory {
-    /// A directory that held this when it was looked at last.
+    /// A directory with this content at the last look.
     pub(super) fn new(settings: Settings, remembered: Remembered) -> Directory {
         let boot = fs::read_to_string(BOOT_ID).ok().map(|id| id.trim().to_owned());
         let Remembered { seen, files, leaving } = remembered;
@@ -77,7 +77,7 @@ impl Directory {
                 .map(|(name, entries)| (name, HeldFile { entries, ..HeldFile::default() }))
                 .collect(),
             leaving: leaving.into_iter().map(|one| (TargetId::of(&one.targets), one)).collect(),
-            // What nobody can tell from another boot is one.
+            // A boot that cannot be identified counts as another one.
             seen: seen.filter(|seen| boot.as_ref() == Some(&seen.boot)),
             boot,
             looked: false,
@@ -101,10 +101,11 @@ impl Directory {
         ids.iter().for_each(|id| drop(self.leaving.remove(id)));
     }
 
-    /// Looks at every file; those that are known to be complete are read in any case, others if they look different.
+    /// Looks at every file. Files known to be complete are read in any case, others if they look different.
     ///
     /// # Errors
-    /// When the directory cannot be read, which is told once. Not the same as an empty one: what was there is kept.
+    /// The directory cannot be read, which is reported once. That differs from an empty one: the earlier content is
+    /// kept.
     pub(super) fn look(&mut self, complete: &HashSet<String>) -> io::Result<Look> {
         let (names, place) = match self.names().and_then(|names| Ok((names, self.place()?))) {
             Ok(looked) => looked,
@@ -159,7 +160,7 @@ impl Directory {
     fn names(&self) -> io::Result<BTreeSet<String>> {
         let mut names = BTreeSet::new();
         for entry in fs::read_dir(&self.settings.dir)? {
-            // No file of ours has a name that is not UTF-8.
+            // The agent reads only files whose names are UTF-8.
             let Ok(name) = entry?.file_name().into_string() else { continue };
             if is_read(&name) && !self.settings.dir.join(&name).is_dir() {
                 names.insert(name);
@@ -171,14 +172,14 @@ impl Directory {
         Ok(names)
     }
 
-    /// Which directory it is, in which boot, as far as that can be told.
+    /// The identity of the directory, and of the boot, if it is known.
     fn place(&self) -> io::Result<Option<DirectoryKey>> {
         let metadata = fs::metadata(&self.settings.dir)?;
         let (device, inode) = (metadata.dev(), metadata.ino());
         Ok(self.boot.clone().map(|boot| DirectoryKey { boot, device, inode }))
     }
 
-    /// Everything that is to be registered. Where several files hold the same targets, the first by name counts.
+    /// Everything that must be registered. If several files hold the same targets, the first by name counts.
     pub(super) fn wanted(&mut self) -> BTreeMap<TargetId, Wanted> {
         let mut wanted: BTreeMap<TargetId, Wanted> = BTreeMap::new();
         let mut repeated = HashSet::new();
@@ -207,18 +208,18 @@ fn is_read(name: &str) -> bool {
     !name.starts_with('.') && extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
 }
 
-/// A file of the directory: when it is read, and what it holds.
+/// A file of the directory: its state when it was read, and its content.
 #[derive(Default)]
 struct HeldFile {
     state: Option<Stamp>,
     hash: Option<u64>,
-    /// What it held when it was last right.
+    /// Its content when it was last valid.
     entries: Vec<Entry>,
     fault: News,
 }
 
 impl HeldFile {
-    /// Reads the file if it is known to be complete, or looks different and is not being written to.
+    /// Reads the file if it is known to be complete, or if it looks different and nobody is writing to it.
     fn look(&mut self, path: &Path, is_complete: bool) -> Look {
         match self.try_look(path, is_complete) {
             Ok(found) => found,
@@ -241,12 +242,12 @@ impl HeldFile {
             return Ok(Look::default());
         }
         let settled = if is_complete { WRITTEN_AGAIN } else { SETTLED };
-        // What a link leads to is put in place as a whole.
+        // The target of a link is always put in place as a whole.
         if !fs::symlink_metadata(path)?.is_symlink() && is_younger(&metadata, settled) {
             return Ok(Look { unsettled: true, changed: false });
         }
         let bytes = files::read_to_end(&file, FILE_BYTES_MAX)?;
-        // Half of it is from before and half from after.
+        // The file changed while it was read.
         if stamp(&file.metadata()?) != state {
             return Ok(Look { unsettled: true, changed: false });
         }
@@ -254,7 +255,7 @@ impl HeldFile {
         Ok(Look { changed: self.read(path, &bytes), unsettled: false })
     }
 
-    /// Takes what the file holds now; `false` when that is what it held before, or is broken.
+    /// Takes the present content of the file; `false` if it is unchanged or broken.
     fn read(&mut self, path: &Path, bytes: &[u8]) -> bool {
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
@@ -286,17 +287,17 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// A time of change in the future says nothing: the clock was set back.
+/// A time of change in the future tells nothing: the clock was set back.
 fn is_younger(metadata: &Metadata, than: Duration) -> bool {
     let age = metadata.modified().map(|modified| modified.elapsed());
     matches!(age, Ok(Ok(age)) if age < than)
 }
 
-/// What tells of changes in a directory; `None` when the system has none left, so that there is only the regular look.
+/// The source of news about changes in a directory; `None` if the system has none left. Then there are only the regular
+/// looks.
 pub(super) type Changes = Option<Arc<Inotify>>;
 
-/// Has a thread tell of changes, with the files that were written and closed or moved to where they are: these are
-/// complete.
+/// Has a thread report changes, with the files that were closed after writing or moved into place: these are complete.
 pub(super) fn watch(changed: impl Fn(HashSet<String>) + Send + 'static) -> io::Result<Changes> {
     let inotify = match Inotify::init(InitFlags::IN_CLOEXEC) {
         Ok(inotify) => Arc::new(inotify),
@@ -314,7 +315,7 @@ pub(super) fn watch(changed: impl Fn(HashSet<String>) + Send + 'static) -> io::R
                     let complete = changes.into_iter().filter(|change| change.mask.intersects(complete));
                     changed(complete.filter_map(|change| change.name?.into_string().ok()).collect());
                 }
-                // The process was stopped, and goes on.
+                // The process was stopped and continued.
                 Err(Errno::EINTR) => {}
                 Err(_) => return,
             }
@@ -324,7 +325,7 @@ pub(super) fn watch(changed: impl Fn(HashSet<String>) + Send + 'static) -> io::R
     Ok(Some(inotify))
 }
 
-/// Watches the directory that is there now; it may be another one than before under the same name.
+/// Watches the directory that is there now, which may be another one than before under the same name.
 pub(super) fn watch_directory(changes: &Changes, directory: &Path) {
     let kinds = AddWatchFlags::IN_CLOSE_WRITE
         | AddWatchFlags::IN_MOVED_TO
@@ -334,7 +335,7 @@ pub(super) fn watch_directory(changes: &Changes, directory: &Path) {
         | AddWatchFlags::IN_ATTRIB
         | AddWatchFlags::IN_ONLYDIR;
     if let Some(inotify) = changes {
-        // Whoever reads the directory says it if it is not there.
+        // The next look reports a missing directory.
         let _ = inotify.add_watch(directory, kinds);
     }
 }

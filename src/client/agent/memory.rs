@@ -1,5 +1,5 @@
-//! What the agent remembers from one run to the next, in a file of its own: what it has registered, so that it deletes
-//! what was removed while it did not run, and whether the directory was seen with files since the boot.
+//! What the agent remembers from one run to the next, in a file of its own: its registrations, so that it deletes those
+//! removed while it did not run, and whether the directory was seen with files since the boot.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -14,14 +14,14 @@ use crate::files::{self, Unfinished};
 use crate::logging::News;
 use crate::registration::TargetId;
 
-/// The file in the state directory, and the one that says that an agent uses it.
+/// The file in the state directory, and the lock of the agent that uses it.
 const FILE: &str = "agent.json";
 const LOCK_FILE: &str = "agent.lock";
 
-/// It is for the agent alone: registrations may hold what is not for everybody.
+/// For the agent alone: registrations may hold secrets.
 const MODE: u32 = 0o600;
 
-/// The largest memory that is read: what 100 files of the largest size hold.
+/// The largest memory that is read: the content of 100 files of the largest size.
 const BYTES_MAX: u64 = 800 * 1024 * 1024;
 
 /// An entry and the file that holds it.
@@ -36,13 +36,13 @@ pub(super) struct Wanted {
 pub(super) struct Remembered {
     /// When the directory was last seen with files in it; `None` when that is not known.
     pub(super) seen: Option<DirectoryKey>,
-    /// What each file held when it was last right.
+    /// The content of each file when it was last valid.
     pub(super) files: BTreeMap<String, Vec<Entry>>,
-    /// What no file holds any more and is not known to be deleted, by file.
+    /// Registrations that no file holds any more and that are not known to be deleted, by file.
     pub(super) leaving: Vec<Leaving>,
 }
 
-/// A directory in one boot: another one under the same name, such as the place of a mount, is another.
+/// A directory in one boot. Another one under the same name, such as the place of a mount, has another key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct DirectoryKey {
     pub(super) boot: String,
@@ -50,7 +50,7 @@ pub(super) struct DirectoryKey {
     pub(super) inode: u64,
 }
 
-/// A registration that is to be deleted.
+/// A registration that must be deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Leaving {
     pub(super) file: String,
@@ -77,10 +77,10 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Opens the memory and reads what it holds. One that cannot be read is an empty one.
+    /// Opens the memory and reads it. An unreadable memory counts as empty.
     ///
     /// # Errors
-    /// When there is no such directory, or another agent has it.
+    /// There is no such directory, or another agent uses it.
     pub(super) fn open(directory: &Path) -> Result<(Memory, Remembered), Failure> {
         let wrong = |e: &dyn std::fmt::Display| Failure::Usage(format!("--state-dir {}: {e}", directory.display()));
         let lock = File::options().write(true).create(true).truncate(false).open(directory.join(LOCK_FILE));
@@ -101,7 +101,7 @@ impl Memory {
         Ok((memory, remembered))
     }
 
-    /// Writes all of it, unless it is what was written last. Without a memory the agent goes on.
+    /// Writes the memory if it has changed. If that fails, the agent goes on without it.
     pub(super) fn write(&mut self, remembered: &Remembered) {
         // Text and numbers can always be written.
         let bytes = serde_json::to_vec(remembered).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The thread that touches files: the directory, the secrets, and the memory of the agent. Whatever hangs there, such as a
-//! mount whose server is gone, the agent goes on to renew what it knows, and hears signals.
+//! The thread that touches files: the directory, the secrets and the memory of the agent. Even if that hangs, for
+//! example on a mount whose server is gone, the agent goes on renewing known registrations and handling signals.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -15,32 +15,32 @@ use crate::registration::TargetId;
 
 #[derive(Debug, Default)]
 pub(super) struct Errand {
-    /// Files that are known to be complete; all are looked at.
+    /// Files that are known to be complete. All files are looked at.
     pub(super) complete: HashSet<String>,
     /// The token was not accepted, and may have been replaced.
     pub(super) token: bool,
-    /// A signal asked for everything to be read, and is to hear when that is done.
+    /// A signal asked for everything to be reread, which must be reported when it is done.
     pub(super) is_reload: bool,
-    /// What is deleted, and need not be remembered.
+    /// Registrations that are deleted and need not be remembered.
     pub(super) gone: Vec<TargetId>,
 }
 
 #[derive(Default)]
 pub(super) struct Report {
-    /// What there is to be registered, if that is not what it was.
+    /// Everything that must be registered, if that has changed.
     pub(super) wanted: Option<BTreeMap<TargetId, Wanted>>,
-    /// What was registered by the agent before this one; told once.
+    /// The registrations of the agent before this one; reported once.
     pub(super) remembered: BTreeMap<TargetId, Wanted>,
     /// A file may still be written to.
     pub(super) unsettled: bool,
-    /// The server as the files of token and certificates say now, if they have been read.
+    /// The server by the present files of token and certificates, if these were read.
     pub(super) server: Option<Result<Api, Failure>>,
     pub(super) is_reload: bool,
-    /// Why the directory, or the memory, is not there.
+    /// Why the directory or the memory cannot be used.
     pub(super) fault: Option<Failure>,
 }
 
-/// Starts the thread, which does one errand after the other and ends with the process.
+/// Starts the thread, which runs one errand after the other and ends with the process.
 pub(super) fn start(
     settings: Settings,
     access: WatchedAccess,
@@ -90,7 +90,7 @@ impl Files {
         watch_directory(&self.changes, dir);
         let found = directory.look(&complete);
         if let Some(memory) = memory {
-            // Before anything of it is registered, or a crash meanwhile would be the end of knowing it.
+            // Before anything is registered: after a crash nobody would know of it.
             memory.write(&directory.remembered());
         }
         let found = found.map_err(|e| Failure::Usage(format!("--dir {}: {e}", dir.display())))?;

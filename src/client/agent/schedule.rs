@@ -1,4 +1,4 @@
-//! When what is to be done: which registrations there are to be, how each of them stands, and what is due next.
+//! The schedule: which registrations there must be, the state of each, and the task that is due next.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,8 +10,7 @@ use crate::client::Entry;
 use crate::logging::News;
 use crate::registration::{TargetId, Ttl};
 
-/// Time since the boot. It goes on while the machine sleeps, so that neither a step of the wall clock nor a suspended
-/// machine makes a renewal late.
+/// Time since the boot, including sleep: neither a step of the wall clock nor a suspended machine makes a renewal late.
 pub(super) type Time = Duration;
 
 pub(super) fn now() -> Time {
@@ -19,26 +18,26 @@ pub(super) fn now() -> Time {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
 }
 
-/// The time between two renewals of what lives for ever, which puts it back should the server have lost it.
+/// The time between two renewals of a registration that lives for ever: they restore it if the server has lost it.
 const FOREVER_RENEWED: Duration = Duration::from_secs(2 * 3600);
 
-/// The same where the server does not say how long registrations live.
+/// The time between two renewals if the server does not say how long registrations live.
 pub(super) const UNKNOWN_RENEWED: Duration = Duration::from_secs(5 * 60);
 
 /// Renewals per lifetime.
 const RENEWALS: u32 = 3;
 
-/// How much earlier than that a renewal may be: hosts that started together do not stay together.
+/// By which part of the interval a renewal may be earlier, so that hosts that started together do not stay together.
 const EARLIER_MOST: f64 = 0.15;
 
 /// The longest pause after the token was not accepted.
 const UNAUTHORISED_RETRY: Duration = Duration::from_secs(60);
 
-/// The first and the longest pause after a refusal; each is twice as long as the one before. For what was accepted before,
-/// no pause is longer than the time between two renewals.
+/// The first and the longest pause after a refusal; each is twice as long as the one before. For a registration that
+/// was accepted before, no pause is longer than the time between two renewals.
 const REFUSED_RETRY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
 
-/// How long after a question an exporter is asked again; each time twice as long, up to the second.
+/// The first and the longest pause before an exporter is asked again; each is twice as long as the one before.
 const EXPORTER_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +51,11 @@ pub(super) enum Task {
 enum State {
     /// Its exporter has not answered yet.
     Waiting { pause: Duration },
-    /// It is to be registered, or renewed.
+    /// It must be registered or renewed.
     Registering,
-    /// An agent before this one registered it, and no file has been seen that says whether it is still to be.
+    /// An earlier agent registered it, and no file has been read yet that might hold it.
     Remembered,
-    /// Its file is gone, and it is to be deleted.
+    /// Its file is gone: it must be deleted.
     Leaving,
 }
 
@@ -65,15 +64,15 @@ pub(super) struct Scheduled {
     pub(super) wanted: Wanted,
     state: State,
     due: Time,
-    /// Whether the server has it, or may have it.
+    /// Whether the server has, or may have, it.
     attempted: bool,
-    /// Whether the server may have accepted it ever, and so may let it expire.
+    /// Whether the server may ever have accepted it, and so may let it expire.
     accepted: bool,
-    /// Whether what it has is what the file says.
+    /// Whether the server has it as the file says.
     pub(super) registered: bool,
     /// How often it was refused in a row.
     refusals: u32,
-    /// What was told of it last.
+    /// The last report about it.
     told: News,
 }
 
@@ -82,8 +81,7 @@ pub(super) struct Schedule {
     held: BTreeMap<TargetId, Scheduled>,
 }
 
-/// The longest time between two renewals, by what its file says of its lifetime or else by the server's default, if that
-/// is known.
+/// The longest time between two renewals, by the lifetime in the entry's file, or else the server's default, if known.
 pub(super) fn interval(entry: &Entry, default: Option<Ttl>) -> Duration {
     match entry.ttl_seconds.map(Ttl::from_seconds).or(default).map(Ttl::duration) {
         Some(Some(lifetime)) => lifetime / RENEWALS,
@@ -100,7 +98,7 @@ impl Scheduled {
 }
 
 impl Schedule {
-    /// What an agent before this one registered, which is to be deleted once it is in no file.
+    /// Adds the registrations of an earlier agent, which are deleted once no file holds them.
     pub(super) fn remember(&mut self, registered: BTreeMap<TargetId, Wanted>, now: Time) {
         for (id, wanted) in registered {
             let held = self.held.entry(id).or_insert_with(|| Scheduled::new(wanted, State::Remembered, now));
@@ -108,7 +106,7 @@ impl Schedule {
         }
     }
 
-    /// Makes the registrations be these; new ones wait for their exporters if they are to.
+    /// Makes the schedule hold these registrations. New ones wait for their exporters, if so configured.
     pub(super) fn update(&mut self, wanted: BTreeMap<TargetId, Wanted>, wait_for_exporters: bool, now: Time) {
         for (id, held) in &mut self.held {
             if !wanted.contains_key(id) && held.state != State::Leaving {
@@ -116,7 +114,7 @@ impl Schedule {
                 held.told.is_over();
             }
         }
-        // What the server never heard of needs no deletion.
+        // A registration that was never sent needs no deletion.
         self.held.retain(|_, held| held.state != State::Leaving || held.attempted);
         let waiting = State::Waiting { pause: EXPORTER_RETRY.0 };
         let first = if wait_for_exporters { waiting } else { State::Registering };
@@ -139,7 +137,7 @@ impl Schedule {
         }
     }
 
-    /// What is due first, and when. Asking exporters comes after everything else that is due.
+    /// The task that is due first, and when. Exporters are asked after everything else that is due.
     pub(super) fn next(&self, now: Time) -> Option<(Time, TargetId, Task)> {
         let tasks = self.held.iter().filter_map(|(id, held)| Some((held.due, *id, held.task()?)));
         tasks.min_by_key(|(due, _, task)| (*due > now, *task == Task::Wait, *due))
@@ -149,17 +147,17 @@ impl Schedule {
         self.held.get(&id)
     }
 
-    /// The server has it now, as its file says.
+    /// The server now has the registration as its file says.
     pub(super) fn is_registered(&mut self, id: TargetId, interval: Duration, now: Time) {
         let Some(held) = self.held.get_mut(&id) else { return };
-        // The first renewal comes at any time, so that those of hosts that start or change together are spread.
+        // The first renewal comes at a random time, so that those of hosts that start or change together are spread.
         let share = if held.registered { 1.0 - EARLIER_MOST * fastrand::f64() } else { 1.0 - 0.9 * fastrand::f64() };
         held.due = now + interval.mul_f64(share);
         (held.attempted, held.accepted, held.registered, held.refusals) = (true, true, true, 0);
         held.told.is_over();
     }
 
-    /// The server does not have it. No answer ends that it is tried: what refuses it may be wrong, or be mended.
+    /// The server refused the registration. It is always retried: the server may be wrong, or be corrected.
     pub(super) fn is_refused(&mut self, id: TargetId, interval: Duration, now: Time) {
         let (first, longest) = REFUSED_RETRY;
         if let Some(held) = self.held.get_mut(&id) {
@@ -169,14 +167,14 @@ impl Schedule {
         }
     }
 
-    /// The token does not do for it.
+    /// The token is not sufficient for the registration.
     pub(super) fn is_unauthorised(&mut self, id: TargetId, interval: Duration, now: Time) {
         if let Some(held) = self.held.get_mut(&id) {
             held.is_tried_again_after(UNAUTHORISED_RETRY, interval, now);
         }
     }
 
-    /// Nobody knows whether the server has it; others are tried before it is again.
+    /// Nobody knows whether the server has it. Others are tried before it is retried.
     pub(super) fn is_unknown(&mut self, id: TargetId, retry: Time) {
         if let Some(held) = self.held.get_mut(&id) {
             (held.attempted, held.due) = (true, retry);
@@ -187,7 +185,7 @@ impl Schedule {
         self.held.remove(&id);
     }
 
-    /// Its exporter has answered, or it was registered before: it is never waited for again.
+    /// Its exporter has answered, or it was registered before: it never waits again.
     pub(super) fn is_answered(&mut self, id: TargetId, now: Time) {
         if let Some(held) = self.held.get_mut(&id) {
             (held.state, held.due) = (State::Registering, now);
@@ -203,13 +201,13 @@ impl Schedule {
         }
     }
 
-    /// Whether this is to be told of it: only if it was not what was told last.
+    /// Whether this must be reported, because it was not the last report.
     pub(super) fn is_news(&mut self, id: TargetId, text: &str) -> bool {
         let Some(held) = self.held.get_mut(&id) else { return false };
         held.told.is(text)
     }
 
-    /// Tries everything again that was refused, for whatever reason.
+    /// Retries everything that was refused, for whatever reason.
     pub(super) fn retry_refused(&mut self, now: Time) {
         for held in self.held.values_mut().filter(|held| !held.registered) {
             (held.due, held.refusals) = (held.due.min(now), 0);
@@ -221,13 +219,13 @@ impl Schedule {
         self.held.values().map(|held| interval(&held.wanted.entry, default)).min()
     }
 
-    /// What the server has, or may have, and would be left behind.
+    /// The registrations that the server has, or may have, and that would be left behind.
     pub(super) fn left_behind(&self) -> Vec<TargetId> {
         let is_left = |held: &Scheduled| held.attempted && held.state != State::Remembered;
         self.held.iter().filter(|(_, held)| is_left(held)).map(|(id, _)| *id).collect()
     }
 
-    /// How many there are, and how many of them are registered.
+    /// How many registrations there are, and how many of these are registered.
     pub(super) fn counts(&self) -> (usize, usize) {
         let known = self.held.values().filter(|held| held.state != State::Remembered);
         (known.clone().count(), known.filter(|held| held.registered).count())
@@ -235,7 +233,7 @@ impl Schedule {
 }
 
 impl Scheduled {
-    /// What the server may let expire is tried again as often as it would be renewed.
+    /// A registration that the server may let expire is retried as often as it would be renewed.
     fn is_tried_again_after(&mut self, pause: Duration, interval: Duration, now: Time) {
         let pause = if self.accepted { pause.min(interval) } else { pause };
         self.due = now + pause.mul_f64(1.0 - EARLIER_MOST * fastrand::f64());

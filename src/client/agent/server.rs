@@ -1,5 +1,5 @@
-//! The agent's side of the server: what its answers mean for what is done next, how long it is left alone when it
-//! does not give any, and how what it refuses is logged.
+//! The server as the agent sees it: what its answers mean for the next steps, how long it is left alone when it gives
+//! none, and how its refusals are logged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,24 +15,24 @@ use crate::logging::News;
 use crate::registration::{TargetId, Ttl, parse_id};
 
 /// The first and the longest pause after the server did not answer. Each is cut by up to a half at random, so that
-/// hosts that lost it together do not come back together.
+/// hosts that lost it together do not return together.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Where the server says how long they live.
+/// The path at which the server says how long registrations live.
 const STATUS: &str = "/api/v1/status";
 
-/// What the server says of its default lifetime is believed for so long.
+/// How long the server's answer about its default lifetime is used.
 const LIFETIME_BELIEVED: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     Done,
-    /// The server does not have it as it is.
+    /// The server refuses it as it is.
     Refused(String),
-    /// The server may have it once the token, or what it may do, has changed.
+    /// The server may accept it once the token or its rights have changed.
     Unauthorised(String),
-    /// No answer, one that says that the server has failed, or one that no server of registrations gives.
+    /// No answer, or an error of the server, or the answer of another program.
     Unavailable,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct KnownServer {
     failures: u32,
     /// When it may be asked again.
     pub(super) not_before: Time,
-    /// How long registrations live that do not ask for a lifetime, as far as it is known.
+    /// The server's default lifetime, if it is known.
     pub(super) lifetime: Option<Ttl>,
     /// When the server was last asked for its default lifetime.
     asked: Option<Time>,
@@ -64,18 +64,18 @@ impl KnownServer {
 
     pub(super) fn put(&mut self, entry: &Entry) -> Verdict {
         let answer = self.connection.put(entry);
-        // Whatever else answers with JSON does not know the id.
+        // Another program that answers with JSON does not know the id.
         let is_registered = |answer: &Answer| answer.status == 200 && registered_id(answer) == Some(entry.id());
         self.judge(answer, is_registered)
     }
 
-    /// Deletes; that it is not there is as good.
+    /// Deletes a registration. A missing one is as good.
     pub(super) fn delete(&mut self, id: TargetId) -> Verdict {
         let answer = self.connection.send(&of_target(Method::DELETE, id));
         self.judge(answer, |answer| [200, 404].contains(&answer.status))
     }
 
-    /// Whether it is registered already. Not knowing is no: then its exporter is asked again.
+    /// Whether it is registered already; `false` if unknown, so that its exporter is asked again.
     pub(super) fn knows(&self, id: TargetId) -> bool {
         let answer = self.connection.send(&of_target(Method::GET, id));
         answer.is_ok_and(|answer| answer.status == 200 && answer.is_ours(TARGET))
@@ -124,7 +124,7 @@ impl KnownServer {
         (self.failures, self.not_before) = (0, Duration::ZERO);
     }
 
-    /// Leaves the server alone for a while, though never for longer than between two renewals.
+    /// Leaves the server alone for a while, but not longer than between two renewals.
     pub(super) fn back_off(&mut self, shortest_interval: Option<Duration>) {
         let longest = PAUSE_MAX.min(shortest_interval.unwrap_or(PAUSE_MAX));
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures)).min(longest);
@@ -136,16 +136,16 @@ impl KnownServer {
         self.failures > 0
     }
 
-    /// The lifetime of what asks for none; the server is asked for it if the last answer is old.
+    /// The server's default lifetime. Asks the server if its last answer is old.
     pub(super) fn default_lifetime(&mut self) -> Option<Ttl> {
         if self.asked.is_none_or(|asked| now() >= asked + LIFETIME_BELIEVED) {
             self.asked = Some(now());
-            // Without an answer of the server what is known stays: it was there a moment ago.
+            // Without an answer, the known lifetime still holds.
             match self.connection.send(&ApiCall::get(STATUS)) {
                 Ok(answer) if answer.status == 200 && answer.is_ours(STATUS) => {
                     self.lifetime = said(&answer).or(self.lifetime);
                 }
-                // The Go program has another life than what was asked before.
+                // The Go program has another default than the server that was asked before.
                 Ok(answer) if answer.is_unknown_path() => self.lifetime = None,
                 _ => {}
             }
@@ -158,7 +158,7 @@ impl KnownServer {
         self.lifetime
     }
 
-    /// Goes on with what the files of token and certificates say now; whether the token is another one.
+    /// Continues with the present files of token and certificates. Returns whether the token has changed.
     pub(super) fn take(&mut self, read: Result<Api, Failure>) -> bool {
         match read {
             Ok(connection) => {
@@ -177,7 +177,7 @@ impl KnownServer {
     }
 }
 
-/// How long registrations live that ask for no lifetime, if it is a number that the server can mean.
+/// The default lifetime in an answer, if it is in range.
 fn said(answer: &Answer) -> Option<Ttl> {
     let seconds = answer.json()["default_ttl_seconds"].as_u64();
     seconds.filter(|seconds| *seconds <= Ttl::SECONDS_MAX).map(Ttl::from_seconds)
@@ -187,15 +187,15 @@ fn registered_id(answer: &Answer) -> Option<TargetId> {
     parse_id(answer.json()["id"].as_str()?).ok()
 }
 
-/// Refusals are collected for so long at most before they are told.
+/// How long refusals are collected before they are reported.
 const COLLECTED_FOR: Duration = Duration::from_secs(5);
 
-/// The most causes that are told one by one.
+/// The most causes that are reported one by one.
 const CAUSES_MAX: usize = 20;
 
 const FILES_NAMED_MAX: usize = 5;
 
-/// Why, with what is done about it.
+/// What the agent does about a refusal, and its reason.
 type Cause = (&'static str, String);
 
 #[derive(Debug, Default)]
@@ -205,7 +205,8 @@ struct Refused {
     targets: String,
 }
 
-/// Refusals that have not been told yet: one line for each cause, since a wrong token refuses a thousand registrations.
+/// Refusals that have not been reported yet. Each cause gets one line, since a wrong token refuses a thousand
+/// registrations.
 #[derive(Debug, Default)]
 pub(super) struct PendingRefusals {
     causes: BTreeMap<Cause, Refused>,

@@ -1,4 +1,4 @@
-//! The values of flags: what they may be, and how they are read.
+//! The values of flags, and how they are parsed.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub enum Field {
 }
 
 impl Field {
-    /// What the API calls it.
+    /// Its name in the API.
     pub fn member(self) -> &'static str {
         match self {
             Field::Targets => "targets",
@@ -63,17 +63,17 @@ impl Field {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SortFlag {
     field: Field,
-    /// The other way round.
+    /// In descending order.
     pub is_descending: bool,
 }
 
 impl SortFlag {
-    /// What the API calls it.
+    /// Its name in the API.
     pub fn member(&self) -> &'static str {
         self.field.member()
     }
 
-    /// How the server is asked for this order, if every version of it knows that.
+    /// This order as a parameter for the server, if every version of the server knows it.
     pub fn on_server(&self) -> Option<String> {
         let is_known = matches!(self.field, Field::Id | Field::Group | Field::Expires | Field::Updated);
         let sign = if self.is_descending { "-" } else { "" };
@@ -81,7 +81,7 @@ impl SortFlag {
     }
 }
 
-/// A path of which an empty one counts as not given, which clap's own parser refuses.
+/// A path. An empty one counts as not given, but clap's own parser refuses it.
 pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
