@@ -48,7 +48,6 @@ use metrics::StoreMetrics;
 use crate::registration::{Content, Document, Registration, TargetId};
 use crate::store::{Check, Outcome, Store, StoreError, Update};
 
-/// The registrations of this server.
 pub struct Registry {
     /// Answers all reads without the store. The store shows its documents in it.
     pub view: Arc<View>,
@@ -139,7 +138,7 @@ impl Registry {
     /// Takes a failed write for a sign of life of the owner, if the writer may write in that group.
     fn sign_of_life(&self, id: TargetId, is_outage: bool, by: &Principal) {
         let now = Instant::now();
-        if self.view.group_of(id, now).is_none_or(|group| by.scope.has(&group)) {
+        if self.view.details(id, now).is_none_or(|details| by.scope.has(&details.content.group())) {
             self.view.refused(id, is_outage, now);
         }
     }
@@ -160,10 +159,7 @@ impl Registry {
         self.write("declare", updates, by, seen).map(drop)
     }
 
-    /// The stored document of a live registration.
-    ///
-    /// # Errors
-    /// [`GetError`]: an absent registration is `None`, not an error.
+    /// The stored document of a live registration; `None` when it is absent.
     pub fn get(&self, id: TargetId, scope: &Scope, now: Now) -> Result<Option<Document>, GetError> {
         let stored = self.metrics.observe("get", || self.store()?.get(id)).map_err(GetError::Store)?;
         let value = stored.or_else(|| self.view.kept(id, now.monotonic).map(|kept| kept.document()));

@@ -49,8 +49,6 @@ pub struct Config {
 impl Config {
     pub(super) fn new(values: &Values) -> Result<Config, ConfigError> {
         let (ttl, ttls) = ttl(values)?;
-        let names = values.choice(LABEL_NAMES, &LABEL_NAMES_CHOICES)?;
-        let group_info = values.switch(GROUP_INFO)?;
         let listen = listen(values)?;
         let tls = TlsSources::new(values, &listen)?;
         let proxies = proxies(values)?;
@@ -62,17 +60,15 @@ impl Config {
             proxies,
             tokens,
             rules: Rules {
-                names,
+                names: values.choice(LABEL_NAMES, &LABEL_NAMES_CHOICES)?,
                 ttl,
                 outage_keep: Duration::from_secs(values.number(OUTAGE_KEEP_SECONDS, 0..=OUTAGE_KEEP_SECONDS_MAX)?),
-                shows_groups: group_info,
+                shows_groups: values.switch(GROUP_INFO)?,
             },
             without_effect: store::without_effect(values),
             options: Options {
-                names,
                 ttls,
                 store: if redis.is_some() { "redis" } else { "embedded" },
-                group_info,
                 target_info: values.switch(TARGET_INFO)?,
                 open_metrics: values.choice(METRICS_AUTH, &[("open", true), ("read", false)])?,
                 page: values.switch(UI)?,

@@ -17,7 +17,7 @@ use super::request::Request;
 use super::response::{Errors, Problem, Response};
 use crate::logging::Throttle;
 use crate::metrics::{counters, counters_by, durations_by};
-use crate::registration::{Invalid, InvalidKind, LabelNames, TtlBounds};
+use crate::registration::{Invalid, InvalidKind, TtlBounds};
 use crate::registry::{Principal, Registry};
 use crate::store::StoreError;
 use crate::turns::{Turn, Turns};
@@ -47,11 +47,9 @@ pub struct App {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    pub names: LabelNames,
     /// Which lifetimes a registration may ask for.
     pub ttls: TtlBounds,
     pub store: &'static str,
-    pub group_info: bool,
     pub target_info: bool,
     /// Whether `/metrics` is for everybody.
     pub open_metrics: bool,

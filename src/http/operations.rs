@@ -44,7 +44,7 @@ pub(super) fn metrics(app: &App, call: &Call<'_>) -> Result<Response, Response> 
     })?;
     let registrations = discovered.filter(|_| app.options.target_info).map_or_else(Arc::default, |all| all.list);
     let gzip = call.request.accepts_gzip();
-    let (parts, own_bytes) = registrations.exposition(text, app.options.group_info, gzip);
+    let (parts, own_bytes) = registrations.exposition(text, app.registry.view.rules.shows_groups, gzip);
     let response = Response::new(200, TEXT, Body::new(parts).with_own_bytes(own_bytes));
     let response = response.with_header("Vary", "Accept-Encoding");
     Ok(if gzip { response.with_header("Content-Encoding", "gzip") } else { response })
@@ -85,7 +85,7 @@ fn gauges(app: &App, discovered: Option<&Discovered>, now: Now) -> Vec<MetricFam
     for ((name, _), count) in EXPIRY_SPANS.into_iter().zip(view.expiring(now.monotonic)) {
         expiring.with_label_values(&[name]).set(whole(count));
     }
-    if app.options.group_info {
+    if app.registry.view.rules.shows_groups {
         let help = "Live registrations of each of the largest groups.";
         let registrations = by("inventor_group_registrations", help, &["group"]);
         for (name, count) in view.largest_groups(GROUPS_MAX, now.monotonic) {

@@ -9,7 +9,7 @@ use crate::registry::{GetError, Now, WriteError};
 
 pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let strictness = strictness(call.request)?;
-    let parsed = Registration::parse(&call.request.body, app.options.names, app.options.ttls)
+    let parsed = Registration::parse(&call.request.body, app.registry.view.rules.names, app.options.ttls)
         .and_then(|registration| strictness.check(registration));
     let registration = parsed.map_err(|invalid| {
         app.metrics.refused.with_label_values(&[invalid.kind.as_str()]).inc();
@@ -43,7 +43,7 @@ fn strictness(request: &Request) -> Result<Strictness, Response> {
 }
 
 fn faults(app: &App, request: &Request, strictness: Strictness) -> Problem {
-    let faults = registration::put_faults(&request.body, app.options.names, app.options.ttls, strictness);
+    let faults = registration::put_faults(&request.body, app.registry.view.rules.names, app.options.ttls, strictness);
     Problem::bad_request("the body is not a registration").with_faults(faults)
 }
 

@@ -61,12 +61,10 @@ impl Content {
         }))
     }
 
-    /// All members, without the braces.
     pub(super) fn members(&self) -> &[u8] {
         &self.0.json
     }
 
-    /// The targets as JSON.
     pub fn targets_json(&self) -> &[u8] {
         &self.0.json[TARGETS.len()..self.0.targets_end]
     }
@@ -79,7 +77,6 @@ impl Content {
         }
     }
 
-    /// Decodes the addresses.
     pub fn targets(&self) -> Vec<String> {
         decode_strings(self.targets_json()).collect()
     }
@@ -99,17 +96,14 @@ impl Content {
         json::member(self.labels_json(), name).map(json::decode_string)
     }
 
-    /// How many bytes it takes as JSON.
     pub fn byte_count(&self) -> usize {
         self.0.json.len()
     }
 
-    /// The group as JSON.
     pub fn group_json(&self) -> &[u8] {
         &self.0.json[self.0.labels_end + GROUP.len()..self.0.group_end]
     }
 
-    /// Decodes the group.
     pub fn group(&self) -> Cow<'_, str> {
         json::decode_string(self.group_json())
     }
@@ -163,17 +157,11 @@ pub struct Document {
 
 impl Document {
     /// Reads a stored value. Fields may be missing, null, unknown, or in another order.
-    ///
-    /// # Errors
-    /// It is not JSON, or a field has the wrong type.
     pub fn decode(value: &[u8]) -> Result<Document, serde_json::Error> {
         json::decode(value)
     }
 
-    /// The registration in the document.
-    ///
-    /// # Errors
-    /// [`Invalid`] when another program stored what this one would have refused.
+    /// The registration in the document, unless another program stored what this one would have refused.
     pub fn into_registration(self, names: LabelNames) -> Result<Registration, Invalid> {
         Registration::check(self.fields, names)
     }

@@ -13,7 +13,6 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::turns::{Turn, Turns};
 
-/// How long a question may take.
 pub const QUESTION_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long a question may wait for its turn.
@@ -39,7 +38,6 @@ pub trait Asker {
     fn is_waiting(&self) -> bool;
 }
 
-/// Why a question has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unanswered {
     /// The view is still being filled for the first time and holds only part of the registrations.

@@ -26,7 +26,6 @@ pub struct LoggedChange {
     pub by: Author,
 }
 
-/// What happened to a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     Registered,

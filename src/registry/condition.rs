@@ -30,7 +30,6 @@ pub(super) enum Seen {
     Exactly(Box<Details>),
 }
 
-/// Why a write is not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Objection {
     /// The stored value is not the one that was seen.
@@ -120,7 +119,6 @@ pub(super) fn why(condition: Option<&Condition>, refused: &[Refused]) -> WriteEr
     }
 }
 
-/// Why a stored registration cannot be read.
 #[derive(Debug)]
 pub enum GetError {
     Store(StoreError),

@@ -2,7 +2,6 @@
 //! connections that are sending the list share the other segments.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::iter;
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
@@ -170,8 +169,8 @@ fn segment_of(id: TargetId, count: usize) -> usize {
 pub struct Snapshot {
     form: Form,
     segments: Vec<Arc<Segment>>,
-    json: OnceLock<Rendering>,
-    gzip: OnceLock<Rendering>,
+    /// As it is, and compressed.
+    renderings: [OnceLock<Rendering>; 2],
 }
 
 /// A list as bytes, in parts to be sent one after the other.
@@ -203,15 +202,12 @@ impl Snapshot {
 
     /// Whether it can be sent without any work.
     pub(super) fn is_rendered(&self, gzip: bool) -> bool {
-        if gzip { self.gzip.get().is_some() } else { self.json.get().is_some() }
+        self.renderings[usize::from(gzip)].get().is_some()
     }
 
     /// The JSON array that Prometheus reads, or the same as a gzip stream.
     pub fn rendering(&self, gzip: bool) -> Rendering {
-        match gzip {
-            true => self.gzip.get_or_init(|| self.compress()).clone(),
-            false => self.json.get_or_init(|| self.render_json()).clone(),
-        }
+        self.renderings[usize::from(gzip)].get_or_init(|| self.render(gzip)).clone()
     }
 
     /// A text of the caller and the series of these registrations, as a gzip stream if `gzip`. `shows_groups` must be
@@ -220,16 +216,13 @@ impl Snapshot {
         if !self.is_empty() {
             text.extend_from_slice(render::HEAD);
         }
-        if gzip {
-            let own = Piece::new(&text);
-            let mut stream = Stream::default();
-            stream.piece(&own);
-            self.filled().for_each(|segment| stream.piece(segment.compressed_info(shows_groups)));
-            return (stream.finish(b"").into(), own.len());
+        let mut stream = Stream::new(gzip);
+        stream.piece(&Arc::from(&text[..]), || Piece::new(&text));
+        let own_bytes = stream.byte_count();
+        for segment in self.filled() {
+            stream.piece(segment.target_info(shows_groups), || segment.compressed_info(shows_groups));
         }
-        let own_bytes = text.len();
-        let series = self.filled().map(|segment| segment.target_info(shows_groups).clone());
-        (iter::once(text.into()).chain(series).collect(), own_bytes)
+        (stream.finish(b"").into(), own_bytes)
     }
 
     /// The registrations, sorted by id.
@@ -265,30 +258,16 @@ impl Snapshot {
         self.segments.iter().filter(|segment| !segment.entries.is_empty())
     }
 
-    fn render_json(&self) -> Rendering {
-        let comma: Arc<[u8]> = Arc::from(&b","[..]);
-        let mut parts: Vec<Arc<[u8]>> = vec![Arc::from(&b"["[..])];
-        let mut hash = 0_u64;
-        for segment in self.filled() {
-            if parts.len() > 1 {
-                parts.push(comma.clone());
-            }
-            let rendered = segment.rendered(self.form);
-            parts.push(rendered.json.clone());
-            hash = hash.wrapping_add(rendered.hash);
-        }
-        parts.push(Arc::from(&b"]\n"[..]));
-        Rendering { parts: parts.into(), hash }
-    }
-
-    fn compress(&self) -> Rendering {
-        let mut stream = Stream::default();
+    fn render(&self, gzip: bool) -> Rendering {
+        let (mut stream, mut hash) = (Stream::new(gzip), 0_u64);
         for (at, segment) in self.filled().enumerate() {
+            let rendered = segment.rendered(self.form);
+            hash = hash.wrapping_add(rendered.hash);
             stream.plain(if at == 0 { b"[" } else { b"," });
-            stream.piece(segment.compressed(self.form));
+            stream.piece(&rendered.json, || segment.compressed(self.form));
         }
-        let end: &[u8] = if self.filled().next().is_some() { b"]\n" } else { b"[]\n" };
-        Rendering { parts: stream.finish(end).into(), hash: self.rendering(false).hash }
+        let end: &[u8] = if self.is_empty() { b"[]\n" } else { b"]\n" };
+        Rendering { parts: stream.finish(end).into(), hash }
     }
 }
 

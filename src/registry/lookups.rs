@@ -23,9 +23,7 @@ pub(super) const LOOKED_UP_BYTES: usize = 256;
 #[derive(Debug, Clone)]
 pub struct Details {
     pub content: Content,
-    /// The lifetime that each renewal starts anew.
     pub ttl: Ttl,
-    /// When it expires; `None` is never.
     pub deadline: Option<Instant>,
     /// When its owner last wrote it; `None` when the document does not say it.
     pub updated_at: Option<SystemTime>,
@@ -66,10 +64,6 @@ impl View {
             let state = self.at(now);
             ids.iter().filter_map(|id| Some((*id, state.held.get(id)?))).for_each(|(id, held)| each(id, held));
         }
-    }
-
-    pub fn group_of(&self, id: TargetId, now: Instant) -> Option<Arc<str>> {
-        self.at(now).held.get(&id).map(|held| held.group.clone())
     }
 
     /// The largest of the groups that metrics name, and how many registrations they have; none before the first full load.

@@ -17,7 +17,6 @@ use crate::registration::{Content, TargetId};
 /// How much of a text counts in an order, in bytes: a position is part of the next page's address.
 const TEXT_BYTES_MAX: usize = 200;
 
-/// What registrations are sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SortBy {
     Id,
@@ -43,12 +42,10 @@ pub struct Order(pub Vec<SortKey>);
 /// A position in an order: after the registration with these values and this id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// The values that it is sorted by.
     pub values: Vec<SortValue>,
     pub id: TargetId,
 }
 
-/// A value that registrations are sorted by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum SortValue {
@@ -128,7 +125,6 @@ pub struct PageRequest {
 #[derive(Debug)]
 pub struct Page {
     pub registrations: Vec<(TargetId, Details)>,
-    /// How many there are on all pages.
     pub total: usize,
     /// Where the next page begins; `None` when this is the last.
     pub next: Option<Position>,

@@ -1,10 +1,9 @@
 //! From registrations to the JSON that Prometheus polls and to the series of `/metrics`, and from pieces of both to one
 //! gzip stream. Pure.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::iter;
 use std::sync::Arc;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
@@ -150,33 +149,61 @@ impl Piece {
     }
 }
 
-/// A stream under construction.
-#[derive(Debug, Default)]
+/// A text under construction, in parts: as it is, or a gzip stream.
+#[derive(Debug)]
 pub(super) struct Stream {
     parts: Vec<Arc<[u8]>>,
-    crc: Crc,
+    /// `None` when the text is sent as it is.
+    crc: Option<Crc>,
 }
 
 impl Stream {
-    pub(super) fn piece(&mut self, piece: &Piece) {
-        self.parts.push(piece.deflated.clone());
-        self.crc.combine(&piece.crc);
+    pub(super) fn new(gzip: bool) -> Stream {
+        let header = gzip.then(|| Arc::from(&HEADER[..]));
+        Stream { parts: header.into_iter().collect(), crc: gzip.then(Crc::new) }
     }
 
-    /// Appends a few bytes as they are.
+    /// Appends what is shared with other texts.
+    pub(super) fn piece<P: Borrow<Piece>>(&mut self, text: &Arc<[u8]>, compressed: impl FnOnce() -> P) {
+        match &mut self.crc {
+            Some(crc) => {
+                let piece = compressed();
+                crc.combine(&piece.borrow().crc);
+                self.parts.push(piece.borrow().deflated.clone());
+            }
+            None => self.parts.push(text.clone()),
+        }
+    }
+
+    /// Appends a few bytes.
     pub(super) fn plain(&mut self, bytes: &[u8]) {
-        self.parts.push(stored_block(bytes, false).into());
-        self.crc.update(bytes);
+        match &mut self.crc {
+            Some(crc) => {
+                crc.update(bytes);
+                self.parts.push(stored_block(bytes, false).into());
+            }
+            None => self.parts.push(bytes.into()),
+        }
     }
 
-    /// Appends the last few bytes and ends the stream.
+    /// Appends the last few bytes, if there are any, and ends it.
     pub(super) fn finish(mut self, bytes: &[u8]) -> Vec<Arc<[u8]>> {
-        self.crc.update(bytes);
-        let mut end = stored_block(bytes, true);
-        end.extend_from_slice(&self.crc.sum().to_le_bytes());
-        end.extend_from_slice(&self.crc.amount().to_le_bytes());
-        let header = iter::once(Arc::from(&HEADER[..]));
-        header.chain(self.parts).chain(iter::once(end.into())).collect()
+        match self.crc {
+            Some(mut crc) => {
+                crc.update(bytes);
+                let mut end = stored_block(bytes, true);
+                end.extend_from_slice(&crc.sum().to_le_bytes());
+                end.extend_from_slice(&crc.amount().to_le_bytes());
+                self.parts.push(end.into());
+            }
+            None if bytes.is_empty() => {}
+            None => self.parts.push(bytes.into()),
+        }
+        self.parts
+    }
+
+    pub(super) fn byte_count(&self) -> usize {
+        self.parts.iter().map(|part| part.len()).sum()
     }
 }
 
@@ -200,10 +227,10 @@ mod tests {
     fn pieces_of_every_kind_make_one_stream_that_others_can_read() {
         let noise: Vec<u8> = (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         let pieces = [Vec::new(), b"x".to_vec(), b"abc".repeat(50_000), noise];
-        let (mut stream, mut plain) = (Stream::default(), b"[".to_vec());
+        let (mut stream, mut plain) = (Stream::new(true), b"[".to_vec());
         stream.plain(b"[");
         for piece in &pieces {
-            stream.piece(&Piece::new(piece));
+            stream.piece(&Arc::from(&[][..]), || Piece::new(piece));
             stream.plain(b",");
             plain.extend_from_slice(piece);
             plain.push(b',');

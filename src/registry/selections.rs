@@ -31,7 +31,6 @@ const CUT_TO: (usize, usize) = (7, 8);
 /// The size of a selection without its parts, in bytes.
 const SELECTION_BYTES: usize = 1024;
 
-/// All selections that are remembered.
 #[derive(Debug)]
 pub(super) struct Selections {
     all: Mutex<All>,

@@ -53,14 +53,11 @@ pub struct Quarantined {
     pub value: Box<[u8]>,
 }
 
-/// A live registration.
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) content: Content,
     pub(super) group: Arc<str>,
-    /// The lifetime that each renewal starts anew.
     pub(super) ttl: Ttl,
-    /// When it expires; `None` is never.
     pub(super) deadline: Option<Instant>,
     /// The deadline that its owner gave it, if outages have moved it since.
     pub(super) original: Option<Instant>,

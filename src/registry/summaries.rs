@@ -29,12 +29,10 @@ const COUNTED_AT_ONCE: usize = 1_000;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Overview {
     pub registrations: usize,
-    /// Groups with at least one of them.
     pub groups: usize,
     pub addresses: usize,
     /// Addresses in more than one registration.
     pub duplicates: usize,
-    /// Labels for which Prometheus drops targets.
     pub label_problems: usize,
     /// Registrations that expire within each of [`EXPIRY_SPANS`].
     pub expiring: [usize; 3],
@@ -129,7 +127,6 @@ impl View {
         self.reckonings.get(scope, &*self.visible(scope, allowance, now)?, allowance)
     }
 
-    /// Labels for which Prometheus drops targets.
     pub fn label_problems(
         &self,
         scope: &Scope,

@@ -78,7 +78,6 @@ pub struct Discovered {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
     pub registrations: usize,
-    /// Groups with at least one of them.
     pub groups: usize,
     /// Stored values that are not fit to be shown.
     pub quarantined: usize,
@@ -87,7 +86,6 @@ pub struct Counts {
     pub selection_bytes: usize,
 }
 
-/// All live registrations.
 #[derive(Debug)]
 pub struct View {
     pub rules: Rules,

@@ -185,7 +185,7 @@ pub(in crate::http) fn duplicates(app: &App, call: &Call<'_>) -> Result<Response
     let allowance = app.registry.allowance(call.request);
     let now = Now::read().monotonic;
     let duplicates = app.registry.view.duplicates(&Scope::All, &allowance, now).map_err(Problem::from)?;
-    let group = |id: &TargetId| Some(app.registry.view.group_of(*id, now)?.to_string());
+    let group = |id: &TargetId| Some(app.registry.view.details(*id, now)?.content.group().into_owned());
     let shown = |Duplicate { address, ids, ids_total }: &Duplicate| ShownDuplicate {
         address: address.clone(),
         ids: ids.iter().map(TargetId::to_string).collect(),

@@ -202,7 +202,7 @@ fn entries(app: &App, call: &Call<'_>, parameters: &Parameters) -> Result<Vec<Re
     if call.segment.is_empty() {
         return Err(Problem::bad_request("the group has no name"));
     }
-    let declared = Declared { group: &call.segment, ttl: parameters.ttl, names: app.options.names };
+    let declared = Declared { group: &call.segment, ttl: parameters.ttl, names: app.registry.view.rules.names };
     let registrations = parse_declared(&call.request.body, declared)
         .map_err(|faults| Problem::bad_request("the body does not declare a group").with_faults(faults))?;
     if registrations.is_empty() && !parameters.allow_empty {

@@ -303,7 +303,7 @@ fn no_number_of_outages_keeps_anything_longer_than_the_limit() {
     for minutes in 1..12 {
         let now = start + seconds(60 * minutes);
         prove(&view, now);
-        let is_shown = view.group_of(id(1), now).is_some();
+        let is_shown = view.details(id(1), now).is_some();
         assert_eq!(is_shown, now < start + seconds(60) + keep, "after {minutes} minutes");
     }
     // In the midst of an outage as well.
