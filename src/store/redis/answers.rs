@@ -45,10 +45,8 @@ pub(super) struct Answers {
     /// How many values were read, and their bytes, without those that were asked for as a whole.
     pub(super) count: usize,
     pub(super) bytes: usize,
-    /// Ids whose values are larger than was asked for.
-    pub(super) cut_off: BTreeSet<TargetId>,
-    /// Ids that read as empty and have a lifetime: they are to be looked at again.
-    pub(super) doubtful: Vec<TargetId>,
+    /// Ids to be looked at again: the value is larger than was asked for, or may have been put there meanwhile.
+    pub(super) again: BTreeSet<TargetId>,
     /// Keys that hold something else than a string.
     pub(super) foreign: usize,
     pub(super) page: Option<Value>,

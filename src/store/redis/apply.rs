@@ -30,13 +30,11 @@ use log::{Level, log};
 use self::early::settlement;
 use super::clock::Clock;
 use super::connect::{inspect, probe_key};
-use super::debt::{Restart, Restoring, Scan, Settling, holds};
-use super::doubts::look_again;
+use super::debt::{Overwriting, Restart, Restoring, Scan, Settling, holds};
 use super::fault::Fault;
-use super::lanes::{At, Lane, Lanes};
+use super::lanes::{At, Lanes};
 use super::link::Context;
-use super::overwriting::Overwriting;
-use super::round::{Portion, Round, WHOLE_MAX, Whole};
+use super::round::{AGAIN_MAX, Portion, Round};
 use super::session::{Cause, Session, Work};
 use super::transaction::Verdicts;
 use super::writes::{RETRY_AFTER, Writes};
@@ -71,10 +69,10 @@ pub(super) struct Applier<'a> {
     /// What was fetched or written, and is not applied yet.
     fetched: Vec<Change>,
     clock: &'a mut Clock,
-    /// Values that are too large to be read together with many others.
-    large: BTreeSet<TargetId>,
-    /// How many of them are read at once.
-    whole: Whole,
+    /// What is to be looked at again, each by itself.
+    again: BTreeSet<TargetId>,
+    /// How many of them a round looks at.
+    again_portion: Portion,
     /// Why everything is to be read anew, next, and when.
     due: Option<(Cause, Instant)>,
     /// How long to follow until everything is read anew in any case.
@@ -119,8 +117,8 @@ impl<'a> Applier<'a> {
             // The session asks for its first scan by itself.
             stage: Stage::Following { since: now },
             fetched: Vec::new(),
-            large: BTreeSet::new(),
-            whole: Whole::default(),
+            again: BTreeSet::new(),
+            again_portion: Portion { ids: AGAIN_MAX },
             due: None,
             rest: context.connector.settings().resync_every,
             portion: Portion::default(),
@@ -146,7 +144,7 @@ impl<'a> Applier<'a> {
             let now = Instant::now();
             let stood_still = now.duration_since(self.began_round) > AWAY_MAX;
             self.began_round = now;
-            if stood_still || work.is_behind || !self.large.is_empty() {
+            if stood_still || work.is_behind || !self.again.is_empty() {
                 self.context.mirror.trouble(now, NEWS_WITHIN);
             }
             if stood_still && let Stage::Settling(settling, _) = &mut self.stage {
@@ -176,7 +174,7 @@ impl<'a> Applier<'a> {
 
     fn patience(&self) -> Duration {
         match &self.stage {
-            _ if self.lanes.are_open() || !self.large.is_empty() => Duration::ZERO,
+            _ if self.lanes.are_open() || !self.again.is_empty() => Duration::ZERO,
             // Before anybody relies on it.
             Stage::Following { .. } if self.writes.is_untried() => Duration::ZERO,
             Stage::Following { .. } => {
@@ -239,8 +237,8 @@ impl<'a> Applier<'a> {
         {
             round.probe(&self.probe_key, probe);
         }
-        let whole = iter::from_fn(|| self.large.pop_first()).take(self.whole.count).collect();
-        round.fetch(ids, whole);
+        let again = iter::from_fn(|| self.again.pop_first()).take(self.again_portion.ids).collect();
+        round.fetch(&ids, again);
         if let Stage::Scanning(scan) = &self.stage {
             round.scan(scan);
         }
@@ -275,18 +273,13 @@ impl<'a> Applier<'a> {
         let took = sent_at.elapsed();
         let mut read = round.read(answers, sent_at)?;
         let (is_refused, is_taken) = (read.refused.is_some(), self.writes.note(&read, sent_at));
-        read.unclear.extend(read.doubtful.drain(read.doubtful.len().min(WHOLE_MAX)..));
-        if !read.doubtful.is_empty() {
-            let Lane { connection, transactions, .. } = lane(&mut self.lanes);
-            read.changes.extend(look_again(connection, &read.doubtful, transactions.is_reading())?);
-        }
         self.follow_clock(&mut read);
         if let Some(replicated) = read.replicated.take() {
             self.session.note_replicated(replicated);
         }
         lane(&mut self.lanes).transactions.retry(read.undone);
         self.session.changed(read.unclear.into_iter());
-        self.large.append(&mut read.cut_off);
+        self.again.append(&mut read.again);
         self.context.metrics.restored.inc_by(read.restored.len() as u64);
         self.context.mirror.restored(&read.restored);
         self.context.mirror.moved(&read.taken);
@@ -300,7 +293,7 @@ impl<'a> Applier<'a> {
             Stage::Settling(settling, _) => read.given_back.into_iter().for_each(|kept| settling.give_back(kept)),
         }
         self.portion.adapt(read.count, read.bytes);
-        self.whole.adapt(took);
+        self.again_portion.adapt_again(took);
         // A scan that goes on has them applied during its next round; a handler is not kept waiting for that.
         if !read.made.is_empty() || !read.watched.is_empty() || !self.goes_on_scanning() {
             self.apply_fetched();
@@ -384,7 +377,7 @@ impl<'a> Applier<'a> {
     /// Goes on to the next stage when this one is done.
     fn advance(&mut self) {
         match mem::replace(&mut self.stage, Stage::Following { since: Instant::now() }) {
-            Stage::Scanning(scan) if scan.is_done() && self.large.is_empty() => self.sweep(scan),
+            Stage::Scanning(scan) if scan.is_done() && self.again.is_empty() => self.sweep(scan),
             Stage::Settling(settling, scan)
                 if settling.is_done() && self.overwriting.is_done() && self.writes.taken_since(settling.began) =>
             {

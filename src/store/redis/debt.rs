@@ -2,7 +2,8 @@
 //! to it what it lost and what an outage moved. Pure.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{iter, mem};
 
@@ -11,8 +12,9 @@ use ::redis::Value;
 use super::connect::{Origin, Replicated};
 use super::fault::Fault;
 use super::session::Cause;
-use crate::registration::TargetId;
-use crate::store::{Change, Comparison, HEARTBEAT, Kept, Missing, Settlement};
+use crate::registration::{TargetId, Ttl};
+use crate::store::mailbox::Write;
+use crate::store::{Change, Check, Comparison, HEARTBEAT, Kept, Missing, Newer, Settlement, Update, WAIT_MAX};
 
 /// When the new process has been up for longer than this, or nobody here has heard of the old one for so long before it
 /// ended, what is missing may well have been deleted on purpose meanwhile.
@@ -363,6 +365,42 @@ impl Settling {
 /// Whether an outage moves the deadline of a registration that is in no store any more, since it has expired.
 fn has_expired(kept: &Kept, now: Instant) -> bool {
     kept.moved_from.is_some_and(|deadline| deadline <= now)
+}
+
+/// Registrations that are being written over older values, each with the time when Redis is asked again: another server
+/// has put these back after an outage, since who was cut off for a whole lifetime may have missed the last write before it.
+#[derive(Default)]
+pub(super) struct Overwriting(HashMap<TargetId, Instant>);
+
+impl Overwriting {
+    /// The writes of those that are not under way, each on the condition that the older value still stands there.
+    pub(super) fn begin(&mut self, newer: Vec<Newer>, now: Instant) -> Vec<Write> {
+        let until = now + WAIT_MAX;
+        let write = |Newer { kept, older }: Newer| {
+            let left = kept.deadline?.saturating_duration_since(now);
+            let (id, ttl) = (kept.id, Ttl::from_seconds(left.as_secs() + 1));
+            let update = Update::Put { id, content: kept.content, updated_at: kept.updated_at, ttl, by: None };
+            let stands: Check = Arc::new(move |_, present| present == Some(&older));
+            self.0.insert(id, until).is_none().then(|| Write::unasked(vec![update], stands, until))
+        };
+        newer.into_iter().filter_map(write).collect()
+    }
+
+    /// What is applied to the mirror is what Redis has now.
+    pub(super) fn note(&mut self, changes: &[Change]) {
+        for change in changes {
+            self.0.remove(&change.id());
+        }
+    }
+
+    /// Those that may have failed, to be fetched again.
+    pub(super) fn late(&mut self, now: Instant) -> Vec<TargetId> {
+        self.0.extract_if(|_, until| *until <= now).map(|(id, _)| id).collect()
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 #[cfg(test)]

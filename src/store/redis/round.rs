@@ -37,7 +37,7 @@ const ROUND_BYTES: usize = 4 << 20;
 const ROUND_BYTES_MAX: usize = 4 * ROUND_BYTES;
 
 /// So many values are no more than a round may have, however large they are.
-pub(super) const WHOLE_MAX: usize = ROUND_BYTES / DOCUMENT_BYTES_MAX;
+pub(super) const AGAIN_MAX: usize = ROUND_BYTES / DOCUMENT_BYTES_MAX;
 
 /// How many bytes are asked for of each of so many values: of one byte more, to see that there are more.
 pub(super) fn share(count: usize) -> usize {
@@ -75,6 +75,11 @@ impl Portion {
         }
     }
 
+    /// The same for values that are read as a whole, [`AGAIN_MAX`] at most, in a round that took so long.
+    pub(super) fn adapt_again(&mut self, took: Duration) {
+        self.ids = if took > TURN { (self.ids / 2).max(1) } else { (self.ids + 1).min(AGAIN_MAX) };
+    }
+
     /// The same for a round in which values were watched, and which took so long.
     pub(super) fn adapt_watching(&mut self, count: usize, bytes: usize, took: Duration) {
         if bytes > ROUND_BYTES || took < TURN / 2 {
@@ -82,24 +87,6 @@ impl Portion {
         } else if took > TURN && self.ids > SLOW_ROUND_IDS {
             self.ids = (self.ids / 2).max(SLOW_ROUND_IDS);
         }
-    }
-}
-
-/// How many values one round asks for as a whole, beside others.
-pub(super) struct Whole {
-    pub(super) count: usize,
-}
-
-impl Default for Whole {
-    fn default() -> Whole {
-        Whole { count: WHOLE_MAX }
-    }
-}
-
-impl Whole {
-    /// Makes rounds shorter that take long.
-    pub(super) fn adapt(&mut self, took: Duration) {
-        self.count = if took > TURN { (self.count / 2).max(1) } else { (self.count + 1).min(WHOLE_MAX) };
     }
 }
 
@@ -130,7 +117,7 @@ enum Ask {
     },
     /// What its clock shows.
     Clock(Here),
-    /// A value: up to so many bytes of it, or the whole.
+    /// A value: up to so many bytes of it, or the whole, with which a second look is content.
     Fetch(TargetId, Option<usize>),
     /// The page of a scan that this cursor leads to.
     Page(Vec<u8>),
@@ -218,11 +205,11 @@ impl Round {
         self.ask(Ask::Clock(Here::now()));
     }
 
-    /// Asks for values. Those that are too large for that are to be asked for as a whole, [`WHOLE_MAX`] at once.
-    pub(super) fn fetch(&mut self, ids: BTreeSet<TargetId>, whole: BTreeSet<TargetId>) {
+    /// Asks for values, and for these once `again`: as a whole, [`AGAIN_MAX`] at once.
+    pub(super) fn fetch(&mut self, ids: &BTreeSet<TargetId>, again: BTreeSet<TargetId>) {
         let share = share(ids.len());
-        ids.difference(&whole).for_each(|id| self.ask(Ask::Fetch(*id, Some(share))));
-        whole.into_iter().for_each(|id| self.ask(Ask::Fetch(id, None)));
+        ids.difference(&again).for_each(|id| self.ask(Ask::Fetch(*id, Some(share))));
+        again.into_iter().for_each(|id| self.ask(Ask::Fetch(id, None)));
     }
 
     pub(super) fn scan(&mut self, scan: &Scan) {
@@ -336,14 +323,10 @@ impl Ask {
                 if let Some(share) = share {
                     let bytes = size(&value);
                     (read.count, read.bytes) = (read.count + 1, read.bytes + bytes);
-                    if is_cut_off(bytes, share) {
-                        read.cut_off.insert(id);
+                    if is_cut_off(bytes, share) || is_doubtful(&value, &left) {
+                        read.again.insert(id);
                         return Ok(());
                     }
-                }
-                if is_doubtful(&value, &left) {
-                    read.doubtful.push(id);
-                    return Ok(());
                 }
                 let change = change(id, value, left, sent_at)?;
                 read.changes.push(change);
@@ -426,7 +409,7 @@ fn ask(pipeline: &mut Pipeline, update: &Update) {
 }
 
 /// Asks for up to so many bytes of the value of an id, and one more, and for what is left of its lifetime.
-pub(super) fn ask_for_value(pipeline: &mut Pipeline, id: TargetId, share: usize) {
+fn ask_for_value(pipeline: &mut Pipeline, id: TargetId, share: usize) {
     let key = id.to_string();
     pipeline.cmd("GETRANGE").arg(&key).arg(0).arg(share).cmd("PTTL").arg(&key);
 }

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::registration::{Content, LabelNames, Registration, TtlBounds};
+use crate::store::Change;
 
 #[test]
 fn large_documents_are_put_back_in_several_rounds() {
@@ -63,7 +64,7 @@ fn a_round_reads_no_more_than_it_may_however_large_the_values_are() {
     let ids: BTreeSet<TargetId> = (0..1000).map(|n: u32| TargetId::of(&[n.to_string()])).collect();
     let read = |ids: &BTreeSet<TargetId>, whole: &BTreeSet<TargetId>| {
         let mut round = Round::default();
-        round.fetch(ids.clone(), whole.clone());
+        round.fetch(ids, whole.clone());
         let (mut bytes, mut answers) = (0, Vec::new());
         for command in round.pipeline.cmd_iter() {
             let arguments: Vec<_> = command.args_iter().collect();
@@ -80,13 +81,33 @@ fn a_round_reads_no_more_than_it_may_however_large_the_values_are() {
         round.read(answers, Instant::now()).unwrap()
     };
     let (together, none) = (read(&ids, &BTreeSet::new()), BTreeSet::new());
-    assert!(together.changes.is_empty() && together.cut_off == ids);
+    assert!(together.changes.is_empty() && together.again == ids);
     let mut portion = Portion { ids: ROUND_IDS_MAX };
     portion.adapt(together.count, together.bytes);
     assert!(portion.ids <= ROUND_IDS_MAX / 2, "{} of them are read next time", portion.ids);
-    let whole: BTreeSet<TargetId> = ids.iter().take(WHOLE_MAX).copied().collect();
-    assert_eq!(read(&none, &whole).changes.len(), WHOLE_MAX);
-    assert_eq!(read(&ids, &whole).changes.len(), WHOLE_MAX, "beside others");
+    let whole: BTreeSet<TargetId> = ids.iter().take(AGAIN_MAX).copied().collect();
+    assert_eq!(read(&none, &whole).changes.len(), AGAIN_MAX);
+    assert_eq!(read(&ids, &whole).changes.len(), AGAIN_MAX, "beside others");
     let few: BTreeSet<TargetId> = ids.iter().take(ROUND_BYTES_MAX / DOCUMENT_BYTES_MAX).copied().collect();
     assert_eq!(read(&few, &none).changes.len(), few.len());
+}
+
+#[test]
+fn what_was_put_between_the_two_questions_is_not_taken_for_an_empty_value() {
+    let (id, now) = (TargetId::NIL, Instant::now());
+    let read = |value: &str, left: i64, is_again: bool| {
+        let (mut round, id) = (Round::default(), BTreeSet::from([id]));
+        let again = if is_again { id.clone() } else { BTreeSet::new() };
+        round.fetch(&id, again);
+        round.read(vec![Value::BulkString(value.into()), Value::Int(left)], now).unwrap()
+    };
+    for left in [-1, 1, 60_000] {
+        let first = read("", left, false);
+        assert!(first.changes.is_empty(), "{left}");
+        assert_eq!(first.again, [id].into());
+        assert!(matches!(read("", left, true).changes[..], [Change::Put { .. }]), "it is empty");
+    }
+    assert!(matches!(read("", -2, false).changes[..], [Change::Gone(_)]));
+    assert!(matches!(read("", 0, false).changes[..], [Change::Gone(_)]), "it expires at this very moment");
+    assert!(matches!(read("x", 5, false).changes[..], [Change::Put { .. }]));
 }
