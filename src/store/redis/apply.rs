@@ -19,7 +19,7 @@
 mod early;
 mod sweep;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 use std::{iter, mem};
@@ -29,13 +29,14 @@ use log::{Level, log};
 
 use self::early::settlement;
 use super::clock::Clock;
-use super::connect::{inspect, probe_key};
+use super::connect::{ServerProcess, inspect, probe_key};
 use super::debt::{Overwriting, Restart, Restoring, Scan, Settling, holds};
 use super::fault::Fault;
 use super::lanes::{At, Lanes};
 use super::link::Context;
+use super::processes::Farewell;
 use super::round::{AGAIN_MAX, Portion, Round};
-use super::session::{Cause, Session, Work};
+use super::session::{Cause, Contact, Session, Work};
 use super::transaction::Verdicts;
 use super::writes::{RETRY_AFTER, Writes};
 use crate::registration::TargetId;
@@ -61,8 +62,9 @@ pub(super) struct Applier<'a> {
     lanes: Lanes,
     session: &'a Session,
     context: &'a Context,
-    /// Redis can move a deadline on the condition that it becomes later.
-    only_later: bool,
+    server: ServerProcess,
+    /// When it answered last.
+    contact: Contact,
     /// Set until the first full load, when the server process is another than the one before.
     restoring: Option<Restoring>,
     stage: Stage,
@@ -104,14 +106,15 @@ impl<'a> Applier<'a> {
         context: &'a Context,
         clock: &'a mut Clock,
         restart: Option<Restart>,
-        only_later: bool,
+        server: ServerProcess,
     ) -> Applier<'a> {
         let now = Instant::now();
         Applier {
             lanes,
             session,
             context,
-            only_later,
+            server,
+            contact: Contact::now(),
             clock,
             restoring: restart.map(Restoring::new),
             // The session asks for its first scan by itself.
@@ -163,13 +166,20 @@ impl<'a> Applier<'a> {
         }
     }
 
-    pub(super) fn foreign(&self) -> usize {
-        self.foreign
-    }
-
-    /// What a server process that was not fully loaded was seen to have.
-    pub(super) fn into_seen(self) -> HashSet<TargetId> {
-        self.restoring.map(Restoring::into_seen).unwrap_or_default()
+    /// What is known at the end, which had this reason.
+    pub(super) fn farewell<'f>(self, fault: &'f Fault, is_loaded: bool) -> Farewell<'f>
+    where
+        'a: 'f,
+    {
+        Farewell {
+            run_id: &self.session.run_id,
+            contact: self.contact,
+            replicated: self.server.replicated,
+            fault,
+            is_loaded,
+            foreign: self.server.origin.elsewhere + self.foreign,
+            seen: self.restoring.map(Restoring::into_seen).unwrap_or_default(),
+        }
     }
 
     fn patience(&self) -> Duration {
@@ -227,7 +237,7 @@ impl<'a> Applier<'a> {
                 if let Some((end, count)) = settling.lacks(self.portion.ids) {
                     settling.owe(settlement(self.context, self.clock, end, count));
                 }
-                round.settle(settling, self.portion.ids, now, self.only_later);
+                round.settle(settling, self.portion.ids, now, self.server.is_7_or_newer);
             }
         }
         // After what is owed, so that this neither undoes nor shortens what an owner does.
@@ -269,14 +279,12 @@ impl<'a> Applier<'a> {
         // What can be done while the server is busy.
         self.apply_fetched();
         let answers = lane(&mut self.lanes).receive(round)?;
-        self.session.note_contact();
+        self.contact = Contact::now();
         let took = sent_at.elapsed();
         let mut read = round.read(answers, sent_at)?;
         let (is_refused, is_taken) = (read.refused.is_some(), self.writes.note(&read, sent_at));
         self.follow_clock(&mut read);
-        if let Some(replicated) = read.replicated.take() {
-            self.session.note_replicated(replicated);
-        }
+        self.server.replicated = read.replicated.take().or(self.server.replicated.take());
         lane(&mut self.lanes).transactions.retry(read.undone);
         self.session.changed(read.unclear.into_iter());
         self.again.append(&mut read.again);

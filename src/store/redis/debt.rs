@@ -133,8 +133,7 @@ impl Restart {
     /// or, where somebody may have deleted them unseen, with no more than half of a lifetime.
     /// So it is with what has expired `early`, since its clock is another one.
     pub(super) fn lost(&self, found: Found, comparison: Comparison, early: Vec<Missing>, now: Instant) -> Vec<Kept> {
-        let unseen = self.unseen.saturating_add(self.apart);
-        let is_certain = self.saw_end && unseen <= CERTAIN_WITHIN && self.says_what_is_lost(found);
+        let is_certain = self.saw_end && self.apart_or_unseen() <= CERTAIN_WITHIN && self.says_what_is_lost(found);
         let mut lost = self.select(found, comparison);
         lost.extend(early);
         let put_back = |Missing { mut kept, half_lifetime }: Missing| {
@@ -161,6 +160,11 @@ impl Restart {
         missing.sort_by_key(|missing| Reverse((missing.kept.written_at, missing.kept.updated_at)));
         missing.truncate(at_most.unwrap_or(usize::MAX));
         missing
+    }
+
+    /// For how long anything may have been changed there without anybody here seeing it.
+    pub(super) fn apart_or_unseen(&self) -> Duration {
+        self.unseen.saturating_add(self.apart)
     }
 
     /// Until when what was written counts as written to the old process.

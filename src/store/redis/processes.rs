@@ -37,16 +37,9 @@ struct Known {
 /// A server process that a restore has begun with.
 struct Next {
     run_id: String,
-    /// How long the known process had been silent when this one answered first.
-    gap: Duration,
-    /// For how long it, or one before it, may have been changed unseen until it answered first, and between sessions since.
-    unseen: Duration,
-    apart: Duration,
+    restart: Restart,
     /// How the last session with it ended, if it did.
     left: Option<Left>,
-    /// What it was seen to have.
-    seen: HashSet<TargetId>,
-    after_a_loss: bool,
     /// It may have come up with less than was known, or another one between it and the known one.
     may_have_lost: bool,
 }
@@ -97,7 +90,8 @@ impl Processes {
             // A restore that is interrupted goes on with what was known when it began.
             Some(mut next) if next.run_id == server.run_id => {
                 let apart = next.left.take().map_or(Duration::ZERO, |left| now.since(left.contact));
-                next.apart = next.apart.saturating_add(apart);
+                next.restart.apart = next.restart.apart.saturating_add(apart);
+                next.restart.origin = server.origin.clone();
                 next
             }
             before => {
@@ -108,35 +102,26 @@ impl Processes {
                 let before_it = last_left.map_or(Duration::ZERO, |left| left.unseen(age, gone, now));
                 // A replica was there before.
                 let since_it_began = loading.map_or(age, |loading| age.min(now.since(loading))).min(gap);
-                let earlier =
-                    before.as_ref().map_or(Duration::ZERO, |before| before.unseen.saturating_add(before.apart));
+                let earlier = before.as_ref().map_or(Duration::ZERO, |Next { restart, .. }| restart.apart_or_unseen());
                 let after_a_loss = before.is_some_and(|before| before.may_have_lost);
-                Next {
-                    run_id: server.run_id.clone(),
+                let restart = Restart {
+                    last_contact: contact.instant,
+                    saw_end: *saw_end,
                     gap,
                     unseen: earlier.saturating_add(before_it).saturating_add(since_it_began),
                     apart: Duration::ZERO,
-                    left: None,
                     seen: HashSet::new(),
                     after_a_loss,
-                    may_have_lost: after_a_loss || server.origin.fresh_append_only_file != Some(false),
-                }
+                    foreign: *foreign,
+                    replicated: replicated.clone(),
+                    origin: server.origin.clone(),
+                };
+                let may_have_lost = after_a_loss || server.origin.fresh_append_only_file != Some(false);
+                Next { run_id: server.run_id.clone(), restart, left: None, may_have_lost }
             }
         };
-        let seen = mem::take(&mut next.seen);
-        let Next { gap, unseen, apart, after_a_loss, .. } = *self.next.insert(next);
-        Some(Restart {
-            last_contact: contact.instant,
-            saw_end: *saw_end,
-            gap,
-            unseen,
-            apart,
-            seen,
-            after_a_loss,
-            foreign: *foreign,
-            replicated: replicated.clone(),
-            origin: server.origin.clone(),
-        })
+        let seen = mem::take(&mut next.restart.seen);
+        Some(Restart { seen, ..self.next.insert(next).restart.clone() })
     }
 
     /// A session has ended.
@@ -148,7 +133,7 @@ impl Processes {
             self.known = Some(Known { run_id: run_id.to_owned(), left, replicated, foreign });
             self.next = None;
         } else if let Some(next) = &mut self.next {
-            (next.left, next.seen) = (Some(left), seen);
+            (next.left, next.restart.seen) = (Some(left), seen);
         }
     }
 }

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use ::redis::ConnectionAddr;
 use nix::time::{ClockId, clock_gettime};
-use parking_lot::Mutex;
 
-use super::connect::Replicated;
 use super::fault::Fault;
 use crate::registration::TargetId;
 use crate::store::mailbox::{Contents, Mailbox, Unwritten, Write};
@@ -28,9 +26,6 @@ pub(super) struct Session {
     pub(super) run_id: String,
     /// As many writes as there are handlers, at most.
     mailbox: Mailbox<Notices>,
-    contact: Mutex<Contact>,
-    /// How far the server's copies were when that was last asked.
-    replicated: Mutex<Option<Replicated>>,
 }
 
 /// When a server answered.
@@ -110,29 +105,9 @@ pub(super) struct Work {
 }
 
 impl Session {
-    pub(super) fn new(number: u64, address: ConnectionAddr, run_id: String, replicated: Option<Replicated>) -> Session {
+    pub(super) fn new(number: u64, address: ConnectionAddr, run_id: String) -> Session {
         let mailbox = Mailbox::new(Notices { rescan: Some(Cause::Connected), ..Notices::default() });
-        let contact = Mutex::new(Contact::now());
-        let replicated = Mutex::new(replicated);
-        Session { number, address, run_id, mailbox, contact, replicated }
-    }
-
-    pub(super) fn note_contact(&self) {
-        *self.contact.lock() = Contact::now();
-    }
-
-    pub(super) fn last_contact(&self) -> Contact {
-        *self.contact.lock()
-    }
-
-    /// So far the server's copies are.
-    pub(super) fn note_replicated(&self, replicated: Replicated) {
-        *self.replicated.lock() = Some(replicated);
-    }
-
-    /// How far the server's copies were when it was last asked.
-    pub(super) fn replicated(&self) -> Option<Replicated> {
-        self.replicated.lock().clone()
+        Session { number, address, run_id, mailbox }
     }
 
     /// The tracker's report: these ids changed in some way.

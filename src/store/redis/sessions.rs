@@ -14,7 +14,7 @@ use super::fault::Fault;
 use super::invalidations::{self, SILENCE_MAX};
 use super::lanes::Lanes;
 use super::link::Context;
-use super::processes::{Farewell, Processes};
+use super::processes::Processes;
 use super::session::{Contact, Session};
 use crate::logging::News;
 use crate::store::backoff::Backoff;
@@ -77,13 +77,13 @@ impl Follower {
         let restart = self.processes.answered(&server, Contact::now());
         let restart = restart.filter(|_| self.context.connector.settings().restore);
         self.sessions += 1;
-        let session = Arc::new(Session::new(self.sessions, address, server.run_id, server.replicated));
+        let session = Arc::new(Session::new(self.sessions, address, server.run_id.clone()));
         let Context { link, metrics, .. } = &self.context;
         link.begin(Arc::clone(&session))?;
         metrics.sessions.inc();
         self.clock.begin(&session.address);
         debug!(server:% = session.address; "connected to Redis");
-        let mut applier = Applier::new(lanes, &session, &self.context, &mut self.clock, restart, server.is_7_or_newer);
+        let mut applier = Applier::new(lanes, &session, &self.context, &mut self.clock, restart, server);
         let Err(fault) =
             invalidations::spawn(tracked, Arc::clone(&session), Arc::clone(metrics)).and_then(|()| applier.run());
         session.end(fault.clone());
@@ -92,16 +92,7 @@ impl Follower {
         if is_loaded {
             self.logged = News::default();
         }
-        let end = Farewell {
-            run_id: &session.run_id,
-            contact: session.last_contact(),
-            replicated: session.replicated(),
-            fault: &fault,
-            is_loaded,
-            foreign: server.origin.elsewhere + applier.foreign(),
-            seen: applier.into_seen(),
-        };
-        self.processes.lost(end, Contact::now());
+        self.processes.lost(applier.farewell(&fault, is_loaded), Contact::now());
         Err(fault)
     }
 

@@ -10,7 +10,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 fn session() -> Session {
     let address = ConnectionAddr::Unix("nowhere".into());
-    let session = Session::new(1, address, "run".to_owned(), None);
+    let session = Session::new(1, address, "run".to_owned());
     // The scan that every session begins with.
     assert_eq!(session.take(1000, Duration::ZERO).unwrap().rescan, Some(Cause::Connected));
     session

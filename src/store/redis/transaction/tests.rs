@@ -19,7 +19,7 @@ fn error(text: &str) -> Value {
 
 #[test]
 fn of_a_transaction_that_failed_in_part_what_was_made_is_looked_at() {
-    let session = Session::new(1, ConnectionAddr::Unix("nowhere".into()), "run".to_owned(), None);
+    let session = Session::new(1, ConnectionAddr::Unix("nowhere".into()), "run".to_owned());
     let ids = [TargetId::of(&["a".to_owned()]), TargetId::of(&["b".to_owned()])];
     let body = br#"{"static_config":{"targets":["a"]}}"#;
     let registration = Registration::parse(body, LabelNames::Legacy, TtlBounds::default()).unwrap();
@@ -49,7 +49,7 @@ fn of_a_transaction_that_failed_in_part_what_was_made_is_looked_at() {
 
 #[test]
 fn what_has_no_time_left_is_not_read_to_its_end() {
-    let session = Session::new(1, ConnectionAddr::Unix("nowhere".into()), "run".to_owned(), None);
+    let session = Session::new(1, ConnectionAddr::Unix("nowhere".into()), "run".to_owned());
     let ids: Vec<TargetId> = (0..10_000).map(|n| TargetId::of(&[n.to_string()])).collect();
     let removals: Vec<Update> = ids.iter().map(|id| Update::Delete { id: *id, by: None }).collect();
     let deadline = Instant::now() + ANSWER_MAX + Duration::from_millis(200);
