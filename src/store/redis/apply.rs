@@ -16,8 +16,7 @@
 //! writes, or made them wait) ends with settling alone. The mirror is told that Redis takes writes by every round whose
 //! writes or probe it took, and that an outage is over when all is settled.
 
-mod early;
-mod sweep;
+mod owed;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -27,7 +26,7 @@ use std::{iter, mem};
 use ::redis::Value;
 use log::{Level, log};
 
-use self::early::settlement;
+use self::owed::settlement;
 use super::clock::Clock;
 use super::connect::{ServerProcess, inspect, probe_key};
 use super::debt::{Overwriting, Restart, Restoring, Scan, Settling, holds};
@@ -194,7 +193,7 @@ impl<'a> Applier<'a> {
                 let due = self.due.map_or(HEARTBEAT, |(_, at)| until(at));
                 self.writes.heartbeat().min(expiry).min(due)
             }
-            Stage::Settling(..) if self.writes.is_refused() => RETRY_AFTER,
+            Stage::Settling(..) if self.writes.refused().is_some() => RETRY_AFTER,
             _ => Duration::ZERO,
         }
     }
@@ -230,7 +229,7 @@ impl<'a> Applier<'a> {
                 ids.extend(scan.take(self.portion.ids.saturating_sub(ids.len())));
             }
             Stage::Settling(settling, _) => {
-                if self.writes.is_refused() {
+                if self.writes.refused().is_some() {
                     // The outage has become longer, and with it what follows from it.
                     settling.begin_again(now);
                 }

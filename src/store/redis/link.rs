@@ -27,8 +27,7 @@ pub(super) struct Context {
 /// The session with Redis, if there is one. Callers learn at once that there is none, instead of each waiting for it.
 pub(super) struct Link {
     state: Mutex<State>,
-    closing: Condvar,
-    up: Condvar,
+    changed: Condvar,
 }
 
 struct State {
@@ -51,7 +50,7 @@ impl Link {
             writes: Writes::default(),
             closed: false,
         };
-        Link { state: Mutex::new(state), closing: Condvar::new(), up: Condvar::new() }
+        Link { state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// The session, once everything has been loaded for the first time. After an outage it can be used before
@@ -61,7 +60,7 @@ impl Link {
         if state.is_between_sessions() {
             // One that has just ended may not have been taken down yet.
             let lost_at = state.lost_at.filter(|_| state.session.is_none()).unwrap_or_else(Instant::now);
-            self.up.wait_while_until(&mut state, |state| state.is_between_sessions(), lost_at + NEXT_SESSION_MAX);
+            self.changed.wait_while_until(&mut state, |state| state.is_between_sessions(), lost_at + NEXT_SESSION_MAX);
         }
         match &state.session {
             Some(_) if state.loaded_in.is_none() => Err(Fault::Unloaded),
@@ -118,7 +117,7 @@ impl Link {
             return Err(Fault::Closed);
         }
         state.session = Some(session);
-        self.up.notify_all();
+        self.changed.notify_all();
         Ok(())
     }
 
@@ -142,7 +141,7 @@ impl Link {
     pub(super) fn pause(&self, pause: Duration) -> bool {
         let deadline = Instant::now() + pause;
         let mut state = self.state.lock();
-        while !state.closed && !self.closing.wait_until(&mut state, deadline).timed_out() {}
+        self.changed.wait_while_until(&mut state, |state| !state.closed, deadline);
         !state.closed
     }
 
@@ -153,8 +152,7 @@ impl Link {
         if let Some(session) = state.session.take() {
             session.end(Fault::Closed);
         }
-        self.closing.notify_all();
-        self.up.notify_all();
+        self.changed.notify_all();
     }
 }
 

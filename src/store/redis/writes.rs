@@ -42,10 +42,6 @@ impl Writes {
         Writes { taken_at: None, trial: Trial::Due, ..self }
     }
 
-    pub(super) fn is_refused(&self) -> bool {
-        self.refused.is_some()
-    }
-
     pub(super) fn taken_since(&self, since: Instant) -> bool {
         self.taken_at >= Some(since)
     }
@@ -56,7 +52,7 @@ impl Writes {
 
     /// How often it is to be shown that Redis takes writes.
     pub(super) fn heartbeat(&self) -> Duration {
-        if self.is_refused() { RETRY_AFTER } else { HEARTBEAT }
+        if self.refused.is_some() { RETRY_AFTER } else { HEARTBEAT }
     }
 
     pub(super) fn is_old(&self, now: Instant) -> bool {

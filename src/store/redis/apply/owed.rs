@@ -1,0 +1,136 @@
+//! Where it is found that Redis and the mirror owe each other something: at the end of a scan, and when the clock of Redis
+//! was set, and with it all deadlines there.
+
+use std::collections::{HashMap, HashSet};
+use std::mem;
+use std::time::{Duration, Instant};
+
+use log::warn;
+
+use super::super::answers::Answers;
+use super::super::clock::{Clock, Step};
+use super::super::debt::{Found, Restoring, Scan, Settling};
+use super::super::link::Context;
+use super::super::session::Cause;
+use super::{Applier, Stage};
+use crate::registration::TargetId;
+use crate::store::{Change, Comparison, Kept, Missing, Settlement, Stored};
+
+/// How long after a restart a scan is repeated, if something is missing that another server may be putting back.
+const CONFIRM_AFTER: Duration = Duration::from_secs(1);
+
+impl Applier<'_> {
+    /// Removes what the scan did not find, and goes on to put back what must not be missing.
+    pub(super) fn sweep(&mut self, scan: Scan) {
+        let now = Instant::now();
+        let restart = self.restoring.as_ref().map(|restoring| &restoring.restart);
+        let until = restart.map_or(now, |restart| restart.known_until(now));
+        let since = restart.and_then(|restart| now.checked_sub(restart.origin.age)).unwrap_or(now);
+        let mut comparison = self.context.mirror.compare(&scan.present, until, since);
+        // What changed since the scan passed by is fetched in the next round. What expired is gone from every store;
+        // how long it is shown is for the mirror to say.
+        let has_expired = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        let was_there = |id| self.restoring.as_ref().is_none_or(|restoring| restoring.was_there(id));
+        let will_be_known = |id| was_there(id) && self.session.may_have_changed(id);
+        comparison.missing.retain(|Missing { kept, .. }| !has_expired(kept.deadline) && !will_be_known(kept.id));
+        let missing: HashSet<TargetId> = comparison.missing.iter().map(|missing| missing.kept.id).collect();
+        let lost = self.lost(&scan, comparison);
+        let gone = &missing - &lost.iter().map(|kept| kept.id).collect();
+        if self.restoring.as_mut().is_some_and(|restoring| !restoring.confirms(&gone)) {
+            self.due = Some((Cause::Confirm, now + CONFIRM_AFTER));
+            return;
+        }
+        self.context.mirror.apply(gone.into_iter().map(Change::Gone).collect());
+        let mut settling = Settling::new(lost, now);
+        settling.owe(settlement(self.context, self.clock, now, 1));
+        if let Some(step) = self.clock.step() {
+            settling.move_back(step.in_redis(self.context.mirror.lifetimes(None), now));
+        }
+        if settling.end.is_none() && settling.is_done() {
+            self.finish(&settling, Some(scan));
+        } else {
+            self.stage = Stage::Settling(settling, Some(scan));
+        }
+    }
+
+    fn lost(&self, scan: &Scan, mut comparison: Comparison) -> Vec<Kept> {
+        let (found, now) = (scan.present.len(), Instant::now());
+        let ends_early = |step: Step, kept: &Kept| kept.deadline.is_some_and(|deadline| step.ends_early(deadline, now));
+        let is_early = |missing: &mut Missing| self.clock.step().is_some_and(|step| ends_early(step, &missing.kept));
+        let early: Vec<Missing> = comparison.missing.extract_if(.., is_early).collect();
+        let lost = |restoring: &Restoring| {
+            let foreign = restoring.restart.origin.elsewhere + scan.foreign;
+            restoring.lost(Found { registrations: found, foreign }, comparison, early, now)
+        };
+        let lost = self.restoring.as_ref().map_or_else(Vec::new, lost);
+        if !lost.is_empty() {
+            warn!(found, missing = lost.len(); "Redis restarted and lost registrations, putting them back");
+        }
+        lost
+    }
+
+    /// Looks at the clock, which every round reads after all deadlines: what expired early stays listed, nothing lives longer
+    /// for it, and Redis gets all deadlines back as they were. Whoever deletes something deletes it all the same.
+    pub(super) fn follow_clock(&mut self, read: &mut Answers) {
+        if !self.context.connector.settings().restore {
+            return;
+        }
+        if let Some(step) = read.clock.and_then(|reading| self.clock.note(reading)) {
+            let (seconds, direction) = (step.by.as_secs(), if step.is_back { "back" } else { "forward" });
+            warn!(seconds; "the clock of Redis was set {direction}; moving deadlines back to where they were");
+            // What a new process has lost is for the end of the scan to say.
+            if self.restoring.is_none() {
+                self.move_back(step);
+            }
+        }
+        if let Some(step) = self.clock.step() {
+            self.correct(&mut read.changes, step);
+        }
+    }
+
+    /// Puts right what was read and follows from the step.
+    fn correct(&self, changes: &mut Vec<Change>, step: Step) {
+        let (now, ids) = (Instant::now(), changes.iter().map(Change::id).collect::<Vec<TargetId>>());
+        let known = self.context.mirror.lifetimes(Some(&ids));
+        let right: HashMap<TargetId, Instant> =
+            known.into_iter().filter_map(|kept| Some((kept.id, kept.deadline?))).collect();
+        changes.retain_mut(|change| match (right.get(&change.id()), change) {
+            (Some(right), Change::Gone(_)) => !step.ends_early(*right, now),
+            (Some(right), Change::Put { stored: Stored::Read(_), deadline: Some(deadline), .. }) => {
+                if step.explains(*deadline, *right) {
+                    *deadline = *right;
+                }
+                true
+            }
+            _ => true,
+        });
+    }
+
+    /// All deadlines are moved back from now on.
+    fn move_back(&mut self, step: Step) {
+        let now = Instant::now();
+        let (mut settling, scan) = match mem::replace(&mut self.stage, Stage::Following { since: now }) {
+            Stage::Settling(settling, scan) => (settling, scan),
+            stage => {
+                if let Stage::Scanning(scan) = stage {
+                    // What it has read of deadlines is of no use.
+                    self.due = Some((scan.cause, now));
+                }
+                let mut settling = Settling::new(Vec::new(), now);
+                settling.owe(settlement(self.context, self.clock, now, 1));
+                (settling, None)
+            }
+        };
+        settling.move_back(step.in_redis(self.context.mirror.lifetimes(None), now));
+        self.stage = Stage::Settling(settling, scan);
+    }
+}
+
+/// The next of what an outage until `end` moves, with the deadlines that Redis has.
+pub(super) fn settlement(context: &Context, clock: &Clock, end: Instant, count: usize) -> Option<Settlement> {
+    let mut settlement = context.mirror.settle(end, count)?;
+    if let Some(step) = clock.step() {
+        settlement.moved.iter_mut().for_each(|kept| kept.moved_from = kept.moved_from.map(|at| step.moved(at)));
+    }
+    Some(settlement)
+}
