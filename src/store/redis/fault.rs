@@ -151,6 +151,8 @@ impl Fault {
     }
 }
 
+impl std::error::Error for Fault {}
+
 impl From<ServerError> for Fault {
     fn from(error: ServerError) -> Fault {
         RedisError::from(error).into()

@@ -94,36 +94,24 @@ impl Pooled {
 
 impl r2d2::ManageConnection for Manager {
     type Connection = Pooled;
-    type Error = ManagerError;
+    type Error = Fault;
 
-    fn connect(&self) -> Result<Pooled, ManagerError> {
-        let session = self.link.any_session().map_err(ManagerError)?;
-        let (connection, server) = self.connector.open(&session.address, ANSWER_MAX).map_err(ManagerError)?;
+    fn connect(&self) -> Result<Pooled, Fault> {
+        let session = self.link.any_session()?;
+        let (connection, server) = self.connector.open(&session.address, ANSWER_MAX)?;
         if server.run_id != session.run_id {
-            return Err(ManagerError(Fault::ChangedServer));
+            return Err(Fault::ChangedServer);
         }
         Ok(Pooled { connection, session: session.number, broken: false })
     }
 
     /// A connection is as good as its session: what is older is likely to be dead or to lead to another server.
-    fn is_valid(&self, pooled: &mut Pooled) -> Result<(), ManagerError> {
-        let session = self.link.any_session().map_err(ManagerError)?;
-        if pooled.session == session.number { Ok(()) } else { Err(ManagerError(Fault::Outdated)) }
+    fn is_valid(&self, pooled: &mut Pooled) -> Result<(), Fault> {
+        let session = self.link.any_session()?;
+        if pooled.session == session.number { Ok(()) } else { Err(Fault::Outdated) }
     }
 
     fn has_broken(&self, pooled: &mut Pooled) -> bool {
         pooled.broken
     }
 }
-
-/// A fault in the form that the pool asks for.
-#[derive(Debug)]
-struct ManagerError(Fault);
-
-impl std::fmt::Display for ManagerError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for ManagerError {}

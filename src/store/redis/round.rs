@@ -102,10 +102,7 @@ pub(super) struct Round {
 /// A question: what it sends, and what its answers mean.
 enum Ask {
     /// Writes that are made together or not at all.
-    Commit {
-        writes: Vec<Write>,
-        is_scripted: bool,
-    },
+    Commit(Vec<Write>),
     /// Something is written that Redis is owed.
     Owed(Owed),
     Write(Write),
@@ -113,7 +110,6 @@ enum Ask {
     Probe {
         probe: Probe,
         key: String,
-        is_scripted: bool,
     },
     /// What its clock shows.
     Clock(Here),
@@ -160,13 +156,13 @@ impl Round {
 
     fn ask(&mut self, ask: Ask) {
         let before = self.pipeline.len();
-        ask.send(&mut self.pipeline);
+        ask.send(&mut self.pipeline, self.is_scripted);
         self.asked.push_back((ask, self.pipeline.len() - before));
     }
 
     /// Has writes made, all or none. The first question of a round. Without any of them it only ends the watching.
     pub(super) fn commit(&mut self, writes: Vec<Write>) {
-        self.ask(Ask::Commit { writes, is_scripted: self.is_scripted });
+        self.ask(Ask::Commit(writes));
     }
 
     /// Has writes made, each of one update.
@@ -197,7 +193,7 @@ impl Round {
 
     /// Finds out whether a write would succeed, without making one: nobody has this key. And how far the copies are.
     pub(super) fn probe(&mut self, key: &str, probe: Probe) {
-        self.ask(Ask::Probe { probe, key: key.to_owned(), is_scripted: self.is_scripted });
+        self.ask(Ask::Probe { probe, key: key.to_owned() });
     }
 
     /// Reads the clock of Redis, after all deadlines.
@@ -250,16 +246,16 @@ impl Round {
         }
         let mut answers = answers.into_iter();
         while let Some((ask, count)) = self.asked.pop_front() {
-            ask.take(&mut answers.by_ref().take(count), &mut read, sent_at)?;
+            ask.take(&mut answers.by_ref().take(count), &mut read, sent_at, self.is_scripted)?;
         }
         Ok(read)
     }
 }
 
 impl Ask {
-    fn send(&self, pipeline: &mut Pipeline) {
+    fn send(&self, pipeline: &mut Pipeline, is_scripted: bool) {
         match self {
-            Ask::Commit { writes, is_scripted } => {
+            Ask::Commit(writes) => {
                 pipeline.cmd("MULTI");
                 let updates = writes.iter().flat_map(|write| &write.updates);
                 match is_scripted {
@@ -270,12 +266,12 @@ impl Ask {
             }
             Ask::Owed(owed) => owed.send(pipeline),
             Ask::Write(write) => write.updates.iter().for_each(|update| ask(pipeline, update)),
-            Ask::Probe { probe, key, is_scripted } => {
+            Ask::Probe { probe, key } => {
                 pipeline.cmd("SET").arg(key).arg("").arg("XX");
                 if *probe == Probe::Everything {
                     pipeline.cmd("PEXPIRE").arg(key).arg(1).cmd("DEL").arg(key);
                     pipeline.cmd("WATCH").arg(key).cmd("MULTI");
-                    if *is_scripted {
+                    if is_scripted {
                         cluster::ask_for_all(pipeline, iter::empty());
                     }
                     pipeline.cmd("EXEC");
@@ -300,13 +296,14 @@ impl Ask {
         answers: &mut impl Iterator<Item = Value>,
         read: &mut Answers,
         sent_at: Instant,
+        is_scripted: bool,
     ) -> Result<(), Fault> {
         let mut next = || answers.next().unwrap_or_default();
         match self {
-            Ask::Commit { writes, is_scripted } => read.commit(writes, is_scripted, answers, sent_at),
+            Ask::Commit(writes) => read.commit(writes, is_scripted, answers, sent_at),
             Ask::Owed(owed) => owed.take(answers, read),
             Ask::Write(write) => read.write(write, &answers.collect::<Vec<Value>>(), None, sent_at),
-            Ask::Probe { probe, is_scripted, .. } => {
+            Ask::Probe { probe, .. } => {
                 read.proof(next());
                 if probe == Probe::Everything {
                     read.proof(next());
