@@ -70,7 +70,7 @@ impl Call<'_> {
     pub(super) fn writer(&self) -> Principal {
         let name =
             [self.caller.name(), Some(self.request.address())].into_iter().flatten().collect::<Vec<_>>().join(" ");
-        Principal { name: name.into(), scope: self.caller.writes() }
+        Principal { name: name.into(), scope: self.caller.writes().clone() }
     }
 
     /// Writes the audit line of a write, whatever came of it, so that somebody can later say who did it: who, what, to

@@ -10,6 +10,8 @@ use parking_lot::RwLock;
 use super::request::Request;
 use crate::tokens::{Digest, GroupPattern, Role, Scope, Token, digest_of};
 
+const NO_GROUPS: &Scope = &Scope::Groups(Vec::new());
+
 /// The tokens in force. Several of a kind are valid at once, so that one can be replaced without a gap.
 pub struct Tokens(RwLock<Arc<InForce>>);
 
@@ -146,14 +148,9 @@ impl Caller {
     }
 
     /// The groups whose registrations may be made, changed and removed.
-    pub(super) fn writes(&self) -> Scope {
+    pub(super) fn writes(&self) -> &Scope {
         let token = self.token.as_ref().filter(|token| token.role == Role::Write);
-        token.map_or_else(|| Scope::Groups(Vec::new()), |token| token.groups.clone())
-    }
-
-    /// Whether registrations of this group may be made, changed and removed.
-    pub(super) fn may_write(&self, group: &str) -> bool {
-        self.writes().has(group)
+        token.map_or(NO_GROUPS, |token| &token.groups)
     }
 }
 

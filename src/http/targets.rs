@@ -17,7 +17,7 @@ pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
         if wants_problem(call.request) { faults(app, call.request, strictness).into() } else { answer }
     })?;
     let id = registration.id();
-    if !call.caller.may_write(registration.group()) {
+    if !call.caller.writes().has(registration.group()) {
         return Err(forbidden());
     }
     let put = app.registry.put(id, &registration, &call.writer(), Now::read());
@@ -56,7 +56,7 @@ pub(super) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Response> {
 
 pub(super) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let id = requested_id(call.request).map_err(|invalid| Response::error(400, invalid))?;
-    let found = app.registry.get(id, &call.caller.writes(), Now::read()).map_err(|e| match e {
+    let found = app.registry.get(id, call.caller.writes(), Now::read()).map_err(|e| match e {
         GetError::Forbidden => forbidden(),
         GetError::Undecodable(e) => Response::error(500, format!("the stored value is not a registration: {e}")),
         GetError::Store(e) => app.failed(call, &id, e),

@@ -101,7 +101,7 @@ pub(in crate::http) fn check(app: &App, call: &Call<'_>) -> Result<(), Response>
 }
 
 fn check_right(call: &Call<'_>) -> Result<(), Problem> {
-    match call.caller.may_write(&call.segment) {
+    match call.caller.writes().has(&call.segment) {
         true => Ok(()),
         false => Err(Problem::new(403, format!("this token has no right for the group {:?}", call.segment))),
     }
@@ -141,7 +141,10 @@ fn declare(
     dry_run: bool,
     check: impl Fn(&Plan) -> Result<(), Problem>,
 ) -> Result<Plan, Response> {
-    let _turn = app.registry.declaring(declaration.group).ok_or_else(busy)?;
+    let _turn = app
+        .registry
+        .declaring(declaration.group)
+        .ok_or_else(|| Problem::new(503, "this group is being declared already; try again"))?;
     let (began, writer) = (Instant::now(), call.writer());
     loop {
         let mut plan = app.registry.view.plan(declaration, &writer, Now::read()).map_err(Problem::from)?;
@@ -152,7 +155,9 @@ fn declare(
         match app.registry.carry_out(&mut plan, &writer) {
             Ok(()) => return Ok(plan),
             Err(WriteError::Changed) if began.elapsed() < AGAIN_MAX => {}
-            Err(WriteError::Changed) => return Err(unsettled().into()),
+            Err(WriteError::Changed) => {
+                return Err(Problem::new(503, "the registrations keep changing meanwhile; try again").into());
+            }
             Err(WriteError::Forbidden(ids)) => return Err(forbidden(declaration, &ids).into()),
             Err(WriteError::Store(error)) => return Err(app.failed(call, &declaration.group, error)),
         }
@@ -218,7 +223,7 @@ fn check_elsewhere(call: &Call<'_>, plan: &Plan, adopt: bool) -> Result<(), Prob
     let scope = call.caller.writes();
     let others = plan.elsewhere.iter().filter(|(_, group)| !scope.has(group)).map(|(at, _)| *at);
     let mut others: Vec<usize> = others.collect();
-    if scope != Scope::All {
+    if *scope != Scope::All {
         others.extend(&plan.unreadable);
         others.sort_unstable();
     }
@@ -246,12 +251,4 @@ pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Re
     let deleted = declare(app, call, &Declaration { group, registrations: &[] }, false, check)?.deleted;
     call.written("delete", &[("group", &group), ("deleted", &deleted)], "ok");
     Ok(super::json(&json!({ "deleted": deleted })))
-}
-
-fn unsettled() -> Problem {
-    Problem::new(503, "the registrations keep changing meanwhile; try again")
-}
-
-fn busy() -> Problem {
-    Problem::new(503, "this group is being declared already; try again")
 }

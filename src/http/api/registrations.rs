@@ -184,7 +184,7 @@ pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Re
     let mut seen = None;
     if let Some(expected) = call.request.header("if-match") {
         let shown = shown.ok_or_else(|| not_shown(app))?;
-        if !call.caller.may_write(&group) {
+        if !call.caller.writes().has(&group) {
             return Err(forbidden().into());
         }
         check_if_match(call.request, Some(hash(id, &shown)))?;

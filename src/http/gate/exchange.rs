@@ -77,7 +77,7 @@ pub(super) fn run<H: Handler>(gate: &Gate<H>, admitted: &Admitted) {
         upload: None,
         stepped: 0,
     };
-    while let Some(outcome) = exchange.next_request() {
+    while let Some(outcome) = exchange.read_request().transpose() {
         let goes_on = match outcome {
             Ok(request) => exchange.serve(request),
             Err(rejection) => exchange.reject(rejection).map(|()| false),
@@ -133,10 +133,6 @@ impl From<Refusal> for Rejection {
 
 impl<H: Handler> Exchange<'_, H> {
     /// The next complete request; `None` when the client has gone, or has none in time.
-    fn next_request(&mut self) -> Option<Result<Incoming, Rejection>> {
-        self.read_request().transpose()
-    }
-
     fn read_request(&mut self) -> Result<Option<Incoming>, Rejection> {
         if self.handshake.is_none() && !self.begin_tls()? {
             return Ok(None);
