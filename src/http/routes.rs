@@ -319,7 +319,8 @@ mod tests {
                 let described = &description["paths"][route.path][operation.method.to_lowercase()]["responses"];
                 let is_new = route.errors == Errors::Problem;
                 let may_be = [
-                    // What waits for a turn or for a worker may wait in vain, and what is polled is not loaded at first.
+                    // A request that waits for a turn or a worker may wait in vain, and polled lists are not loaded at
+                    // first.
                     ("503", operation.runs != AtOnce || route.is_polled),
                     ("401", is_new && !matches!(operation.guard, Open)),
                     ("403", matches!(operation.guard, Write) || !is_new && !matches!(operation.guard, Open)),

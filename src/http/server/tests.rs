@@ -21,7 +21,7 @@ use crate::http::response::{Body, Errors};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A handler that has its say about requests from their paths.
+/// A handler that decides by path how each request runs.
 struct ByPath<F>(F);
 
 impl<F: Fn(&Request) -> Response + Send + Sync + 'static> Handler for ByPath<F> {
@@ -86,7 +86,6 @@ impl Fixture {
         Fixture { running: Some(server.serve(Arc::new(ByPath(Box::new(handler) as _))).unwrap()), address, metrics }
     }
 
-    /// The way to the workers.
     fn upstream(&self) -> &Upstream {
         self.running.as_ref().unwrap().gate.upstream()
     }
@@ -154,7 +153,7 @@ fn read_response(client: &mut impl Read) -> (String, Vec<u8>) {
     (head, body)
 }
 
-/// Asks for 20 MiB and reads them slowly, but never without progress for long. Returns what is beyond them.
+/// Requests 20 MiB and reads them slowly, but never long without progress. Returns the bytes after them.
 fn read_steadily(client: &mut (impl Read + Write)) -> Vec<u8> {
     client.write_all(last_get("/").as_bytes()).unwrap();
     let mut taken = vec![0; 1 << 20];

@@ -1,4 +1,4 @@
-//! What is found in documents and contents without decoding them, against the decoder.
+//! Values found in documents and contents without decoding, compared with the decoder.
 
 use std::time::{Duration, SystemTime};
 
@@ -29,7 +29,7 @@ fn document(random: &mut Rng) -> Vec<u8> {
     Content::new(&registration).document(registration.id(), updated_at)
 }
 
-/// What stands in documents.
+/// Parts of documents.
 const PIECES: [&[u8]; 26] = [
     b"\"",
     b"\"\"",
@@ -69,7 +69,7 @@ fn a_document_of_known_content_means_what_it_means_to_the_decoder() {
         let (content, updated_at) = decoded(&document, LabelNames::Legacy).unwrap();
         assert_eq!(content.written_in(&document, id), Some(updated_at));
         assert_eq!(content.written_in(&document, TargetId::NIL), None);
-        // Mostly near the end, where the time stands.
+        // Mostly near the end, where the time is.
         let last = if random.bool() { 40 } else { document.len() };
         let from = document.len() - random.usize(..=last);
         let to = (from + random.usize(..4)).min(document.len());

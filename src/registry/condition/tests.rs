@@ -1,4 +1,4 @@
-//! What a condition looks at.
+//! What a condition compares and what it decodes.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ fn what_was_seen_or_is_shown_is_not_decoded_again_however_often_it_was_renewed()
         let (read, written_at) = condition.read(id, &renewed, Instant::now()).unwrap();
         assert!(are_one(&read, &shown));
         assert_eq!(written_at, Some(updated_at + Duration::from_secs(60)));
-        // What is neither is decoded, and what is no document stays one that nobody can read.
+        // A value that is neither is decoded, and one that is no document stays unreadable.
         let (read, _) = condition.read(id, &content("third").1.document(id, updated_at), Instant::now()).unwrap();
         assert_eq!(read, content("third").1);
         assert!(condition.read(id, b"{}", Instant::now()).is_none());

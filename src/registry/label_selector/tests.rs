@@ -1,4 +1,4 @@
-//! Selectors in random spellings against the plainest evaluation there is.
+//! Selectors in random spellings, compared with the simplest evaluation.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ fn blanks() -> &'static str {
     pick(&["", " ", "  "])
 }
 
-/// A value in quotes, or without where it can be.
+/// A value in quotes, or without if possible.
 fn spelt(value: &str) -> String {
     let needs_quotes = value.contains(['(', ')', ',', '"']) || value.starts_with('=');
     if needs_quotes || fastrand::bool() {

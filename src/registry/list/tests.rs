@@ -1,4 +1,4 @@
-//! A list against the plainest list there is.
+//! A list, compared with the simplest one.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Selections against the plainest evaluation there is, and what is remembered of them.
+//! Selections, compared with the simplest evaluation, and how they are remembered.
 
 use std::cell::Cell;
 
@@ -10,7 +10,7 @@ use crate::registry::label_selector::LabelSelector;
 use crate::registry::list::{List, Listed};
 use crate::registry::render::Form;
 
-/// Somebody who is asked so many times whether he still waits, and then has left.
+/// A client that leaves after this many questions whether it still waits.
 struct Patience(Cell<usize>);
 
 impl Asker for Patience {
@@ -120,7 +120,7 @@ fn what_was_worked_out_when_somebody_left_is_known_to_the_next_one() {
     let (selections, criteria) = (new(), criteria("bulk,v=1", Form::Plain));
     let mut list = List::default();
     (0..3000).for_each(|n| list.insert(shown(n, n, 3000)));
-    // Some 20 MB are looked at, and the asker after each quarter of one.
+    // Some 20 MB are examined, and the client is asked after every quarter of one.
     let mut tries = 0;
     let found = loop {
         tries += 1;

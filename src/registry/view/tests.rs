@@ -24,7 +24,7 @@ fn view() -> (View, Instant) {
     (view, start)
 }
 
-/// What an outage moves that ended at this time.
+/// The registrations whose deadlines an outage moves that ended at this time.
 fn settle(view: &View, end: Instant) -> Option<Vec<Kept>> {
     let mut all = Vec::new();
     loop {
@@ -36,7 +36,7 @@ fn settle(view: &View, end: Instant) -> Option<Vec<Kept>> {
     }
 }
 
-/// The store takes a write at this time, and everything that an outage leaves behind.
+/// The store takes a write at this time, and settles an outage.
 fn prove(view: &View, at: Instant) {
     if let Some(moved) = settle(view, at) {
         view.moved(&moved);
@@ -127,7 +127,7 @@ fn without_a_sign_that_the_store_takes_writes_nothing_runs_out_and_the_list_is_m
     assert_eq!(view.outage(start + seconds(3)), None, "a write may wait so long");
     assert_eq!(view.outage(start + seconds(100)), Some(seconds(99)));
     check_shown(&view, start + seconds(100), &[1]);
-    // Neither does it expire because the store has dropped it: nobody could renew it.
+    // It does not expire because the store has dropped it either: nobody could renew it.
     view.apply_at(vec![Change::Gone(id(1))], start + seconds(100));
     check_shown(&view, start + seconds(100), &[1]);
     prove(&view, start + seconds(100));
@@ -170,7 +170,7 @@ fn a_failed_attempt_to_end_an_outage_leaves_it_on() {
     view.apply_at(vec![put(1, "g", Some(start + seconds(60)))], start);
     let lengthened = settle(&view, start + seconds(100)).unwrap();
     assert_eq!(lengthened[0].deadline, Some(start + seconds(160)));
-    // The store could not write that, although it took something else.
+    // The store could not write that, although it took other writes.
     view.writable(start + seconds(101));
     assert_eq!(view.outage(start + seconds(101)), Some(seconds(101)));
     let lengthened = settle(&view, start + seconds(200)).unwrap();
@@ -212,7 +212,7 @@ fn an_outage_is_settled_once_however_long_the_store_takes_to_write_it_down() {
     check_shown(&view, after, &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
-/// A store that reads or writes whole documents takes as long as these are large.
+/// A store that reads or writes whole documents takes time for large ones.
 #[test]
 fn what_is_settled_at_once_is_bounded_by_its_bytes() {
     const COUNT: u8 = 20;
@@ -265,7 +265,7 @@ fn a_store_that_fails_while_an_outage_is_settled_makes_it_longer_and_not_two() {
     view.apply_at(vec![put(1, "g", Some(start + seconds(60))), put(2, "g", Some(start + seconds(61)))], start);
     let end = start + seconds(100);
     view.moved(&view.settle(end, 1).unwrap().moved);
-    // It is gone again for a while.
+    // The store is away again for a while.
     let later = start + seconds(150);
     assert_eq!(view.outage(later), Some(seconds(150)));
     let moved = settle(&view, later).unwrap();
@@ -326,7 +326,7 @@ fn an_outage_of_this_server_alone_lengthens_nothing() {
     view.trouble(back, seconds(4));
     assert!(settle(&view, back).unwrap().is_empty());
     view.settled(back);
-    // Until the others have spoken, nothing goes.
+    // Nothing expires until the other servers' news has arrived.
     view.writable(back);
     check_shown(&view, back, &[1, 2]);
     (1..=4).for_each(|second| view.writable(back + seconds(second)));
@@ -409,7 +409,7 @@ fn what_a_store_lost_can_be_given_back_as_it_was() {
     assert_eq!((comparison.latest_write, comparison.latest_update), (Some(now), Some(SystemTime::UNIX_EPOCH)));
 }
 
-/// A value of this server, or of another, that says when it was written.
+/// A value of this server or of another, with the time of its write.
 fn written(n: u8, updated_at: u64, deadline: Instant) -> Change {
     let value = format!(r#"{{"targets":["host-{n}:9100"],"updated_at":"{updated_at}"}}"#).into_bytes();
     Change::Put { id: id(n), stored: Stored::Read(value), deadline: Some(deadline), original: None }

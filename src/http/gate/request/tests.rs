@@ -3,7 +3,7 @@
 use super::*;
 use crate::http::gate::limits::FIELDS_MAX;
 
-/// What a client gets out of these bytes: the requests, and the status that ends the connection, if any.
+/// The requests in these bytes, and the status that ends the connection, if any.
 type Outcome = (Vec<Incoming>, Option<u16>);
 
 fn read(pieces: &[&[u8]]) -> Outcome {

@@ -34,7 +34,7 @@ fn a_drain_answers_what_is_under_way_and_ends_all_threads() {
     let draining = std::thread::spawn(move || running.drain(10 * SECOND));
     wait_until(|| TcpStream::connect(&server.address).is_err());
     prompt.write_all(get("/").as_bytes()).unwrap();
-    // A machine that stands still for so long may have let it come too late.
+    // On a machine that stood still for longer, it may have come too late.
     if begun.elapsed() < Duration::from_millis(400) {
         assert_eq!(read_response(&mut prompt).1, b"ok");
     }
@@ -60,7 +60,7 @@ fn who_was_told_that_a_connection_goes_on_may_send_another_request() {
     let mut server = Fixture::start(move |_| Response { body: body.clone(), ..text("") });
     let mut client = server.connect();
     client.write_all(get("/").as_bytes()).unwrap();
-    // The head is out, and the rest waits for the client to read.
+    // The head is sent, and the rest waits for the client to read.
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

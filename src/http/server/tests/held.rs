@@ -51,9 +51,9 @@ fn answers_of_their_own_have_one_bound_however_many_do_not_read_them() {
         most = most.max(alive.count());
         assert!(server.metric("inventor_http_held_bytes") <= (HELD_MAX * MEBIBYTE) as f64);
     }
-    // A worker has one as well while it passes it on.
+    // A worker also holds one while passing it on.
     assert!(most <= HELD_MAX + QUESTIONS + 4, "{most} answers were in memory");
-    // Who reads gets all of it, and who holds nothing is not concerned.
+    // A client that reads gets all of it, and one that holds nothing is not affected.
     assert!(server.exchange(last_get("/small")).ends_with("x"));
     let mut reader = server.connect();
     reader.write_all(get("/question").as_bytes()).unwrap();
@@ -99,7 +99,7 @@ fn the_turn_of_an_answer_ends_when_there_is_room_for_it() {
         let Some(turn) = turns.take(20 * SECOND) else { return text("nobody else is read meanwhile") };
         Response { body: made.body(3 * MEBIBYTE), ..text("") }.in_turn(Some(turn))
     });
-    // Nobody reads more than the beginning.
+    // No client reads more than the beginning.
     let clients: Vec<_> = (0..5)
         .map(|_| {
             let mut client = server.connect();

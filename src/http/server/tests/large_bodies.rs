@@ -3,7 +3,7 @@
 use super::*;
 use crate::http::gate::limits::{BODY_BYTES_MAX, LARGE_BODIES_MAX, LARGE_BODY_BYTES_MAX};
 
-/// Answers with how much has come.
+/// Answers with the number of received bytes.
 fn measuring() -> Fixture {
     let limits = Limits { large_body: 5 * SECOND, ..Limits::default() };
     Fixture::with(|settings| settings.limits = limits, measure)
@@ -91,7 +91,7 @@ fn only_so_many_are_handled_at_a_time_and_the_others_wait() {
             measure(request)
         },
     );
-    // They are handled for so long that their clients have been sent away, and count all the same.
+    // They are handled for so long that their clients have been sent away, but they still count.
     for _ in 0..LARGE_BODIES_MAX {
         assert!(server.exchange(with_length(70_000)).starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
         in_handler.recv().unwrap();

@@ -38,7 +38,7 @@ fn all_addresses_are_of_both_families() {
 fn a_unix_socket_and_an_inherited_one_serve_as_well() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
-    // One that a killed server has left behind.
+    // A socket that a killed server has left behind.
     drop(UnixListener::bind(&path).unwrap());
     let inherited = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = inherited.local_addr().unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Where a handler runs in the thread of the connection, and where a worker runs it.
+/// A path whose handler runs in the thread of the connection, and one that a worker handles.
 const BOTH_WAYS: [&str; 2] = ["/group", "/store/group"];
 
 #[test]
@@ -100,7 +100,7 @@ fn what_is_sent_while_a_request_is_handled_is_answered_next() {
         text(request.path.as_str())
     });
     let (second, third) = (get("/second"), last_get("/third"));
-    // All of the next request, a part of it, and nothing but the end of what the client sends.
+    // All of the next request, a part of it, and only the end of the client's data.
     for sent_meanwhile in [second.len(), 10, 0] {
         let mut client = server.connect();
         client.write_all(get("/first").as_bytes()).unwrap();

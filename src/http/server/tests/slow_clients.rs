@@ -101,7 +101,7 @@ fn clients_that_do_not_read_make_room_after_those_that_are_idle() {
     readers.iter().for_each(|mut reader| reader.write_all(get("/long").as_bytes()).unwrap());
     assert!(server.exchange(last_get("/")).ends_with("ok"));
     assert_eq!((idle.read(&mut [0]).unwrap(), evicted()), (0, 1.0), "the idle one goes first");
-    // Those that have just come are answered, each at the cost of the one that has not read for longest.
+    // New clients are answered, each at the cost of the one that has not read for longest.
     wait_until(|| server.metric("inventor_http_connections") == (CONNECTIONS_MIN - 1) as f64);
     let mut newcomers = Vec::new();
     for _ in 0..CONNECTIONS_MIN {

@@ -1,4 +1,4 @@
-//! The server over TLS: the same as without it, and what is TLS's own.
+//! The server over TLS: everything that it does without TLS, and what only TLS has.
 
 use std::io::ErrorKind;
 use std::net::Shutdown;
@@ -11,7 +11,7 @@ use super::*;
 use crate::pem::certificates::{CLIENT, Certificates, SERVER};
 use crate::pem::{Authorities, Identity};
 
-/// The first byte of a record that says what is wrong.
+/// The first byte of a record with an alert.
 const ALERT: u8 = 21;
 
 type Client = StreamOwned<ClientConnection, TcpStream>;
@@ -54,7 +54,7 @@ impl TlsFixture {
         handler: impl Fn(&Request) -> Response + Send + Sync + 'static,
     ) -> TlsFixture {
         let certificates = Certificates::new();
-        // The metrics of the fixture are of its server.
+        // The metrics of the fixture belong to its server.
         let tls = Arc::new(Tls::new(credentials(&certificates, "server", client_ca), &Registry::new()));
         let shared = Arc::clone(&tls);
         let change = move |settings: &mut ServerSettings| {
@@ -65,7 +65,7 @@ impl TlsFixture {
         TlsFixture { server: Fixture::with(change, handler), tls, certificates, config }
     }
 
-    /// A connection on which the handshake begins with the first byte that is written.
+    /// A connection whose handshake begins with the first write.
     fn connect_as(&self, config: &Arc<ClientConfig>) -> Client {
         let tls = ClientConnection::new(Arc::clone(config), "localhost".try_into().unwrap()).unwrap();
         StreamOwned::new(tls, self.server.connect())
@@ -75,7 +75,7 @@ impl TlsFixture {
         self.connect_as(&self.config)
     }
 
-    /// One whose handshake is done.
+    /// A connection whose handshake is done.
     fn connected(&self) -> Client {
         let mut client = self.connect();
         client.conn.complete_io(&mut client.sock).unwrap();
@@ -87,7 +87,7 @@ impl TlsFixture {
     }
 }
 
-/// Everything that comes until the end, which is said and not merely happens.
+/// Everything up to the end, which TLS must announce.
 fn read_all(client: &mut Client) -> Vec<u8> {
     let mut response = Vec::new();
     client.read_to_end(&mut response).unwrap();
@@ -115,7 +115,7 @@ fn requests_and_answers_of_all_sizes_go_through() {
             assert_eq!(read_response(&mut client).1, format!("{path} {length}").as_bytes());
         }
     }
-    // Several at once, in one record, and a head in many.
+    // Several requests in one record, and a head in many.
     client.write_all((get("/1") + &get("/2") + &get("/3")).as_bytes()).unwrap();
     assert_eq!([(); 3].map(|()| read_response(&mut client).1), [b"/1 0", b"/2 0", b"/3 0"]);
     for byte in get("/bytes").as_bytes() {
@@ -215,7 +215,7 @@ fn a_handshake_counts_into_the_time_for_a_head() {
     assert!((Duration::from_millis(1900)..10 * SECOND).contains(&waited), "{waited:?}");
 }
 
-/// It does not matter what came with it: the end of the handshake, or a request that is complete.
+/// It does not matter what came with it: the end of the handshake, or a complete request.
 #[test]
 fn a_part_of_a_record_is_a_part_of_a_request_whatever_it_comes_with() {
     let limits = Limits { head: SECOND, ..Limits::default() };
@@ -233,7 +233,7 @@ fn a_part_of_a_record_is_a_part_of_a_request_whatever_it_comes_with() {
     };
     let mut with_handshake = server.connect();
     while with_handshake.conn.is_handshaking() {
-        // The last thing that it has to say waits for what comes with it.
+        // Its last message waits for what comes with it.
         if with_handshake.conn.wants_read() {
             with_handshake.conn.read_tls(&mut with_handshake.sock).unwrap();
             with_handshake.conn.process_new_packets().unwrap();
@@ -306,7 +306,7 @@ fn half_a_handshake_makes_room_before_those_that_are_idle() {
     assert_eq!(read_response(&mut idle).1, b"ok", "it had to go");
 }
 
-/// Longer than a handshake is spared.
+/// Longer than the time for which a handshake is spared.
 const YOUNG: Duration = Duration::from_millis(1100);
 
 #[test]
@@ -349,7 +349,7 @@ fn a_certificate_of_the_client_is_wanted_of_everybody_but_probes_and_at_every_re
     let mut resumed = server.connect_as(&config);
     assert_eq!(status(&mut resumed, "/"), "200");
     assert_eq!(server.handshakes("resumed"), 1);
-    // Other authorities, and what was trusted no longer is.
+    // With other authorities, the same certificate is no longer trusted.
     server.tls.replace(credentials(&server.certificates, "server", Some("other")));
     assert_eq!([status(&mut known, "/"), status(&mut resumed, "/")], ["403", "403"]);
     server.tls.replace(credentials(&server.certificates, "server", Some("ca")));

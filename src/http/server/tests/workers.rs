@@ -156,7 +156,7 @@ fn a_private_connection_that_fails_is_replaced_and_its_worker_with_it() {
         "x".repeat(size)
     );
     for _ in 0..3 {
-        // One is idle as it fails; another has a request under way.
+        // One fails while idle; another with a request under way.
         let upstream = server.upstream();
         let line = upstream.take(Instant::now() + SECOND).unwrap();
         line.stream().shutdown(std::net::Shutdown::Both).unwrap();

@@ -1,5 +1,5 @@
-//! A view that is loaded, with lists and deadlines built at once, against one that was told of the same changes one after
-//! the other.
+//! A view that is loaded, with lists and deadlines built at once, compared with one that was told the same changes one
+//! after the other.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,12 @@ use crate::registry::state::Live;
 use crate::registry::view::View;
 use crate::store::{Change, Mirror, Stored};
 
-/// Registrations that the changes are about: so few that most of them are changed several times.
+/// The registrations that change: so few that most change several times.
 const IDS: u8 = 40;
 
 /// Changes in one load.
 const CHANGES: usize = 200;
 
-/// How many loads there are.
 const LOADS: u64 = 150;
 
 fn change(random: &mut Rng, start: Instant) -> Change {
@@ -28,7 +27,7 @@ fn change(random: &mut Rng, start: Instant) -> Change {
         1 => Change::Deleted { id: id(n), by: None },
         2 => Change::Put { id: id(n), stored: Stored::Read(b"{}".to_vec()), deadline: None, original: None },
         _ => {
-            // So many groups that some are left by all who were in them.
+            // So many groups that some lose all their registrations.
             let (group, label, updated_at) = (random.u8(..30), random.u8(..3), 1_000 + random.u32(..5));
             let value = format!(
                 r#"{{"targets":["host-{n}:9100"],"labels":{{"v":"{label}"}},"target_group":"{group}","updated_at":"{updated_at}"}}"#
@@ -40,7 +39,7 @@ fn change(random: &mut Rng, start: Instant) -> Change {
     }
 }
 
-/// All that can be seen of a view at this time.
+/// Everything visible in a view at this time.
 fn seen(view: &View, now: Instant) -> String {
     let list = |name: &str| text(&view.kept_list(Some(name), now).unwrap().list);
     let groups: Vec<String> = (0..30).map(|name| format!("{name}: {}", list(&name.to_string()))).collect();
@@ -49,7 +48,7 @@ fn seen(view: &View, now: Instant) -> String {
     let mut state = view.lock();
     let tell = |(id, held): (&TargetId, &Live)| {
         let Live { content, group, ttl, deadline, original, updated_at, written_at, is_moved, rhythm } = held;
-        // Of what never expires, only who saw it written knows when that was.
+        // For a registration that never expires, only the view that saw the write knows its time.
         let written_at = written_at.filter(|_| deadline.is_some() && !is_moved);
         format!("{id}: {:?}", (content, group, ttl, deadline, original, updated_at, written_at, is_moved, rhythm))
     };
@@ -68,7 +67,7 @@ fn seen(view: &View, now: Instant) -> String {
     )
 }
 
-/// What the store does beside showing changes: asks for what an outage leaves behind, or for the next deadline.
+/// The store's calls besides changes: for the settlement of an outage, or the next deadline.
 fn tend(view: &View, at: Instant) -> String {
     let mut kept = super::settle(view, at);
     if let Some(kept) = &mut kept {

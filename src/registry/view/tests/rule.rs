@@ -1,5 +1,5 @@
-//! The rule of outages, held against random owners and outages: no owner that renews at least twice per lifetime is ever
-//! dropped, and nobody who is gone stays for longer than the outages together.
+//! The rule of outages, with random owners and outages: no owner that renews at least twice per lifetime is ever
+//! dropped, and no dead owner's registration stays longer than the outages together.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,15 +11,15 @@ use crate::store::{Change, Mirror, Settlement, Stored};
 /// The lifetime of all registrations here, in milliseconds.
 const TTL: u64 = 20_000;
 
-/// How much longer than the rule says something may be shown: the store shows every second that it takes writes, and
-/// here nothing asks for it earlier.
+/// How much longer than the rule permits something may be shown: the store shows once a second that it takes writes,
+/// and here nothing asks for it earlier.
 const SLACK: u64 = 1_000;
 
 /// Owners, and how long each world lasts.
 const OWNERS: usize = 12;
 const WORLD: u64 = 300_000;
 
-/// One that registers something and renews it.
+/// Registers something and renews it.
 struct Owner {
     id: TargetId,
     /// How often it renews; at least twice per lifetime.
@@ -27,30 +27,30 @@ struct Owner {
     next_at: u64,
     /// When it dies, if it does.
     dies_at: u64,
-    /// The deadline that it may be shown until, by the model: the last success, or the last refusal, and what follows.
+    /// The latest time at which it may be shown, by the model: its last success or refusal, and what follows from that.
     shown_until: u64,
     /// Refused in the present outage.
     is_refused: bool,
 }
 
-/// A store without a disk: it takes writes or does not, and the view learns of it as from every store.
+/// A store without a disk: it takes writes or not, and the view learns of that as from every store.
 struct World {
     view: View,
     origin: Instant,
     owners: Vec<Owner>,
     /// The outages to come, from and to.
     outages: BTreeMap<u64, u64>,
-    /// When the store last showed that it took writes: so early an outage may seem to begin.
+    /// When the store last showed that it took writes: the earliest beginning of an outage.
     proven: u64,
-    /// Whether the server sees whom it refuses. One that is stopped does not; then outages must lie so far apart that
-    /// everyone has renewed between them.
+    /// Whether the server sees refused writes. A stopped server does not; then outages must be so far apart that all
+    /// owners have renewed between them.
     sees_refusals: bool,
-    /// An outage that is over, and that the store still has to write down.
+    /// An outage that is over, and that the store must still settle.
     settling: Option<Settling>,
     random: fastrand::Rng,
 }
 
-/// A settlement that takes its time: the store takes the writes of owners meanwhile.
+/// A settlement that takes time, while the store takes owners' writes.
 struct Settling {
     began: u64,
     end: u64,
@@ -113,7 +113,7 @@ impl World {
                 && let Some(outage) = self.outages.first_entry().filter(|outage| *outage.key() <= now)
             {
                 end = outage.remove();
-                // What begins before the last one is written down is the same outage, which goes on.
+                // An outage that begins before the last one is settled is the same outage, which goes on.
                 began = Some(self.settling.take().map_or(self.proven, |settling| settling.began));
             }
             if began.is_none() {
@@ -127,7 +127,7 @@ impl World {
         }
     }
 
-    /// Writes down a part of what the last outage moved, or the rest of it.
+    /// Settles a part of the last outage, or the rest of it.
     fn settle(&mut self, now: u64, seed: u64) {
         let Some(Settling { began, end, done_at }) = self.settling else {
             assert!(self.view.settle(self.at(now), 1).is_none(), "seed {seed}: an outage at {now} that is none");
@@ -152,7 +152,7 @@ impl World {
         }
     }
 
-    /// The next time at which something happens; a second later at the latest.
+    /// The next time at which something happens, at most a second later.
     fn next(&self, now: u64, end: u64, is_out: bool) -> u64 {
         let attempts = self.owners.iter().map(|owner| owner.next_at);
         let done = self.settling.as_ref().map(|settling| settling.done_at);
@@ -181,7 +181,7 @@ impl World {
         }
     }
 
-    /// What the rule says of everybody after an outage.
+    /// Applies the rule to all owners after an outage.
     fn end_outage(&mut self, began: u64, end: u64) {
         for owner in self.owners.iter_mut().filter(|owner| owner.shown_until != u64::MAX) {
             let half = end + TTL / 2;
