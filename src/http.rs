@@ -1,5 +1,5 @@
-//! HTTP as the handlers see it: plain requests and responses, and the one route table.
-//! How they travel is known to `server` and its gate alone.
+//! HTTP as the handlers see it: plain requests and responses, and the one route table. Only `server` and its gate know
+//! how these are transported.
 //!
 //! `server` and `gate` know `request` and `response`; the handlers know `app`; `routes` knows the handlers.
 

@@ -1,5 +1,5 @@
-//! `/api/v1`: what people and programs look at and change beside the paths of the Go program. A file for each resource, and
-//! here the forms that all answers have in common: JSON, times, entity tags, compression.
+//! `/api/v1`: the paths for people and programs that the Go program does not have. Each resource has a file; here are
+//! the forms that all answers share: JSON, times, entity tags, compression.
 
 pub(super) mod diagnostics;
 pub(super) mod groups;
@@ -29,7 +29,7 @@ fn json<T: Serialize>(document: &T) -> Response {
     Response::json(serde_json::to_vec(document).unwrap_or_default()).private()
 }
 
-/// A document of one list, and how many there are where it may have the first of them only.
+/// A document of one list, with its total length if it may hold only the first items.
 fn listed<T: Serialize>(name: &'static str, items: Vec<T>, total: Option<usize>) -> Response {
     #[derive(Serialize)]
     #[serde(untagged)]
@@ -42,12 +42,12 @@ fn listed<T: Serialize>(name: &'static str, items: Vec<T>, total: Option<usize>)
     json(&BTreeMap::from_iter([(name, Member::Items(items))].into_iter().chain(total)))
 }
 
-/// How a hash is written as an entity tag.
+/// A hash as an entity tag.
 fn tag(hash: u64) -> String {
     format!("\"{hash:016x}\"")
 }
 
-/// Whether the client expects just this, or says nothing.
+/// Checks that the client expects exactly this, or has no expectation.
 fn check_if_match(request: &Request, hash: Option<u64>) -> Result<(), Problem> {
     let Some(expected) = request.header("if-match") else { return Ok(()) };
     // Unlike elsewhere a weak tag matches nothing (RFC 9110, 13.1.1).
@@ -57,7 +57,7 @@ fn check_if_match(request: &Request, hash: Option<u64>) -> Result<(), Problem> {
     if is_met { Ok(()) } else { Err(changed()) }
 }
 
-/// Whether nothing is there that the client does not want to be there: `If-None-Match: *` is for what is new.
+/// Checks that the client does not want to avoid what is there: `If-None-Match: *` creates only.
 fn check_if_none_match(request: &Request, hash: Option<u64>) -> Result<(), Problem> {
     match hash {
         Some(hash) if request.has_already(&tag(hash)) => Err(Problem::new(412, "If-None-Match: it is there already")),
@@ -69,7 +69,7 @@ fn changed() -> Problem {
     Problem::new(412, "If-Match: it has changed meanwhile")
 }
 
-/// A time as RFC 3339 has it, in UTC with whole seconds.
+/// A time by RFC 3339, in UTC and whole seconds.
 fn time(at: SystemTime) -> Option<String> {
     let seconds = at.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
     Some(Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?.to_string())
@@ -95,7 +95,7 @@ fn check_sees(caller: &Caller, group: &str) -> Result<(), Problem> {
     }
 }
 
-/// The answer to a GET with an entity tag of its content, compressed if it can be. A handler's own tag stays.
+/// Adds an entity tag to the answer to a GET, and compresses it if possible. A handler's own tag stays.
 pub(super) fn spare(request: &Request, mut response: Response) -> Response {
     if response.status != 200 || !matches!(request.method.as_str(), "GET" | "HEAD") {
         return response;

@@ -1,5 +1,5 @@
-//! What the handlers work with: the registry, the tokens, what the configuration says to them, the audit line, and what is
-//! counted of the requests that they answer.
+//! The tools of the handlers: the registry, the tokens, the options, the audit line, and the metrics of answered
+//! requests.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::registry::{Principal, Registry};
 use crate::store::StoreError;
 use crate::turns::{Turn, Turns};
 
-/// How large an answer is that is made in turn, how many of those are made at a time, and how long others wait for that.
+/// The size from which an answer is made in turn, the number of such turns, and the longest wait for one.
 const LARGE_ANSWER_BYTES_MIN: usize = 1024 * 1024;
 const LARGE_ANSWERS_MAX: usize = 1;
 const LARGE_ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -32,14 +32,14 @@ pub struct App {
     pub(super) tokens: Arc<Tokens>,
     pub(super) options: Options,
     pub(super) metrics: HttpMetrics,
-    /// Everything that is counted all the time.
+    /// The metrics that are kept all the time.
     pub(super) exposition: prometheus::Registry,
     /// Locked while somebody reads `/metrics`.
     pub(super) scrape: Mutex<()>,
     pub(super) forbidden: Throttle,
     pub(super) failures: Throttle,
     pub(super) pollers: Pollers,
-    /// For the answers that are large and cannot be cut into pages.
+    /// Turns for large answers that cannot be cut into pages.
     large_answers: Arc<Turns>,
     pub(super) started_at: SystemTime,
     ending: AtomicBool,
@@ -47,34 +47,35 @@ pub struct App {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Which lifetimes a registration may ask for.
+    /// The lifetimes that a registration may ask for.
     pub ttls: TtlBounds,
     pub store: &'static str,
     pub target_info: bool,
-    /// Whether `/metrics` is for everybody.
+    /// Whether everybody may read `/metrics`.
     pub open_metrics: bool,
-    /// Whether `/` is a page.
+    /// Whether `/` shows the page.
     pub page: bool,
 }
 
 pub(super) struct Call<'a> {
     pub(super) request: &'a Request,
     pub(super) caller: Caller,
-    /// The decoded segment of the path that the route leaves open; empty when it leaves none.
+    /// The decoded variable segment of the path; empty if the route has none.
     pub(super) segment: String,
     pub(super) errors: Errors,
 }
 
 impl Call<'_> {
-    /// Who writes: for the list of changes the name of the token and the address, and what the token may change.
+    /// The writer: the name of the token and the address for the list of changes, and the groups that the token may
+    /// change.
     pub(super) fn writer(&self) -> Principal {
         let name =
             [self.caller.name(), Some(self.request.address())].into_iter().flatten().collect::<Vec<_>>().join(" ");
         Principal { name: name.into(), scope: self.caller.writes().clone() }
     }
 
-    /// Writes the audit line of a write, whatever came of it, so that somebody can later say who did it: who, what, to
-    /// what, and the outcome.
+    /// Writes the audit line of a write, whatever its outcome, so that it is later known who did it: client, action,
+    /// object and outcome.
     pub(super) fn written(&self, action: &str, details: &[(&str, &dyn Display)], outcome: &str) {
         let mut pairs = vec![("client", Value::from(self.request.client.as_str())), ("action", Value::from(action))];
         pairs.extend(self.caller.name().map(|name| ("token", Value::from(name))));
@@ -85,7 +86,7 @@ impl Call<'_> {
         log::logger().log(&line.key_values(&pairs.as_slice()).args(format_args!("write")).build());
     }
 
-    /// The line of a write that was refused because of what it says, and the answer.
+    /// Logs a write that was refused because of its content. Returns the answer.
     pub(super) fn refused(&self, action: &str, invalid: &Invalid) -> Response {
         self.written(action, &[("reason", invalid)], "refused");
         Response::error(400, invalid)
@@ -93,7 +94,7 @@ impl Call<'_> {
 }
 
 impl App {
-    /// Handlers over a registry, with their metrics in `exposition`, which `/metrics` shows.
+    /// The handlers of a registry, with their metrics in `exposition`, which `/metrics` shows.
     pub fn new(
         registry: Arc<Registry>,
         tokens: Arc<Tokens>,
@@ -116,7 +117,7 @@ impl App {
         }
     }
 
-    /// From now on the server says that it is not ready.
+    /// The server reports from now on that it is not ready.
     pub fn end(&self) {
         self.ending.store(true, Ordering::Relaxed);
     }
@@ -125,7 +126,7 @@ impl App {
         self.ending.load(Ordering::Relaxed)
     }
 
-    /// The turn to make an answer of about so many bytes, if that is a large one.
+    /// The turn to make an answer of about this many bytes, if that is large.
     pub(super) fn large_answer(&self, bytes: usize) -> Result<Option<Turn>, Problem> {
         if bytes < LARGE_ANSWER_BYTES_MIN {
             return Ok(None);
@@ -134,8 +135,8 @@ impl App {
         turn.map(Some).ok_or_else(|| Problem::new(503, "other answers as large as this are being made; try again"))
     }
 
-    /// The line and the answer when the store did not do it. In an outage that is every request: one line a second is
-    /// logged.
+    /// Logs that the store failed, at most one line a second, because an outage concerns every request. Returns the
+    /// answer.
     pub(super) fn failed(&self, call: &Call<'_>, what: &dyn Display, error: StoreError) -> Response {
         if let Some(events) = self.failures.admit() {
             let (client, method) = (call.request.client.as_str(), call.request.method.as_str());
@@ -153,7 +154,7 @@ impl App {
     }
 }
 
-/// What is counted of the requests that handlers answer.
+/// The metrics of the requests that handlers answer.
 pub(super) struct HttpMetrics {
     requests: IntCounterVec,
     durations: HistogramVec,

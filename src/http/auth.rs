@@ -1,4 +1,4 @@
-//! Who asks, and what they may. Tokens are replaced while the server runs.
+//! Who sends a request, and what they may do. Tokens are replaced while the server runs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::tokens::{Digest, GroupPattern, Role, Scope, Token, digest_of};
 
 const NO_GROUPS: &Scope = &Scope::Groups(Vec::new());
 
-/// The tokens in force. Several of a kind are valid at once, so that one can be replaced without a gap.
+/// The tokens in force. Several of a kind are valid at the same time, so that one can be replaced without a gap.
 pub struct Tokens(RwLock<Arc<InForce>>);
 
 struct InForce {
     by_digest: HashMap<Digest, Arc<Token>>,
-    /// Without a token for reading everybody may read.
+    /// Without a token for reading, everybody may read.
     reading_is_open: bool,
 }
 
@@ -29,14 +29,14 @@ pub(super) struct Caller {
 /// Why a request is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Denied {
-    /// A token is needed and there is none, or none that is known.
+    /// A token is needed, but there is none or an unknown one.
     Unknown,
-    /// The token is known and has not the right.
+    /// The token is known but lacks the right.
     Forbidden,
 }
 
 impl Tokens {
-    /// Puts tokens in force. Where a secret is given twice, the last one counts.
+    /// Puts tokens in force. If a secret is given twice, the last one counts.
     pub fn new(tokens: Vec<Token>) -> Tokens {
         Tokens(RwLock::new(Arc::new(InForce::new(tokens))))
     }
@@ -46,7 +46,7 @@ impl Tokens {
         *self.0.write() = Arc::new(InForce::new(tokens));
     }
 
-    /// Somebody who needs no token.
+    /// The caller of a path that needs no token.
     pub(super) fn anybody(&self) -> Caller {
         Caller { token: None, reading_is_open: self.0.read().reading_is_open }
     }
@@ -56,7 +56,7 @@ impl Tokens {
         !self.0.read().reading_is_open
     }
 
-    /// Who writes: `x-api-token`, or else `Authorization`.
+    /// The caller of a write: by `x-api-token`, or else `Authorization`.
     pub(super) fn writer(&self, request: &Request) -> Result<Caller, Denied> {
         let in_force = self.0.read().clone();
         let token = match request.header("x-api-token") {
@@ -70,7 +70,7 @@ impl Tokens {
         }
     }
 
-    /// Who reads: `x-sd-token`, or else `Authorization`; where `x-api-token` may name a reader as well, that first.
+    /// The caller of a read: by `x-sd-token`, or else `Authorization`. With `by_api_token`, `x-api-token` comes first.
     pub(super) fn reader(&self, request: &Request, by_api_token: bool) -> Result<Caller, Denied> {
         let in_force = self.0.read().clone();
         let api_token = request.header("x-api-token").filter(|_| by_api_token);
@@ -86,7 +86,7 @@ impl Tokens {
         Ok(Caller { token, reading_is_open })
     }
 
-    /// Who reads what names everything: somebody with a token for everything, whether reading lists needs one or not.
+    /// The caller of a read that shows everything: a token for everything, even if reading lists needs none.
     pub(super) fn reader_of_all(&self, request: &Request) -> Result<Caller, Denied> {
         let caller = self.reader(request, true)?;
         match caller.token.as_ref().map(|token| &token.groups) {
@@ -108,13 +108,13 @@ impl InForce {
         self.by_digest.get(&digest_of(secret)).cloned()
     }
 
-    /// A token, if it is for registrations.
+    /// A token for registrations.
     fn writer(&self, secret: &[u8]) -> Option<Arc<Token>> {
         self.find(secret).filter(|token| token.role == Role::Write)
     }
 
-    /// What each client can send: Bearer, Basic with the token as password, and the bare value (Prometheus before 2.48
-    /// sends `credentials` without a scheme when the configuration names no type).
+    /// Finds a token in every form that clients send: Bearer, Basic with the token as password, and the bare value
+    /// (Prometheus before 2.48 sends `credentials` without a scheme if the configuration names no type).
     fn by_authorization(&self, request: &Request) -> Option<Arc<Token>> {
         let authorization = request.header("authorization")?;
         let bearer = || after_scheme(authorization, b"bearer").and_then(|secret| self.find(secret));
@@ -129,7 +129,7 @@ impl Caller {
         self.token.as_ref().map(|token| token.name.as_str())
     }
 
-    /// What the token is for, and the groups as the file of tokens names them; `None` where there is no token.
+    /// The role of the token, and its groups as in the file of tokens; `None` without a token.
     pub(super) fn rights(&self) -> Option<(Role, Vec<String>)> {
         let Token { role, groups, .. } = self.token.as_deref()?;
         let groups = match groups {
@@ -139,7 +139,7 @@ impl Caller {
         Some((*role, groups))
     }
 
-    /// The groups that may be seen. Who has a token sees no less than who has none.
+    /// The groups that may be seen. A caller with a token sees no less than one without.
     pub(super) fn reads(&self) -> &Scope {
         match &self.token {
             Some(token) if !self.reading_is_open => &token.groups,
@@ -147,7 +147,7 @@ impl Caller {
         }
     }
 
-    /// The groups whose registrations may be made, changed and removed.
+    /// The groups in which registrations may be made, changed and removed.
     pub(super) fn writes(&self) -> &Scope {
         let token = self.token.as_ref().filter(|token| token.role == Role::Write);
         token.map_or(NO_GROUPS, |token| &token.groups)
@@ -161,7 +161,7 @@ fn after_scheme<'a>(authorization: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> 
     (name.eq_ignore_ascii_case(scheme) && credentials.len() < rest.len()).then_some(credentials)
 }
 
-/// The password of Basic credentials: what follows the first colon (RFC 7617, 2).
+/// The password of Basic credentials: the text after the first colon (RFC 7617, 2).
 fn password(credentials: &[u8]) -> Option<Vec<u8>> {
     let decoded = STANDARD.decode(credentials).ok()?;
     let colon = decoded.iter().position(|byte| *byte == b':')?;

@@ -34,8 +34,8 @@ fn unavailable(unanswered: Unanswered) -> Response {
     Response::unavailable(&unanswered.to_string())
 }
 
-/// A list is sent as it is, or not at all when the client has it. An empty one would make Prometheus forget every
-/// target; after an error it keeps what it has.
+/// Sends a list as it is, or nothing if the client has it already. Fails rather than send an empty list, which would
+/// make Prometheus forget every target; after an error it keeps its targets.
 fn list(app: &App, call: &Call<'_>, criteria: &Criteria) -> Result<Response, Unanswered> {
     let request = call.request;
     let gzip = request.accepts_gzip();
@@ -43,7 +43,7 @@ fn list(app: &App, call: &Call<'_>, criteria: &Criteria) -> Result<Response, Una
     let Discovered { list, stale } = app.registry.view.list(criteria, gzip, &allowance, Now::read().monotonic)?;
     app.metrics.polls.with_label_values(&[client(request)]).inc();
     let Rendering { parts, hash } = list.rendering(gzip);
-    // The two encodings are different bytes, so that their tags have to differ (RFC 9110, 8.8.3).
+    // The two encodings differ in bytes, so their tags must differ (RFC 9110, 8.8.3).
     let tag = if gzip { format!("\"{hash:016x}-gzip\"") } else { format!("\"{hash:016x}\"") };
     let known = request.has_already(&tag);
     let (status, body) = if known { (304, Body::default()) } else { (200, Body::new(parts)) };

@@ -1,6 +1,6 @@
-//! The gate: owns the public sockets and all connections, and lets nothing through but complete, bounded,
-//! normalised requests. It has those that need no store answered in the thread of their connection, and passes the
-//! others on to the workers. `server` knows the gate; the gate knows neither `server` nor routes nor tokens.
+//! The gate owns the public sockets and all connections, and lets only complete, bounded, normalised requests through.
+//! Requests that need no store are answered in the thread of their connection; the gate passes the others on to the
+//! workers. `server` knows the gate; the gate knows neither `server` nor routes nor tokens.
 
 mod chunks;
 mod connections;
@@ -54,29 +54,29 @@ pub use upstream::{Line, OpenLines, Upstream};
 /// How long the accept loop waits for a connection to end when the system has no descriptor left.
 const SHORTAGE_WAIT: Duration = Duration::from_millis(20);
 
-/// How long the accept loop waits for new connections, in ms, while one that it has accepted is lacking a thread: then
-/// others can make room.
+/// How long the accept loop waits for new connections, in ms, while an accepted one lacks a thread: after that, other
+/// connections can make room.
 const WHILE_SHORT_MS: u8 = connections::SPARED_FOR.as_millis() as u8;
 
 #[derive(Debug)]
 pub(super) struct GateSettings {
     pub(super) connections_max: usize,
-    /// Who is believed when it names the client on whose behalf it asks.
+    /// The proxies that are believed when they name the client of a request.
     pub(super) proxies: TrustedProxies,
     pub(super) limits: Limits,
-    /// What TCP clients have to speak, if that is TLS.
+    /// Set if TCP clients have to speak TLS.
     pub(super) tls: Option<Arc<Tls>>,
 }
 
 pub(super) struct OpenGate<H> {
     gate: Arc<Gate<H>>,
-    /// Written to when the accept loop is to end.
+    /// Dropped to end the accept loop.
     wake: UnixStream,
     accepting: JoinHandle<()>,
 }
 
 impl<H: Handler> OpenGate<H> {
-    /// Opens the gate: connections are accepted from now on.
+    /// Accepts connections from now on.
     pub(super) fn open(
         listeners: Vec<Listener>,
         settings: GateSettings,
@@ -113,13 +113,13 @@ impl<H: Handler> OpenGate<H> {
         &self.gate.upstream
     }
 
-    /// Accepts no more, has the requests under way answered, and returns when the last thread has ended, those of the
-    /// workers included, at the deadline at the latest.
+    /// Accepts no more connections and finishes the requests under way. Returns when the last thread has ended,
+    /// including those of the workers, or at the deadline.
     pub(super) fn close(self, deadline: Instant) {
         let OpenGate { gate, wake, accepting } = self;
         gate.draining.store(true, Ordering::SeqCst);
         drop(wake);
-        // It only ends by returning; there is nothing to be learned from a panic.
+        // A panic there tells nothing that matters now.
         let _ = accepting.join();
         gate.connections.end_idle_after(exchange::LATE_REQUEST);
         gate.connections.close(deadline);
@@ -128,7 +128,7 @@ impl<H: Handler> OpenGate<H> {
 }
 
 impl<H: Handler> Gate<H> {
-    /// The accept loop. No error ends it: a shortage is a condition, and it passes.
+    /// The accept loop. No error ends it: a shortage passes.
     fn accept_until_woken(self: &Arc<Gate<H>>, listeners: &[Listener], woken: &UnixStream) {
         while !self.drains() {
             let mut ready: Vec<PollFd<'_>> =
@@ -144,7 +144,7 @@ impl<H: Handler> Gate<H> {
                 self.accept_waiting(listener);
             }
         }
-        // Who has connected before the end is not sent away.
+        // Clients that connected before the end are still served.
         for listener in listeners {
             self.accept_waiting(listener);
         }
@@ -156,7 +156,7 @@ impl<H: Handler> Gate<H> {
                 Ok((socket, client)) => self.admit(socket, client),
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => return,
-                    // The client has gone meanwhile.
+                    // The client has left meanwhile.
                     ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {}
                     _ => {
                         self.shortage("accept", &error);
@@ -167,7 +167,7 @@ impl<H: Handler> Gate<H> {
         }
     }
 
-    /// Finds a thread for a new connection, at the cost of another one if need be.
+    /// Finds a thread for a new connection, if necessary at the cost of another connection.
     fn admit(self: &Arc<Gate<H>>, socket: Socket, client: String) {
         if self.connections.arrive(socket, client)
             && let Err(error) = self.start_thread()
@@ -181,14 +181,14 @@ impl<H: Handler> Gate<H> {
         let gate = Arc::clone(self);
         thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES).spawn(move || {
             while let Some(admitted) = gate.connections.next() {
-                // A mistake in there costs one connection; the panic has said where it is.
+                // A panic costs one connection, and has been logged.
                 let _ = catch_unwind(AssertUnwindSafe(|| exchange::run(&gate, &admitted)));
             }
         })?;
         Ok(())
     }
 
-    /// The system has no more of something: whoever has waited longest gives some back.
+    /// The system lacks a resource: evicts the connection that has waited for longest.
     fn shortage(&self, what: &str, error: &io::Error) {
         self.tell_of_shortage(what, error);
         self.connections.evict_one();

@@ -1,4 +1,4 @@
-//! What is asked about the server itself: metrics, health, readiness, and the description of its paths.
+//! Paths about the server itself: metrics, health, readiness, and the description of its API.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::registry::{Criteria, Discovered, EXPIRY_SPANS, Form, Now, Scope};
 /// The format of the metrics, 0.0.4 of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// How long one scrape waits for others to end.
+/// How long one scrape waits for others.
 const SCRAPE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How many groups have a series of their own.
@@ -25,7 +25,7 @@ const GROUPS_MAX: usize = 1000;
 /// The usual size of the text without the series of the targets.
 const TEXT_BYTES: usize = 64 * 1024;
 
-/// A small text of this request's own, and behind it the series of the targets, which all clients share, compressed or
+/// A small text made for this request, followed by the series of the targets, which all clients share, compressed or
 /// not.
 pub(super) fn metrics(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     // One at a time: a crowd of them takes one core.
@@ -50,7 +50,7 @@ pub(super) fn metrics(app: &App, call: &Call<'_>) -> Result<Response, Response> 
     Ok(if gzip { response.with_header("Content-Encoding", "gzip") } else { response })
 }
 
-/// What is counted when somebody looks: the registry as it is at that moment.
+/// The metrics that are made on demand: the present state of the registry.
 fn gauges(app: &App, discovered: Option<&Discovered>, now: Now) -> Vec<MetricFamily> {
     let gauges = prometheus::Registry::new();
     let gauge = |name: &str, help: &str, value: usize| metrics::gauge(&gauges, name, help).set(whole(value));
@@ -112,7 +112,7 @@ fn whole(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-/// Alive: it answers. Whether the store does is another question, and no reason for a restart.
+/// Alive means that it answers. Whether the store does is another question, and no reason for a restart.
 pub(super) fn healthy(_: &App, _: &Call<'_>) -> Result<Response, Response> {
     Ok(Response::bare(200, "OK"))
 }

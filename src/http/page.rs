@@ -1,5 +1,5 @@
-//! The page at `/`: its files are part of the binary. The script and the style are joined from theirs, in this order,
-//! and stand under a hash of everything, so that browsers may keep them for ever.
+//! The page at `/`. Its files are part of the binary. The script and the style are joined from theirs, in this order;
+//! their URL has a hash of everything, so that browsers may keep them for ever.
 
 use std::io::Write;
 use std::sync::LazyLock;
@@ -69,12 +69,13 @@ const INDEX: &str = include_str!("page/index.html");
 const FIRST_PAINT: &str = include_str!("page/first-paint.js");
 const ICON: &str = include_str!("page/icon.svg");
 
-/// Nothing but this server's own files, no code or style in attributes, no markup from values, no frame around it.
+/// Permits nothing but this server's own files: no code or style in attributes, no markup from values, no frame around
+/// it.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// The page as it is sent; made when it is first asked for.
+/// The page as it is sent; made on first use.
 static PAGE: LazyLock<Page> = LazyLock::new(Page::new);
 
 struct Page {
@@ -109,8 +110,8 @@ impl Page {
     }
 }
 
-/// A module without its imports, exports, comments and idle space: in one script, everybody knows everybody. No
-/// text in it goes over several lines.
+/// A module without its imports, exports, comments and superfluous space: joined in one script, all modules see each
+/// other. No text in a module spans several lines.
 fn joinable(module: &str) -> String {
     let mut in_import = false;
     let mut joined = String::with_capacity(module.len());
@@ -126,7 +127,7 @@ fn joinable(module: &str) -> String {
     joined
 }
 
-/// Adds a line; the break behind it goes where nothing can end, but for a line that may hold a comment.
+/// Adds a line. Drops the line break where no statement can end, except after a line that may hold a comment.
 fn push_line(text: &mut String, line: &str) {
     text.push_str(line);
     if line.contains("//") || !line.ends_with([',', ';', '(', '[', '{']) {
@@ -134,7 +135,7 @@ fn push_line(text: &mut String, line: &str) {
     }
 }
 
-/// A line without the comment behind it. Where the slashes may be part of a text or a pattern, it stays.
+/// A line without its trailing comment, unless the slashes may be part of a text or a pattern.
 fn code_of(line: &str) -> &str {
     match line.split_once(" // ") {
         Some((code, _)) if !code.contains(['\'', '"', '`', '/']) => code,
@@ -142,10 +143,11 @@ fn code_of(line: &str) -> &str {
     }
 }
 
-/// Signs of code: a space beside one of them parts nothing. Not + and -, of which two are another sign.
+/// Signs of code: a space beside one separates nothing. Without + and -, of which two are another sign.
 const SIGNS: [char; 16] = ['=', '?', ':', '<', '>', '*', ',', ';', '{', '}', '(', ')', '[', ']', '&', '|'];
 
-/// A line without the spaces that part nothing, up to where a pattern, a comment or a text of another kind may begin.
+/// A line without the spaces that separate nothing, up to where a pattern, a comment or a text of another kind may
+/// begin.
 fn tightened(line: &str) -> String {
     let (code, rest) = line.split_at(line.find(['"', '`', '/', '\\']).unwrap_or(line.len()));
     let mut tight = String::with_capacity(line.len());
@@ -193,7 +195,7 @@ impl File {
     }
 }
 
-/// The page for browsers, and for programs what there is.
+/// The page for browsers, or a list of links for programs.
 pub(super) fn index(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     if !app.options.page {
         return Err(absent());
@@ -221,7 +223,7 @@ fn page(request: &Request) -> Response {
         .with_header("X-Frame-Options", "DENY")
 }
 
-/// Relative, so that they hold under the path of a proxy as well.
+/// Relative, so that they are valid under the path of a proxy as well.
 fn links() -> Response {
     let links = json!({
         "name": "inventor",
@@ -241,7 +243,7 @@ fn links() -> Response {
     Response::json(links.to_string().into_bytes())
 }
 
-/// A file of the page, `HASH.NAME`. Those of another version of the page are not there.
+/// A file of the page, `HASH.NAME`. Files of another version are not there.
 pub(super) fn asset(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let file = Some(call.segment.as_str()).filter(|_| app.options.page);
     let name = file.and_then(|file| file.strip_prefix(PAGE.hash.as_str())?.strip_prefix('.')).ok_or_else(absent)?;

@@ -1,4 +1,4 @@
-//! Who polls lists: seen within the hour, with what it asks for and whether it still does.
+//! The pollers of lists: seen within the hour, with the lists they ask for and whether they are late.
 
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
@@ -8,30 +8,30 @@ use parking_lot::Mutex;
 
 use super::request::Request;
 
-/// The most pollers that are remembered, and the most of one client: a server of Prometheus polls some dozen lists.
+/// The most pollers that are remembered, in total and for one client: a Prometheus server polls some dozen lists.
 const POLLERS_MAX: usize = 1000;
 const POLLERS_PER_CLIENT_MAX: usize = 250;
 
 const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
 
-/// A poller is late when it has missed so many of its polls.
+/// A poller is late when it has missed this many of its polls.
 const INTERVALS_MISSED: u32 = 3;
 
-/// What a poller says of its interval is believed once it has polled so often, for so many of its intervals, and as
-/// often on average as it says or nearly so: one request with a header is no poller that could be late.
+/// A poller's stated interval is believed once it has polled this often, for this many intervals, and on average about
+/// as often as it says: one request with a header is not a poller that could be late.
 const POLLS_BELIEVED: u64 = 3;
 const INTERVALS_BELIEVED: u32 = 2;
 
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
-/// The most of a user agent or a path that is remembered, in bytes.
+/// How much of a user agent or a path is remembered, in bytes.
 const TEXT_BYTES_MAX: usize = 500;
 
-/// The clients that can be told apart by what they send. The OpenTelemetry collector and Alloy poll with the library
-/// of Prometheus, and so count as `prometheus`.
+/// The clients that can be recognised by their requests. The OpenTelemetry collector and Alloy poll with the library of
+/// Prometheus, and so count as `prometheus`.
 pub(super) const CLIENTS: [&str; 3] = ["prometheus", "vmagent", "other"];
 
-/// Whose polls are one poller's. In the order in which they are shown.
+/// Identifies a poller. Pollers are shown in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Identity {
     /// Without the port, which changes with every connection.
@@ -42,7 +42,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Whose it is: an address, or for IPv6 the network of which a client can take any address.
+    /// The client of the poller: an address, or for IPv6 its network, in which a client can take any address.
     fn client(&self) -> Result<u128, &str> {
         self.address.parse().map(|address: Ipv6Addr| address.to_bits() >> 64).map_err(|_| self.address.as_str())
     }
@@ -50,9 +50,9 @@ impl Identity {
 
 #[derive(Debug, Clone)]
 pub(super) struct Poller {
-    /// What it can be recognised as.
+    /// One of [`CLIENTS`].
     pub(super) client: &'static str,
-    /// How often it says that it polls.
+    /// The interval that it states.
     pub(super) interval: Option<Duration>,
     pub(super) last_status: u16,
     pub(super) first_seen: SystemTime,
@@ -66,7 +66,7 @@ impl Poller {
         self.proven_interval().is_some_and(|interval| silence > interval.saturating_mul(INTERVALS_MISSED))
     }
 
-    /// How often it polls, if it has done what it says.
+    /// Its interval, if its polls have confirmed it.
     fn proven_interval(&self) -> Option<Duration> {
         let interval = self.interval?.max(INTERVAL_MIN);
         let polled_for = self.polled_for();
@@ -77,7 +77,7 @@ impl Poller {
         is_proven.then_some(interval)
     }
 
-    /// How long it has been polling: the longer, the surer it goes on.
+    /// How long it has been polling: the longer, the likelier it goes on.
     fn polled_for(&self) -> Duration {
         self.last_seen.duration_since(self.first_seen).unwrap_or_default()
     }
@@ -111,7 +111,7 @@ impl Pollers {
         make_room(&mut pollers, &identity, now);
     }
 
-    /// Who polled within the hour, and whether it is late; in the order of addresses and paths.
+    /// The pollers of the last hour, and whether each is late, in the order of addresses and paths.
     pub(super) fn seen(&self, now: SystemTime) -> Vec<(Identity, Poller, bool)> {
         let mut pollers = self.0.lock();
         pollers.retain(|_, poller| poller.is_remembered(now));
@@ -123,9 +123,9 @@ impl Pollers {
     }
 }
 
-/// A client that has more than its share makes room itself; if all together are too many, the client that has most of
-/// them does. Of its pollers goes the one that has been polling for the shortest time, and of those the one not seen for
-/// longest: whoever polls on for hours is not pushed out by names that are made up.
+/// A client with more than its share makes room itself; if the total is too large, the client with the most pollers
+/// does. It loses the poller that has been polling for the shortest time, and among equals the one not seen for
+/// longest: invented names do not push out a poller that goes on for hours.
 fn make_room(pollers: &mut HashMap<Identity, Poller>, newcomer: &Identity, now: SystemTime) {
     if pollers.len() > POLLERS_MAX {
         pollers.retain(|_, poller| poller.is_remembered(now));
@@ -147,8 +147,8 @@ fn make_room(pollers: &mut HashMap<Identity, Poller>, newcomer: &Identity, now: 
     }
 }
 
-/// What a client can be recognised as. vmagent has sent the name of its HTTP library since 1.80, and is told from
-/// other programs by the field that it sends with every poll.
+/// Recognises a client. vmagent has sent the name of its HTTP library since 1.80, and is distinguished by the field
+/// that it sends with every poll.
 pub(super) fn client(request: &Request) -> &'static str {
     let agent = request.header("user-agent").unwrap_or_default().to_ascii_lowercase();
     let starts = |start: &str| agent.starts_with(start.as_bytes());
@@ -202,7 +202,7 @@ mod tests {
             poll(&pollers, "10.0.0.1:5", "/rarely", "5", after(60.0 * f64::from(n)));
             poll(&pollers, "10.0.0.1:5", "/real", "60", after(60.0 * f64::from(n)));
         }
-        // A page and a look in between do not make it another poller.
+        // A page and a lookup in between do not make it another poller.
         poll(&pollers, "10.0.0.1:5", "/real", "60", after(541.0));
         assert_eq!(late(&pollers, after(541.0 + 181.0)), ["/real"]);
         assert!(late(&pollers, after(541.0 + 179.0)).is_empty());

@@ -1,6 +1,6 @@
-//! The query string. The old paths take what they know and ignore the rest, as the Go program does; on the new ones
-//! everything odd is refused, because a misspelt filter would otherwise be answered with everything. The parameters by
-//! which lists are narrowed down mean the same wherever they stand.
+//! The query string. The old paths take the parameters that they know and ignore the rest, as the Go program does. The
+//! new ones refuse everything unknown, because a misspelt filter would otherwise be answered with everything.
+//! Parameters that narrow down lists mean the same on all paths.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -21,7 +21,7 @@ pub(super) fn parameter(request: &Request, name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-/// The parameters of a request that nobody has asked for yet.
+/// The parameters of a request that have not been taken yet.
 pub(super) struct Query {
     rest: Vec<(String, String)>,
 }
@@ -50,7 +50,7 @@ impl Query {
         Ok(taken)
     }
 
-    /// The value of a parameter that stands there once at most.
+    /// The value of a parameter that may be given once at most.
     pub(super) fn single(&mut self, name: &str) -> Result<Option<String>, Problem> {
         let mut values = self.repeated(name)?;
         match values.len() {
@@ -72,7 +72,7 @@ impl Query {
         number.map(Some).ok_or_else(|| Problem::bad_request(expected()))
     }
 
-    /// `true` or `false`, which is what an absent one means.
+    /// `true` or `false`; an absent one is `false`.
     pub(super) fn switch(&mut self, name: &str) -> Result<bool, Problem> {
         match self.single(name)?.as_deref() {
             None | Some("false") => Ok(false),
@@ -117,7 +117,7 @@ impl Query {
         }
     }
 
-    /// Nothing is left.
+    /// Refuses any parameter that is left.
     pub(super) fn finish(self) -> Result<(), Problem> {
         match self.rest.first() {
             None => Ok(()),
@@ -138,7 +138,7 @@ pub(super) fn words(text: &str) -> Result<Words, Problem> {
     }
 }
 
-/// What a client wrote, short enough to be repeated to it.
+/// A client's text, short enough to be repeated to it.
 fn shortened(text: &str) -> String {
     format!("{:?}", text.chars().take(50).collect::<String>())
 }

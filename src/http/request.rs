@@ -1,12 +1,12 @@
-//! A request as the handlers see it: complete, and without a trace of how it travelled. What its client accepts and what
-//! it has already (RFC 9110).
+//! A request as the handlers see it: complete, and without any trace of its transport; which encodings its client
+//! accepts, and which version it has already (RFC 9110).
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::registry::Asker;
 
-/// The header fields that somebody reads, in lower case. No others get further than the gate.
+/// The header fields that are used, in lower case. The gate lets no others through.
 pub(super) const FIELDS: [&str; 10] = [
     "accept",
     "accept-encoding",
@@ -27,20 +27,19 @@ pub struct Request {
     pub method: String,
     /// The path as it was sent, without the query.
     pub path: String,
-    /// What follows `?`, still percent-encoded; empty when there is none.
+    /// The query after `?`, still percent-encoded; empty if there is none.
     pub query: String,
-    /// Those header fields that somebody [`reads`](FIELDS), in the order sent: the value without blanks around it, any
-    /// bytes.
+    /// The header fields in [`FIELDS`], in the order sent. A value may have any bytes, without blanks around it.
     pub headers: Vec<(&'static str, Vec<u8>)>,
     /// The body; the server limits its size.
     pub body: Vec<u8>,
-    /// The address of the client for the log, with its port where that is known; `unix` where it has none.
+    /// The address of the client for the log, with its port if that is known; `unix` if it has none.
     pub client: String,
-    /// The way that the answer will take.
+    /// The connection for the answer.
     pub way_back: WayBack,
 }
 
-/// The way that an answer will take. All are equal: a request says the same wherever it comes from.
+/// The connection for an answer. All are equal: a request means the same wherever it comes from.
 #[derive(Clone, Default)]
 pub struct WayBack(pub Option<Arc<dyn Asker + Send + Sync>>);
 
@@ -68,7 +67,7 @@ impl Request {
     /// The address of the client without its port.
     pub fn address(&self) -> &str {
         match self.client.rsplit_once(':') {
-            // An address of IPv6 has colons of its own, and stands in brackets where a port follows.
+            // An IPv6 address has colons of its own, and is in brackets if a port follows.
             Some((address, _port)) if !address.contains(':') || address.ends_with(']') => {
                 address.trim_matches(['[', ']'])
             }
@@ -82,7 +81,8 @@ impl Request {
         self.headers.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_slice())
     }
 
-    /// Whether the client asks for gzip by name. Prometheus does when it scrapes, and not when it polls; vmagent always does.
+    /// Whether the client asks for gzip by name. Prometheus does when it scrapes but not when it polls; vmagent always
+    /// does.
     pub(super) fn accepts_gzip(&self) -> bool {
         let accepted = self.header("accept-encoding").unwrap_or_default();
         accepted.split(|byte| *byte == b',').any(|coding| {

@@ -1,5 +1,5 @@
-//! A response as the handlers make it. Errors are told in the forms that scripts know from the Go program, or, on the paths
-//! that it does not have, as problem documents.
+//! A response as the handlers make it. Errors have the forms that scripts know from the Go program, or, on paths that
+//! it does not have, those of problem documents.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub struct Response {
     /// Further header fields. `Content-Length`, `Date` and `Connection` are the server's.
     pub headers: Vec<(Cow<'static, str>, String)>,
     pub body: Body,
-    /// The turn in which a large body was made. It ends when there is room for the body, so that no more of them wait for
-    /// that than are made at a time.
+    /// The turn in which a large body was made. It ends when there is room for the body, so that no more bodies wait
+    /// for room than are made at a time.
     pub turn: Option<Arc<Turn>>,
 }
 
@@ -33,7 +33,7 @@ impl Response {
         Response { status, content_type: content_type.into(), headers: Vec::new(), body: body.into(), turn: None }
     }
 
-    /// A fixed text without a newline, as scripts know it from the Go program.
+    /// A fixed text without a newline, as in the Go program.
     pub(super) fn bare(status: u16, text: &str) -> Response {
         Response::new(status, "text/plain", text.as_bytes().to_vec())
     }
@@ -50,7 +50,7 @@ impl Response {
         Response::new(200, "application/json", document)
     }
 
-    /// An outage: the client may try again. Details are for the log, they may name hosts.
+    /// An outage: the client may try again. Details are only logged, because they may name hosts.
     pub(super) fn unavailable(text: &str) -> Response {
         Response::error(503, text).retry_later()
     }
@@ -64,7 +64,7 @@ impl Response {
         self
     }
 
-    /// Whether it has no body, and says nothing about one.
+    /// Whether it has neither a body nor header fields about one.
     pub(super) fn has_no_content(&self) -> bool {
         self.status == 204 || self.status == 304
     }
@@ -73,13 +73,14 @@ impl Response {
         Response { turn: turn.map(Arc::new), ..self }
     }
 
-    /// It depends on a token and may change at any time: caches keep it for nobody else, and ask before they show it again.
+    /// Marks a response that depends on a token and may change at any time: caches keep it for nobody else, and ask
+    /// before they show it again.
     pub(super) fn private(self) -> Response {
         self.with_header("Cache-Control", "private, no-cache")
     }
 }
 
-/// The bytes of a response, shared between all that are sending them.
+/// The bytes of a response, shared by all connections that send them.
 #[derive(Debug, Clone, Default)]
 pub struct Body {
     parts: Arc<[Arc<[u8]>]>,
@@ -92,7 +93,7 @@ impl Body {
         Body { len: parts.iter().map(|part| part.len()).sum(), own: 0, parts }
     }
 
-    /// A body of this many bytes that is not to be sent, for the answer to HEAD.
+    /// A body of this many bytes that is not sent, for the answer to HEAD.
     pub(super) fn unsent(len: usize) -> Body {
         Body { len, ..Body::default() }
     }
@@ -101,12 +102,12 @@ impl Body {
         &self.parts
     }
 
-    /// So many of its bytes are in memory for this answer, unlike those of a list, which are there anyway.
+    /// Sets how many of its bytes are in memory for this answer, unlike those of a list, which are there anyway.
     pub(super) fn with_own_bytes(self, own: usize) -> Body {
         Body { own, ..self }
     }
 
-    /// How many of its bytes are in memory for this answer alone, or for those that are equal.
+    /// How many of its bytes are in memory only for this answer or for equal ones.
     pub fn own_bytes(&self) -> usize {
         self.own
     }
@@ -128,16 +129,16 @@ impl From<Vec<u8>> for Body {
     }
 }
 
-/// The form in which a path tells errors.
+/// The form of errors on a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Errors {
-    /// Text, as the Go program has it.
+    /// Text, as in the Go program.
     Text,
-    /// Problem documents, on paths that the Go program does not have. Odd requests are refused there.
+    /// Problem documents, on paths that the Go program does not have. These refuse odd requests.
     Problem,
 }
 
-/// Why a request was not answered as it was meant.
+/// Why a request was not answered as intended.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: u16,
@@ -151,7 +152,7 @@ impl Problem {
         Problem { status, detail: detail.into(), faults: Vec::new(), faults_total: 0 }
     }
 
-    /// A parameter, a path or a body that is odd.
+    /// An invalid parameter, path or body.
     pub(super) fn bad_request(detail: impl Into<String>) -> Problem {
         Problem::new(400, detail)
     }
@@ -160,7 +161,7 @@ impl Problem {
         Problem::new(404, detail)
     }
 
-    /// With the first of these faults, and their number.
+    /// Adds the first of these faults, and their number.
     pub(super) fn with_faults(mut self, faults: Vec<BodyFault>) -> Problem {
         (self.faults_total, self.faults) = (faults.len(), faults);
         self.faults.truncate(FAULTS_MAX);
@@ -182,7 +183,7 @@ impl From<Problem> for Response {
         let Problem { status, detail, faults, faults_total } = &problem;
         let details = ProblemBody {
             r#type: "about:blank",
-            // As `about:blank` wants it (RFC 9457, 4.2.1).
+            // As `about:blank` requires (RFC 9457, 4.2.1).
             title: phrase(*status),
             status: *status,
             detail,

@@ -1,5 +1,5 @@
-//! The one route table: which paths there are, who may use them, where their handlers run, and what answers. Every
-//! request comes in here.
+//! The one route table: all paths, who may use them, where their handlers run, and the handlers. Every request comes in
+//! here.
 
 use std::time::Instant;
 
@@ -15,20 +15,20 @@ use super::{discovery, operations, page, targets};
 use crate::registry::Now;
 use crate::tokens::percent_decode;
 
-/// Answers a request. An error is a response as well: the way out of a handler is `?`.
+/// Answers a request. An error is a response as well, so that a handler can return it with `?`.
 type Handle = fn(&App, &Call<'_>) -> Result<Response, Response>;
 
-/// Looks at a request whose body may still be on its way.
+/// Checks a request whose body may still be on its way.
 type Check = fn(&App, &Call<'_>) -> Result<(), Response>;
 
 #[derive(Clone, Copy)]
 enum Guard {
     Open,
-    /// Who holds a token for polls, if there is one.
+    /// Needs a token for polls, if there is one.
     Read,
-    /// Who holds a token that may read everything, where the configuration asks for one.
+    /// Needs a token that may read everything, if the configuration demands it.
     ReadAll,
-    /// Who holds a token for registrations.
+    /// Needs a token for registrations.
     Write,
 }
 
@@ -37,11 +37,11 @@ struct Route {
     /// The value of the label `route` in the metrics.
     name: &'static str,
     errors: Errors,
-    /// Whether Prometheus polls it, and is then seen among the pollers.
+    /// Whether Prometheus polls it, and then counts as a poller.
     is_polled: bool,
-    /// Whether it is for those who only want to know how the server is.
+    /// Whether it only tells how the server is.
     is_probe: bool,
-    /// The first one's guard also stands before methods that the path does not have.
+    /// The guard of the first one also applies to methods that the path does not have.
     operations: &'static [Operation],
 }
 
@@ -51,7 +51,7 @@ struct Operation {
     guard: Guard,
     runs: Runs,
     handle: Handle,
-    /// Says whether it is refused without its body; with this a body may be a large one.
+    /// Whether it is refused without its body. With such a check, bodies may be large.
     check: Option<Check>,
 }
 
@@ -59,7 +59,7 @@ const fn operation(method: &'static str, guard: Guard, runs: Runs, handle: Handl
     Operation { method, guard, runs, handle, check: None }
 }
 
-/// The method of an operation that does not look at it.
+/// Stands for all methods.
 const ANY: &str = "*";
 
 const ANY_METHODS: &[&str] = &["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE"];
@@ -130,18 +130,18 @@ pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
     })
 }
 
-/// The methods that metrics tell apart; any other counts as `other`.
+/// The methods that metrics distinguish; any other counts as `other`.
 const METHODS: &[&str] = &["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS"];
 
 #[derive(Clone, Copy)]
 pub struct RouteIndex {
     route: &'static Route,
-    /// `None` when the path does not have the method.
+    /// `None` if the path does not have the method.
     operation: Option<&'static Operation>,
 }
 
 impl Handler for App {
-    /// `None` when there is no such path.
+    /// `None` if there is no such path.
     type Route = Option<RouteIndex>;
 
     fn find(&self, head: &Request) -> Found<Option<RouteIndex>> {
@@ -205,7 +205,7 @@ impl App {
         }
     }
 
-    /// The request with who sent it, if it may be answered at all.
+    /// The request with its caller, if it may be answered at all.
     fn call<'a>(&self, place: RouteIndex, request: &'a Request) -> Result<Call<'a>, Response> {
         let RouteIndex { route, operation } = place;
         let operation = operation.or(route.operations.first());
@@ -245,7 +245,7 @@ impl Operation {
 }
 
 impl Route {
-    /// A path that tells errors as the Go program does.
+    /// A path whose errors are those of the Go program.
     const fn old(path: &'static str, name: &'static str, operations: &'static [Operation]) -> Route {
         Route { path, name, errors: Errors::Text, is_polled: false, is_probe: false, operations }
     }
@@ -263,8 +263,7 @@ impl Route {
         Route { is_probe: true, ..self }
     }
 
-    /// What a path has in the place of the segment that the route leaves open, if the path is one of this route;
-    /// nothing where it leaves none open.
+    /// The variable segment of a path, if the path matches this route; empty if the route has none.
     fn open_segment<'a>(&self, path: &'a str) -> Option<&'a str> {
         match self.path.split_once('{') {
             None => (path == self.path).then_some(""),

@@ -1,4 +1,4 @@
-//! `/target`: register, look at, and remove a registration.
+//! `/target`: register, get and delete a registration.
 
 use super::app::{App, Call};
 use super::query::parameter;
@@ -27,13 +27,13 @@ pub(super) fn put(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     Ok(Response::json(format!("{{\"id\":\"{id}\"}}").into_bytes()))
 }
 
-/// The answer of the Go program is a line of text. Who asks for a problem document learns all faults at once.
+/// The Go program answers with a line of text. A client that asks for a problem document gets all faults at once.
 fn wants_problem(request: &Request) -> bool {
     let accept = request.header("accept").unwrap_or_default();
     accept.split(|byte| matches!(byte, b',' | b';')).any(|part| part.trim_ascii() == b"application/problem+json")
 }
 
-/// The Go program takes labels by which Prometheus drops the target, and so does this one, unless it is asked not to.
+/// The Go program takes labels for which Prometheus drops the target. So does this one, unless asked not to.
 fn strictness(request: &Request) -> Result<Strictness, Response> {
     match parameter(request, "strict").as_deref() {
         Some("true") => Ok(Strictness::Scraped),
@@ -66,7 +66,7 @@ pub(super) fn get(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     Ok(Response::json(answer).private())
 }
 
-/// Ids depend on targets alone: without a right for the group in which they are now, anybody could take them.
+/// Ids depend only on targets: without a right for the group that they are now in, anybody could take them.
 fn not_written(app: &App, call: &Call<'_>, id: TargetId, error: WriteError) -> Response {
     match error {
         WriteError::Store(error) => app.failed(call, &id, error),
@@ -82,7 +82,7 @@ fn not_found() -> Response {
     Response::error(404, "Id not found")
 }
 
-/// The id in the query, for clients and proxies that drop the body of a GET, or else the one in the body.
+/// The id in the query, for clients and proxies that drop the body of a GET; or else the one in the body.
 fn requested_id(request: &Request) -> Result<TargetId, Invalid> {
     match parameter(request, "id") {
         Some(id) => registration::parse_id(&id),

@@ -1,5 +1,5 @@
-//! Registrations in Redis, in the keys and documents of the Go program: one Redis, any number of servers beside it.
-//! The mirror follows every change, whoever made it; the connection on which it does carries the writes as well.
+//! Registrations in Redis, with the keys and documents of the Go program: one Redis, used by any number of servers. The
+//! mirror follows every change, whoever made it. The connection that follows also carries the writes.
 
 mod answers;
 mod apply;
@@ -41,10 +41,10 @@ use transaction::SMALL_MAX;
 use super::{Check, Mirror, Outcome, Store, StoreError, Update, WAIT_MAX};
 use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
 
-/// How long a write waits, its turn included. A Redis that does not answer ends it sooner.
+/// How long a write waits, including for its turn. A Redis that does not answer ends the wait sooner.
 const WRITE_WAIT_MAX: Duration = WAIT_MAX.saturating_add(Duration::from_millis(500));
 
-/// The same for a large one: what it replaces is read before, in many rounds.
+/// How long a large write waits: the values that it replaces are read first, in many rounds.
 const LARGE_WRITE_WAIT_MAX: Duration = Duration::from_secs(6);
 
 /// A registry in Redis. Expiry is left to Redis and to the mirror.
@@ -54,11 +54,11 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Starts following Redis. It need not be there yet: until it is, reads and writes fail and
+    /// Starts following Redis, which need not be there yet. Until it is, reads and writes fail and
     /// [`health`](Store::health) says why.
     ///
     /// # Errors
-    /// When the system has no thread for it; never for a Redis that cannot be reached or used.
+    /// The system cannot start the thread. A Redis that cannot be reached or used is not an error.
     pub fn start(
         connector: Arc<Connector>,
         mirror: Arc<dyn Mirror>,
@@ -74,8 +74,8 @@ impl RedisStore {
 }
 
 impl Store for RedisStore {
-    /// The updates go the way of all changes that the mirror learns of, in their order: of two writers on two servers,
-    /// only Redis knows which came last.
+    /// The updates reach the mirror in the same order as all other changes: of two writers on two servers, only Redis
+    /// knows which came last.
     fn write(&self, updates: Vec<Update>, check: Option<Check>) -> Result<Outcome, StoreError> {
         if updates.is_empty() {
             return Ok(Outcome::Made(Vec::new()));
@@ -88,8 +88,8 @@ impl Store for RedisStore {
                 _ => self.link.session_for_transaction()?,
             };
             match session.write(updates.clone(), check.clone(), deadline) {
-                // Nothing was sent, so the next session can have it. What may have been done is not done again: someone
-                // may have seen it, and written something newer.
+                // Nothing was sent, so the next session can send it. A write that may have been made is not repeated:
+                // another server may have seen it and written something newer.
                 Err(None) if Instant::now() + ANSWER_MAX <= deadline => {}
                 written => return written.map_err(|error| error.unwrap_or_else(|| Fault::Outdated.into())),
             }

@@ -1,5 +1,5 @@
-//! How the server is, who polls it, what has happened to the lists lately, and what is wrong or may be: what is left out of
-//! them, what is registered twice, what Prometheus drops.
+//! The state of the server, its pollers, the latest changes of the lists, and problems: values left out of the lists,
+//! addresses registered twice, labels for which Prometheus drops targets.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use crate::registry::{
 };
 use crate::tokens::Role;
 
-/// How many changes are shown unless it is told otherwise, and at most.
+/// How many changes are shown, by default and at most.
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 1000;
 
@@ -42,7 +42,7 @@ struct Status {
     expiring: Map<String, Value>,
     list_bytes: usize,
     tokens: Value,
-    /// Who asks; none without a token.
+    /// The token of the request, if there is one.
     caller: Option<Caller>,
 }
 
@@ -56,10 +56,10 @@ struct Caller {
 #[derive(Serialize)]
 struct Store {
     kind: &'static str,
-    /// Whether the registrations have been loaded; there are no numbers before.
+    /// Whether the registrations have been loaded; until then there are no numbers.
     loaded: bool,
     healthy: bool,
-    /// Never with an address in it: it is shown to whoever may read.
+    /// Never contains an address: everybody who may read sees it.
     reason: Option<String>,
     stale_seconds: u64,
 }
@@ -80,7 +80,7 @@ pub(in crate::http) fn status(app: &App, call: &Call<'_>) -> Result<Response, Re
     let (overview, loaded) =
         match app.registry.view.overview(scope, &app.registry.allowance(call.request), now.monotonic) {
             Ok(overview) => (overview, true),
-            // That is what one asks for then.
+            // The status must be readable before that.
             Err(Unanswered::NotLoaded) => (Overview::default(), false),
             Err(e) => return Err(Problem::from(e).into()),
         };
@@ -102,7 +102,7 @@ pub(in crate::http) fn status(app: &App, call: &Call<'_>) -> Result<Response, Re
         registrations,
         groups,
         addresses,
-        // Whose these are, nobody can say.
+        // Nobody knows whose these are.
         quarantined: if *scope == Scope::All { app.registry.view.counts(now.monotonic).quarantined } else { 0 },
         duplicates,
         label_problems,

@@ -1,5 +1,5 @@
-//! `/api/v1/groups`: which there are, each as one would declare it; and a group becomes exactly what somebody declares, or
-//! nothing.
+//! `/api/v1/groups`: lists groups, returns one as it would be declared, and makes one exactly what is declared, or
+//! deletes it.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use crate::http::response::{Problem, Response};
 use crate::registration::{BodyFault, Declared, Registration, TargetId, Ttl, parse_declared};
 use crate::registry::{Declaration, Now, Plan, Scope, Snapshot, WriteError};
 
-/// What a group takes in the list besides its name, in bytes.
+/// The size of a group in the list without its name, in bytes.
 const GROUP_BYTES: usize = 160;
 
-/// For how long a declaration is planned anew, because what it follows from has changed before it was done.
+/// How long a declaration is planned again and again when the state that it follows from keeps changing.
 const AGAIN_MAX: Duration = Duration::from_millis(500);
 
 #[derive(Serialize)]
@@ -33,7 +33,7 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
     Query::parse(call.request)?.finish()?;
     let allowance = app.registry.allowance(call.request);
     let summaries = app.registry.view.groups(call.caller.reads(), &allowance, now.monotonic).map_err(Problem::from)?;
-    // Others may ask meanwhile.
+    // Frees the turn for others meanwhile.
     drop(allowance);
     let turn = app.large_answer(summaries.iter().map(|group| group.name.len() + GROUP_BYTES).sum())?;
     let groups = summaries.iter().map(|group| Group {
@@ -60,7 +60,7 @@ pub(in crate::http) fn get(app: &App, call: &Call<'_>) -> Result<Response, Respo
     Ok(Response::json(as_declared(&list)).private().with_header("ETag", tag(hash)).in_turn(turn))
 }
 
-/// A group as one would declare it.
+/// A group as it would be declared.
 fn as_declared(list: &Snapshot) -> Vec<u8> {
     let mut json = Vec::with_capacity(list.byte_count());
     for (_, content) in list.registrations() {
@@ -94,7 +94,7 @@ struct DeclarationCounts {
     deleted: usize,
 }
 
-/// Whether the group may be declared, as far as that can be said without the body.
+/// Whether the group may be declared, as far as can be said without the body.
 pub(in crate::http) fn check(app: &App, call: &Call<'_>) -> Result<(), Response> {
     check_right(call)?;
     Ok(parameters(app, call).map(drop)?)
@@ -133,7 +133,7 @@ pub(in crate::http) fn put(app: &App, call: &Call<'_>) -> Result<Response, Respo
     Ok(super::json(&DeclarationCounts { created, updated, unchanged, deleted }).with_header("ETag", tag(hash_after)))
 }
 
-/// Makes a plan, checks it and carries it out; all of that again when something has changed that the plan follows from.
+/// Makes a plan, checks it and carries it out. Starts over if the state that the plan follows from has changed.
 fn declare(
     app: &App,
     call: &Call<'_>,
@@ -164,21 +164,21 @@ fn declare(
     }
 }
 
-/// Not all of these are in groups that the token has a right for.
+/// Some of these are in groups that the token has no right for.
 fn forbidden(declaration: &Declaration<'_>, ids: &[TargetId]) -> Problem {
     let places = declaration.registrations.iter().map(Registration::id).enumerate();
     let at: Vec<usize> = places.filter(|(_, id)| ids.contains(id)).map(|(at, _)| at).collect();
     not_ours(&at)
 }
 
-/// The targets of these entries stand where the token has no right.
+/// The targets of these entries are in groups that the token has no right for.
 fn not_ours(at: &[usize]) -> Problem {
     let fault = |at: &usize| elsewhere(*at, "stands in a group that this token has no right for".to_owned());
     let problem = Problem::new(403, "some targets stand in groups that this token has no right for");
     problem.with_faults(at.iter().map(fault).collect())
 }
 
-/// The targets of this entry stand in another group.
+/// A fault: the targets of this entry are in another group.
 fn elsewhere(at: usize, detail: String) -> BodyFault {
     BodyFault { pointer: format!("/{at}/targets"), detail }
 }
@@ -218,7 +218,7 @@ fn entries(app: &App, call: &Call<'_>, parameters: &Parameters) -> Result<Vec<Re
     Ok(registrations)
 }
 
-/// What stands in another group is not taken from there unless the token may do that and the client says so.
+/// Targets in another group are taken over only if the token permits it and the client asks for it.
 fn check_elsewhere(call: &Call<'_>, plan: &Plan, adopt: bool) -> Result<(), Problem> {
     let scope = call.caller.writes();
     let others = plan.elsewhere.iter().filter(|(_, group)| !scope.has(group)).map(|(at, _)| *at);

@@ -1,4 +1,4 @@
-//! `/api/v1/registrations`: search, sort and page; look at one, remove one. `/api/v1/labels`: what one can search by.
+//! `/api/v1/registrations`: search, sort and page; get and delete one. `/api/v1/labels`: names and values to search by.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -18,20 +18,20 @@ use crate::registry::{
     WriteError,
 };
 
-/// How many registrations a page has unless it is told otherwise, and at most.
+/// How many registrations a page has, by default and at most.
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 1000;
 
 /// How many registrations may be skipped: more than any server holds.
 const SKIP_MAX: usize = 10_000_000;
 
-/// How many values registrations are sorted by at most.
+/// The most values to sort by.
 const SORT_KEYS_MAX: usize = 3;
 
-/// How many names or values of labels are told unless it is told otherwise.
+/// How many names or values of labels are returned by default.
 const LABELS_LIMIT: usize = 20;
 
-/// The longest beginning of a name or value, in bytes.
+/// The longest prefix of a name or value, in bytes.
 const PREFIX_BYTES_MAX: usize = 256;
 
 #[derive(Serialize)]
@@ -130,31 +130,31 @@ fn order(sort: Option<&str>) -> Result<Order, Problem> {
     Ok(Order(keys))
 }
 
-/// Where the next page begins, in a form that clients hand back as they got it.
+/// The position of the next page, in a form that clients return unchanged.
 #[derive(Serialize, Deserialize)]
 struct PageToken {
-    /// Of the question that the page belongs to.
+    /// Identifies the question of the page.
     question: u64,
-    /// Numbers and texts, as the place has them.
+    /// Numbers and texts, as in the position.
     values: Vec<SortValue>,
     id: [u8; 16],
 }
 
-/// A number for what is asked: a token is valid for its own question only.
+/// A hash of the question: a token is valid only for its own question.
 fn question_number(criteria: &Criteria, words: &str, expire_within: Option<Duration>, order: &Order) -> u64 {
     let mut hasher = DefaultHasher::new();
     (criteria, words, expire_within, order).hash(&mut hasher);
     hasher.finish()
 }
 
-/// The token for the page behind this place.
+/// The token for the page after this position.
 fn encode(question: u64, place: Position) -> String {
     let token = PageToken { question, values: place.values, id: place.id.to_bytes() };
     // Numbers and strings can always be written.
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
 }
 
-/// The place in a token of this question; `None` when it is no such token.
+/// The position in a token of this question; `None` if it is no such token.
 fn decode(question: u64, token: &str) -> Option<Position> {
     let token: PageToken = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
     (token.question == question).then(|| Position { values: token.values, id: TargetId::from_bytes(token.id) })
@@ -188,7 +188,7 @@ pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Re
             return Err(forbidden().into());
         }
         check_if_match(call.request, Some(hash(id, &shown)))?;
-        // Any state will do for an asterisk. Whether it is still in the one that is shown is for the store to say.
+        // An asterisk matches any state. Otherwise the store checks that the shown state is still the present one.
         seen = Some(shown).filter(|_| expected.trim_ascii() != b"*");
     }
     let deleted = app.registry.delete(id, seen, &call.writer()).map_err(|error| match error {
@@ -213,12 +213,12 @@ fn not_found() -> Problem {
     Problem::not_found("there is no such registration")
 }
 
-/// It is not shown; before everything is loaded that says nothing.
+/// The error for a registration that is not shown. Before everything is loaded, its absence says nothing.
 fn not_shown(app: &App) -> Problem {
     if app.registry.view.is_loaded() { not_found() } else { Unanswered::NotLoaded.into() }
 }
 
-/// Another number after each write, a renewal included.
+/// A hash that changes with each write, including a renewal.
 fn hash(id: TargetId, details: &Details) -> u64 {
     let Details { content, ttl, deadline, updated_at, .. } = details;
     let mut hasher = DefaultHasher::new();
@@ -238,7 +238,7 @@ struct LabelValue {
     registrations: usize,
 }
 
-/// The names of labels that there are, for completion.
+/// The names of existing labels, for completion.
 pub(in crate::http) fn label_names(app: &App, call: &Call<'_>) -> Result<Response, Response> {
     let found = find_labels(app, call, None)?.into_iter();
     Ok(listed("labels", found.map(|(name, registrations)| LabelName { name, registrations }).collect(), None))

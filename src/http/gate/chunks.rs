@@ -1,9 +1,9 @@
-//! The chunked transfer coding, taken apart as its bytes come in. Pure.
+//! The chunked transfer coding, decoded as its bytes arrive. Pure.
 
 use super::limits::HEAD_BYTES_MAX;
 use super::refusal::Refusal;
 
-/// The longest line that gives the size of a chunk, in bytes; extensions are allowed and ignored.
+/// The longest line with the size of a chunk, in bytes; extensions are allowed and ignored.
 const SIZE_LINE_BYTES_MAX: usize = 256;
 
 #[derive(Debug)]
@@ -26,9 +26,9 @@ enum Expected {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Taken {
     Part,
-    /// Its last chunk and the trailer are in.
+    /// The last chunk and the trailer have arrived.
     Whole(Vec<u8>),
-    /// The next chunk would make it larger than it may be. That chunk is left in the input.
+    /// The next chunk would make the body larger than it may be, and is left in the input.
     TooLarge,
 }
 
@@ -112,7 +112,7 @@ fn take_line<'a>(input: &mut &'a [u8], bytes_max: usize) -> Result<Option<&'a [u
 }
 
 fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
-    // httparse takes a line without any digit for zero.
+    // httparse takes a line without digits for zero.
     match httparse::parse_chunk_size(line) {
         Ok(httparse::Status::Complete((end, size))) if end == line.len() && line[0].is_ascii_hexdigit() => Ok(size),
         _ => Err(Refusal::bad("the size of a chunk is malformed")),

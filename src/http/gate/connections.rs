@@ -1,5 +1,5 @@
-//! The open connections and the threads that serve them, one each: how many there may be, and who makes room when
-//! there are too many.
+//! The open connections and the threads that serve them, one for each: how many there may be, and which connection
+//! makes room when there are too many.
 //!
 //! Every connection is in one [`Stage`]:
 //!
@@ -9,25 +9,24 @@
 //!                                      Uploading              Lingering
 //! ```
 //!
-//! An arrival waits for a thread. If there is none and there may be no more, another connection makes room: it is shut
-//! down and becomes `Evicted`, whereupon its thread finds the connection at its end and takes the next arrival.
+//! An arrival waits for a thread. If none is free and no more may be started, another connection makes room: it is shut
+//! down and becomes `Evicted`, so its thread sees the end of the connection and takes the next arrival.
 //!
-//! Who goes is said by `State::first_to_go`, from one ordered set for each [`Class`]: the one that has been in its
-//! handshake for longest, if that is long; else the one that has been idle for longest, or has not completed its request
-//! for longer; when there is none, the one whose bytes have stood still for
-//! longest; and only then one that has just come. Two kinds are spared: a connection that has done its part and only
-//! waits for its own thread to run, and, for a moment, one that has just come or just made progress. That moment ends
-//! after [`PAUSE_MAX`] when nobody else can go. So an arrival gets a thread within that time, unless all threads work
-//! for clients to whom the server owes an answer.
+//! `State::first_to_go` chooses that connection from one ordered set for each [`Class`]: the one that has been in its
+//! handshake for longest, if that is long; else the one that has been idle, or has not completed its request, for
+//! longest; else the one whose bytes have stood still for longest; and last one that has just come. Two kinds are
+//! spared: a connection whose client has done its part and that only waits for its own thread to run; and, for a
+//! moment, one that has just come or made progress. That moment ends after [`PAUSE_MAX`] if no other can go. So an
+//! arrival gets a thread within that time, unless all threads work for clients to whom the server owes an answer.
 //!
-//! What always holds, under the one lock:
+//! Invariants, under the one lock:
 //!
 //! - `open` has every connection that has not ended; `order` has exactly those of them that have a class.
 //! - `Evicted` is final, and `leaving` is the number of connections in that stage.
-//! - Each thread either serves one connection or counts as free: threads <= threads_max, and an arrival is lacking a
-//!   thread when more arrivals wait than threads are free or about to be (`State::lacking`).
-//! - Whatever makes somebody fit to go makes room at once (`enter`), but for the passing of time; for that the accept
-//!   loop calls `make_room` every [`SPARED_FOR`] while an arrival is lacking a thread.
+//! - Each thread either serves one connection or counts as free: threads <= threads_max, and an arrival lacks a thread
+//!   when more arrivals wait than threads are free or about to be (`State::lacking`).
+//! - Whatever makes a connection fit to go makes room at once (`enter`), except for the passing of time; for that, the
+//!   accept loop calls `make_room` every [`SPARED_FOR`] while an arrival lacks a thread.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::Shutdown;
@@ -48,38 +47,39 @@ use crate::registry::Asker;
 /// How long a thread waits for another connection before it ends.
 const THREAD_KEPT: Duration = Duration::from_secs(1);
 
-/// How long a connection waits until fewer wait for a thread; then it is closed. Longer than it takes any thread to
-/// leave an evicted connection, and no client would wait for very much more.
+/// How long a new connection waits when too many wait for a thread; then it is closed. Any thread leaves an evicted
+/// connection in less, and hardly a client would wait for longer.
 const ARRIVAL_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// How long the threads may take to leave once their connections have been cut off.
+/// How long the threads may take to end once their connections have been cut off.
 const LEAVE_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// How long a connection is passed over after its thread has taken it, or after it has begun to send.
+/// How long a connection is spared after its thread has taken it, or after it has begun to send.
 pub(super) const SPARED_FOR: Duration = Duration::from_millis(10);
 
-/// How long a connection is passed over after it has made progress: on a busy machine an honest client does not read
-/// all the time, and those that do not read at all have come to this soon.
+/// How long a connection is spared after progress. On a busy machine an honest client does not read all the time, and
+/// clients that do not read at all soon reach this age.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// How long a client that has come, or has begun to send, is not called idle: until then it goes after those that do
-/// not read.
+/// How long a client that has come, or has begun to send, does not count as idle: until then, clients that do not read
+/// go first.
 const YOUNG_FOR: Duration = Duration::from_secs(1);
 
-/// Where a connection is.
+/// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// No thread has taken it yet.
     Arriving,
-    /// The first message of a client that is to speak TLS has not come yet, or not all of it.
+    /// The first message of a client that must speak TLS has not come completely.
     Handshaking,
-    /// Nothing of a next request has been read.
+    /// Nothing of the next request has been read.
     Idle,
-    /// A part of a request has been read. Further parts are no progress: a client that drips must not stay for that.
+    /// A part of a request has been read. Further parts are not progress: a dripping client must not stay for them.
     Sending,
-    /// A large body is on its way, for which the client has the permission. Entered anew with each step of some size.
+    /// A permitted large body is on its way. Entered anew with each step of
+    /// [`UPLOAD_STEP_BYTES`](super::limits::UPLOAD_STEP_BYTES).
     Uploading,
-    /// The request is complete: the server owes an answer, and the client is not to blame for the wait.
+    /// The request is complete: the server owes an answer, and the wait is not the client's fault.
     Answering,
     /// The answer is on its way, or will be at once. Entered anew whenever the socket has taken a part of it.
     Reading,
@@ -89,42 +89,42 @@ pub(super) enum Stage {
     Evicted,
 }
 
-/// What connections that may have to make room have in common.
+/// The groups of connections from which one is chosen to make room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
-    /// Not even TLS has begun.
+    /// TLS has not begun.
     Handshaking,
     Idle,
-    /// The first request of a connection is waited for, or the rest of any.
+    /// The connection waits for its first request, or for the rest of any request.
     Beginning,
     /// A response or a large body is on its way.
     Moving,
 }
 
-/// The place of a connection in its class: since when it is where it is, and what tells apart those of the same time.
+/// The place of a connection in its class: since when it is in its stage, and its id for equal times.
 type Rank = (Instant, u64);
 
-/// One client's connection, as far as others than its own thread see it.
+/// One client's connection, as threads other than its own see it.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: Socket,
-    /// What the client is called in the log.
+    /// The client's name in the log.
     pub(super) client: String,
     /// Bytes are held for it.
     pub(super) holds: AtomicBool,
-    /// Something that the client has sent is no longer in the socket, and still to be read.
+    /// The client has sent something that was taken from the socket but not read yet.
     pub(super) has_unread: AtomicBool,
     pub(super) id: u64,
 }
 
 impl Connection {
-    /// Whether TLS is spoken on it, if the server speaks it: on a Unix socket nobody listens in.
+    /// Whether TLS is spoken on it, if the server has TLS. On a Unix socket nobody can listen in.
     pub(super) fn speaks_tls(&self) -> bool {
         self.socket.domain().is_ok_and(|domain| domain != Domain::UNIX)
     }
 
-    /// Whether the client has done its part, so that it only waits for this connection's thread to go on: it has sent
-    /// something (`POLLIN`), or has made room by reading (`POLLOUT`).
+    /// Whether the client has done its part and only waits for this connection's thread: it has sent something
+    /// (`POLLIN`), or has made room by reading (`POLLOUT`).
     pub(super) fn is_ready(&self, to: PollFlags) -> bool {
         if to == PollFlags::POLLIN && self.has_unread.load(Ordering::Relaxed) {
             return true;
@@ -135,13 +135,13 @@ impl Connection {
 }
 
 impl Asker for Connection {
-    /// Even if it has sent more before it left, such as the word with which TLS ends.
+    /// `false` even if the client has sent more before it left, such as the end of TLS.
     fn is_waiting(&self) -> bool {
         !self.is_ready(PollFlags::from_bits_retain(libc::POLLRDHUP))
     }
 }
 
-/// A connection and where it is.
+/// A connection and its stage.
 struct Open {
     connection: Arc<Connection>,
     stage: Stage,
@@ -165,7 +165,7 @@ impl Open {
         (self.since, self.connection.id)
     }
 
-    /// Whether its client has done its part, so that only this connection's thread has still to run.
+    /// Whether the client has done its part and only waits for this connection's thread.
     fn waits_for_thread(&self) -> bool {
         match self.stage {
             Stage::Handshaking | Stage::Idle | Stage::Uploading => self.connection.is_ready(PollFlags::POLLIN),
@@ -203,12 +203,12 @@ struct State {
 }
 
 impl State {
-    /// How many arrivals nobody is going to take soon.
+    /// How many arrivals no thread will take soon.
     fn lacking(&self) -> usize {
         self.arrivals.len().saturating_sub(self.free_threads + self.leaving)
     }
 
-    /// Moves a connection to a stage; `false` when it has been evicted, or has ended.
+    /// Moves a connection to a stage; `false` if it has been evicted or has ended.
     fn enter(&mut self, id: u64, stage: Stage, since: Instant) -> bool {
         let Some(open) = self.open.get_mut(&id).filter(|open| open.stage != Stage::Evicted) else { return false };
         if let Some(class) = open.class() {
@@ -245,14 +245,14 @@ impl State {
         first.map(|open| Arc::clone(&open.connection))
     }
 
-    /// Whoever holds bytes and has made no progress for longest.
+    /// The holder of bytes that has made no progress for longest.
     fn holder_to_go(&self) -> Option<Arc<Connection>> {
         let mut holders =
             self.in_order(Class::Moving, PAUSE_MAX).filter(|open| open.connection.holds.load(Ordering::Relaxed));
         holders.find(|open| !open.waits_for_thread()).map(|open| Arc::clone(&open.connection))
     }
 
-    /// Those of a class that have been there for this long at least, the longest first.
+    /// The connections of a class that have been there for at least this long, the longest first.
     fn in_order(&self, class: Class, age_min: Duration) -> impl Iterator<Item = &Open> {
         let now = Instant::now();
         let places = self.order[class as usize].iter();
@@ -263,7 +263,7 @@ impl State {
 
 /// An open connection, counted until this is dropped.
 pub(super) struct Admitted {
-    // The order matters: the socket is closed before anybody is told.
+    // The order matters: the socket closes before the end is signalled.
     pub(super) connection: Arc<Connection>,
     ended: TellsOfEnd,
 }
@@ -286,10 +286,10 @@ impl Connections {
         self.state.lock().open.len()
     }
 
-    /// Lets a new connection in, to be served by the first free thread; another connection makes room if there can be
-    /// no more threads. Waits when too many wait already, so that the others stay in the kernel.
+    /// Lets a new connection in, to be served by the first free thread. If there can be no more threads, another
+    /// connection makes room. Waits if too many wait already, so that further ones stay in the kernel.
     ///
-    /// `true` when a new thread is to be started for it, which counts from now on.
+    /// `true` if a new thread must be started for it, which counts from now on.
     #[must_use]
     pub(super) fn arrive(self: &Arc<Connections>, socket: Socket, client: String) -> bool {
         self.metrics.accepted.inc();
@@ -317,7 +317,7 @@ impl Connections {
         needs_thread
     }
 
-    /// `false` when the crowd has not become smaller in time.
+    /// `false` if too many still wait after [`ARRIVAL_WAIT_MAX`].
     fn wait_until_less_crowded(&self, state: &mut MutexGuard<'_, State>) -> bool {
         let deadline = Instant::now() + ARRIVAL_WAIT_MAX;
         while state.arrivals.len() >= ARRIVALS_MAX {
@@ -330,7 +330,7 @@ impl Connections {
         true
     }
 
-    /// A thread could not be had, so that there have to do fewer.
+    /// A thread could not be started: fewer must do.
     pub(super) fn thread_failed(&self) {
         let mut state = self.state.lock();
         state.threads -= 1;
@@ -339,7 +339,7 @@ impl Connections {
         self.ended.notify_all();
     }
 
-    /// The next connection for a thread; `None` when the thread is no longer needed, and does not count any more.
+    /// The next connection for a thread; `None` if the thread is no longer needed, and no longer counts.
     pub(super) fn next(&self) -> Option<Admitted> {
         let deadline = Instant::now() + THREAD_KEPT;
         let mut state = self.state.lock();
@@ -357,17 +357,17 @@ impl Connections {
         next
     }
 
-    /// Closes a connection because the system has no more of something.
+    /// Closes a connection because the system lacks a resource.
     pub(super) fn evict_one(&self) {
         self.evict(&mut self.state.lock(), State::first_to_go, SHORTAGE);
     }
 
-    /// Closes a connection because too many bytes are held.
+    /// Closes a connection because clients hold too many bytes.
     pub(super) fn evict_holder(&self) {
         self.evict(&mut self.state.lock(), State::holder_to_go, MEMORY);
     }
 
-    /// Makes room for the arrivals as far as that is possible now. `true` when one of them is still lacking a thread.
+    /// Makes room for the arrivals as far as possible now. `true` if one of them still lacks a thread.
     pub(super) fn make_room(&self) -> bool {
         let mut state = self.state.lock();
         self.make_room_for_all(&mut state, FULL);
@@ -378,7 +378,7 @@ impl Connections {
         while state.lacking() > 0 && self.evict(state, State::first_to_go, why) {}
     }
 
-    /// Closes the connection whose turn it is to go; `false` when there is none.
+    /// Closes the connection whose turn it is; `false` if there is none.
     fn evict(&self, state: &mut State, turn: impl Fn(&State) -> Option<Arc<Connection>>, why: &str) -> bool {
         let Some(connection) = turn(state) else { return false };
         state.enter(connection.id, Stage::Evicted, Instant::now());
@@ -394,8 +394,8 @@ impl Connections {
         self.ended.wait_for(&mut self.state.lock(), wait);
     }
 
-    /// Ends the connections on which no request has begun, once their clients have had `wait` to send one that they
-    /// may just be sending. What has been sent by then is still read.
+    /// Ends the connections on which no request has begun, after `wait`, in which a client may still be sending one.
+    /// Bytes sent by then are still read.
     pub(super) fn end_idle_after(&self, wait: Duration) {
         let mut state = self.state.lock();
         let is_idle = |open: &&Open| matches!(open.stage, Stage::Arriving | Stage::Handshaking | Stage::Idle);
@@ -405,7 +405,7 @@ impl Connections {
         }
     }
 
-    /// Waits until there are no more connections and threads; at the deadline those that are left are cut off.
+    /// Waits until there are no more connections and threads. At the deadline, cuts off the rest.
     pub(super) fn close(&self, deadline: Instant) {
         let mut state = self.state.lock();
         state.closing = true;
@@ -421,7 +421,7 @@ impl Connections {
 }
 
 impl Admitted {
-    /// Says where this connection is from now on, or that it has made progress there. `false` when it has been evicted.
+    /// Moves this connection to a stage, or notes progress there. `false` if it has been evicted.
     pub(super) fn enter(&self, stage: Stage) -> bool {
         let connections = &self.ended.0;
         let mut state = connections.state.lock();

@@ -1,5 +1,5 @@
 //! The requests and responses of one client's connection, one after the other, from its first byte to its end, in a
-//! thread of its own; and what these threads share.
+//! thread of its own; and the state that these threads share.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -26,13 +26,13 @@ use crate::http::response::{Body, Errors, Response};
 use crate::logging::Throttle;
 use crate::turns::Turns;
 
-/// How many bytes one read takes. It stands on the stack of every connection's thread.
+/// How many bytes one read takes. They are on the stack of every connection's thread.
 const READ_BYTES: usize = 4 * 1024;
 
-/// What goes to a client that asks whether it may send the body.
+/// Sent to a client that asks whether it may send the body.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// How long a client may take, when the server drains, to send a request on a connection that it thinks is open.
+/// How long a draining server waits for a request on a connection that its client thinks is open.
 pub(super) const LATE_REQUEST: Duration = Duration::from_millis(500);
 
 const TOO_LARGE: Refusal = Refusal::new(413, "the body is larger than 65536 bytes");
@@ -53,12 +53,12 @@ pub(super) struct Gate<H> {
     pub(super) handling: Arc<Handling<H>>,
     /// For the requests that call the store.
     pub(super) upstream: Arc<Upstream>,
-    /// For the requests that take time and memory of their own.
+    /// Turns for requests that take time and memory of their own.
     pub(super) questions: Arc<Turns>,
-    /// What clients have still to read, or to send.
+    /// Answers that clients have yet to read, and bodies that they have yet to send.
     pub(super) held: Arc<HeldBytes>,
     pub(super) connections: Arc<Connections>,
-    /// For the large bodies that are complete.
+    /// Turns for complete large bodies.
     pub(super) large_bodies: Arc<Turns>,
     pub(super) draining: AtomicBool,
     pub(super) refusals: Throttle,
@@ -85,20 +85,21 @@ pub(super) fn run<H: Handler>(gate: &Gate<H>, admitted: &Admitted) {
         match goes_on {
             Ok(true) => {}
             Ok(false) => {
-                // From then on it may have to make room, and an answer without an end is none to a client of TLS.
+                // First, because a lingering connection may have to make room, and TLS takes an answer without an end
+                // for a broken one.
                 let _ = exchange.stream.say_end(gate.limits.lingering_close);
                 admitted.enter(Stage::Lingering);
                 return response::close_lingering(&mut exchange.stream, gate.limits.lingering_close);
             }
             Err(error) => {
                 debug!(client = admitted.connection.client, error:%; "response not sent completely");
-                // What the system still has for a client that does not read is thrown away, and not kept for minutes.
+                // Data that the system still has for a client that does not read is dropped, not kept for minutes.
                 let _ = admitted.connection.socket.set_linger(Some(Duration::ZERO));
                 return;
             }
         }
     }
-    // Nobody has to hear it.
+    // The client may have left.
     let _ = exchange.stream.say_end(gate.limits.lingering_close);
 }
 
@@ -106,22 +107,22 @@ struct Exchange<'a, H: Handler> {
     gate: &'a Gate<H>,
     admitted: &'a Admitted,
     stream: Stream<'a>,
-    /// How much of the time for the first head the handshake of TLS took; `None` before it.
+    /// How much of the time for the first head the TLS handshake took; `None` before it.
     handshake: Option<Duration>,
     reader: RequestReader,
-    /// How the request is dealt with that is being read, once somebody has asked.
+    /// How the handler runs the request that is being read, once it has been asked.
     found: Option<Found<H::Route>>,
-    /// Its body, if that is a large one.
+    /// The room for its body, if that is large.
     upload: Option<Hold>,
-    /// How much of that has come since the last step.
+    /// How many bytes of that body have come since the last step.
     stepped: usize,
 }
 
-/// Why a request is answered by the gate. The connection ends with it.
+/// Why the gate itself answers a request. The connection ends with it.
 enum Rejection {
-    /// It is against the rules of HTTP, or a limit.
+    /// It breaks a rule of HTTP or a limit.
     Refused(Refusal),
-    /// Its large body is not wanted.
+    /// The handler does not want its large body.
     Unwanted(Response),
 }
 
@@ -132,7 +133,7 @@ impl From<Refusal> for Rejection {
 }
 
 impl<H: Handler> Exchange<'_, H> {
-    /// The next complete request; `None` when the client has gone, or has none in time.
+    /// The next complete request; `None` if the client has left, or sends none in time.
     fn read_request(&mut self) -> Result<Option<Incoming>, Rejection> {
         if self.handshake.is_none() && !self.begin_tls()? {
             return Ok(None);
@@ -148,7 +149,7 @@ impl<H: Handler> Exchange<'_, H> {
                     self.allow_large_body(request)?;
                     continue;
                 }
-                // A part of a record is a part of a request.
+                // A part of a TLS record is a part of a request.
                 Step::Read(Phase::Idle) if self.stream.has_part() => Phase::Head,
                 Step::Read(next) => next,
             };
@@ -160,7 +161,7 @@ impl<H: Handler> Exchange<'_, H> {
                 (phase, since) = (next, Instant::now());
             }
             let limit = self.limit(phase);
-            // A phase that begins has its whole limit, so that the usual read needs no new setting.
+            // A new phase has its whole limit, so that the usual read needs no new setting.
             let left = if has_changed || phase == Phase::Idle { limit } else { limit.saturating_sub(since.elapsed()) };
             if !self.read(phase, left)? {
                 return Ok(None);
@@ -168,14 +169,14 @@ impl<H: Handler> Exchange<'_, H> {
         }
     }
 
-    /// Begins TLS where it is spoken; `false` when that came to nothing.
+    /// Begins TLS if it is spoken here; `false` if that failed.
     fn begin_tls(&mut self) -> Result<bool, Refusal> {
         let Some(tls) = self.gate.tls.as_ref().filter(|_| self.admitted.connection.speaks_tls()) else {
             return Ok(true);
         };
         let begun = Instant::now();
         self.admitted.enter(Stage::Handshaking);
-        // Whoever has come so far waits for nobody but the client itself, as if there were no TLS.
+        // From here on the connection is treated as one without TLS.
         let greeted = || {
             self.admitted.enter(Stage::Idle);
         };
@@ -195,13 +196,13 @@ impl<H: Handler> Exchange<'_, H> {
         }
     }
 
-    /// Whether the client would have to show a certificate for this, and has not.
+    /// Whether this request needs a certificate that the client has not shown.
     fn lacks_certificate(&mut self, found: Found<H::Route>) -> bool {
         let tls = self.gate.tls.as_ref().filter(|_| !found.is_probe);
         tls.is_some_and(|tls| !self.stream.is_trusted(tls))
     }
 
-    /// Reads some bytes; `false` when there are no more.
+    /// Reads some bytes; `false` at the end.
     fn read(&mut self, phase: Phase, limit: Duration) -> Result<bool, Refusal> {
         let mut bytes = [0; READ_BYTES];
         let read = self.stream.read(&mut bytes, limit);
@@ -238,7 +239,7 @@ impl<H: Handler> Exchange<'_, H> {
         self.stream.write_vectored(&[IoSlice::new(CONTINUE)], self.gate.limits.stalled).map(drop)
     }
 
-    /// Asks whether this request may bring a large body.
+    /// Asks the handler whether this request may bring a large body.
     fn allow_large_body(&mut self, mut request: Request) -> Result<(), Rejection> {
         request.client = self.client(&request);
         let found = *self.found.insert(self.gate.handling.handler.find(&request));
@@ -260,17 +261,17 @@ impl<H: Handler> Exchange<'_, H> {
     fn limit(&self, phase: Phase) -> Duration {
         let limits = &self.gate.limits;
         match phase {
-            // The client has just connected, or has just been told that the connection goes on.
+            // The client has just connected, or has just learned that the connection goes on.
             Phase::Idle if self.gate.drains() => LATE_REQUEST,
             Phase::Idle => limits.idle,
-            // The handshake is the beginning of the first one.
+            // The handshake is part of the first head.
             Phase::Head => limits.head.saturating_sub(self.handshake.unwrap_or_default()),
             Phase::Body => limits.body,
             Phase::LargeBody => limits.large_body,
         }
     }
 
-    /// Has a request answered and sends the answer. Whether the connection goes on.
+    /// Has a request answered and sends the answer. Returns whether the connection goes on.
     fn serve(&mut self, incoming: Incoming) -> io::Result<bool> {
         let begun = Instant::now();
         let Incoming { mut request, mut connection } = incoming;
@@ -278,7 +279,7 @@ impl<H: Handler> Exchange<'_, H> {
         request.client = self.client(&request);
         request.way_back = WayBack(Some(self.admitted.connection.clone()));
         let found = self.found.take().unwrap_or_else(|| self.gate.handling.handler.find(&request));
-        // An answer at once is as good as on its way, which saves a stage.
+        // An immediate answer counts as being sent, which saves a stage.
         let is_at_once = found.runs == Runs::AtOnce;
         if !self.admitted.enter(if is_at_once { Stage::Reading } else { Stage::Answering }) {
             return Ok(false);
@@ -323,7 +324,7 @@ impl<H: Handler> Exchange<'_, H> {
         Ok(())
     }
 
-    /// The form in which the request is refused that is being read: that of its path, if one can tell it already.
+    /// The form for refusing the request that is being read: that of its path, if that is known.
     fn errors(&self) -> Errors {
         let found = self.found.or_else(|| Some(self.gate.handling.handler.find(&self.reader.begun()?)));
         found.map_or(Errors::Text, |found| found.errors)
@@ -350,7 +351,7 @@ impl<H: Handler> Gate<H> {
         self.draining.load(Ordering::SeqCst)
     }
 
-    /// Has a request answered, here or by a worker. The hold is that of its body, if it is a large one.
+    /// Has a request answered, here or by a worker. `hold` is the room for a large body.
     pub(super) fn answer(
         &self,
         found: Found<H::Route>,
@@ -361,7 +362,7 @@ impl<H: Handler> Gate<H> {
         let answered = match found.runs {
             Runs::AtOnce => self.hold(self.handle(found, &request)),
             Runs::InTurn => match self.questions.take(self.limits.question_wait) {
-                // The turn does not end before the answer is counted.
+                // The turn ends only after the answer is counted.
                 Some(_turn) => self.hold(self.handle(found, &request)),
                 None => Err(BUSY),
             },
@@ -386,7 +387,7 @@ impl<H: Handler> Gate<H> {
         Answered { response, hold: None, handled_in: begun.elapsed() }
     }
 
-    /// Counts an answer as held for its client. With that the turn ends in which it was made.
+    /// Counts an answer as held for its client. This ends the turn in which the answer was made.
     fn hold(&self, mut answered: Answered) -> Result<Answered, Refusal> {
         let hold = self.held.answer(&mut answered.response.body, || self.connections.evict_holder());
         answered.response.turn = None;

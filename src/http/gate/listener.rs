@@ -1,4 +1,4 @@
-//! The public sockets: opened here or passed in, TCP and Unix, and what their clients are called.
+//! The public sockets, TCP and Unix, opened here or passed in, and the names of their clients.
 
 use std::fmt;
 use std::fs;
@@ -16,26 +16,26 @@ use crate::endpoint::Endpoint;
 #[derive(Debug)]
 pub enum Listen {
     Tcp {
-        /// One address, or all of them, IPv6 and IPv4.
+        /// One address; without it all, IPv6 and IPv4.
         addr: Option<IpAddr>,
         /// The port; 0 lets the system choose.
         port: u16,
     },
     Unix(PathBuf),
-    /// On a socket that listens already, such as systemd passes.
+    /// A socket that listens already, such as one that systemd passed.
     Inherited(OwnedFd),
 }
 
 #[derive(Debug)]
 pub enum BindError {
     Listen {
-        /// The address as it was asked for.
+        /// The address as it was configured.
         address: String,
         error: io::Error,
     },
     /// A passed socket does not listen for streams.
     NotAListener,
-    /// The private connections to tiny_http, or the threads, could not be had.
+    /// The private connections to tiny_http, or the threads, could not be made.
     Start(io::Error),
 }
 
@@ -62,7 +62,7 @@ impl std::error::Error for BindError {}
 pub(in crate::http) struct Listener {
     socket: Socket,
     endpoint: Endpoint,
-    /// The file of a Unix socket that was made here, to be removed at the end.
+    /// The file of a Unix socket that was made here; it is removed at the end.
     file: Option<PathBuf>,
 }
 
@@ -75,7 +75,7 @@ impl Listener {
                 let address = SocketAddr::new(addr, port);
                 tcp(address).map_err(failed(address.to_string()))?
             }
-            // One socket for both families; a machine without IPv6 has only the other.
+            // One socket for both families. A machine without IPv6 has only IPv4.
             Listen::Tcp { addr: None, port } => tcp(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port))
                 .or_else(|error| match error.kind() {
                     ErrorKind::AddrInUse | ErrorKind::PermissionDenied => Err(error),
@@ -105,7 +105,7 @@ impl Listener {
         &self.endpoint
     }
 
-    /// The next connection and what its client is called, without waiting.
+    /// The next connection and the name of its client, without waiting.
     pub(super) fn accept(&self) -> io::Result<(Socket, String)> {
         let (socket, client) = self.socket.accept()?;
         let client = client.as_socket().map(|addr| SocketAddr::new(addr.ip().to_canonical(), addr.port()).to_string());
@@ -122,7 +122,7 @@ impl AsFd for Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Some(file) = &self.file {
-            // Left behind it does no harm: the next start replaces it.
+            // A file that is left does no harm: the next start replaces it.
             let _ = fs::remove_file(file);
         }
     }
@@ -134,7 +134,7 @@ fn set_options(socket: &Socket) -> io::Result<()> {
         socket.set_tcp_nodelay(true)?;
         socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     }
-    // The accept loop asks all listeners in turn, and must not hang on one whose client has gone meanwhile.
+    // The accept loop asks all listeners in turn, and must not hang on one whose client has left meanwhile.
     socket.set_nonblocking(true)
 }
 
@@ -159,7 +159,7 @@ fn unix(path: &Path) -> io::Result<Socket> {
         }
         bound => bound?,
     }
-    // Who may connect to a port may connect here: the tokens decide, and the directory can be closed to others.
+    // All users may connect, as to a port: tokens decide, and the directory can be closed to others.
     fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
     socket.listen(BACKLOG)?;
     Ok(socket)

@@ -1,12 +1,12 @@
-//! Why a request does not get past the gate, and how its client is told.
+//! Why the gate refuses a request, and how its client is told.
 
 use crate::http::response::{Errors, Problem, Response, phrase};
 
-/// What a client is told about a request that no handler answers.
+/// A status and a reason for a request that no handler answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
     pub status: u16,
-    /// What is wrong, for the client.
+    /// For the client.
     pub reason: &'static str,
 }
 
@@ -23,7 +23,7 @@ impl Refusal {
         Refusal::new(503, "there is not enough memory for this request")
     }
 
-    /// The answer, in the form that the path has for errors.
+    /// The answer, in the form of its path for errors.
     pub(super) fn answer(self, errors: Errors) -> Response {
         let Refusal { status, reason } = self;
         let response = match errors {

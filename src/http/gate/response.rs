@@ -1,4 +1,4 @@
-//! The response writer: head and shared parts of a body go to the client as they are, within limits of time.
+//! The response writer: sends the head and the shared parts of a body without copying, within limits of time.
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IoSlice};
@@ -12,11 +12,11 @@ use crate::http::response::{Body, Response, phrase};
 /// The most parts that one call to the system takes (`IOV_MAX`).
 const PARTS_PER_WRITE_MAX: usize = 1024;
 
-/// The most bytes of one call, so that it comes back soon to say that the client makes progress.
+/// The most bytes of one call, so that it soon returns to report progress.
 const BYTES_PER_WRITE_MAX: usize = 128 * 1024;
 
-/// How often a client is looked at within the time after which it counts as stalled. A call that waits does not come
-/// back as soon as some bytes are taken, only when it has waited for this long.
+/// How often a client is checked within the time after which it counts as stalled: a call that waits returns only after
+/// its own limit, even if some bytes were taken.
 const LOOKS_PER_STALL: u32 = 10;
 
 pub(super) fn head(response: &Response, connection: ConnectionField, now: SystemTime) -> String {
@@ -29,7 +29,7 @@ pub(super) fn head(response: &Response, connection: ConnectionField, now: System
     }
     for (name, value) in &response.headers {
         let _ = write!(head, "{name}: ");
-        // A line end in a value would begin a field of somebody else's making.
+        // A line end in a value would begin a field that somebody else made.
         head.extend(value.chars().filter(|c| !c.is_control()));
         head.push_str("\r\n");
     }
@@ -41,11 +41,11 @@ pub(super) fn head(response: &Response, connection: ConnectionField, now: System
     head
 }
 
-/// Writes all of it within the time for this many bytes, if the client is not stalled before. Each time the client has
-/// taken a part but the last, `progressed` is called.
+/// Writes a response within the time for its size, unless the client stalls before. Calls `progressed` whenever the
+/// client has taken a part, except for the last.
 ///
 /// # Errors
-/// What the socket says; `TimedOut` when the client has not taken it in time.
+/// The error of the socket; `TimedOut` if the client has not taken all in time.
 pub(super) fn write(
     stream: &mut Stream<'_>,
     head: &str,
@@ -77,7 +77,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// The first of these parts, as many as one call is given.
+/// The first of these parts, as many as one call may take.
 fn one_write<'a, 'b>(parts: &'a [IoSlice<'b>]) -> &'a [IoSlice<'b>] {
     let mut bytes = 0;
     let beyond = parts.iter().position(|part| {
@@ -87,8 +87,8 @@ fn one_write<'a, 'b>(parts: &'a [IoSlice<'b>]) -> &'a [IoSlice<'b>] {
     &parts[..beyond.unwrap_or(parts.len()).clamp(1, PARTS_PER_WRITE_MAX).min(parts.len())]
 }
 
-/// The lingering close: ends a connection so that the last response arrives. Bytes that nobody has read would make
-/// the system reset the connection, and the reset overtakes the response.
+/// The lingering close: ends a connection so that the last response arrives. Unread bytes would make the system reset
+/// the connection, and the reset overtakes the response.
 pub(super) fn close_lingering(stream: &mut Stream<'_>, limit: Duration) {
     let begun = Instant::now();
     if stream.end(limit).is_err() {

@@ -10,19 +10,19 @@ use socket2::Socket;
 
 use super::tls::{Credentials, Tls};
 
-/// How much of an answer is encrypted at a time, in bytes: what a client that does not read costs beside its socket.
+/// How much of an answer is encrypted at a time, in bytes: the cost of a client that does not read, besides its socket.
 const ENCRYPTED_BYTES_MAX: usize = 32 * 1024;
 
-/// How much is read before it is known whether a client speaks TLS, in bytes: a usual first message.
+/// How much is read to find out whether a client speaks TLS, in bytes: a usual first message.
 const FIRST_BYTES: usize = 4096;
 
-/// Of the header of a record, in bytes: a type, a version, and in the last two the length of what follows (RFC 8446, 5.1).
+/// The header of a record, in bytes: a type, a version, and in the last two the length of the rest (RFC 8446, 5.1).
 const HEADER_BYTES: usize = 5;
 
-/// How long a client's certificate is not looked at again.
+/// How long a trusted client's certificate is not checked again.
 const TRUSTED_FOR: Duration = Duration::from_secs(60);
 
-/// What carries the requests and the responses of a connection.
+/// The stream of requests and responses of a connection.
 pub(super) struct Stream<'a> {
     socket: TimedSocket<'a>,
     session: Option<Session>,
@@ -30,19 +30,19 @@ pub(super) struct Stream<'a> {
 
 struct Session {
     tls: Box<ServerConnection>,
-    /// What has come so far.
+    /// The records received so far.
     received: Records,
-    /// The client has been sent something.
+    /// Something has been sent to the client.
     has_answered: bool,
-    /// Who trusted the client last, and when.
+    /// The credentials that last trusted the client, and when.
     trusted: Option<(Arc<Credentials>, Instant)>,
 }
 
 /// Why there is no TLS on a connection.
 pub(super) enum NoTls {
-    /// The client speaks HTTP without it.
+    /// The client speaks plain HTTP.
     Http,
-    /// The client did not get through the handshake, and has been told if it still listens.
+    /// The handshake failed. The client has been told, if it still listens.
     Failed(io::Error),
 }
 
@@ -54,8 +54,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Puts TLS around what follows, within `limit`. When the client's first message is complete and has been answered,
-    /// `greeted` is called.
+    /// Begins TLS within `limit`. Calls `greeted` when the client's first message is complete and has been answered.
     pub(super) fn begin_tls(&mut self, tls: &Tls, limit: Duration, greeted: impl FnOnce()) -> Result<(), NoTls> {
         let deadline = Instant::now() + limit;
         let mut bytes = [0; FIRST_BYTES];
@@ -74,7 +73,7 @@ impl<'a> Stream<'a> {
         shaken.map(drop).map_err(NoTls::Failed)
     }
 
-    /// The whole handshake, which begins with these bytes.
+    /// Does the whole handshake, of which `first` has been read.
     fn shake_hands(
         &mut self,
         credentials: &Credentials,
@@ -100,8 +99,8 @@ impl<'a> Stream<'a> {
         Ok(session.tls.handshake_kind().unwrap_or(HandshakeKind::Full))
     }
 
-    /// Whether the client has shown the certificate that it needs, if it needs one. It may have expired since, the
-    /// authorities may be others, and a session that goes on from an earlier one was never asked.
+    /// Whether the client has shown a certificate if one is needed. It is checked again, because it may have expired
+    /// since, the authorities may have changed, and a resumed session was never asked.
     pub(super) fn is_trusted(&mut self, tls: &Tls) -> bool {
         let Some(session) = &mut self.session else { return true };
         let (current, now) = (tls.current(), Instant::now());
@@ -114,11 +113,11 @@ impl<'a> Stream<'a> {
         session.trusted.is_some()
     }
 
-    /// Reads what is there, waiting no longer than `limit`. Nothing read is the end, and `None` is a part of something
-    /// that cannot be read yet.
+    /// Reads available bytes, waiting at most for `limit`. Zero bytes are the end; `None` is a part of a record that
+    /// cannot be read yet.
     ///
     /// # Errors
-    /// `TimedOut` when nothing came; otherwise what the system says, or what is wrong with what came.
+    /// `TimedOut` if nothing came; otherwise an error of the system, or of TLS.
     pub(super) fn read(&mut self, into: &mut [u8], limit: Duration) -> io::Result<Option<usize>> {
         let Some(session) = &mut self.session else { return self.socket.within(limit).read(into).map(Some) };
         let mut read = session.read(into)?;
@@ -129,52 +128,51 @@ impl<'a> Stream<'a> {
         Ok(read)
     }
 
-    /// Whether a part of something has come that can only be read when more of it is there.
+    /// Whether an incomplete record has come.
     pub(super) fn has_part(&self) -> bool {
         self.session.as_ref().is_some_and(|session| session.received.end_amid())
     }
 
-    /// Whether there is something to be read that the socket no longer has.
+    /// Whether there are bytes to be read that the socket no longer has.
     pub(super) fn has_unread(&mut self) -> bool {
         let state = self.session.as_mut().map(|session| session.tls.process_new_packets());
         state.is_some_and(|state| state.is_ok_and(|state| state.plaintext_bytes_to_read() > 0))
     }
 
-    /// Takes some of it to be written, waiting no longer than `limit` for the client to take a part of what was taken
-    /// before: that is what nothing taken means.
+    /// Takes some bytes to be written. Waits at most for `limit` until the client has taken a part of the earlier ones;
+    /// then it may take none.
     ///
     /// # Errors
-    /// `TimedOut` when the client has taken nothing; otherwise what the system says.
+    /// `TimedOut` if the client has taken nothing; otherwise an error of the system.
     pub(super) fn write_vectored(&mut self, slices: &[IoSlice<'_>], limit: Duration) -> io::Result<usize> {
         let Some(session) = &mut self.session else { return self.socket.within(limit).write_vectored(slices) };
         let taken = if session.tls.wants_write() { 0 } else { session.tls.writer().write_vectored(slices)? };
         match session.send(&mut self.socket, limit) {
-            // It has been taken, whoever waits for the client.
+            // The bytes have been taken, even if the client has not.
             Err(error) if error.kind() == ErrorKind::TimedOut && taken > 0 => Ok(taken),
             sent => sent.map(|()| taken),
         }
     }
 
-    /// Whether something that was taken has still to be written.
+    /// Whether bytes that were taken must still be written.
     pub(super) fn has_unsent(&self) -> bool {
         self.session.as_ref().is_some_and(|session| session.tls.wants_write())
     }
 
-    /// Says that nothing follows, in the words of TLS: whoever only sees the socket close may think that somebody else
-    /// has cut off what was still to come.
+    /// Sends the end of TLS: a client that only sees the socket close may think that somebody has cut off the rest.
     pub(super) fn say_end(&mut self, limit: Duration) -> io::Result<()> {
         let Some(session) = &mut self.session else { return Ok(()) };
         session.tls.send_close_notify();
         session.send_all(&mut self.socket, limit)
     }
 
-    /// Says that nothing follows, and closes this direction.
+    /// Sends the end and closes this direction.
     pub(super) fn end(&mut self, limit: Duration) -> io::Result<()> {
         self.say_end(limit)?;
         self.socket.socket.shutdown(Shutdown::Write)
     }
 
-    /// Throws away some of what still comes; nothing is the end.
+    /// Reads and drops some bytes; zero is the end.
     pub(super) fn discard(&mut self, limit: Duration) -> io::Result<usize> {
         self.socket.within(limit).read(&mut [0; 4096])
     }
@@ -193,7 +191,7 @@ impl Session {
         }
     }
 
-    /// Reads once from the socket, and answers what has to be answered on the way.
+    /// Reads once from the socket, and sends the replies of TLS.
     fn receive(&mut self, socket: &mut TimedSocket<'_>, limit: Duration) -> io::Result<()> {
         let begun = Instant::now();
         let read = self.tls.read_tls(&mut Noted(socket.within(limit), &mut self.received))?;
@@ -205,7 +203,7 @@ impl Session {
 
     fn process(&mut self, socket: &mut TimedSocket<'_>, limit: Duration) -> io::Result<()> {
         let processed = self.tls.process_new_packets();
-        // What is wrong goes to the client too.
+        // An alert goes to the client, too.
         let sent = self.send_all(socket, limit);
         processed.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         sent
@@ -227,7 +225,7 @@ impl Session {
     }
 }
 
-/// A source of bytes of which is noted where they end.
+/// A source of bytes that notes the records in them.
 struct Noted<'a, R>(&'a mut R, &'a mut Records);
 
 impl<R: Read> Read for Noted<'_, R> {
@@ -238,17 +236,17 @@ impl<R: Read> Read for Noted<'_, R> {
     }
 }
 
-/// Where the records of TLS begin and end in what a client sends: that is not encrypted. How far the last one has come.
+/// How far the last record of TLS from a client has come: record boundaries are not encrypted.
 #[derive(Default)]
 struct Records {
-    /// How much of its header.
+    /// How many bytes of its header have come.
     header: usize,
-    /// The last two bytes of that; once they are complete, how many bytes are still to come.
+    /// The last two bytes of the header; once it is complete, how many bytes are still to come.
     rest: u16,
 }
 
 impl Records {
-    /// These bytes have come.
+    /// Notes these bytes.
     fn pass(&mut self, mut bytes: &[u8]) {
         while let [first, after @ ..] = bytes {
             if self.header < HEADER_BYTES {
@@ -271,10 +269,10 @@ impl Records {
     }
 }
 
-/// A client's socket. The system is told a limit only when it changes: it seldom does, and telling costs a call.
+/// A client's socket. The system learns a limit only when it changes, because telling it costs a call.
 struct TimedSocket<'a> {
     socket: &'a Socket,
-    /// For the next call; what takes longer is `TimedOut`.
+    /// For the next call; a longer one fails as `TimedOut`.
     limit: Duration,
     read_limit: Option<Duration>,
     write_limit: Option<Duration>,
@@ -312,7 +310,7 @@ impl Write for TimedSocket<'_> {
     }
 }
 
-/// Tells the system the limit of a call, unless it knows it.
+/// Tells the system the limit of a call, unless it knows it already.
 fn tell(
     limit: Duration,
     known: &mut Option<Duration>,
@@ -332,7 +330,7 @@ fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usiz
     loop {
         match call() {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // This is how the system says that the time is over.
+            // The system's way to say that the time is over.
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
             result => return result,
         }

@@ -1,5 +1,5 @@
-//! What the server shows to clients that speak TLS, and whose certificates it trusts. It can be replaced while
-//! connections are open; those keep what they began with.
+//! The certificate that the server shows, and the authorities for its clients' certificates. They can be replaced while
+//! connections are open; open connections keep theirs.
 
 use std::fmt;
 use std::io;
@@ -22,18 +22,18 @@ use crate::pem::{Authorities, Identity};
 /// The only protocol that is spoken inside.
 const ALPN: &[u8] = b"http/1.1";
 
-/// The tags of DER that are met on the way (X.690, 8.1.2).
+/// The tags of DER that are read (X.690, 8.1.2).
 const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 
-/// A certificate with its key, and the authorities for clients. They fit each other.
+/// A certificate with its matching key, and the authorities for clients.
 #[derive(Debug)]
 pub struct Credentials {
     config: Arc<ServerConfig>,
-    /// Knows the certificates of clients, if they have to show some.
+    /// Checks the certificates of clients, if they need one.
     clients: Option<Arc<dyn ClientCertVerifier>>,
     /// When the first certificate of the chain expires, in Unix seconds.
     expires_at: i64,
@@ -56,7 +56,7 @@ impl Credentials {
         };
         let mut config = builder.with_single_cert(chain, key).map_err(|e| unusable(&e))?;
         config.alpn_protocols = vec![ALPN.to_vec()];
-        // Tickets are for this certificate and these authorities: others have others.
+        // Tickets are valid only for this certificate and these authorities.
         config.ticketer = Ticketer::new().map_err(|e| unusable(&e))?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Credentials { config: Arc::new(config), clients, expires_at })
@@ -81,7 +81,7 @@ impl Credentials {
     }
 }
 
-/// Knows the certificates of these authorities. A client without one is let in as well: not every path needs one.
+/// Trusts certificates of these authorities. Clients without one may connect: not every path needs one.
 fn clients(authorities: Authorities) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
     let provider = Arc::new(default_provider());
     WebPkiClientVerifier::builder_with_provider(Arc::new(authorities.roots), provider).allow_unauthenticated().build()
@@ -113,7 +113,7 @@ impl Tls {
         *self.current.lock() = Arc::new(credentials);
     }
 
-    /// When the first certificate of the chain expires that is shown now, in Unix seconds.
+    /// When the first certificate of the present chain expires, in Unix seconds.
     pub fn expires_at(&self) -> i64 {
         self.current.lock().expires_at
     }
@@ -123,8 +123,8 @@ impl Tls {
     }
 }
 
-/// The last second of a certificate, in Unix seconds; `None` when this is none (RFC 5280, 4.1). Of X.509
-/// no more is read than that.
+/// When a certificate expires, in Unix seconds; `None` if it is not one (RFC 5280, 4.1). Reads no more of X.509 than
+/// that.
 fn not_after(certificate: &[u8]) -> Option<i64> {
     let (certificate, _) = take(certificate, SEQUENCE)?;
     let (fields, _) = take(certificate, SEQUENCE)?;
@@ -149,7 +149,7 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&[tag, length], rest) = bytes.split_first_chunk()?;
     let (length, rest) = match length {
         ..=0x7f => (usize::from(length), rest),
-        // So many bytes of length follow.
+        // This many bytes of length follow.
         0x81..=0x83 => {
             let (bytes, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
             (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
@@ -170,7 +170,7 @@ fn time(tag: u8, text: &[u8]) -> Option<i64> {
         _ => return None,
     };
     let time = DateTime::strptime("%Y%m%d%H%M%SZ", format!("{century}{text}")).ok()?;
-    // The last of all times, 99991231235959Z, means never, and is later than those of the library.
+    // The last possible time, 99991231235959Z, means never. It is beyond the range of the library.
     Some(time.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |time| time.timestamp()).as_second())
 }
 

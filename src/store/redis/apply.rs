@@ -1,20 +1,21 @@
 //! The applier: the only writer of the mirror and of Redis. It works in rounds: one pipeline on one connection, whose
-//! answers are applied in their order, so that an id never goes back to an older value. What it wrote itself it knows
-//! from the answers; Redis reports to it only what others change, and that it fetches in a later round than it was
-//! reported, so after everything that was written before.
+//! answers are applied in their order, so that an id never goes back to an older value. It knows its own writes from
+//! their answers. Redis reports only what others change; the applier fetches that in a later round, so after everything
+//! that was written before.
 //!
-//! It is in one of three stages, and in each of them makes the writes of handlers and fetches what has changed:
+//! It is in one of three stages. In each it makes the writes of handlers and fetches what has changed:
 //!
-//! - **Following**: nothing else. Every second, and when a registration expires, a probe shows that Redis takes writes.
-//! - **Scanning**: reads everything. At the end, what the mirror shows and Redis has not was lost, expired in an
-//!   outage, or was deleted. After a restart the last of these is believed only when a second scan finds it again:
-//!   another server may be putting it back.
-//! - **Settling**: writes what Redis lost and what an outage lengthened. What Redis refuses stays owed, and the outage
-//!   goes on.
+//! - **Following**: does nothing else. Every second, and when a registration expires, a probe shows that Redis takes
+//!   writes.
+//! - **Scanning**: reads everything. If the mirror then shows a registration that Redis lacks, it was lost, it expired
+//!   in an outage, or it was deleted. After a restart, deletion is believed only if a second scan confirms it: another
+//!   server may be putting it back.
+//! - **Settling**: writes registrations that Redis lost, and deadlines that an outage moved. Whatever Redis refuses
+//!   stays owed, and the outage goes on.
 //!
-//! A session begins with scanning, then settles, then follows. An outage during which the session lived (Redis refused
-//! writes, or made them wait) ends with settling alone. The mirror is told that Redis takes writes by every round whose
-//! writes or probe it took, and that an outage is over when all is settled.
+//! A session scans, then settles, then follows. An outage within a session (Redis refused writes, or made them wait)
+//! ends with settling alone. Every round whose writes or probe Redis took tells the mirror that Redis takes writes;
+//! when all is settled, the mirror is told that the outage is over.
 
 mod owed;
 
@@ -41,10 +42,10 @@ use super::writes::{RETRY_AFTER, Writes};
 use crate::registration::TargetId;
 use crate::store::{Change, HEARTBEAT, Outcome, WAIT_MAX};
 
-/// The shortest wait for something to expire, so that what does not go at once costs no busy loop.
+/// The shortest wait for an expiry, so that a registration that does not expire at once causes no busy loop.
 const EXPIRY_WAIT_MIN: Duration = Duration::from_millis(5);
 
-/// How long the applier can be away, waiting for work and for answers; longer, and this program stood still.
+/// How long the applier can be away, waiting for work and for answers. After a longer time, this program stood still.
 const AWAY_MAX: Duration = WAIT_MAX.saturating_add(HEARTBEAT);
 
 /// How long after trouble other servers may take to move the deadlines of owners that they have refused meanwhile.
@@ -53,8 +54,8 @@ const NEWS_WITHIN: Duration = Duration::from_millis(1500);
 /// A round that takes longer than this is trouble.
 const ROUND_MAX: Duration = Duration::from_millis(500);
 
-/// How much longer than the last scan took it is until the next one at least: the more there is to read, and the more
-/// servers read it, the more it costs Redis, and what it finds is seldom worth much.
+/// The next scan comes after this many times the duration of the last one, at least. The more there is to read, and the
+/// more servers read it, the more a scan costs Redis, and it seldom finds much.
 const REST: u32 = 300;
 
 pub(super) struct Applier<'a> {
@@ -64,19 +65,19 @@ pub(super) struct Applier<'a> {
     server: ServerProcess,
     /// When it answered last.
     contact: Contact,
-    /// Set until the first full load, when the server process is another than the one before.
+    /// Set until the first full load, if the server process is not the one before.
     restoring: Option<Restoring>,
     stage: Stage,
-    /// What was fetched or written, and is not applied yet.
+    /// Changes that were fetched or written and are not applied yet.
     fetched: Vec<Change>,
     clock: &'a mut Clock,
     /// What is to be looked at again, each by itself.
     again: BTreeSet<TargetId>,
     /// How many of them a round looks at.
     again_portion: Portion,
-    /// Why everything is to be read anew, next, and when.
+    /// The reason for the next scan, and its time.
     due: Option<(Cause, Instant)>,
-    /// How long to follow until everything is read anew in any case.
+    /// The longest time between two scans.
     rest: Duration,
     portion: Portion,
     began_round: Instant,
@@ -87,14 +88,14 @@ pub(super) struct Applier<'a> {
     probe_key: String,
 }
 
-/// What the applier does beside following changes.
+/// What the applier does besides following changes.
 enum Stage {
-    /// Nothing, until everything is due to be read anew.
+    /// Nothing, until a scan is due.
     Following {
         since: Instant,
     },
     Scanning(Scan),
-    /// Writes what Redis is owed; after a scan, if there was one.
+    /// Writes what Redis is owed, after a scan if there is one.
     Settling(Settling, Option<Scan>),
 }
 
@@ -150,7 +151,7 @@ impl<'a> Applier<'a> {
                 self.context.mirror.trouble(now, NEWS_WITHIN);
             }
             if stood_still && let Stage::Settling(settling, _) = &mut self.stage {
-                // What was being settled has become a longer outage.
+                // The outage that was being settled has become longer.
                 settling.begin_again(now);
             }
             let cause = work.rescan.or(stood_still.then_some(Cause::Stood));
@@ -184,7 +185,7 @@ impl<'a> Applier<'a> {
     fn patience(&self) -> Duration {
         match &self.stage {
             _ if self.lanes.are_open() || !self.again.is_empty() => Duration::ZERO,
-            // Before anybody relies on it.
+            // Writes are tried before anybody relies on them.
             Stage::Following { .. } if self.writes.is_untried() => Duration::ZERO,
             Stage::Following { .. } => {
                 let now = Instant::now();
@@ -198,8 +199,8 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Begins a scan when one is due and none is under way: if it began anew each time that somebody empties a database,
-    /// it might never end.
+    /// Begins a scan when one is due and none is under way: a scan that began anew whenever somebody empties a database
+    /// might never end.
     fn begin_scan(&mut self, now: Instant) -> Result<(), Fault> {
         let Stage::Following { since } = &self.stage else { return Ok(()) };
         let overdue = since.elapsed() >= self.rest;
@@ -230,7 +231,7 @@ impl<'a> Applier<'a> {
             }
             Stage::Settling(settling, _) => {
                 if self.writes.refused().is_some() {
-                    // The outage has become longer, and with it what follows from it.
+                    // The outage has become longer, and so have the new deadlines.
                     settling.begin_again(now);
                 }
                 if let Some((end, count)) = settling.lacks(self.portion.ids) {
@@ -239,7 +240,7 @@ impl<'a> Applier<'a> {
                 round.settle(settling, self.portion.ids, now, self.server.is_7_or_newer);
             }
         }
-        // After what is owed, so that this neither undoes nor shortens what an owner does.
+        // After what is owed, so that this neither undoes nor shortens an owner's write.
         round.write(writes);
         if self.is_proof_due(now)
             && let Some(probe) = self.writes.next_probe(round.proves(), self.lanes.main.transactions.is_reading())
@@ -255,7 +256,7 @@ impl<'a> Applier<'a> {
         round
     }
 
-    /// Whether it is time to show that Redis takes writes. A server that has never shown a list shows one first: a
+    /// Whether it is time to show that Redis takes writes. A server that has never shown a list loads one first: a
     /// Redis that makes every write wait can still be read.
     fn is_proof_due(&self, now: Instant) -> bool {
         let is_old = self.writes.is_old(now);
@@ -268,14 +269,14 @@ impl<'a> Applier<'a> {
     }
 
     fn take_round(&mut self, mut round: Round, lane: At) -> Result<(), Fault> {
-        // Before the round is dropped, so that those who wait for it learn the reason.
+        // Ends the session before the round is dropped, so that its callers learn the reason.
         self.exchange(&mut round, lane).inspect_err(|fault| self.session.end(fault.clone()))
     }
 
     fn exchange(&mut self, round: &mut Round, lane: At) -> Result<(), Fault> {
         let sent_at = Instant::now();
         lane(&mut self.lanes).send(round)?;
-        // What can be done while the server is busy.
+        // Done while the server is busy.
         self.apply_fetched();
         let answers = lane(&mut self.lanes).receive(round)?;
         self.contact = Contact::now();
@@ -301,7 +302,7 @@ impl<'a> Applier<'a> {
         }
         self.portion.adapt(read.count, read.bytes);
         self.again_portion.adapt_again(took);
-        // A scan that goes on has them applied during its next round; a handler is not kept waiting for that.
+        // During a scan they are applied in its next round, unless a handler waits for them.
         if !read.made.is_empty() || !read.watched.is_empty() || !self.goes_on_scanning() {
             self.apply_fetched();
         }
@@ -310,7 +311,7 @@ impl<'a> Applier<'a> {
         self.check(read.watched, sent_at, lane)
     }
 
-    /// Asks the checks of writes about what they replace.
+    /// Asks the checks of writes about the values that they replace.
     fn check(&mut self, values: Vec<Value>, sent_at: Instant, lane: At) -> Result<(), Fault> {
         let Verdicts { changes, refused, lacks_right } = lane(&mut self.lanes).transactions.check(values, sent_at)?;
         if lacks_right {
@@ -324,7 +325,7 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    /// Tells callers what a round has shown of whether Redis takes writes, and the mirror if it does.
+    /// Tells callers whether a round has shown that Redis takes writes, and the mirror if it has.
     fn tell_writes(&mut self, is_refused: bool, is_taken: bool, at: Instant) {
         let now = Instant::now();
         if is_refused || now.duration_since(at) > ROUND_MAX {
@@ -335,7 +336,7 @@ impl<'a> Applier<'a> {
             return;
         }
         self.context.mirror.writable(at);
-        // After a restart that is for the end of the second scan.
+        // After a restart, the end of the second scan does this.
         if let Stage::Following { .. } = self.stage
             && self.restoring.is_none()
         {
@@ -371,7 +372,8 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Has what is shown written over older values that other servers have put back, as far as they still stand there.
+    /// Has older values that other servers have put back overwritten by the shown ones, unless they have changed
+    /// meanwhile.
     fn overwrite_older(&mut self, changes: &mut Vec<Change>) {
         if self.writes.transaction_fault().is_some() {
             return;
@@ -394,7 +396,7 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Redis has everything, and the mirror shows it.
+    /// Ends settling: Redis has everything, and the mirror shows it.
     fn finish(&mut self, settling: &Settling, scan: Option<Scan>) {
         if let Some(end) = settling.end {
             self.context.mirror.trouble(Instant::now(), NEWS_WITHIN);
@@ -403,7 +405,7 @@ impl<'a> Applier<'a> {
         self.clock.settled();
         let Some(scan) = scan else { return };
         self.restoring = None;
-        // Writes are taken before the server counts as ready; this thread makes them, after what follows.
+        // Writes are accepted before the server counts as ready; this thread makes them later.
         if self.context.link.loaded(self.session.number) {
             self.context.mirror.loaded();
         }

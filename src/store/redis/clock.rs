@@ -1,4 +1,4 @@
-//! The clock of Redis, by which lifetimes end there, and whether it was set. Pure.
+//! The clock of Redis, by which lifetimes end there, and whether somebody has set it. Pure.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,16 +8,16 @@ use super::connect::field;
 use super::session::Contact;
 use crate::store::Kept;
 
-/// How far a clock has to be set for that to be known: more than the time that an answer takes.
+/// The smallest step of a clock that is noticed: more than the time that an answer takes.
 const STEP_MIN: Duration = Duration::from_secs(3);
 
-/// Two clocks may drift apart by this part of the time, and are right nevertheless. What is more adds up to a step.
+/// Two correct clocks may drift apart by this part of the time. More adds up to a step.
 const DRIFT: u32 = 1000;
 
-/// How exactly a step is known: an answer takes its time.
+/// The precision of a measured step: an answer takes its time.
 const PRECISION: Duration = Duration::from_secs(1);
 
-/// What the clock of Redis showed, and when that was here.
+/// What the clock of Redis showed, and the local time of that.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reading {
     /// Since the epoch.
@@ -41,14 +41,14 @@ impl Here {
 }
 
 impl Reading {
-    /// From the answer to INFO, which was asked for at this moment; `None` when it has taken too long, or does not say it.
+    /// Reads the answer to INFO, which was asked for at this moment; `None` if it took too long or lacks the time.
     pub(super) fn read(info: &str, here: Here) -> Option<Reading> {
         let here = Some(here).filter(|here| Contact::now().since(here.contact) < STEP_MIN / 2)?;
         let redis = field(info, "server_time_usec").parse().ok().map(Duration::from_micros)?;
         Some(Reading { redis, here })
     }
 
-    /// What an earlier reading would be now, if nobody had set the clock, and how much it may have drifted since.
+    /// What the clock would show now by an earlier reading if nobody had set it, and how much it may have drifted.
     fn expected_since(self, earlier: Reading) -> Option<(Duration, Duration)> {
         let passed = self.here.contact.since(earlier.here.contact);
         Some((earlier.redis.checked_add(passed)?, passed / DRIFT))
@@ -61,9 +61,9 @@ impl Reading {
         (by >= STEP_MIN + drift).then_some(Step { by, is_back })
     }
 
-    /// Whether it was the clock of Redis that was set forward. A machine that stood still with all of its clocks sees the
-    /// same of every other one, and then Redis was right: so this is believed only where the clock of Redis was behind
-    /// before, and that of this machine was not set meanwhile, unless it is the same clock.
+    /// Whether the clock of Redis itself was set forward. A machine that stood still with all of its clocks sees every
+    /// other clock jump, although Redis was right. So this is believed only if the clock of Redis was behind before,
+    /// and that of this machine was not set meanwhile, unless it is the same clock.
     fn is_believed_since(self, earlier: Reading, is_same_machine: bool) -> bool {
         let passed = self.here.contact.since(earlier.here.contact);
         let passed_here = self.here.wall.saturating_sub(earlier.here.wall);
@@ -71,7 +71,7 @@ impl Reading {
         is_steady && self.redis <= self.here.wall + STEP_MIN
     }
 
-    /// This one, as an earlier one shows it that has only drifted.
+    /// This reading, corrected to one that has only drifted from an earlier one.
     fn drifted_from(self, earlier: Reading) -> Reading {
         let redis = self
             .expected_since(earlier)
@@ -80,7 +80,7 @@ impl Reading {
     }
 }
 
-/// By how much a clock was set.
+/// The distance and direction by which a clock was set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) by: Duration,
@@ -88,27 +88,28 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// The deadline that Redis has now for what had this one; rather too early than too late.
+    /// The deadline that Redis now has in place of this one; rather too early than too late.
     pub(super) fn moved(self, deadline: Instant) -> Instant {
         let moved =
             if self.is_back { deadline.checked_add(self.by) } else { deadline.checked_sub(self.by + PRECISION) };
         moved.unwrap_or(deadline)
     }
 
-    /// Whether what has this deadline is gone from Redis at this time because of the step alone.
+    /// Whether a registration with this deadline is gone from Redis at this time only because of the step.
     pub(super) fn ends_early(self, deadline: Instant, now: Instant) -> bool {
         !self.is_back && deadline > now + PRECISION && self.moved(deadline) <= now
     }
 
-    /// Whether Redis has this deadline because of the step, and not the right one. One that is earlier may also be of
-    /// somebody who renewed just before it.
+    /// Whether Redis has this deadline, and not the right one, because of the step. An earlier one may also come from a
+    /// renewal just before it.
     pub(super) fn explains(self, deadline: Instant, right: Instant) -> bool {
         let moved = self.moved(right);
         let difference = deadline.max(moved) - deadline.min(moved);
         if self.is_back { difference <= PRECISION * 2 } else { deadline < right }
     }
 
-    /// These registrations, with the deadlines that they have in Redis. What has just expired there in any case is left out.
+    /// These registrations, with the deadlines that they have in Redis, except those that have just expired there
+    /// anyway.
     pub(super) fn in_redis(self, mut all: Vec<Kept>, now: Instant) -> Vec<Kept> {
         all.retain(|kept| self.is_back || kept.deadline > Some(now + PRECISION));
         all.iter_mut().for_each(|kept| kept.moved_from = kept.moved_from.or(kept.deadline).map(|at| self.moved(at)));
@@ -121,29 +122,29 @@ impl Step {
     }
 }
 
-/// The clock of Redis, as far as it is known. It outlives sessions: a new master, or one that has restarted, goes on with
-/// the same deadlines, and perhaps another clock.
+/// What is known of the clock of Redis. It outlives sessions: a new master, or one that has restarted, goes on with the
+/// same deadlines, and perhaps with another clock.
 #[derive(Default)]
 pub(super) struct Clock {
-    /// What it showed last when all deadlines were right; `None` when it has not said it yet.
+    /// What it last showed while all deadlines were right; `None` before the first reading.
     right: Option<Reading>,
-    /// By how much it was set since then, and what it showed when that was seen, until all deadlines are right again.
+    /// The step since then and the reading that showed it, until all deadlines are right again.
     step: Option<(Step, Reading)>,
     is_same_machine: bool,
 }
 
 impl Clock {
-    /// A session with a server there begins.
+    /// A session with the server at this address begins.
     pub(super) fn begin(&mut self, address: &ConnectionAddr) {
         (self.step, self.is_same_machine) = (None, is_same_machine(address));
     }
 
-    /// The step that has not been made good yet.
+    /// The step that is not corrected yet.
     pub(super) fn step(&self) -> Option<Step> {
         self.step.map(|(step, _)| step)
     }
 
-    /// Takes note of what it shows. Returns how far it was set, when that is news.
+    /// Takes note of a reading. Returns the step, if it is news.
     pub(super) fn note(&mut self, now: Reading) -> Option<Step> {
         let right = *self.right.get_or_insert(now);
         let Some(step) = now.step_since(right) else {
@@ -161,13 +162,13 @@ impl Clock {
         is_news.then_some(step)
     }
 
-    /// All deadlines are where they were.
+    /// All deadlines are right again.
     pub(super) fn settled(&mut self) {
         self.right = self.step.take().map(|(_, at)| at).or(self.right);
     }
 }
 
-/// Whether a server there has the clock of this machine, as far as the address tells.
+/// Whether a server at this address has the clock of this machine, as far as the address tells.
 fn is_same_machine(address: &ConnectionAddr) -> bool {
     match address {
         ConnectionAddr::Unix(_) => true,

@@ -1,5 +1,4 @@
-//! A cluster of one shard: which of its nodes has all slots, and how several keys are written at once where they lie in
-//! different ones. Pure.
+//! A cluster of one shard: which of its nodes has all slots, and how keys in different slots are written at once. Pure.
 
 use ::redis::{Pipeline, Value};
 
@@ -9,9 +8,10 @@ use crate::store::Update;
 /// The number of slots that keys are spread over.
 const SLOTS: i64 = 16_384;
 
-/// A transaction over several slots is refused, even by a node that has them all; a script that is told of no keys is not.
-/// Each update is three arguments: the key, the document, or nothing for a removal, and the lifetime in seconds, or 0 for
-/// ever. A command that is refused ends it. A server that lacks memory or does not save refuses the first one.
+/// Makes several updates. A transaction over several slots is refused, even by a node that has them all; a script that
+/// declares no keys is not. Each update is three arguments: the key; the document, or nothing for a delete; and the
+/// lifetime in seconds, or 0 for ever. A refused command ends the script. A server that lacks memory or cannot save
+/// refuses the first one.
 const SCRIPT: &str = "\
 local made = {}
 for at = 1, #ARGV, 3 do
@@ -41,7 +41,7 @@ pub(super) fn ask_for_all<'a>(pipeline: &mut Pipeline, updates: impl Iterator<It
     }
 }
 
-/// The answers to so many updates from what EXEC says of their script.
+/// The answers to `count` updates, from what EXEC returned for their script.
 pub(super) fn answers_of_script(mut made: Vec<Value>, count: usize) -> Vec<Value> {
     match made.pop() {
         Some(Value::Array(answers)) => answers,
@@ -50,7 +50,7 @@ pub(super) fn answers_of_script(mut made: Vec<Value>, count: usize) -> Vec<Value
     }
 }
 
-/// A node, by host and port. The host is missing where it is the one that was asked.
+/// A node, by host and port. Without a host it is the one that was asked.
 pub(super) type Node = (Option<String>, u16);
 
 /// A cluster as one of its nodes sees it.
@@ -62,10 +62,10 @@ pub(super) struct Shard {
     pub(super) nodes: Vec<Node>,
 }
 
-/// Reads the answer to CLUSTER SLOTS: for each range of slots its first and last one, its master, and its replicas.
+/// Parses the answer to CLUSTER SLOTS: for each range of slots its first and last one, its master, and its replicas.
 ///
 /// # Errors
-/// [`Fault::Shards`] when several masters have slots, [`Fault::SlotsMissing`] when nobody has some of them.
+/// [`Fault::Shards`] if several masters have slots, [`Fault::SlotsMissing`] if no node has some of them.
 pub(super) fn shard(slots: &Value) -> Result<Shard, Fault> {
     let unexpected = || Fault::Unexpected("CLUSTER SLOTS");
     let Value::Array(ranges) = slots else { return Err(unexpected()) };

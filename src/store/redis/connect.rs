@@ -1,5 +1,5 @@
-//! The only place that opens connections to Redis: address, Sentinel, TLS, ACL, time limits, and what kind of
-//! server answers.
+//! The only place that opens connections to Redis: address, Sentinel, TLS, ACL, time limits, and the kind of server
+//! that answers.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -17,20 +17,21 @@ use super::fault::Fault;
 use super::settings::{Address, Sentinel, Settings, Tls};
 use crate::registration::TargetId;
 
-/// How long a connection may take, each address of a host name anew.
+/// How long connecting may take, for each address of a host name.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 
-/// How long an answer may take. Less than callers wait, so that a write which gets none is given up, connection and
-/// all, before its client is told so.
+/// How long an answer may take. Less than callers wait, so that a write without an answer is given up together with its
+/// connection before its client is told.
 pub(super) const ANSWER_MAX: Duration = Duration::from_millis(1500);
 
-/// How long each step of asking a Sentinel or a node of a cluster for the master may take, so that a dead one delays little.
+/// How long each step may take when a Sentinel or a node of a cluster is asked for the master, so that a dead one
+/// delays little.
 const LOOKUP_MAX: Duration = Duration::from_millis(500);
 
-/// Opens connections with everything that the settings say.
+/// Opens connections as the settings say.
 pub struct Connector {
     settings: Mutex<Arc<Settings>>,
-    /// The nodes of the cluster as one of them said last: those that are named may all be gone by now.
+    /// The nodes of the cluster that one of them last named: the configured ones may all be gone by now.
     nodes: Mutex<Vec<(String, u16)>>,
 }
 
@@ -39,29 +40,29 @@ pub(super) struct ServerProcess {
     /// Changes with every start of the process, and when a replica becomes master.
     pub(super) run_id: String,
     pub(super) origin: Origin,
-    /// How far its copies are, if it makes any.
+    /// How far its replication has come, if it has replicas.
     pub(super) replicated: Option<Replicated>,
     pub(super) is_7_or_newer: bool,
     /// What it does when its memory is full.
     pub(super) eviction_policy: String,
 }
 
-/// What a server process says of how it came to its data.
+/// What a server process says about the origin of its data.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Origin {
-    /// Whether its append-only file was new when it started; `None` when it keeps none. An old one holds all but the last
+    /// Whether its append-only file was new when it started; `None` if it keeps none. An old one holds all but the last
     /// second before the restart.
     pub(super) fresh_append_only_file: Option<bool>,
-    /// How many keys it has loaded from the last save; 0 when there was none. `None` before Redis 7, which does not say it.
+    /// How many keys it has loaded from the last save; 0 without one. `None` before Redis 7, which does not say.
     pub(super) loaded_keys: Option<usize>,
-    /// How many keys there are in other databases than ours, when it was asked.
+    /// How many keys other databases held when it was asked.
     pub(super) elsewhere: usize,
     pub(super) age: Duration,
-    /// The history that it goes on with, if it was a replica before, and how much of that it has.
+    /// The history that it continues, if it was a replica before, and how much of it it has.
     pub(super) former: Option<(String, u64)>,
 }
 
-/// How much of a server's history there was at some time.
+/// How long a server's history was at some time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Replicated {
     pub(super) history: String,
@@ -80,14 +81,14 @@ impl Replicated {
 impl Connector {
     pub fn new(settings: Settings) -> Connector {
         if settings.tls.is_some() {
-            // Fails only when a provider is installed already, which does as well.
+            // Fails only if a provider is installed already, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         Connector { settings: Mutex::new(Arc::new(settings)), nodes: Mutex::default() }
     }
 
-    /// Opens connections with these from now on, which differ in passwords and certificates alone. Those that are open
-    /// stay.
+    /// Opens connections with these settings from now on, which differ only in passwords and certificates. Open
+    /// connections stay.
     pub fn replace(&self, settings: Settings) {
         *self.settings.lock() = Arc::new(settings);
     }
@@ -96,7 +97,7 @@ impl Connector {
         Arc::clone(&self.settings.lock())
     }
 
-    /// Where the master is now. Asks the Sentinels, or the nodes of the cluster, when there are some.
+    /// Where the master is now. Asks the Sentinels, or the nodes of the cluster, if there are any.
     pub(super) fn locate(&self) -> Result<ConnectionAddr, Fault> {
         let settings = self.settings();
         match &settings.address {
@@ -132,7 +133,7 @@ impl Connector {
                     let (host, port) = of_this(master);
                     return Ok(tcp(settings, &host, port));
                 }
-                // The node has answered; who it was says nothing.
+                // The node has answered, so its address says nothing.
                 Err(
                     fault @ (Fault::Shards
                     | Fault::SlotsMissing
@@ -161,10 +162,10 @@ fn tcp(settings: &Settings, host: &str, port: u16) -> ConnectionAddr {
 }
 
 fn client(settings: &Settings, address: ConnectionAddr, identity: RedisConnectionInfo) -> Result<Client, Fault> {
-    // Closed, a connection is gone at once: otherwise the system would go on trying to deliver a write that its
-    // client has been told is not done.
+    // A closed connection is gone at once: otherwise the system would still try to deliver a write after its client was
+    // told that it is not done.
     let tcp = TcpSettings::default().set_nodelay(true).set_linger_time(Duration::ZERO);
-    // Naming the library needs a right that the minimal ACL user has not.
+    // Naming the library needs a right that the minimal ACL user lacks.
     let info: ConnectionInfo =
         address.into_connection_info()?.set_redis_settings(identity.set_skip_set_lib_name()).set_tcp_settings(tcp);
     Ok(match &settings.tls {
@@ -203,7 +204,7 @@ fn ask_node(settings: &Settings, host: &str, port: u16) -> Result<Shard, Fault> 
     cluster::shard(&cmd("CLUSTER").arg("SLOTS").query(&mut connection)?)
 }
 
-/// Connects to somebody who may know where the master is.
+/// Connects to a server that may know where the master is.
 fn reach(settings: &Settings, host: &str, port: u16, identity: RedisConnectionInfo) -> Result<Connection, Fault> {
     let connection = client(settings, tcp(settings, host, port), identity)?.get_connection_with_timeout(LOOKUP_MAX)?;
     connection.set_read_timeout(Some(LOOKUP_MAX))?;
@@ -211,27 +212,26 @@ fn reach(settings: &Settings, host: &str, port: u16, identity: RedisConnectionIn
     Ok(connection)
 }
 
-/// With the name and the password of a user.
 fn identified(info: RedisConnectionInfo, username: Option<&String>, password: Option<&String>) -> RedisConnectionInfo {
     let info = username.map_or(info.clone(), |username| info.set_username(username));
     password.map_or(info.clone(), |password| info.set_password(password))
 }
 
-/// Receives this many answers, errors of the server among them.
+/// Receives this many answers, including errors of the server.
 ///
 /// # Errors
-/// [`Fault::Unreported`] when Redis says that it can no longer report changes. After any error the connection is out of
-/// step and of no more use.
+/// [`Fault::Unreported`] if Redis says that it can no longer report changes. After any error the connection is out of
+/// step and useless.
 pub(super) fn receive(connection: &mut Connection, count: usize) -> Result<Vec<Value>, Fault> {
     let answer = |_| match connection.recv_response()? {
-        // The only thing that Redis tells this connection without being asked.
+        // The only message that Redis sends on this connection without being asked.
         Value::Push { .. } => Err(Fault::Unreported),
         answer => Ok(answer),
     };
     (0..count).map(answer).collect()
 }
 
-/// Asks a server what it is, and refuses what cannot serve.
+/// Asks a server what it is, and refuses one that cannot serve.
 pub(super) fn inspect(connection: &mut dyn ConnectionLike, settings: &Settings) -> Result<ServerProcess, Fault> {
     let asked_at = Instant::now();
     let info: String = cmd("INFO").query(connection)?;
@@ -275,7 +275,7 @@ fn origin(info: &str, database: impl ToString) -> Origin {
     }
 }
 
-/// A key that nobody has: it says whether a write would succeed, and looks like any other to an ACL.
+/// A key that nobody has: a probe of it shows whether a write would succeed, and looks like any other to an ACL.
 pub(super) fn probe_key() -> String {
     // The keys of these hashers come from the system's source of random numbers.
     let random = || RandomState::new().build_hasher().finish();

@@ -1,5 +1,5 @@
-//! What Redis and the mirror owe each other: a scan says what Redis has, a restart what it has lost, and settling writes
-//! to it what it lost and what an outage moved. Pure.
+//! What Redis and the mirror owe each other: a scan finds what Redis has, a restart what it has lost, and settling
+//! writes what it lost and the deadlines that an outage moved. Pure.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -16,24 +16,24 @@ use crate::registration::{TargetId, Ttl};
 use crate::store::mailbox::Write;
 use crate::store::{Change, Check, Comparison, HEARTBEAT, Kept, Missing, Newer, Settlement, Update, WAIT_MAX};
 
-/// When the new process has been up for longer than this, or nobody here has heard of the old one for so long before it
-/// ended, what is missing may well have been deleted on purpose meanwhile.
+/// If the new process has been up for longer than this, or nobody here had heard from the old one for so long before it
+/// ended, missing registrations may well have been deleted on purpose.
 const UNSEEN_MAX: Duration = Duration::from_secs(60);
 
-/// So much of the time before and after the restart may pass unseen without any doubt about what happened in it: a
-/// heartbeat before the end, and another until the new process is found.
+/// This much time around the restart may pass unseen without doubt about it: a heartbeat before the end, and another
+/// until the new process is found.
 const CERTAIN_WITHIN: Duration = HEARTBEAT.saturating_mul(2);
 
 pub(super) struct Scan {
     pub(super) cause: Cause,
     pub(super) began: Instant,
-    /// Every id that was seen to hold a value since the scan began.
+    /// Every id that has held a value since the scan began.
     pub(super) present: HashSet<TargetId>,
-    /// Keys that are no ids, or hold something else than a string: other programs' business.
+    /// Keys that are not ids or do not hold strings: they belong to other programs.
     pub(super) foreign: usize,
-    /// Where the server goes on; `None` when it has been through all keys.
+    /// Where the server continues; `None` after the last key.
     cursor: Option<Vec<u8>>,
-    /// Ids found, and not fetched yet.
+    /// Ids found but not fetched yet.
     page: Vec<TargetId>,
 }
 
@@ -53,12 +53,12 @@ impl Scan {
         self.cursor.is_none() && self.page.is_empty()
     }
 
-    /// Up to `room` of the ids that are to be fetched.
+    /// Up to `room` of the ids that must be fetched.
     pub(super) fn take(&mut self, room: usize) -> Vec<TargetId> {
         self.page.split_off(self.page.len().saturating_sub(room))
     }
 
-    /// The cursor of the next SCAN, when the last page has been taken.
+    /// The cursor of the next SCAN, once the last page has been taken.
     pub(super) fn next_page(&self) -> Option<&[u8]> {
         if self.page.is_empty() { self.cursor.as_deref() } else { None }
     }
@@ -74,34 +74,34 @@ impl Scan {
     }
 }
 
-/// What is known about a restart when a session begins that may have to restore.
+/// The facts about a restart for a session that may have to restore.
 #[derive(Debug, Clone)]
 pub(super) struct Restart {
-    /// When the process before answered last.
+    /// When the old process last answered.
     pub(super) last_contact: Instant,
-    /// How long ago that was, the time included that this machine slept.
+    /// How long ago that was, including time in which this machine slept.
     pub(super) gap: Duration,
-    /// For how long the old process, the new one, or one between the two may have been changed without anybody here seeing
-    /// it until the new one answered first.
+    /// How long the old process, the new one, or one between them may have been changed unseen, until the new one first
+    /// answered.
     pub(super) unseen: Duration,
-    /// The same since then: a restore that Redis interrupts is no reason to believe that nothing was lost.
+    /// The same since then: an interrupted restore is no reason to believe that nothing was lost.
     pub(super) apart: Duration,
-    /// What the new process was seen to have before an interruption: what of it is missing was deleted.
+    /// The ids that the new process had before an interruption: any of them that are missing were deleted.
     pub(super) seen: HashSet<TargetId>,
-    /// The connection was closed from the other side while it was in use: what happened in the old process until its end
-    /// was seen here. Otherwise this server was cut off, and others may have deleted anything.
+    /// The connection was closed from the other side while in use, so the old process was seen until its end. Otherwise
+    /// this server was cut off, and others may have deleted anything.
     pub(super) saw_end: bool,
-    /// Another process was there meanwhile, and what it had lost may not all have been back when it ended: how much of it
-    /// was, and in which order, nobody knows.
+    /// There was another process in between, and its losses may not all have been restored when it ended: how much was,
+    /// and in which order, nobody knows.
     pub(super) after_a_loss: bool,
-    /// How many keys other programs had in the old process, when that was last known.
+    /// How many keys other programs had in the old process, when last known.
     pub(super) foreign: usize,
-    /// How far the copies of the old process were known to be, if it made any.
+    /// How far the replication of the old process was known to be, if it had replicas.
     pub(super) replicated: Option<Replicated>,
     pub(super) origin: Origin,
 }
 
-/// What there is in a new process.
+/// The keys in a new process.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
     pub(super) registrations: usize,
@@ -115,23 +115,23 @@ enum Loss {
     None,
     /// The process came up without any registration.
     All,
-    /// The process came up with what had been saved or copied until some moment: all that was written before is there, or
-    /// was deleted since.
+    /// The process came up with data saved or copied at some moment: everything written before is there, or was deleted
+    /// since.
     Latest {
-        /// How many are lost at most, if that is known.
+        /// The most that can be lost, if that is known.
         at_most: Option<usize>,
-        /// What was written until then is not lost.
+        /// Writes up to this are not lost.
         after: Option<Instant>,
-        /// More of what was known is there than the process has loaded: others are putting back what was lost, in no order, so that the
-        /// latest write among it says nothing.
+        /// More known registrations are there than the process has loaded: others are putting back what was lost, in no
+        /// order, so the latest write among them says nothing.
         is_refilled: bool,
     },
 }
 
 impl Restart {
-    /// The registrations that the new process has lost, as they are to be put back: with what is left of their lifetimes,
-    /// or, where somebody may have deleted them unseen, with no more than half of a lifetime.
-    /// So it is with what has expired `early`, since its clock is another one.
+    /// The registrations that the new process has lost, as they must be put back: with the rest of their lifetimes, or
+    /// with half a lifetime at most if somebody may have deleted them unseen. This includes those that expired `early`
+    /// because the clock differs.
     pub(super) fn lost(&self, found: Found, comparison: Comparison, early: Vec<Missing>, now: Instant) -> Vec<Kept> {
         let is_certain = self.saw_end && self.apart_or_unseen() <= CERTAIN_WITHIN && self.says_what_is_lost(found);
         let mut lost = self.select(found, comparison);
@@ -167,32 +167,33 @@ impl Restart {
         self.unseen.saturating_add(self.apart)
     }
 
-    /// Until when what was written counts as written to the old process.
+    /// Writes up to this count as known to the old process.
     pub(super) fn known_until(&self, now: Instant) -> Instant {
         if self.after_a_loss { now } else { self.last_contact }
     }
 
-    /// How many registrations the new process has loaded. It counts all keys: how many of them were other programs' is known
-    /// only if these had as many before as they have now.
+    /// How many registrations the new process has loaded. It counts all keys, so this is known only if other programs
+    /// have as many keys as before.
     fn loaded(&self, found: Found) -> Option<usize> {
         let loaded = self.origin.loaded_keys?;
         (loaded == 0 || found.foreign == self.foreign).then(|| loaded.saturating_sub(found.foreign))
     }
 
-    /// Whether the new process says enough to know what is lost.
+    /// Whether the new process says enough to know the losses.
     fn says_what_is_lost(&self, found: Found) -> bool {
         let Origin { fresh_append_only_file, former, .. } = &self.origin;
         fresh_append_only_file.is_some() || former.is_some() || self.loaded(found).is_some()
     }
 
-    /// `shown` registrations must have been there when the process came up, as far as is known here; `known` of them are now.
+    /// What can be lost. `shown` registrations must have been there when the process came up, as far as known here;
+    /// `known` of them are there now.
     fn loss(&self, found: Found, shown: usize, known: usize) -> Loss {
         let Origin { fresh_append_only_file, former, .. } = &self.origin;
         if !self.after_a_loss
             && let Some((history, copied_to)) = former
             && let Some(known) = self.replicated.as_ref().filter(|known| known.history == *history)
         {
-            // A replica was made the master, and says how far it has copied the old one.
+            // A replica has become the master, and says how much of the old one it has copied.
             let after = (*copied_to >= known.offset).then_some(known.at);
             return Loss::Latest { at_most: None, after, is_refilled: false };
         }
@@ -214,14 +215,15 @@ impl Restart {
     }
 }
 
-/// A restart that is being made good, from the first scan until everything is put back.
+/// The restore after a restart, from the first scan until everything is put back.
 ///
-/// A registration that the new process was seen to have, and has no more, was deleted. If it was never seen to have it,
-/// absence says nothing, even if a change is reported: another database may have the same id. The end of a scan decides.
+/// A registration that was seen in the new process and is missing now was deleted. For one that was never seen there,
+/// absence says nothing, even if a change is reported: another database may have the same id. The end of a scan
+/// decides.
 pub(super) struct Restoring {
     pub(super) restart: Restart,
     seen: HashSet<TargetId>,
-    /// What was missing at the end of the last scan and seemed to be deleted.
+    /// Registrations that were missing at the end of the last scan and seemed to be deleted.
     missing: HashSet<TargetId>,
 }
 
@@ -230,7 +232,7 @@ impl Restoring {
         Restoring { seen: mem::take(&mut restart.seen), restart, missing: HashSet::new() }
     }
 
-    /// What of the missing registrations is to be put back.
+    /// The missing registrations that must be put back.
     pub(super) fn lost(
         &self,
         found: Found,
@@ -242,23 +244,22 @@ impl Restoring {
         self.restart.lost(found, comparison, early, now)
     }
 
-    /// What the new process was seen to have so far.
+    /// The ids seen in the new process so far.
     pub(super) fn into_seen(self) -> HashSet<TargetId> {
         self.seen
     }
 
-    /// Takes note of what Redis has, and drops every absence that says nothing.
+    /// Notes the ids that Redis has, and drops every absence that says nothing.
     pub(super) fn note(&mut self, changes: &mut Vec<Change>) {
         self.seen.extend(changes.iter().filter_map(holds));
         changes.retain(|change| !matches!(change, Change::Gone(id) if !self.was_there(*id)));
     }
 
-    /// Whether Redis was seen to have this.
     pub(super) fn was_there(&self, id: TargetId) -> bool {
         self.seen.contains(&id)
     }
 
-    /// Whether the scan before found all of this missing as well: another server may have been putting it back.
+    /// Whether the scan before found all of this missing as well. Otherwise another server may be putting it back.
     pub(super) fn confirms(&mut self, gone: &HashSet<TargetId>) -> bool {
         let confirmed = gone.is_subset(&self.missing);
         self.missing.clone_from(gone);
@@ -268,28 +269,28 @@ impl Restoring {
 
 /// Registrations on their way back to Redis.
 pub(super) struct Settling {
-    /// It is done only when Redis has taken a write since then.
+    /// Settling is done only when Redis has taken a write since then.
     pub(super) began: Instant,
-    /// The end of the outage that this follows from, if there was one: told to the mirror when all of it is written.
+    /// The end of the outage to be settled, if there was one. The mirror is told when everything is written.
     pub(super) end: Option<Instant>,
-    /// The mirror has passed on everything that the outage moves.
+    /// The mirror has returned everything that the outage moves.
     has_all: bool,
     left: BTreeMap<TargetId, Kept>,
-    /// Which of them Redis has lost, although they had time.
+    /// Those that Redis has lost before their deadlines.
     lost: HashSet<TargetId>,
-    /// Whose deadlines came too early in Redis.
+    /// Those whose deadlines are too early in Redis.
     early: HashSet<TargetId>,
 }
 
 impl Settling {
-    /// What Redis lost, and what an outage until `end` moves, if there is one: that is still to be asked for.
+    /// Settles losses, and an outage until `end` if there is one: its deadlines must still be asked for.
     pub(super) fn new(lost: Vec<Kept>, end: Instant) -> Settling {
         let left: BTreeMap<TargetId, Kept> = lost.into_iter().map(|kept| (kept.id, kept)).collect();
         let lost = left.keys().copied().collect();
         Settling { began: end, end: Some(end), has_all: false, left, lost, early: HashSet::new() }
     }
 
-    /// Deadlines have come too early in Redis, or will: these are moved back to where they were.
+    /// Adds registrations whose deadlines in Redis are too early, to be moved back.
     pub(super) fn move_back(&mut self, early: Vec<Kept>) {
         for kept in early {
             let (id, moved_from) = (kept.id, kept.moved_from);
@@ -307,7 +308,7 @@ impl Settling {
         (self.began, self.end, self.has_all) = (end, Some(end), false);
     }
 
-    /// What to ask the mirror for, so that there are `count` of them to be taken: the end of the outage, and how many more.
+    /// What to ask the mirror for, to have `count` registrations ready: the end of the outage, and how many more.
     pub(super) fn lacks(&self, count: usize) -> Option<(Instant, usize)> {
         let end = self.end.filter(|_| !self.has_all && self.left.len() < count)?;
         Some((end, count - self.left.len()))
@@ -328,31 +329,31 @@ impl Settling {
         self.has_all && self.left.is_empty()
     }
 
-    /// Redis has no such registration any more. Unless it has expired, somebody deleted it.
+    /// Redis no longer has this registration. Unless it has expired, somebody deleted it.
     pub(super) fn note_gone(&mut self, id: TargetId, now: Instant) {
         if self.left.get(&id).is_some_and(|kept| !has_expired(kept, now)) {
             self.left.remove(&id);
         }
     }
 
-    /// Redis has this with a deadline. Unless that is what it is owed, somebody wrote it.
+    /// Redis has this with a deadline. Unless that is the owed one, somebody wrote it.
     pub(super) fn note_put(&mut self, id: TargetId, deadline: Option<Instant>) {
         if self.left.get(&id).is_some_and(|owed| owed.deadline != deadline) {
             self.left.remove(&id);
         }
     }
 
-    /// Somebody wrote or deleted this meanwhile, so that it is not written.
+    /// Somebody wrote or deleted this meanwhile: it is not written.
     pub(super) fn forget(&mut self, id: TargetId) {
         self.left.remove(&id);
     }
 
-    /// Whether Redis has it with a deadline that is to be moved.
+    /// Whether Redis has it with a deadline that must be moved.
     pub(super) fn lives(&self, kept: &Kept, now: Instant) -> bool {
         kept.moved_from.is_some() && !has_expired(kept, now) && !self.lost.contains(&kept.id)
     }
 
-    /// Takes the next of them. What expired meanwhile is left out, unless Redis would have it for longer.
+    /// Takes the next registration. Leaves out expired ones, unless Redis would keep them for longer.
     pub(super) fn next(&mut self, now: Instant) -> Option<Kept> {
         let is_over = self.end.is_none();
         let left = iter::from_fn(|| self.left.pop_first());
@@ -366,7 +367,7 @@ impl Settling {
     }
 }
 
-/// Whether an outage moves the deadline of a registration that is in no store any more, since it has expired.
+/// Whether a registration is in no store any more because it has expired, and only the outage keeps it.
 fn has_expired(kept: &Kept, now: Instant) -> bool {
     kept.moved_from.is_some_and(|deadline| deadline <= now)
 }
@@ -377,7 +378,7 @@ fn has_expired(kept: &Kept, now: Instant) -> bool {
 pub(super) struct Overwriting(HashMap<TargetId, Instant>);
 
 impl Overwriting {
-    /// The writes of those that are not under way, each on the condition that the older value still stands there.
+    /// The writes that are not under way yet, each on the condition that the older value is still there.
     pub(super) fn begin(&mut self, newer: Vec<Newer>, now: Instant) -> Vec<Write> {
         let until = now + WAIT_MAX;
         let write = |Newer { kept, older }: Newer| {
@@ -390,14 +391,14 @@ impl Overwriting {
         newer.into_iter().filter_map(write).collect()
     }
 
-    /// What is applied to the mirror is what Redis has now.
+    /// These changes show what Redis has now.
     pub(super) fn note(&mut self, changes: &[Change]) {
         for change in changes {
             self.0.remove(&change.id());
         }
     }
 
-    /// Those that may have failed, to be fetched again.
+    /// Registrations whose writes may have failed, to be fetched again.
     pub(super) fn late(&mut self, now: Instant) -> Vec<TargetId> {
         self.0.extract_if(|_, until| *until <= now).map(|(id, _)| id).collect()
     }

@@ -1,4 +1,4 @@
-//! What can be wrong between here and Redis, said so that an operator knows what to do about it.
+//! What can go wrong between this server and Redis, in words that tell an operator what to do.
 
 use std::fmt;
 
@@ -11,21 +11,21 @@ pub(super) enum Fault {
     Connection(RedisError),
     Tls(TlsFault, RedisError),
     Silent,
-    /// Connected for TLS, and then silence or the end: servers do not always say what they have against a client.
+    /// The connection was made but the TLS handshake was not: servers do not always say what they reject.
     TlsUnfinished,
-    /// Before version 6, or a proxy in between that does not speak RESP3.
+    /// A server before version 6, or a proxy that does not speak RESP3.
     NoResp3,
     NoTracking(RedisError),
     WrongPassword,
     PasswordNeeded,
     /// The ACL user lacks a right; the text is the server's, which names it.
     NoPermission(String),
-    /// The same, for a right that only some writes need.
+    /// The ACL user lacks a right that only some writes need.
     NoPermissionForSome(String),
     Replica,
-    /// The server belongs to a Redis Cluster, and is not asked as one.
+    /// The server belongs to a Redis Cluster, but is not configured as one.
     Cluster,
-    /// The server belongs to a Redis Cluster, and another node takes its writes now.
+    /// Another node of the cluster takes the writes now.
     Moved,
     /// The cluster cannot serve; the text is the server's.
     ClusterDown(String),
@@ -37,9 +37,9 @@ pub(super) enum Fault {
     NoNode(String),
     Loading,
     Full,
-    /// The server refuses writes, since it cannot save them; the text is its own.
+    /// The server refuses writes because it cannot save them; the text is its own.
     CannotSave(String),
-    /// Two connections ended at two different server processes.
+    /// Two connections reached two different server processes.
     ChangedServer,
     /// No Sentinel answered; the text is about the last one asked.
     NoSentinel(String),
@@ -49,26 +49,26 @@ pub(super) enum Fault {
     Server(RedisError),
     /// An answer that does not fit the question.
     Unexpected(&'static str),
-    /// The connection is gone on which changes are reported.
+    /// The connection that reports changes is gone.
     Unreported,
-    /// Its turn did not come in time, or others changed what was to be changed again and again.
+    /// The turn of the write did not come in time, or others changed its values again and again.
     Contended,
     /// The session ended before anything was sent.
     Outdated,
     /// The session ended before the answer came.
     Unanswered,
-    /// Every pooled connection stayed in use, or none could be opened; the text says why, when that is known.
+    /// Every pooled connection stayed in use, or none could be opened; the text says why, if known.
     PoolEmpty(String),
     Thread(std::io::ErrorKind),
-    /// Not connected yet for the first time.
+    /// The first connection has not been made yet.
     Starting,
-    /// Connected, and the first full load is not finished.
+    /// Connected, but the first full load is not finished.
     Unloaded,
     /// The store was closed.
     Closed,
 }
 
-/// What TLS stumbles over.
+/// Which side of TLS fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TlsFault {
     Server,
@@ -77,7 +77,7 @@ pub(super) enum TlsFault {
 }
 
 impl TlsFault {
-    /// The library hands its error on as a text only.
+    /// The library passes its error on only as text.
     fn of(error: &RedisError) -> Option<TlsFault> {
         let text = error.to_string();
         let beginnings = [
@@ -116,14 +116,14 @@ impl From<RedisError> for Fault {
 }
 
 impl Fault {
-    /// Whether an error of one command shows that the server is of no use at all: only that is worth a new session.
+    /// Whether an error of one command shows that the whole server is unusable: only then is a new session worth it.
     pub(super) fn is_of_server(&self) -> bool {
         matches!(self, Fault::Replica | Fault::Moved | Fault::ClusterDown(_) | Fault::Loading)
     }
 
-    /// The same without the addresses of other servers, for those who may only read.
+    /// The same fault without addresses of other servers, for clients that may only read.
     pub(super) fn without_address(self) -> Fault {
-        // What the last one had against it stands behind its address.
+        // The reason follows the address.
         let reason = |last: String| last.split_once(": ").map_or(last.clone(), |(_, reason)| reason.to_owned());
         match self {
             Fault::NoSentinel(last) => Fault::NoSentinel(reason(last)),
@@ -132,7 +132,7 @@ impl Fault {
         }
     }
 
-    /// What it means as the answer to a command that not every write needs.
+    /// The fault in the answer to a command that not every write needs.
     pub(super) fn for_some(self) -> Fault {
         match self {
             Fault::NoPermission(detail) => Fault::NoPermissionForSome(detail),
@@ -145,7 +145,7 @@ impl Fault {
         matches!(self, Fault::Server(error) if error.code() == Some("EXECABORT"))
     }
 
-    /// Whether a server that can be reached does not want to be written to.
+    /// Whether the server can be reached but refuses writes.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Fault::Full | Fault::CannotSave(_) | Fault::NoPermission(_) | Fault::Server(_))
     }

@@ -1,4 +1,4 @@
-//! The tracked connection: reads which keys others have changed, and does nothing else, so that Redis never has to
+//! The tracked connection: reads which keys others have changed and does nothing else, so that Redis never has to
 //! buffer for it.
 
 use std::collections::HashMap;
@@ -14,13 +14,13 @@ use super::metrics::Metrics;
 use super::session::{Cause, Session};
 use crate::registration::TargetId;
 
-/// How long the connection may be idle before it is proved to live, and how long the proof may take.
+/// How long the connection may be idle before a ping tests it, and how long the answer may take.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(1);
 
-/// Has Redis report every key that changes, of any name, by anyone but the writer: its answers say what it did, so that
-/// a write costs Redis one command, and not three. Where that is not to be had, the writer's changes are reported as
-/// well, and fetched: some services know no `REDIRECT`, and of two changes in one breath Redis before 6.2.5 looks at who
-/// made the first, so that what others did right after the writer would be lost.
+/// Has Redis report every key that anyone but the writer changes. The writer knows its changes from their answers, so
+/// that a write costs Redis one command instead of three. If that is not supported, the writer's changes are reported
+/// and fetched as well: some services have no `REDIRECT`, and Redis before 6.2.5 looks only at the author of the first
+/// of several simultaneous changes, so that a change of others right after the writer's would be lost.
 pub(super) fn turn_on(tracked: &mut Connection, writer: &mut Connection, is_7_or_newer: bool) -> Result<(), Fault> {
     if is_7_or_newer {
         let mut others = tracking();
@@ -42,7 +42,7 @@ fn tracking() -> Cmd {
     tracking
 }
 
-/// The number that Redis has given to a connection.
+/// The number that Redis gave a connection.
 fn client_id(connection: &mut Connection) -> Result<i64, Fault> {
     // Unlike CLIENT ID, this needs no right.
     let hello: HashMap<String, Value> = cmd("HELLO").arg(3).query(connection)?;
@@ -52,7 +52,7 @@ fn client_id(connection: &mut Connection) -> Result<i64, Fault> {
     }
 }
 
-/// Starts the thread that reads the reports into the session, until the connection or the session ends.
+/// Starts the thread that passes the reports to the session until either ends.
 pub(super) fn spawn(connection: Connection, session: Arc<Session>, metrics: Arc<Metrics>) -> Result<(), Fault> {
     thread::Builder::new()
         .name("redis-track".to_owned())
@@ -64,7 +64,7 @@ pub(super) fn spawn(connection: Connection, session: Arc<Session>, metrics: Arc<
         .map_err(|e: io::Error| Fault::Thread(e.kind()))
 }
 
-/// Reads until the connection fails, or the session has ended (`None`).
+/// Reads until the connection fails, or until the session has ended (`None`).
 fn read(mut connection: Connection, session: &Session, metrics: &Metrics) -> Option<RedisError> {
     let mut asked = false;
     loop {
@@ -76,7 +76,8 @@ fn read(mut connection: Connection, session: &Session, metrics: &Metrics) -> Opt
             }
             Ok(_) => asked = false,
             Err(error) if error.is_timeout() && !asked => {
-                // The crate counts the answer that did not come as owed, and will drop the next one for it.
+                // The crate expects the answer that did not come, and will drop the next one in its place. So two pings
+                // are sent.
                 let mut pings = cmd("PING").get_packed_command();
                 pings.extend_from_within(..);
                 if let Err(error) = connection.send_packed_command(&pings) {
@@ -92,7 +93,7 @@ fn read(mut connection: Connection, session: &Session, metrics: &Metrics) -> Opt
     }
 }
 
-/// Takes one report: the names of changed keys, of all databases, or none at all when one was emptied.
+/// Takes one report: the names of changed keys in any database, or no names if a database was emptied.
 fn note(mut data: Vec<Value>, session: &Session) {
     match data.pop() {
         Some(Value::Array(names)) => {

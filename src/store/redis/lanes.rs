@@ -1,6 +1,6 @@
-//! The two connections that write, each with the transactions made on it: an EXEC ends the watching of all values of its
-//! connection. While a large write is being read on one, small ones overtake it on the other, so that none of them waits
-//! for more than a round of each.
+//! The two connections that write, each with its own transactions, because EXEC stops the watching of all values of its
+//! connection. While one reads for a large write, small writes overtake it on the other, so that none waits for more
+//! than a round of each.
 
 use std::time::Instant;
 
@@ -15,17 +15,17 @@ use crate::store::mailbox::Write;
 
 pub(super) struct Lanes {
     pub(super) main: Lane,
-    /// Redis reports what it writes, as if others had.
+    /// Redis reports its writes as if others had made them.
     pub(super) overtaking: Lane,
 }
 
-/// One of them.
+/// Chooses a lane.
 pub(super) type At = fn(&mut Lanes) -> &mut Lane;
 
 pub(super) struct Lane {
     pub(super) connection: Connection,
     pub(super) transactions: Transactions,
-    /// What is made as a whole is made by a script.
+    /// Writes of several updates are made by a script.
     is_scripted: bool,
     used_at: Instant,
 }
@@ -39,19 +39,19 @@ impl Lanes {
         Lanes { main: lane(main), overtaking: lane(overtaking) }
     }
 
-    /// Keeps those of these writes that need a transaction. Returns the others.
+    /// Takes the writes that need a transaction. Returns the others.
     pub(super) fn take(&mut self, writes: Vec<Write>) -> Vec<Write> {
         let (overtaking, writes) = writes.into_iter().partition(|write| self.main.transactions.is_overtaken_by(write));
         self.overtaking.transactions.take(overtaking);
         self.main.transactions.take(writes)
     }
 
-    /// Whether there is something to be done at once.
+    /// Whether a round is needed at once.
     pub(super) fn are_open(&self) -> bool {
         self.main.transactions.is_open() || self.overtaking.transactions.is_open()
     }
 
-    /// A round of the second one, if that has something to do; from time to time it is to show that it lives.
+    /// A round of the overtaking lane, if it has work, or has to show that it lives.
     pub(super) fn overtake(&mut self, now: Instant) -> Option<Round> {
         let lane = &mut self.overtaking;
         (lane.transactions.is_open() || lane.used_at + HEARTBEAT <= now).then(|| {
@@ -63,7 +63,7 @@ impl Lanes {
 }
 
 impl Lane {
-    /// A round, which first has made what passed its checks.
+    /// A round that begins with the writes that have passed their checks.
     pub(super) fn begin(&mut self) -> Round {
         let mut round = Round::new(self.is_scripted);
         if let Some(writes) = self.transactions.commit() {
@@ -72,7 +72,7 @@ impl Lane {
         round
     }
 
-    /// Has a round, last of all, watch the next of the values that the next transaction replaces.
+    /// Ends a round with watching the next values that the next transaction replaces.
     pub(super) fn finish(&mut self, round: &mut Round) {
         round.watch(self.transactions.watch());
         round.read_clock();

@@ -1,4 +1,4 @@
-//! The session as the store's callers see it: one that can be used, or the reason why there is none.
+//! The session as callers of the store see it: a usable one, or the reason why there is none.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::session::Session;
 use super::writes::Writes;
 use crate::store::Mirror;
 
-/// How long callers wait for a new session when one has just been lost: a connection may break, and be made anew, and
+/// How long callers wait for a new session when one has just been lost: if a broken connection is quickly made anew,
 /// nobody needs to notice.
 const NEXT_SESSION_MAX: Duration = Duration::from_millis(250);
 
@@ -24,7 +24,7 @@ pub(super) struct Context {
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// The session with Redis, if there is one. Callers learn at once that there is none, instead of each waiting for it.
+/// The session with Redis, if there is one. If there is none, callers learn it at once instead of waiting for one each.
 pub(super) struct Link {
     state: Mutex<State>,
     changed: Condvar,
@@ -53,12 +53,12 @@ impl Link {
         Link { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// The session, once everything has been loaded for the first time. After an outage it can be used before
-    /// everything is loaded anew, since what is written is shown in any case.
+    /// The session, once everything has been loaded for the first time. After an outage it is usable before everything
+    /// is loaded again, since writes are shown in any case.
     pub(super) fn session(&self) -> Result<Arc<Session>, Fault> {
         let mut state = self.state.lock();
         if state.is_between_sessions() {
-            // One that has just ended may not have been taken down yet.
+            // A session that has just ended may still be here.
             let lost_at = state.lost_at.filter(|_| state.session.is_none()).unwrap_or_else(Instant::now);
             self.changed.wait_while_until(&mut state, |state| state.is_between_sessions(), lost_at + NEXT_SESSION_MAX);
         }
@@ -69,20 +69,20 @@ impl Link {
         }
     }
 
-    /// The session, whether or not everything is loaded.
+    /// The session, loaded or not.
     pub(super) fn any_session(&self) -> Result<Arc<Session>, Fault> {
         let state = self.state.lock();
         state.session.clone().ok_or_else(|| state.fault.clone())
     }
 
-    /// The session for changes that are made together or on a condition. Without the right to a transaction they would be
-    /// made one by one, and whatever is there.
+    /// The session for changes made together or on a condition. Without the right to a transaction they would be made
+    /// one by one and without the condition.
     pub(super) fn session_for_transaction(&self) -> Result<Arc<Session>, Fault> {
         let session = self.session()?;
         self.state.lock().writes.transaction_fault().map_or(Ok(session), |fault| Err(fault.clone()))
     }
 
-    /// Whether the mirror follows a session that is fully loaded, so that there is something to lose.
+    /// Whether the mirror follows a session that is fully loaded.
     pub(super) fn is_loaded(&self) -> bool {
         self.state.lock().is_loaded()
     }
@@ -91,7 +91,7 @@ impl Link {
         self.state.lock().loaded_in.is_some()
     }
 
-    /// What is wrong, for people.
+    /// The present fault, for people.
     pub(super) fn health(&self) -> Result<(), Fault> {
         let state = self.state.lock();
         match &state.session {
@@ -101,7 +101,7 @@ impl Link {
         }
     }
 
-    /// What was found out last about writes, in this session or one before.
+    /// The latest knowledge about writes, from this session or one before.
     pub(super) fn writes(&self) -> Writes {
         self.state.lock().writes.clone()
     }
@@ -126,7 +126,7 @@ impl Link {
         self.state.lock().loaded_in.replace(session).is_none()
     }
 
-    /// There is no session any more, for this reason.
+    /// Ends the session for this reason.
     pub(super) fn end(&self, fault: Fault) {
         let mut state = self.state.lock();
         if state.session.take().is_some() {
@@ -137,7 +137,7 @@ impl Link {
         }
     }
 
-    /// Waits before another try. `false` when the store was closed, and there shall be none.
+    /// Waits before the next attempt. `false` if the store was closed.
     pub(super) fn pause(&self, pause: Duration) -> bool {
         let deadline = Instant::now() + pause;
         let mut state = self.state.lock();
@@ -145,7 +145,7 @@ impl Link {
         !state.closed
     }
 
-    /// Ends the session, and lets no other begin.
+    /// Ends the session and prevents another one.
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
         (state.closed, state.fault) = (true, Fault::Closed);

@@ -1,4 +1,4 @@
-//! What the link to Redis measures about itself.
+//! The metrics of the link to Redis.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -57,7 +57,7 @@ impl Metrics {
             ),
         }
     }
-    /// The lists follow Redis: everything was loaded in so many seconds, beside so many keys of other programs.
+    /// The lists follow Redis: everything was loaded in this many seconds, besides this many keys of other programs.
     pub(super) fn synchronised(&self, seconds: f64, foreign: usize) {
         self.connected.set(1);
         self.sync_seconds.set(seconds);

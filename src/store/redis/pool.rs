@@ -44,13 +44,13 @@ impl Pool {
         Pool { connections, metrics }
     }
 
-    /// Has the session's server do one command, by the deadline.
+    /// Sends one command to the session's server, by the deadline.
     ///
-    /// A connection that turns out to be dropped is replaced and the command sent anew, so the command must be one
-    /// that can be done twice. One that is silent is not: its server has had its time.
+    /// A dropped connection is replaced and the command sent again, so it must be safe to repeat. After a silent
+    /// connection it is not: the server has had its time.
     ///
     /// # Errors
-    /// A fault of the link or an error of the server. The command may have been done nevertheless.
+    /// A fault of the link or an error of the server. The command may still have been done.
     pub(super) fn query(&self, session: &Session, command: &Cmd, deadline: Instant) -> Result<Value, Fault> {
         let packed = command.get_packed_command();
         for _ in 0..=self.connections.max_size() {
@@ -105,7 +105,7 @@ impl r2d2::ManageConnection for Manager {
         Ok(Pooled { connection, session: session.number, broken: false })
     }
 
-    /// A connection is as good as its session: what is older is likely to be dead or to lead to another server.
+    /// A connection is valid for its session: an older one is likely to be dead, or to lead to another server.
     fn is_valid(&self, pooled: &mut Pooled) -> Result<(), Fault> {
         let session = self.link.any_session()?;
         if pooled.session == session.number { Ok(()) } else { Err(Fault::Outdated) }

@@ -1,5 +1,5 @@
-//! Which server processes there were, for how long each of them may have been changed without anybody here seeing it, and
-//! so what there is to restore when another one answers.
+//! The history of server processes: how long each may have been changed without being seen here, and so what to restore
+//! when another one answers.
 
 use std::collections::HashSet;
 use std::mem;
@@ -12,17 +12,17 @@ use super::session::Contact;
 use crate::registration::TargetId;
 use crate::store::HEARTBEAT;
 
-/// How long ago a process may have answered last so that its end counts as seen.
+/// A process's end counts as seen if its last answer is no older than this.
 const RECENT: Duration = HEARTBEAT.saturating_mul(2);
 
 #[derive(Default)]
 pub(super) struct Processes {
-    /// The one that everything was last loaded from, once it is lost.
+    /// The process that everything was last loaded from, once it is lost.
     known: Option<Known>,
-    /// The one that answered after that, until everything is loaded from it.
+    /// The process that answered after it, until everything is loaded from it.
     next: Option<Next>,
-    /// Since the last session: when nobody listened, or nobody who took writes yet, for the first time, and when data
-    /// were being loaded for the last time.
+    /// Since the last session: when a connection was first refused or data were being loaded, and when data were last
+    /// being loaded.
     gone: Option<Contact>,
     loading: Option<Contact>,
 }
@@ -40,7 +40,7 @@ struct Next {
     restart: Restart,
     /// How the last session with it ended, if it did.
     left: Option<Left>,
-    /// It may have come up with less than was known, or another one between it and the known one.
+    /// It, or a process between it and the known one, may have come up with fewer registrations.
     may_have_lost: bool,
 }
 
@@ -59,9 +59,9 @@ pub(super) struct Farewell<'a> {
     pub(super) replicated: Option<Replicated>,
     pub(super) fault: &'a Fault,
     pub(super) is_loaded: bool,
-    /// How many keys other programs had there at the last scan.
+    /// How many keys other programs had at the last scan.
     pub(super) foreign: usize,
-    /// What was seen in it, if it was not loaded.
+    /// The ids seen in it, if it was not fully loaded.
     pub(super) seen: HashSet<TargetId>,
 }
 
@@ -70,7 +70,7 @@ impl Processes {
         self.known.as_ref().is_some_and(|known| known.run_id == run_id)
     }
 
-    /// There was no connection. That nobody listens, or that data are being loaded, shows that nobody can write.
+    /// There was no connection. If connections are refused or data are being loaded, nobody can write.
     pub(super) fn missed(&mut self, fault: &Fault, now: Contact) {
         let is_loading = matches!(fault, Fault::Loading);
         if is_loading || matches!(fault, Fault::Connection(error) if error.is_connection_refusal()) {
@@ -79,7 +79,7 @@ impl Processes {
         }
     }
 
-    /// What there is to restore from, when this is another process than the one before.
+    /// The facts for a restore, if this is another process than the one before.
     pub(super) fn answered(&mut self, server: &ServerProcess, now: Contact) -> Option<Restart> {
         let (gone, loading) = (self.gone.take(), self.loading.take());
         let Known { run_id, left: Left { contact, saw_end }, replicated, foreign } = self.known.as_ref()?;
@@ -87,7 +87,7 @@ impl Processes {
             return None;
         }
         let mut next = match self.next.take() {
-            // A restore that is interrupted goes on with what was known when it began.
+            // An interrupted restore continues with what was known when it began.
             Some(mut next) if next.run_id == server.run_id => {
                 let apart = next.left.take().map_or(Duration::ZERO, |left| now.since(left.contact));
                 next.restart.apart = next.restart.apart.saturating_add(apart);
@@ -100,7 +100,7 @@ impl Processes {
                 let last_left =
                     before.as_ref().map_or(Some(Left { contact: *contact, saw_end: true }), |next| next.left);
                 let before_it = last_left.map_or(Duration::ZERO, |left| left.unseen(age, gone, now));
-                // A replica was there before.
+                // Not longer than its silence: a replica may be older.
                 let since_it_began = loading.map_or(age, |loading| age.min(now.since(loading))).min(gap);
                 let earlier = before.as_ref().map_or(Duration::ZERO, |Next { restart, .. }| restart.apart_or_unseen());
                 let after_a_loss = before.is_some_and(|before| before.may_have_lost);
@@ -139,7 +139,7 @@ impl Processes {
 }
 
 impl Left {
-    /// For how long the process may have gone on unseen, when another one answers now that is of this age.
+    /// How long the process may have gone on unseen, if another one of this age answers now.
     fn unseen(self, age: Duration, gone: Option<Contact>, now: Contact) -> Duration {
         if !self.saw_end {
             return Duration::MAX;

@@ -1,4 +1,5 @@
-//! One round trip of the applier: a list of questions, sent in one pipeline. Each says what it sends, and takes its answers.
+//! One round trip of the applier: a list of questions in one pipeline. Each knows what it sends and how to take its
+//! answers.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::iter;
@@ -16,40 +17,39 @@ use crate::registration::{DOCUMENT_BYTES_MAX, TargetId};
 use crate::store::mailbox::Write;
 use crate::store::{Kept, SETTLED_BYTES, Update};
 
-/// How many keys one step of a scan looks at.
+/// How many keys one step of a scan examines.
 const SCAN_COUNT: usize = 1000;
 
-/// Ids in one round, at most and at the beginning: few, until it is known that the values are small.
+/// Ids in one round, at most and at first: few, until the values are known to be small.
 const ROUND_IDS_MAX: usize = 1000;
 const ROUND_IDS_MIN: usize = 32;
 
-/// How long a round should take in which values are watched, or read as a whole: small writes wait for it. For each value
-/// that is watched Redis looks at all that are watched already, so that the last of many take the longest.
+/// How long a round should take that watches values or reads whole ones, because small writes wait for it. For each
+/// watched value Redis checks all that are watched already, so the last of many take the longest.
 const TURN: Duration = Duration::from_millis(250);
 
-/// Values in such a round that takes longer: with fewer, it is the way to Redis that takes the time.
+/// The least number of values in such a round if it takes longer: with fewer, the network takes the time.
 const SLOW_ROUND_IDS: usize = 128;
 
-/// Bytes of the values in one round, about; much less than what makes a server cut off a client for reading slowly.
+/// About how many bytes of values one round has: much less than makes a server cut off a client for reading slowly.
 const ROUND_BYTES: usize = 4 << 20;
 
-/// Bytes of the values in one round, at most. What a value has beyond its share of them is left for a later round.
+/// The most bytes of values in one round. A value larger than its share of them is left for a later round.
 const ROUND_BYTES_MAX: usize = 4 * ROUND_BYTES;
 
-/// So many values are no more than a round may have, however large they are.
+/// This many whole values fit into a round, however large they are.
 pub(super) const AGAIN_MAX: usize = ROUND_BYTES / DOCUMENT_BYTES_MAX;
 
-/// How many bytes are asked for of each of so many values: of one byte more, to see that there are more.
+/// How many bytes of each of `count` values are asked for. One more byte is read, to see whether there are more.
 pub(super) fn share(count: usize) -> usize {
     (ROUND_BYTES_MAX / count.max(1)).min(DOCUMENT_BYTES_MAX)
 }
 
-/// Whether so many bytes are the beginning of a value that is larger than its share.
+/// Whether this many bytes are only the beginning of a value that is larger than its share.
 pub(super) fn is_cut_off(bytes: usize, share: usize) -> bool {
     share < bytes && share < DOCUMENT_BYTES_MAX
 }
 
-/// How many bytes of a value this is.
 pub(super) fn size(value: &Value) -> usize {
     if let Value::BulkString(value) = value { value.len() } else { 0 }
 }
@@ -66,7 +66,7 @@ impl Default for Portion {
 }
 
 impl Portion {
-    /// Makes rounds shorter when the `count` values that were read are large, and longer when they are small.
+    /// Makes rounds shorter if the `count` values that were read are large, and longer if they are small.
     pub(super) fn adapt(&mut self, count: usize, bytes: usize) {
         if bytes > ROUND_BYTES {
             self.ids = (count * ROUND_BYTES / bytes).max(1);
@@ -80,7 +80,7 @@ impl Portion {
         self.ids = if took > TURN { (self.ids / 2).max(1) } else { (self.ids + 1).min(AGAIN_MAX) };
     }
 
-    /// The same for a round in which values were watched, and which took so long.
+    /// The same for a round that watched values, with the time it took.
     pub(super) fn adapt_watching(&mut self, count: usize, bytes: usize, took: Duration) {
         if bytes > ROUND_BYTES || took < TURN / 2 {
             self.adapt(count, bytes);
@@ -94,7 +94,7 @@ impl Portion {
 #[derive(Default)]
 pub(super) struct Round {
     pub(super) pipeline: Pipeline,
-    /// What is made as a whole is made by a script.
+    /// Writes of several updates are made by a script.
     is_scripted: bool,
     asked: VecDeque<(Ask, usize)>,
 }
@@ -103,21 +103,20 @@ pub(super) struct Round {
 enum Ask {
     /// Writes that are made together or not at all.
     Commit(Vec<Write>),
-    /// Something is written that Redis is owed.
     Owed(Owed),
     Write(Write),
-    /// Whether a write of this key would succeed, and how far the copies are.
+    /// Whether a write of this key would succeed, and how far replication has come.
     Probe {
         probe: Probe,
         key: String,
     },
-    /// What its clock shows.
+    /// The time of the clock of Redis.
     Clock(Here),
-    /// A value: up to so many bytes of it, or the whole, with which a second look is content.
+    /// A value: up to this many bytes of it, or all.
     Fetch(TargetId, Option<usize>),
     /// The page of a scan that this cursor leads to.
     Page(Vec<u8>),
-    /// Values that are watched from now on: a transaction will replace them.
+    /// Values to watch, because a transaction will replace them.
     Watch(Vec<TargetId>),
 }
 
@@ -125,27 +124,27 @@ enum Ask {
 struct Owed {
     kept: Kept,
     way: Way,
-    /// What is left of its lifetime, in milliseconds; `None` is for ever.
+    /// The rest of its lifetime, in milliseconds; `None` is for ever.
     left: Option<u64>,
-    /// Redis knows how to move a deadline only if that makes it later.
+    /// Redis can move a deadline on the condition that this makes it later.
     only_later: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// Its key lives: only the deadline is moved, so that a deletion that crosses with it is not undone.
+    /// Its key exists: only the deadline is moved, so that a concurrent deletion is not undone.
     Move,
-    /// It is put where nothing is.
+    /// It is put if there is no value.
     Put,
-    /// It is put where nothing is; if another server was faster, the later deadline holds.
+    /// It is put if there is no value; if another server was faster, the later deadline holds.
     PutAndMove,
 }
 
-/// How much is tried to find out whether a write would succeed.
+/// How much a probe tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Probe {
     Put,
-    /// Everything that may have to be written one day.
+    /// Every kind of command that a write may ever need.
     Everything,
 }
 
@@ -160,19 +159,19 @@ impl Round {
         self.asked.push_back((ask, self.pipeline.len() - before));
     }
 
-    /// Has writes made, all or none. The first question of a round. Without any of them it only ends the watching.
+    /// Asks for writes, all or none, as the first question of a round. Without any, it only stops the watching.
     pub(super) fn commit(&mut self, writes: Vec<Write>) {
         self.ask(Ask::Commit(writes));
     }
 
-    /// Has writes made, each of one update.
+    /// Asks for writes of one update each.
     pub(super) fn write(&mut self, mut writes: Vec<Write>) {
         writes.retain_mut(|write| write.begin(ANSWER_MAX));
         writes.into_iter().for_each(|write| self.ask(Ask::Write(write)));
     }
 
-    /// Writes up to `count` of what Redis is owed, or as much as goes into a round. `only_later`: Redis knows how to move a
-    /// deadline only if that makes it later.
+    /// Asks for up to `count` owed registrations, or as many as fit. `only_later`: Redis can move a deadline on the
+    /// condition that this makes it later.
     pub(super) fn settle(&mut self, settling: &mut Settling, count: usize, now: Instant, only_later: bool) {
         let mut bytes = 0;
         for _ in 0..count {
@@ -191,7 +190,8 @@ impl Round {
         }
     }
 
-    /// Finds out whether a write would succeed, without making one: nobody has this key. And how far the copies are.
+    /// Finds out whether a write would succeed, without making one, since nobody has this key; and how far replication
+    /// has come.
     pub(super) fn probe(&mut self, key: &str, probe: Probe) {
         self.ask(Ask::Probe { probe, key: key.to_owned() });
     }
@@ -214,14 +214,14 @@ impl Round {
         }
     }
 
-    /// Watches these values, and asks for them. The last question of a round.
+    /// Watches these values and asks for them, as the last question of a round.
     pub(super) fn watch(&mut self, ids: Vec<TargetId>) {
         if !ids.is_empty() {
             self.ask(Ask::Watch(ids));
         }
     }
 
-    /// Whether something is written whose answer shows that Redis takes writes.
+    /// Whether a write in this round will show that Redis takes writes.
     pub(super) fn proves(&self) -> bool {
         self.asked.iter().any(|(ask, _)| match ask {
             Ask::Owed(owed) => owed.way != Way::Move,
@@ -230,7 +230,7 @@ impl Round {
         })
     }
 
-    /// What the answers say to what was sent at `sent_at`. Those who wait for writes stay in the round when it fails.
+    /// Takes the answers to what was sent at `sent_at`. On an error, callers that wait for writes stay in the round.
     pub(super) fn read(&mut self, answers: Vec<Value>, sent_at: Instant) -> Result<Answers, Fault> {
         let mut read = Answers::default();
         let mut left = answers.as_slice();
@@ -283,7 +283,7 @@ impl Ask {
             Ask::Page(cursor) => drop(pipeline.cmd("SCAN").arg(cursor).arg("COUNT").arg(SCAN_COUNT)),
             Ask::Watch(ids) => {
                 for id in ids {
-                    // One by one, since they may lie in different slots of a cluster.
+                    // One by one, since they may be in different slots of a cluster.
                     pipeline.cmd("WATCH").arg(id.to_string());
                     ask_for_value(pipeline, *id, share(ids.len()));
                 }
@@ -333,13 +333,13 @@ impl Ask {
                 read.clock = info.ok().and_then(|info| Reading::read(&info, here));
             }
             Ask::Page(_) => read.page = Some(next()),
-            // The checks are asked about them when everything else is shown.
+            // The checks are asked once everything else is shown.
             Ask::Watch(_) => read.watched = answers.collect(),
         }
         Ok(())
     }
 
-    /// Whether this among its answers says more than no to one write.
+    /// Whether this fault concerns more than one write.
     fn is_fatal(&self, fault: &Fault) -> bool {
         match self {
             Ask::Fetch(..) | Ask::Page(_) => !matches!(fault, Fault::WrongType),
@@ -377,7 +377,7 @@ impl Owed {
                 read.refused.get_or_insert(refusal);
                 read.given_back.push(kept);
             }
-            // It lives on with a later deadline, or is gone: to know which, it is fetched, and owed until then.
+            // It lives with a later deadline, or is gone: it is fetched to know which, and owed until then.
             None if moved == Some(Value::Int(0)) && put.is_none() => {
                 read.unclear.push(kept.id);
                 read.given_back.push(kept);
@@ -385,13 +385,12 @@ impl Owed {
             None if kept.moved_from.is_some() && put.as_ref().is_none_or(|put| *put == Value::Okay) => {
                 read.taken.push(kept);
             }
-            // It is put back, or there as somebody else wrote it.
+            // It is put back, or somebody else has written it.
             None => read.unclear.push(kept.id),
         }
     }
 }
 
-/// Asks for an update to be made.
 fn ask(pipeline: &mut Pipeline, update: &Update) {
     let key = update.id().to_string();
     match update {
@@ -405,7 +404,7 @@ fn ask(pipeline: &mut Pipeline, update: &Update) {
     }
 }
 
-/// Asks for up to so many bytes of the value of an id, and one more, and for what is left of its lifetime.
+/// Asks for up to `share` bytes of a value and one more, and for the rest of its lifetime.
 fn ask_for_value(pipeline: &mut Pipeline, id: TargetId, share: usize) {
     let key = id.to_string();
     pipeline.cmd("GETRANGE").arg(&key).arg(0).arg(share).cmd("PTTL").arg(&key);

@@ -1,6 +1,6 @@
-//! A session: the time from one connection to one Redis process until it is lost. Three kinds of thread meet here:
-//! the tracker reports changed ids, handlers hand in their writes, and the applier takes the work in rounds.
-//! What is reported to a session that has ended reaches nobody.
+//! A session: the time from one connection to one Redis process until it is lost. Three kinds of thread meet here: the
+//! tracker reports changed ids, handlers hand in their writes, and the applier takes the work in rounds. Reports to a
+//! session that has ended are ignored.
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -14,7 +14,7 @@ use crate::registration::TargetId;
 use crate::store::mailbox::{Contents, Mailbox, Unwritten, Write};
 use crate::store::{Check, Outcome, StoreError, Update};
 
-/// Changed ids that wait to be fetched; with more than these a full scan is cheaper.
+/// The most changed ids that wait to be fetched; with more, a full scan is cheaper.
 const CHANGED_MAX: usize = 200_000;
 
 /// One connection to one Redis process.
@@ -24,7 +24,7 @@ pub(super) struct Session {
     /// Where the process is.
     pub(super) address: ConnectionAddr,
     pub(super) run_id: String,
-    /// As many writes as there are handlers, at most.
+    /// It holds at most as many writes as there are handlers.
     mailbox: Mailbox<Notices>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Session {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Contact {
     pub(super) instant: Instant,
-    /// By the clock that goes on while the machine sleeps; `None` where there is none.
+    /// By the clock that counts sleep; `None` without one.
     since_boot: Option<Duration>,
 }
 
@@ -42,20 +42,20 @@ impl Contact {
         Contact { instant: Instant::now(), since_boot }
     }
 
-    /// The time so much later.
+    /// This time and `by`.
     #[cfg(test)]
     pub(super) fn later(self, by: Duration) -> Contact {
         Contact { instant: self.instant + by, since_boot: self.since_boot.map(|since| since + by) }
     }
 
-    /// The time between the two, that in which the machine slept included.
+    /// The time between two contacts, including sleep of the machine.
     pub(super) fn since(self, earlier: Contact) -> Duration {
         let slept_through = self.since_boot.zip(earlier.since_boot);
         slept_through.map_or(Duration::MAX, |(later, earlier)| later.saturating_sub(earlier))
     }
 }
 
-/// What the tracker and others report.
+/// The reports of the tracker and others.
 #[derive(Default)]
 struct Notices {
     changed: BTreeSet<TargetId>,
@@ -63,19 +63,19 @@ struct Notices {
     ended: Option<Fault>,
 }
 
-/// Why everything is read anew.
+/// Why everything is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
     Connected,
     /// The server forgot which keys changed: a database was emptied.
     Flushed,
-    /// More changes than it is worth to follow one by one.
+    /// Too many changes to follow one by one.
     Overflow,
-    /// Some changes are not reported by any server (SWAPDB).
+    /// No server reports some changes (SWAPDB).
     Periodic,
-    /// This program stood still, and what was reported meanwhile is old.
+    /// This program stood still, and the reports from that time are old.
     Stood,
-    /// What is missing after a restart may be on its way back.
+    /// Missing registrations after a restart may be on their way back.
     Confirm,
 }
 
@@ -97,7 +97,7 @@ impl Cause {
 
 pub(super) struct Work {
     pub(super) ids: BTreeSet<TargetId>,
-    /// What is to be written, in this order.
+    /// In the order in which they must be made.
     pub(super) writes: Vec<Write>,
     pub(super) rescan: Option<Cause>,
     /// More ids have changed than are fetched in this round.
@@ -110,7 +110,7 @@ impl Session {
         Session { number, address, run_id, mailbox }
     }
 
-    /// The tracker's report: these ids changed in some way.
+    /// Reports that these ids changed in some way.
     pub(super) fn changed(&self, ids: impl Iterator<Item = TargetId>) {
         self.mailbox.change(|Contents { notices, .. }| {
             notices.changed.extend(ids);
@@ -121,18 +121,18 @@ impl Session {
         });
     }
 
-    /// Has everything read anew, since what changed is not known.
+    /// Has everything read again, because the changes are unknown.
     pub(super) fn rescan(&self, cause: Cause) {
         self.mailbox.change(|contents| contents.notices.rescan = Some(cause));
     }
 
-    /// Whether a change of this id is still to be fetched, or may be: when everything is to be read anew, nobody knows.
+    /// Whether a change of this id is, or may be, still to be fetched: before a rescan nobody knows.
     pub(super) fn may_have_changed(&self, id: TargetId) -> bool {
         let notices = &self.mailbox.contents().notices;
         notices.rescan.is_some() || notices.changed.contains(&id)
     }
 
-    /// Ends the session. The first fault is the one that counts.
+    /// Ends the session. Only the first fault counts.
     pub(super) fn end(&self, fault: Fault) {
         self.mailbox.change(|contents| {
             contents.notices.ended.get_or_insert(fault);
@@ -144,12 +144,11 @@ impl Session {
         self.mailbox.contents().notices.ended.clone()
     }
 
-    /// Has Redis make changes, if the check passes. Says what has become of them once the mirror shows them, or something
-    /// newer.
+    /// Has Redis make changes, if the check passes. Returns once the mirror shows them or something newer.
     ///
     /// # Errors
-    /// `None` when it was not sent to Redis: another session may have it. With any error the change may have been made
-    /// nevertheless; it is not sent later than that.
+    /// `None` if nothing was sent to Redis: another session may send it. After any other error the change may have been
+    /// made, but it is not sent later.
     pub(super) fn write(
         &self,
         updates: Vec<Update>,
@@ -168,7 +167,7 @@ impl Session {
         })
     }
 
-    /// The work of the next round: all writes, and up to `ids_max` changed ids. Waits for some at most `patience`;
+    /// The work of the next round: all writes, and up to `ids_max` changed ids. Waits for work for at most `patience`;
     /// then there may be none.
     pub(super) fn take(&self, ids_max: usize, patience: Duration) -> Result<Work, Fault> {
         let is_work = |Contents { writes, notices }: &Contents<Notices>| {

@@ -1,4 +1,4 @@
-//! The follower: keeps the mirror equal to Redis, session after session, for as long as the store lives.
+//! The follower: keeps the mirror equal to Redis, one session after another, as long as the store lives.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::session::{Contact, Session};
 use crate::logging::News;
 use crate::store::backoff::Backoff;
 
-/// The setting with which Redis never drops a registration to make room.
+/// The policy by which Redis never drops a registration to make room.
 const NO_EVICTION: &str = "noeviction";
 
 pub(super) struct Follower {
@@ -27,14 +27,14 @@ pub(super) struct Follower {
     sessions: u64,
     processes: Processes,
     clock: Clock,
-    /// The fault that was logged last, since one line per change is enough.
+    /// The fault that was last logged, since one line per change is enough.
     logged: News,
 }
 
-/// What a session begins with.
+/// The connections and the server of a new session.
 struct Opened {
     address: ConnectionAddr,
-    /// Hears which keys others change.
+    /// Receives the names of keys that others change.
     tracked: Connection,
     lanes: Lanes,
     server: ServerProcess,
@@ -46,7 +46,7 @@ impl Follower {
         Follower { context, sessions: 0, processes, clock, logged: News::default() }
     }
 
-    /// Starts the thread that follows until the store is closed.
+    /// Starts the thread, which follows until the store is closed.
     pub(super) fn spawn(self) -> io::Result<()> {
         thread::Builder::new().name("redis-follow".to_owned()).spawn(move || self.run()).map(drop)
     }
@@ -105,13 +105,13 @@ impl Follower {
             _ => Err(Fault::ChangedServer),
         };
         let (mut writer, overtaking) = (open_twin()?, open_twin()?);
-        // Before anything is read, so that a change is either in what is read or reported.
+        // Before anything is read, so that a change is either read or reported.
         invalidations::turn_on(&mut tracked, &mut writer, server.is_7_or_newer)?;
         let lanes = Lanes::new(writer, overtaking, connector.settings().is_cluster());
         Ok(Opened { address, tracked, lanes, server })
     }
 
-    /// Once per server process.
+    /// Warns once per server process.
     fn warn_of_eviction(&self, server: &ServerProcess) {
         if server.eviction_policy != NO_EVICTION && !self.processes.is_known(&server.run_id) {
             warn!(policy = server.eviction_policy;

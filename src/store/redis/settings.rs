@@ -1,4 +1,4 @@
-//! How Redis is reached: plain values, and their reading from a URL.
+//! How to reach Redis: plain values, and parsing them from a URL.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,45 +8,42 @@ use redis::{ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
 
 use crate::pem::{Authorities, Identity};
 
-/// Connections for commands, unless it is set otherwise.
+/// The default number of connections for commands.
 pub const POOL_SIZE_DEFAULT: u32 = 16;
 
-/// How often everything is read anew, unless it is set otherwise.
+/// How often everything is read again by default.
 pub const RESYNC_EVERY_DEFAULT: Duration = Duration::from_secs(600);
 
-/// Everything that has to be known to keep registrations in Redis. Holds secrets, and so cannot be printed.
+/// All settings of Redis. They hold secrets, and so cannot be printed.
 #[derive(Clone)]
 pub struct Settings {
     pub address: Address,
     pub database: u32,
     /// The ACL user; `None` is the user `default`.
     pub username: Option<String>,
-    /// The password; `None` sends none.
     pub password: Option<String>,
-    /// TLS, to Redis and to the Sentinels alike; `None` speaks plainly.
+    /// For Redis and the Sentinels alike; `None` means no TLS.
     pub tls: Option<Tls>,
-    /// Connections for reading single registrations, at most; as many can be read at the same time.
+    /// The most connections for reading single registrations, and so the most parallel reads.
     pub pool_size: u32,
-    /// Whether registrations that Redis lost by a restart are put back.
+    /// Whether registrations that Redis lost in a restart are put back.
     pub restore: bool,
-    /// How often everything is read anew, for the changes that no server reports (SWAPDB); less often when that takes
+    /// How often everything is read again, because no server reports some changes (SWAPDB); less often if reading takes
     /// long.
     pub resync_every: Duration,
 }
 
-/// Where Redis is.
 #[derive(Clone)]
 pub enum Address {
     /// A host name or an IP address, and a port.
     Tcp(String, u16),
     Unix(PathBuf),
-    /// Wherever the Sentinels say that the master is.
+    /// The master that the Sentinels name.
     Sentinel(Sentinel),
-    /// The master of a cluster of one shard, of which these nodes are known, asked in this order.
+    /// The master of a cluster of one shard. These nodes are asked for it, in this order.
     Cluster(Vec<(String, u16)>),
 }
 
-/// The Sentinels that know the master.
 #[derive(Clone)]
 pub struct Sentinel {
     /// Their hosts and ports, asked in this order.
@@ -57,12 +54,12 @@ pub struct Sentinel {
     pub password: Option<String>,
 }
 
-/// What TLS trusts, and what it shows of itself.
+/// The authorities that TLS trusts, and the client certificate that it shows.
 #[derive(Clone)]
 pub struct Tls(pub(super) TlsCertificates);
 
 impl Tls {
-    /// Trusts these instead of those whom the system trusts, and shows this.
+    /// Trusts `ca` instead of the system's authorities, and shows `identity`.
     pub fn new(ca: Option<Authorities>, identity: Option<Identity>) -> Tls {
         let client_tls = identity.map(|identity| {
             let [client_cert, client_key] = identity.pem;
@@ -79,7 +76,7 @@ impl Default for Tls {
 }
 
 impl Settings {
-    /// Redis at `address`: database 0, no password, no TLS, restoring.
+    /// The default settings for this address: database 0, no password, no TLS, restoring.
     pub fn new(address: Address) -> Settings {
         Settings {
             address,
@@ -98,12 +95,12 @@ impl Settings {
         matches!(self.address, Address::Cluster(_))
     }
 
-    /// Reads `redis://user:password@host:port/database`, the same with `rediss://` for TLS, or
-    /// `redis+unix:///path?db=database&user=user&pass=password`. What is not a plain character in a name or
-    /// password is percent-encoded.
+    /// Parses `redis://user:password@host:port/database`, the same with `rediss://` for TLS, or
+    /// `redis+unix:///path?db=database&user=user&pass=password`. Special characters in a name or password are
+    /// percent-encoded.
     ///
     /// # Errors
-    /// [`InvalidUrl`] says what is wrong, and never shows the URL, which may hold a password.
+    /// [`InvalidUrl`] says what is wrong, without the URL, which may hold a password.
     pub fn from_url(url: &str) -> Result<Settings, InvalidUrl> {
         let info: ConnectionInfo = url.into_connection_info().map_err(|e| match e.detail() {
             Some(detail) => InvalidUrl(format!("{}: {detail}", e.category())),
@@ -132,7 +129,7 @@ impl Settings {
     }
 }
 
-/// Why a URL is no address of a Redis.
+/// Why a URL is not an address of Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidUrl(String);
 

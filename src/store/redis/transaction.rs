@@ -1,7 +1,7 @@
-//! Writes of several updates, which are made as a whole, and writes with a check. What they replace is watched and read
-//! in one round; in the next one MULTI and EXEC make them, or nothing if any of it has changed meanwhile, and then they
-//! are tried again. Writes of one update share a transaction until that fails: from then on each has its own, so that
-//! what others do to one of them delays no other.
+//! Writes of several updates, made as a whole, and writes with a check. One round watches and reads the values that
+//! they replace; in the next, MULTI and EXEC make the writes, or nothing if a value has changed meanwhile, and then
+//! they are tried again. Writes of one update share a transaction until it fails. From then on each has its own, so
+//! that contention for one delays no other.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Instant;
@@ -16,22 +16,22 @@ use crate::registration::TargetId;
 use crate::store::mailbox::{Reply, Write};
 use crate::store::{Change, Outcome, REFUSED_MAX, Refused, Stored, Update};
 
-/// So many values are read in a moment. Who waits for more is overtaken by who needs no more.
+/// A write of this many values is small: they are read in a moment. Small writes overtake larger ones.
 pub(super) const SMALL_MAX: usize = 64;
 
 /// The transactions on a connection, one after the other.
 #[derive(Default)]
 pub(super) struct Transactions {
     waiting: VecDeque<Waiting>,
-    /// The one whose checks are being asked.
+    /// The transaction whose checks are being asked.
     reading: Option<Transaction>,
-    /// The values that are asked for in this round, each with the place of the write that asks for it.
+    /// The values asked for in this round, each with the position of its write.
     asked: Vec<(usize, TargetId)>,
 }
 
 struct Waiting {
     write: Write,
-    /// It does not share a transaction.
+    /// It must not share a transaction.
     is_alone: bool,
 }
 
@@ -40,12 +40,12 @@ struct Waiting {
 struct Transaction {
     writes: Vec<Candidate>,
     ids: HashSet<TargetId>,
-    /// Which values are still to be read.
+    /// The values that must still be read, each with the position of its write.
     unread: VecDeque<(usize, TargetId)>,
-    /// How many of them are read at once.
+    /// How many of these are read at once.
     portion: Portion,
-    /// Values that may have been put there while they were read. They are read a second time: what was put there after
-    /// they were watched spoils the transaction, and must not spoil what its checks say.
+    /// Values that may have been put there while they were read. They are read a second time: a value put after it was
+    /// watched spoils the transaction, and must not mislead its checks.
     doubted: HashSet<TargetId>,
 }
 
@@ -55,18 +55,18 @@ struct Candidate {
     refused: Vec<Refused>,
 }
 
-/// What the checks have said.
+/// The results of the checks.
 #[derive(Default)]
 pub(super) struct Verdicts {
-    /// What they have refused, to be shown before it is told.
+    /// The refused values, to be shown before their callers are told.
     pub(super) changes: Vec<Change>,
     pub(super) refused: Vec<(Reply, Outcome)>,
-    /// They could not be asked for want of a right.
+    /// They could not be asked for lack of a right.
     pub(super) lacks_right: bool,
 }
 
 impl Transactions {
-    /// Keeps those of these writes that need a transaction or would spoil the one that is being read. Returns the others.
+    /// Takes the writes that need a transaction or would spoil the one that is being read. Returns the others.
     pub(super) fn take(&mut self, writes: Vec<Write>) -> Vec<Write> {
         let unfinished = self.reading.as_ref().filter(|reading| !reading.unread.is_empty());
         let spoils = |update: &Update| unfinished.is_some_and(|reading| reading.ids.contains(&update.id()));
@@ -77,7 +77,7 @@ impl Transactions {
         plain
     }
 
-    /// Whether this write is small, and would wait here for much, without changing any of what is read here.
+    /// Whether this write is small, would wait long here, and changes nothing that is being read here.
     pub(super) fn is_overtaken_by(&self, write: &Write) -> bool {
         let is_read = |update: &Update| self.reading.as_ref().is_some_and(|reading| reading.ids.contains(&update.id()));
         let waiting = || self.waiting.iter().map(|waiting| waiting.write.updates.len()).sum::<usize>();
@@ -88,18 +88,18 @@ impl Transactions {
             && !write.updates.iter().any(is_read)
     }
 
-    /// Whether there is something to be done at once.
+    /// Whether a round is needed at once.
     pub(super) fn is_open(&self) -> bool {
         self.reading.is_some() || !self.waiting.is_empty()
     }
 
-    /// Whether values are being watched: an EXEC now would end that.
+    /// Whether values are being watched: EXEC would stop that.
     pub(super) fn is_reading(&self) -> bool {
         self.reading.is_some()
     }
 
-    /// What has passed its checks, to be made in this round; `None` while there is nothing to be ended. What has no time
-    /// left is not read to its end.
+    /// The writes that have passed their checks, to be made in this round; `None` if there is nothing to end. Stops
+    /// reading if no write has time left.
     pub(super) fn commit(&mut self) -> Option<Vec<Write>> {
         let is_late =
             |reading: &Transaction| !reading.writes.iter().any(|candidate| candidate.write.has_time(ANSWER_MAX));
@@ -113,7 +113,7 @@ impl Transactions {
         )
     }
 
-    /// The next of the values that the next transaction replaces, to be watched.
+    /// The next values that the next transaction replaces, to be watched.
     pub(super) fn watch(&mut self) -> Vec<TargetId> {
         if self.reading.is_none() {
             self.reading = self.next();
@@ -123,12 +123,12 @@ impl Transactions {
         self.asked.iter().map(|(_, id)| *id).collect()
     }
 
-    /// Takes writes back that were not made, each of which now has a transaction of its own.
+    /// Takes back writes that were not made. Each now has a transaction of its own.
     pub(super) fn retry(&mut self, writes: Vec<Write>) {
         writes.into_iter().for_each(|write| self.waiting.push_front(Waiting { write, is_alone: true }));
     }
 
-    /// The transaction of those that have waited longest.
+    /// The transaction of the writes that have waited longest.
     fn next(&mut self) -> Option<Transaction> {
         let mut next = Transaction::default();
         while let Some(Waiting { write, is_alone }) = self.waiting.pop_front() {
@@ -149,7 +149,7 @@ impl Transactions {
         (!next.writes.is_empty()).then_some(next)
     }
 
-    /// Asks the checks about the values that were read. The mirror shows everything that was written before.
+    /// Asks the checks about the values that were read. The mirror must show everything written before.
     pub(super) fn check(&mut self, answers: Vec<Value>, sent_at: Instant) -> Result<Verdicts, Fault> {
         let mut verdicts = Verdicts::default();
         let unwatched = answers.iter().step_by(3).find_map(fault_in);
@@ -180,7 +180,7 @@ impl Transactions {
             }
             let size = size(&value);
             bytes += size;
-            // The more of them are read, the larger is the share of those that are left.
+            // As fewer values are left, the share of each grows.
             if is_cut_off(size, share(count)) || (is_doubtful(&value, &left) && doubted.insert(id)) {
                 unread.push_back((place, id));
                 continue;
@@ -188,7 +188,7 @@ impl Transactions {
             let change = change(id, value, left, sent_at)?;
             let present = match &change {
                 Change::Put { stored: Stored::Read(value), .. } => Some(value.as_slice()),
-                // Something stands there, which is no document.
+                // There is a value that is not a document.
                 _ => fault.map(|_| [].as_slice()),
             };
             let Some(Candidate { write, refused }) = writes.get_mut(place) else { continue };
@@ -210,12 +210,12 @@ impl Transactions {
     }
 }
 
-/// Whether this can only be made as a whole, or on a condition.
+/// Whether this needs a transaction: it has several updates or a check.
 fn is_transaction(write: &Write) -> bool {
     write.updates.len() > 1 || write.check.is_some()
 }
 
-/// The write, if it has time left; otherwise its caller is told that it has not.
+/// The write, if it has time left. Otherwise tells its caller that it has not.
 fn in_time(mut write: Write, has_time: impl FnOnce(&mut Write) -> bool) -> Option<Write> {
     if has_time(&mut write) {
         return Some(write);

@@ -1,4 +1,4 @@
-//! What is known about whether Redis takes writes, all of it: the applier finds it out, and the link tells it to callers.
+//! What is known about whether Redis takes writes. The applier finds it out; the link reports it to callers.
 
 use std::time::{Duration, Instant};
 
@@ -14,30 +14,30 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Writes {
-    /// Why the last write was refused, until one is taken: Redis can be reached and read all the same.
+    /// Why the last write was refused, until one is taken: a Redis that refuses writes can still be read.
     refused: Option<Fault>,
     /// When this session last saw Redis take a write.
     taken_at: Option<Instant>,
-    /// What is missing of the rights that not every write needs.
+    /// The missing rights that not every write needs.
     rights: Rights,
     trial: Trial,
 }
 
-/// Whether a session has tried everything that it may have to write one day: a right that is missing is better known at
-/// once than in the hour of need.
+/// Whether a session has tried every kind of command that it may need: a missing right should be known before it is
+/// needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Trial {
     #[default]
     Due,
     /// Tried, and tried again until it passes.
     Begun,
-    /// Passed, but for rights that only some writes need: these are refused, and it is tried again.
+    /// Passed, except for rights that only some writes need: these writes are refused, and the trial is repeated.
     Lacking,
     Passed,
 }
 
 impl Writes {
-    /// What is left of it when another session begins.
+    /// The part that is still valid in a new session.
     pub(super) fn in_new_session(self) -> Writes {
         Writes { taken_at: None, trial: Trial::Due, ..self }
     }
@@ -50,7 +50,7 @@ impl Writes {
         self.trial == Trial::Due
     }
 
-    /// How often it is to be shown that Redis takes writes.
+    /// How often Redis must show that it takes writes.
     pub(super) fn heartbeat(&self) -> Duration {
         if self.refused.is_some() { RETRY_AFTER } else { HEARTBEAT }
     }
@@ -59,8 +59,8 @@ impl Writes {
         self.taken_at.is_none_or(|at| at + self.heartbeat() <= now)
     }
 
-    /// What is tried next, if a round `proves` by itself that Redis takes writes. Not everything can be tried while
-    /// values are watched.
+    /// The next probe. `proves` says that the round itself shows whether Redis takes writes. Not everything can be
+    /// tried while values are watched.
     pub(super) fn next_probe(&mut self, proves: bool, is_watching: bool) -> Option<Probe> {
         match self.trial {
             Trial::Passed => (!proves).then_some(Probe::Put),
@@ -72,8 +72,8 @@ impl Writes {
         }
     }
 
-    /// Takes note of what the answers to a round say that was sent at `at`. `true` when they show that Redis takes
-    /// writes: when it took one, and is known to take all that registrations need.
+    /// Takes note of the answers to a round that was sent at `at`. `true` if they show that Redis takes writes: it took
+    /// one, and is known to take all kinds that registrations need.
     pub(super) fn note(&mut self, read: &Answers, at: Instant) -> bool {
         self.trial = match (&read.rights, self.trial) {
             (Some(_), _) if read.refused.is_some() => Trial::Begun,
@@ -99,7 +99,7 @@ impl Writes {
         is_taken
     }
 
-    /// A write failed for a right that only some writes need: everything is tried again.
+    /// A write failed for lack of a right that only some writes need: everything is tried again.
     pub(super) fn note_missing_right(&mut self) {
         if self.trial == Trial::Passed {
             self.trial = Trial::Lacking;
@@ -116,7 +116,7 @@ impl Writes {
         self.refused.as_ref()
     }
 
-    /// Why nothing can be made as a whole or on a condition, if that is so.
+    /// Why nothing can be made as a whole or on a condition, if so.
     pub(super) fn transaction_fault(&self) -> Option<&Fault> {
         self.rights.transaction.as_ref()
     }

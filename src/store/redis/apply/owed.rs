@@ -16,19 +16,19 @@ use super::{Applier, Stage};
 use crate::registration::TargetId;
 use crate::store::{Change, Comparison, Kept, Missing, Settlement, Stored};
 
-/// How long after a restart a scan is repeated, if something is missing that another server may be putting back.
+/// How soon a scan after a restart is repeated if registrations are missing that another server may be putting back.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 
 impl Applier<'_> {
-    /// Removes what the scan did not find, and goes on to put back what must not be missing.
+    /// Removes registrations that the scan did not find, and puts back those that must not be missing.
     pub(super) fn sweep(&mut self, scan: Scan) {
         let now = Instant::now();
         let restart = self.restoring.as_ref().map(|restoring| &restoring.restart);
         let until = restart.map_or(now, |restart| restart.known_until(now));
         let since = restart.and_then(|restart| now.checked_sub(restart.origin.age)).unwrap_or(now);
         let mut comparison = self.context.mirror.compare(&scan.present, until, since);
-        // What changed since the scan passed by is fetched in the next round. What expired is gone from every store;
-        // how long it is shown is for the mirror to say.
+        // The next round fetches what changed after the scan passed by. Expired registrations are gone from every
+        // store; the mirror decides how long they are shown.
         let has_expired = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         let was_there = |id| self.restoring.as_ref().is_none_or(|restoring| restoring.was_there(id));
         let will_be_known = |id| was_there(id) && self.session.may_have_changed(id);
@@ -69,8 +69,8 @@ impl Applier<'_> {
         lost
     }
 
-    /// Looks at the clock, which every round reads after all deadlines: what expired early stays listed, nothing lives longer
-    /// for it, and Redis gets all deadlines back as they were. Whoever deletes something deletes it all the same.
+    /// Notes the clock, which every round reads after all deadlines, so that deadlines changed by a step are not
+    /// believed.
     pub(super) fn follow_clock(&mut self, read: &mut Answers) {
         if !self.context.connector.settings().restore {
             return;
@@ -78,7 +78,7 @@ impl Applier<'_> {
         if let Some(step) = read.clock.and_then(|reading| self.clock.note(reading)) {
             let (seconds, direction) = (step.by.as_secs(), if step.is_back { "back" } else { "forward" });
             warn!(seconds; "the clock of Redis was set {direction}; moving deadlines back to where they were");
-            // What a new process has lost is for the end of the scan to say.
+            // The end of the scan decides what a new process has lost.
             if self.restoring.is_none() {
                 self.move_back(step);
             }
@@ -88,7 +88,7 @@ impl Applier<'_> {
         }
     }
 
-    /// Puts right what was read and follows from the step.
+    /// Corrects changes that follow from the step.
     fn correct(&self, changes: &mut Vec<Change>, step: Step) {
         let (now, ids) = (Instant::now(), changes.iter().map(Change::id).collect::<Vec<TargetId>>());
         let known = self.context.mirror.lifetimes(Some(&ids));
@@ -106,14 +106,14 @@ impl Applier<'_> {
         });
     }
 
-    /// All deadlines are moved back from now on.
+    /// Begins to move all deadlines back.
     fn move_back(&mut self, step: Step) {
         let now = Instant::now();
         let (mut settling, scan) = match mem::replace(&mut self.stage, Stage::Following { since: now }) {
             Stage::Settling(settling, scan) => (settling, scan),
             stage => {
                 if let Stage::Scanning(scan) = stage {
-                    // What it has read of deadlines is of no use.
+                    // The deadlines that it has read are of no use.
                     self.due = Some((scan.cause, now));
                 }
                 let mut settling = Settling::new(Vec::new(), now);
@@ -126,7 +126,7 @@ impl Applier<'_> {
     }
 }
 
-/// The next of what an outage until `end` moves, with the deadlines that Redis has.
+/// The next step of a settlement for an outage until `end`, with the deadlines that Redis has.
 pub(super) fn settlement(context: &Context, clock: &Clock, end: Instant, count: usize) -> Option<Settlement> {
     let mut settlement = context.mirror.settle(end, count)?;
     if let Some(step) = clock.step() {
