@@ -23,7 +23,7 @@ use output::Output;
 
 use crate::config::commands::{Client, ClientCommand};
 
-/// Does what the command line asks for.
+/// Runs a command.
 ///
 /// # Errors
 /// [`Failure`] if it is not done, or if the answer could not be written.

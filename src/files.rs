@@ -104,7 +104,7 @@ pub type Stamp = [i64; 7];
 pub struct WatchedFiles {
     paths: Vec<PathBuf>,
     taken: Vec<Option<Stamp>>,
-    /// What the last look saw.
+    /// The state at the last look.
     seen: Vec<Option<Stamp>>,
 }
 

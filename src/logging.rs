@@ -11,7 +11,7 @@ use log::{LevelFilter, error};
 use parking_lot::Mutex;
 use serde_json::Value as Json;
 
-/// What is logged, and how.
+/// The settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logging {
     /// Which events are logged, in the syntax of `env_logger`.

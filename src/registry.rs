@@ -129,7 +129,7 @@ impl Registry {
         let is_kept = |id| self.view.kept(id, Instant::now()).is_some();
         match ids.iter().zip(found).any(|((id, is_put), found)| !is_put && !found && is_kept(*id)) {
             true => Err(StoreError::Unavailable(
-                "what is to be deleted is not there, and is kept because of an outage".to_owned(),
+                "the registration is in no store, and is kept because of an outage".to_owned(),
             )),
             false => Ok(()),
         }

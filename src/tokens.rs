@@ -9,7 +9,7 @@ use ring::digest::{SHA256, digest};
 
 pub const TOKENS_MAX: usize = 10_000;
 
-/// The longest name, in characters: it stands in log lines and answers.
+/// The longest name, in characters: it appears in log lines and answers.
 const NAME_CHARS_MAX: usize = 64;
 
 /// The names of the tokens in `API_TOKEN` and `SD_TOKEN`.

@@ -101,7 +101,7 @@ impl Api {
     /// The failure for an answer that is not understood.
     fn unknown(&self, answer: &Answer) -> Failure {
         Failure::Unavailable(format!(
-            "what answers at {} is not inventor, or one too old for this ({}: {}); check --url and what is on the way",
+            "the program at {} is not inventor, or is too old for this ({}: {}); check --url and any proxy in between",
             self.url,
             answer.status,
             answer.reason()

@@ -172,7 +172,7 @@ pub(super) fn check_url(what: &str, url: &str) -> Result<(), Failure> {
     }
     let port = uri.authority().and_then(|authority| authority.as_str().strip_prefix(uri.host()?)?.strip_prefix(':'));
     if port.is_some_and(|port| port.parse::<u16>().is_err()) {
-        return wrong("its port is no number up to 65535");
+        return wrong("its port is not a number up to 65535");
     }
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(()),

@@ -112,7 +112,7 @@ impl Follower<'_> {
         match answer.status {
             304 if self.etag.is_some() => Ok(()),
             200 if answer.is("application/json") => self.take(answer),
-            200 => Err(format!("{}: the answer is {:?} and no list", self.connection.url, answer.content_type)),
+            200 => Err(format!("{}: the answer is {:?}, not a list", self.connection.url, answer.content_type)),
             status => Err(format!("{}: {status}: {}", self.connection.url, answer.reason())),
         }
     }
@@ -210,7 +210,7 @@ impl Place {
         match fs::symlink_metadata(&self.path) {
             Ok(metadata) if metadata.is_file() => Ok(Some(metadata)),
             Ok(metadata) if metadata.is_symlink() => Err(io::Error::other("is a link; name the file itself")),
-            Ok(_) => Err(io::Error::other("is no file")),
+            Ok(_) => Err(io::Error::other("is not a regular file")),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }

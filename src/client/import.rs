@@ -165,7 +165,7 @@ impl ImportJob<'_> {
                     format!("the server answers {}: {}", answer.status, answer.reason())
                 }
                 Ok(answer) => {
-                    let text = format!("what answers is not inventor ({}: {})", answer.status, answer.reason());
+                    let text = format!("the server is not inventor ({}: {})", answer.status, answer.reason());
                     return self.end(Failure::Unavailable(text));
                 }
                 Err(e) => format!("no answer from {e}"),
@@ -284,7 +284,7 @@ fn get(connection: &Api, url: &str, token: Option<&Secret>) -> Result<Vec<u8>, F
     let answer = connection.get_foreign(url, token).map_err(|e| Failure::Unavailable(format!("no answer from {e}")))?;
     match answer.status {
         200 if answer.is_page() => {
-            Err(Failure::Unavailable(format!("{url} gives a page and no list: {}", answer.reason())))
+            Err(Failure::Unavailable(format!("{url} returns a page, not a list: {}", answer.reason())))
         }
         200 => Ok(answer.body),
         401 | 403 => Err(Failure::Refused(format!(

@@ -223,7 +223,7 @@ pub(super) fn is_closed() -> bool {
 pub(super) fn finish() -> Result<(), Failure> {
     match REFUSED.get() {
         Some(e) if e.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::Usage(format!("standard output takes not all of the answer: {e}")))
+            Err(Failure::Usage(format!("standard output did not take the whole answer: {e}")))
         }
         _ => Ok(()),
     }

@@ -40,7 +40,7 @@ pub enum ClientCommand {
     Register(RegisterCommand),
     /// Delete registrations
     Deregister(DeregisterCommand),
-    /// Keep what the files of a directory hold registered, until told to stop
+    /// Keep the registrations in a directory's files alive, until told to stop
     Agent(AgentCommand),
     /// Keep a list in a file for Prometheus (file_sd), until told to stop
     Follow(FollowCommand),
@@ -66,7 +66,7 @@ pub enum ClientCommand {
     Import(ImportCommand),
     /// Print registrations in a form that `import` and `register` read
     Export(ExportCommand),
-    /// Say what the server would refuse, without a server
+    /// Report what the server would refuse, without a server
     Check(CheckCommand),
     /// Create a token: it is shown once, and its line for TOKENS_FILE printed, or added by --file
     Token(TokenCommand),
@@ -204,7 +204,7 @@ pub struct RegisterCommand {
 
 #[derive(Args)]
 pub struct DeregisterCommand {
-    /// File with what is to be deleted, - is standard input; only the targets in it count
+    /// File with the registrations to delete, - is standard input; only the targets in it count
     #[arg(value_name = "FILE", conflicts_with_all = ["ids", "targets"])]
     pub file: Option<PathBuf>,
     /// Address of the registration; all of them if it has several, in the same order
@@ -229,7 +229,7 @@ pub struct AgentCommand {
     /// Register nothing before this URL answers; {target} in it stands for the target to be registered
     #[arg(long, value_name = "URL")]
     pub wait_for: Option<String>,
-    /// Directory in which the agent remembers what it has registered, so that it deletes what is removed while it does not run
+    /// Directory in which the agent remembers its registrations, so that it deletes those removed while it is not running
     #[arg(long, env = "STATE_DIRECTORY", hide_env_values = true, value_name = "DIR", value_parser = path())]
     pub state_dir: Option<PathBuf>,
     /// Delete the registrations when the agent stops, instead of letting them expire
@@ -268,10 +268,10 @@ pub struct ListCommand {
     /// Only those in which all these words occur
     #[arg(short, long, value_name = "TEXT")]
     pub query: Option<String>,
-    /// Order by these: group, targets, expires, updated, ttl or id, joined by commas; - before one turns it round
+    /// Order by these: group, targets, expires, updated, ttl or id, joined by commas; - before one means descending
     #[arg(long, value_name = "KEYS", default_value = "group,targets", value_delimiter = ',', value_parser = sort_key, allow_hyphen_values = true)]
     pub sort: Vec<SortFlag>,
-    /// So many at most
+    /// The most registrations to list
     #[arg(long, value_name = "NUMBER")]
     pub limit: Option<usize>,
     /// Show these: targets, group, labels, modules, expires, updated, ttl or id, joined by commas
@@ -318,10 +318,10 @@ pub struct ChangesCommand {
     /// Only those of this registration
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
-    /// The latest, so many at most
+    /// The most changes to list, of the latest
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = changes_limit)]
     pub limit: usize,
-    /// Go on until interrupted
+    /// Continue until interrupted
     #[arg(short, long)]
     pub follow: bool,
 }

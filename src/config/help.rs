@@ -10,7 +10,7 @@ Usage: inventor COMMAND [OPTIONS]
 Register
   register     Register targets, or renew them
   deregister   Delete registrations
-  agent        Keep what the files of a directory hold registered
+  agent        Keep the registrations in a directory's files alive
   import       Register what files or http_sd URLs hold
 Beside Prometheus
   follow       Keep a list in a file that Prometheus reads

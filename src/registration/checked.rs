@@ -174,7 +174,7 @@ impl LabelNames {
     }
 }
 
-/// How much of what a client sent is repeated in an error, in characters.
+/// How much of a client's text an error repeats, in characters.
 const ECHO_CHARS_MAX: usize = 100;
 
 /// The longest message about JSON that is of the wrong form, in characters.
@@ -240,7 +240,7 @@ impl Invalid {
     }
 }
 
-/// The beginning of what a client sent, short enough to be repeated to it.
+/// The beginning of a client's text, short enough to be repeated to it.
 pub(super) fn echo(text: &str) -> String {
     text.chars().take(ECHO_CHARS_MAX).collect()
 }

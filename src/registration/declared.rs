@@ -105,7 +105,7 @@ impl Reader {
         let is_large = 6 * (entry.get().len() + declared.group.len()) + 1024 > DOCUMENT_BYTES_MAX;
         let document = || Content::new(&registration).document(TargetId::NIL, SystemTime::UNIX_EPOCH).len();
         if is_large && document() > DOCUMENT_BYTES_MAX {
-            self.fault(pointer.to_owned(), format!("larger than {DOCUMENT_BYTES_MAX} bytes, which no registration is"));
+            self.fault(pointer.to_owned(), format!("larger than {DOCUMENT_BYTES_MAX} bytes"));
         }
         (self.faults.len() == faults).then_some(registration)
     }

@@ -145,7 +145,7 @@ fn without_surrogates(bytes: &[u8]) -> String {
 
 /// A JSON object read member by member. Names match in any case, the last of several wins, unknown ones are ignored.
 pub trait Object: Default {
-    /// What the object is called in errors.
+    /// The object's name in errors.
     const NAME: &'static str;
 
     /// Reads the value of the member with this lower-case name; `false` when there is no such member.

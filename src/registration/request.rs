@@ -22,7 +22,7 @@ impl Registration {
     }
 }
 
-/// What a registration has to be fit for.
+/// The purpose for which a registration must be fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strictness {
     /// Lists that Prometheus takes.

@@ -115,7 +115,7 @@ impl<'a> Allowance<'a> {
         Allowance { asker: self.asker, shared: None, left: Cell::new(0), has_begun: Cell::new(false) }
     }
 
-    /// Announces that so many bytes will be examined.
+    /// Announces that this many bytes will be examined.
     pub fn spend(&self, bytes: usize) -> Result<(), Unanswered> {
         match self.left.get().checked_sub(bytes) {
             Some(left) => {

@@ -121,7 +121,7 @@ impl Horizon {
         outage.map(|outage| outage.since)
     }
 
-    /// Begins an outage if the horizon lags. `true` when people are to be told of it.
+    /// Begins an outage if the horizon lags. `true` if people must be told of it.
     pub(super) fn check(&mut self, now: Instant) -> bool {
         let Some(proven) = self.proven.filter(|proven| now.saturating_duration_since(*proven) > LAG_MAX) else {
             return false;
@@ -154,7 +154,7 @@ impl Horizon {
         outage.refused.extend(id.map(|id| (id, now)));
     }
 
-    /// Whether people are to be told now that there is an outage.
+    /// Whether people must now be told that there is an outage.
     pub(super) fn tell(&mut self) -> bool {
         self.outage.as_mut().is_some_and(Outage::tell)
     }
@@ -270,7 +270,7 @@ impl Outage {
         }
     }
 
-    /// Whether people are to be told of it now.
+    /// Whether people must be told of it now.
     fn tell(&mut self) -> bool {
         !mem::replace(&mut self.is_told, true)
     }

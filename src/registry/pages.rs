@@ -35,7 +35,7 @@ pub struct SortKey {
     pub is_descending: bool,
 }
 
-/// An order of registrations; those that are equal in all of it are sorted by their ids.
+/// An order of registrations. Equal ones are sorted by their ids.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Order(pub Vec<SortKey>);
 
@@ -252,7 +252,7 @@ fn offer_all(
     Ok(())
 }
 
-/// Offers those that are still alive, and that expire soon enough.
+/// Offers the registrations that are still alive and expire soon enough.
 fn offer_alive(view: &View, first: &mut First<'_>, found: &[TargetId], now: Instant) {
     let PageRequest { order, expire_within, .. } = first.request;
     for (id, details) in view.details_of(found, now) {

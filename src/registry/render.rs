@@ -163,7 +163,7 @@ impl Stream {
         Stream { parts: header.into_iter().collect(), crc: gzip.then(Crc::new) }
     }
 
-    /// Appends what is shared with other texts.
+    /// Appends a part that is shared with other texts.
     pub(super) fn piece<P: Borrow<Piece>>(&mut self, text: &Arc<[u8]>, compressed: impl FnOnce() -> P) {
         match &mut self.crc {
             Some(crc) => {

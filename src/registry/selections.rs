@@ -22,7 +22,7 @@ const FORGET_EVERY: Duration = Duration::from_secs(10);
 /// The memory that all selections together may take in any case, in bytes.
 const BYTES_MIN: usize = 32 << 20;
 
-/// Or, if that is more, so many times the size of the list that is searched.
+/// Or, if that is more, this many times the size of the list that is searched.
 const LISTS_MAX: usize = 2;
 
 /// The share of that to which they are cut down, so that not every new selection has to make room: seven eighths.

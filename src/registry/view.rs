@@ -195,7 +195,7 @@ impl View {
     /// shown.
     pub(super) fn read(&self, value: &[u8]) -> Result<(Content, Option<SystemTime>), String> {
         if value.len() > DOCUMENT_BYTES_MAX {
-            return Err(format!("larger than {DOCUMENT_BYTES_MAX} bytes, which no registration is"));
+            return Err(format!("larger than {DOCUMENT_BYTES_MAX} bytes"));
         }
         read_stored(value, self.rules.names)
     }

@@ -112,7 +112,7 @@ impl Directory {
             Err(e) => {
                 if self.fault.is(&e.to_string()) {
                     let directory = self.settings.dir.display();
-                    warn!(directory:%, reason:% = e; "the directory cannot be read; what it held is kept, and it is looked at every few seconds");
+                    warn!(directory:%, reason:% = e; "the directory cannot be read; what it held is kept, and it is checked every few seconds");
                 }
                 return Err(e);
             }
@@ -302,7 +302,7 @@ pub(super) fn watch(changed: impl Fn(HashSet<String>) + Send + 'static) -> io::R
     let inotify = match Inotify::init(InitFlags::IN_CLOEXEC) {
         Ok(inotify) => Arc::new(inotify),
         Err(e) => {
-            warn!(reason:% = e; "changes of files cannot be watched; they are looked for every few seconds");
+            warn!(reason:% = e; "changes of files cannot be watched; the files are checked every few seconds");
             return Ok(None);
         }
     };

@@ -90,7 +90,7 @@ impl KnownServer {
         match answer.status {
             200..=499 if !answer.is_ours(TARGET) => {
                 let url = &self.connection.url;
-                self.is_unavailable(&format!("what answers at {url} is no inventor: {reason}"))
+                self.is_unavailable(&format!("the program at {url} is not inventor: {reason}"))
             }
             _ if is_done(&answer) => {
                 self.answers_again();

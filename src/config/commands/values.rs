@@ -22,7 +22,7 @@ pub enum Format {
     Yaml,
 }
 
-/// What a list shows of a registration.
+/// A column of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Field {
     /// The addresses.
@@ -59,7 +59,7 @@ impl Field {
     }
 }
 
-/// What a list is sorted by.
+/// A key by which a list is sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SortFlag {
     field: Field,
@@ -97,7 +97,7 @@ pub(super) fn sort_key(text: &str) -> Result<SortFlag, &'static str> {
     let sortable = [Field::Group, Field::Targets, Field::Expires, Field::Updated, Field::Ttl, Field::Id];
     let field = Field::from_str(name, false).ok().filter(|field| sortable.contains(field));
     let field =
-        field.ok_or("expected group, targets, expires, updated, ttl or id, with - before it to turn it round")?;
+        field.ok_or("expected group, targets, expires, updated, ttl or id, with - before it for descending order")?;
     Ok(SortFlag { field, is_descending })
 }
 

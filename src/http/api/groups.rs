@@ -103,7 +103,7 @@ pub(in crate::http) fn check(app: &App, call: &Call<'_>) -> Result<(), Response>
 fn check_right(call: &Call<'_>) -> Result<(), Problem> {
     match call.caller.writes().has(&call.segment) {
         true => Ok(()),
-        false => Err(Problem::new(403, format!("this token has no right for the group {:?}", call.segment))),
+        false => Err(Problem::new(403, format!("this token may not change the group {:?}", call.segment))),
     }
 }
 
@@ -164,17 +164,17 @@ fn declare(
     }
 }
 
-/// Some of these are in groups that the token has no right for.
+/// Some of these are in groups that the token may not change.
 fn forbidden(declaration: &Declaration<'_>, ids: &[TargetId]) -> Problem {
     let places = declaration.registrations.iter().map(Registration::id).enumerate();
     let at: Vec<usize> = places.filter(|(_, id)| ids.contains(id)).map(|(at, _)| at).collect();
     not_ours(&at)
 }
 
-/// The targets of these entries are in groups that the token has no right for.
+/// The targets of these entries are in groups that the token may not change.
 fn not_ours(at: &[usize]) -> Problem {
-    let fault = |at: &usize| elsewhere(*at, "stands in a group that this token has no right for".to_owned());
-    let problem = Problem::new(403, "some targets stand in groups that this token has no right for");
+    let fault = |at: &usize| elsewhere(*at, "is in a group that this token may not change".to_owned());
+    let problem = Problem::new(403, "some targets are in groups that this token may not change");
     problem.with_faults(at.iter().map(fault).collect())
 }
 
@@ -199,7 +199,7 @@ fn parameters(app: &App, call: &Call<'_>) -> Result<Parameters, Problem> {
     let ttls = app.options.ttls;
     Err(Problem::bad_request(match given {
         Some(seconds) => format!("ttl_seconds: {seconds} is not between {ttls}"),
-        None => format!("ttl_seconds: name one between {ttls}; without it what is declared would be for ever"),
+        None => format!("ttl_seconds: name one between {ttls}; without it the registrations would never expire"),
     }))
 }
 

@@ -93,7 +93,7 @@ pub(in crate::http) fn list(app: &App, call: &Call<'_>) -> Result<Response, Resp
     let question = question_number(&criteria, &question, expire_within, &order);
     let place = |token: String| {
         let place = decode(question, &token);
-        place.ok_or_else(|| Problem::bad_request("page_token: not one that these parameters were answered with"))
+        place.ok_or_else(|| Problem::bad_request("page_token: it does not belong to these parameters"))
     };
     let after = token.map(place).transpose()?;
     let request = PageRequest { criteria, words, expire_within, order, after, skip, limit };
@@ -202,7 +202,7 @@ pub(in crate::http) fn delete(app: &App, call: &Call<'_>) -> Result<Response, Re
 }
 
 fn forbidden() -> Problem {
-    Problem::new(403, "this token has no right for the group of this registration")
+    Problem::new(403, "this token may not change the group of this registration")
 }
 
 fn requested_id(call: &Call<'_>) -> Result<TargetId, Problem> {

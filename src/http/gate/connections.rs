@@ -21,7 +21,7 @@
 //!
 //! Invariants, under the one lock:
 //!
-//! - `open` has every connection that has not ended; `order` has exactly those of them that have a class.
+//! - `open` has every connection that has not ended; `order` has exactly those with a class.
 //! - `Evicted` is final, and `leaving` is the number of connections in that stage.
 //! - Each thread either serves one connection or counts as free: threads <= threads_max, and an arrival lacks a thread
 //!   when more arrivals wait than threads are free or about to be (`State::lacking`).
@@ -83,7 +83,7 @@ pub(super) enum Stage {
     Answering,
     /// The answer is on its way, or will be at once. Entered anew whenever the socket has taken a part of it.
     Reading,
-    /// The last answer has been sent, and what the client still sends is read and thrown away.
+    /// The last answer has been sent; further bytes of the client are read and dropped.
     Lingering,
     /// It has been shut down to make room.
     Evicted,
@@ -195,7 +195,7 @@ struct State {
     last_id: u64,
     arrivals: VecDeque<Admitted>,
     threads: usize,
-    /// Threads that serve no connection, those that are just starting included.
+    /// Threads that serve no connection, including those that are just starting.
     free_threads: usize,
     /// Evicted connections that have not ended yet; each will set its thread free.
     leaving: usize,

@@ -37,8 +37,8 @@ pub(super) const LATE_REQUEST: Duration = Duration::from_millis(500);
 
 const TOO_LARGE: Refusal = Refusal::new(413, "the body is larger than 65536 bytes");
 const NO_ROOM: Refusal = Refusal::new(503, "too many large bodies are being received");
-const SPEAKS_TLS: Refusal = Refusal::bad("this port speaks TLS: ask it by https://");
-const NO_CERTIFICATE: Refusal = Refusal::new(403, "a certificate of the client is needed here, and none was shown");
+const SPEAKS_TLS: Refusal = Refusal::bad("this port speaks TLS: use https://");
+const NO_CERTIFICATE: Refusal = Refusal::new(403, "a client certificate is needed here, and none was shown");
 const BUSY: Refusal = Refusal::new(503, "the server is busy");
 const DECLARING: Refusal = Refusal::new(503, "other large bodies are being handled");
 const NO_ROOM_TO_ANSWER: Refusal = Refusal::new(503, "too many clients are reading answers as large as this");

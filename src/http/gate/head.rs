@@ -7,7 +7,7 @@ use super::limits::{BODY_BYTES_MAX, FIELDS_MAX};
 use super::refusal::Refusal;
 use crate::http::request::{FIELDS, Request};
 
-/// A request, and what its client wants of the connection.
+/// A request, and the client's wish for the connection.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Incoming {
     /// What handlers see: the method in upper case, a target in ASCII that is a path, no field about the connection or
@@ -133,7 +133,7 @@ fn in_ascii(text: &str) -> String {
     ascii
 }
 
-/// What the fields say about the connection and the extent of the request.
+/// The fields about the connection and the extent of the request.
 #[derive(Default)]
 struct Framing {
     length: Option<u64>,

@@ -51,7 +51,7 @@ pub struct Limits {
     pub answer: Duration,
     /// How many requests below `/api/v1` are answered from memory at a time.
     pub questions: usize,
-    /// How long one of them waits for its turn: 503 beyond.
+    /// How long such a request waits for its turn: 503 beyond.
     pub question_wait: Duration,
     /// For writing a response, whatever its size; [`Limits::response_bytes_per_second`] adds to it.
     pub response: Duration,

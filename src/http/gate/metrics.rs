@@ -1,4 +1,4 @@
-//! What the edge counts.
+//! The metrics of the gate, which are those of the HTTP edge.
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry};
 
@@ -22,7 +22,7 @@ pub struct EdgeMetrics {
     pub(super) edge_seconds: Histogram,
     /// Requests that have been received and not answered.
     pub in_flight: IntGauge,
-    /// Those of them that wait for a worker.
+    /// Requests that wait for a worker.
     pub queue: IntGauge,
     pub panics: IntCounter,
 }

@@ -44,7 +44,7 @@ impl Credentials {
     pub fn new(identity: Identity, client_ca: Option<Authorities>) -> Result<Credentials, String> {
         let Identity { chain, key, .. } = identity;
         let expires_at = chain.iter().map(|one| not_after(one)).min().flatten();
-        let expires_at = expires_at.ok_or_else(|| "holds what is no certificate".to_owned())?;
+        let expires_at = expires_at.ok_or_else(|| "holds something that is not a certificate".to_owned())?;
         let unusable = |e: &dyn fmt::Display| format!("cannot be used: {e}");
         let clients = client_ca.map(clients).transpose().map_err(|e| unusable(&e))?;
         let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))

@@ -369,7 +369,7 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 fn read_format(database: &Database) -> Result<u64, FileError> {
     let table = database.begin_read()?.open_table(META)?;
     let format = table.get(FORMAT_KEY)?.map(|format| format.value());
-    format.ok_or_else(|| FileError::from(redb::Error::Corrupted("it does not say its format".to_owned())))
+    format.ok_or_else(|| FileError::from(redb::Error::Corrupted("its format is missing".to_owned())))
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub(super) struct Answers {
     /// How many values were read, and their bytes, except those that were asked for as a whole.
     pub(super) count: usize,
     pub(super) bytes: usize,
-    /// Ids to be looked at again: the value is larger than was asked for, or may have been put there meanwhile.
+    /// Ids whose values must be read again: larger than their share, or perhaps put there meanwhile.
     pub(super) again: BTreeSet<TargetId>,
     /// Keys that do not hold a string.
     pub(super) foreign: usize,

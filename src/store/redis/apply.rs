@@ -63,7 +63,7 @@ pub(super) struct Applier<'a> {
     session: &'a Session,
     context: &'a Context,
     server: ServerProcess,
-    /// When it answered last.
+    /// When the server last answered.
     contact: Contact,
     /// Set until the first full load, if the server process is not the one before.
     restoring: Option<Restoring>,
@@ -71,9 +71,9 @@ pub(super) struct Applier<'a> {
     /// Changes that were fetched or written and are not applied yet.
     fetched: Vec<Change>,
     clock: &'a mut Clock,
-    /// What is to be looked at again, each by itself.
+    /// Ids whose values must be read again, as a whole.
     again: BTreeSet<TargetId>,
-    /// How many of them a round looks at.
+    /// How many of these one round reads.
     again_portion: Portion,
     /// The reason for the next scan, and its time.
     due: Option<(Cause, Instant)>,
@@ -166,7 +166,7 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// What is known at the end, which had this reason.
+    /// What the session leaves behind when it ends for this reason.
     pub(super) fn farewell<'f>(self, fault: &'f Fault, is_loaded: bool) -> Farewell<'f>
     where
         'a: 'f,

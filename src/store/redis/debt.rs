@@ -109,7 +109,7 @@ pub(super) struct Found {
     pub(super) foreign: usize,
 }
 
-/// What of the missing registrations can be lost.
+/// Which of the missing registrations can be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Loss {
     None,
@@ -162,7 +162,7 @@ impl Restart {
         missing
     }
 
-    /// For how long anything may have been changed there without anybody here seeing it.
+    /// How long anything may have been changed unseen.
     pub(super) fn apart_or_unseen(&self) -> Duration {
         self.unseen.saturating_add(self.apart)
     }
@@ -301,7 +301,7 @@ impl Settling {
         }
     }
 
-    /// Tries again what was refused, for an outage that lasted until `end`.
+    /// Starts over for an outage that lasted until `end`.
     pub(super) fn begin_again(&mut self, end: Instant) {
         let (lost, early) = (&self.lost, &self.early);
         self.left.retain(|id, _| lost.contains(id) || early.contains(id));
@@ -372,8 +372,8 @@ fn has_expired(kept: &Kept, now: Instant) -> bool {
     kept.moved_from.is_some_and(|deadline| deadline <= now)
 }
 
-/// Registrations that are being written over older values, each with the time when Redis is asked again: another server
-/// has put these back after an outage, since who was cut off for a whole lifetime may have missed the last write before it.
+/// Registrations that are being written over older values, each with the time at which Redis is asked again. Another
+/// server has put the older values back after an outage: it was cut off for a whole lifetime and missed the last write.
 #[derive(Default)]
 pub(super) struct Overwriting(HashMap<TargetId, Instant>);
 

@@ -75,7 +75,7 @@ impl Portion {
         }
     }
 
-    /// The same for values that are read as a whole, [`AGAIN_MAX`] at most, in a round that took so long.
+    /// The same for whole values, [`AGAIN_MAX`] at most, with the time that the round took.
     pub(super) fn adapt_again(&mut self, took: Duration) {
         self.ids = if took > TURN { (self.ids / 2).max(1) } else { (self.ids + 1).min(AGAIN_MAX) };
     }
@@ -112,7 +112,7 @@ enum Ask {
     },
     /// The time of the clock of Redis.
     Clock(Here),
-    /// A value: up to this many bytes of it, or all.
+    /// A value: up to this many bytes of it, or, for a second look, all of it.
     Fetch(TargetId, Option<usize>),
     /// The page of a scan that this cursor leads to.
     Page(Vec<u8>),
@@ -201,7 +201,7 @@ impl Round {
         self.ask(Ask::Clock(Here::now()));
     }
 
-    /// Asks for values, and for these once `again`: as a whole, [`AGAIN_MAX`] at once.
+    /// Asks for values, and for those of `again` as a whole, [`AGAIN_MAX`] at most.
     pub(super) fn fetch(&mut self, ids: &BTreeSet<TargetId>, again: BTreeSet<TargetId>) {
         let share = share(ids.len());
         ids.difference(&again).for_each(|id| self.ask(Ask::Fetch(*id, Some(share))));

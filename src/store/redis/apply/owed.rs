@@ -1,5 +1,5 @@
-//! Where it is found that Redis and the mirror owe each other something: at the end of a scan, and when the clock of Redis
-//! was set, and with it all deadlines there.
+//! Finds what Redis and the mirror owe each other: at the end of a scan, and when the clock of Redis was set, and all
+//! deadlines there with it.
 
 use std::collections::{HashMap, HashSet};
 use std::mem;
@@ -69,8 +69,8 @@ impl Applier<'_> {
         lost
     }
 
-    /// Notes the clock, which every round reads after all deadlines, so that deadlines changed by a step are not
-    /// believed.
+    /// Notes the clock, which every round reads after all deadlines. After a step, registrations that expired early
+    /// stay listed, nothing lives longer, and Redis gets back all deadlines as they were. A deletion still deletes.
     pub(super) fn follow_clock(&mut self, read: &mut Answers) {
         if !self.context.connector.settings().restore {
             return;

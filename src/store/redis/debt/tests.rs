@@ -1,4 +1,4 @@
-//! When what is missing was lost, and what is written back.
+//! Which missing registrations count as lost, and what is written back.
 
 use std::time::SystemTime;
 
@@ -49,7 +49,7 @@ fn comparison(found: usize, missing: Vec<Missing>, saved: Instant) -> Comparison
     Comparison { missing, shown, known: found, latest_write: Some(saved), latest_update }
 }
 
-/// The names of those that were lost, of these that are missing: one is older than what is found, two are newer.
+/// The names of the lost registrations. Of the missing ones, one is older than those found, two are newer.
 fn lost(restart: &Restart, found: usize) -> Vec<&'static str> {
     lost_beside(restart, found, 0)
 }
@@ -73,7 +73,7 @@ fn lost_beside(restart: &Restart, found: usize, foreign: usize) -> Vec<&'static 
 #[test]
 fn a_process_that_came_up_with_all_that_was_known_has_lost_nothing() {
     assert!(lost(&restart(Some(13)), 10).is_empty(), "13 were known");
-    // Most of them may be deleted since.
+    // Most of them may have been deleted since.
     assert!(lost(&restart(Some(4)), 1).is_empty());
 }
 
@@ -147,7 +147,7 @@ fn a_replica_that_was_made_the_master_says_what_it_lacks() {
     let origin = Origin { former: Some(("old".to_owned(), 1000)), age: Duration::MAX, ..Origin::default() };
     let restart = Restart { replicated: known(1001), origin, ..restart(None) };
     assert_eq!(lost(&restart, 10), ["after", "last"]);
-    // It has everything that was there when the offset was asked for; this was later than what is missing here.
+    // It has everything from before the offset was read, which was later than the missing registrations.
     let later = Some(Replicated { at: Instant::now() + Duration::from_secs(1), ..known(1000).unwrap() });
     assert!(lost(&Restart { replicated: later, ..restart.clone() }, 10).is_empty());
     assert_eq!(lost(&Restart { replicated: known(1000), ..restart }, 10), ["after", "last"], "they were written since");
@@ -178,7 +178,7 @@ fn in_doubt_nothing_is_put_back_for_longer_than_half_a_lifetime() {
     );
     assert_eq!(deadlines(Restart { apart: 2 * CERTAIN_WITHIN, ..restart(Some(0)) }), halved, "it was left alone");
     assert_eq!(deadlines(unseen(2)), [None, Some(3 * HALF / 2), Some(HALF / 2)]);
-    // The time in which there was none is nobody's.
+    // Time without a process counts for none.
     let apart = Restart { gap: 2 * UNSEEN_MAX, after_a_loss: true, ..restart(Some(0)) };
     assert_eq!(deadlines(apart), [None, Some(3 * HALF / 2), Some(HALF / 2)]);
 }
@@ -221,14 +221,14 @@ fn kept(name: &str, deadline: Option<Instant>) -> Kept {
     }
 }
 
-/// What was lost, and all that an outage moved, if there was one.
+/// Settles losses, and all deadlines that an outage moved, if there was one.
 fn owed(lost: Vec<Kept>, moved: Option<Vec<Kept>>, now: Instant) -> Settling {
     let mut settling = Settling::new(lost, now);
     settling.owe(moved.map(|moved| Settlement { moved, is_last: true }));
     settling
 }
 
-/// All that is to be written.
+/// Everything that must be written.
 fn taken(settling: &mut Settling, now: Instant) -> Vec<Kept> {
     iter::from_fn(|| settling.next(now)).collect()
 }

@@ -1,4 +1,4 @@
-//! For how long a process counts as unseen, on a clock that is passed in.
+//! How long a process counts as unseen, with a clock that is passed in.
 
 use ::redis::RedisError;
 
@@ -61,7 +61,7 @@ fn nobody_writes_where_nobody_listens_or_data_are_being_loaded() {
     processes.missed(&Fault::Loading, start.later(seconds(39)));
     let restart = processes.answered(&process("other", seconds(15)), start.later(seconds(40))).unwrap();
     assert_eq!(restart.unseen, seconds(1) + seconds(1), "before nobody listened, and since it was still loading");
-    // What a silent network says is nothing.
+    // A silent network proves nothing.
     let mut processes = followed(start);
     processes.missed(&Fault::Silent, start.later(seconds(1)));
     assert_eq!(
@@ -84,7 +84,7 @@ fn a_restore_that_is_interrupted_counts_only_the_time_between_its_sessions() {
     let restart = processes.answered(&process("other", seconds(9)), left.later(seconds(1))).unwrap();
     assert_eq!((restart.gap, restart.unseen, restart.apart), (seconds(10), Duration::ZERO, seconds(1)));
     assert_eq!(restart.seen, HashSet::from([id]));
-    // Another one takes its place, and how this one ended nobody saw.
+    // Another one takes its place, and nobody saw the end of this one.
     processes.lost(end("other", left, &Fault::Silent, false), left.later(seconds(9)));
     let restart = processes.answered(&process("third", Duration::ZERO), left.later(seconds(10))).unwrap();
     assert_eq!((restart.unseen, restart.after_a_loss), (Duration::MAX, true));

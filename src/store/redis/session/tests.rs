@@ -1,4 +1,4 @@
-//! Who waits for what, and that nobody waits for ever.
+//! Waiting for work and for answers: nobody waits for ever.
 
 use std::thread;
 

@@ -1,4 +1,4 @@
-//! What the answers to a transaction mean, where no real server can be brought to give them.
+//! The meaning of answers to a transaction that no real server can be made to give.
 
 use std::sync::Arc;
 use std::thread;
