@@ -27,7 +27,6 @@ use std::{iter, mem};
 use ::redis::Value;
 use log::{Level, log};
 
-use self::owed::settlement;
 use super::clock::Clock;
 use super::connect::{ServerProcess, inspect, probe_key};
 use super::debt::{Overwriting, Restart, Restoring, Scan, Settling, holds};
@@ -40,7 +39,7 @@ use super::session::{Cause, Contact, Session, Work};
 use super::transaction::Verdicts;
 use super::writes::{RETRY_AFTER, Writes};
 use crate::registration::TargetId;
-use crate::store::{Change, HEARTBEAT, Outcome, WAIT_MAX};
+use crate::store::{Change, HEARTBEAT, Outcome, Settlement, WAIT_MAX};
 
 /// The shortest wait for an expiry, so that a registration that does not expire at once causes no busy loop.
 const EXPIRY_WAIT_MIN: Duration = Duration::from_millis(5);
@@ -420,4 +419,13 @@ impl<'a> Applier<'a> {
             foreign = scan.foreign, seconds; "synchronised with Redis"
         );
     }
+}
+
+/// The next step of a settlement for an outage until `end`, with the deadlines that Redis has.
+fn settlement(context: &Context, clock: &Clock, end: Instant, count: usize) -> Option<Settlement> {
+    let mut settlement = context.mirror.settle(end, count)?;
+    if let Some(step) = clock.step() {
+        settlement.moved.iter_mut().for_each(|kept| kept.moved_from = kept.moved_from.map(|at| step.moved(at)));
+    }
+    Some(settlement)
 }

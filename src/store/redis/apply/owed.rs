@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 use log::warn;
 
 use super::super::answers::Answers;
-use super::super::clock::{Clock, Step};
+use super::super::clock::Step;
 use super::super::debt::{Found, Restoring, Scan, Settling};
-use super::super::link::Context;
 use super::super::session::Cause;
-use super::{Applier, Stage};
+use super::{Applier, Stage, settlement};
 use crate::registration::TargetId;
-use crate::store::{Change, Comparison, Kept, Missing, Settlement, Stored};
+use crate::store::{Change, Comparison, Kept, Missing, Stored};
 
 /// How soon a scan after a restart is repeated if registrations are missing that another server may be putting back.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
@@ -124,13 +123,4 @@ impl Applier<'_> {
         settling.move_back(step.in_redis(self.context.mirror.lifetimes(None), now));
         self.stage = Stage::Settling(settling, scan);
     }
-}
-
-/// The next step of a settlement for an outage until `end`, with the deadlines that Redis has.
-pub(super) fn settlement(context: &Context, clock: &Clock, end: Instant, count: usize) -> Option<Settlement> {
-    let mut settlement = context.mirror.settle(end, count)?;
-    if let Some(step) = clock.step() {
-        settlement.moved.iter_mut().for_each(|kept| kept.moved_from = kept.moved_from.map(|at| step.moved(at)));
-    }
-    Some(settlement)
 }
