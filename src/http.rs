@@ -8,7 +8,6 @@ mod app;
 mod auth;
 mod discovery;
 pub mod gate;
-mod handler;
 mod operations;
 mod page;
 mod pollers;
@@ -21,7 +20,7 @@ mod targets;
 
 pub use app::{App, Options};
 pub use auth::Tokens;
-pub use handler::{Found, Handler, Runs};
+pub use gate::{Found, Handler, Runs};
 pub use request::Request;
 pub use response::{Body, Errors, Response};
 pub use routes::{RouteIndex, routes};

@@ -56,7 +56,7 @@
 //! | `signals`, `open`, `secrets`, `watchdog` | signals, opening the store, rereading files, reports to systemd | `serve`, `systemd` | one of each |
 //!
 //! A poll is answered by `connection` alone. A write passes from `connection` through `worker` to the thread of the
-//! store and back; each waits for the next until a deadline. A panic costs one request (`gate::handling`), one
+//! store and back; each waits for the next until a deadline. A panic costs one request (`gate::handler`), one
 //! connection (`gate`) or one turn of the file (`store::embedded`); while the store is being opened, it fails the start
 //! ([`serve`]).
 //!

@@ -6,14 +6,13 @@ mod chunks;
 mod connections;
 mod exchange;
 mod forwarded;
-mod handling;
+mod handler;
 mod head;
 mod held;
 pub mod limits;
 mod listener;
 mod metrics;
 mod proxies;
-mod refusal;
 pub mod request;
 mod response;
 mod stream;
@@ -33,7 +32,6 @@ use log::warn;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::Socket;
 
-use crate::http::handler::Handler;
 use crate::logging::Throttle;
 use crate::turns::Turns;
 use connections::Connections;
@@ -41,13 +39,13 @@ use exchange::Gate;
 use held::HeldBytes;
 use limits::{LARGE_BODIES_MAX, Limits, STACK_BYTES};
 
+pub use crate::http::response::Refusal;
 pub(super) use forwarded::{CLIENT_FIELD, unescape};
-pub use handling::Handling;
+pub use handler::{Found, Handler, Handling, Runs};
 pub(super) use listener::Listener;
 pub use listener::{BindError, Listen};
 pub use metrics::EdgeMetrics;
 pub use proxies::TrustedProxies;
-pub use refusal::Refusal;
 use tls::Tls;
 pub use upstream::{Line, OpenLines, Upstream};
 
@@ -59,32 +57,37 @@ const SHORTAGE_WAIT: Duration = Duration::from_millis(20);
 const WHILE_SHORT_MS: u8 = connections::SPARED_FOR.as_millis() as u8;
 
 #[derive(Debug)]
-pub(super) struct GateSettings {
-    pub(super) connections_max: usize,
+pub struct ServerSettings {
+    pub listen: Vec<Listen>,
+    /// How many requests call the store at the same time; at least one.
+    pub workers: usize,
+    /// The most clients connected at a time; fewer if the system allows too few descriptors.
+    pub connections_max: usize,
     /// The proxies that are believed when they name the client of a request.
-    pub(super) proxies: TrustedProxies,
-    pub(super) limits: Limits,
+    pub proxies: TrustedProxies,
+    pub limits: Limits,
     /// Set if TCP clients have to speak TLS.
-    pub(super) tls: Option<Arc<Tls>>,
+    pub tls: Option<Arc<Tls>>,
 }
 
-pub(super) struct OpenGate<H> {
+/// A server at work.
+pub struct Running<H> {
     gate: Arc<Gate<H>>,
     /// Dropped to end the accept loop.
     wake: UnixStream,
     accepting: JoinHandle<()>,
 }
 
-impl<H: Handler> OpenGate<H> {
-    /// Accepts connections from now on.
+impl<H: Handler> Running<H> {
+    /// Opens the gate: connections are accepted from now on.
     pub(super) fn open(
         listeners: Vec<Listener>,
-        settings: GateSettings,
+        settings: ServerSettings,
         metrics: EdgeMetrics,
         handling: Arc<Handling<H>>,
         upstream: Upstream,
-    ) -> io::Result<OpenGate<H>> {
-        let GateSettings { connections_max, proxies, limits, tls } = settings;
+    ) -> io::Result<Running<H>> {
+        let ServerSettings { connections_max, proxies, limits, tls, .. } = settings;
         let (wake, woken) = UnixStream::pair()?;
         let gate = Arc::new(Gate {
             connections: Arc::new(Connections::new(connections_max, metrics.clone())),
@@ -105,7 +108,7 @@ impl<H: Handler> OpenGate<H> {
         let accepting = thread::Builder::new()
             .name("accept".to_owned())
             .spawn(move || shared.accept_until_woken(&listeners, &woken))?;
-        Ok(OpenGate { gate, wake, accepting })
+        Ok(Running { gate, wake, accepting })
     }
 
     #[cfg(test)]
@@ -113,10 +116,11 @@ impl<H: Handler> OpenGate<H> {
         &self.gate.upstream
     }
 
-    /// Accepts no more connections and finishes the requests under way. Returns when the last thread has ended,
-    /// including those of the workers, or at the deadline.
-    pub(super) fn close(self, deadline: Instant) {
-        let OpenGate { gate, wake, accepting } = self;
+    /// Shuts down: accepts no new connections, finishes the requests under way, closes idle connections and ends all
+    /// threads. After `limit`, cuts off the rest.
+    pub fn drain(self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        let Running { gate, wake, accepting } = self;
         gate.draining.store(true, Ordering::SeqCst);
         drop(wake);
         // A panic there tells nothing that matters now.

@@ -8,7 +8,7 @@ use log::{debug, warn};
 use super::api::{diagnostics, groups, registrations, spare};
 use super::app::{App, Call};
 use super::auth::{Caller, Denied};
-use super::handler::{Found, Handler, Runs};
+use super::gate::{Found, Handler, Runs};
 use super::request::Request;
 use super::response::{Errors, Problem, Response};
 use super::{discovery, operations, page, targets};

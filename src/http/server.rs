@@ -4,7 +4,6 @@
 mod workers;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use log::warn;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -13,9 +12,8 @@ use prometheus::Registry;
 use super::gate::limits::ARRIVALS_MAX;
 pub use super::gate::limits::Limits;
 pub use super::gate::tls::{Credentials, Tls};
-pub use super::gate::{BindError, Listen, TrustedProxies};
-use super::gate::{EdgeMetrics, GateSettings, Handling, Listener, OpenGate, Upstream};
-use super::handler::Handler;
+pub use super::gate::{BindError, Listen, Running, ServerSettings, TrustedProxies};
+use super::gate::{EdgeMetrics, Handler, Handling, Listener, Upstream};
 use crate::endpoint::Endpoint;
 
 /// The log targets of libraries. The only error that tiny_http logs is that it accepts no more connections, which is
@@ -31,36 +29,17 @@ const DESCRIPTORS_PER_WORKER: usize = 3;
 /// The connections that are allowed no matter how few descriptors there are.
 const CONNECTIONS_MIN: usize = 16;
 
-#[derive(Debug)]
-pub struct ServerSettings {
-    pub listen: Vec<Listen>,
-    /// How many requests call the store at the same time; at least one.
-    pub workers: usize,
-    /// The most clients connected at a time; fewer if the system allows too few descriptors.
-    pub connections_max: usize,
-    /// The proxies that are believed when they name the client of a request.
-    pub proxies: TrustedProxies,
-    pub limits: Limits,
-    /// Set if TCP clients have to speak TLS.
-    pub tls: Option<Arc<Tls>>,
-}
-
 /// A server that is bound to its addresses and does not accept yet.
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<Listener>,
-    workers: usize,
-    gate: GateSettings,
+    settings: ServerSettings,
     metrics: EdgeMetrics,
-}
-
-pub struct Running<H> {
-    gate: OpenGate<H>,
 }
 
 impl Server {
     /// Opens the public sockets and raises the limit of descriptors as far as the system permits.
-    pub fn bind(settings: ServerSettings, metrics: &Registry) -> Result<Server, BindError> {
+    pub fn bind(mut settings: ServerSettings, metrics: &Registry) -> Result<Server, BindError> {
         let descriptors = usize::try_from(raise_descriptor_limit()).unwrap_or(usize::MAX);
         let workers = settings.workers.max(1);
         let for_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers);
@@ -68,42 +47,26 @@ impl Server {
         if connections_max < settings.connections_max {
             warn!(wanted = settings.connections_max, allowed = connections_max, descriptors; "too few file descriptors for MAX_CONNECTIONS, allowing fewer connections");
         }
-        Ok(Server {
-            listeners: settings.listen.into_iter().map(Listener::bind).collect::<Result<_, _>>()?,
-            workers,
-            gate: GateSettings {
-                connections_max,
-                proxies: settings.proxies,
-                limits: settings.limits,
-                tls: settings.tls,
-            },
-            metrics: EdgeMetrics::new(metrics),
-        })
+        (settings.workers, settings.connections_max) = (workers, connections_max);
+        let listeners = settings.listen.drain(..).map(Listener::bind).collect::<Result<_, _>>()?;
+        Ok(Server { listeners, settings, metrics: EdgeMetrics::new(metrics) })
     }
 
     /// Where it listens, in the order of the settings, with the port that the system chose.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         let endpoints = self.listeners.iter().map(|listener| listener.endpoint().clone());
-        endpoints.map(|one| if self.gate.tls.is_some() { one.with_tls() } else { one }).collect()
+        endpoints.map(|one| if self.settings.tls.is_some() { one.with_tls() } else { one }).collect()
     }
 
     /// Starts the workers and opens the gate.
     pub fn serve<H: Handler>(self, handler: Arc<H>) -> Result<Running<H>, BindError> {
-        let Server { listeners, workers, gate: settings, metrics } = self;
+        let Server { listeners, settings, metrics } = self;
         let handling = Arc::new(Handling::new(handler, metrics.clone()));
         let shared = Arc::clone(&handling);
         let open_lines = Box::new(move |count| workers::open(count, &shared));
-        let gate = Upstream::open(workers, open_lines, settings.limits.clone(), metrics.clone())
-            .and_then(|upstream| OpenGate::open(listeners, settings, metrics, handling, upstream));
-        Ok(Running { gate: gate.map_err(BindError::Start)? })
-    }
-}
-
-impl<H: Handler> Running<H> {
-    /// Shuts down: accepts no new connections, finishes the requests under way, closes idle connections and ends all
-    /// threads. After `limit`, cuts off the rest.
-    pub fn drain(self, limit: Duration) {
-        self.gate.close(Instant::now() + limit);
+        Upstream::open(settings.workers, open_lines, settings.limits.clone(), metrics.clone())
+            .and_then(|upstream| Running::open(listeners, settings, metrics, handling, upstream))
+            .map_err(BindError::Start)
     }
 }
 

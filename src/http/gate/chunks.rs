@@ -1,7 +1,7 @@
 //! The chunked transfer coding, decoded as its bytes arrive. Pure.
 
 use super::limits::HEAD_BYTES_MAX;
-use super::refusal::Refusal;
+use crate::http::response::Refusal;
 
 /// The longest line with the size of a chunk, in bytes; extensions are allowed and ignored.
 const SIZE_LINE_BYTES_MAX: usize = 256;

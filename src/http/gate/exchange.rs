@@ -9,20 +9,18 @@ use std::time::{Duration, Instant, SystemTime};
 use log::debug;
 
 use super::connections::{Admitted, Connections, Stage};
-use super::handling::Handling;
+use super::handler::{Found, Handler, Handling, Runs};
 use super::held::{HeldBytes, Hold, NoRoom};
 use super::limits::{Limits, UPLOAD_STEP_BYTES};
 use super::metrics::EdgeMetrics;
 use super::proxies::TrustedProxies;
-use super::refusal::Refusal;
 use super::request::{ConnectionField, Incoming, Phase, RequestReader, Step};
 use super::response;
 use super::stream::{NoTls, Stream};
 use super::tls::Tls;
 use super::upstream::{Answered, Permit, Upstream};
-use crate::http::handler::{Found, Handler, Runs};
 use crate::http::request::{Request, WayBack};
-use crate::http::response::{Body, Errors, Response};
+use crate::http::response::{Body, Errors, Refusal, Response};
 use crate::logging::Throttle;
 use crate::turns::Turns;
 

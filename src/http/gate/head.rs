@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::chunks::Chunks;
 use super::limits::{BODY_BYTES_MAX, FIELDS_MAX};
-use super::refusal::Refusal;
 use crate::http::request::{FIELDS, Request};
+use crate::http::response::Refusal;
 
 /// A request, and the client's wish for the connection.
 #[derive(Debug, Default, PartialEq, Eq)]

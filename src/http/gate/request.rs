@@ -4,8 +4,8 @@ use super::chunks::Taken;
 use super::head::{self, Extent, Head};
 pub use super::head::{ConnectionField, Incoming};
 use super::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, LARGE_BODY_BYTES_MAX};
-use super::refusal::Refusal;
 use crate::http::request::Request;
+use crate::http::response::Refusal;
 
 /// How much buffer a connection keeps while it waits for the next request, in bytes.
 const KEPT_BYTES_MAX: usize = 4 * 1024;

@@ -19,9 +19,8 @@ use super::forwarded::{self, ForwardedAnswer};
 use super::held::Hold;
 use super::limits::Limits;
 use super::metrics::EdgeMetrics;
-use super::refusal::Refusal;
 use crate::http::request::Request;
-use crate::http::response::Response;
+use crate::http::response::{Refusal, Response};
 use crate::turns::Turn;
 
 const BUSY: Refusal = Refusal::new(503, "the server is busy");

@@ -12,12 +12,12 @@ mod workers;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use super::*;
-use crate::http::handler::{Found, Runs};
+use crate::http::gate::{Found, Runs};
 use crate::http::request::Request;
-use crate::http::response::Response;
-use crate::http::response::{Body, Errors};
+use crate::http::response::{Body, Errors, Response};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -87,7 +87,7 @@ impl Fixture {
     }
 
     fn upstream(&self) -> &Upstream {
-        self.running.as_ref().unwrap().gate.upstream()
+        self.running.as_ref().unwrap().upstream()
     }
 
     fn connect(&self) -> TcpStream {

@@ -11,8 +11,7 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tiny_http::{Header, StatusCode};
 
-use crate::http::gate::{CLIENT_FIELD, Handling, Line, unescape};
-use crate::http::handler::Handler;
+use crate::http::gate::{CLIENT_FIELD, Handler, Handling, Line, unescape};
 use crate::http::request::{FIELDS, Request};
 use crate::http::response::Response;
 

@@ -39,7 +39,7 @@ use super::session::{Cause, Contact, Session, Work};
 use super::transaction::Verdicts;
 use super::writes::{RETRY_AFTER, Writes};
 use crate::registration::TargetId;
-use crate::store::{Change, HEARTBEAT, Outcome, Settlement, WAIT_MAX};
+use crate::store::{Change, HEARTBEAT, Outcome, WAIT_MAX};
 
 /// The shortest wait for an expiry, so that a registration that does not expire at once causes no busy loop.
 const EXPIRY_WAIT_MIN: Duration = Duration::from_millis(5);
@@ -234,7 +234,7 @@ impl<'a> Applier<'a> {
                     settling.begin_again(now);
                 }
                 if let Some((end, count)) = settling.lacks(self.portion.ids) {
-                    settling.owe(settlement(self.context, self.clock, end, count));
+                    settling.owe(self.context.mirror.settle(end, count).map(|next| self.clock.in_redis(next)));
                 }
                 round.settle(settling, self.portion.ids, now, self.server.is_7_or_newer);
             }
@@ -340,7 +340,7 @@ impl<'a> Applier<'a> {
             && self.restoring.is_none()
         {
             let mut settling = Settling::new(Vec::new(), at);
-            settling.owe(settlement(self.context, self.clock, at, 1));
+            settling.owe(self.context.mirror.settle(at, 1).map(|first| self.clock.in_redis(first)));
             if settling.end.is_some() {
                 self.stage = Stage::Settling(settling, None);
             }
@@ -419,13 +419,4 @@ impl<'a> Applier<'a> {
             foreign = scan.foreign, seconds; "synchronised with Redis"
         );
     }
-}
-
-/// The next step of a settlement for an outage until `end`, with the deadlines that Redis has.
-fn settlement(context: &Context, clock: &Clock, end: Instant, count: usize) -> Option<Settlement> {
-    let mut settlement = context.mirror.settle(end, count)?;
-    if let Some(step) = clock.step() {
-        settlement.moved.iter_mut().for_each(|kept| kept.moved_from = kept.moved_from.map(|at| step.moved(at)));
-    }
-    Some(settlement)
 }

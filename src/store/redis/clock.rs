@@ -6,7 +6,7 @@ use ::redis::ConnectionAddr;
 
 use super::connect::field;
 use super::session::Contact;
-use crate::store::Kept;
+use crate::store::{Kept, Settlement};
 
 /// The smallest step of a clock that is noticed: more than the time that an answer takes.
 const STEP_MIN: Duration = Duration::from_secs(3);
@@ -162,7 +162,15 @@ impl Clock {
         is_news.then_some(step)
     }
 
-    /// All deadlines are right again.
+    /// A part of a settlement, with the deadlines that Redis has.
+    pub(super) fn in_redis(&self, mut settlement: Settlement) -> Settlement {
+        if let Some(step) = self.step() {
+            settlement.moved.iter_mut().for_each(|kept| kept.moved_from = kept.moved_from.map(|at| step.moved(at)));
+        }
+        settlement
+    }
+
+    /// All deadlines are where they were.
     pub(super) fn settled(&mut self) {
         self.right = self.step.take().map(|(_, at)| at).or(self.right);
     }

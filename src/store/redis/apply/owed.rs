@@ -11,7 +11,7 @@ use super::super::answers::Answers;
 use super::super::clock::Step;
 use super::super::debt::{Found, Restoring, Scan, Settling};
 use super::super::session::Cause;
-use super::{Applier, Stage, settlement};
+use super::{Applier, Stage};
 use crate::registration::TargetId;
 use crate::store::{Change, Comparison, Kept, Missing, Stored};
 
@@ -41,7 +41,7 @@ impl Applier<'_> {
         }
         self.context.mirror.apply(gone.into_iter().map(Change::Gone).collect());
         let mut settling = Settling::new(lost, now);
-        settling.owe(settlement(self.context, self.clock, now, 1));
+        settling.owe(self.context.mirror.settle(now, 1).map(|first| self.clock.in_redis(first)));
         if let Some(step) = self.clock.step() {
             settling.move_back(step.in_redis(self.context.mirror.lifetimes(None), now));
         }
@@ -116,7 +116,7 @@ impl Applier<'_> {
                     self.due = Some((scan.cause, now));
                 }
                 let mut settling = Settling::new(Vec::new(), now);
-                settling.owe(settlement(self.context, self.clock, now, 1));
+                settling.owe(self.context.mirror.settle(now, 1).map(|first| self.clock.in_redis(first)));
                 (settling, None)
             }
         };
