@@ -120,7 +120,7 @@ fn tls_reason(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(_) => format!("TLS: {error}; --ca-file names whom to trust"),
         // A server that speaks plain HTTP sends such a message.
-        rustls::Error::InvalidMessage(_) => format!("TLS: {error}; perhaps it is http:// there"),
+        rustls::Error::InvalidMessage(_) => format!("TLS: {error}; perhaps the server speaks http://"),
         e => format!("TLS: {e}"),
     }
 }

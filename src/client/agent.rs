@@ -181,7 +181,7 @@ impl Agent {
             self.is_reading = self.reader.send(std::mem::take(&mut self.errand)).is_ok();
             (self.looking_since, self.next_look) = (time, time + LOOK);
         } else if self.is_reading && time >= self.looking_since + LOOK_PATIENCE && self.hangs.is("hangs") {
-            warn!("the files cannot be looked at, something hangs; what is known of them is kept registered");
+            warn!("the files cannot be read, something hangs; their known registrations are kept");
         }
     }
 
@@ -189,7 +189,7 @@ impl Agent {
         self.is_reading = false;
         let time = now();
         if self.hangs.is_over() {
-            info!("the files can be looked at again");
+            info!("the files can be read again");
         }
         if report.server.is_some_and(|read| self.server.take(read)) {
             self.schedule.retry_refused(time);

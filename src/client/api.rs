@@ -58,7 +58,7 @@ impl Api {
     /// failures of the command. A 404 that comes through is the server's.
     pub(super) fn ask(&self, call: &ApiCall) -> Result<Answer, Failure> {
         let answer = self.send(call).map_err(|e| {
-            let next = "Is it running, and is this its address? --url or INVENTOR_URL says where it is";
+            let next = "Is it running, and is this its address? --url or INVENTOR_URL sets it";
             Failure::Unavailable(format!("no answer from {e}. {next}"))
         })?;
         match answer.status {
@@ -208,7 +208,7 @@ impl Api {
             parameters.extend_pairs(next.as_deref().map(|token: &str| ("page_token", token)));
             let page = self.read(&format!("/api/v1/registrations?{}", parameters.finish()), "registrations")?;
             let page: Page = serde_json::from_value(page)
-                .map_err(|e| Failure::Unavailable(format!("{} gives a list that is not understood: {e}", self.url)))?;
+                .map_err(|e| Failure::Unavailable(format!("{} returns a list that cannot be parsed: {e}", self.url)))?;
             for registration in page.registrations {
                 if !take(registration, page.total)? {
                     return Ok(());

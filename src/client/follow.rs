@@ -89,7 +89,7 @@ impl Follower<'_> {
     fn look(&mut self, is_asked_for: bool) {
         match self.access.look(is_asked_for) {
             Some(Ok(connection)) => self.connection = connection,
-            Some(Err(reason)) => warn!(reason:%; "the files of token and certificates stay as they were"),
+            Some(Err(reason)) => warn!(reason:%; "cannot reread the token and the certificates, keeping the old ones"),
             None => {}
         }
         if is_asked_for || !self.place.is_as_left() {

@@ -89,7 +89,7 @@ pub(super) fn get(connection: &Api, command: &GetCommand, output: Output) -> Res
     let id = parse_id(&command.id).map_err(|e| Failure::Usage(e.to_string()))?;
     match connection.read_or_none(&format!("/api/v1/registrations/{id}"), "id")? {
         Some(registration) => output.object(&registration),
-        None => Err(Failure::No(format!("there is no registration {id}; `inventor list` shows which there are"))),
+        None => Err(Failure::No(format!("there is no registration {id}; `inventor list` shows all"))),
     }
 }
 
@@ -109,13 +109,13 @@ pub(super) fn groups(connection: &Api, command: &GroupsCommand, output: Output) 
         Some(deleted) => output.show(&json!({ "deleted": deleted }), &[Column::fixed("", "")], || {
             vec![vec![format!("{} deleted", count(deleted, "registration", "registrations"))]]
         }),
-        None => Err(Failure::No(format!("the group {name:?} has no registration; `inventor groups` shows which have"))),
+        None => Err(Failure::No(format!("the group {name:?} has no registration; `inventor groups` shows all groups"))),
     }
 }
 
 pub(super) fn entry(listed: Value) -> Result<Entry, Failure> {
     let listed = serde_json::from_value::<Entry>(listed);
-    listed.map_err(|e| Failure::Unavailable(format!("the list is not understood: {e}")))
+    listed.map_err(|e| Failure::Unavailable(format!("the list cannot be parsed: {e}")))
 }
 
 /// Prints registrations as bodies of PUT, which are complete.

@@ -71,12 +71,12 @@ pub(super) fn token(command: &TokenCommand, output: Output) -> Result<(), Failur
     match file {
         Some(file) => {
             tell(&format!(
-                "Its line is in {}; the server takes it up within ten seconds, or at once on SIGHUP.",
+                "Its line is in {}; the server rereads the file within ten seconds, or at once on SIGHUP.",
                 file.display()
             ));
         }
         None => {
-            tell("Its line for TOKENS_FILE; the server takes it up within ten seconds, or at once on SIGHUP:");
+            tell("Its line for TOKENS_FILE; the server rereads that file within ten seconds, or at once on SIGHUP:");
             print_line(&line);
         }
     }

@@ -103,7 +103,7 @@ fn described(declaration: &RegisterCommand) -> Result<Entry, Failure> {
         return Err(Failure::Usage("--target: expected HOST:PORT, not an empty text".to_owned()));
     }
     if declaration.targets.is_empty() {
-        let text = "say what by --target HOST:PORT, or name a file; `inventor register --help` shows how";
+        let text = "name the targets by --target HOST:PORT, or a file; `inventor register --help` shows how";
         return Err(Failure::Usage(text.to_owned()));
     }
     let mut labels = BTreeMap::new();

@@ -44,7 +44,7 @@ pub(super) const EXIT_CODES: &[(&str, &str)] = &[
     ("1", "the answer is no: something differs, is not there, or is not ready"),
     ("2", "refused by the server, or the command line, a file or a setting is wrong"),
     ("3", "the server cannot be reached or fails, or another program answers"),
-    ("130", "interrupted; what was done is said"),
+    ("130", "interrupted; the output says what was done"),
 ];
 
 pub(super) const ENVIRONMENT: &[(&str, &str)] = &[

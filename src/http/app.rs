@@ -184,13 +184,7 @@ impl HttpMetrics {
                 "reason",
                 &InvalidKind::ALL.map(InvalidKind::as_str),
             ),
-            polls: counters_by(
-                registry,
-                "inventor_polls_total",
-                "Lists sent, by what the client can be recognised as.",
-                "client",
-                &CLIENTS,
-            ),
+            polls: counters_by(registry, "inventor_polls_total", "Lists sent, by kind of client.", "client", &CLIENTS),
         }
     }
 

@@ -60,7 +60,7 @@ fn gauges(app: &App, discovered: Option<&Discovered>, now: Now) -> Vec<MetricFam
     gauge("inventor_registrations", "Live registrations.", counts.registrations);
     gauge("inventor_groups", "Target groups with at least one live registration.", counts.groups);
     gauge("inventor_selections", "Selections that are remembered for their next polls.", counts.selections);
-    gauge("inventor_selection_bytes", "What these selections take in memory.", counts.selection_bytes);
+    gauge("inventor_selection_bytes", "Memory of these selections in bytes.", counts.selection_bytes);
     gauge(
         "inventor_registrations_quarantined",
         "Stored values left out of all lists because Prometheus would refuse them.",
@@ -94,7 +94,7 @@ fn gauges(app: &App, discovered: Option<&Discovered>, now: Now) -> Vec<MetricFam
     }
     let pollers = by(
         "inventor_pollers",
-        "Clients that polled a list within the hour, by what they can be recognised as and whether they still do.",
+        "Clients that polled a list within the hour, by kind and whether they still do.",
         &["client", "state"],
     );
     let seen = app.pollers.seen(now.wall);

@@ -153,7 +153,7 @@ impl KnownServer {
         if self.lifetime.is_none() && !self.told_unknown {
             self.told_unknown = true;
             let interval = UNKNOWN_RENEWED.as_secs();
-            warn!(interval_seconds = interval; "the server does not say how long registrations live; --ttl can say it");
+            warn!(interval_seconds = interval; "the server does not say how long registrations live; --ttl sets it");
         }
         self.lifetime
     }

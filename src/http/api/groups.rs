@@ -233,8 +233,8 @@ fn check_elsewhere(call: &Call<'_>, plan: &Plan, adopt: bool) -> Result<(), Prob
     if plan.elsewhere.is_empty() || adopt {
         return Ok(());
     }
-    let faults = plan.elsewhere.iter().map(|(at, group)| elsewhere(*at, format!("stands in the group {group:?}")));
-    let detail = "some targets stand in other groups; adopt=true takes them from there";
+    let faults = plan.elsewhere.iter().map(|(at, group)| elsewhere(*at, format!("is in the group {group:?}")));
+    let detail = "some targets are in other groups; adopt=true takes them over";
     Err(Problem::new(409, detail).with_faults(faults.collect()))
 }
 

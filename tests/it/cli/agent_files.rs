@@ -116,12 +116,12 @@ fn a_mount_that_hangs_holds_up_neither_renewals_nor_signals() {
     disk.hang();
     cli.write("d/inventor.redb.json", file_sd("b:2"));
     disk.is_met();
-    agent.line_with(&["the files cannot be looked at, something hangs"]);
+    agent.line_with(&["the files cannot be read, something hangs"]);
     assert_eq!(listed(&server), ["a:1", "b:1"], "they are renewed");
     agent.signal(Signal::SIGHUP);
     disk.heal();
     lists(&server, &["a:1", "b:2"]);
-    agent.line_with(&["the files can be looked at again"]);
+    agent.line_with(&["the files can be read again"]);
     disk.hang();
     cli.write("d/inventor.redb.json", file_sd("b:3"));
     disk.is_met();

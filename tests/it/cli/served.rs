@@ -139,7 +139,7 @@ fn sync_takes_nothing_from_others_and_empties_nothing_by_mistake() {
     cli.fails_with(2, &["sync", "-g", "g", file], &["--adopt", "a:1", "f.json:1", "\"theirs\""]);
     cli.fails_with(2, &["sync", "--dry-run", "-g", "g", file], &["--adopt"]);
     let plan = cli.ends_with(0, &["sync", "--dry-run", "--adopt", "-g", "g", file]);
-    assert!(plan.contains("@@ a:1 @@ stands in the group \"theirs\"") && plan.contains("1 to take over"), "{plan}");
+    assert!(plan.contains("@@ a:1 @@ is in the group \"theirs\"") && plan.contains("1 to take over"), "{plan}");
     cli.ends_with(0, &["sync", "-g", "g", "--adopt", file]);
     assert_eq!(server.get("/group?name=g").json().as_array().unwrap().len(), 2);
     let empty = cli.write("empty.json", "[]");
