@@ -1,4 +1,4 @@
-// What keeps the page going: it looks at the server every few seconds, and goes where the address says.
+// The loop of the page: polls the server every few seconds, and shows the view in the address.
 
 import './changes.js';
 import './problems.js';
@@ -34,7 +34,7 @@ const RETRY_SECONDS = [2, 4, 8, 15]; // between tries when it does not answer
 let timer;
 let routed;
 
-/** Asks for all that is in sight: the rows first. */
+/** Requests everything in sight: the rows first. */
 async function look({ isWritten = false } = {}) {
   clearTimeout(timer);
   try {
@@ -81,7 +81,7 @@ function routeView(view) {
   }
   if (routed !== undefined) {
     say(titleOf(view));
-    // What had the focus is perhaps no longer there.
+    // The element with the focus may be gone.
     if (!$('#tabs').contains(document.activeElement)) $('#main').focus({ preventScroll: true });
   }
   routed = view;
@@ -98,7 +98,7 @@ function routeView(view) {
 
 let shownId;
 
-/** Shows what the address says. */
+/** Shows the view in the address. */
 function route() {
   const { view, id } = state;
   $('#browse').hidden = Boolean(view);

@@ -1,4 +1,4 @@
-// What has changed, by day; many of one kind at one time fold into one line. What is open stays open.
+// The changes, by day. Many of one kind at one time fold into one line. Open lines stay open.
 import { actionMark, actions } from './actions.js';
 import { $, address, fill, foreign, h, keep } from './dom.js';
 import { drawFilter, frame, isWanted } from './filters.js';
@@ -17,7 +17,7 @@ let all = [];
 const numberOf = action => all.filter(c => !action || c.action === action).length;
 const keyOf = c => `${c.at} ${c.action} ${c.id}`;
 
-/** Neighbours with one action by one hand. */
+/** Consecutive changes with the same action and author. */
 function runs() {
   const found = [];
   for (const c of all) {
@@ -60,7 +60,7 @@ function summaryOf(run) {
   ];
 }
 
-/** Many at once; what nobody opens is not made, and what comes to it meanwhile closes nothing. */
+/** Many changes in one line. Its content is made when opened, and later changes do not close it. */
 function folded(run) {
   const lines = h('div');
   const details = h('details.run', h('summary.change', summaryOf(run)), lines);

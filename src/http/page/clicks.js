@@ -1,4 +1,4 @@
-// What the pointer does in the list. Selecting text to copy it is no click.
+// The pointer in the list. Selecting text to copy it is not a click.
 import { $, copy, listen, wantsMore } from './dom.js';
 import { emit } from './events.js';
 import { list, mark, rowOf, rowsTo } from './list.js';
@@ -46,7 +46,7 @@ function middle(e) {
   if (el) open(href({ id: el.dataset.id }), '_blank', 'noopener');
 }
 
-/** With Shift one chooses rows, and not the text between them. */
+/** With Shift, rows are chosen, not the text between them. */
 function down(e) {
   if (e.shiftKey && rowUnder(e)) e.preventDefault();
 }

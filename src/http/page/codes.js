@@ -10,7 +10,7 @@ export const json = (value, indent) => JSON.stringify(value, null, indent).repla
 /** A text as JSON has it between the quotes: one sees all of it. */
 export const spelled = text => json(text).slice(1, -1).replaceAll('\\"', '"');
 const CONTROLS = { n: '\n', r: '\r', t: '\t', b: '\b', f: '\f' };
-/** What is meant by a text that is spelled so. */
+/** The text that is spelled like this. */
 export const meant = text =>
   text.replace(/\\(?:u([\da-f]{4})|(.))/gi, (_all, hex, char) =>
     hex ? String.fromCharCode(Number.parseInt(hex, 16)) : (CONTROLS[char] ?? char),
@@ -22,7 +22,7 @@ const BEARER = '-H "Authorization: Bearer $TOKEN"';
 const curl = (method, path) => `curl -sS -X ${method} ${quoted(`${origin}/${path}`)} ${BEARER}`;
 export const curlPut = (content, query = '') =>
   `${curl('PUT', `target${query}`)} -d ${quoted(json({ static_config: content }))}`;
-/** What the form does, which refuses more, and deletes what is `left` behind. */
+/** The same as the form does, which is stricter, and deletes the registration that is `left` behind. */
 export const curlSave = (content, left) => {
   const put = curlPut(content, '?strict=true');
   return left ? `${put.replace('-sS', '-fsS')} &&\n${curl('DELETE', `api/v1/${registrationPath(left)}`)}` : put;

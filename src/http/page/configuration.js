@@ -1,4 +1,4 @@
-// The configuration to paste for who polls: exactly what the list is filtered by.
+// The configuration to paste for a poller, with exactly the filter of the list.
 import { codes, curlGet } from './codes.js';
 import { $, fill, foreign, h } from './dom.js';
 import { on } from './events.js';
@@ -59,7 +59,7 @@ function shardFields(changed) {
   return h('div.line', h('label', { for: 'u-shards' }, 'Servers sharing the work'), shards, which);
 }
 
-/** How many the configuration selects, which is not always what the list shows. */
+/** How many registrations the configuration selects, which may differ from the list. */
 async function tellMatched(el) {
   const { group, selector } = filter();
   el.textContent = plural((await get('registrations', { group, selector, limit: 1 })).total, 'registration');

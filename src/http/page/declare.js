@@ -1,5 +1,5 @@
-// A group as a file in the form of file_sd: out of the server, and into it after a look at what would become of whom.
-// And a whole group deleted.
+// A group as a file in the form of file_sd: out of the server, and into it after a preview of the changes.
+// Also deletes a whole group.
 import { $, fill, foreign, h, saveFile, say } from './dom.js';
 import { same } from './effects.js';
 import { emit, failed, on, trouble, unheard } from './events.js';
@@ -63,12 +63,12 @@ const check = (text, onchange, checked = false) =>
     h('span', text),
   );
 
-/** Makes a group be what a text says; each change of the text is tried without doing it. */
+/** Makes a group equal to a text; each edit of the text is only tried. */
 class Declaration {
   constructor(group) {
     const later = () => {
       clearTimeout(this.typing);
-      // What is shown is no longer what would be done.
+      // The preview no longer matches.
       this.report.inert = true;
       this.typing = setTimeout(() => this.look(), PAUSE_MS);
     };
@@ -97,7 +97,7 @@ class Declaration {
     await this.look();
   }
 
-  /** Reads the text, and asks what would become of whom. */
+  /** Parses the text and asks for a preview of the changes. */
   async look() {
     clearTimeout(this.typing);
     this.asked = {};
@@ -127,7 +127,7 @@ class Declaration {
     }
   }
 
-  /** Unless a person has chosen one, the lifetime is what the group has. */
+  /** Unless a person has chosen one, the lifetime is that of the group. */
   preset(rows) {
     const counts = new Map();
     for (const { ttl_seconds: s } of rows) counts.set(s, (counts.get(s) ?? 0) + 1);
@@ -149,7 +149,7 @@ class Declaration {
     return putGroup(group, this.wanted, query, tag);
   }
 
-  /** Which entries stand in other groups, and where: [entry, text]. */
+  /** The entries that are in other groups: [entry, text]. */
   async elsewhere(group, tag) {
     try {
       await this.put(group, { dry_run: 'true', tag });
@@ -171,7 +171,7 @@ class Declaration {
     const open = new Set();
     const agreedBefore = this.agreed;
     this.agreed = new Set();
-    // A tick stands for these entries of this group: it is asked anew when they are others.
+    // A tick is for these entries of this group; for others it is asked again.
     const agree = (reason, entries, text) => {
       const what = JSON.stringify([group, reason, entries.map(keyOfEntry)]);
       const changed = isAgreed => {
@@ -299,7 +299,7 @@ function declare(group = '') {
   form.look();
 }
 
-/** Asks with names before one's eyes. */
+/** Asks for confirmation and shows the names. */
 async function removeGroup(name) {
   const { entries, tag } = await getGroup(name);
   const dialog = $('#dialog');
@@ -337,7 +337,7 @@ async function removeGroup(name) {
   modal('Delete a group', content);
 }
 
-/** What a plan replaces, as far as it can go back one by one; else null. */
+/** The registrations that a plan replaces, if they can be restored one by one; else null. */
 async function formerOf({ group, size, taken }) {
   if (size + taken.length > AT_ONCE_MAX) return null;
   const rows = await allRegistrations({ group });

@@ -1,4 +1,4 @@
-// Deleting is immediate and can be undone; whether it lasts depends on the host, and that is told.
+// Deleting is immediate and can be undone. Whether it lasts depends on the host, which is pointed out.
 import { $, foreign, h } from './dom.js';
 import { emit, failed, on } from './events.js';
 import { strike } from './list.js';
@@ -16,7 +16,7 @@ export async function remove(row) {
   if (el?.classList.contains('going')) return;
   el?.classList.add('going');
   try {
-    // Whether a host renews it is good to know, and no more.
+    // Whether a host renews it is only a hint.
     if (row.ttl_seconds && !renewalInterval(row)) await fetchRegistration(row.id).catch(() => {});
     if ((await deleteRegistration(row.id).catch(absent(row))) === null) return;
   } catch (error) {

@@ -68,7 +68,7 @@ export function listen(el, events) {
   for (const [name, act] of Object.entries(events)) el.addEventListener(name, act);
 }
 
-/** Whether a click or key asks for one more, or for another tab. */
+/** Whether a click or key means one more choice, or another tab. */
 export const wantsMore = e => e.ctrlKey || e.metaKey || e.shiftKey;
 
 export function icon(name) {
@@ -92,7 +92,7 @@ const PRINTABLE = /^[ -~]*$/;
 export const UNSEEN = /([\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u3164])/u;
 const codePoint = char => `U+${char.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}`;
 
-/** What somebody registered: kept apart from the text around it, the invisible made visible. */
+/** Registered text: isolated from the text around it, with invisible characters made visible. */
 export function foreign(value) {
   if (PRINTABLE.test(value)) return value;
   const parts = value.split(UNSEEN);
@@ -103,13 +103,13 @@ export function foreign(value) {
   );
 }
 
-/** A target; its port steps back, so that the host is what one reads. */
+/** A target. Its port is dimmed, so that the host stands out. */
 export function address(text = '', shown = foreign) {
   const [, host, port] = /^(.*[^:])(:\d{1,5})$/.exec(text) ?? [null, text, ''];
   return h('span.addr', h('span', shown(host)), h('span.port', port));
 }
 
-/** Gives somebody a file. */
+/** Offers a file for download. */
 export function saveFile(name, parts) {
   const a = h('a', { href: URL.createObjectURL(new Blob(parts, { type: 'application/json' })), download: name });
   a.click();

@@ -1,4 +1,4 @@
-// What saving a registration does, beyond what it says: told before it is saved.
+// The side effects of saving a registration, shown before it is saved.
 import { foreign, h } from './dom.js';
 import { lasting } from './lifetime.js';
 import { nextRenewal, renewalInterval } from './renewals.js';
@@ -15,7 +15,7 @@ const contentShape = content => ({ ...content, labels: sorted(content.labels), t
 /** Whether two contents register the same. */
 export const sameContent = (a, b) => same(a && contentShape(a), b && contentShape(b));
 
-/** What becomes of each label, group, lifetime: -from +to. */
+/** The change of each label, group and lifetime: -from +to. */
 function differences(old, content) {
   const names = [...new Set([...Object.keys(old.labels), ...Object.keys(content.labels)])].sort();
   const lifetime = ({ ttl_seconds: s }) => (s === undefined ? 'default' : lasting(s));
@@ -63,7 +63,7 @@ export const moved = () =>
     'Prometheus ends the old series and starts new ones.',
   );
 
-/** What stands in the way of saving: somebody has registered these targets meanwhile, or changed them. */
+/** Why saving is not possible as it is: these targets were registered or changed meanwhile. */
 export const inTheWay = (row, isNews, by) =>
   h(
     'p.warn',

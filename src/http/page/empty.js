@@ -1,4 +1,4 @@
-// What stands in place of the list when there is nothing in it: the first steps, or what each condition costs.
+// Shown in place of an empty list: the first steps, or how many rows each condition removes.
 import { codes, curlGet, curlPut } from './codes.js';
 import { $, fill, foreign, h } from './dom.js';
 import { emit, on } from './events.js';

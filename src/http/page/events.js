@@ -6,7 +6,7 @@ export const on = (name, act) => bus.addEventListener(name, e => act(e.detail));
 export const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }));
 export const trouble = error => emit('trouble', error);
 
-/** One sentence for what was sent and may have happened, although nobody said so; undefined if nothing has. */
+/** A sentence for changes that were sent and may have happened without an answer; undefined if there are none. */
 export const unheard = (done, { isWrite, status, message }, what = 'it') =>
   isWrite && !(status > 0 && status < 500)
     ? `${message.replace(/;.*|\.$/s, '')}, so ${what} may or may not have been ${done}: try again, which is safe.`

@@ -55,7 +55,7 @@ const readLine = line => {
   return [given(name, (text, means) => means(text.trim())), given(value, (text, means) => means(text))];
 };
 
-/** Who asks for a list next, so that one knows when Prometheus will have it. */
+/** The next poll of a list, which tells when Prometheus will have it. */
 async function nextPoll() {
   const due = p => until(p.last_seen) + p.refresh_interval_seconds;
   const { pollers } = await get('pollers').catch(() => ({ pollers: [] }));
@@ -71,7 +71,7 @@ const lastAuthor = id =>
 
 const labelPointer = name => `/static_config/labels/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 
-/** What the server found wrong: [pointer, text]. */
+/** The server's faults: [pointer, text]. */
 const faultsOf = ({ errors }) => errors.map(({ pointer, detail }) => [pointer, plainly(detail)]);
 
 class Form {
@@ -109,7 +109,7 @@ class Form {
     this.isTouched = Boolean(draft);
   }
 
-  /** What a form that looks the same is made of. */
+  /** The parts that make two forms look the same. */
   draft() {
     const { row, hasTargets, el } = this;
     const pairs = this.pairs().map(([, ...pair]) => pair);
@@ -149,7 +149,7 @@ class Form {
 
   targetsNote = () => h('p.note', 'host:port, one per line. URLs for blackbox jobs.');
 
-  /** The id is made of the targets, so that changing them is something else than editing. */
+  /** The id is made of the targets, so changing them is not editing. */
   fixedTargets() {
     const field = h(
       'div.f',
@@ -209,7 +209,7 @@ class Form {
 
   isMoved = content => Boolean(this.row) && this.hasTargets && !same(content.targets, this.old.targets);
 
-  /** After each key, in this field: what would be sent, and what follows from it. */
+  /** After each key in this field: the content to be sent, and its effects. */
   changed(field) {
     const last = this.labelLines().at(-1);
     if (!last || readLine(last).some(Boolean)) this.addLabel();
@@ -219,7 +219,7 @@ class Form {
     this.drawCommand();
   }
 
-  /** What is wrong cannot be sent. */
+  /** A faulty form cannot be sent. */
   drawCommand() {
     const content = this.content();
     const isWrong = this.marks.length + this.elsewhere.length + this.ownFaults().length > 0;
@@ -227,7 +227,7 @@ class Form {
     fill(this.command, isWrong ? h('p.note', 'Something above is missing or wrong: no curl for it yet.') : this.shell);
   }
 
-  /** What saving does to what is registered now, as far as it is known. */
+  /** The effects of saving on the present registration, as far as known. */
   draws(content) {
     const isMoved = this.isMoved(content);
     const { row, content: now, told } = this.known(content);
@@ -237,14 +237,14 @@ class Form {
     this.effect.hidden = !this.effect.textContent;
   }
 
-  /** What this form has seen registered under these targets. */
+  /** The registration that this form has seen under these targets. */
   known(content) {
     const key = JSON.stringify(content.targets);
     if (this.seen?.key === key) return this.seen;
     return this.row && !this.isMoved(content) ? { row: this.row, content: this.old } : { row: null, content: null };
   }
 
-  /** Whether what is registered is what this form knows. If it is not, that is told, and the next try replaces it. */
+  /** Whether the registration is the one that this form knows. If not, says so; the next try replaces it. */
   async isClear(content) {
     const isOwn = this.row && !this.isMoved(content);
     const look = isOwn ? fetchRegistration(this.row.id) : findRegistration(content.targets);
@@ -260,7 +260,7 @@ class Form {
     return false;
   }
 
-  /** Where a fault is told: its field, and what it is written below. */
+  /** Where a fault is shown: its field, and the element above its text. */
   placeOf(pointer) {
     const part = /^\/static_config\/(\w+)/.exec(pointer)?.[1];
     if (part === 'labels') {
@@ -272,7 +272,7 @@ class Form {
     return field && { field, below: field };
   }
 
-  /** What this form itself can see. */
+  /** The faults that this form finds itself. */
   ownFaults() {
     const names = this.pairs().map(([, name]) => name);
     const twice = new Set(names.filter((name, at) => names.indexOf(name) !== at));
@@ -283,7 +283,7 @@ class Form {
     return faults;
   }
 
-  /** What the server finds wrong besides: it is asked with an empty target more, which it never registers. */
+  /** The server's further faults: it is asked with an extra empty target, which it never registers. */
   async otherFaults(own, content) {
     const known = [...own.map(([pointer]) => pointer), `/static_config/targets/${content.targets.length}`];
     try {
@@ -294,7 +294,7 @@ class Form {
     }
   }
 
-  /** Tells all faults at once, each at its place. */
+  /** Shows all faults at once, each at its place. */
   refused(faults) {
     for (const { note } of this.marks) note.remove();
     const own = this.ownFaults().map(([pointer]) => pointer);
@@ -309,7 +309,7 @@ class Form {
     ($('[aria-invalid]', this.el) ?? this.alerts.firstChild)?.focus();
   }
 
-  /** A mark goes when its own field is changed or taken away, or when what it says is no longer so. */
+  /** A mark disappears when its field is changed or removed, or when its fault is gone. */
   forgive(field) {
     const own = this.ownFaults().map(([pointer]) => pointer);
     const isOver = mark =>
@@ -370,7 +370,7 @@ class Form {
     }
     if (this.el.isConnected) closePanel({ back: false });
     emit('written');
-    // It is registered, whatever comes of looking at it.
+    // It is registered, even if showing it fails.
     await (row && !isMoved ? fetchRegistration(id).then(apply, trouble) : reload());
     mark(id, { focus: true });
     if (!row || isMoved) go({ id });
@@ -400,7 +400,7 @@ export function register(row = null) {
 let typedBefore; // until it is shown again
 const draftsLeft = () => typedBefore ?? [...drafts.values()].filter(form => form.isTouched).map(form => form.draft());
 
-/** What was typed before a reload is there again, once it is known what the server's defaults are. */
+/** Restores text typed before a reload, once the server's defaults are known. */
 export function restoreForms() {
   const drawn = typedBefore ?? [];
   typedBefore = null;

@@ -1,4 +1,4 @@
-// What stands around the list: tabs, the overview, whether what is shown is fresh, and banners when it is not.
+// The frame of the list: tabs, the overview, how fresh the data is, and banners when it is not.
 import { $, fill, h, keep } from './dom.js';
 import { emit } from './events.js';
 import { outageText, problemCounts } from './problems.js';
@@ -109,7 +109,7 @@ function drawBanners() {
   const { lost } = contact;
   const told = lost ? unreachable(lost) : storeLost() && banner('low', 'The store is unavailable.', outageText(s));
   const box = $('#banners');
-  // A banner is told once, not at each second of what it counts.
+  // A banner is announced once, not at each second of its count.
   const said = told ? `${told.className} ${$('b', told).textContent} ${lost?.error.message ?? ''}` : '';
   if (box.dataset.said !== said) fill(box, told);
   else if (told && !lost) setText($('p', box).lastChild, outageText(s));
@@ -127,7 +127,7 @@ export function drawFrame() {
   paintFrame();
 }
 
-/** What is asked and not answered yet is no sign of life. */
+/** A request without an answer is no sign of life. */
 const isStale = () => Boolean(contact.lost) || (contact.heard > 0 && Date.now() - contact.heard > LIVE_MS);
 
 function freshness() {
@@ -136,7 +136,7 @@ function freshness() {
   return heard ? 'live' : '';
 }
 
-/** Each second: how old what is shown is, and when the server is asked again. */
+/** Each second: how old the data is, and when the server is asked again. */
 export function paintFrame() {
   const { lost } = contact;
   const el = $('#fresh');

@@ -13,7 +13,7 @@ const side = $('#side');
 const options = $('#group-list');
 const box = $('#group-filter');
 
-/** What the server said last; `total` counts registrations. */
+/** The server's last answer; `total` counts registrations. */
 export const groups = { list: [], by: new Map(), total: 0, isKnown: false };
 let chosenGroup;
 
@@ -26,7 +26,7 @@ export async function loadGroups() {
   emit('grouped');
 }
 
-/** As people count: node-2 before node-10. */
+/** In natural order: node-2 before node-10. */
 const inOrder = names => {
   const key = name => name.replace(/\d+/g, digits => digits.padStart(DIGITS_MAX, '0'));
   const keyed = names.map(g => [key(g.name), g]);
@@ -40,7 +40,7 @@ function soonMark({ next_expiry_at }) {
   return h('span.soon', { title }, icon('clock'), h('span.vh', title));
 }
 
-/** One that can be chosen; what changes about it changes in place, so that it can be pressed meanwhile. */
+/** A group that can be chosen. It changes in place, so that it can be pressed meanwhile. */
 function option({ name, registrations, isChosen, soon }) {
   const update = el => {
     el.ariaSelected = String(isChosen);
@@ -57,7 +57,7 @@ function option({ name, registrations, isChosen, soon }) {
   return { key: name, shape: JSON.stringify([registrations, isChosen, Boolean(soon)]), draw, update };
 }
 
-/** Those chosen that have nothing now come first: they can be taken away again. */
+/** Chosen groups that are now empty come first, so that they can be removed. */
 function wantedGroups(wanted) {
   const gone = state.groups.filter(name => !groups.by.has(name)).map(name => ({ name, registrations: 0 }));
   return [...gone, ...groups.list.filter(g => g.name.toLowerCase().includes(wanted))];
@@ -83,7 +83,7 @@ function drawGroups() {
   showChosen();
 }
 
-/** The one that Tab goes to; it is scrolled into sight when it becomes that. */
+/** The group that Tab goes to; it is then scrolled into sight. */
 function showChosen() {
   const chosen = $('[aria-selected=true]', options) ?? options.firstChild;
   if (chosen === chosenGroup) return;

@@ -103,7 +103,7 @@ async function walk(by) {
   }
 }
 
-/** What a pressed does here and now; undefined if nothing. */
+/** The action of a key here and now; undefined if there is none. */
 function actOf(pressed, el) {
   const isList = !state.view;
   const row = isList && currentRow();

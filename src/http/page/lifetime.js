@@ -21,7 +21,7 @@ export function lasting(seconds) {
   return seconds ? plural(seconds / unit, name.slice(0, -1)) : 'never ends';
 }
 
-/** What is written beside the choice of the server's own. */
+/** The text beside the choice of the server's default. */
 function usualText() {
   const standard = server.status?.default_ttl_seconds;
   if (standard === undefined) return 'the server’s default';
@@ -52,9 +52,9 @@ export function lifetimeField(id, seconds, usual = usualText()) {
   return {
     el: h('div.line', { onchange: draw }, choice, other),
     set,
-    /** Where a fault is told. */
+    /** Where a fault is shown. */
     field: () => (other.hidden ? choice : amount),
-    /** What is wrong with it; undefined if nothing. */
+    /** Its fault; undefined if there is none. */
     fault: () => (!other.hidden && !/^\d+$/.test(amount.value) ? FAULT : undefined),
     seconds() {
       if (choice.value === '') return undefined;

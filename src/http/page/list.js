@@ -38,7 +38,7 @@ let stop; // the row that Tab goes to
 const filterKey = () => JSON.stringify([filter(), state.sort]);
 const rowShape = ({ labels, target_group, modules }) => JSON.stringify([labels, target_group, modules]);
 
-/** Whether something else is to be looked at than what is shown. */
+/** Whether the wanted list is not the one shown. */
 export const isOutdated = () => filterKey() !== shownKey;
 export const rowOf = id => rows.get(id)?.row;
 export const currentRow = () => rowOf(list.current);
@@ -156,13 +156,13 @@ async function loadFirst() {
   }
 }
 
-/** As long as what is shown answers another question than the last one, it is marked. */
+/** Marks the list while it answers an earlier question. */
 function settle() {
   loading = { key: null, done: null };
   grid.ariaBusy = isOutdated() ? 'true' : null;
 }
 
-/** What is shown is what is asked for: what was asked meanwhile is no longer wanted. */
+/** The list shown is the wanted one; later requests are dropped. */
 export function stay() {
   if (grid.ariaBusy) {
     asking.abort();
@@ -173,7 +173,7 @@ export function stay() {
   arrived();
 }
 
-/** As many rows as there are have their place. */
+/** Every row has its place. */
 function lay(total = list.total) {
   list.total = total;
   grid.setAttribute('aria-rowcount', total + 1);
@@ -181,7 +181,7 @@ function lay(total = list.total) {
   layPages(total);
 }
 
-/** Fills a page. What has not changed keeps its element, and with it what the browser knows of it. */
+/** Fills a page. Unchanged rows keep their elements, and with them the browser's state. */
 function put(page, { registrations, next_page_token }, before = rows) {
   if (showModules(registrations)) refitAll();
   tokens.set(page.at + 1, next_page_token);
@@ -348,7 +348,7 @@ export function strike(...some) {
   emit('listed');
 }
 
-/** What an order is called with its first value the other way round. */
+/** The name of an order with its first value reversed. */
 const reversed = sort => (sort[0] === '-' ? sort.slice(1) : `-${sort}`);
 
 function head() {
@@ -448,7 +448,7 @@ export function startList() {
   new ResizeObserver(([{ contentRect }]) => {
     if (!contentRect.width || contentRect.width === width) return;
     width = contentRect.width;
-    // Not within the observation: what is refitted is observed as well.
+    // Not within the observation, because refitted elements are observed as well.
     requestAnimationFrame(resized);
   }).observe(grid);
   addEventListener('resize', scrolled);

@@ -35,7 +35,7 @@ class Notice {
     Object.assign(this, { seconds, left: seconds });
   }
 
-  /** One thing more that can be undone, for as long as the last one. */
+  /** Adds something that can be undone, for as long as the last one. */
   add(way) {
     this.ways.push(way);
     this.draw();
@@ -54,7 +54,7 @@ class Notice {
     );
   }
 
-  /** Goes back by one; what could not be undone stays. */
+  /** Undoes one; if that fails, it stays. */
   async undo() {
     const way = this.ways.pop();
     if (this.ways.length) this.draw();
@@ -114,7 +114,7 @@ const asText = text =>
     .map(part => part.textContent ?? part)
     .join('');
 
-/** What can still be undone, for this page after a reload. */
+/** Everything that can still be undone, for this page after a reload. */
 function waysLeft() {
   const undoable = notices.filter(({ ways }) => ways.length);
   const kept = ({ verb, noun, left, ways }) => ({
@@ -131,7 +131,7 @@ export function startNotices() {
     const now = left - (Date.now() - before.at) / 1000;
     if (now > 0) for (const way of ways) showNotice(way).left = now;
   }
-  // What they lie over can be scrolled away from under them.
+  // Content below them can be scrolled clear of them.
   const measure = () => document.documentElement.style.setProperty('--toasts', `${noticePlace.offsetHeight}px`);
   new ResizeObserver(measure).observe(noticePlace);
 }

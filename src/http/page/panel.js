@@ -48,7 +48,7 @@ export function closePanel({ back = true } = {}) {
   return true;
 }
 
-/** A box that says what is wrong; screen readers hear it. */
+/** A box with a fault, which screen readers announce. */
 export function alertBox(...text) {
   const box = h('div.alert', { tabindex: -1 }, text);
   say(box.textContent);

@@ -1,4 +1,4 @@
-// Who asks for a list, for which one, and whether they still do.
+// The pollers: who asks for which list, and whether they still do.
 import { $, fill, foreign, h, heading, keep, tag } from './dom.js';
 import { emit } from './events.js';
 import { drawFilter, frame, isWanted } from './filters.js';
@@ -10,7 +10,7 @@ import { count, plural, setText, since, words } from './words.js';
 
 const AGENT_CHARS_MAX = 40;
 
-/** What is known of them; null for a token that may not know. */
+/** The known pollers; null for a token that may not see them. */
 export async function loadPollers() {
   server.pollers = (await getAllowed('pollers'))?.pollers ?? null;
 }
@@ -36,7 +36,7 @@ function shardOf(id, shards) {
   return bucket;
 }
 
-/** Who polls a list that has this registration in it, as far as their questions tell; null if nobody may know. */
+/** The pollers whose lists have this registration, as far as their queries tell; null if they may not be seen. */
 export function pollersOf({ id, labels, target_group }) {
   const gets = ({ path, last_status }) => {
     const { groups, selector, shard, shards } = question(path);
@@ -57,7 +57,7 @@ function asksFor(path) {
   return [link({ ...nothing, groups, selector }, foreign(criteria({ groups, selector }))), part];
 }
 
-/** What is another at each poll. */
+/** The parts that change with each poll. */
 function moving(p) {
   const every = p.refresh_interval_seconds;
   const isRefused = p.last_status >= 400;

@@ -1,4 +1,4 @@
-// The configurations for those who poll, as texts to paste. Nothing here knows the page: the documents show the same texts.
+// Configurations for pollers, as texts to paste. Nothing here knows the page: the documents show the same texts.
 
 const MODULE_LABELS = ['__param_module', 'module'];
 const CREDENTIALS = { name: 'inventor-read', key: 'token' };

@@ -1,4 +1,4 @@
-// One registration in the panel: its life, all that it says, and what became of it.
+// One registration in the panel: its lifetime, its content, and its changes.
 import { changeHistory } from './actions.js';
 import { codes, curlPut, json } from './codes.js';
 import { $, address, copyButton, fill, foreign, h, iconButton } from './dom.js';
@@ -45,7 +45,7 @@ export async function showRegistration(id) {
     if (!isWanted()) return;
     const isShown = isOpen('registration') && showing && shape(showing.row) === shape(row);
     showing = { ...showing, row };
-    // What is pressed must stay in the document until it is released.
+    // A pressed element must stay in the document until it is released.
     if (isShown) {
       showing.codes.update(formsOf(row));
       paintRegistration();
@@ -76,7 +76,7 @@ async function showAbsent(id, isWanted) {
   );
 }
 
-/** What a list says of it: one entry for each module. */
+/** Its entries in a list: one for each module. */
 function entries({ id, targets, labels, target_group, modules }) {
   const entry = module => ({
     targets,
@@ -184,7 +184,7 @@ function whoPolls(row) {
 
 const drawHistory = () => fill($('.history'), changeHistory(showing.history));
 
-/** What the observed renewals say about what comes next. */
+/** The next renewal, by those observed. */
 function verdict(row, text) {
   const goes = () => ['expires at ', time(row.expires_at), '.'];
   const every = renewalInterval(row);
@@ -221,7 +221,7 @@ const shape = ({ labels, target_group, modules, ttl_seconds }) =>
   JSON.stringify([labels, target_group, modules, ttl_seconds]);
 const GONE = { expires_at: '1970-01-01T00:00:00Z' };
 
-/** Looks again, and draws anew only what is another. */
+/** Looks again, and redraws only changed parts. */
 export async function refreshRegistration() {
   if (!isOpen('registration') || !showing) return;
   const { id } = showing.row;

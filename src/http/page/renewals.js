@@ -4,7 +4,7 @@ import { until, words } from './words.js';
 const REMEMBERED_MAX = 1000; // registrations looked at
 const intervals = new Map(); // id -> seconds
 
-/** Remembers what the answer for a single registration says; rows of a list do not say it. */
+/** Remembers the interval from the answer for a single registration; rows of a list do not have it. */
 export function learnRenewals({ id, renewal_interval_seconds: seconds }) {
   intervals.delete(id);
   if (seconds) intervals.set(id, seconds);

@@ -8,7 +8,7 @@ import { ago, at, exactly, life, setText, zone } from './words.js';
 const VALUE_CHARS_MAX = 200; // of a label in a chip
 const TITLE_CHARS_MAX = 500;
 
-/** Names that begin so steer relabelling and are gone after it. */
+/** Labels with this prefix control relabelling and are removed by it. */
 export const isMeta = name => name.startsWith('__');
 export const sortedLabels = labels => Object.entries(labels).sort(([a], [b]) => isMeta(a) - isMeta(b));
 export const filterBy = (name, op, value) => go({ selector: withRequirement(state.selector, name, op, value) });
@@ -35,7 +35,7 @@ function found(text) {
 }
 
 const isAsked = name => state.selector.some(r => r.key === name);
-/** What the list is filtered by, or searched for, comes first: it is why the row is there. */
+/** Labels that the list is filtered or searched by come first: they are why the row is there. */
 const byRelevance = labels => {
   const rank = ([name, value]) => (isAsked(name) ? 0 : isFound(name) || isFound(value) ? 1 : 2);
   return labels
@@ -136,7 +136,7 @@ export function drawRow(row) {
   );
 }
 
-/** The time left, each second: only what differs is touched. */
+/** The time left, each second. Only changed text is touched. */
 export function paintRow(held) {
   const { share, text, mood, more } = life(held.row, doubt());
   const left = held.el.lastChild;
@@ -180,7 +180,7 @@ const ACTS = { select: 'Select (x)', copy: 'Copy targets (c)', edit: 'Edit (e)',
 const buttons = Object.entries(ACTS).map(([act, label]) => iconButton(act, label, null, { 'data-act': act }));
 export const isButton = el => buttons.includes(el);
 
-/** Moves them only where they are not yet: what is pressed must stay in the document until it is released. */
+/** Moves them only if necessary: a pressed element must stay in the document until it is released. */
 export function bringButtons(el) {
   const place = $('.c-acts', el);
   const isUsed = buttons.some(button => button.parentElement === place || button.matches(':focus-visible'));

@@ -1,4 +1,4 @@
-// The search field with the filters in it, what it offers while one types, and the line below: how much matches.
+// The search field with the filters in it, its suggestions, and the line below with the number of matches.
 import { $, fill, foreign, h, icon, keep, listen } from './dom.js';
 import { emit, on } from './events.js';
 import { groups } from './groups.js';
@@ -56,7 +56,7 @@ function paintUntil() {
   if (el) setText(el, short(until(el.dataset.until)));
 }
 
-/** What can be done with the whole list, or with the group that it is. */
+/** Actions for the whole list, or for the group that it shows. */
 function acts(group) {
   const button = (text, act, more, kind = '') =>
     h(`button.quiet.file${kind}`, { onclick: () => emit(act, group?.name), ...more }, text);
@@ -83,7 +83,7 @@ function drawSummary() {
     q.value = '';
     go(nothing);
   };
-  // Rows of another question are no answer to this one.
+  // Rows of another search do not answer this one.
   const none = isOutdated() && (server.isSilent ? 'No answer yet.' : 'Searching…');
   const shown = () =>
     none
@@ -94,7 +94,7 @@ function drawSummary() {
     groupFacts(group),
   ];
   const facts = () => h('span.facts.grow', group && ofGroup());
-  // What is pressed must stay in the document until it is released.
+  // A pressed element must stay in the document until it is released.
   keep(
     $('#summary'),
     [
@@ -114,12 +114,12 @@ function search() {
 }
 
 const [GROUP, MODULE] = [/^(__meta_inventor_)?group$/, /^(__meta_inventor_sd_)?module$/];
-/** Whether it names groups that there are, and not values of a label. */
+/** Whether it names existing groups, not values of a label. */
 const isOfGroups = ({ key, op, values }) =>
   GROUP.test(key) && ['=', 'in'].includes(op) && values.every(name => groups.by.has(name));
 const spoken = r => (isOfGroups(r) ? `group ${r.values.join(' or ')}` : written(r));
 
-/** What is a label here, and looks like something else. */
+/** Text that is a label here but looks like something else. */
 const aside = ({ key }) =>
   GROUP.test(key)
     ? `No such group to choose: this is about a label “${key}”.`
@@ -133,7 +133,7 @@ function narrow(more, named = []) {
   go({ q: '', selector, groups: [...new Set([...state.groups, ...named])] });
 }
 
-/** What can be chosen below the field: [text, how many have it, what choosing it does]. */
+/** The suggestions below the field: [text, number of registrations, action]. */
 async function offers(text, signal) {
   const [, name = '', sign, value] = /^\{?\s*([A-Za-z_]\w*)(=|!=)"?([^",]*)$/.exec(text) ?? [];
   const scope = { group: state.groups, selector: filter().selector, limit: OFFERED_MAX };
@@ -169,7 +169,7 @@ function offer(found) {
   hint.hidden = false;
 }
 
-/** What reads as a label selector is offered as one; all else is searched for once the typing pauses. */
+/** Text that parses as a label selector is offered as one; other text is searched for once typing pauses. */
 function typed() {
   const text = q.value;
   const { found, wrong } = typedSelector(text);
@@ -247,7 +247,7 @@ function keydown(e) {
   }
 }
 
-/** In what is offered: arrows walk, Escape goes back to the field. */
+/** In the suggestions: arrows move, Escape returns to the field. */
 function offerKey(e) {
   const line = e.target.closest('li');
   const to = { ArrowDown: line?.nextSibling, ArrowUp: line?.previousSibling }[e.key];
@@ -259,7 +259,7 @@ function offerKey(e) {
   e.stopPropagation();
 }
 
-/** What another filter would match. */
+/** The number of matches of another filter. */
 export const conditions = () => [
   ...(state.within ? [[`expire within ${state.within}`, { within: '' }]] : []),
   ...state.selector.map((r, at) => [written(r), { selector: state.selector.toSpliced(at, 1) }]),
@@ -286,7 +286,7 @@ export function startSearch() {
   on('grouped', drawSummary);
   on('tick', () => (isOutdated() ? drawSummary() : paintUntil()));
   on('route', () => {
-    // What somebody types is never rewritten.
+    // Typed text is never rewritten.
     if (q.value !== state.q && document.activeElement !== q) q.value = state.q;
     drawTokens();
   });

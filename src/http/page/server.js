@@ -10,7 +10,7 @@ export const origin = base.href.replace(/\/$/, '');
  */
 export const server = { status: null, pollers: null, isSilent: false };
 export const storeLost = () => server.status?.store.healthy === false;
-/** Why nobody can say that what is over has expired; empty when the server says so. */
+/** Why it is unknown whether passed deadlines have expired; empty if the server is known to expire them. */
 export const doubt = () => (server.isSilent ? 'unknown' : storeLost() ? 'kept' : '');
 export const late = () => (server.pollers ?? []).filter(p => p.late);
 
@@ -55,7 +55,7 @@ const WORD_CHARS_MAX = 60; // of a search: the server takes 256 bytes
 const READ_SECONDS = 10; // the longest wait for an answer
 const WRITE_SECONDS = 35;
 
-// What the server means by them, for somebody who has just entered a token.
+// The server's reasons, for a person who has just entered a token.
 const UNKNOWN = 'This token is not known here.';
 const OF_A_PROXY =
   'A proxy in front of the server wants a user name and a password of its own. Reload the page to enter them.';
@@ -166,7 +166,7 @@ export async function loadStatus() {
   const secret = writeToken();
   const { caller } = secret === readToken() ? status : await statusBy(secret).catch(() => ({}));
   if (secret === writeToken()) holder = { secret, caller };
-  // Before it has loaded, the numbers are none.
+  // Before it has loaded, there are no numbers.
   if (status.store.loaded) server.status = status;
 }
 
@@ -175,11 +175,11 @@ const isOf = (pattern, group) => {
   return pattern.endsWith('*') ? group.startsWith(name) : group === name;
 };
 
-/** Whose token it is, and what it may do. */
+/** The name and the rights of a token. */
 export const rightsOf = ({ name, role, groups }) =>
   `${name} may ${role === 'write' ? 'change' : 'read'} ${groups[0] === '*' ? 'all groups' : groups.map(decodeURIComponent).join(', ').slice(0, TEXT_CHARS_MAX)}.`;
 
-/** Why a token may not do it, in the same words wherever that is told. */
+/** Why a token may not do it, in the same words everywhere. */
 export const outside = caller => `${rightsOf(caller)} This is in another group.`;
 const needsWriter = caller => `${rightsOf(caller)} A token that may write is needed.`;
 
@@ -200,13 +200,13 @@ async function whyNot(secret, { message }) {
   }
 }
 
-/** For `catch`: what there is instead of that which is not there. */
+/** For `catch`: a substitute for something that is not there. */
 export const absent = instead => error => {
   if (error.status !== 404) throw error;
   return instead;
 };
 
-/** What not every token may see: null if this one may not. */
+/** For data that not every token may see: null if this one may not. */
 export async function getAllowed(path, query) {
   try {
     return await get(path, query);
@@ -224,7 +224,7 @@ export const isRefusal = error => error.message !== OF_A_PROXY && [401, 403].inc
 
 let entered = null; // a token of which it is not known yet whether it may write
 
-/** A token that was good for something is kept; reading goes by whichever sees more. */
+/** Keeps a token that is of use. Reading uses the one that sees more. */
 async function accept(secret) {
   entered = null;
   if (session.get('write') === secret) return;
@@ -283,7 +283,7 @@ export async function checkToken(secret) {
 
 export const registrationPath = id => `registrations/${encodeURIComponent(id)}`;
 
-/** What is registered with exactly these targets; null if nothing is. */
+/** The registration with exactly these targets; null if there is none. */
 export async function findRegistration(targets) {
   const longest = (a, b) => b.length - a.length;
   const [word = ''] = targets.flatMap(target => target.split(/\s+/)).sort(longest);
@@ -302,7 +302,7 @@ export const deleteRegistration = id => write('DELETE', `api/v1/${registrationPa
 
 const groupPath = name => `api/v1/groups/${encodeURIComponent(name)}`;
 
-/** A group as one declares it, with the tag under which it may be replaced; one that is not there is empty. */
+/** A group as it would be declared, with its tag for replacing it; a missing group is empty. */
 export async function getGroup(name) {
   let tag = null;
   const heard = response => {

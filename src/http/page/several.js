@@ -40,7 +40,7 @@ export async function withEach(what, rows, act) {
   let failure;
   const end = error => {
     isOver = true;
-    // One that may have been done is what one has to know of.
+    // A change that may have been made must be reported.
     if (!failure?.isWrite) failure = error;
   };
   const mine = {
@@ -60,7 +60,7 @@ export async function withEach(what, rows, act) {
     while (left.length && !isOver) await next();
   };
   work = mine;
-  // What is done at once is not told of.
+  // No progress is shown for a quick action.
   if (!bar.hidden) drawBar();
   if (left.length) await next();
   await Promise.all(Array.from({ length: REQUESTS }, goOn));
@@ -129,7 +129,7 @@ export async function removeChosen() {
   });
 }
 
-/** More than can be handled at once is not taken, and that is said. */
+/** Refuses more than can be handled at once, and says so. */
 export function chooseSome(some) {
   if (new Set([...list.chosen.keys(), ...some.map(({ id }) => id)]).size > AT_ONCE_MAX)
     return emit('toast', { bad: true, text: `At most ${count(AT_ONCE_MAX)} can be selected at once.` });
@@ -188,7 +188,7 @@ function drawBar() {
   });
   if (work) return keep(bar, [told(work.text()), button('stop', 'Stop', work.stop, { title: 'Stop (Esc)' })]);
   const groups = rows.map(row => row.target_group);
-  // One that may not be deleted is told for all.
+  // One refusal is reported for all.
   const group = groups.find(refusal) ?? groups[0];
   const isMore = list.total > n && list.total <= AT_ONCE_MAX && !isOutdated();
   keep(

@@ -9,7 +9,7 @@ export function modal(label, content, closed) {
   fill(dialog, content);
   dialog.ariaLabel = label;
   dialog.onclose = () => {
-    // What was closed a moment ago tells it now, when this one is open.
+    // The dialog closed a moment ago reports that only now, when this one is open.
     if (dialog.open) return;
     fill(dialog);
     closed?.();
@@ -61,7 +61,7 @@ function askForToken(refusal) {
   });
 }
 
-/** Asks until a token is one that may write, or nobody wants to enter one. */
+/** Asks until a token may write, or the person declines. */
 async function enterWriteToken() {
   let refusal = '';
   for (;;) {
@@ -78,7 +78,7 @@ async function enterWriteToken() {
 
 const KINDS = { read: 'The token for reading', write: 'The token for writing' };
 
-/** What is held, and how to be rid of it. */
+/** The tokens that are held, and how to drop them. */
 function heldTokens() {
   const line = kind => {
     const forget = () => {
@@ -108,7 +108,7 @@ function heldTokens() {
   modal('Tokens', content);
 }
 
-/** Nothing is shown before the server knows who asks. What is typed while it is open stays, whoever else is refused. */
+/** Nothing is shown before a token is accepted. Typed text stays while the gate is open, even if another request is refused. */
 export function gate(message) {
   if (isGated()) return;
   const isAgain = session.get('read') ?? session.get('write');
@@ -145,7 +145,7 @@ export function drawToken() {
   const label = `${may ? 'Writing is enabled' : 'Read-only'}: ${who}`;
   const button = $('#token');
   if (button.title === label) return;
-  // What is pressed must stay in the document until it is released.
+  // A pressed element must stay in the document until it is released.
   $('use', button).setAttribute('href', may ? '#i-unlock' : '#i-lock');
   button.title = button.ariaLabel = label;
   button.classList.toggle('on', Boolean(may));

@@ -4,7 +4,7 @@ import { $, fill } from './dom.js';
 const known = new Map();
 const viewPlace = $('#view');
 
-/** `show` draws the view into the place that it is given; `badge` is what stands beside its name in the tab. */
+/** `show` draws the view into a given place; `badge` is the text beside its name in the tab. */
 export const registerView = (name, view) => known.set(name, view);
 export const isView = name => known.has(name);
 export const viewNames = () => [...known.keys()];

@@ -8,13 +8,13 @@ const MINUTE = 60;
 const HOUR = 3600;
 const DAY = 86400;
 
-/** What a server says of itself in lower case, as a sentence. */
+/** A text of the server, which begins in lower case, as a sentence. */
 export const sentence = text => text.replace(/^[a-z]/, c => c.toUpperCase()).replace(/[^.!?]$/, '$&.');
 
 const LEGACY_NAME = /^".*" does not match \[a-zA-Z_\]/s;
 const PLAIN_NAME =
   'Letters, digits and _ only, not a digit first. LABEL_NAMES=utf8 on the server allows others, for Prometheus 3.';
-/** What a server finds wrong, for people. */
+/** A fault that the server finds, for people. */
 export const plainly = detail => (LEGACY_NAME.test(detail) ? PLAIN_NAME : sentence(detail));
 
 /** For clocks that tick: 5h 12m, 12m 03s, 41s. */
