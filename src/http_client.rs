@@ -80,9 +80,6 @@ pub fn probe(endpoint: Option<&Endpoint>, timeout: Duration) -> Agent {
 
 /// Asks a server on this machine whether it is `ready` or `healthy`, through its public port as any client would: for
 /// container engines, whose image has no curl, and for the watchdog of systemd.
-///
-/// # Errors
-/// Why the answer is no.
 pub fn healthcheck(endpoint: &Endpoint, question: &str) -> Result<(), String> {
     let scheme = if matches!(endpoint, Endpoint::Tls(_)) { "https" } else { "http" };
     let url = format!("{scheme}://localhost/-/{question}");

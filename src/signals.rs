@@ -6,9 +6,6 @@ use std::thread;
 use signal_hook::iterator::Signals;
 
 /// Has another thread pass on these signals, in their order, until the process ends.
-///
-/// # Errors
-/// The system cannot start the thread, or refuses the signal.
 pub fn forward(signals: &[i32], mut hear: impl FnMut(i32) + Send + 'static) -> io::Result<()> {
     let mut signals = Signals::new(signals)?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || signals.forever().for_each(&mut hear)).map(drop)

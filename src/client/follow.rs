@@ -258,9 +258,6 @@ impl<'de> Visitor<'de> for Targets {
 }
 
 /// The list in YAML.
-///
-/// # Errors
-/// It is not a list.
 fn yaml(list: &[u8]) -> Result<Vec<u8>, String> {
     let groups: Vec<TargetGroup> = serde_json::from_slice(list).map_err(|e| e.to_string())?;
     Ok(output::yaml(&groups).map_err(|e| e.to_string())?.into_bytes())

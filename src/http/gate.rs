@@ -70,7 +70,6 @@ pub struct ServerSettings {
     pub tls: Option<Arc<Tls>>,
 }
 
-/// A server at work.
 pub struct Running<H> {
     gate: Arc<Gate<H>>,
     /// Dropped to end the accept loop.

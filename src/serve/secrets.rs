@@ -92,9 +92,6 @@ impl Secrets {
     /// Keeps all secrets up to date from now on, in a thread that ends with the process. A message to the returned
     /// channel has everything reread at once, and then `reread` is called. A message that still waits stands for any
     /// later ones.
-    ///
-    /// # Errors
-    /// The system cannot start the thread.
     pub(super) fn keep_up(mut self, reread: impl Fn() + Send + 'static) -> Result<SyncSender<()>, String> {
         let (ask, asked) = mpsc::sync_channel(1);
         let mut look = move |is_asked_for| self.0.iter_mut().for_each(|look| look(is_asked_for));

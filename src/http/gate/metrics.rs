@@ -1,4 +1,4 @@
-//! The metrics of the gate, which are those of the HTTP edge.
+//! The metrics of the HTTP edge.
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry};
 
@@ -7,7 +7,6 @@ use crate::metrics::{counter, counters_by, durations, gauge};
 /// The statuses that the gate answers by itself.
 const REFUSALS: [&str; 12] = ["400", "401", "403", "408", "413", "414", "415", "417", "431", "501", "503", "505"];
 
-/// The metrics of the HTTP edge.
 #[derive(Debug, Clone)]
 pub struct EdgeMetrics {
     pub(super) connections: IntGauge,

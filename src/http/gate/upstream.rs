@@ -56,7 +56,7 @@ pub(super) struct Answered {
     pub(super) response: Response,
     /// Counts the answer as held until it has been sent.
     pub(super) hold: Option<Hold>,
-    /// From the moment it had a line.
+    /// The time of the worker, from when the request had a line.
     pub(super) handled_in: Duration,
 }
 
