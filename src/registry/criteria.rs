@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use memchr::memchr2_iter;
+use memchr::{memchr, memchr2_iter};
 
 use super::label_selector::LabelSelector;
 use super::render::Form;
@@ -144,18 +144,22 @@ impl Words {
         if self.0.is_empty() {
             return true;
         }
+        let is_of_id = |byte: u8| byte == b'-' || byte.is_ascii_hexdigit();
+        let may_begin = |word: &str| word.len() >= ID_DIGITS_MIN && word.bytes().all(is_of_id);
+        let begins = |word: &str| may_begin(word) && id.to_string().starts_with(word);
         let texts = content.shown();
-        let strings: Vec<_> = texts.iter().flat_map(|text| json::strings(text)).map(json::decode_string).collect();
-        let begins = |word: &str| word.len() >= ID_DIGITS_MIN && id.to_string().starts_with(word);
-        self.0.iter().all(|word| begins(word) || strings.iter().any(|string| has_word(string, word)))
-    }
-}
-
-/// Whether a text has this word somewhere, in any case.
-fn has_word(text: &str, word: &str) -> bool {
-    match text.is_ascii() {
-        true => contains_in_any_case(text.as_bytes(), word.as_bytes()),
-        false => text.to_lowercase().contains(word),
+        let is_plain = |text: &&[u8]| text.is_ascii() && memchr(b'\\', text).is_none();
+        if texts.iter().all(is_plain) {
+            // Nearly all are. One of the strings can only have what the text has that they stand in.
+            let has = |text: &[u8], word| {
+                contains_in_any_case(text, word)
+                    && json::strings(text).any(|string| contains_in_any_case(&string[1..string.len() - 1], word))
+            };
+            return self.0.iter().all(|word| begins(word) || texts.iter().any(|text| has(text, word.as_bytes())));
+        }
+        let strings = texts.iter().flat_map(|text| json::strings(text));
+        let strings: Vec<String> = strings.map(|string| json::decode_string(string).to_lowercase()).collect();
+        self.0.iter().all(|word| begins(word) || strings.iter().any(|string| string.contains(word)))
     }
 }
 
