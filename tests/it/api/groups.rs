@@ -199,10 +199,10 @@ fn a_large_body_is_for_those_with_the_right() {
     };
     put("wa", &large).has_status(200, "the right token");
     is_problem(&put("wrong", &large), 401, "token");
-    is_problem(&put("wb", &large), 403, "right");
+    is_problem(&put("wb", &large), 403, "may not change");
     let too_large = format!("[{}]", "1,".repeat(5_000_000));
     is_problem(&put("wa", &too_large), 413, "8388608");
-    is_problem(&put("wb", &too_large), 403, "right");
+    is_problem(&put("wb", &too_large), 403, "may not change");
     // What is odd in the parameters is said before the body is looked at.
     for body in [&large, &too_large] {
         let odd = Request::new("PUT", "/api/v1/groups/a?dry_run=maybe").header("x-api-token", "wa");
@@ -225,13 +225,13 @@ fn two_teams_declare_their_groups_and_take_nothing_from_each_other() {
     };
     put("wa", "a", &["a:1"]).has_status(200, "its own group");
     put("wb", "b", &["b:1"]).has_status(200, "its own group");
-    is_problem(&put("wa", "b", &["x:1"]), 403, "right");
+    is_problem(&put("wa", "b", &["x:1"]), 403, "may not change");
     let stolen = put("wa", "a?adopt=true", &["a:1", "b:1"]);
-    is_problem(&stolen, 403, "right");
+    is_problem(&stolen, 403, "may not change");
     assert_eq!(stolen.json()["errors"][0]["pointer"], json!("/1/targets"));
     assert!(!stolen.text().contains("\"b\""), "whose group that is is nobody's business");
     let delete = |token: &str| server.send(&Request::new("DELETE", "/api/v1/groups/b").header("x-api-token", token));
-    is_problem(&delete("wa"), 403, "right");
+    is_problem(&delete("wa"), 403, "may not change");
     is_problem(&delete("ra"), 401, "token");
     assert_eq!(server.discover_as("secret").len(), 2);
     assert_eq!(delete("wb").json(), json!({"deleted": 1}));

@@ -111,7 +111,7 @@ fn what_nobody_can_read_is_for_tokens_for_everything() {
         let declared = by("wa", "PUT", "/api/v1/groups/a")
             .body(json!([{"targets": ["new:1"]}, {"targets": [format!("{name}:9100")]}]).to_string());
         let refused = server.send(&declared);
-        is_problem(&refused, 403, "no right");
+        is_problem(&refused, 403, "may not change");
         assert_eq!(refused.json()["errors"][0]["pointer"], json!("/1/targets"));
         assert_eq!(listed(&server.send(&by("secret", "GET", "/discover"))), Vec::<String>::new());
     }

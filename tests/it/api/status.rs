@@ -108,7 +108,7 @@ fn a_scoped_token_sees_the_numbers_of_its_groups() {
         let request = Request::new("DELETE", &format!("/api/v1/registrations/{id}"));
         server.send(&request.header("Authorization", format!("Bearer {token}")))
     };
-    is_problem(&delete("wa"), 403, "right");
+    is_problem(&delete("wa"), 403, "may not change");
     is_problem(&delete("ra"), 403, "reading");
     delete("wb").has_status(204, "its own registration");
     assert_eq!(get("ra", "changes").json()["changes"].as_array().unwrap().len(), 2);
