@@ -244,12 +244,12 @@ fn for_each_held(
     Ok(())
 }
 
-/// A hash of the declaration of a group: targets, labels and modules, without lifetimes and times. Equal for equal
+/// A hash of the declaration of a group: all that groups show of it, without lifetimes and times. Equal for equal
 /// groups, also on other servers of the same build.
 pub(super) fn declared_hash<'a>(registrations: impl Iterator<Item = (TargetId, &'a Content)>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for (id, content) in registrations {
-        (id, content.labels_json(), content.modules_json()).hash(&mut hasher);
+        (id, content.shown()).hash(&mut hasher);
     }
     hasher.finish()
 }
