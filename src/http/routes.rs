@@ -230,7 +230,7 @@ impl App {
             match (route.errors, denied) {
                 (Errors::Text, _) => Response::bare(403, "FORBIDDEN"),
                 (Errors::Problem, Denied::Unknown) => {
-                    Problem::new(401, "a known token is needed, and none was sent").into()
+                    Problem::new(401, "a token is needed, and no known one was sent").into()
                 }
                 (Errors::Problem, Denied::Forbidden) => Problem::new(403, "this token is for reading only").into(),
             }
