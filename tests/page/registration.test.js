@@ -496,7 +496,7 @@ test('a new group comes from YAML, takes what stands elsewhere only when asked, 
     await panel(page).locator('#d-ttl_seconds').selectOption('1 day');
     const line = what => panel(page).locator('.diff > li').filter({ hasText: what });
     await hasText(line('registered'), 'yaml-b:1');
-    await hasText(line('taken from another group'), 'from the group "elsewhere"');
+    await hasText(line('taken from another group'), 'which is in the group "elsewhere"');
     await panel(page).getByLabel('Yes, take 1 registration from there.').check();
     const create = page.getByRole('button', { name: 'Create the group' });
     // Somebody else makes a group of this name meanwhile: it is not replaced unseen.

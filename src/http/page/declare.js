@@ -166,7 +166,7 @@ class Declaration {
     const from = new Map(elsewhere.map(([entry, detail]) => [keyOfEntry(entry), detail]));
     const news = created.filter(entry => !from.has(keyOfEntry(entry)));
     const taken = created.filter(entry => from.has(keyOfEntry(entry)));
-    const fromWhere = entry => ` ${from.get(keyOfEntry(entry)).replace('stands in', 'from')}`;
+    const fromWhere = entry => `, which ${from.get(keyOfEntry(entry))}`;
     const replace = h('button.primary', {}, rows.length ? 'Replace the group' : 'Create the group');
     const open = new Set();
     const agreedBefore = this.agreed;
