@@ -22,5 +22,5 @@ pub use app::{App, Options};
 pub use auth::Tokens;
 pub use gate::{Found, Handler, Runs};
 pub use request::Request;
-pub use response::{Body, Errors, Response};
+pub use response::{Body, Errors, Refusal, Response};
 pub use routes::{RouteIndex, routes};

@@ -39,7 +39,6 @@ use exchange::Gate;
 use held::HeldBytes;
 use limits::{LARGE_BODIES_MAX, Limits, STACK_BYTES};
 
-pub use crate::http::response::Refusal;
 pub(super) use forwarded::{CLIENT_FIELD, unescape};
 pub use handler::{Found, Handler, Handling, Runs};
 pub(super) use listener::Listener;
