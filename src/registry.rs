@@ -104,9 +104,10 @@ impl Registry {
         });
         let is_put = |update: &Update| matches!(update, Update::Put { .. });
         let ids: Vec<(TargetId, bool)> = updates.iter().map(|update| (update.id(), is_put(update))).collect();
+        let asked = Instant::now();
         let written = self.metrics.observe(operation, || {
             let outcome = self.store()?.write(updates, check)?;
-            self.check_deletions(&ids, &outcome).map(|()| outcome)
+            self.check_deletions(&ids, &outcome, asked).map(|()| outcome)
         });
         match written {
             Ok(Outcome::Made(found)) => Ok(found),
@@ -124,9 +125,9 @@ impl Registry {
 
     /// Fails for the deletion of a registration that is in no store but kept because of an outage: other servers keep
     /// it as well, and could not learn of the deletion.
-    fn check_deletions(&self, ids: &[(TargetId, bool)], outcome: &Outcome) -> Result<(), StoreError> {
+    fn check_deletions(&self, ids: &[(TargetId, bool)], outcome: &Outcome, asked: Instant) -> Result<(), StoreError> {
         let Outcome::Made(found) = outcome else { return Ok(()) };
-        let is_kept = |id| self.view.kept(id, Instant::now()).is_some();
+        let is_kept = |id| self.view.kept(id, asked, Instant::now()).is_some();
         match ids.iter().zip(found).any(|((id, is_put), found)| !is_put && !found && is_kept(*id)) {
             true => Err(StoreError::Unavailable(
                 "the registration is in no store, and is kept because of an outage".to_owned(),
@@ -162,7 +163,10 @@ impl Registry {
     /// The stored document of a live registration; `None` when it is absent.
     pub fn get(&self, id: TargetId, scope: &Scope, now: Now) -> Result<Option<Document>, GetError> {
         let stored = self.metrics.observe("get", || self.store()?.get(id)).map_err(GetError::Store)?;
-        let value = stored.or_else(|| self.view.kept(id, now.monotonic).map(|kept| kept.document()));
+        let value = stored.or_else(|| {
+            let kept = self.view.kept(id, now.monotonic, Instant::now())?;
+            Some(kept.document())
+        });
         let Some(value) = value else { return Ok(None) };
         // A value that is not a registration is in no group.
         let is_visible = || self.view.read(&value).is_ok_and(|(content, _)| scope.has(&content.group()));

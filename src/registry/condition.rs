@@ -41,6 +41,7 @@ pub(super) enum Objection {
 pub(super) struct Condition {
     view: Arc<View>,
     scope: Scope,
+    asked: Instant,
     /// Nothing is expected of other ids.
     seen: HashMap<TargetId, Seen>,
 }
@@ -49,7 +50,8 @@ impl Condition {
     /// `None` if the write needs no condition.
     pub(super) fn of(view: &Arc<View>, writer: &Principal, seen: HashMap<TargetId, Seen>) -> Option<Condition> {
         let is_needed = writer.scope != Scope::All || !seen.is_empty();
-        is_needed.then(|| Condition { view: view.clone(), scope: writer.scope.clone(), seen })
+        let (scope, asked) = (writer.scope.clone(), Instant::now());
+        is_needed.then(|| Condition { view: view.clone(), scope, asked, seen })
     }
 
     /// Whether this value may be replaced or removed; `None` means that there is none.
@@ -66,7 +68,7 @@ impl Condition {
             (_, Some(None)) => false,
             (scope, Some(Some((content, _)))) => scope.has(&content.group()),
             // An outage may keep a registration that is in no store.
-            (scope, None) => self.view.kept(id, now).is_none_or(|kept| scope.has(&kept.content.group())),
+            (scope, None) => self.view.kept(id, self.asked, now).is_none_or(|kept| scope.has(&kept.content.group())),
         };
         if is_ours { Ok(()) } else { Err(Objection::Forbidden) }
     }

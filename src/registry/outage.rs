@@ -45,6 +45,8 @@ pub(super) struct Horizon {
     /// Until then an outage kept everything. The time for which trouble may hold registrations counts from here.
     held_from: Option<Instant>,
     outage: Option<Outage>,
+    /// When the last outage was over here.
+    over_at: Option<Instant>,
     /// How long past its original deadline a registration may be kept.
     keep: Duration,
 }
@@ -96,7 +98,7 @@ pub(super) struct SeenWrite {
 impl Horizon {
     /// For a store of which nothing is known yet.
     pub(super) fn new(keep: Duration) -> Horizon {
-        Horizon { proven: None, final_until: None, calm_at: None, held_from: None, outage: None, keep }
+        Horizon { proven: None, final_until: None, calm_at: None, held_from: None, outage: None, over_at: None, keep }
     }
 
     /// Everything whose deadline is no later than this has expired.
@@ -119,6 +121,11 @@ impl Horizon {
     pub(super) fn outage_since(&self) -> Option<Instant> {
         let outage = self.outage.as_ref().filter(|outage| outage.is_unseen || outage.is_told);
         outage.map(|outage| outage.since)
+    }
+
+    /// Whether there was an outage at any time since then.
+    pub(super) fn had_outage(&self, since: Instant) -> bool {
+        self.outage_since().is_some() || self.over_at >= Some(since)
     }
 
     /// Begins an outage if the horizon lags. `true` if people must be told of it.
@@ -222,8 +229,9 @@ impl Horizon {
     }
 
     /// Ends the outage, if all deadlines that it moves are in the store, for this end.
-    pub(super) fn settled(&mut self, end: Instant) -> Option<Ended> {
+    pub(super) fn settled(&mut self, end: Instant, now: Instant) -> Option<Ended> {
         let outage = self.outage.take_if(|outage| outage.end == Some(end))?;
+        self.over_at = Some(now);
         let Outage { since, mut refused, moved, is_told, .. } = outage;
         let proven = self.proven.max(Some(end)).unwrap_or(end);
         self.proven = Some(proven);
@@ -318,7 +326,7 @@ mod tests {
         // Writing it took longer than trouble may hold anything.
         let written = end + 3 * HELD_MAX;
         horizon.trouble(written, second);
-        horizon.settled(end).unwrap();
+        horizon.settled(end, end).unwrap();
         assert_eq!(horizon.expires_at(end), written + second);
         horizon.prove(written);
         assert!(horizon.final_until < Some(end));

@@ -158,12 +158,12 @@ impl View {
         }
     }
 
-    /// A registration as it is shown, during an outage: the store may no longer have it, because it expired or was
-    /// lost.
-    pub fn kept(&self, id: TargetId, now: Instant) -> Option<Kept> {
+    /// A registration as it is shown, if there was an outage since the store was `asked`: it may have said that it has
+    /// none, because this one expired or was lost and was not put back yet.
+    pub fn kept(&self, id: TargetId, asked: Instant, now: Instant) -> Option<Kept> {
         let state = self.at(now);
-        state.outage(now)?;
-        state.held.get(&id).map(|held| held.kept(id))
+        let held = state.held.get(&id).filter(|_| state.horizon.had_outage(asked));
+        held.map(|held| held.kept(id))
     }
 
     pub fn counts(&self, now: Instant) -> Counts {
@@ -301,7 +301,7 @@ impl Mirror for View {
     }
 
     fn settled(&self, end: Instant) {
-        let ended = self.lock().horizon.settled(end);
+        let ended = self.lock().horizon.settled(end, Instant::now());
         let Some(Ended { length, moved, is_told }) = ended else { return };
         let seconds = length.as_secs_f64();
         if is_told {

@@ -276,4 +276,12 @@ impl Server {
         response.has_status(200, "GET /discover");
         response.json().as_array().expect("the list is an array").clone()
     }
+
+    /// The value of a metric without labels.
+    #[track_caller]
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let metrics = self.get("/metrics");
+        let value = metrics.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("there is no {name}"))
+    }
 }

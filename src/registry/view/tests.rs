@@ -141,9 +141,26 @@ fn a_deletion_during_an_outage_is_one_whoever_made_it() {
     let changes = (1..=3).map(|n| put(n, "g", Some(start + seconds(60 * u64::from(n))))).collect();
     view.apply_at(changes, start);
     let amid = start + seconds(100);
-    assert!([1, 2].iter().all(|n| view.kept(id(*n), amid).is_some()));
+    assert!([1, 2].iter().all(|n| view.kept(id(*n), amid, amid).is_some()));
     view.apply_at(vec![Change::Deleted { id: id(1), by: None }, Change::Gone(id(2))], amid);
     check_shown(&view, amid, &[3]);
+}
+
+#[test]
+fn a_store_that_was_asked_in_an_outage_is_not_believed_after_it() {
+    let (view, start) = view();
+    view.apply_at(vec![put(1, "g", Some(start + seconds(60)))], start);
+    prove(&view, start);
+    view.interrupted(start);
+    let asked = Instant::now();
+    assert!(view.kept(id(1), asked, asked).is_some());
+    let end = Instant::now();
+    assert!(view.settle(end, 1).is_some());
+    view.settled(end);
+    assert_eq!(view.outage(Instant::now()), None);
+    assert!(view.kept(id(1), asked, Instant::now()).is_some(), "it was put back after the answer");
+    let later = Instant::now() + seconds(1);
+    assert!(view.kept(id(1), later, later).is_none());
 }
 
 #[test]

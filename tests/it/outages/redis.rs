@@ -249,6 +249,8 @@ fn come_back_refusing(mut redis: RedisServer, arguments: &[&str], relent: &[&str
     is_marked(&server);
     redis.arguments(arguments);
     redis.run();
+    // Had it been away for longer than a minute, others might have deleted what is missing.
+    eventually(SOON, || server.metric("inventor_redis_connects_total") == 2.0);
     // It tries for a while.
     for _ in 0..3 {
         thread::sleep(INTERVAL);

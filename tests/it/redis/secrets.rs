@@ -36,10 +36,8 @@ impl Rotation {
     }
 
     #[track_caller]
-    fn connects(&self) -> u64 {
-        let metrics = self.server.get("/metrics");
-        let value = metrics.text().lines().find_map(|line| line.strip_prefix("inventor_redis_connects_total "));
-        value.and_then(|value| value.parse().ok()).expect("it is a count")
+    fn connects(&self) -> f64 {
+        self.server.metric("inventor_redis_connects_total")
     }
 
     /// Has Redis close all connections but this one, and waits until registrations are written and read over others.
@@ -65,7 +63,7 @@ fn a_new_password_is_taken_up_and_a_file_that_is_of_no_use_leaves_the_old_one() 
     let _: () = command(&mut connection, &["CONFIG", "SET", "requirepass", "new-one"]);
     rotation.replace("password", "new-one\n");
     eventually(SOON, || rotation.has_logged(&["level=info", "secrets for Redis reread"]) == 1);
-    assert_eq!((rotation.server.put(registration("b")).status, rotation.connects()), (200, 1));
+    assert_eq!((rotation.server.put(registration("b")).status, rotation.connects()), (200, 1.0));
     rotation.connects_anew(&mut connection);
 
     // At once, when that is asked for; each of these is of no use.

@@ -51,13 +51,6 @@ fn by_id(id: &str) -> String {
 }
 
 #[track_caller]
-fn metric(server: &Server, name: &str) -> f64 {
-    let metrics = server.get("/metrics");
-    let line = metrics.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).map(str::to_owned);
-    line.unwrap_or_else(|| panic!("there is no {name}")).parse().expect("a number")
-}
-
-#[track_caller]
 fn is_unavailable(response: &Response, redis: &RedisServer) {
     response.has_status(503, "while Redis is away");
     assert!(response.header("Retry-After").is_some());
@@ -164,8 +157,8 @@ fn polls_go_on_and_writes_are_refused_while_redis_is_away() {
         is_unavailable(&response, &redis);
     }
     server.put("no JSON").has_status(400, "what is wrong anyway");
-    assert_eq!(metric(&server, "inventor_redis_connected"), 0.0);
-    assert_eq!(metric(&server, "inventor_store_up"), 0.0);
+    assert_eq!(server.metric("inventor_redis_connected"), 0.0);
+    assert_eq!(server.metric("inventor_store_up"), 0.0);
 
     redis.run();
     let back = Instant::now();
@@ -285,10 +278,10 @@ fn values_of_other_programs_that_are_no_registrations_spoil_nothing() {
     let server = start(&redis);
     let shown = json!([{"targets": ["fit:9100"], "labels": {}}]);
     assert_eq!(server.get("/discover").json(), shown);
-    assert_eq!(metric(&server, "inventor_registrations_quarantined"), keys.len() as f64);
-    assert_eq!(metric(&server, "inventor_redis_foreign_keys"), 2.0);
+    assert_eq!(server.metric("inventor_registrations_quarantined"), keys.len() as f64);
+    assert_eq!(server.metric("inventor_redis_foreign_keys"), 2.0);
     let late = plant(&mut connection, "late", "no JSON either");
-    eventually(SOON, || metric(&server, "inventor_registrations_quarantined") == 1.0 + keys.len() as f64);
+    eventually(SOON, || server.metric("inventor_registrations_quarantined") == 1.0 + keys.len() as f64);
     assert_eq!(server.get("/discover").json(), shown);
     let told = server.log().iter().filter(|line| line.contains(&late)).count();
     assert_eq!(told, 1, "each of them is told once");
@@ -298,7 +291,7 @@ fn values_of_other_programs_that_are_no_registrations_spoil_nothing() {
     for key in keys.iter().chain([&list, &late]) {
         server.delete(by_id(key)).is(200, "true\n");
     }
-    assert_eq!(metric(&server, "inventor_registrations_quarantined"), 0.0);
+    assert_eq!(server.metric("inventor_registrations_quarantined"), 0.0);
     assert_eq!(redis.command::<usize>(&["DBSIZE"]), 2, "the foreign key and the fit one are left");
     plant(&mut connection, "repaired", "no JSON");
     server.register(registration("repaired"));
