@@ -1,7 +1,7 @@
 //! One round trip of the applier: a list of questions in one pipeline. Each knows what it sends and how to take its
 //! answers.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::iter;
 use std::time::{Duration, Instant};
 
@@ -170,12 +170,18 @@ impl Round {
         writes.into_iter().for_each(|write| self.ask(Ask::Write(write)));
     }
 
-    /// Asks for up to `count` owed registrations, or as many as fit. `only_later`: Redis can move a deadline on the
-    /// condition that this makes it later.
+    /// Asks for up to `count` owed registrations, or as many as fit. What this round commits stays owed, because the
+    /// commit comes first and must not be undone. `only_later`: Redis can move a deadline on the condition that this
+    /// makes it later.
     pub(super) fn settle(&mut self, settling: &mut Settling, count: usize, now: Instant, only_later: bool) {
-        let mut bytes = 0;
+        let committed = self.committed();
+        let (mut bytes, mut later) = (0, Vec::new());
         for _ in 0..count {
-            let Some(kept) = (bytes < SETTLED_BYTES).then(|| settling.next(now)).flatten() else { return };
+            let Some(kept) = (bytes < SETTLED_BYTES).then(|| settling.next(now)).flatten() else { break };
+            if committed.contains(&kept.id) {
+                later.push(kept);
+                continue;
+            }
             let left = kept.deadline.map(|deadline| millis(deadline.saturating_duration_since(now)).max(1));
             let way = match left {
                 Some(_) if settling.lives(&kept, now) => Way::Move,
@@ -187,6 +193,15 @@ impl Round {
             }
             let only_later = only_later && kept.moved_from <= kept.deadline;
             self.ask(Ask::Owed(Owed { kept, way, left, only_later }));
+        }
+        later.into_iter().for_each(|kept| settling.give_back(kept));
+    }
+
+    /// The ids that this round commits.
+    fn committed(&self) -> HashSet<TargetId> {
+        match self.asked.front() {
+            Some((Ask::Commit(writes), _)) => writes.iter().flat_map(|write| &write.updates).map(Update::id).collect(),
+            _ => HashSet::new(),
         }
     }
 

@@ -1,28 +1,30 @@
 //! How much goes into a round.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::*;
 use crate::registration::{Content, LabelNames, Registration, TtlBounds};
 use crate::store::Change;
 
+fn kept(n: u32, text: &str) -> Kept {
+    let body = format!(r#"{{"static_config":{{"targets":["{n}"],"labels":{{"a":"{text}"}}}}}}"#);
+    let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
+    Kept {
+        id: registration.id(),
+        content: Content::new(&registration),
+        updated_at: SystemTime::UNIX_EPOCH,
+        deadline: None,
+        moved_from: None,
+        written_at: None,
+    }
+}
+
 #[test]
 fn large_documents_are_put_back_in_several_rounds() {
     let text = "<".repeat(50_000);
-    let large = |n: u32| {
-        let body = format!(r#"{{"static_config":{{"targets":["{n}"],"labels":{{"a":"{text}"}}}}}}"#);
-        let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
-        Kept {
-            id: registration.id(),
-            content: Content::new(&registration),
-            updated_at: SystemTime::UNIX_EPOCH,
-            deadline: None,
-            moved_from: None,
-            written_at: None,
-        }
-    };
     let now = Instant::now();
-    let mut settling = Settling::new((0..20).map(large).collect(), now);
+    let mut settling = Settling::new((0..20).map(|n| kept(n, &text)).collect(), now);
     settling.owe(None);
     let mut rounds = 0;
     while !settling.is_done() {
@@ -33,6 +35,29 @@ fn large_documents_are_put_back_in_several_rounds() {
         rounds += 1;
     }
     assert_eq!(rounds, 2);
+}
+
+#[test]
+fn what_a_round_commits_is_not_put_back_by_it() {
+    let (all, now) = ([1, 2, 3].map(|n| kept(n, "x")), Instant::now());
+    let [deleted, ..] = all.each_ref().map(|kept| kept.id);
+    let mut settling = Settling::new(all.into(), now);
+    settling.owe(None);
+    let settle = |settling: &mut Settling, commits: &[TargetId]| {
+        let updates: Vec<Update> = commits.iter().map(|id| Update::Delete { id: *id, by: None }).collect();
+        let mut round = Round::default();
+        round.commit(vec![Write::unasked(updates, Arc::new(|_, _| true), now + ANSWER_MAX)]);
+        round.settle(settling, 1000, now, true);
+        round
+            .pipeline
+            .cmd_iter()
+            .filter(|command| matches!(command.args_iter().next(), Some(::redis::Arg::Simple(b"SET"))))
+            .count()
+    };
+    assert_eq!(settle(&mut settling, &[deleted]), 2);
+    assert!(!settling.is_done(), "whether it is deleted is not known yet");
+    assert_eq!(settle(&mut settling, &[]), 1);
+    assert!(settling.is_done());
 }
 
 #[test]
