@@ -211,6 +211,12 @@ impl Round {
         self.ask(Ask::Probe { probe, key: key.to_owned() });
     }
 
+    /// Whether this round has writes of callers, and nothing else.
+    pub(super) fn only_writes(&self) -> bool {
+        let is_write = |ask: &Ask| matches!(ask, Ask::Commit(_) | Ask::Write(_));
+        !self.asked.is_empty() && self.asked.iter().all(|(ask, _)| is_write(ask))
+    }
+
     /// Reads the clock of Redis, after all deadlines.
     pub(super) fn read_clock(&mut self) {
         self.ask(Ask::Clock(Here::now()));
