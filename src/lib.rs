@@ -53,6 +53,7 @@
 //! | `store` | writes the file, then the view (without Redis) | `store::mailbox` | `OPERATIONS_MAX`, `WAIT_MAX` |
 //! | `redis-follow` | writes to Redis and the view, in rounds | `store::mailbox` | one write a worker, `CHANGED_MAX`, `WAIT_MAX` |
 //! | `redis-track` | reads which keys others change | its own connection | `CHANGED_MAX` |
+//! | `log` | writes the log | `logging::queue` | `WAITING_BYTES_MAX` |
 //! | `signals`, `open`, `secrets`, `watchdog` | signals, opening the store, rereading files, reports to systemd | `serve`, `systemd` | one of each |
 //!
 //! A poll is answered by `connection` alone. A write passes from `connection` through `worker` to the thread of the

@@ -1,15 +1,20 @@
 //! One line per event: `ts=... level=... msg="..." key=value ...`, with values quoted where necessary, or one JSON
 //! object with the same keys. No client can forge a line, and no flood of events makes a flood of lines.
 
+mod queue;
+
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
 use std::panic::{self, PanicHookInfo};
 use std::time::{Duration, Instant};
 
+use env_logger::Target;
 use log::kv::{self, Key, Value, VisitSource, VisitValue};
 use log::{LevelFilter, error};
 use parking_lot::Mutex;
 use serde_json::Value as Json;
+
+pub use queue::finish;
 
 /// The settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,11 +32,16 @@ pub enum Format {
     Json,
 }
 
-/// Sends the log to standard error, without the events of the muted modules unless the filter names them.
+/// Sends the log to standard error, without the events of the muted modules unless the filter names them. The last lines
+/// may still be on their way when the program ends, unless it calls [`finish`].
 pub fn start(logging: &Logging, muted: &[&str]) {
     let mut builder = env_logger::Builder::new();
     for module in muted {
         builder.filter_module(module, LevelFilter::Off);
+    }
+    // Without that thread, whoever logs writes.
+    if queue::start().is_ok() {
+        builder.target(Target::Pipe(Box::new(queue::Input)));
     }
     let format = logging.format;
     builder

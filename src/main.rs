@@ -17,6 +17,12 @@ use inventor::systemd;
 
 fn main() -> ExitCode {
     systemd::notify_at(config::notify_socket());
+    let code = invoke();
+    logging::finish();
+    code
+}
+
+fn invoke() -> ExitCode {
     match config::read() {
         Ok(Invocation::Serve(config)) => run(*config),
         Ok(Invocation::Healthcheck(endpoint, question)) => match http_client::healthcheck(&endpoint, &question) {
@@ -70,6 +76,7 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn fail(code: u8, error: &dyn Display) -> ExitCode {
+    logging::finish();
     let _ = writeln!(io::stderr(), "inventor: {error}");
     ExitCode::from(code)
 }

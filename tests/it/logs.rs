@@ -1,5 +1,9 @@
 //! What the server says to its operator: one line per event, an audit line per write, and never a token.
 
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::client::Request;
@@ -58,6 +62,49 @@ fn polls_are_not_logged_unless_asked_for() {
     let server = Server::start(&[("RUST_LOG", "debug")]);
     server.get("/discover").is(200, "[]\n");
     eventually(SOON, || server.log().iter().any(|line| line.contains("/discover")));
+}
+
+/// A program between the server and the reader of its log that can be stopped.
+struct Pipe(Pid);
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        let _ = kill(self.0, Signal::SIGCONT);
+    }
+}
+
+#[test]
+fn a_reader_of_the_log_that_hangs_stops_nothing() {
+    let setup = Setup::new().after("mkfifo pipe; cat pipe >&2 & echo $! >cat; exec 2>pipe");
+    let setup = setup.env("PATH", &std::env::var("PATH").unwrap());
+    let mut server = setup.start();
+    let pid = std::fs::read_to_string(setup.path("cat")).unwrap().trim().parse().unwrap();
+    let pipe = Pipe(Pid::from_raw(pid));
+    kill(pipe.0, Signal::SIGSTOP).unwrap();
+    let label = format!("bad-{}", "x".repeat(400));
+    let refused = json!({"static_config": {"targets": ["a:1"], "labels": {label: "x"}}}).to_string();
+    for _ in 0..2000 {
+        // Each leaves a line, of which the pipe has room for a few hundred.
+        server.put(&refused).has_status(400, "bad-");
+    }
+    server.register(BODY);
+    assert_eq!(server.discover().len(), 1);
+    drop(pipe);
+    let told = server.process().line_with(&["the reader of the log was too slow", "lines="]);
+    let left_out: u64 = told.rsplit_once("lines=").and_then(|(_, lines)| lines.parse().ok()).expect("they are counted");
+    assert!((1..2000).contains(&left_out), "{told}");
+    server.register(BODY);
+    check(&mut server, &["action=put", "outcome=ok"]);
+
+    let pipe = Pipe(Pid::from_raw(pid));
+    kill(pipe.0, Signal::SIGSTOP).unwrap();
+    for _ in 0..2000 {
+        server.put(&refused).has_status(400, "bad-");
+    }
+    let asked = Instant::now();
+    server.signal(Signal::SIGTERM);
+    eventually(SOON, || !server.process().is_running());
+    assert!(asked.elapsed() < Duration::from_secs(15), "it ends without its last lines");
 }
 
 #[test]
