@@ -335,4 +335,18 @@ mod tests {
         horizon.prove(written + HELD_MAX);
         assert_eq!(horizon.final_until, Some(written));
     }
+
+    #[test]
+    fn who_asked_before_an_outage_was_over_asked_in_it() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut horizon = Horizon::new(Duration::from_secs(3600));
+        assert!(!horizon.had_outage(start));
+        horizon.interrupt(start);
+        let (end, over) = (start + second, start + second * 9);
+        assert!(horizon.had_outage(over), "it is still on");
+        horizon.settle(end);
+        horizon.settled(end, over).unwrap();
+        assert!(horizon.had_outage(over - second), "it was being settled");
+        assert!(!horizon.had_outage(over + second));
+    }
 }

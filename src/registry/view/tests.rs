@@ -147,23 +147,6 @@ fn a_deletion_during_an_outage_is_one_whoever_made_it() {
 }
 
 #[test]
-fn a_store_that_was_asked_in_an_outage_is_not_believed_after_it() {
-    let (view, start) = view();
-    view.apply_at(vec![put(1, "g", Some(start + seconds(60)))], start);
-    prove(&view, start);
-    view.interrupted(start);
-    let asked = Instant::now();
-    assert!(view.kept(id(1), asked, asked).is_some());
-    let end = Instant::now();
-    assert!(view.settle(end, 1).is_some());
-    view.settled(end);
-    assert_eq!(view.outage(Instant::now()), None);
-    assert!(view.kept(id(1), asked, Instant::now()).is_some(), "it was put back after the answer");
-    let later = Instant::now() + seconds(1);
-    assert!(view.kept(id(1), later, later).is_none());
-}
-
-#[test]
 fn keeping_has_an_end() {
     let (view, start) = view();
     view.apply_at(vec![put(1, "g", Some(start + seconds(60)))], start);
