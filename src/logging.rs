@@ -14,7 +14,7 @@ use log::{LevelFilter, error};
 use parking_lot::Mutex;
 use serde_json::Value as Json;
 
-pub use queue::finish;
+pub use queue::{End, print};
 
 /// The settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub enum Format {
 }
 
 /// Sends the log to standard error, without the events of the muted modules unless the filter names them. The last lines
-/// may still be on their way when the program ends, unless it calls [`finish`].
+/// may still be on their way when the program ends, unless it drops an [`End`].
 pub fn start(logging: &Logging, muted: &[&str]) {
     let mut builder = env_logger::Builder::new();
     for module in muted {

@@ -17,12 +17,7 @@ use inventor::systemd;
 
 fn main() -> ExitCode {
     systemd::notify_at(config::notify_socket());
-    let code = invoke();
-    logging::finish();
-    code
-}
-
-fn invoke() -> ExitCode {
+    let _end = logging::End;
     match config::read() {
         Ok(Invocation::Serve(config)) => run(*config),
         Ok(Invocation::Healthcheck(endpoint, question)) => match http_client::healthcheck(&endpoint, &question) {
@@ -76,7 +71,6 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn fail(code: u8, error: &dyn Display) -> ExitCode {
-    logging::finish();
-    let _ = writeln!(io::stderr(), "inventor: {error}");
+    logging::print(&format!("inventor: {error}\n"));
     ExitCode::from(code)
 }

@@ -119,7 +119,7 @@ impl Horizon {
 
     /// The beginning of the present outage, if there is one. Writes refused for lack of time alone are not an outage.
     pub(super) fn outage_since(&self) -> Option<Instant> {
-        let outage = self.outage.as_ref().filter(|outage| outage.is_unseen || outage.is_told);
+        let outage = self.outage.as_ref().filter(|outage| outage.is_known());
         outage.map(|outage| outage.since)
     }
 
@@ -231,7 +231,9 @@ impl Horizon {
     /// Ends the outage, if all deadlines that it moves are in the store, for this end.
     pub(super) fn settled(&mut self, end: Instant, now: Instant) -> Option<Ended> {
         let outage = self.outage.take_if(|outage| outage.end == Some(end))?;
-        self.over_at = Some(now);
+        if outage.is_known() {
+            self.over_at = Some(now);
+        }
         let Outage { since, mut refused, moved, is_told, .. } = outage;
         let proven = self.proven.max(Some(end)).unwrap_or(end);
         self.proven = Some(proven);
@@ -276,6 +278,11 @@ impl Outage {
             only_here: false,
             moved: 0,
         }
+    }
+
+    /// Whether it is one for everybody, and not only for writes that were refused for lack of time.
+    fn is_known(&self) -> bool {
+        self.is_unseen || self.is_told
     }
 
     /// Whether people must be told of it now.
@@ -347,6 +354,11 @@ mod tests {
         horizon.settle(end);
         horizon.settled(end, over).unwrap();
         assert!(horizon.had_outage(over - second), "it was being settled");
+        assert!(!horizon.had_outage(over + second));
+        // The store had no time for a write, and nobody is told.
+        horizon.refuse(Some(TargetId::NIL), over + second * 2);
+        horizon.settle(over + second * 3);
+        horizon.settled(over + second * 3, over + second * 3).unwrap();
         assert!(!horizon.had_outage(over + second));
     }
 }

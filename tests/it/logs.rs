@@ -1,5 +1,6 @@
 //! What the server says to its operator: one line per event, an audit line per write, and never a token.
 
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -64,8 +65,31 @@ fn polls_are_not_logged_unless_asked_for() {
     eventually(SOON, || server.log().iter().any(|line| line.contains("/discover")));
 }
 
-/// A program between the server and the reader of its log that can be stopped.
+/// A server whose log another program passes on, and that program.
+fn read_by_another() -> (Server, Pid) {
+    let setup = Setup::new().after("mkfifo pipe; cat pipe >&2 & echo $! >cat; exec 2>pipe");
+    let setup = setup.env("PATH", &std::env::var("PATH").unwrap());
+    let server = setup.start();
+    let reader = std::fs::read_to_string(setup.path("cat")).unwrap().trim().parse().unwrap();
+    (server, Pid::from_raw(reader))
+}
+
+/// Makes a request that leaves a long line: a pipe has room for a few hundred.
+fn leave_a_line(server: &Server) {
+    let label = format!("bad-{}", "x".repeat(400));
+    let body = json!({"static_config": {"targets": ["a:1"], "labels": {label: "x"}}}).to_string();
+    server.put(body).has_status(400, "bad-");
+}
+
+/// That program while it hangs.
 struct Pipe(Pid);
+
+impl Pipe {
+    fn stopped(reader: Pid) -> Pipe {
+        kill(reader, Signal::SIGSTOP).unwrap();
+        Pipe(reader)
+    }
+}
 
 impl Drop for Pipe {
     fn drop(&mut self) {
@@ -75,18 +99,9 @@ impl Drop for Pipe {
 
 #[test]
 fn a_reader_of_the_log_that_hangs_stops_nothing() {
-    let setup = Setup::new().after("mkfifo pipe; cat pipe >&2 & echo $! >cat; exec 2>pipe");
-    let setup = setup.env("PATH", &std::env::var("PATH").unwrap());
-    let mut server = setup.start();
-    let pid = std::fs::read_to_string(setup.path("cat")).unwrap().trim().parse().unwrap();
-    let pipe = Pipe(Pid::from_raw(pid));
-    kill(pipe.0, Signal::SIGSTOP).unwrap();
-    let label = format!("bad-{}", "x".repeat(400));
-    let refused = json!({"static_config": {"targets": ["a:1"], "labels": {label: "x"}}}).to_string();
-    for _ in 0..2000 {
-        // Each leaves a line, of which the pipe has room for a few hundred.
-        server.put(&refused).has_status(400, "bad-");
-    }
+    let (mut server, reader) = read_by_another();
+    let pipe = Pipe::stopped(reader);
+    (0..2000).for_each(|_| leave_a_line(&server));
     server.register(BODY);
     assert_eq!(server.discover().len(), 1);
     drop(pipe);
@@ -96,15 +111,33 @@ fn a_reader_of_the_log_that_hangs_stops_nothing() {
     server.register(BODY);
     check(&mut server, &["action=put", "outcome=ok"]);
 
-    let pipe = Pipe(Pid::from_raw(pid));
-    kill(pipe.0, Signal::SIGSTOP).unwrap();
-    for _ in 0..2000 {
-        server.put(&refused).has_status(400, "bad-");
-    }
+    let _pipe = Pipe::stopped(reader);
+    (0..2000).for_each(|_| leave_a_line(&server));
     let asked = Instant::now();
     server.signal(Signal::SIGTERM);
     eventually(SOON, || !server.process().is_running());
     assert!(asked.elapsed() < Duration::from_secs(15), "it ends without its last lines");
+}
+
+#[test]
+fn every_line_is_written_or_counted() {
+    let (server, reader) = read_by_another();
+    for _ in 0..8 {
+        let _pipe = Pipe::stopped(reader);
+        (0..600).for_each(|_| leave_a_line(&server));
+    }
+    let told = |line: &str| line.contains("lines were left out").then(|| line.rsplit_once("lines=")?.1.parse().ok());
+    let count = |line: &String| told(line).flatten().unwrap_or(usize::from(line.contains("outcome=refused")));
+    eventually(SOON, || server.log().iter().map(count).sum::<usize>() == 8 * 600);
+}
+
+#[test]
+fn a_start_that_fails_ends_even_if_nobody_reads_why() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let setup = Setup::new().after("mkfifo pipe; exec 2<>pipe; head -c 65536 /dev/zero >&2");
+    let setup = setup.env("PATH", &std::env::var("PATH").unwrap());
+    let outcome = setup.env("LISTEN_PORT", &taken.local_addr().unwrap().port().to_string()).run();
+    assert_eq!(outcome.code, Some(1));
 }
 
 #[test]

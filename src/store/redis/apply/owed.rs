@@ -68,9 +68,9 @@ impl Applier<'_> {
         lost
     }
 
-    /// Notes the clock. A round that reads deadlines reads it after them; another one does every second. After a step,
-    /// registrations that expired early stay listed, nothing lives longer, and Redis gets back all deadlines as they
-    /// were. A deletion still deletes.
+    /// Notes the clock. A round that reads deadlines reads it after them, and without any, one does within two seconds.
+    /// After a step, registrations that expired early stay listed, nothing lives longer, and Redis gets back all
+    /// deadlines as they were. A deletion still deletes.
     pub(super) fn follow_clock(&mut self, read: &mut Answers) {
         if !self.context.connector.settings().restore {
             return;
