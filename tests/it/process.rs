@@ -97,7 +97,7 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            eprintln!("--- {} wrote:\n{}", self.name, self.stderr().join("\n"));
+            eprintln!("--- {} wrote:\n{}", self.name, [self.stdout(), self.stderr()].concat().join("\n"));
         }
     }
 }

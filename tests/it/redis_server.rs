@@ -1,19 +1,17 @@
 //! Real Redis servers for tests: each in a directory of its own with a Unix socket, frozen, killed and started again at
 //! will, and gone with the test.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
 use redis::{Connection, FromRedisValue, IntoConnectionInfo};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
-use crate::eventually::{SOON, eventually, eventually_some};
+use crate::eventually::{SOON, eventually};
 use crate::process::Process;
-
-/// How often a port is chosen anew because someone else was faster.
-const PORT_TRIES: usize = 20;
 
 /// A Redis that can be started more than once on the same data.
 pub(crate) struct RedisServer {
@@ -23,6 +21,8 @@ pub(crate) struct RedisServer {
     node: Option<u16>,
     directory: TempDir,
     process: Option<Process>,
+    /// Those that it listens on, while it runs and while it is down.
+    ports: Vec<Port>,
 }
 
 impl RedisServer {
@@ -43,24 +43,22 @@ impl RedisServer {
     /// Starts a Redis that listens on a port as well, which is passed to it by this option.
     #[track_caller]
     pub(crate) fn start_on_port(option: &str, arguments: &[&str]) -> (RedisServer, u16) {
-        for _ in 0..PORT_TRIES {
-            let port = free_port();
-            let server = RedisServer::prepare(&[&[option, &port.to_string()], arguments].concat());
-            if let Some(server) = server.try_run() {
-                return (server, port);
-            }
-        }
-        panic!("no port is free");
+        let port = Port::reserve();
+        let mut server = RedisServer::prepare(&[&[option, &port.number.to_string()], arguments].concat());
+        let number = server.keep(port);
+        server.run();
+        (server, number)
     }
 
     /// Starts a node of a cluster that has no slots and knows no others. Returns its ports as well, for clients and for
     /// other nodes.
     #[track_caller]
     pub(crate) fn start_node(arguments: &[&str]) -> (RedisServer, u16, u16) {
-        let bus = free_port();
-        let bus_port = bus.to_string();
+        let bus = Port::reserve();
+        let bus_port = bus.number.to_string();
         let of_node = ["--cluster-enabled", "yes", "--cluster-port", &bus_port, "--cluster-node-timeout", "2000"];
         let (mut node, port) = RedisServer::start_on_port("--port", &[&of_node, arguments].concat());
+        let bus = node.keep(bus);
         node.node = Some(port);
         (node, port, bus)
     }
@@ -91,15 +89,12 @@ impl RedisServer {
     /// Starts a Sentinel with this configuration.
     #[track_caller]
     pub(crate) fn start_sentinel(configuration: &str) -> (RedisServer, u16) {
-        for _ in 0..PORT_TRIES {
-            let port = free_port();
-            let server = RedisServer::prepare(&["--sentinel", "--port", &port.to_string()]);
-            std::fs::write(server.path("redis.conf"), configuration).expect("the directory can be written to");
-            if let Some(server) = server.try_run() {
-                return (server, port);
-            }
-        }
-        panic!("no port is free");
+        let port = Port::reserve();
+        let mut server = RedisServer::prepare(&["--sentinel", "--port", &port.number.to_string()]);
+        std::fs::write(server.path("redis.conf"), configuration).expect("the directory can be written to");
+        let number = server.keep(port);
+        server.run();
+        (server, number)
     }
 
     /// A Redis that is not started yet.
@@ -107,24 +102,22 @@ impl RedisServer {
         let directory = TempDir::new().expect("there is room for temporary files");
         std::fs::write(directory.path().join("redis.conf"), "").expect("the directory can be written to");
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        RedisServer { arguments, environment: Vec::new(), node: None, directory, process: None }
+        RedisServer { arguments, environment: Vec::new(), node: None, directory, process: None, ports: Vec::new() }
     }
 
     /// Starts it (again), and waits until it answers.
     #[track_caller]
     pub(crate) fn run(&mut self) {
         self.launch();
-        eventually_some(SOON, || self.answers().then_some(()));
+        eventually(SOON, || self.answers() || self.has_ended());
+        assert!(!self.has_ended(), "Redis ended");
     }
 
-    /// Starts it and waits until it answers; `None` when it ends instead, because its port is taken.
-    fn try_run(mut self) -> Option<RedisServer> {
-        self.launch();
-        let answers = eventually_some(SOON, || {
-            let ended = !self.process.as_mut().is_some_and(Process::is_running);
-            if ended { Some(false) } else { self.answers().then_some(true) }
-        });
-        answers.then_some(self)
+    /// Keeps a port from all others for as long as this value lives.
+    fn keep(&mut self, port: Port) -> u16 {
+        let number = port.number;
+        self.ports.push(port);
+        number
     }
 
     /// Starts it (again) without waiting for it.
@@ -140,6 +133,10 @@ impl RedisServer {
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start(command.args(&self.arguments)));
+    }
+
+    fn has_ended(&mut self) -> bool {
+        !self.process.as_mut().is_some_and(Process::is_running)
     }
 
     /// Whether it answers and has read its data; an error is an answer, too, since not everyone may be let in.
@@ -237,10 +234,24 @@ impl RedisServer {
     }
 }
 
-/// A port that was free a moment ago.
-#[track_caller]
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("ports are free").port()
+/// A port that is a program's own, also before it listens there and between two runs of it.
+///
+/// The socket is bound and does not listen. Linux gives such a port to no one who asks for any, nor to an outgoing
+/// connection, and lets whoever sets `SO_REUSEADDR`, as Redis does, listen there (`inet_csk_get_port`).
+struct Port {
+    number: u16,
+    _bound: Socket,
+}
+
+impl Port {
+    #[track_caller]
+    fn reserve() -> Port {
+        let bound = Socket::new(Domain::IPV4, Type::STREAM, None).expect("sockets are free");
+        bound.set_reuse_address(true).expect("an option can be set");
+        bound.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0).into()).expect("ports are free");
+        let address = bound.local_addr().expect("it is bound").as_socket();
+        Port { number: address.expect("it is one of the internet").port(), _bound: bound }
+    }
 }
 
 /// Does one command given as words.
