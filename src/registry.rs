@@ -6,6 +6,7 @@ mod change_log;
 mod condition;
 mod criteria;
 mod declaration;
+mod deletions;
 mod diagnostics;
 mod kept_lists;
 mod label_selector;

@@ -138,10 +138,10 @@ pub trait Mirror: Send + Sync {
     /// When the next registration expires, if any does and no more trouble comes.
     fn next_expiry(&self) -> Option<Instant>;
 
-    /// Takes out of these changes every value that is older than the shown one, if the shown one had expired in the
-    /// store during an outage that is not settled: another server has put back what it knew, and missed a later write.
-    /// Returns the registrations to be written over such values.
-    fn take_older(&self, _changes: &mut Vec<Change>) -> Vec<Newer> {
+    /// Takes out of these changes every outdated value: what a client of this server had deleted and an outage brought
+    /// back; and what is older than the shown registration, if that had expired in the store during an outage that is
+    /// not settled. Another server has put back what it knew, or the store has restarted with older data.
+    fn take_outdated(&self, _changes: &mut Vec<Change>) -> Vec<Outdated> {
         Vec::new()
     }
 
@@ -150,9 +150,12 @@ pub trait Mirror: Send + Sync {
         Vec::new()
     }
 
-    /// Compares the shown registrations with the store, which holds a value under each id of `present`. Writes after
-    /// `until` do not count as known to the mirror; registrations with a deadline before `since` do not count as shown.
-    fn compare(&self, present: &HashSet<TargetId>, until: Instant, since: Instant) -> Comparison;
+    /// The ids of the shown registrations whose deadlines are later than `at`.
+    fn held_at(&self, at: Instant) -> HashSet<TargetId>;
+
+    /// Compares the shown registrations with the store, which holds a value under each id of `present`. Until that time
+    /// the mirror knew all writes, and it showed the registrations in `before`.
+    fn compare(&self, present: &HashSet<TargetId>, until: Instant, before: Option<&HashSet<TargetId>>) -> Comparison;
 }
 
 /// A change that a store is asked to make.
@@ -222,6 +225,11 @@ impl Change {
             Change::Put { id, .. } | Change::Gone(id) | Change::Deleted { id, .. } => *id,
         }
     }
+
+    /// The value, if it was read from the store.
+    pub fn read(&self) -> Option<&[u8]> {
+        if let Change::Put { stored: Stored::Read(value), .. } = self { Some(value) } else { None }
+    }
 }
 
 /// A value in a store.
@@ -253,11 +261,23 @@ pub struct Kept {
     pub written_at: Option<Instant>,
 }
 
-/// A registration that the mirror shows, and the older value that the store has in its place.
+/// A value in the store that is outdated.
 #[derive(Debug)]
-pub struct Newer {
-    pub kept: Kept,
-    pub older: Vec<u8>,
+pub struct Outdated {
+    pub id: TargetId,
+    pub value: Vec<u8>,
+    /// What the mirror shows instead; `None` if it was deleted.
+    pub newer: Option<Kept>,
+}
+
+impl Outdated {
+    /// `None` if the change is not a value that was read.
+    pub fn of(change: Change, newer: Option<Kept>) -> Option<Outdated> {
+        match change {
+            Change::Put { id, stored: Stored::Read(value), .. } => Some(Outdated { id, value, newer }),
+            _ => None,
+        }
+    }
 }
 
 /// Some registrations whose deadlines an outage has moved, to be made durable.
@@ -279,9 +299,10 @@ impl Kept {
 pub struct Comparison {
     /// Registrations that are shown but are not in the store.
     pub missing: Vec<Missing>,
-    /// How many registrations are shown, except new ones since `until` and those with a deadline before `since`.
+    /// How many registrations were shown before, or were deleted before and are in the store, which has gone back to an
+    /// earlier time.
     pub shown: usize,
-    /// How many registrations of the store the mirror has known since before `until`.
+    /// How many registrations of the store are these, or were shown before.
     pub known: usize,
     /// The latest write of these, among those whose deadlines no outage has moved.
     pub latest_write: Option<Instant>,

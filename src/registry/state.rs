@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use log::warn;
 
 use super::change_log::{Action, Author, ChangeLog, LoggedChange};
+use super::deletions::Deletions;
 use super::kept_lists::KeptLists;
 use super::list::Listed;
 use super::metrics::Departures;
@@ -39,6 +40,7 @@ pub(super) struct State {
     pub(super) quarantined: BTreeMap<TargetId, Arc<Quarantined>>,
     pub(super) horizon: Horizon,
     pub(super) log: ChangeLog,
+    pub(super) deletions: Deletions,
     /// Half of the longest lifetime seen. The rule of outages does not touch a registration with more time left than
     /// this.
     half_lifetime_max: Duration,
@@ -108,6 +110,11 @@ impl Live {
         Kept { id, content, updated_at, deadline, moved_from: None, written_at }
     }
 
+    /// When its present lifetime began, unless its deadline was moved since.
+    pub(super) fn lifetime_began(&self) -> Option<Instant> {
+        self.deadline?.checked_sub(self.ttl.duration()?)
+    }
+
     /// When its owner last wrote it, if the document says it.
     pub(super) fn known_update(&self) -> Option<SystemTime> {
         Some(self.updated_at).filter(|at| *at > SystemTime::UNIX_EPOCH)
@@ -136,6 +143,7 @@ impl State {
             quarantined: BTreeMap::new(),
             horizon: Horizon::new(outage_keep),
             log: ChangeLog::default(),
+            deletions: Deletions::default(),
             half_lifetime_max: Duration::ZERO,
             departures,
         }
@@ -260,6 +268,7 @@ impl State {
 
     pub(super) fn put(&mut self, id: TargetId, written: Written, at: Instant) {
         self.quarantined.remove(&id);
+        self.deletions.forget(id);
         let Written { content, updated_at, age, ttl, deadline, original: known, by } = written;
         if let Some(lifetime) = ttl.duration() {
             self.half_lifetime_max = self.half_lifetime_max.max(lifetime / 2);
@@ -355,6 +364,9 @@ impl State {
     /// A client of this server has deleted it.
     pub(super) fn delete(&mut self, id: TargetId, by: Author, now: Instant) {
         self.quarantined.remove(&id);
+        if let Some(held) = self.held.get(&id) {
+            self.deletions.add(&held.kept(id), now);
+        }
         self.remove(id, Action::Deleted, by, now);
     }
 

@@ -18,7 +18,7 @@ use super::outage::Ended;
 use super::selections::Selections;
 use super::state::{Live, QUARANTINED_BYTES_MAX, Quarantined, State, Written};
 use crate::registration::{Content, DOCUMENT_BYTES_MAX, LabelNames, TargetId, Ttl, read_stored};
-use crate::store::{Change, Comparison, Kept, Mirror, Missing, Newer, Settlement, Stored};
+use crate::store::{Change, Comparison, Kept, Mirror, Missing, Outdated, Settlement, Stored};
 
 /// The time at which a request came in.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +65,10 @@ impl Rules {
         shows_groups: true,
     };
 }
+
+/// How long after an outage a deleted value that is back counts as put back by a server that has not heard of the
+/// deletion, and not as written by somebody.
+const BACK_WITHIN: Duration = Duration::from_secs(60);
 
 /// A list, and for how long it may have been out of date because of an outage.
 #[derive(Debug)]
@@ -241,31 +245,43 @@ impl View {
         }
     }
 
-    fn take_older_at(&self, changes: &mut Vec<Change>, now: Instant) -> Vec<Newer> {
-        // Values that this server wrote are never older, so the view need not be locked for them.
-        if !changes.iter().any(|change| matches!(change, Change::Put { stored: Stored::Read(_), .. })) {
+    fn take_outdated_at(&self, changes: &mut Vec<Change>, now: Instant) -> Vec<Outdated> {
+        // Values that this server wrote are never outdated, so the view need not be locked for them.
+        if !changes.iter().any(|change| change.read().is_some()) {
             return Vec::new();
         }
         let state = self.at(now);
+        let mut outdated = Vec::new();
+        if now.checked_sub(BACK_WITHIN).is_none_or(|since| state.horizon.had_outage(since)) {
+            let document = |id: TargetId, value: &[u8]| {
+                let (content, updated_at) = self.read(value).ok()?;
+                Some(content.document(id, updated_at.unwrap_or(SystemTime::UNIX_EPOCH)))
+            };
+            let is_deleted = |change: &mut Change| {
+                let id = change.id();
+                change.read().is_some_and(|value| state.deletions.has(id, || document(id, value)))
+            };
+            let deleted = changes.extract_if(.., is_deleted);
+            outdated.extend(deleted.filter_map(|change| Outdated::of(change, None)));
+        }
         let kept = |change: &Change| state.kept_past_its_deadline(change.id(), now);
         let expired: HashMap<TargetId, Kept> = match state.outage(now) {
             Some(_) => changes.iter().filter_map(kept).map(|kept| (kept.id, kept)).collect(),
             None => HashMap::new(),
         };
         drop(state);
-        let is_older = |change: &mut Change| match (&*change, expired.get(&change.id())) {
-            (Change::Put { stored: Stored::Read(value), .. }, Some(kept)) => {
+        let is_older = |change: &mut Change| match (change.read(), expired.get(&change.id())) {
+            (Some(value), Some(kept)) => {
                 matches!(self.read(value), Ok((_, Some(updated_at))) if updated_at < kept.updated_at)
             }
             _ => false,
         };
-        let newer = |change| match change {
-            Change::Put { id, stored: Stored::Read(older), .. } => {
-                Some(Newer { kept: expired.get(&id)?.clone(), older })
-            }
-            _ => None,
-        };
-        changes.extract_if(.., is_older).filter_map(newer).collect()
+        let older = changes.extract_if(.., is_older);
+        outdated.extend(older.filter_map(|change| {
+            let newer = expired.get(&change.id()).cloned();
+            Outdated::of(change, newer)
+        }));
+        outdated
     }
 
     fn loaded_at(&self, now: Instant) {
@@ -332,8 +348,8 @@ impl Mirror for View {
         }
     }
 
-    fn take_older(&self, changes: &mut Vec<Change>) -> Vec<Newer> {
-        self.take_older_at(changes, Instant::now())
+    fn take_outdated(&self, changes: &mut Vec<Change>) -> Vec<Outdated> {
+        self.take_outdated_at(changes, Instant::now())
     }
 
     fn expired_until(&self) -> Option<Instant> {
@@ -355,24 +371,34 @@ impl Mirror for View {
         }
     }
 
-    fn compare(&self, present: &HashSet<TargetId>, until: Instant, since: Instant) -> Comparison {
+    fn held_at(&self, at: Instant) -> HashSet<TargetId> {
+        let state = self.state.lock();
+        let is_held = |(_, held): &(&TargetId, &Live)| held.deadline.is_none_or(|deadline| deadline > at);
+        state.held.iter().filter(is_held).map(|(id, _)| *id).collect()
+    }
+
+    fn compare(&self, present: &HashSet<TargetId>, until: Instant, before: Option<&HashSet<TargetId>>) -> Comparison {
         let mut state = self.state.lock();
         state.quarantined.retain(|id, _| present.contains(id));
+        let shown = before.map_or(state.held.len(), HashSet::len);
         let mut comparison =
-            Comparison { missing: Vec::new(), shown: 0, known: 0, latest_write: None, latest_update: None };
+            Comparison { missing: Vec::new(), shown, known: 0, latest_write: None, latest_update: None };
         for (id, held) in &state.held {
-            let is_new = held.rhythm.last_gap == 0 && held.written_at.is_some_and(|at| at > until);
-            comparison.shown += usize::from(!is_new && held.deadline.is_none_or(|deadline| deadline > since));
             if !present.contains(id) {
                 let lifetime = [held.ttl, self.rules.ttl, Ttl::DEFAULT].into_iter().find_map(Ttl::duration);
                 let half_lifetime = lifetime.unwrap_or_default() / 2;
                 comparison.missing.push(Missing { kept: held.kept(*id), half_lifetime });
-            } else if held.written_at.is_none_or(|at| at <= until) {
-                comparison.known += 1;
-                if !held.is_moved {
-                    comparison.latest_write = comparison.latest_write.max(held.written_at);
-                    comparison.latest_update = comparison.latest_update.max(Some(held.updated_at));
-                }
+                continue;
+            }
+            let is_old = held.written_at.is_none_or(|at| at <= until);
+            let was_held = before.is_none_or(|before| before.contains(id));
+            comparison.shown += usize::from(is_old && !was_held);
+            comparison.known += usize::from(is_old || was_held);
+            // The same document may have been written again, in the same second.
+            let is_again = held.lifetime_began().is_some_and(|at| at > until);
+            if is_old && !held.is_moved && !is_again {
+                comparison.latest_write = comparison.latest_write.max(held.written_at);
+                comparison.latest_update = comparison.latest_update.max(Some(held.updated_at));
             }
         }
         comparison

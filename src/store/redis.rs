@@ -12,6 +12,7 @@ mod invalidations;
 mod lanes;
 mod link;
 mod metrics;
+mod overwriting;
 mod pool;
 mod processes;
 mod round;

@@ -1,5 +1,6 @@
 //! Time is passed in, so that hours go by without sleeping.
 
+mod compared;
 mod load;
 mod rule;
 
@@ -384,58 +385,4 @@ fn a_value_that_is_too_large_is_left_out() {
     let value = vec![b' '; crate::registration::DOCUMENT_BYTES_MAX + 1];
     view.apply_at(vec![Change::Put { id: id(1), stored: Stored::Read(value), deadline: None, original: None }], now);
     assert_eq!(view.counts(now).quarantined, 1);
-}
-
-#[test]
-fn what_a_store_lost_can_be_given_back_as_it_was() {
-    let (view, now) = view();
-    let registration = crate::registration::Registration::parse(
-        br#"{"static_config":{"targets":["a:1"]}}"#,
-        LabelNames::Legacy,
-        Default::default(),
-    );
-    let (id, content) = (TargetId::of(&["a:1".into()]), Content::new(&registration.unwrap()));
-    let document = content.document(id, SystemTime::UNIX_EPOCH + seconds(1_795_411_155));
-    let lifetime = Ttl::DEFAULT.duration().unwrap();
-    let change =
-        Change::Put { id, stored: Stored::Read(document.clone()), deadline: Some(now + lifetime), original: None };
-    view.apply_at(vec![change, put(2, "g", None)], now);
-    let comparison = view.compare(&HashSet::from([self::id(2)]), now, now);
-    assert_eq!(comparison.missing.len(), 1);
-    let Missing { kept, half_lifetime } = &comparison.missing[0];
-    assert_eq!((*half_lifetime, comparison.shown), (lifetime / 2, 2));
-    assert_eq!((kept.id, kept.document()), (id, document));
-    assert_eq!((kept.deadline, kept.written_at), (Some(now + lifetime), Some(now)));
-    assert_eq!((comparison.latest_write, comparison.latest_update), (Some(now), Some(SystemTime::UNIX_EPOCH)));
-}
-
-/// A value of this server or of another, with the time of its write.
-fn written(n: u8, updated_at: u64, deadline: Instant) -> Change {
-    let value = format!(r#"{{"targets":["host-{n}:9100"],"updated_at":"{updated_at}"}}"#).into_bytes();
-    Change::Put { id: id(n), stored: Stored::Read(value), deadline: Some(deadline), original: None }
-}
-
-#[test]
-fn an_older_value_that_another_server_puts_back_is_not_shown() {
-    let (view, start) = view();
-    let [expired, now, later] = [10, 30, 60].map(|n| start + seconds(n));
-    view.apply_at(vec![written(1, 1_000, expired), written(2, 1_000, expired), written(3, 1_000, later)], start);
-    let put_back = |updated_at| vec![written(1, updated_at, later), written(3, updated_at, later)];
-    view.interrupted(start);
-    for updated_at in [1_000, 1_001] {
-        let mut changes = put_back(updated_at);
-        assert!(view.take_older_at(&mut changes, now).is_empty(), "it is no older");
-        assert_eq!(changes.len(), 2);
-    }
-    let mut changes = put_back(999);
-    let newer = view.take_older_at(&mut changes, now);
-    assert_eq!(
-        changes.iter().map(Change::id).collect::<Vec<_>>(),
-        [id(3)],
-        "whose lifetime goes on was written by somebody"
-    );
-    assert_eq!(newer.len(), 1);
-    assert!(newer[0].kept.id == id(1) && newer[0].kept.deadline > Some(now));
-    prove(&view, now);
-    assert!(view.take_older_at(&mut put_back(999), now + seconds(1)).is_empty(), "there is no outage");
 }

@@ -405,7 +405,7 @@ impl Writer {
         })?;
         if load == Load::Again {
             let now = Instant::now();
-            let missing = self.mirror.compare(&present, now, now).missing;
+            let missing = self.mirror.compare(&present, now, None).missing;
             self.mirror
                 .apply(missing.into_iter().map(|missing| Change::Deleted { id: missing.kept.id, by: None }).collect());
         }

@@ -34,6 +34,8 @@ pub(super) struct Answers {
     /// Owed registrations that Redis did not take.
     pub(super) given_back: Vec<Kept>,
     pub(super) restored: Vec<TargetId>,
+    /// Owed registrations that Redis has since this round, or had before it.
+    pub(super) there: Vec<TargetId>,
     /// A write was taken, or would have been.
     pub(super) is_writable: bool,
     pub(super) refused: Option<Fault>,

@@ -29,10 +29,11 @@ use log::{Level, log};
 
 use super::clock::Clock;
 use super::connect::{ServerProcess, inspect, probe_key};
-use super::debt::{Overwriting, Restart, Restoring, Scan, Settling, holds};
+use super::debt::{Restart, Restoring, Scan, Settling, holds};
 use super::fault::Fault;
 use super::lanes::{At, Lanes};
 use super::link::Context;
+use super::overwriting::Overwriting;
 use super::processes::Farewell;
 use super::round::{AGAIN_MAX, Portion, Round};
 use super::session::{Cause, Contact, Session, Work};
@@ -138,8 +139,9 @@ impl<'a> Applier<'a> {
     /// Always: why it ended.
     pub(super) fn run(&mut self) -> Result<Infallible, Fault> {
         self.context.mirror.trouble(Instant::now(), NEWS_WITHIN);
-        if let Some(restoring) = &self.restoring {
+        if let Some(restoring) = &mut self.restoring {
             self.context.mirror.interrupted(restoring.restart.last_contact);
+            restoring.begin(|came_up| self.context.mirror.held_at(came_up));
         }
         loop {
             let work = self.session.take(self.portion.ids, self.patience())?;
@@ -290,6 +292,7 @@ impl<'a> Applier<'a> {
         self.context.metrics.restored.inc_by(read.restored.len() as u64);
         self.context.mirror.restored(&read.restored);
         self.context.mirror.moved(&read.taken);
+        self.restoring.iter_mut().for_each(|restoring| restoring.saw(read.there.iter().copied()));
         self.fetched.extend(read.changes);
         match &mut self.stage {
             Stage::Following { .. } => {}
@@ -353,7 +356,7 @@ impl<'a> Applier<'a> {
 
     fn apply_fetched(&mut self) {
         let mut changes = mem::take(&mut self.fetched);
-        self.overwrite_older(&mut changes);
+        self.overwrite_outdated(&mut changes);
         if let Some(restoring) = &mut self.restoring {
             restoring.note(&mut changes);
         }
@@ -371,14 +374,16 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Has older values that other servers have put back overwritten by the shown ones, unless they have changed
-    /// meanwhile.
-    fn overwrite_older(&mut self, changes: &mut Vec<Change>) {
-        if self.writes.transaction_fault().is_some() {
+    /// Has outdated values overwritten or deleted, unless they have changed meanwhile.
+    fn overwrite_outdated(&mut self, changes: &mut Vec<Change>) {
+        if !self.context.connector.settings().restore || self.writes.transaction_fault().is_some() {
             return;
         }
-        let newer = self.context.mirror.take_older(changes);
-        self.lanes.main.transactions.take(self.overwriting.begin(newer, Instant::now()));
+        let outdated = self.context.mirror.take_outdated(changes);
+        if let Some(restoring) = &mut self.restoring {
+            restoring.deleted(outdated.iter().filter(|outdated| outdated.newer.is_none()).map(|outdated| outdated.id));
+        }
+        self.lanes.main.transactions.take(self.overwriting.begin(outdated, Instant::now()));
         self.overwriting.note(changes);
     }
 

@@ -2,8 +2,7 @@
 //! writes what it lost and the deadlines that an outage moved. Pure.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 use std::{iter, mem};
 
@@ -12,9 +11,8 @@ use ::redis::Value;
 use super::connect::{Origin, Replicated};
 use super::fault::Fault;
 use super::session::Cause;
-use crate::registration::{TargetId, Ttl};
-use crate::store::mailbox::Write;
-use crate::store::{Change, Check, Comparison, HEARTBEAT, Kept, Missing, Newer, Settlement, Update, WAIT_MAX};
+use crate::registration::TargetId;
+use crate::store::{Change, Comparison, HEARTBEAT, Kept, Missing, Settlement};
 
 /// If the new process has been up for longer than this, or nobody here had heard from the old one for so long before it
 /// ended, missing registrations may well have been deleted on purpose.
@@ -86,8 +84,8 @@ pub(super) struct Restart {
     pub(super) unseen: Duration,
     /// The same since then: an interrupted restore is no reason to believe that nothing was lost.
     pub(super) apart: Duration,
-    /// The ids that the new process had before an interruption: any of them that are missing were deleted.
-    pub(super) seen: HashSet<TargetId>,
+    /// What the new process had before an interruption.
+    pub(super) seen: Seen,
     /// The connection was closed from the other side while in use, so the old process was seen until its end. Otherwise
     /// this server was cut off, and others may have deleted anything.
     pub(super) saw_end: bool,
@@ -99,6 +97,17 @@ pub(super) struct Restart {
     /// How far the replication of the old process was known to be, if it had replicas.
     pub(super) replicated: Option<Replicated>,
     pub(super) origin: Origin,
+}
+
+/// What was seen of the registrations in a new process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The registrations that were shown before, and that it must have had unless it lost them.
+    pub(super) before: Option<HashSet<TargetId>>,
+    /// Those that it had at any time: any of them that are missing were deleted.
+    pub(super) there: HashSet<TargetId>,
+    /// Those whose deletion was seen.
+    pub(super) deleted: HashSet<TargetId>,
 }
 
 /// The keys in a new process.
@@ -118,13 +127,11 @@ enum Loss {
     /// The process came up with data saved or copied at some moment: everything written before is there, or was deleted
     /// since.
     Latest {
-        /// The most that can be lost, if that is known.
+        /// The most that can be lost, if only that is known: more known registrations are there than the process has
+        /// loaded. Others are putting back what was lost, in no order, so the latest write among them says nothing.
         at_most: Option<usize>,
         /// Writes up to this are not lost.
         after: Option<Instant>,
-        /// More known registrations are there than the process has loaded: others are putting back what was lost, in no
-        /// order, so the latest write among them says nothing.
-        is_refilled: bool,
     },
 }
 
@@ -132,7 +139,7 @@ impl Restart {
     /// The registrations that the new process has lost, as they must be put back: with the rest of their lifetimes, or
     /// with half a lifetime at most if somebody may have deleted them unseen. This includes those that expired `early`
     /// because the clock differs.
-    pub(super) fn lost(&self, found: Found, comparison: Comparison, early: Vec<Missing>, now: Instant) -> Vec<Kept> {
+    fn lost(&self, found: Found, comparison: Comparison, early: Vec<Missing>, now: Instant) -> Vec<Kept> {
         let is_certain = self.saw_end && self.apart_or_unseen() <= CERTAIN_WITHIN && self.says_what_is_lost(found);
         let mut lost = self.select(found, comparison);
         lost.extend(early);
@@ -146,17 +153,17 @@ impl Restart {
 
     fn select(&self, found: Found, comparison: Comparison) -> Vec<Missing> {
         let Comparison { mut missing, latest_write, latest_update, shown, known } = comparison;
-        let (at_most, after, is_refilled) = match self.loss(found, shown, known) {
+        let (at_most, after) = match self.loss(found, shown, known) {
             Loss::None => return Vec::new(),
             Loss::All => return missing,
-            Loss::Latest { at_most, after, is_refilled } => (at_most, after, is_refilled),
+            Loss::Latest { at_most, after } => (at_most, after),
         };
         let is_later = |kept: &Kept| match (kept.written_at, latest_write) {
             (Some(at), Some(latest)) => at > latest,
             _ => latest_update.is_none_or(|latest| kept.updated_at >= latest),
         };
         let is_new = |kept: &Kept| after.is_none_or(|after| kept.written_at.is_none_or(|at| at > after));
-        missing.retain(|missing| (is_refilled || is_later(&missing.kept)) && is_new(&missing.kept));
+        missing.retain(|missing| (at_most.is_some() || is_later(&missing.kept)) && is_new(&missing.kept));
         missing.sort_by_key(|missing| Reverse((missing.kept.written_at, missing.kept.updated_at)));
         missing.truncate(at_most.unwrap_or(usize::MAX));
         missing
@@ -185,8 +192,8 @@ impl Restart {
         fresh_append_only_file.is_some() || former.is_some() || self.loaded(found).is_some()
     }
 
-    /// What can be lost. `shown` registrations must have been there when the process came up, as far as known here;
-    /// `known` of them are there now.
+    /// What can be lost. `shown` registrations would have been there when the process came up if it had lost nothing;
+    /// `known` of them are there now, or were deleted since.
     fn loss(&self, found: Found, shown: usize, known: usize) -> Loss {
         let Origin { fresh_append_only_file, former, .. } = &self.origin;
         if !self.after_a_loss
@@ -195,7 +202,7 @@ impl Restart {
         {
             // A replica has become the master, and says how much of the old one it has copied.
             let after = (*copied_to >= known.offset).then_some(known.at);
-            return Loss::Latest { at_most: None, after, is_refilled: false };
+            return Loss::Latest { at_most: None, after };
         }
         let is_unseen = self.unseen > UNSEEN_MAX || (!self.saw_end && self.gap > UNSEEN_MAX);
         match (fresh_append_only_file, self.loaded(found)) {
@@ -204,13 +211,10 @@ impl Restart {
             (Some(true), _) | (None, Some(0)) => Loss::All,
             (Some(false), _) => Loss::None,
             (None, Some(_)) if is_unseen => Loss::None,
-            (None, Some(loaded)) => {
-                let is_refilled = known > loaded;
-                Loss::Latest { at_most: Some(shown - loaded), after: None, is_refilled }
-            }
+            (None, Some(loaded)) => Loss::Latest { at_most: (known > loaded).then_some(shown - loaded), after: None },
             (None, None) if found.registrations == 0 => Loss::All,
             (None, None) if is_unseen => Loss::None,
-            (None, None) => Loss::Latest { at_most: None, after: None, is_refilled: false },
+            (None, None) => Loss::Latest { at_most: None, after: None },
         }
     }
 }
@@ -222,7 +226,7 @@ impl Restart {
 /// decides.
 pub(super) struct Restoring {
     pub(super) restart: Restart,
-    seen: HashSet<TargetId>,
+    seen: Seen,
     /// Registrations that were missing at the end of the last scan and seemed to be deleted.
     missing: HashSet<TargetId>,
 }
@@ -230,6 +234,18 @@ pub(super) struct Restoring {
 impl Restoring {
     pub(super) fn new(mut restart: Restart) -> Restoring {
         Restoring { seen: mem::take(&mut restart.seen), restart, missing: HashSet::new() }
+    }
+
+    /// Notes what is shown before anything of the new process is, unless that was done in an earlier session with it.
+    pub(super) fn begin(&mut self, held_at: impl FnOnce(Instant) -> HashSet<TargetId>) {
+        let now = Instant::now();
+        let came_up = now.checked_sub(self.restart.origin.age).unwrap_or(now);
+        self.seen.before.get_or_insert_with(|| held_at(came_up));
+    }
+
+    /// The registrations that were shown before.
+    pub(super) fn before(&self) -> Option<&HashSet<TargetId>> {
+        self.seen.before.as_ref()
     }
 
     /// The missing registrations that must be put back.
@@ -241,22 +257,38 @@ impl Restoring {
         now: Instant,
     ) -> Vec<Kept> {
         comparison.missing.retain(|missing| !self.was_there(missing.kept.id));
+        // The process had these as well, so that its losses are no smaller.
+        let Seen { before, deleted, .. } = &self.seen;
+        comparison.known += deleted.len();
+        comparison.shown += before.as_ref().map_or(0, |before| deleted.difference(before).count());
         self.restart.lost(found, comparison, early, now)
     }
 
-    /// The ids seen in the new process so far.
-    pub(super) fn into_seen(self) -> HashSet<TargetId> {
+    /// What was seen in the new process so far.
+    pub(super) fn into_seen(self) -> Seen {
         self.seen
     }
 
-    /// Notes the ids that Redis has, and drops every absence that says nothing.
+    /// Notes what Redis has and what is deleted, and drops every absence that says nothing.
     pub(super) fn note(&mut self, changes: &mut Vec<Change>) {
-        self.seen.extend(changes.iter().filter_map(holds));
+        self.saw(changes.iter().filter_map(holds));
         changes.retain(|change| !matches!(change, Change::Gone(id) if !self.was_there(*id)));
+        self.seen.deleted.extend(changes.iter().filter(|change| holds(change).is_none()).map(Change::id));
+    }
+
+    /// Notes ids that Redis has or had, also those that were put back.
+    pub(super) fn saw(&mut self, ids: impl IntoIterator<Item = TargetId>) {
+        self.seen.there.extend(ids);
+    }
+
+    /// Notes ids that Redis had and that were deleted before, or by this server.
+    pub(super) fn deleted(&mut self, ids: impl Iterator<Item = TargetId> + Clone) {
+        self.saw(ids.clone());
+        self.seen.deleted.extend(ids);
     }
 
     pub(super) fn was_there(&self, id: TargetId) -> bool {
-        self.seen.contains(&id)
+        self.seen.there.contains(&id)
     }
 
     /// Whether the scan before found all of this missing as well. Otherwise another server may be putting it back.
@@ -370,42 +402,6 @@ impl Settling {
 /// Whether a registration is in no store any more because it has expired, and only the outage keeps it.
 fn has_expired(kept: &Kept, now: Instant) -> bool {
     kept.moved_from.is_some_and(|deadline| deadline <= now)
-}
-
-/// Registrations that are being written over older values, each with the time at which Redis is asked again. Another
-/// server has put the older values back after an outage: it was cut off for a whole lifetime and missed the last write.
-#[derive(Default)]
-pub(super) struct Overwriting(HashMap<TargetId, Instant>);
-
-impl Overwriting {
-    /// The writes that are not under way yet, each on the condition that the older value is still there.
-    pub(super) fn begin(&mut self, newer: Vec<Newer>, now: Instant) -> Vec<Write> {
-        let until = now + WAIT_MAX;
-        let write = |Newer { kept, older }: Newer| {
-            let left = kept.deadline?.saturating_duration_since(now);
-            let (id, ttl) = (kept.id, Ttl::from_seconds(left.as_secs() + 1));
-            let update = Update::Put { id, content: kept.content, updated_at: kept.updated_at, ttl, by: None };
-            let stands: Check = Arc::new(move |_, present| present == Some(&older));
-            self.0.insert(id, until).is_none().then(|| Write::unasked(vec![update], stands, until))
-        };
-        newer.into_iter().filter_map(write).collect()
-    }
-
-    /// These changes show what Redis has now.
-    pub(super) fn note(&mut self, changes: &[Change]) {
-        for change in changes {
-            self.0.remove(&change.id());
-        }
-    }
-
-    /// Registrations whose writes may have failed, to be fetched again.
-    pub(super) fn late(&mut self, now: Instant) -> Vec<TargetId> {
-        self.0.extract_if(|_, until| *until <= now).map(|(id, _)| id).collect()
-    }
-
-    pub(super) fn is_done(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,13 @@
 //! The history of server processes: how long each may have been changed without being seen here, and so what to restore
 //! when another one answers.
 
-use std::collections::HashSet;
 use std::mem;
 use std::time::Duration;
 
 use super::connect::{Replicated, ServerProcess};
-use super::debt::Restart;
+use super::debt::{Restart, Seen};
 use super::fault::Fault;
 use super::session::Contact;
-use crate::registration::TargetId;
 use crate::store::HEARTBEAT;
 
 /// A process's end counts as seen if its last answer is no older than this.
@@ -61,8 +59,8 @@ pub(super) struct Farewell<'a> {
     pub(super) is_loaded: bool,
     /// How many keys other programs had at the last scan.
     pub(super) foreign: usize,
-    /// The ids seen in it, if it was not fully loaded.
-    pub(super) seen: HashSet<TargetId>,
+    /// What was seen in it, if it was not fully loaded.
+    pub(super) seen: Seen,
 }
 
 impl Processes {
@@ -110,7 +108,7 @@ impl Processes {
                     gap,
                     unseen: earlier.saturating_add(before_it).saturating_add(since_it_began),
                     apart: Duration::ZERO,
-                    seen: HashSet::new(),
+                    seen: Seen::default(),
                     after_a_loss,
                     foreign: *foreign,
                     replicated: replicated.clone(),

@@ -393,6 +393,7 @@ impl Owed {
         let refusal = [&put, &moved].into_iter().flatten().find_map(fault_in);
         read.is_writable |= put.is_some() && refusal.is_none();
         read.restored.extend((put == Some(Value::Okay)).then_some(kept.id));
+        read.there.extend(put.as_ref().filter(|put| fault_in(put).is_none()).map(|_| kept.id));
         match refusal {
             Some(refusal) => {
                 read.refused.get_or_insert(refusal);

@@ -206,8 +206,12 @@ impl Mirror for Gated {
         self.mirror.next_expiry()
     }
 
-    fn compare(&self, present: &HashSet<TargetId>, until: Instant, since: Instant) -> Comparison {
-        self.mirror.compare(present, until, since)
+    fn held_at(&self, at: Instant) -> HashSet<TargetId> {
+        self.mirror.held_at(at)
+    }
+
+    fn compare(&self, present: &HashSet<TargetId>, until: Instant, before: Option<&HashSet<TargetId>>) -> Comparison {
+        self.mirror.compare(present, until, before)
     }
 }
 

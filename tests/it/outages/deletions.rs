@@ -1,4 +1,4 @@
-//! Something is deleted while a server is away, and Redis restarts without any loss: the deletion stands.
+//! Deletions stand: while a server is away and Redis restarts without any loss, and when Redis goes back to an older save.
 
 use std::thread;
 use std::time::Duration;
@@ -19,18 +19,20 @@ const SEVERAL: [&str; 6] = ["one", "two", "three", "four", "five", "six"];
 /// Replaces the process by one that has everything, as an orderly restart does.
 #[track_caller]
 fn restart_without_loss(redis: &mut RedisServer, server: &Server) {
-    let connects = || {
-        let metrics = server.get("/metrics");
-        let value = metrics.text().lines().find_map(|line| line.strip_prefix("inventor_redis_connects_total "));
-        value.and_then(|value| value.parse::<u64>().ok()).expect("it is a count")
-    };
-    let before = connects();
     redis.command::<()>(&["SAVE"]);
+    restart(redis, &[server]);
+}
+
+/// Replaces the process by one that has what was saved last, and waits until these servers have taken it in.
+#[track_caller]
+fn restart(redis: &mut RedisServer, servers: &[&Server]) {
+    let connects = |server: &&Server| server.metric("inventor_redis_connects_total");
+    let before: Vec<_> = servers.iter().map(connects).collect();
     redis.kill();
     redis.run();
-    // Until it has seen that Redis was gone, it is fresh as well.
-    eventually(SOON, || connects() > before);
-    is_fresh(server);
+    // Until they have seen that Redis was gone, they are fresh as well.
+    eventually(SOON, || servers.iter().map(connects).zip(&before).all(|(now, before)| now > *before));
+    servers.iter().for_each(|server| is_fresh(server));
 }
 
 /// A server that was away learns of what happened meanwhile, and leaves it at that.
@@ -114,4 +116,51 @@ fn a_server_whose_connection_was_closed_undoes_no_deletion_for_ever() {
     let left: i64 = redis.command(&["PTTL", &id(last).to_string()]);
     assert!(left == -2 || (1..=HOUR.as_millis() as i64 / 2).contains(&left), "{last} is back for {left} ms");
     assert_eq!(redis.command::<i64>(&["PTTL", &id(SEVERAL[0]).to_string()]), -1);
+}
+
+/// Registers several at two servers, has them saved, deletes "two" at one and "five" at the other, registers "since",
+/// and goes back to the save. Returns the document of "two".
+#[track_caller]
+fn go_back(redis: &mut RedisServer, servers: [&Server; 2]) -> String {
+    register_for_both(servers, &SEVERAL);
+    redis.command::<()>(&["SAVE"]);
+    // A document that is deleted younger than this might be the same as one that is written later.
+    thread::sleep(Duration::from_secs(3));
+    let document = redis.command(&["GET", &id("two").to_string()]);
+    servers[0].delete(by_id("two")).is(200, "true\n");
+    servers[1].delete(by_id("five")).is(200, "true\n");
+    register_for_both(servers, &["since"]);
+    restart(redis, &servers);
+    document
+}
+
+#[test]
+fn an_older_save_brings_back_nothing_deleted_and_lacks_nothing_registered() {
+    on_both(|start_redis| {
+        let mut redis = start_redis(&[]);
+        let [one, other] = [start(on(&redis), HOUR), start(on(&redis), HOUR)];
+        let document = go_back(&mut redis, [&one, &other]);
+        let is_gone = |name| !is_stored(&redis, name) && [&one, &other].iter().all(|server| !is_listed(server, name));
+        eventually(SOON, || ["two", "five"].iter().all(|name| is_gone(name)));
+        let put = |document: &str| redis.command::<()>(&["SET", &id("two").to_string(), document, "EX", "3600"]);
+        // A server that has not heard of the deletion puts it back.
+        put(&document);
+        eventually(SOON, || is_gone("two"));
+        put(&document.replace("updated_at", "written_at"));
+        let there = ["one", "two", "three", "four", "six", "since"];
+        for server in [&one, &other] {
+            eventually(SOON, || there.iter().all(|name| is_listed(server, name) && is_stored(&redis, name)));
+        }
+    });
+}
+
+#[test]
+fn an_older_save_is_taken_at_its_word_if_nothing_is_to_be_restored() {
+    let mut redis = RedisServer::start();
+    let [one, other] = [(); 2].map(|()| start(on(&redis).env("RESTORE", "off"), HOUR));
+    go_back(&mut redis, [&one, &other]);
+    for server in [&one, &other] {
+        eventually(SOON, || SEVERAL.iter().all(|name| is_listed(server, name)) && !is_listed(server, "since"));
+    }
+    assert!(SEVERAL.iter().all(|name| is_stored(&redis, name)));
 }

@@ -24,8 +24,8 @@ impl Applier<'_> {
         let now = Instant::now();
         let restart = self.restoring.as_ref().map(|restoring| &restoring.restart);
         let until = restart.map_or(now, |restart| restart.known_until(now));
-        let since = restart.and_then(|restart| now.checked_sub(restart.origin.age)).unwrap_or(now);
-        let mut comparison = self.context.mirror.compare(&scan.present, until, since);
+        let before = self.restoring.as_ref().and_then(Restoring::before);
+        let mut comparison = self.context.mirror.compare(&scan.present, until, before);
         // The next round fetches what changed after the scan passed by. Expired registrations are gone from every
         // store; the mirror decides how long they are shown.
         let has_expired = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);

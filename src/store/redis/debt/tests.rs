@@ -14,7 +14,7 @@ fn restart(loaded_keys: Option<usize>) -> Restart {
         gap: Duration::ZERO,
         unseen: Duration::ZERO,
         apart: Duration::ZERO,
-        seen: HashSet::new(),
+        seen: Seen::default(),
         last_contact: Instant::now(),
         saw_end: true,
         after_a_loss: false,
@@ -120,8 +120,6 @@ fn keys_of_other_programs_that_come_and_go_say_nothing_about_registrations() {
 fn of_what_was_saved_the_order_of_writes_tells_what_was_lost() {
     let mut restart = restart(Some(11));
     assert_eq!(lost(&restart, 10), ["after", "last"], "what was written before was there, and was deleted");
-    restart.origin.loaded_keys = Some(12);
-    assert_eq!(lost(&restart, 10), ["last"], "only one of 13 was not loaded");
     restart.origin.loaded_keys = None;
     assert_eq!(lost(&restart, 10), ["after", "last"]);
     restart.apart = 2 * UNSEEN_MAX;
@@ -193,10 +191,43 @@ fn what_has_expired_early_was_lost_whatever_else_was() {
 #[test]
 fn what_was_there_before_an_interruption_is_not_put_back() {
     let [one, other] = ["one", "other"].map(|name| missing(name, None, 8));
-    let restart = Restart { seen: HashSet::from([one.kept.id]), ..restart(Some(0)) };
+    let restart = Restart { seen: Seen { there: HashSet::from([one.kept.id]), ..Seen::default() }, ..restart(Some(0)) };
     let (now, kept) = (Instant::now(), other.kept.id);
     let lost = Restoring::new(restart).lost(found(0), comparison(0, vec![one, other], now), Vec::new(), now);
     assert_eq!(lost.iter().map(|kept| kept.id).collect::<Vec<_>>(), [kept]);
+}
+
+#[test]
+fn deletions_since_the_restart_make_the_losses_no_smaller() {
+    let saved = Instant::now();
+    let names = ["first", "second"];
+    let lost = |deleted: &[&str]| {
+        let mut restoring = Restoring::new(restart(Some(10)));
+        let deleted: HashSet<TargetId> = deleted.iter().map(|name| TargetId::of(&[(*name).to_owned()])).collect();
+        restoring.begin(|_| deleted.clone());
+        let mut changes: Vec<Change> = deleted.iter().map(|id| Change::Deleted { id: *id, by: None }).collect();
+        restoring.note(&mut changes);
+        let gone = names.map(|name| missing(name, Some(saved + Duration::from_millis(1)), 7));
+        let comparison = comparison(10 - deleted.len(), gone.into(), saved);
+        let comparison = Comparison { shown: comparison.shown + deleted.len(), ..comparison };
+        restoring.lost(found(10 - deleted.len()), comparison, Vec::new(), saved).len()
+    };
+    assert_eq!(lost(&[]), 2);
+    assert_eq!(lost(&["third", "fourth", "fifth"]), 2, "the process came up with these");
+}
+
+#[test]
+fn what_was_put_back_and_is_gone_was_deleted() {
+    let id = TargetId::of(&["one".to_owned()]);
+    let believes = |restoring: &mut Restoring| {
+        let mut changes = vec![Change::Gone(id)];
+        restoring.note(&mut changes);
+        !changes.is_empty()
+    };
+    let mut restoring = Restoring::new(restart(Some(0)));
+    assert!(!believes(&mut restoring), "nobody knows whether it was there");
+    restoring.saw([id]);
+    assert!(believes(&mut restoring));
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! How long a process counts as unseen, with a clock that is passed in.
 
+use std::collections::HashSet;
+
 use ::redis::RedisError;
 
 use super::*;
+use crate::registration::TargetId;
 use crate::store::redis::connect::Origin;
 
 fn seconds(n: u64) -> Duration {
@@ -28,7 +31,7 @@ fn process(run_id: &str, age: Duration) -> ServerProcess {
 }
 
 fn end<'a>(run_id: &'a str, contact: Contact, fault: &'a Fault, is_loaded: bool) -> Farewell<'a> {
-    Farewell { run_id, contact, replicated: None, fault, is_loaded, foreign: 0, seen: HashSet::new() }
+    Farewell { run_id, contact, replicated: None, fault, is_loaded, foreign: 0, seen: Seen::default() }
 }
 
 /// A process that was followed until a moment, and whose connection was closed then.
@@ -79,14 +82,14 @@ fn a_restore_that_is_interrupted_counts_only_the_time_between_its_sessions() {
     assert_eq!(processes.answered(&process("other", Duration::ZERO), found).unwrap().unseen, Duration::ZERO);
     let id = TargetId::of(&["one".to_owned()]);
     let left = found.later(seconds(8));
-    let seen = HashSet::from([id]);
-    processes.lost(Farewell { seen, ..end("other", left, &Fault::Silent, false) }, left);
+    let seen = Seen { there: HashSet::from([id]), ..Seen::default() };
+    processes.lost(Farewell { seen: seen.clone(), ..end("other", left, &Fault::Silent, false) }, left);
     let restart = processes.answered(&process("other", seconds(9)), left.later(seconds(1))).unwrap();
     assert_eq!((restart.gap, restart.unseen, restart.apart), (seconds(10), Duration::ZERO, seconds(1)));
-    assert_eq!(restart.seen, HashSet::from([id]));
+    assert_eq!(restart.seen, seen);
     // Another one takes its place, and nobody saw the end of this one.
     processes.lost(end("other", left, &Fault::Silent, false), left.later(seconds(9)));
     let restart = processes.answered(&process("third", Duration::ZERO), left.later(seconds(10))).unwrap();
     assert_eq!((restart.unseen, restart.after_a_loss), (Duration::MAX, true));
-    assert!(restart.seen.is_empty());
+    assert_eq!(restart.seen, Seen::default());
 }
