@@ -11,45 +11,60 @@ use crate::store::Kept;
 /// How many are remembered, each with some 50 bytes; the oldest are forgotten first.
 const DELETIONS_MAX: usize = 50_000;
 
-/// How old a value must have been when it was deleted. Documents tell whole seconds, so a younger one may be the same as
-/// another that was written after the deletion.
-const AGE_MIN: Duration = Duration::from_secs(2);
+/// How long before its deletion a value must have been written: what Redis says is left of a lifetime tells the time of
+/// the write only to within the time that it takes to ask.
+const WRITTEN_BEFORE: Duration = Duration::from_millis(100);
+
+/// The same for one without a lifetime. Documents tell whole seconds, so a younger one may be the same as another that
+/// was written after the deletion.
+const WRITTEN_LONG_BEFORE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub(super) struct Deletions {
-    /// The hash of each deleted document, and when it was deleted.
-    documents: HashMap<TargetId, (u64, Instant)>,
+    latest: HashMap<TargetId, Deleted>,
     /// All in their order, with those that do not count any more.
     order: VecDeque<(TargetId, Instant)>,
     hasher: RandomState,
 }
 
+#[derive(Debug)]
+struct Deleted {
+    at: Instant,
+    /// The hash of the document.
+    document: u64,
+    /// It was written long before, as far as known.
+    is_old: bool,
+}
+
 impl Deletions {
     /// Remembers that this was deleted.
-    pub(super) fn add(&mut self, kept: &Kept, now: Instant) {
-        let age = kept.written_at.map(|at| now.saturating_duration_since(at));
-        if age < Some(AGE_MIN) {
-            return;
-        }
-        self.documents.insert(kept.id, (self.hasher.hash_one(kept.document()), now));
-        self.order.push_back((kept.id, now));
+    pub(super) fn add(&mut self, kept: &Kept, at: Instant) {
+        let is_old = kept.written_at.is_none_or(|written_at| written_at + WRITTEN_LONG_BEFORE <= at);
+        let document = self.hasher.hash_one(kept.document());
+        self.latest.insert(kept.id, Deleted { at, document, is_old });
+        self.order.push_back((kept.id, at));
         if self.order.len() > DELETIONS_MAX
             && let Some((id, at)) = self.order.pop_front()
-            && self.documents.get(&id).is_some_and(|(_, latest)| *latest == at)
+            && self.latest.get(&id).is_some_and(|deleted| deleted.at == at)
         {
-            self.documents.remove(&id);
+            self.latest.remove(&id);
         }
     }
 
     /// It was written again.
     pub(super) fn forget(&mut self, id: TargetId) {
-        self.documents.remove(&id);
+        self.latest.remove(&id);
     }
 
-    /// Whether exactly this document was deleted, which is asked for only if the id was.
-    pub(super) fn has(&self, id: TargetId, document: impl FnOnce() -> Option<Vec<u8>>) -> bool {
-        let is = |hash: u64| document().is_some_and(|document| self.hasher.hash_one(document) == hash);
-        self.documents.get(&id).is_some_and(|(hash, _)| is(*hash))
+    /// Whether exactly this was deleted. When the lifetime of what is there now began, if it has one, and its document
+    /// are asked for only if the id was.
+    pub(super) fn has(&self, id: TargetId, present: impl FnOnce() -> Option<(Option<Instant>, Vec<u8>)>) -> bool {
+        let is = |Deleted { at, document, is_old }: &Deleted| {
+            let (began, present) = present()?;
+            let is_before = began.map_or(*is_old, |began| began + WRITTEN_BEFORE <= *at);
+            Some(is_before && self.hasher.hash_one(present) == *document)
+        };
+        self.latest.get(&id).and_then(is).unwrap_or_default()
     }
 }
 
@@ -68,18 +83,21 @@ mod tests {
     }
 
     #[test]
-    fn only_the_very_value_that_was_deleted_counts() {
+    fn only_what_was_deleted_counts_and_no_later_write_of_the_same() {
         let mut deletions = Deletions::default();
         let written_at = Instant::now();
-        let gone = kept("one:1", written_at);
-        let (value, renewed) = (gone.document(), gone.content.document(gone.id, SystemTime::now()));
-        deletions.add(&gone, written_at + AGE_MIN - Duration::from_millis(1));
-        assert!(!deletions.has(gone.id, || Some(value.clone())), "it may be the same as one that is written now");
-        deletions.add(&gone, written_at + AGE_MIN);
-        assert!(deletions.has(gone.id, || Some(value.clone())));
-        assert!(!deletions.has(gone.id, || Some(renewed)));
+        let (gone, soon) = (kept("one:1", written_at), written_at + WRITTEN_BEFORE);
+        deletions.add(&gone, soon);
+        let has = |deletions: &Deletions, began| deletions.has(gone.id, || Some((began, gone.document())));
+        assert!(has(&deletions, Some(written_at)));
+        assert!(!has(&deletions, Some(written_at + Duration::from_millis(1))), "it may be written after the deletion");
+        assert!(!has(&deletions, None), "it may be the same as one that is written now");
+        deletions.add(&gone, written_at + WRITTEN_LONG_BEFORE);
+        assert!(has(&deletions, None));
+        let renewed = Kept { updated_at: SystemTime::now(), ..gone.clone() };
+        assert!(!deletions.has(gone.id, || Some((Some(written_at), renewed.document()))));
         deletions.forget(gone.id);
-        assert!(!deletions.has(gone.id, || Some(value.clone())));
+        assert!(!has(&deletions, None));
     }
 
     #[test]
@@ -87,9 +105,9 @@ mod tests {
         let (mut deletions, written_at) = (Deletions::default(), Instant::now());
         let of = |n: usize| kept(&format!("host-{n}:1"), written_at);
         for (n, at) in (0..=DELETIONS_MAX).chain([1]).zip(1..) {
-            deletions.add(&of(n), written_at + AGE_MIN + Duration::from_nanos(at));
+            deletions.add(&of(n), written_at + WRITTEN_LONG_BEFORE + Duration::from_nanos(at));
         }
-        let has = |n: usize| deletions.has(of(n).id, || Some(of(n).document()));
+        let has = |n: usize| deletions.has(of(n).id, || Some((None, of(n).document())));
         assert_eq!([0, 1, 2, DELETIONS_MAX].map(has), [false, true, true, true]);
         assert_eq!(deletions.order.len(), DELETIONS_MAX);
     }

@@ -110,11 +110,6 @@ impl Live {
         Kept { id, content, updated_at, deadline, moved_from: None, written_at }
     }
 
-    /// When its present lifetime began, unless its deadline was moved since.
-    pub(super) fn lifetime_began(&self) -> Option<Instant> {
-        self.deadline?.checked_sub(self.ttl.duration()?)
-    }
-
     /// When its owner last wrote it, if the document says it.
     pub(super) fn known_update(&self) -> Option<SystemTime> {
         Some(self.updated_at).filter(|at| *at > SystemTime::UNIX_EPOCH)
@@ -273,7 +268,7 @@ impl State {
         if let Some(lifetime) = ttl.duration() {
             self.half_lifetime_max = self.half_lifetime_max.max(lifetime / 2);
         }
-        let began = deadline.zip(ttl.duration()).and_then(|(deadline, lifetime)| deadline.checked_sub(lifetime));
+        let began = began(deadline, ttl);
         let old = self.held.get(&id);
         let is_news = old.is_none_or(|old| old.updated_at != updated_at || old.content != content);
         // A deadline tells when the lifetime began only until it is moved. A registration that never expires was
@@ -391,6 +386,11 @@ impl State {
         }
         self.quarantined.insert(id, Arc::new(value));
     }
+}
+
+/// When a lifetime began, unless its deadline was moved since.
+pub(super) fn began(deadline: Option<Instant>, ttl: Ttl) -> Option<Instant> {
+    deadline?.checked_sub(ttl.duration()?)
 }
 
 /// Whether two deadlines differ by more than the time that it takes to ask a store for one.

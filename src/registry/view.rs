@@ -16,7 +16,7 @@ use super::list::Snapshot;
 use super::metrics::Departures;
 use super::outage::Ended;
 use super::selections::Selections;
-use super::state::{Live, QUARANTINED_BYTES_MAX, Quarantined, State, Written};
+use super::state::{Live, QUARANTINED_BYTES_MAX, Quarantined, State, Written, began};
 use crate::registration::{Content, DOCUMENT_BYTES_MAX, LabelNames, TargetId, Ttl, read_stored};
 use crate::store::{Change, Comparison, Kept, Mirror, Missing, Outdated, Settlement, Stored};
 
@@ -253,14 +253,14 @@ impl View {
         let state = self.at(now);
         let mut outdated = Vec::new();
         if now.checked_sub(BACK_WITHIN).is_none_or(|since| state.horizon.had_outage(since)) {
-            let document = |id: TargetId, value: &[u8]| {
-                let (content, updated_at) = self.read(value).ok()?;
-                Some(content.document(id, updated_at.unwrap_or(SystemTime::UNIX_EPOCH)))
+            let present = |change: &Change| match self.check(change.clone()) {
+                Checked::Put { id, written: Written { content, updated_at, deadline, ttl, .. } } => {
+                    Some((began(deadline, ttl), content.document(id, updated_at)))
+                }
+                _ => None,
             };
-            let is_deleted = |change: &mut Change| {
-                let id = change.id();
-                change.read().is_some_and(|value| state.deletions.has(id, || document(id, value)))
-            };
+            let is_deleted =
+                |change: &mut Change| change.read().is_some() && state.deletions.has(change.id(), || present(change));
             let deleted = changes.extract_if(.., is_deleted);
             outdated.extend(deleted.filter_map(|change| Outdated::of(change, None)));
         }
@@ -395,7 +395,7 @@ impl Mirror for View {
             comparison.shown += usize::from(is_old && !was_held);
             comparison.known += usize::from(is_old || was_held);
             // The same document may have been written again, in the same second.
-            let is_again = held.lifetime_began().is_some_and(|at| at > until);
+            let is_again = began(held.deadline, held.ttl).is_some_and(|at| at > until);
             if is_old && !held.is_moved && !is_again {
                 comparison.latest_write = comparison.latest_write.max(held.written_at);
                 comparison.latest_update = comparison.latest_update.max(Some(held.updated_at));

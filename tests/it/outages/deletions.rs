@@ -124,8 +124,8 @@ fn a_server_whose_connection_was_closed_undoes_no_deletion_for_ever() {
 fn go_back(redis: &mut RedisServer, servers: [&Server; 2]) -> String {
     register_for_both(servers, &SEVERAL);
     redis.command::<()>(&["SAVE"]);
-    // A document that is deleted younger than this might be the same as one that is written later.
-    thread::sleep(Duration::from_secs(3));
+    // What is deleted younger than this might be the same as what is written later.
+    thread::sleep(Duration::from_secs(1));
     let document = redis.command(&["GET", &id("two").to_string()]);
     servers[0].delete(by_id("two")).is(200, "true\n");
     servers[1].delete(by_id("five")).is(200, "true\n");
@@ -142,8 +142,8 @@ fn an_older_save_brings_back_nothing_deleted_and_lacks_nothing_registered() {
         let document = go_back(&mut redis, [&one, &other]);
         let is_gone = |name| !is_stored(&redis, name) && [&one, &other].iter().all(|server| !is_listed(server, name));
         eventually(SOON, || ["two", "five"].iter().all(|name| is_gone(name)));
-        let put = |document: &str| redis.command::<()>(&["SET", &id("two").to_string(), document, "EX", "3600"]);
-        // A server that has not heard of the deletion puts it back.
+        let put = |document: &str| redis.command::<()>(&["SET", &id("two").to_string(), document, "EX", "3000"]);
+        // A server that has not heard of the deletion puts it back, with the rest of its lifetime.
         put(&document);
         eventually(SOON, || is_gone("two"));
         put(&document.replace("updated_at", "written_at"));
