@@ -77,7 +77,7 @@ pub(super) fn start() -> io::Result<()> {
 
 fn run(mut out: File) {
     WRITES.set(true);
-    let (mut lines, mut left_out) = (Vec::new(), 0);
+    let (mut lines, mut left_out, mut is_torn) = (Vec::new(), 0, false);
     loop {
         let mut waiting = QUEUE.waiting.lock();
         waiting.is_writing = false;
@@ -88,17 +88,21 @@ fn run(mut out: File) {
         left_out += mem::take(&mut waiting.left_out);
         waiting.is_writing = true;
         drop(waiting);
-        let lost = write(&mut out, &lines);
-        left_out += lost;
+        // The next line does not continue one of which only the beginning could be written.
+        is_torn = is_torn && !write(&mut out, b"\n").is_empty();
+        let unwritten = if is_torn { &lines } else { write(&mut out, &lines) };
+        is_torn |=
+            lines.strip_suffix(unwritten).is_some_and(|written| !written.is_empty() && !written.ends_with(b"\n"));
+        left_out += unwritten.iter().filter(|byte| **byte == b'\n').count();
         // As long as nothing can be written, nobody can be told.
-        if lost == 0 && left_out > 0 {
+        if unwritten.is_empty() && left_out > 0 {
             warn!(lines = mem::take(&mut left_out); "the reader of the log was too slow, and lines were left out");
         }
     }
 }
 
-/// Writes these lines, however long that takes. Returns how many could not be written.
-fn write(out: &mut File, mut lines: &[u8]) -> usize {
+/// Writes this, however long that takes. Returns what could not be written.
+fn write<'a>(out: &mut File, mut lines: &'a [u8]) -> &'a [u8] {
     while !lines.is_empty() {
         match out.write(lines) {
             Ok(count) if count > 0 => lines = lines.get(count..).unwrap_or_default(),
@@ -107,7 +111,7 @@ fn write(out: &mut File, mut lines: &[u8]) -> usize {
             _ => break,
         }
     }
-    lines.iter().filter(|byte| **byte == b'\n').count()
+    lines
 }
 
 /// Writes a text to standard error, after all lines of the log and like them.

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::registration::TargetId;
 use crate::store::Kept;
@@ -32,14 +32,15 @@ struct Deleted {
     at: Instant,
     /// The hash of the document.
     document: u64,
-    /// It was written long before, as far as known.
+    /// It says when it was written, and that was long before.
     is_old: bool,
 }
 
 impl Deletions {
     /// Remembers that this was deleted.
     pub(super) fn add(&mut self, kept: &Kept, at: Instant) {
-        let is_old = kept.written_at.is_none_or(|written_at| written_at + WRITTEN_LONG_BEFORE <= at);
+        let is_long_before = kept.written_at.is_none_or(|written_at| written_at + WRITTEN_LONG_BEFORE <= at);
+        let is_old = is_long_before && kept.updated_at > SystemTime::UNIX_EPOCH;
         let document = self.hasher.hash_one(kept.document());
         self.latest.insert(kept.id, Deleted { at, document, is_old });
         self.order.push_back((kept.id, at));
@@ -70,15 +71,14 @@ impl Deletions {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
     use crate::registration::{Content, LabelNames, Registration, TtlBounds};
 
     fn kept(name: &str, written_at: Instant) -> Kept {
         let body = format!(r#"{{"static_config":{{"targets":["{name}"]}}}}"#);
         let registration = Registration::parse(body.as_bytes(), LabelNames::Legacy, TtlBounds::default()).unwrap();
-        let (id, content, updated_at) = (registration.id(), Content::new(&registration), SystemTime::UNIX_EPOCH);
+        let (id, content) = (registration.id(), Content::new(&registration));
+        let updated_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
         Kept { id, content, updated_at, deadline: None, moved_from: None, written_at: Some(written_at) }
     }
 
@@ -94,6 +94,11 @@ mod tests {
         assert!(!has(&deletions, None), "it may be the same as one that is written now");
         deletions.add(&gone, written_at + WRITTEN_LONG_BEFORE);
         assert!(has(&deletions, None));
+        let untimed = Kept { updated_at: SystemTime::UNIX_EPOCH, ..gone.clone() };
+        deletions.add(&untimed, written_at + WRITTEN_LONG_BEFORE);
+        let is_untimed = deletions.has(gone.id, || Some((None, untimed.document())));
+        assert!(!is_untimed, "a document without a time is always the same");
+        deletions.add(&gone, written_at + WRITTEN_LONG_BEFORE);
         let renewed = Kept { updated_at: SystemTime::now(), ..gone.clone() };
         assert!(!deletions.has(gone.id, || Some((Some(written_at), renewed.document()))));
         deletions.forget(gone.id);

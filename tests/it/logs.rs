@@ -1,6 +1,7 @@
 //! What the server says to its operator: one line per event, an audit line per write, and never a token.
 
 use std::net::TcpListener;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::client::Request;
 use crate::eventually::{SOON, eventually};
+use crate::redis_server::RedisServer;
 use crate::server::{Server, Setup};
 
 const BODY: &str = r#"{"static_config":{"targets":["a:1","b:1"],"target_group":"g"}}"#;
@@ -129,6 +131,27 @@ fn every_line_is_written_or_counted() {
     let told = |line: &str| line.contains("lines were left out").then(|| line.rsplit_once("lines=")?.1.parse().ok());
     let count = |line: &String| told(line).flatten().unwrap_or(usize::from(line.contains("outcome=refused")));
     eventually(SOON, || server.log().iter().map(count).sum::<usize>() == 8 * 600);
+}
+
+/// The log is a file, and for a while the disk has no room for more.
+#[test]
+fn a_line_that_was_cut_off_swallows_no_other() {
+    let redis = RedisServer::start();
+    let setup = Setup::new().env("REDIS_URL", &redis.url()).env("PATH", &std::env::var("PATH").unwrap());
+    let setup =
+        setup.after("touch log; tail -f --pid=$$ log >&2 & echo $$ >pid; trap '' XFSZ; ulimit -S -f 64; exec 2>>log");
+    let server = setup.start();
+    let log = || std::fs::read_to_string(setup.path("log")).unwrap();
+    // The unit of the limit is 512 bytes.
+    while log().len() < 64 * 512 {
+        leave_a_line(&server);
+    }
+    assert!(!log().ends_with('\n'), "the last line is whole by chance");
+    let pid = std::fs::read_to_string(setup.path("pid")).unwrap();
+    let raised = Command::new("prlimit").args(["--fsize=unlimited", "--pid", pid.trim()]).status().unwrap();
+    assert!(raised.success());
+    server.register(BODY);
+    eventually(SOON, || log().lines().any(|line| line.starts_with("ts=") && line.contains("outcome=ok")));
 }
 
 #[test]
