@@ -138,23 +138,26 @@ pub trait Mirror: Send + Sync {
     /// When the next registration expires, if any does and no more trouble comes.
     fn next_expiry(&self) -> Option<Instant>;
 
-    /// Takes out of these changes every outdated value: what a client of this server had deleted and an outage brought
-    /// back; and what is older than the shown registration, if that had expired in the store during an outage that is
-    /// not settled. Another server has put back what it knew, or the store has restarted with older data.
-    fn take_outdated(&self, _changes: &mut Vec<Change>) -> Vec<Outdated> {
+    /// Takes out of these changes every outdated value: what is older than the shown registration, if that had expired in
+    /// the store during an outage that is not settled; and, if `deleted`, what a client of this server had deleted and an
+    /// outage brought back. Another server has put back what it knew, or the store has restarted with older data.
+    fn take_outdated(&self, _changes: &mut Vec<Change>, _deleted: bool) -> Vec<Outdated> {
         Vec::new()
     }
+
+    /// Others may have changed anything unseen: what was deleted here may have been registered again.
+    fn forget_deletions(&self) {}
 
     /// The shown registrations that have a deadline, of these ids or of all.
     fn lifetimes(&self, _of: Option<&[TargetId]>) -> Vec<Kept> {
         Vec::new()
     }
 
-    /// The ids of the shown registrations whose deadlines are later than `at`.
-    fn held_at(&self, at: Instant) -> HashSet<TargetId>;
+    /// The ids of the shown registrations that expire after `at` or never.
+    fn living_after(&self, at: Instant) -> HashSet<TargetId>;
 
-    /// Compares the shown registrations with the store, which holds a value under each id of `present`. Until that time
-    /// the mirror knew all writes, and it showed the registrations in `before`.
+    /// Compares the shown registrations with the store, which holds a value under each id of `present`. Until `until` the
+    /// mirror knew all writes; `before` are the registrations that it showed then, `None` for those that it shows now.
     fn compare(&self, present: &HashSet<TargetId>, until: Instant, before: Option<&HashSet<TargetId>>) -> Comparison;
 }
 
@@ -302,9 +305,9 @@ pub struct Comparison {
     /// How many registrations were shown before, or were deleted before and are in the store, which has gone back to an
     /// earlier time.
     pub shown: usize,
-    /// How many registrations of the store are these, or were shown before.
+    /// How many registrations of the store were written before `until`, or were shown before.
     pub known: usize,
-    /// The latest write of these, among those whose deadlines no outage has moved.
+    /// The latest write of these, among those that were not written again since and whose deadlines no outage has moved.
     pub latest_write: Option<Instant>,
     /// The same by the owners' clocks, in whole seconds.
     pub latest_update: Option<SystemTime>,

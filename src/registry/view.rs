@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::allowance::Unanswered;
 use super::change_log::Author;
+use super::deletions::{Deleted, Present};
 use super::diagnostics::Reckonings;
 use super::list::Snapshot;
 use super::metrics::Departures;
@@ -245,31 +246,30 @@ impl View {
         }
     }
 
-    fn take_outdated_at(&self, changes: &mut Vec<Change>, now: Instant) -> Vec<Outdated> {
+    fn take_outdated_at(&self, changes: &mut Vec<Change>, with_deleted: bool, now: Instant) -> Vec<Outdated> {
         // Values that this server wrote are never outdated, so the view need not be locked for them.
         if !changes.iter().any(|change| change.read().is_some()) {
             return Vec::new();
         }
         let state = self.at(now);
-        let mut outdated = Vec::new();
-        if now.checked_sub(BACK_WITHIN).is_none_or(|since| state.horizon.had_outage(since)) {
-            let present = |change: &Change| match self.check(change.clone()) {
-                Checked::Put { id, written: Written { content, updated_at, deadline, ttl, .. } } => {
-                    Some((began(deadline, ttl), content.document(id, updated_at)))
-                }
-                _ => None,
-            };
-            let is_deleted =
-                |change: &mut Change| change.read().is_some() && state.deletions.has(change.id(), || present(change));
-            let deleted = changes.extract_if(.., is_deleted);
-            outdated.extend(deleted.filter_map(|change| Outdated::of(change, None)));
-        }
+        let had_outage = now.checked_sub(BACK_WITHIN).is_some_and(|since| state.horizon.had_outage(since));
+        let of_deleted = |change: &Change| Some((change.id(), state.deletions.get(change.id())?));
+        let deleted: HashMap<TargetId, Deleted> = match with_deleted && had_outage {
+            true => changes.iter().filter_map(of_deleted).collect(),
+            false => HashMap::new(),
+        };
         let kept = |change: &Change| state.kept_past_its_deadline(change.id(), now);
         let expired: HashMap<TargetId, Kept> = match state.outage(now) {
             Some(_) => changes.iter().filter_map(kept).map(|kept| (kept.id, kept)).collect(),
             None => HashMap::new(),
         };
         drop(state);
+        let is_deleted = |change: &mut Change| {
+            let deleted = deleted.get(&change.id()).filter(|_| change.read().is_some());
+            deleted.is_some_and(|deleted| self.present(change).is_some_and(|present| deleted.is(&present)))
+        };
+        let gone = changes.extract_if(.., is_deleted).filter_map(|change| Outdated::of(change, None));
+        let mut outdated: Vec<Outdated> = gone.collect();
         let is_older = |change: &mut Change| match (change.read(), expired.get(&change.id())) {
             (Some(value), Some(kept)) => {
                 matches!(self.read(value), Ok((_, Some(updated_at))) if updated_at < kept.updated_at)
@@ -282,6 +282,17 @@ impl View {
             Outdated::of(change, newer)
         }));
         outdated
+    }
+
+    /// What this change says the store has; `None` if that is unfit.
+    fn present(&self, change: &Change) -> Option<Present> {
+        match self.check(change.clone()) {
+            Checked::Put { id, written: Written { content, updated_at, deadline, ttl, .. } } => {
+                let document = content.document(id, updated_at);
+                Some(Present { began: began(deadline, ttl), document, updated_at })
+            }
+            _ => None,
+        }
     }
 
     fn loaded_at(&self, now: Instant) {
@@ -348,8 +359,8 @@ impl Mirror for View {
         }
     }
 
-    fn take_outdated(&self, changes: &mut Vec<Change>) -> Vec<Outdated> {
-        self.take_outdated_at(changes, Instant::now())
+    fn take_outdated(&self, changes: &mut Vec<Change>, deleted: bool) -> Vec<Outdated> {
+        self.take_outdated_at(changes, deleted, Instant::now())
     }
 
     fn expired_until(&self) -> Option<Instant> {
@@ -371,10 +382,14 @@ impl Mirror for View {
         }
     }
 
-    fn held_at(&self, at: Instant) -> HashSet<TargetId> {
+    fn forget_deletions(&self) {
+        self.state.lock().deletions.forget_all();
+    }
+
+    fn living_after(&self, at: Instant) -> HashSet<TargetId> {
         let state = self.state.lock();
-        let is_held = |(_, held): &(&TargetId, &Live)| held.deadline.is_none_or(|deadline| deadline > at);
-        state.held.iter().filter(is_held).map(|(id, _)| *id).collect()
+        let lives = |(_, held): &(&TargetId, &Live)| held.deadline.is_none_or(|deadline| deadline > at);
+        state.held.iter().filter(lives).map(|(id, _)| *id).collect()
     }
 
     fn compare(&self, present: &HashSet<TargetId>, until: Instant, before: Option<&HashSet<TargetId>>) -> Comparison {

@@ -27,7 +27,8 @@ const LONGER_THAN_TTL: Duration = Duration::from_secs(6);
 /// How much later than by the rule something may be gone, for want of a moment's attention.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// How much earlier than by the rule something may be gone: a server counts what Redis says is left from before it asked.
+/// How much earlier than by the rule something may be gone: a server counts what is left of a lifetime from the moment at
+/// which it asked.
 const EARLY: Duration = Duration::from_millis(100);
 
 /// A lifetime for [`Setup::env`].
@@ -67,8 +68,9 @@ fn is_gone(server: &Server, name: &str, since: Instant, most: Duration) -> Durat
             return since.elapsed();
         }
         assert!(late <= most, "{name} is still listed after {late:?}, and {stood_still:?} in which nothing ran");
+        let slept = Instant::now();
         thread::sleep(Duration::from_millis(10));
-        stood_still += asked.elapsed().saturating_sub(Duration::from_millis(100));
+        stood_still += slept.elapsed().saturating_sub(Duration::from_millis(100));
         asked = Instant::now();
     }
 }

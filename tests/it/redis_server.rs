@@ -21,7 +21,7 @@ pub(crate) struct RedisServer {
     node: Option<u16>,
     directory: TempDir,
     process: Option<Process>,
-    /// Those that it listens on, while it runs and while it is down.
+    /// The ports that it listens on, kept while it is down too.
     ports: Vec<Port>,
 }
 

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use std::{iter, mem};
 
 use ::redis::Value;
-use log::{Level, log};
+use log::{Level, log, warn};
 
 use super::clock::Clock;
 use super::connect::{ServerProcess, inspect, probe_key};
@@ -33,8 +33,8 @@ use super::debt::{Restart, Restoring, Scan, Settling, holds};
 use super::fault::Fault;
 use super::lanes::{At, Lanes};
 use super::link::Context;
-use super::overwriting::Overwriting;
 use super::processes::Farewell;
+use super::replacing::Replacing;
 use super::round::{AGAIN_MAX, Portion, Round};
 use super::session::{Cause, Contact, Session, Work};
 use super::transaction::Verdicts;
@@ -82,7 +82,7 @@ pub(super) struct Applier<'a> {
     portion: Portion,
     began_round: Instant,
     writes: Writes,
-    overwriting: Overwriting,
+    replacing: Replacing,
     /// How many keys other programs had at the last scan.
     foreign: usize,
     probe_key: String,
@@ -127,7 +127,7 @@ impl<'a> Applier<'a> {
             portion: Portion::default(),
             began_round: now,
             writes: context.link.writes().in_new_session(),
-            overwriting: Overwriting::default(),
+            replacing: Replacing::default(),
             foreign: 0,
             probe_key: probe_key(),
         }
@@ -141,7 +141,10 @@ impl<'a> Applier<'a> {
         self.context.mirror.trouble(Instant::now(), NEWS_WITHIN);
         if let Some(restoring) = &mut self.restoring {
             self.context.mirror.interrupted(restoring.restart.last_contact);
-            restoring.begin(|came_up| self.context.mirror.held_at(came_up));
+            restoring.begin(|came_up| self.context.mirror.living_after(came_up));
+            if !restoring.restart.was_watched() {
+                self.context.mirror.forget_deletions();
+            }
         }
         loop {
             let work = self.session.take(self.portion.ids, self.patience())?;
@@ -221,7 +224,7 @@ impl<'a> Applier<'a> {
 
     fn prepare(&mut self, work: Work, now: Instant) -> Round {
         let Work { mut ids, writes, .. } = work;
-        ids.extend(self.overwriting.late(now));
+        ids.extend(self.replacing.late(now));
         let writes = self.lanes.take(writes);
         let mut round = self.lanes.main.begin();
         self.context.metrics.refetched.inc_by(ids.len() as u64);
@@ -310,6 +313,9 @@ impl<'a> Applier<'a> {
         }
         self.tell_writes(is_refused, is_taken, sent_at);
         read.made.into_iter().for_each(|(reply, found)| reply.tell(Ok(Outcome::Made(found))));
+        if let Some(deleted) = self.replacing.tell() {
+            warn!(deleted; "what had been deleted was back after an outage, and is deleted again; RESTORE=off keeps it");
+        }
         self.check(read.watched, sent_at, lane)
     }
 
@@ -356,7 +362,7 @@ impl<'a> Applier<'a> {
 
     fn apply_fetched(&mut self) {
         let mut changes = mem::take(&mut self.fetched);
-        self.overwrite_outdated(&mut changes);
+        self.replace_outdated(&mut changes);
         if let Some(restoring) = &mut self.restoring {
             restoring.note(&mut changes);
         }
@@ -374,17 +380,18 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Has outdated values overwritten or deleted, unless they have changed meanwhile.
-    fn overwrite_outdated(&mut self, changes: &mut Vec<Change>) {
-        if !self.context.connector.settings().restore || self.writes.transaction_fault().is_some() {
+    /// Has outdated values replaced or deleted, unless they have changed meanwhile.
+    fn replace_outdated(&mut self, changes: &mut Vec<Change>) {
+        if self.writes.transaction_fault().is_some() {
             return;
         }
-        let outdated = self.context.mirror.take_outdated(changes);
+        let deletes = self.context.connector.settings().restore && self.writes.deletion_fault().is_none();
+        let outdated = self.context.mirror.take_outdated(changes, deletes);
         if let Some(restoring) = &mut self.restoring {
             restoring.deleted(outdated.iter().filter(|outdated| outdated.newer.is_none()).map(|outdated| outdated.id));
         }
-        self.lanes.main.transactions.take(self.overwriting.begin(outdated, Instant::now()));
-        self.overwriting.note(changes);
+        self.lanes.main.transactions.take(self.replacing.begin(outdated, Instant::now()));
+        self.replacing.note(changes);
     }
 
     /// Goes on to the next stage when this one is done.
@@ -392,7 +399,7 @@ impl<'a> Applier<'a> {
         match mem::replace(&mut self.stage, Stage::Following { since: Instant::now() }) {
             Stage::Scanning(scan) if scan.is_done() && self.again.is_empty() => self.sweep(scan),
             Stage::Settling(settling, scan)
-                if settling.is_done() && self.overwriting.is_done() && self.writes.taken_since(settling.began) =>
+                if settling.is_done() && self.replacing.is_done() && self.writes.taken_since(settling.began) =>
             {
                 self.finish(&settling, scan);
             }

@@ -82,6 +82,8 @@ pub(super) struct Restart {
     /// How long the old process, the new one, or one between them may have been changed unseen, until the new one first
     /// answered.
     pub(super) unseen: Duration,
+    /// The part of that before the new process began.
+    pub(super) unseen_before: Duration,
     /// The same since then: an interrupted restore is no reason to believe that nothing was lost.
     pub(super) apart: Duration,
     /// What the new process had before an interruption.
@@ -127,8 +129,8 @@ enum Loss {
     /// The process came up with data saved or copied at some moment: everything written before is there, or was deleted
     /// since.
     Latest {
-        /// The most that can be lost, if only that is known: more known registrations are there than the process has
-        /// loaded. Others are putting back what was lost, in no order, so the latest write among them says nothing.
+        /// The most that can be lost; `None` if the order of writes decides. It says nothing when more known
+        /// registrations are there than the process has loaded, because others put back what was lost in no order.
         at_most: Option<usize>,
         /// Writes up to this are not lost.
         after: Option<Instant>,
@@ -167,6 +169,11 @@ impl Restart {
         missing.sort_by_key(|missing| Reverse((missing.kept.written_at, missing.kept.updated_at)));
         missing.truncate(at_most.unwrap_or(usize::MAX));
         missing
+    }
+
+    /// Whether nobody can have changed anything unseen before the new process began, but for moments.
+    pub(super) fn was_watched(&self) -> bool {
+        self.saw_end && self.unseen_before <= CERTAIN_WITHIN
     }
 
     /// How long anything may have been changed unseen.
@@ -237,10 +244,10 @@ impl Restoring {
     }
 
     /// Notes what is shown before anything of the new process is, unless that was done in an earlier session with it.
-    pub(super) fn begin(&mut self, held_at: impl FnOnce(Instant) -> HashSet<TargetId>) {
+    pub(super) fn begin(&mut self, living_after: impl FnOnce(Instant) -> HashSet<TargetId>) {
         let now = Instant::now();
         let came_up = now.checked_sub(self.restart.origin.age).unwrap_or(now);
-        self.seen.before.get_or_insert_with(|| held_at(came_up));
+        self.seen.before.get_or_insert_with(|| living_after(came_up));
     }
 
     /// The registrations that were shown before.
@@ -257,7 +264,7 @@ impl Restoring {
         now: Instant,
     ) -> Vec<Kept> {
         comparison.missing.retain(|missing| !self.was_there(missing.kept.id));
-        // The process had these as well, so that its losses are no smaller.
+        // The process had loaded these too: their deletion does not reduce what it lost.
         let Seen { before, deleted, .. } = &self.seen;
         comparison.known += deleted.len();
         comparison.shown += before.as_ref().map_or(0, |before| deleted.difference(before).count());
@@ -272,6 +279,9 @@ impl Restoring {
     /// Notes what Redis has and what is deleted, and drops every absence that says nothing.
     pub(super) fn note(&mut self, changes: &mut Vec<Change>) {
         self.saw(changes.iter().filter_map(holds));
+        for id in changes.iter().filter_map(holds) {
+            self.seen.deleted.remove(&id);
+        }
         changes.retain(|change| !matches!(change, Change::Gone(id) if !self.was_there(*id)));
         self.seen.deleted.extend(changes.iter().filter(|change| holds(change).is_none()).map(Change::id));
     }

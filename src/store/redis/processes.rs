@@ -101,12 +101,14 @@ impl Processes {
                 // Not longer than its silence: a replica may be older.
                 let since_it_began = loading.map_or(age, |loading| age.min(now.since(loading))).min(gap);
                 let earlier = before.as_ref().map_or(Duration::ZERO, |Next { restart, .. }| restart.apart_or_unseen());
+                let unseen_before = earlier.saturating_add(before_it);
                 let after_a_loss = before.is_some_and(|before| before.may_have_lost);
                 let restart = Restart {
                     last_contact: contact.instant,
                     saw_end: *saw_end,
                     gap,
-                    unseen: earlier.saturating_add(before_it).saturating_add(since_it_began),
+                    unseen: unseen_before.saturating_add(since_it_began),
+                    unseen_before,
                     apart: Duration::ZERO,
                     seen: Seen::default(),
                     after_a_loss,

@@ -116,6 +116,11 @@ impl Writes {
         self.refused.as_ref()
     }
 
+    /// Why nothing can be deleted, if so.
+    pub(super) fn deletion_fault(&self) -> Option<&Fault> {
+        self.rights.deletion.as_ref()
+    }
+
     /// Why nothing can be made as a whole or on a condition, if so.
     pub(super) fn transaction_fault(&self) -> Option<&Fault> {
         self.rights.transaction.as_ref()

@@ -206,8 +206,8 @@ impl Mirror for Gated {
         self.mirror.next_expiry()
     }
 
-    fn held_at(&self, at: Instant) -> HashSet<TargetId> {
-        self.mirror.held_at(at)
+    fn living_after(&self, at: Instant) -> HashSet<TargetId> {
+        self.mirror.living_after(at)
     }
 
     fn compare(&self, present: &HashSet<TargetId>, until: Instant, before: Option<&HashSet<TargetId>>) -> Comparison {

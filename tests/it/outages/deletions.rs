@@ -1,15 +1,15 @@
 //! Deletions stand: while a server is away and Redis restarts without any loss, and when Redis goes back to an older save.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::redis::{HOUR, Start, is_stored, on, on_both, register_for_both, start};
+use super::redis::{HOUR, Start, is_stored, left, on, on_both, register_for_both, start};
 use super::{is_fresh, is_listed, is_marked};
 use crate::eventually::{SOON, eventually};
 use crate::faults;
-use crate::owners::{by_id, id};
+use crate::owners::{by_id, id, registration};
 use crate::redis::proxy::Proxy;
 use crate::redis_server::RedisServer;
 use crate::server::{Server, Setup};
@@ -118,20 +118,22 @@ fn a_server_whose_connection_was_closed_undoes_no_deletion_for_ever() {
     assert_eq!(redis.command::<i64>(&["PTTL", &id(SEVERAL[0]).to_string()]), -1);
 }
 
-/// Registers several at two servers, has them saved, deletes "two" at one and "five" at the other, registers "since",
-/// and goes back to the save. Returns the document of "two".
+/// Registers several at two servers and has them saved. Renews "two" and deletes it at one, deletes "five" at the other,
+/// registers "since", and goes back to the save. Returns the saved document of "two", and when it expires.
 #[track_caller]
-fn go_back(redis: &mut RedisServer, servers: [&Server; 2]) -> String {
+fn go_back(redis: &mut RedisServer, servers: [&Server; 2]) -> (String, Instant) {
     register_for_both(servers, &SEVERAL);
     redis.command::<()>(&["SAVE"]);
-    // What is deleted younger than this might be the same as what is written later.
-    thread::sleep(Duration::from_secs(1));
     let document = redis.command(&["GET", &id("two").to_string()]);
+    let expires_at = Instant::now() + left(redis, "two");
+    // Documents tell whole seconds, and clocks differ: only from two on is one known to be later.
+    thread::sleep(Duration::from_millis(2_100));
+    servers[0].register(registration("two"));
     servers[0].delete(by_id("two")).is(200, "true\n");
     servers[1].delete(by_id("five")).is(200, "true\n");
     register_for_both(servers, &["since"]);
     restart(redis, &servers);
-    document
+    (document, expires_at)
 }
 
 #[test]
@@ -139,10 +141,18 @@ fn an_older_save_brings_back_nothing_deleted_and_lacks_nothing_registered() {
     on_both(|start_redis| {
         let mut redis = start_redis(&[]);
         let [one, other] = [start(on(&redis), HOUR), start(on(&redis), HOUR)];
-        let document = go_back(&mut redis, [&one, &other]);
+        // A server that stands still for seconds when Redis ends has not seen everything, and deletes nothing.
+        let saved = (0..3).find_map(|_| {
+            let saved = go_back(&mut redis, [&one, &other]);
+            (!is_stored(&redis, "two") && !is_stored(&redis, "five")).then_some(saved)
+        });
+        let (document, expires_at) = saved.expect("what was deleted is deleted again");
         let is_gone = |name| !is_stored(&redis, name) && [&one, &other].iter().all(|server| !is_listed(server, name));
         eventually(SOON, || ["two", "five"].iter().all(|name| is_gone(name)));
-        let put = |document: &str| redis.command::<()>(&["SET", &id("two").to_string(), document, "EX", "3000"]);
+        let put = |document: &str| {
+            let left = expires_at.duration_since(Instant::now()).as_millis().to_string();
+            redis.command::<()>(&["SET", &id("two").to_string(), document, "PX", &left]);
+        };
         // A server that has not heard of the deletion puts it back, with the rest of its lifetime.
         put(&document);
         eventually(SOON, || is_gone("two"));
@@ -163,4 +173,26 @@ fn an_older_save_is_taken_at_its_word_if_nothing_is_to_be_restored() {
         eventually(SOON, || SEVERAL.iter().all(|name| is_listed(server, name)) && !is_listed(server, "since"));
     }
     assert!(SEVERAL.iter().all(|name| is_stored(&redis, name)));
+}
+
+/// Somebody registers again what a server has deleted, while that stands still.
+#[test]
+fn what_was_registered_again_unseen_is_not_deleted_again() {
+    let mut redis = RedisServer::start();
+    let mut servers = [start(on(&redis), HOUR), start(on(&redis), HOUR)];
+    register_for_both([&servers[0], &servers[1]], &SEVERAL);
+    redis.command::<()>(&["SAVE"]);
+    thread::sleep(Duration::from_secs(2));
+    servers[0].delete(by_id("two")).is(200, "true\n");
+    eventually(SOON, || !is_listed(&servers[1], "two"));
+    servers[0].process().signal(Signal::SIGSTOP);
+    servers[1].register(registration("two"));
+    // Longer than it goes without a sign of Redis otherwise.
+    thread::sleep(Duration::from_secs(3));
+    restart(&mut redis, &[&servers[1]]);
+    servers[0].process().signal(Signal::SIGCONT);
+    register_for_both([&servers[1], &servers[0]], &["later"]);
+    servers.iter().for_each(is_fresh);
+    assert!(is_stored(&redis, "two"));
+    servers.iter().for_each(|server| eventually(SOON, || is_listed(server, "two")));
 }

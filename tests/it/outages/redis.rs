@@ -59,7 +59,7 @@ pub(super) fn register_for_both(servers: [&Server; 2], names: &[&str]) {
 
 /// The time to live of what is registered under this name, in Redis.
 #[track_caller]
-fn left(redis: &RedisServer, name: &str) -> Duration {
+pub(super) fn left(redis: &RedisServer, name: &str) -> Duration {
     let left: i64 = redis.command(&["PTTL", &id(name).to_string()]);
     Duration::from_millis(u64::try_from(left).unwrap_or_else(|_| panic!("{name} has no lifetime in Redis: {left}")))
 }

@@ -40,11 +40,11 @@ fn an_older_value_that_another_server_puts_back_is_not_shown() {
     view.interrupted(start);
     for updated_at in [1_000, 1_001] {
         let mut changes = put_back(updated_at);
-        assert!(view.take_outdated_at(&mut changes, now).is_empty(), "it is no older");
+        assert!(view.take_outdated_at(&mut changes, true, now).is_empty(), "it is no older");
         assert_eq!(changes.len(), 2);
     }
     let mut changes = put_back(999);
-    let newer = view.take_outdated_at(&mut changes, now);
+    let newer = view.take_outdated_at(&mut changes, true, now);
     assert_eq!(
         changes.iter().map(Change::id).collect::<Vec<_>>(),
         [id(3)],
@@ -53,7 +53,7 @@ fn an_older_value_that_another_server_puts_back_is_not_shown() {
     assert_eq!(newer.len(), 1);
     assert!(newer[0].id == id(1) && newer[0].newer.as_ref().unwrap().deadline > Some(now));
     prove(&view, now);
-    assert!(view.take_outdated_at(&mut put_back(999), now + seconds(1)).is_empty(), "there is no outage");
+    assert!(view.take_outdated_at(&mut put_back(999), true, now + seconds(1)).is_empty(), "there is no outage");
 }
 
 /// What is said of a store that has these values.
@@ -67,7 +67,7 @@ fn a_store_that_has_gone_back_has_what_was_deleted_since_and_was_written_before(
     let [ended, now] = [5, 10].map(|n| start + seconds(n));
     let lifetime = Ttl::DEFAULT.duration().unwrap();
     view.apply_at((1..=3).map(|n| written(n, 1_000, start + lifetime)).collect(), start);
-    let before = view.held_at(ended);
+    let before = view.living_after(ended);
     assert_eq!(before.len(), 3);
     // One is back, one was registered since, one was renewed since, one is lost, and one was deleted since.
     let since = [(4, 1_002, start + seconds(2)), (5, 1_010, now), (1, 1_010, now)];
@@ -86,7 +86,7 @@ fn the_same_document_written_again_is_no_older_write() {
     // Its deadline differs by so little that it might just have been read again.
     let again = ended + seconds(1);
     view.apply_at(vec![written(2, 1_000, again + lifetime)], now);
-    let comparison = compared(&view, &[1, 2], ended, &view.held_at(ended));
+    let comparison = compared(&view, &[1, 2], ended, &view.living_after(ended));
     assert_eq!(comparison.latest_write, Some(start));
 }
 
@@ -101,7 +101,7 @@ fn what_was_deleted_here_and_is_back_after_an_outage_is_outdated() {
     let back = |updated_at| vec![written(1, updated_at, later)];
     let is_outdated = |at, updated_at| {
         let mut changes = back(updated_at);
-        let outdated = view.take_outdated_at(&mut changes, at);
+        let outdated = view.take_outdated_at(&mut changes, true, at);
         assert_eq!(changes.len() + outdated.len(), 1);
         outdated.iter().any(|outdated| outdated.id == id(1) && outdated.newer.is_none())
     };

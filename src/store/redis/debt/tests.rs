@@ -13,6 +13,7 @@ fn restart(loaded_keys: Option<usize>) -> Restart {
     Restart {
         gap: Duration::ZERO,
         unseen: Duration::ZERO,
+        unseen_before: Duration::ZERO,
         apart: Duration::ZERO,
         seen: Seen::default(),
         last_contact: Instant::now(),
@@ -200,20 +201,20 @@ fn what_was_there_before_an_interruption_is_not_put_back() {
 #[test]
 fn deletions_since_the_restart_make_the_losses_no_smaller() {
     let saved = Instant::now();
-    let names = ["first", "second"];
-    let lost = |deleted: &[&str]| {
+    let ids = ["third", "fourth", "fifth"].map(|name| TargetId::of(&[name.to_owned()]));
+    // Of 13 that were shown, 10 were loaded. Others have put one of the last three back, and three are deleted.
+    let lost = |deletions: Vec<Change>, shown: usize| {
         let mut restoring = Restoring::new(restart(Some(10)));
-        let deleted: HashSet<TargetId> = deleted.iter().map(|name| TargetId::of(&[(*name).to_owned()])).collect();
-        restoring.begin(|_| deleted.clone());
-        let mut changes: Vec<Change> = deleted.iter().map(|id| Change::Deleted { id: *id, by: None }).collect();
-        restoring.note(&mut changes);
-        let gone = names.map(|name| missing(name, Some(saved + Duration::from_millis(1)), 7));
-        let comparison = comparison(10 - deleted.len(), gone.into(), saved);
-        let comparison = Comparison { shown: comparison.shown + deleted.len(), ..comparison };
-        restoring.lost(found(10 - deleted.len()), comparison, Vec::new(), saved).len()
+        restoring.begin(|_| HashSet::from([ids[0], ids[1]]));
+        restoring.note(&mut deletions.clone());
+        let gone = ["first", "second"].map(|name| missing(name, Some(saved - Duration::from_millis(1)), 7));
+        let comparison = Comparison { shown, ..comparison(8, gone.into(), saved) };
+        restoring.lost(found(8), comparison, Vec::new(), saved).len()
     };
-    assert_eq!(lost(&[]), 2);
-    assert_eq!(lost(&["third", "fourth", "fifth"]), 2, "the process came up with these");
+    let deleted = || ids.iter().map(|id| Change::Deleted { id: *id, by: None }).collect();
+    assert_eq!(lost(deleted(), 13), 2, "11 were there, in no order");
+    assert_eq!(lost(Vec::new(), 13), 0, "8 were there, and these were written before the latest of them");
+    assert_eq!(lost(deleted(), 10), 1, "one that was not shown was loaded: one more of the others was not");
 }
 
 #[test]
