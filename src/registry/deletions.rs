@@ -81,14 +81,15 @@ impl Deleted {
             || ((is_same || present.updated_at < self.updated_at) && self.began_before(present))
     }
 
-    /// Whether its lifetime began before the deletion, and when its document says. Otherwise its deadline was moved, or
-    /// it has another lifetime than it seems to have.
+    /// Whether its lifetime began before the deletion, and when its document says; an earlier version may also have been
+    /// put back for less than its lifetime. Otherwise its deadline was moved, or its default lifetime is another.
     fn began_before(&self, present: &Present) -> bool {
         let Ok(earlier) = self.updated_at.duration_since(present.updated_at) else { return false };
         let by_document = self.written_at.checked_sub(earlier);
         present.began.zip(by_document).is_some_and(|(began, by_document)| {
             let differ = began.max(by_document).duration_since(began.min(by_document));
-            began + MARGIN <= self.at && differ <= DOCUMENT_MARGIN
+            let is_shortened = earlier >= DOCUMENT_MARGIN && began < by_document;
+            began + MARGIN <= self.at && (differ <= DOCUMENT_MARGIN || is_shortened)
         })
     }
 }
@@ -133,8 +134,9 @@ mod tests {
         assert!(!is_deleted(&deletions, &gone, after(1), 0), "it may be a later write");
         assert!(!is_deleted(&deletions, &gone, None, 0), "it may be the same as one that is written now");
         assert!(is_deleted(&deletions, &gone, before(5), -5), "it was renewed in between");
+        assert!(is_deleted(&deletions, &gone, before(100), -5), "and put back for less than its lifetime");
         assert!(!is_deleted(&deletions, &gone, after(0), 1), "it was written later");
-        for (began, later) in [(before(5), 0), (before(1), -5), (after(0), -5)] {
+        for (began, later) in [(before(5), 0), (before(5), -1), (before(1), -5), (after(0), -5)] {
             assert!(!is_deleted(&deletions, &gone, began, later), "somebody else has another default lifetime");
         }
         deletions.add(&gone, written_at + DOCUMENT_MARGIN);
