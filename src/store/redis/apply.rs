@@ -382,16 +382,20 @@ impl<'a> Applier<'a> {
 
     /// Has outdated values replaced or deleted, unless they have changed meanwhile.
     fn replace_outdated(&mut self, changes: &mut Vec<Change>) {
-        if self.writes.transaction_fault().is_some() {
-            return;
-        }
-        let deletes = self.context.connector.settings().restore && self.writes.deletion_fault().is_none();
-        let outdated = self.context.mirror.take_outdated(changes, deletes);
+        // Without the right to, they stay, and nothing waits for it.
+        let outdated = match self.writes.transaction_fault() {
+            Some(_) => Vec::new(),
+            None => self.context.mirror.take_outdated(changes, self.deletes_again()),
+        };
         if let Some(restoring) = &mut self.restoring {
             restoring.deleted(outdated.iter().filter(|outdated| outdated.newer.is_none()).map(|outdated| outdated.id));
         }
         self.lanes.main.transactions.take(self.replacing.begin(outdated, Instant::now()));
         self.replacing.note(changes);
+    }
+
+    fn deletes_again(&self) -> bool {
+        self.context.connector.settings().restore && self.writes.deletion_fault().is_none()
     }
 
     /// Goes on to the next stage when this one is done.
